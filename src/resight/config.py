@@ -1,0 +1,268 @@
+"""Every choice that changes a number, in frozen dataclasses: the only source of defaults.
+
+The method configuration (`ExtractionConfig` or `SiftVladConfig`) says how a photo becomes a
+descriptor; together with the weights it has a fingerprint, which a collection stores and guards.
+`SelectionConfig` says which values of the descriptors are kept, `SearchConfig` how to answer.
+Section numbers refer to `docs/method.md`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from resight.errors import UsageError
+
+ALGORITHM_VERSION = 1
+"""Raised whenever the same configuration would give other numbers than before."""
+
+T = typing.TypeVar("T")
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionConfig:
+    """The paper's descriptor (sections 1-5 and 7); the defaults are the configuration `paper`."""
+
+    method: Literal["cnn"] = _option("cnn", "the family of methods")
+    backbone: Literal["resnet50", "resnet101"] = _option("resnet50", "the network")
+    resolutions: tuple[int, ...] = _option(
+        (1050, 800, 550), "longest sides of the copies of a photo, in pixels"
+    )
+    resize_filter: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"] = _option(
+        "bilinear", "Pillow's filter for the copies, antialiased when shrinking"
+    )
+    resize_from: Literal["original", "previous"] = _option(
+        "original", "make each copy from the photo itself or from the copy before it"
+    )
+    upscale: bool = _option(True, "enlarge photos that are smaller than a resolution")
+    reduced_jpeg: bool = _option(
+        False, "decode a JPEG at 1/2, 1/4 or 1/8 while at least twice the largest copy remains"
+    )
+    fusion: Literal["early", "late"] = _option(
+        "early", "add the feature maps of the resolutions, or their pooled vectors"
+    )
+    fusion_interpolation: Interpolation = _option(
+        "bilinear", "how maps are rescaled to the size of the first resolution's"
+    )
+    fusion_align_corners: bool = _option(False, "corner convention of that rescaling")
+    layers: tuple[Literal["layer4", "layer3"], ...] = _option(
+        ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
+    )
+    levels: int = _option(3, "scales of the R-MAC grid")
+    stride: float = _option(0.4, "step between regions, as a share of their side")
+    normalize_concatenation: bool = _option(
+        False, "give the concatenated descriptor unit length once more"
+    )
+    cam: bool = _option(False, "also a local descriptor, masked by the class activation map")
+    cam_threshold: float = _option(0.9, "heat above this share of the mean heat is kept")
+    mask_interpolation: Interpolation = _option(
+        "nearest", "how the mask is rescaled to the other layer's map"
+    )
+    dtype: Literal["float32", "float16"] = _option("float32", "how descriptors are stored")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(
+            bool(self.resolutions) and all(32 <= s <= 8192 for s in self.resolutions),
+            "resolutions: one or more sizes from 32 to 8192 pixels",
+        )
+        _require(
+            bool(self.layers) and len(set(self.layers)) == len(self.layers),
+            "layers: one or more, each once",
+        )
+        _require(1 <= self.levels <= 8, "levels: from 1 to 8")
+        _require(0 < self.stride <= 1, "stride: above 0, at most 1")
+        _require(self.cam_threshold >= 0, "cam_threshold: 0 or more")
+        _require(
+            not (self.cam and self.fusion == "late"),
+            'cam: needs fusion = "early", for the mask is made on the fused map',
+        )
+        _require(
+            not self.fusion_align_corners or self.fusion_interpolation != "nearest",
+            "fusion_align_corners: not with nearest interpolation",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiftVladConfig:
+    """RootSIFT aggregated by VLAD: conventional, needs no network weights (section 11)."""
+
+    method: Literal["sift-vlad"] = _option("sift-vlad", "the family of methods")
+    longest_side: int = _option(1024, "larger photos are shrunk to this, in pixels")
+    max_keypoints: int = _option(2000, "the strongest SIFT keypoints kept of a photo")
+    contrast_threshold: float = _option(0.02, "SIFT's contrast threshold")
+    centers: int = _option(64, "visual words of the vocabulary")
+    sample: int = _option(200_000, "RootSIFT descriptors the vocabulary is fitted on, at most")
+    power: float = _option(0.5, "exponent of the signed power law")
+    distance: Literal["manhattan", "cosine"] = _option("cosine", "distance of the descriptors")
+    seed: int = _option(0, "seed of the k-means")
+    dtype: Literal["float32", "float16"] = _option("float32", "how descriptors are stored")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(64 <= self.longest_side <= 8192, "longest_side: from 64 to 8192 pixels")
+        _require(1 <= self.max_keypoints <= 100_000, "max_keypoints: from 1 to 100000")
+        _require(0 < self.contrast_threshold < 1, "contrast_threshold: between 0 and 1")
+        _require(1 <= self.centers <= 4096, "centers: from 1 to 4096")
+        _require(self.sample >= self.centers, "sample: at least as many as centers")
+        _require(0 < self.power <= 1, "power: above 0, at most 1")
+
+
+MethodConfig = ExtractionConfig | SiftVladConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig:
+    """Principal feature analysis (section 6)."""
+
+    features: int = _option(768, "values of the descriptor that are kept")
+    variance: float = _option(0.9, "share of the variance that the components keep")
+    components: int | None = _option(None, "number of components, instead of the share")
+    restarts: int = _option(4, "runs of k-means, the best is taken")
+    absolute: bool = _option(False, "cluster absolute values of the rows, as Lu et al. do")
+    renormalize: bool = _option(False, "give the selected descriptor unit length")
+    seed: int = _option(0, "seed of the k-means")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self.features >= 1, "features: 1 or more")
+        _require(0 < self.variance <= 1, "variance: above 0, at most 1")
+        _require(self.components is None or self.components >= 1, "components: 1 or more")
+        _require(self.restarts >= 1, "restarts: 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """How a search is answered (section 8)."""
+
+    k: int = _option(10, "how many results")
+    verify: int = _option(0, "check the geometry of this many first results with RANSAC")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self.k >= 1, "k: 1 or more")
+        _require(self.verify >= 0, "verify: 0 or more")
+
+
+def load_config(name_or_path: str) -> tuple[MethodConfig, SelectionConfig]:
+    """A preset by name, or a TOML file of fields with an optional table `[selection]`.
+
+    Raises:
+        UsageError: no such preset or file, not TOML, an unknown field, or a value that cannot be.
+    """
+    if name_or_path in PRESETS:
+        return PRESETS[name_or_path], SelectionConfig()
+    path = Path(name_or_path)
+    try:
+        fields = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        presets = ", ".join(PRESETS)
+        raise UsageError(f"--config: no preset or file {name_or_path!r} ({presets})") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
+    try:
+        selection = from_dict(SelectionConfig, fields.pop("selection", {}))
+        return method_from_dict(fields), selection
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
+    """The configuration whose `method` is named in `fields` (`cnn` when it is not)."""
+    classes: dict[str, type[MethodConfig]] = {"cnn": ExtractionConfig, "sift-vlad": SiftVladConfig}
+    method = fields.get("method", "cnn")
+    if method not in classes:
+        raise UsageError(f"method: {method!r} is not one of {', '.join(classes)}")
+    return from_dict(classes[method], fields)
+
+
+def from_dict(cls: type[T], fields: dict[str, Any]) -> T:
+    """An instance of the dataclass `cls` from plain (JSON or TOML) values; lists become tuples.
+
+    Raises:
+        UsageError: an unknown field (the valid ones are named) or a value that cannot be.
+    """
+    if not isinstance(fields, dict):
+        raise UsageError(f"expected a table of fields, not {fields!r}")
+    valid = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for name in fields:
+        if name not in valid:
+            raise UsageError(f"unknown field {name!r}; the fields are {', '.join(valid)}")
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
+    return cls(**values)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The fields as JSON takes them: tuples become lists."""
+    fields = dataclasses.asdict(config)
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
+
+
+def fingerprint(config: MethodConfig, model_sha256: str) -> str:
+    """SHA-256 (hex) of all that decides a descriptor's numbers.
+
+    Args:
+        config: the method's configuration.
+        model_sha256: hash of the weights file, or of the vocabulary of `sift-vlad`.
+    """
+    content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **to_dict(config)}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise UsageError(message)
+
+
+def _check_types(config: Any) -> None:
+    hints = typing.get_type_hints(type(config))
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if not _is_instance(value, hints[f.name]):
+            raise UsageError(f"{f.name}: {value!r} is not {_describe(hints[f.name])}")
+        if hints[f.name] is float:
+            object.__setattr__(config, f.name, float(value))
+
+
+def _is_instance(value: Any, hint: Any) -> bool:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_instance(v, args[0]) for v in value)
+    if origin is types.UnionType:
+        return any(_is_instance(value, arg) for arg in args)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _describe(hint: Any) -> str:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin is tuple:
+        return f"a list, each {_describe(args[0])}"
+    if origin is types.UnionType:
+        return " or ".join(_describe(arg) for arg in args)
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(
+        hint, "nothing" if hint is type(None) else str(hint)
+    )
+
+
+PRESETS: dict[str, MethodConfig] = {
+    "paper": ExtractionConfig(),
+    "fast": ExtractionConfig(resolutions=(550,)),
+    "sift-vlad": SiftVladConfig(),
+}

@@ -1,0 +1,60 @@
+"""The errors Resight raises on purpose, each with a text meant for the person at the keyboard.
+
+::
+
+    ResightError
+    ├── UsageError            a value or option that cannot be
+    │   └── MissingExtra      an optional dependency that is not installed
+    ├── ImageError            a photo that cannot be read
+    ├── WeightsError          network weights that cannot be found or do not fit
+    ├── FitError              too little data to fit a selection or a vocabulary
+    ├── DatasetError          ground truth that cannot be read
+    └── CollectionError       a collection that cannot be used
+        ├── CollectionMismatch    made with another configuration or other weights
+        └── CollectionLocked      another process is writing to it
+
+The command line prints the text on one line and exits with status 2.
+"""
+
+
+class ResightError(Exception):
+    """Base of every error that Resight raises on purpose."""
+
+
+class UsageError(ResightError):
+    """A value or an option that cannot be."""
+
+
+class MissingExtra(UsageError):  # noqa: N818 - reads as what happened
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'resight[{extra}]'")
+
+
+class ImageError(ResightError):
+    """A photo that cannot be read; the text is the reason alone, without the path."""
+
+
+class WeightsError(ResightError):
+    """Network weights that cannot be found, are damaged, or do not fit the network."""
+
+
+class FitError(ResightError):
+    """Too little data to fit a selection or a vocabulary."""
+
+
+class DatasetError(ResightError):
+    """Ground truth that cannot be read or does not match the collection."""
+
+
+class CollectionError(ResightError):
+    """A collection that is missing, damaged, of a newer format, or cannot be written."""
+
+
+class CollectionMismatch(CollectionError):  # noqa: N818 - reads as what happened
+    """The collection was made with another configuration or other weights."""
+
+
+class CollectionLocked(CollectionError):  # noqa: N818 - reads as what happened
+    """Another process is writing to the collection."""
