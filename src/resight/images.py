@@ -5,23 +5,36 @@ upright image, x to the right, y downwards.
 """
 
 import contextlib
+import ctypes
 import functools
 import importlib
+import logging
+import stat
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from resight.errors import ImageError, UsageError
 
 Box = tuple[int, int, int, int]
 
 MAX_PIXELS = 128_000_000
-"""Photos that would decode to more pixels are refused: 128 megapixels are 384 MB as RGB."""
+"""Photos that would decode to more pixels are refused: 128 megapixels take 512 MB as RGB (Pillow
+stores 4 bytes a pixel) and up to 1.3 GB for a moment while they are decoded and turned."""
 
 MAX_JPEG_PIXELS = 4 * MAX_PIXELS
-"""JPEGs up to this size are decoded at half scale or less, so that `MAX_PIXELS` still holds."""
+"""JPEGs up to this size are decoded at half scale or less, so that `MAX_PIXELS` still holds; not
+progressive ones, for which libjpeg keeps the coefficients of the whole picture."""
+
+MAX_WEBP_PIXELS = MAX_PIXELS // 2
+"""WebP takes 16 bytes a pixel while it is decoded, twice as many as other formats."""
+
+MAX_FILE_BYTES = 1 << 30
+"""Larger files are refused: some decoders read the whole file into memory first."""
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 PHOTO_SUFFIXES = HEIF_SUFFIXES | {
@@ -29,6 +42,9 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | {
 }  # fmt: skip
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 """Decoders that may run: a file's content decides, not its name, and no rare format is tried."""
+
+_KEEP_DECODER = frozenset({"WEBP", "AVIF"})
+_STRIP_PIXELS = 1 << 20
 
 RESIZE_FILTERS = {
     "box": Image.Resampling.BOX,
@@ -53,6 +69,8 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
         ImageError: the file is no image, is damaged or truncated, or has too many pixels.
     """
     try:
+        if isinstance(file, Path):
+            _check_file(file)
         with Image.open(file, formats=_decoders()) as image:
             _limit_size(image, reduce_to)
             image.load()
@@ -67,7 +85,26 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
     except MemoryError:
         raise ImageError("not enough memory to decode it") from None
     except Exception as error:  # noqa: BLE001 - a damaged file can make a decoder raise anything
-        raise ImageError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        raise ImageError(_reason(error)) from None
+
+
+def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
+    """Width and height of the upright picture in a file, from its header alone.
+
+    Raises:
+        ImageError: the file is no image.
+    """
+    try:
+        with Image.open(file, formats=_decoders()) as image:
+            width, height = image.size
+            orientation = 1
+            with contextlib.suppress(Exception):  # as in `_turn_upright`
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except UnidentifiedImageError:
+        raise ImageError(_unidentified(file)) from None
+    except Exception as error:  # noqa: BLE001 - a damaged file can make a decoder raise anything
+        raise ImageError(_reason(error)) from None
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def crop_box(image: Image.Image, box: Box) -> Image.Image:
@@ -111,34 +148,48 @@ def resized_copies(
 def scaled_size(
     width: int, height: int, longest_side: int, *, upscale: bool = True
 ) -> tuple[int, int]:
-    """`(width, height)` scaled so that the longer one is `longest_side`; halves round up.
+    """`(width, height)` scaled so that the longer one is `longest_side`; halves round to even.
 
-    >>> scaled_size(1280, 720, 800)
-    (800, 450)
+    >>> scaled_size(1280, 720, 800), scaled_size(320, 240, 550)
+    ((800, 450), (550, 412))
     >>> scaled_size(20000, 30, 1050), scaled_size(300, 200, 1050, upscale=False)
     ((1050, 2), (300, 200))
     """
     longest = max(width, height)
     target = longest_side if upscale else min(longest_side, longest)
-    # Integer arithmetic: floor(side * target / longest + 1/2), exact for every size.
-    width, height = ((2 * side * target + longest) // (2 * longest) for side in (width, height))
-    return max(1, width), max(1, height)
+    return max(1, round(width * target / longest)), max(1, round(height * target / longest))
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError("a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for a writer, maybe for ever
+        raise ImageError("not a regular file")
+    if status.st_size == 0:
+        raise ImageError("an empty file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ImageError(f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
 
 
 def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> None:
     pixels = image.width * image.height
-    if image.format in ("JPEG", "MPO") and pixels <= MAX_JPEG_PIXELS:
+    if pixels == 0:
+        raise ImageError("a picture without pixels")
+    limit = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    reducible = pixels <= MAX_PIXELS or not image.info.get("progressive")
+    if image.format in ("JPEG", "MPO") and pixels <= MAX_JPEG_PIXELS and reducible:
         longest = max(image.size)
         scale = 2 if pixels > MAX_PIXELS else 1
         while reduce_to and scale < 8 and longest // (2 * scale) >= reduce_to:
             scale *= 2
         if scale > 1:
-            image.draft("RGB", (image.width // scale, image.height // scale))
+            image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
         pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
+    if pixels > limit:
         raise ImageError(
             f"{image.width} x {image.height} pixels, more than the limit of "
-            f"{MAX_PIXELS // 10**6} megapixels"
+            f"{limit // 10**6} megapixels"
         )
 
 
@@ -148,38 +199,69 @@ def _turn_upright(image: Image.Image) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _grey_to_8_bit(image).convert("RGB")
     if "A" in image.getbands() or "transparency" in image.info:
-        over_white = Image.new("RGB", image.size, "white")
-        rgba = image.convert("RGBA")
-        over_white.paste(rgba, mask=rgba.getchannel("A"))
-        return over_white
+        return _over_white(image)
+    if image.mode == "RGB":
+        # These decoders hold two or three times the picture for as long as their image lives.
+        return image.copy() if image.format in _KEEP_DECODER else image
     return image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    over_white = Image.new("RGB", image.size, "white")
+    for top, strip in _strips(image):
+        rgba = strip.convert("RGBA")
+        over_white.paste(rgba, (0, top), mask=rgba.getchannel("A"))
+    return over_white
 
 
 def _grey_to_8_bit(image: Image.Image) -> Image.Image:
     """16-bit and wider greys: 0..65535 to 0..255; floats in 0..1 to 0..255."""
-    values = np.asarray(image)
-    if values.dtype.kind == "f":
-        top = 255.0 if values.size and np.nanmax(values) <= 1.0 else 1.0
-        values = np.nan_to_num(values) * top
-    elif values.dtype.itemsize > 1:
-        values = np.clip(values, 0, 65535) >> 8
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+    grey = Image.new("L", image.size)
+    with np.errstate(invalid="ignore"):  # a damaged float may be a signaling NaN
+        scale = 1 / 256
+        if image.mode == "F":
+            brightest = max(np.nan_to_num(np.asarray(strip)).max() for _, strip in _strips(image))
+            scale = 255.0 if brightest <= 1.0 else 1.0
+        for top, strip in _strips(image):
+            values = np.nan_to_num(np.asarray(strip, np.float64))
+            values = np.clip(values, 0, 255 / scale) * scale
+            grey.paste(Image.fromarray(values.astype(np.uint8)), (0, top))
+    return grey
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    # Strip by strip, so that no second picture of 4 or 8 bytes a pixel comes to be.
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 @functools.cache
 def _decoders() -> list[str]:
     # Pillow's limit would refuse JPEGs that can be decoded at half scale; `_limit_size` is ours.
     Image.MAX_IMAGE_PIXELS = None
+    # What is wrong with a photo is told by its `ImageError` alone, not on standard error as well.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with contextlib.suppress(AttributeError, OSError):  # where libtiff is linked in statically
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
     Image.init()
     # Without the extra a HEIC file fails with a reason that names it.
-    with contextlib.suppress(ModuleNotFoundError):
+    with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _reason(error: Exception) -> str:
+    # An OSError's own text would hold the path; a damaged file's bytes may hold anything.
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if not isinstance(error, OSError | SyntaxError | ValueError):
+        text = f"damaged ({type(error).__name__}: {text})"
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(printable.split())[:200] or type(error).__name__
 
 
 def _unidentified(file: Path | IO[bytes]) -> str:

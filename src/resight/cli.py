@@ -1,0 +1,277 @@
+"""The command line: parse, call `pipeline`, print.
+
+Answers go to stdout, everything else to stderr. Exit status 0 is success, 2 an error in plain
+words, 3 (`--strict`) photos that could not be read, 1 a collection that `check` found damaged,
+130 an interrupt.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resight.config import SearchConfig, SelectionConfig
+from resight.errors import ResightError
+
+if TYPE_CHECKING:
+    from resight.methods import ModelOptions
+
+app = typer.Typer(
+    name="resight",
+    help="Find the photos that show the very same object, building or scene.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Collection = Annotated[
+    Path, typer.Option("--collection", "-c", help="The collection's folder.", show_default=False)
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Config = Annotated[
+    str | None,
+    typer.Option(help="paper, fast, or a TOML file of fields.", show_default="paper"),
+]
+Cam = Annotated[
+    bool | None,
+    typer.Option(
+        "--cam/--no-cam",
+        help="Also a local descriptor, masked by the class activation map.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.command()
+def index(
+    photos: Annotated[list[Path], typer.Argument(help="Folders and photos.", show_default=False)],
+    collection: Collection,
+    weights: Weights = None,
+    config: Config = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="cnn, or sift-vlad, which needs no weights.", show_default="cnn"),
+    ] = None,
+    cam: Cam = None,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Threads that prepare photos.")] = 1,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget photos that are gone.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 when a photo cannot be read.")
+    ] = False,
+) -> None:
+    """Bring a collection up to date with folders of photos; run it again after any change."""
+    from resight import output, pipeline
+
+    with output.progress() as progress:
+        run = pipeline.index(
+            photos,
+            collection,
+            config=_config(config, method),
+            cam=cam,
+            model=_model(weights, device),
+            workers=workers,
+            prune=prune,
+            progress=progress,
+        )
+    output.print_index_run(run, collection)
+    if run.report.interrupted:
+        raise typer.Exit(130)
+    if strict and run.report.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def fit(
+    collection: Collection,
+    features: Annotated[
+        int | None,
+        typer.Option(help="Values to keep.", show_default=str(SelectionConfig.features)),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the k-means.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Fit on this collection instead.", show_default=False),
+    ] = None,
+) -> None:
+    """Fit the selection of descriptor values anew (principal feature analysis)."""
+    from resight import output, pipeline
+
+    run = pipeline.fit(collection, features=features, seed=seed, source=source)
+    output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
+
+
+@app.command()
+def search(
+    query: Annotated[Path, typer.Argument(help="The photo to search with.", show_default=False)],
+    collection: Collection,
+    k: Annotated[int, typer.Option("-k", help="How many results.")] = SearchConfig.k,
+    box: Annotated[
+        str | None,
+        typer.Option(help="x,y,w,h: search with this region, in pixels.", show_default=False),
+    ] = None,
+    json: Json = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write a contact sheet of the results.", show_default=False),
+    ] = None,
+    verify: Annotated[
+        int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
+    ] = SearchConfig.verify,
+    weights: Weights = None,
+    device: Device = "auto",
+) -> None:
+    """Find the photos of a collection that show the same thing as a photo."""
+    from resight import output, pipeline
+
+    found = pipeline.search(
+        query,
+        collection,
+        SearchConfig(k=k, verify=verify),
+        box=output.parse_box(box) if box else None,
+        model=_model(weights, device),
+    )
+    if sheet is not None:
+        output.write_sheet(found, sheet)
+    output.print_results(found, as_json=json)
+
+
+@app.command()
+def describe(
+    images: Annotated[list[Path], typer.Argument(help="Photos and folders.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="The .npz file to write.", show_default=False)
+    ],
+    weights: Weights = None,
+    config: Config = None,
+    cam: Cam = None,
+    device: Device = "auto",
+) -> None:
+    """Write the descriptors of photos, before selection, as NumPy arrays."""
+    from resight import output, pipeline
+
+    with output.progress() as progress:
+        described = pipeline.describe(
+            images, config=config, cam=cam, model=_model(weights, device), progress=progress
+        )
+    described.save(out)
+    output.print_failures(described.failed)
+    output.say(f"{out}: descriptors {described.descriptors.shape} of {len(described.paths)} photos")
+
+
+@app.command()
+def evaluate(
+    groups: Annotated[
+        Path, typer.Argument(help="groups.json: {group: [photos]}.", show_default=False)
+    ],
+    collection: Collection,
+    json: Json = False,
+) -> None:
+    """Measure how well a collection finds known groups: mAP and N-S score."""
+    from resight import output, pipeline
+
+    with output.progress() as progress:
+        evaluation = pipeline.evaluate(groups, collection, progress=progress)
+    output.print_evaluation(evaluation, as_json=json)
+
+
+@app.command()
+def info(collection: Collection, json: Json = False) -> None:
+    """Say what a collection is, what is in it, and which photos failed."""
+    from resight import output, pipeline
+
+    output.print_info(pipeline.info(collection), as_json=json)
+
+
+@app.command()
+def remove(
+    paths: Annotated[list[Path], typer.Argument(help="Photos or folders.", show_default=False)],
+    collection: Collection,
+) -> None:
+    """Forget photos; the files themselves are left alone."""
+    from resight import output, pipeline
+
+    removed = pipeline.remove(paths, collection)
+    output.say(f"removed {len(removed)} photos from {collection}")
+
+
+@app.command()
+def check(collection: Collection) -> None:
+    """Read everything in a collection; repair what is derived."""
+    from resight import integrity, output
+
+    report = integrity.check(collection)
+    output.print_check(report, collection)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("resight-demo"),
+    weights: Weights = None,
+    config: Annotated[str, typer.Option(help="paper or fast.")] = "fast",
+    device: Device = "auto",
+) -> None:
+    """Draw a small collection, index it, search in it, and show the result."""
+    from resight import output
+    from resight.demo.run import run_demo
+
+    with output.progress() as progress:
+        result = run_demo(folder, config=config, model=_model(weights, device), progress=progress)
+    output.print_demo(result)
+
+
+def main() -> None:
+    """Run the command line; every error that has a plain text is one line on stderr."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd files, amid the output
+    try:
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except ResightError as error:
+        status = _fail(str(error))
+    except _CommandLineError as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "resight"
+        status = _fail(f"{error.format_message()} (see {command} --help)")  # type: ignore[attr-defined]
+    except OSError as error:
+        status = _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+        print("resight: stopped", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+"""Typer exports only this class's descendant; it is the base of all its errors of usage."""
+
+
+def _fail(message: str) -> int:
+    print(f"resight: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _config(config: str | None, method: str | None) -> str | None:
+    from resight.errors import UsageError
+
+    if method not in (None, "cnn", "sift-vlad"):
+        raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
+    if method == "sift-vlad":
+        if config in ("paper", "fast"):
+            raise UsageError(f"--config {config} is of the method cnn, not sift-vlad")
+        return config or "sift-vlad"
+    return config or ("paper" if method else None)
+
+
+def _model(weights: Path | None, device: str) -> "ModelOptions":
+    from resight import output
+    from resight.methods import ModelOptions
+
+    return ModelOptions(weights, device, output.download_progress())

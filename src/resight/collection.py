@@ -1,0 +1,246 @@
+"""A collection: one folder with one SQLite database, the truth about photos and descriptors.
+
+Descriptors are kept by the content of the photo (SHA-256), so that a photo that is moved, renamed
+or stored twice is described once. Write-ahead logging lets readers work while a run writes;
+writing is in `writer`. Whatever else lies in the folder is derived from the database (`arrays`).
+"""
+
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from resight import config as configuration
+from resight.config import MethodConfig, SelectionConfig
+from resight.database import explained, open_database
+from resight.errors import CollectionError, CollectionMismatch
+from resight.files import COLLECTION_MARK
+from resight.selection import Selection
+
+State = Literal["ok", "failed"]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo's row: `content` is the file's SHA-256, sizes in pixels (upright) and bytes."""
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    content: str | None
+    width: int | None
+    height: int | None
+    state: State
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the descriptors were made with: a weights file, or (no path) a vocabulary."""
+
+    sha256: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class StoredDescriptors:
+    """One content's descriptors, float32 (D,), and whether their check sum is right."""
+
+    content: str
+    global_: np.ndarray
+    local: np.ndarray | None
+    intact: bool
+
+
+class Collection:
+    """An open collection, for reading; close it, or use it in a `with` statement."""
+
+    def __init__(self, folder: Path, database: sqlite3.Connection) -> None:
+        self.folder = folder
+        self.database = database
+
+    @classmethod
+    def open(cls, folder: Path) -> "Collection":
+        """An existing collection.
+
+        Raises:
+            CollectionError: there is none, it is damaged, or of a newer format.
+        """
+        if not cls.exists(folder):
+            raise CollectionError(
+                f"{folder}: no collection here; make one with: resight index PHOTOS -c {folder}"
+            )
+        with explained(folder):
+            return cls(folder, open_database(folder / COLLECTION_MARK))
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether a folder is a collection."""
+        return (folder / COLLECTION_MARK).is_file()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def __enter__(self) -> "Collection":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # What it was made with
+
+    @property
+    def config(self) -> MethodConfig:
+        """The method's configuration."""
+        return configuration.method_from_dict(self.meta("config"))
+
+    @property
+    def selection_config(self) -> SelectionConfig:
+        """How a selection is fitted when nothing else is asked for."""
+        return configuration.from_dict(SelectionConfig, self.meta("selection_config"))
+
+    @property
+    def model(self) -> Model | None:
+        """The weights or vocabulary in use; None as long as nothing was described."""
+        stored = self.meta("model")
+        if stored is None:
+            return None
+        return Model(stored["sha256"], Path(stored["path"]) if stored["path"] else None)
+
+    @property
+    def stamp(self) -> str:
+        """A token that changes with everything that changes the answers to a search."""
+        return str(self.meta("stamp"))
+
+    def meta(self, key: str) -> Any:
+        """A value of the table `meta`, None where there is none."""
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else json.loads(row[0])
+
+    def selection(self) -> Selection | None:
+        """The fitted selection, if there is one."""
+        row = self._row("SELECT how, data FROM fitted WHERE name = 'selection'")
+        if row is None:
+            return None
+        indices = np.frombuffer(row[1], "<i4").astype(np.int64)
+        return Selection(indices, json.loads(row[0])["config"]["renormalize"])
+
+    def vocabulary(self) -> np.ndarray | None:
+        """The visual words of `sift-vlad`, float32 (centers, 128), once they are fitted."""
+        row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
+        return None if row is None else np.frombuffer(row[0], "<f4").reshape(-1, 128)
+
+    def how_fitted(self, name: Literal["selection", "vocabulary"]) -> dict[str, Any] | None:
+        """What a selection or vocabulary was fitted on: photos, time, configuration."""
+        row = self._row("SELECT how FROM fitted WHERE name = ?", name)
+        return None if row is None else json.loads(row[0])
+
+    def check_model(self, model: Model) -> None:
+        """Refuse a model that is not the one the descriptors were made with.
+
+        Raises:
+            CollectionMismatch: other weights, or another version of the method.
+        """
+        known, stored = self.model, self.meta("fingerprint")
+        if known is not None and known.sha256 != model.sha256:
+            raise CollectionMismatch(
+                f"{self.folder}: was made with other weights (SHA-256 {known.sha256[:12]}..., "
+                f"these are {model.sha256[:12]}...); pass the same file with --weights, or make "
+                "a new collection"
+            )
+        if stored not in (None, configuration.fingerprint(self.config, model.sha256)):
+            raise CollectionMismatch(
+                f"{self.folder}: was made by another version of the method; make a new collection"
+            )
+
+    # What is in it
+
+    def photos(self, state: State | None = None) -> Iterator[Photo]:
+        """The photos (of a state) by ascending id."""
+        rows = self._rows(
+            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
+            "WHERE ?1 IS NULL OR state = ?1 ORDER BY id",
+            state,
+        )
+        for id_, path, *rest in rows:
+            yield Photo(id_, Path(os.fsdecode(path)), *rest)
+
+    def photo_with_content(self, content: str) -> Photo | None:
+        """The first photo of a content that was described."""
+        row = self._row(
+            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
+            "WHERE content = ? AND state = 'ok' ORDER BY id",
+            content,
+        )
+        return None if row is None else Photo(row[0], Path(os.fsdecode(row[1])), *row[2:])
+
+    def count(self, state: State) -> int:
+        """How many photos are of a state."""
+        return int(self._rows("SELECT count(*) FROM photos WHERE state = ?", state)[0][0])
+
+    def paths(self, ids: np.ndarray) -> list[Path]:
+        """The paths of photos, in the order of their ids (N,)."""
+        return [
+            Path(os.fsdecode(self._rows("SELECT path FROM photos WHERE id = ?", int(id_))[0][0]))
+            for id_ in ids
+        ]
+
+    def descriptors(self, content: str) -> StoredDescriptors | None:
+        """The descriptors of a content, if it was described."""
+        rows = self._stored("WHERE content = ?", content)
+        return next(rows, None)
+
+    def all_descriptors(self) -> Iterator[StoredDescriptors]:
+        """The descriptors of every content."""
+        return self._stored("")
+
+    def photo_descriptors(self) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+        """Id, global and local descriptor (float32) of each searchable photo, by ascending id."""
+        rows = self.database.execute(
+            "SELECT p.id, d.global, d.local FROM photos p JOIN descriptors d USING (content) "
+            "WHERE p.state = 'ok' ORDER BY p.id"
+        )
+        for id_, global_, local in rows:
+            yield id_, self._decode(global_), None if local is None else self._decode(local)
+
+    def encode(self, values: np.ndarray) -> bytes:
+        """A descriptor (D,) as it is stored."""
+        return values.astype(self._dtype).tobytes()
+
+    def _stored(self, where: str, *values: object) -> Iterator[StoredDescriptors]:
+        rows = self.database.execute(
+            f"SELECT content, global, local, crc32 FROM descriptors {where}", values
+        )
+        for content, global_, local, crc32 in rows:
+            intact = blob_crc32(global_, local) == crc32
+            decoded = None if local is None else self._decode(local)
+            yield StoredDescriptors(content, self._decode(global_), decoded, intact)
+
+    def _decode(self, blob: bytes) -> np.ndarray:
+        whole = len(blob) - len(blob) % self._dtype.itemsize
+        return np.frombuffer(blob[:whole], self._dtype).astype(np.float32)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.config.dtype).newbyteorder("<")
+
+    def _row(self, sql: str, *values: object) -> Any:
+        with explained(self.folder):
+            return self.database.execute(sql, values).fetchone()
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        with explained(self.folder):
+            return self.database.execute(sql, values).fetchall()
+
+
+def blob_crc32(global_: bytes, local: bytes | None) -> int:
+    """The check sum of a content's descriptors."""
+    return zlib.crc32(local or b"", zlib.crc32(global_))

@@ -1,0 +1,117 @@
+"""The SQLite file of a collection: its tables, its connection, its errors in plain words."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from resight.errors import CollectionError, CollectionLocked
+
+FORMAT_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL                -- JSON
+) WITHOUT ROWID;
+CREATE TABLE photos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL UNIQUE,         -- absolute, in the file system's own bytes
+    size INTEGER NOT NULL,             -- bytes
+    mtime_ns INTEGER NOT NULL,
+    content TEXT,                      -- SHA-256 of the file, NULL if it could not be read
+    width INTEGER,                     -- pixels, upright
+    height INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('ok', 'failed')),
+    reason TEXT,                       -- why it failed
+    indexed_at TEXT NOT NULL
+);
+CREATE INDEX photos_by_content ON photos (content);
+CREATE TABLE descriptors (
+    content TEXT PRIMARY KEY,
+    global BLOB NOT NULL,              -- values in the configuration's dtype, little-endian
+    local BLOB,                        -- the same, with class activation maps
+    crc32 INTEGER NOT NULL             -- of global, then local
+);
+CREATE TABLE fitted (
+    name TEXT PRIMARY KEY,             -- 'selection' or 'vocabulary'
+    how TEXT NOT NULL,                 -- JSON: what it was fitted on, and the configuration
+    data BLOB NOT NULL                 -- int32 column indices, or float32 (centers, 128)
+);
+"""
+
+
+def create_database(path: Path) -> None:
+    """A file with empty tables; it appears under its name only when they are there."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with contextlib.closing(_connect(unfinished)) as database:
+        database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    unfinished.replace(path)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection to a collection's database.
+
+    Raises:
+        CollectionError: not one of ours, damaged, or of a newer format.
+    """
+    database = _connect(path)
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT_VERSION:
+        raise CollectionError(
+            f"{path.parent}: has format {version}, newer than the {FORMAT_VERSION} of this "
+            "Resight; update it (pip install -U resight)"
+        )
+    if version < 1:
+        raise CollectionError(f"{path}: is a database, but not one of Resight's")
+    return database
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn errors of SQLite and the file system into one line that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explain(folder, error) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise CollectionError(f"{error.filename or folder}: {reason}") from error
+
+
+@contextlib.contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, and on the disk when it ends."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        # A full disk may have ended the transaction already.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, timeout=30)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return CollectionError(f"{folder}: the disk is full; free some space and run again")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return CollectionError(f"{folder}: no permission to write there ({error})")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return CollectionError(
+            f"{folder}: the database is damaged ({error}); restore it from a backup or index anew"
+        )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return CollectionLocked(f"{folder}: another program holds the database; try again later")
+    return CollectionError(f"{folder}: {error}")

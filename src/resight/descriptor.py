@@ -1,0 +1,94 @@
+"""From the feature maps of a photo's resolutions to its descriptors (sections 3-5 and 7)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from resight.backbones import CHANNELS, Classifier
+from resight.config import ExtractionConfig
+from resight.fusion import early_fusion, late_fusion, rescale
+from resight.localization import cam_mask, class_activation_map
+from resight.pooling import l2_normalize, modified_rmac
+
+FeatureMaps = dict[str, Tensor]
+"""Stage name to feature map (C, H, W) of one resolution."""
+
+
+@dataclass(frozen=True)
+class PooledMaps:
+    """Descriptors of one photo, float32 (D,); `local` only with class activation maps."""
+
+    global_: Tensor
+    local: Tensor | None
+
+
+def describe_maps(
+    resolutions: Sequence[FeatureMaps],
+    config: ExtractionConfig,
+    classifier: Classifier | None = None,
+) -> PooledMaps:
+    """The global and, given a classifier, the local descriptor of a photo.
+
+    Args:
+        resolutions: the feature maps of each resolution, in the order of the configuration.
+        config: fusion, layers, pooling and masking.
+        classifier: the network's, for class activation maps (early fusion only).
+
+    Returns:
+        Each layer's part has unit length, in the order of `config.layers`.
+    """
+    if config.fusion == "late":
+        return PooledMaps(_describe_late(resolutions, config), None)
+    # The mask is made on the last stage, also where that is no part of the descriptor.
+    needed = dict.fromkeys([*config.layers, *(["layer4"] if classifier else [])])
+    fused = {layer: _fuse(resolutions, layer, config) for layer in needed}
+    global_ = _pool(fused, config)
+    if classifier is None:
+        return PooledMaps(global_, None)
+    mask = cam_mask(class_activation_map(fused["layer4"], classifier), config.cam_threshold)
+    masked = {
+        layer: fm * rescale(mask[None], fm, config.mask_interpolation)
+        for layer, fm in fused.items()
+    }
+    return PooledMaps(global_, _pool(masked, config))
+
+
+def dimensions(config: ExtractionConfig) -> int:
+    """Length of the descriptor: 2048 for `layer4` and 1024 for `layer3`."""
+    return sum(CHANNELS[layer] for layer in config.layers)
+
+
+def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> Tensor:
+    return early_fusion(
+        [maps[layer] for maps in resolutions],
+        interpolation=config.fusion_interpolation,
+        align_corners=config.fusion_align_corners,
+    )
+
+
+def _pool(maps: FeatureMaps, config: ExtractionConfig) -> Tensor:
+    parts = [
+        modified_rmac(maps[layer], levels=config.levels, stride=config.stride)
+        for layer in config.layers
+    ]
+    return _concatenate(parts, config)
+
+
+def _describe_late(resolutions: Sequence[FeatureMaps], config: ExtractionConfig) -> Tensor:
+    parts = [
+        late_fusion(
+            [
+                modified_rmac(maps[layer], levels=config.levels, stride=config.stride)
+                for maps in resolutions
+            ]
+        )
+        for layer in config.layers
+    ]
+    return _concatenate(parts, config)
+
+
+def _concatenate(parts: list[Tensor], config: ExtractionConfig) -> Tensor:
+    descriptor = torch.cat(parts)
+    return l2_normalize(descriptor) if config.normalize_concatenation else descriptor

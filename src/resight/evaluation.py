@@ -1,0 +1,139 @@
+"""How good a ranking is: mean average precision and N-S score (section 9); NumPy only.
+
+Conventions. Ranks are 0-based. Average precision is by trapezoids, as in the official scripts of
+INRIA Holidays and Oxford5k. A photo in `junk` is left out before ranks are counted; a query
+without positives is left out of the mean. Results are fractions in 0..1; the N-S score is in 0..4.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resight.errors import DatasetError
+
+Groups = dict[str, list[Path]]
+"""Name of a group to the absolute paths of its photos; a group of one is a distractor."""
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """One query: the photo, its group, average precision and group members among the first 4."""
+
+    photo: int
+    group: str
+    average_precision: float
+    among_first_four: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `evaluate` found.
+
+    Attributes:
+        queries: one result a query, in the order of groups and photos.
+        mean_average_precision: in 0..1.
+        ns_score: mean of `among_first_four` over the groups of exactly 4, in 0..4, or None
+            where there is no such group.
+    """
+
+    queries: list[QueryResult]
+    mean_average_precision: float
+    ns_score: float | None
+
+    def by_group(self) -> dict[str, float]:
+        """Mean average precision of each group's queries."""
+        values: dict[str, list[float]] = {}
+        for query in self.queries:
+            values.setdefault(query.group, []).append(query.average_precision)
+        return {group: float(np.mean(precisions)) for group, precisions in values.items()}
+
+
+def average_precision(ranks: Sequence[int] | np.ndarray, positives: int) -> float:
+    """Area under the precision-recall curve by trapezoids.
+
+    Args:
+        ranks: 0-based ranks of the positives that were found, ascending.
+        positives: how many there are in all, found or not.
+
+    >>> round(average_precision([0, 2], 2), 4)
+    0.7917
+    """
+    if positives < 1:
+        raise DatasetError("average precision needs one positive or more")
+    total = 0.0
+    for i, rank in enumerate(ranks):
+        before = 1.0 if rank == 0 else i / rank
+        after = (i + 1) / (rank + 1)
+        total += (before + after) / (2 * positives)
+    return total
+
+
+def ranks_of(
+    positives: Iterable[int], ranked: Sequence[int], junk: Iterable[int] = ()
+) -> np.ndarray:
+    """0-based ranks of the positives in a ranked list of ids from which junk is taken out."""
+    positives, junk = set(positives), set(junk)
+    kept = [photo for photo in ranked if photo not in junk]
+    return np.array([rank for rank, photo in enumerate(kept) if photo in positives], dtype=int)
+
+
+def evaluate_groups(
+    groups: Mapping[str, Sequence[int]], rank: Callable[[int], Sequence[int]]
+) -> Report:
+    """Every photo of a group of two or more as a query in turn.
+
+    For the average precision the query itself is left out of its ranking; for the N-S score it
+    counts, as in the benchmark's own definition.
+
+    Args:
+        groups: name to the ids of its photos.
+        rank: from a query's id to the ids of the whole database, nearest first.
+
+    Raises:
+        DatasetError: no group has two photos.
+    """
+    results, four = [], []
+    for name, members in groups.items():
+        for photo in members if len(members) > 1 else ():
+            ranked = rank(photo)
+            ranks = ranks_of(set(members) - {photo}, ranked, junk=[photo])
+            precision = average_precision(ranks, len(members) - 1)
+            among_first = len(set(members) & set(ranked[:4]))
+            results.append(QueryResult(photo, name, precision, among_first))
+            if len(members) == 4:
+                four.append(among_first)
+    if not results:
+        raise DatasetError("no group has two photos or more: there is nothing to evaluate")
+    mean = float(np.mean([result.average_precision for result in results]))
+    return Report(results, mean, float(np.mean(four)) if four else None)
+
+
+def read_groups(path: Path) -> Groups:
+    """A `groups.json`: `{group: [paths relative to the file's folder]}`.
+
+    Raises:
+        DatasetError: missing, not JSON, not of that form, or a photo in two groups.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DatasetError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+        for names in content.values()
+    ):
+        raise DatasetError(f"{path}: expected {{group: [paths]}}")
+    folder = path.absolute().parent
+    groups = {group: [folder / name for name in names] for group, names in content.items()}
+    seen: set[Path] = set()
+    for group, photos in groups.items():
+        for photo in photos:
+            if photo in seen:
+                raise DatasetError(f"{path}: {photo.relative_to(folder)} is twice (in {group!r})")
+            seen.add(photo)
+    return groups

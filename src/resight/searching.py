@@ -1,0 +1,149 @@
+"""Answering queries: one open collection, its arrays and its extractor, kept for many searches."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from resight.arrays import SearchArrays, load_arrays
+from resight.collection import Collection
+from resight.config import SearchConfig, SiftVladConfig
+from resight.errors import CollectionError, ImageError, UsageError
+from resight.extractor import Description, Extractor
+from resight.files import absolute
+from resight.images import Box, crop_box, load_image
+from resight.methods import ModelOptions, collection_extractor
+from resight.search import DISTANCES, Distance, Neighbors, Query, nearest
+
+
+@dataclass(frozen=True)
+class Result:
+    """A photo found: rank from 1, distance (smaller is nearer).
+
+    `inliers` counts the local features that agree on one geometry with the query's, where that
+    was asked for and the file could be read.
+    """
+
+    rank: int
+    path: Path
+    distance: float
+    inliers: int | None = None
+
+
+@dataclass(frozen=True)
+class SearchResults:
+    """The answer to one query: the photo as it was named, its box if any, nearest first."""
+
+    query: Path
+    box: Box | None
+    results: list[Result]
+
+
+class Searcher:
+    """Searches a collection; notices by itself when the collection has changed."""
+
+    def __init__(self, collection: Collection, options: ModelOptions | None = None) -> None:
+        self.collection = collection
+        self._options = options or ModelOptions()
+        self._extractor: Extractor | None = None
+        self._arrays: SearchArrays | None = None
+
+    def search(self, query: Path, config: SearchConfig, box: Box | None = None) -> SearchResults:
+        """The photos nearest to a photo, or to the region `box` of it.
+
+        Raises:
+            UsageError: the query is no image, or the box is not inside it.
+            CollectionError: the collection is empty.
+            WeightsError: the query must be described and there are no weights.
+        """
+        found = self.neighbors(self._describe(query, box), max(config.k, config.verify))
+        paths = self.collection.paths(found.ids)
+        pairs = list(zip(paths, map(float, found.distances), strict=True))
+        results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
+        if config.verify:
+            results = self._verify(query, box, results, config.verify)
+        return SearchResults(query, box, results[: config.k])
+
+    def neighbors(self, description: Description, k: int) -> Neighbors:
+        """The ids and distances of the photos nearest to a descriptor (before selection)."""
+        arrays = self.arrays()
+        keep = arrays.selection.apply if arrays.selection else lambda values: values
+        local = None if description.local is None else keep(description.local)
+        query = Query(keep(description.global_), local)
+        return nearest(query, arrays.database, k, self.distance)
+
+    def arrays(self) -> SearchArrays:
+        """The arrays of the collection as it is now.
+
+        Raises:
+            CollectionError: it holds no photos.
+        """
+        if self._arrays is None or self._arrays.stamp != self.collection.stamp:
+            self._arrays = load_arrays(self.collection)
+        if len(self._arrays.database.ids) == 0:
+            raise CollectionError(f"{self.collection.folder}: holds no photos yet; index some")
+        return self._arrays
+
+    @property
+    def distance(self) -> Distance:
+        """The distance of the collection's method."""
+        config = self.collection.config
+        return DISTANCES[config.distance if isinstance(config, SiftVladConfig) else "manhattan"]
+
+    def describe(self, image: Image.Image) -> Description:
+        """The descriptors of an upright image by the collection's method."""
+        if self._extractor is None:
+            self._extractor = collection_extractor(self.collection, self._options)
+        return self._extractor.describe(self._extractor.prepare(image))
+
+    def _describe(self, query: Path, box: Box | None) -> Description:
+        self.arrays()  # an empty collection is said before the network is loaded
+        if box is None:
+            stored = self.collection.descriptors(_content(query))
+            if stored is not None and stored.intact:
+                return Description(stored.global_, stored.local)
+        return self.describe(load_query(query, box))
+
+    def _verify(
+        self, query: Path, box: Box | None, results: list[Result], count: int
+    ) -> list[Result]:
+        from resight.sift import root_sift
+        from resight.verification import MIN_INLIERS, rerank, verify
+
+        config = SiftVladConfig()
+        features = root_sift(load_query(query, box), config)
+        inliers: list[int | None] = []
+        for result in results[:count]:
+            try:
+                other = root_sift(load_image(result.path), config)
+                inliers.append(verify(features, other).inliers)
+            except ImageError:
+                inliers.append(None)  # shown as unknown; it keeps its place by distance
+        order = rerank(range(len(inliers)), [n or 0 for n in inliers], MIN_INLIERS)
+        order = [*order, *range(len(inliers), len(results))]
+        return [
+            Result(rank, results[i].path, results[i].distance, dict(enumerate(inliers)).get(i))
+            for rank, i in enumerate(order, 1)
+        ]
+
+
+def load_query(query: Path, box: Box | None) -> Image.Image:
+    """A query photo, upright, cut to its box if there is one.
+
+    Raises:
+        UsageError: it is no image, or the box is not inside it.
+    """
+    try:
+        image = load_image(absolute(query))
+    except ImageError as error:
+        raise UsageError(f"{query}: {error}") from None
+    return image if box is None else crop_box(image, box)
+
+
+def _content(query: Path) -> str:
+    try:
+        with absolute(query).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{query}: {error.strerror or error}") from None

@@ -1,0 +1,187 @@
+"""Network weights: where they come from, whose they are, and how a file of them is read."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resight.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes received so far and the bytes in all (0 when the server does not say)."""
+
+
+@dataclass(frozen=True)
+class WeightsSpec:
+    """A published weights file with everything one must know to use it."""
+
+    url: str
+    sha256: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    license: str
+    paper: str
+
+    @property
+    def file_name(self) -> str:
+        """The name under which the torch hub cache holds the file."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+WEIGHTS: dict[str, WeightsSpec] = {
+    "resnet50": WeightsSpec(
+        url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        license="BSD-3-Clause (torchvision); trained on ImageNet",
+        paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
+    ),
+    "resnet101": WeightsSpec(
+        url="https://download.pytorch.org/models/resnet101-63fe2227.pth",
+        sha256="63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        license="BSD-3-Clause (torchvision); trained on ImageNet",
+        paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file on this machine and the SHA-256 (hex) of its content."""
+
+    path: Path
+    sha256: str
+
+
+def find_weights(
+    backbone: str,
+    explicit: Path | None = None,
+    remembered: Path | None = None,
+    *,
+    download: bool = True,
+    progress: Progress | None = None,
+) -> WeightsFile:
+    """The weights for a backbone, from the first place that has them.
+
+    The places, in order: `explicit` (`--weights`), the environment variable `RESIGHT_WEIGHTS`,
+    `remembered` (the file a collection was made with, if it is still there), the torch hub
+    cache, and a download into that cache.
+
+    Raises:
+        WeightsError: a named file is missing, a cached file is damaged, or no place has any.
+    """
+    environment = os.environ.get(ENVIRONMENT_VARIABLE)
+    for path, source in ((explicit, "--weights"), (environment, ENVIRONMENT_VARIABLE)):
+        if path:
+            return _named_file(Path(path).expanduser(), source)
+    if remembered is not None and remembered.is_file():
+        return _named_file(remembered, "the collection")
+    spec = WEIGHTS[backbone]
+    cached = hub_cache() / spec.file_name
+    if cached.is_file():
+        return _checked(cached, spec)
+    if not download:
+        raise _unreachable(backbone, spec, "no download was asked for")
+    _download(backbone, spec, cached, progress)
+    return _checked(cached, spec)
+
+
+def hub_cache() -> Path:
+    """Torch hub's folder of checkpoints (as `torch.hub` finds it, without importing torch)."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def read_state_dict(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a `.pth` or `.safetensors` file; floating-point ones as float32.
+
+    Raises:
+        WeightsError: the file cannot be read as a flat dictionary of tensors.
+    """
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            import safetensors.torch
+
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - a damaged file can make the readers raise anything
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path}: cannot be read as weights: {first_line[:200]}") from None
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise WeightsError(f"{path}: is not a flat state dict (names with tensors)")
+    return {n: v.float() if v.is_floating_point() else v for n, v in state.items()}
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _named_file(path: Path, source: str) -> WeightsFile:
+    try:
+        return WeightsFile(path.resolve(), file_sha256(path))
+    except OSError as error:
+        reason = error.strerror or error
+        raise WeightsError(f"{source}: {path}: cannot be read: {reason}") from None
+
+
+def _checked(path: Path, spec: WeightsSpec) -> WeightsFile:
+    sha256 = file_sha256(path)
+    if sha256 != spec.sha256:
+        raise WeightsError(
+            f"{path}: damaged (SHA-256 {sha256[:12]}..., expected {spec.sha256[:12]}...); "
+            "delete it and run again"
+        )
+    return WeightsFile(path, sha256)
+
+
+def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress | None) -> None:
+    """Fetch to a temporary name beside the target; the target appears whole and checked."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest, received = hashlib.sha256(), 0
+        with urllib.request.urlopen(spec.url, timeout=30) as response, partial.open("wb") as file:
+            total = int(response.headers.get("Content-Length") or 0)
+            while block := response.read(1 << 18):
+                file.write(block)
+                digest.update(block)
+                received += len(block)
+                if progress:
+                    progress(received, total)
+        if digest.hexdigest() != spec.sha256:
+            raise _unreachable(backbone, spec, "the download arrived damaged")
+        partial.replace(target)
+    except (OSError, urllib.error.URLError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise _unreachable(backbone, spec, f"the download failed: {reason}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _unreachable(backbone: str, spec: WeightsSpec, reason: str) -> WeightsError:
+    return WeightsError(
+        f"no weights for {backbone} ({reason}). Three ways out: "
+        f"(1) get {spec.url} by other means and pass --weights FILE or set "
+        f"{ENVIRONMENT_VARIABLE}=FILE; (2) put that file into {hub_cache()}; "
+        "(3) use the method that needs none: --method sift-vlad"
+    )

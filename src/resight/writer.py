@@ -1,0 +1,227 @@
+"""Writing to a collection: one process at a time, every change one transaction."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from resight import config as configuration
+from resight.collection import Collection, Model, Photo, blob_crc32
+from resight.config import MethodConfig, SelectionConfig
+from resight.database import create_database, explained, transaction
+from resight.errors import CollectionError, CollectionLocked
+from resight.files import COLLECTION_MARK, PhotoFile
+from resight.selection import Selection
+
+LOCK_NAME = "writer.lock"
+
+
+@contextlib.contextmanager
+def writing(
+    folder: Path, new: tuple[MethodConfig, SelectionConfig] | None = None
+) -> Iterator["Writer"]:
+    """Open a collection for writing; with `new`, make it where there is none.
+
+    The lock is the operating system's: it ends with the process, however that ends.
+
+    Raises:
+        CollectionLocked: another process is writing.
+        CollectionError: no collection (and not `new`), damaged, or no permission.
+    """
+    if new is None:
+        Collection.open(folder).close()
+    else:
+        _check_empty(folder)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / LOCK_NAME)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise CollectionLocked(
+                f"{folder}: another process is writing to this collection; "
+                "wait until it is done, or stop it"
+            ) from None
+    try:
+        with explained(folder):
+            if new is not None and not Collection.exists(folder):
+                create_database(folder / COLLECTION_MARK)
+            with Collection.open(folder) as collection:
+                writer = Writer(collection)
+                if new is not None and collection.meta("config") is None:
+                    writer.set_up(*new)
+                yield writer
+    finally:
+        lock.release()
+
+
+class Writer:
+    """The changes a collection knows; get one from `writing`."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        self._db = collection.database
+
+    def set_up(self, config: MethodConfig, selection: SelectionConfig) -> None:
+        """Store the configuration of a new collection."""
+        with transaction(self._db):
+            self._set_meta("config", configuration.to_dict(config))
+            self._set_meta("selection_config", configuration.to_dict(selection))
+            self._set_meta("created", _now())
+            self._new_stamp()
+
+    def bind_model(self, model: Model) -> None:
+        """Remember the model on first use and insist on it afterwards.
+
+        Raises:
+            CollectionMismatch: it is another than the one the collection was made with.
+        """
+        self.collection.check_model(model)
+        path = str(model.path) if model.path else None
+        with transaction(self._db):
+            self._set_meta("model", {"sha256": model.sha256, "path": path})
+            found = configuration.fingerprint(self.collection.config, model.sha256)
+            self._set_meta("fingerprint", found)
+
+    def record_described(
+        self,
+        file: PhotoFile,
+        content: str,
+        pixels: tuple[int, int],
+        global_: np.ndarray,
+        local: np.ndarray | None,
+    ) -> None:
+        """A photo and its descriptors, float (D,); `pixels` are width and height, upright."""
+        encode = self.collection.encode
+        blobs = encode(global_), None if local is None else encode(local)
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?)",
+                (content, *blobs, blob_crc32(*blobs)),
+            )
+            self._record(file, content, pixels, None)
+
+    def record_known(self, file: PhotoFile, known: Photo) -> None:
+        """A photo whose content was described before: a copy, or only touched."""
+        with transaction(self._db):
+            self._record(file, str(known.content), (known.width, known.height), None)
+
+    def record_moved(self, file: PhotoFile, source: Photo) -> None:
+        """A photo that was at `source` and is now at the file's path; it keeps its id."""
+        path = os.fsencode(file.path)
+        with transaction(self._db):
+            overwritten = self._content_at(path)
+            self._db.execute("DELETE FROM photos WHERE path = ?", (path,))
+            self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
+            self._record(file, str(source.content), (source.width, source.height), None)
+            self._drop_if_orphaned(overwritten)
+
+    def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
+        """A file that could not be indexed.
+
+        One that could not even be read (`content` None) keeps the descriptors it had: it may
+        come back as it was.
+        """
+        with transaction(self._db):
+            self._record(file, content, (None, None), reason)
+
+    def mark_damaged(self, content: str) -> None:
+        """Drop a content's descriptors; the next index run describes its photos again."""
+        with transaction(self._db):
+            self._db.execute("DELETE FROM descriptors WHERE content = ?", (content,))
+            self._db.execute(
+                "UPDATE photos SET state = 'failed', reason = 'its descriptor was damaged; "
+                "index again' WHERE content = ?",
+                (content,),
+            )
+            self._new_stamp()
+
+    def remove(self, photos: list[Photo]) -> None:
+        """Forget photos; descriptors that no photo needs go too."""
+        with transaction(self._db):
+            for photo in photos:
+                self._db.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
+                self._drop_if_orphaned(photo.content)
+            self._new_stamp()
+
+    def store_selection(
+        self, selection: Selection, config: SelectionConfig, how: dict[str, Any]
+    ) -> None:
+        """Put a fitted selection in place of the one before; `how` says what it was fitted on."""
+        how = {**how, "config": dataclasses.asdict(config), "fitted_at": _now()}
+        self._store_fitted("selection", how, selection.indices.astype("<i4").tobytes())
+
+    def store_vocabulary(self, vocabulary: np.ndarray, how: dict[str, Any]) -> None:
+        """Store the visual words, float32 (centers, 128), of a new `sift-vlad` collection."""
+        data = vocabulary.astype("<f4").tobytes()
+        self._store_fitted("vocabulary", {**how, "fitted_at": _now()}, data)
+
+    def _store_fitted(self, name: str, how: dict[str, Any], data: bytes) -> None:
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO fitted VALUES (?, ?, ?)", (name, json.dumps(how), data)
+            )
+            self._new_stamp()
+
+    def _record(
+        self,
+        file: PhotoFile,
+        content: str | None,
+        pixels: tuple[int | None, int | None],
+        reason: str | None,
+    ) -> None:
+        """Insert or update a photo's row; the id of a path never changes."""
+        path, state = os.fsencode(file.path), "ok" if reason is None else "failed"
+        before = self._content_at(path)
+        self._db.execute(
+            "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
+            "indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
+            "size = excluded.size, mtime_ns = excluded.mtime_ns, "
+            "content = coalesce(excluded.content, content), "
+            "width = excluded.width, height = excluded.height, state = excluded.state, "
+            "reason = excluded.reason, indexed_at = excluded.indexed_at",
+            (path, file.size, file.mtime_ns, content, *pixels, state, reason, _now()),
+        )
+        if content not in (None, before):
+            self._drop_if_orphaned(before)
+        self._new_stamp()
+
+    def _content_at(self, path: bytes) -> str | None:
+        row = self._db.execute("SELECT content FROM photos WHERE path = ?", (path,)).fetchone()
+        return None if row is None else row[0]
+
+    def _drop_if_orphaned(self, content: str | None) -> None:
+        self._db.execute(
+            "DELETE FROM descriptors WHERE content = ?1 AND NOT EXISTS "
+            "(SELECT 1 FROM photos WHERE content = ?1)",
+            (content,),
+        )
+
+    def _new_stamp(self) -> None:
+        self._set_meta("stamp", secrets.token_hex(8))
+
+    def _set_meta(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _check_empty(folder: Path) -> None:
+    if Collection.exists(folder) or not folder.exists():
+        return
+    with explained(folder):
+        names = {entry.name for entry in folder.iterdir()}
+    if any(name != LOCK_NAME and not name.startswith(COLLECTION_MARK) for name in names):
+        raise CollectionError(
+            f"{folder}: is no collection and not empty; name a new folder for the collection"
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
