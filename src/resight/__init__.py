@@ -1,1 +1,73 @@
-"""Find, in a collection of photos, those that show the very same object, building or scene."""
+"""Find, in a collection of photos, those that show the very same object, building or scene.
+
+>>> import resight
+>>> sorted(resight.PRESETS)
+['fast', 'paper', 'sift-vlad']
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resight.collection import Collection
+    from resight.config import (
+        PRESETS,
+        ExtractionConfig,
+        SearchConfig,
+        SelectionConfig,
+        SiftVladConfig,
+    )
+    from resight.errors import ResightError
+    from resight.integrity import check
+    from resight.methods import ModelOptions
+    from resight.pipeline import describe, evaluate, fit, index, info, remove, search
+    from resight.searching import Searcher
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Collection": "collection",
+    "ExtractionConfig": "config",
+    "ModelOptions": "methods",
+    "PRESETS": "config",
+    "ResightError": "errors",
+    "SearchConfig": "config",
+    "Searcher": "searching",
+    "SelectionConfig": "config",
+    "SiftVladConfig": "config",
+    "check": "integrity",
+    "describe": "pipeline",
+    "evaluate": "pipeline",
+    "fit": "pipeline",
+    "index": "pipeline",
+    "info": "pipeline",
+    "remove": "pipeline",
+    "search": "pipeline",
+}
+"""Public name to module: imported on first use, so that `import resight` costs nothing."""
+
+__all__ = [
+    "PRESETS",
+    "Collection",
+    "ExtractionConfig",
+    "ModelOptions",
+    "ResightError",
+    "SearchConfig",
+    "Searcher",
+    "SelectionConfig",
+    "SiftVladConfig",
+    "check",
+    "describe",
+    "evaluate",
+    "fit",
+    "index",
+    "info",
+    "remove",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

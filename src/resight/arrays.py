@@ -22,7 +22,7 @@ from numpy.lib.format import open_memmap
 from resight.collection import Collection
 from resight.database import explained
 from resight.errors import CollectionError
-from resight.search import Database
+from resight.neighbors import Database
 from resight.selection import Selection
 from resight.weights import file_sha256
 

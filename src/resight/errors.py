@@ -6,7 +6,8 @@
     ├── UsageError            a value or option that cannot be
     │   └── MissingExtra      an optional dependency that is not installed
     ├── ImageError            a photo that cannot be read
-    ├── WeightsError          network weights that cannot be found or do not fit
+    ├── WeightsError          network weights that cannot be used
+    │   └── WeightsMissing        there are none, and none were named
     ├── FitError              too little data to fit a selection or a vocabulary
     ├── DatasetError          ground truth that cannot be read
     └── CollectionError       a collection that cannot be used
@@ -37,7 +38,11 @@ class ImageError(ResightError):
 
 
 class WeightsError(ResightError):
-    """Network weights that cannot be found, are damaged, or do not fit the network."""
+    """Network weights that are damaged or do not fit the network."""
+
+
+class WeightsMissing(WeightsError):  # noqa: N818 - reads as what happened
+    """No place has weights, and none were named."""
 
 
 class FitError(ResightError):

@@ -8,7 +8,9 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import io
 import logging
+import os
 import stat
 import warnings
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError, UsageError
 
@@ -68,24 +70,11 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
     Raises:
         ImageError: the file is no image, is damaged or truncated, or has too many pixels.
     """
-    try:
-        if isinstance(file, Path):
-            _check_file(file)
-        with Image.open(file, formats=_decoders()) as image:
-            _limit_size(image, reduce_to)
-            image.load()
-            _turn_upright(image)
-            return _to_rgb(image)
-    except UnidentifiedImageError:
-        raise ImageError(_unidentified(file)) from None
-    except FileNotFoundError:
-        raise ImageError("no such file") from None
-    except ImageError:
-        raise
-    except MemoryError:
-        raise ImageError("not enough memory to decode it") from None
-    except Exception as error:  # noqa: BLE001 - a damaged file can make a decoder raise anything
-        raise ImageError(_reason(error)) from None
+    with _reading(file) as image:
+        _limit_size(image, reduce_to)
+        image.load()
+        _turn_upright(image)
+        return _to_rgb(image)
 
 
 def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
@@ -94,17 +83,15 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
     Raises:
         ImageError: the file is no image.
     """
-    try:
-        with Image.open(file, formats=_decoders()) as image:
-            width, height = image.size
-            orientation = 1
-            with contextlib.suppress(Exception):  # as in `_turn_upright`
-                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except UnidentifiedImageError:
-        raise ImageError(_unidentified(file)) from None
-    except Exception as error:  # noqa: BLE001 - a damaged file can make a decoder raise anything
-        raise ImageError(_reason(error)) from None
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    with _reading(file) as image:
+        width, height = image.size
+        # Pillow turns a TIFF's size itself, and would decode all of a PNG to look for EXIF.
+        if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+            return width, height
+        orientation = 1
+        with contextlib.suppress(Exception):  # as in `_turn_upright`
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def crop_box(image: Image.Image, box: Box) -> Image.Image:
@@ -160,8 +147,30 @@ def scaled_size(
     return max(1, round(width * target / longest)), max(1, round(height * target / longest))
 
 
-def _check_file(path: Path) -> None:
-    status = path.stat()
+@contextlib.contextmanager
+def _reading(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
+    """The image in a file, opened; whatever is wrong with it becomes an `ImageError`."""
+    try:
+        _check_file(file)
+        with Image.open(file, formats=_decoders()) as image:
+            yield image
+    except UnidentifiedImageError:
+        raise ImageError(_unidentified(file)) from None
+    except FileNotFoundError:
+        raise ImageError("no such file") from None
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError("not enough memory to decode it") from None
+    except Exception as error:  # noqa: BLE001 - a damaged file can make a decoder raise anything
+        raise ImageError(_reason(error)) from None
+
+
+def _check_file(file: Path | IO[bytes]) -> None:
+    try:
+        status = file.stat() if isinstance(file, Path) else os.fstat(file.fileno())
+    except io.UnsupportedOperation:
+        return  # bytes in memory
     if stat.S_ISDIR(status.st_mode):
         raise ImageError("a folder, not a file")
     if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for a writer, maybe for ever
@@ -247,7 +256,7 @@ def _decoders() -> list[str]:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     with contextlib.suppress(AttributeError, OSError):  # where libtiff is linked in statically
-        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
     Image.init()
     # Without the extra a HEIC file fails with a reason that names it.
     with contextlib.suppress(ImportError):

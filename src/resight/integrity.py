@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resight.arrays import check_arrays, load_arrays
-from resight.collection import Collection
 from resight.database import explained
 from resight.writer import Writer, writing
 

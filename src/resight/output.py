@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from resight.demo.run import DemoResult
 from resight.errors import ImageError, UsageError
 from resight.images import Box, load_image
 from resight.integrity import CheckReport
-from resight.pipeline import Evaluation, Info, IndexRun
+from resight.pipeline import Evaluation, IndexRun, Info
 from resight.progress import progress_on
 from resight.searching import SearchResults
 
@@ -169,7 +170,7 @@ def save_image(image: Any, target: Path) -> None:
 
 
 def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
-    """mAP (in percent) and N-S score, for each group too."""
+    """MAP (in percent) and N-S score, for each group too."""
     report = evaluation.report
     if evaluation.missing:
         _list(
@@ -240,6 +241,23 @@ def print_check(report: CheckReport, collection: Path) -> None:
         say(f"run resight index again: {len(report.to_describe)} photos are to be described anew")
     state = "damaged" if report.problems else "whole"
     say(f"{collection}: {report.photos} photos, {state}")
+
+
+def print_demo(result: DemoResult) -> None:
+    """What the demo made, and how to go on with one's own photos."""
+    if result.why_no_network:
+        say(result.why_no_network)
+        say(
+            "so the demo used sift-vlad, the method that needs no network; with weights it "
+            "uses the paper's"
+        )
+    score = "" if result.ns_score is None else f", N-S score {result.ns_score:.2f} of 4"
+    print(f"mAP {100 * result.mean_average_precision:.1f} %{score} ({result.config})")
+    print(f"queries and what they found: {result.sheet}")
+    method = " --method sift-vlad" if result.why_no_network else ""
+    print("now with your own photos:")
+    print(f"  resight index PHOTOS -c my-collection{method}")
+    print("  resight search PHOTO.jpg -c my-collection --sheet found.jpg")
 
 
 def _list(title: str, lines: list[str], limit: int | None = LISTED) -> None:

@@ -24,7 +24,7 @@ from resight.config import (
 from resight.errors import CollectionMismatch, DatasetError, FitError, ImageError, UsageError
 from resight.evaluation import Report, evaluate_groups, read_groups
 from resight.extractor import Extractor
-from resight.files import PhotoFile, absolute, find_photos, is_under
+from resight.files import absolute, find_photos, is_under
 from resight.images import Box, load_image
 from resight.indexing import IndexReport, Plan, Progress, plan_run, run_plan
 from resight.methods import (
@@ -35,7 +35,7 @@ from resight.methods import (
     fit_collection_vocabulary,
     vocabulary_model,
 )
-from resight.search import Query, distances_to, ranking
+from resight.neighbors import Query, distances_to, ranking
 from resight.searching import Searcher, SearchResults
 from resight.selection import fit_selection
 from resight.writer import Writer, writing

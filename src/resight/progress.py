@@ -1,4 +1,4 @@
-"""Progress for people: a bar with rate and time left on a terminal, now and then a line elsewhere."""
+"""Progress for people: a bar with rate and time left on a terminal, else a line now and then."""
 
 import contextlib
 import time

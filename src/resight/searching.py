@@ -14,7 +14,7 @@ from resight.extractor import Description, Extractor
 from resight.files import absolute
 from resight.images import Box, crop_box, load_image
 from resight.methods import ModelOptions, collection_extractor
-from resight.search import DISTANCES, Distance, Neighbors, Query, nearest
+from resight.neighbors import DISTANCES, Distance, Neighbors, Query, nearest
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import WeightsError
+from resight.errors import WeightsError, WeightsMissing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,8 @@ def find_weights(
     cache, and a download into that cache.
 
     Raises:
-        WeightsError: a named file is missing, a cached file is damaged, or no place has any.
+        WeightsMissing: no place has any.
+        WeightsError: a named file is missing, or a cached file is damaged.
     """
     environment = os.environ.get(ENVIRONMENT_VARIABLE)
     for path, source in ((explicit, "--weights"), (environment, ENVIRONMENT_VARIABLE)):
@@ -178,8 +179,8 @@ def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress
         partial.unlink(missing_ok=True)
 
 
-def _unreachable(backbone: str, spec: WeightsSpec, reason: str) -> WeightsError:
-    return WeightsError(
+def _unreachable(backbone: str, spec: WeightsSpec, reason: str) -> WeightsMissing:
+    return WeightsMissing(
         f"no weights for {backbone} ({reason}). Three ways out: "
         f"(1) get {spec.url} by other means and pass --weights FILE or set "
         f"{ENVIRONMENT_VARIABLE}=FILE; (2) put that file into {hub_cache()}; "

@@ -1,0 +1,75 @@
+"""What the tests share: where real weights and photos are, a small network, the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BESIDE = ROOT.parent / "shared"
+"""Licensed weights and photos for testing, beside the checkout where a machine has them."""
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No test finds weights by accident: each names those it wants."""
+    monkeypatch.delenv("RESIGHT_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch-home"))
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """Real ImageNet weights of ResNet-50; the test is skipped where there are none."""
+    named = os.environ.get("RESIGHT_WEIGHTS")
+    path = Path(named) if named else BESIDE / "weights" / "resnet50-imagenet-pq.pth"
+    if not path.is_file():
+        pytest.skip("no real weights: set RESIGHT_WEIGHTS or put shared/ beside the checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_photos() -> Path:
+    """The folder of real photos with ground truth; the test is skipped where there is none."""
+    if not (BESIDE / "photos").is_dir():
+        pytest.skip("no real photos: shared/photos is not beside the checkout")
+    return BESIDE / "photos"
+
+
+@pytest.fixture(scope="session")
+def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's pictures with their groups.json."""
+    from resight.demo import draw_collection
+
+    return draw_collection(tmp_path_factory.mktemp("demo") / "photos").parent
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-50 with random but sane weights: right shapes, no outside data, no meaning."""
+    import torch
+
+    import oracle
+
+    path = tmp_path_factory.mktemp("weights") / "random-resnet50.pth"
+    torch.save(oracle.random_state(50, seed=0), path)
+    return path
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def resight(_no_outside_weights: None) -> Run:
+    """Run the command line in a process of its own: `resight("search", photo, "-c", folder)`."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "resight", *map(str, arguments)]
+        settings = {"capture_output": True, "text": True, "timeout": 300, **options}
+        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
+
+    return run
