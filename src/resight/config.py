@@ -9,6 +9,7 @@ Section numbers refer to `docs/method.md`.
 import dataclasses
 import hashlib
 import json
+import sys
 import tomllib
 import types
 import typing
@@ -116,6 +117,7 @@ class SiftVladConfig:
         _require(1 <= self.centers <= 4096, "centers: from 1 to 4096")
         _require(self.sample >= self.centers, "sample: at least as many as centers")
         _require(0 < self.power <= 1, "power: above 0, at most 1")
+        _require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
 
 
 MethodConfig = ExtractionConfig | SiftVladConfig
@@ -139,6 +141,7 @@ class SelectionConfig:
         _require(0 < self.variance <= 1, "variance: above 0, at most 1")
         _require(self.components is None or self.components >= 1, "components: 1 or more")
         _require(self.restarts >= 1, "restarts: 1 or more")
+        _require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +171,7 @@ def load_config(name_or_path: str) -> tuple[MethodConfig, SelectionConfig]:
     except FileNotFoundError:
         presets = ", ".join(PRESETS)
         raise UsageError(f"--config: no preset or file {name_or_path!r} ({presets})") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
     try:
         selection = from_dict(SelectionConfig, fields.pop("selection", {}))
@@ -181,7 +184,7 @@ def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
     """The configuration whose `method` is named in `fields` (`cnn` when it is not)."""
     classes: dict[str, type[MethodConfig]] = {"cnn": ExtractionConfig, "sift-vlad": SiftVladConfig}
     method = fields.get("method", "cnn")
-    if method not in classes:
+    if not isinstance(method, str) or method not in classes:
         raise UsageError(f"method: {method!r} is not one of {', '.join(classes)}")
     return from_dict(classes[method], fields)
 
@@ -244,7 +247,8 @@ def _is_instance(value: Any, hint: Any) -> bool:
     if origin is types.UnionType:
         return any(_is_instance(value, arg) for arg in args)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and abs(value) <= sys.float_info.max  # finite
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 

@@ -129,11 +129,10 @@ def read_groups(path: Path) -> Groups:
     ):
         raise DatasetError(f"{path}: expected {{group: [paths]}}")
     folder = path.absolute().parent
-    groups = {group: [folder / name for name in names] for group, names in content.items()}
     seen: set[Path] = set()
-    for group, photos in groups.items():
-        for photo in photos:
-            if photo in seen:
-                raise DatasetError(f"{path}: {photo.relative_to(folder)} is twice (in {group!r})")
-            seen.add(photo)
-    return groups
+    for group, names in content.items():
+        for name in names:
+            if folder / name in seen:
+                raise DatasetError(f"{path}: {name} is twice (in {group!r})")
+            seen.add(folder / name)
+    return {group: [folder / name for name in names] for group, names in content.items()}

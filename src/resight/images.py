@@ -10,6 +10,7 @@ import functools
 import importlib
 import io
 import logging
+import math
 import os
 import stat
 import warnings
@@ -100,13 +101,35 @@ def crop_box(image: Image.Image, box: Box) -> Image.Image:
     Raises:
         UsageError: the box is empty or not inside the image.
     """
+    check_box(box, image.size)
     x, y, w, h = box
-    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > image.width or y + h > image.height:
-        raise UsageError(
-            f"--box {x},{y},{w},{h}: not inside the photo, which is "
-            f"{image.width} x {image.height} pixels (x,y is the upper left corner, then w,h)"
-        )
     return image.crop((x, y, x + w, y + h))
+
+
+def scale_box(box: Box, size: tuple[int, int], decoded: tuple[int, int]) -> Box:
+    """A box in a photo of `size`, in the pixels of its reduced decoding of size `decoded`.
+
+    >>> scale_box((100, 50, 31, 1), (400, 300), (200, 150))
+    (50, 25, 16, 1)
+    """
+    if size == decoded:
+        return box
+    x, y, w, h = box
+    across, down = decoded[0] / size[0], decoded[1] / size[1]
+    left, top = int(x * across), int(y * down)
+    right = max(left + 1, min(decoded[0], math.ceil((x + w) * across)))
+    bottom = max(top + 1, min(decoded[1], math.ceil((y + h) * down)))
+    return left, top, right - left, bottom - top
+
+
+def check_box(box: Box, size: tuple[int, int]) -> None:
+    """Refuse a box that is empty or not inside a photo of `size`, with a UsageError."""
+    x, y, w, h = box
+    if w < 1 or h < 1 or x < 0 or y < 0 or x + w > size[0] or y + h > size[1]:
+        raise UsageError(
+            f"--box {x},{y},{w},{h}: not inside the photo, which is {size[0]} x {size[1]} pixels "
+            "(x,y is the upper left corner, then w,h)"
+        )
 
 
 def resized_copies(

@@ -13,7 +13,7 @@ from resight.collection import Collection, Photo
 from resight.errors import ImageError
 from resight.extractor import Extractor
 from resight.files import PhotoFile, Walk, is_under
-from resight.images import image_size, load_image
+from resight.images import MAX_FILE_BYTES, image_size, load_image
 from resight.writer import Writer
 
 LARGE_PIXELS = 16_000_000
@@ -217,6 +217,8 @@ def _load_ahead(
 
 def _load(file: PhotoFile, known: set[str], extractor: Extractor, large: threading.Lock) -> _Loaded:
     content = None
+    if file.size > MAX_FILE_BYTES:
+        return _Loaded(file, reason=f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
     try:
         with file.path.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from resight.demo.run import DemoResult
 from resight.errors import ImageError, UsageError
-from resight.images import Box, load_image
+from resight.images import Box, image_size, load_image, scale_box
 from resight.integrity import CheckReport
 from resight.pipeline import Evaluation, IndexRun, Info
 from resight.progress import progress_on
@@ -151,7 +151,10 @@ def write_sheet(found: SearchResults, target: Path) -> None:
             return SheetPhoto(None, _shown(Path(path.name)), detail)
 
     results = [photo(result.path, f"{result.distance:.3f}") for result in found.results]
-    save_image(contact_sheet(photo(found.query, "query"), results, box=found.box), target)
+    query, box = photo(found.query, ""), found.box
+    if box is not None and query.image is not None:
+        box = scale_box(box, image_size(found.query), query.image.size)
+    save_image(contact_sheet(query, results, box=box), target)
     say(f"contact sheet: {target}")
 
 

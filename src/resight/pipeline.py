@@ -197,7 +197,7 @@ class Described:
             arrays["local"] = self.local
         try:
             with path.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **arrays)  # type: ignore[arg-type]
         except OSError as error:
             raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
 

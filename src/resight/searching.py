@@ -12,7 +12,7 @@ from resight.config import SearchConfig, SiftVladConfig
 from resight.errors import CollectionError, ImageError, UsageError
 from resight.extractor import Description, Extractor
 from resight.files import absolute
-from resight.images import Box, crop_box, load_image
+from resight.images import Box, check_box, crop_box, image_size, load_image, scale_box
 from resight.methods import ModelOptions, collection_extractor
 from resight.neighbors import DISTANCES, Distance, Neighbors, Query, nearest
 
@@ -136,9 +136,13 @@ def load_query(query: Path, box: Box | None) -> Image.Image:
     """
     try:
         image = load_image(absolute(query))
+        size = image.size if box is None else image_size(absolute(query))
     except ImageError as error:
         raise UsageError(f"{query}: {error}") from None
-    return image if box is None else crop_box(image, box)
+    if box is None:
+        return image
+    check_box(box, size)
+    return crop_box(image, scale_box(box, size, image.size))
 
 
 def _content(query: Path) -> str:

@@ -1,5 +1,6 @@
 """Principal feature analysis: which values of the descriptors are kept (section 6)."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -147,6 +148,7 @@ def principal_rows(spectrum: Spectrum, config: SelectionConfig) -> np.ndarray:
 def _nearest_to_centers(rows: np.ndarray, config: SelectionConfig) -> np.ndarray:
     """For each k-means cluster of the rows (D, q), the member nearest to the centre, (p,)."""
     from sklearn.cluster import KMeans  # takes a second to import, and searching never needs it
+    from sklearn.exceptions import ConvergenceWarning
 
     distinct = len(np.unique(rows, axis=0))
     if config.features > distinct:
@@ -154,7 +156,17 @@ def _nearest_to_centers(rows: np.ndarray, config: SelectionConfig) -> np.ndarray
             f"cannot keep {config.features} features: only {distinct} differ; take fewer "
             "(--features) or more photos"
         )
-    kmeans = KMeans(config.features, n_init=config.restarts, random_state=config.seed).fit(rows)
+    kmeans = KMeans(config.features, n_init=config.restarts, random_state=config.seed)
+    # Limited here too: the limit set before holds only for libraries that were loaded then.
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)  # centres that coincide
+        try:
+            kmeans.fit(rows)
+        except ConvergenceWarning:
+            raise FitError(
+                f"cannot keep {config.features} features: too many are alike; take fewer "
+                "(--features) or more photos"
+            ) from None
     distances = np.linalg.norm(rows - kmeans.cluster_centers_[kmeans.labels_], axis=1)
     # By cluster, then distance, then index: the first of each cluster is the one to keep.
     order = np.lexsort((np.arange(len(rows)), distances, kmeans.labels_))

@@ -1,8 +1,8 @@
 """Network weights: where they come from, whose they are, and how a file of them is read."""
 
 import hashlib
+import http.client
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,7 +126,9 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
     except Exception as error:  # noqa: BLE001 - a damaged file can make the readers raise anything
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: cannot be read as weights: {first_line[:200]}") from None
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(n, str) and torch.is_tensor(v) for n, v in state.items()
+    ):
         raise WeightsError(f"{path}: is not a flat state dict (names with tensors)")
     return {n: v.float() if v.is_floating_point() else v for n, v in state.items()}
 
@@ -172,7 +174,7 @@ def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress
         if digest.hexdigest() != spec.sha256:
             raise _unreachable(backbone, spec, "the download arrived damaged")
         partial.replace(target)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise _unreachable(backbone, spec, f"the download failed: {reason}") from None
     finally:
