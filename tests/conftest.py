@@ -73,3 +73,11 @@ def resight(_no_outside_weights: None) -> Run:
         return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload]
 
     return run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-photos",
+        action="store_true",
+        help="compare with the oracle on every real photo, not on a sample (an hour)",
+    )

@@ -52,7 +52,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 
 @app.command()
 def index(
-    photos: Annotated[list[Path], typer.Argument(help="Folders and photos.", show_default=False)],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS", help="Folders and photos.", show_default=False),
+    ],
     collection: Collection,
     weights: Weights = None,
     config: Config = None,
@@ -105,13 +108,18 @@ def fit(
     """Fit the selection of descriptor values anew (principal feature analysis)."""
     from resight import output, pipeline
 
-    run = pipeline.fit(collection, features=features, seed=seed, source=source)
+    with output.progress() as progress:
+        run = pipeline.fit(
+            collection, features=features, seed=seed, source=source, progress=progress
+        )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 
 
 @app.command()
 def search(
-    query: Annotated[Path, typer.Argument(help="The photo to search with.", show_default=False)],
+    query: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="The photo to search with.", show_default=False)
+    ],
     collection: Collection,
     k: Annotated[int, typer.Option("-k", help="How many results.")] = SearchConfig.k,
     box: Annotated[
@@ -146,7 +154,10 @@ def search(
 
 @app.command()
 def describe(
-    images: Annotated[list[Path], typer.Argument(help="Photos and folders.", show_default=False)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS", help="Photos and folders.", show_default=False),
+    ],
     out: Annotated[
         Path, typer.Option("--output", "-o", help="The .npz file to write.", show_default=False)
     ],
@@ -170,7 +181,10 @@ def describe(
 @app.command()
 def evaluate(
     groups: Annotated[
-        Path, typer.Argument(help="groups.json: {group: [photos]}.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="GROUPS.JSON", help="{group: [paths beside it]}.", show_default=False
+        ),
     ],
     collection: Collection,
     json: Json = False,
@@ -193,7 +207,10 @@ def info(collection: Collection, json: Json = False) -> None:
 
 @app.command()
 def remove(
-    paths: Annotated[list[Path], typer.Argument(help="Photos or folders.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATHS", help="Photos or folders.", show_default=False),
+    ],
     collection: Collection,
 ) -> None:
     """Forget photos; the files themselves are left alone."""
@@ -216,7 +233,9 @@ def check(collection: Collection) -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where to put it.")] = Path("resight-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it.")] = Path(
+        "resight-demo"
+    ),
     weights: Weights = None,
     config: Annotated[str, typer.Option(help="paper or fast.")] = "fast",
     device: Device = "auto",
@@ -234,7 +253,7 @@ def main() -> None:
     """Run the command line; every error that has a plain text is one line on stderr."""
     warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd files, amid the output
     try:
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], prog_name="resight", standalone_mode=False)
     except ResightError as error:
         status = _fail(str(error))
     except _CommandLineError as error:

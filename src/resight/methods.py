@@ -1,8 +1,6 @@
 """Which extractor a configuration asks for, and the model (weights, vocabulary) behind it."""
 
 import hashlib
-import random
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +8,10 @@ import numpy as np
 
 from resight.collection import Collection, Model
 from resight.config import ExtractionConfig, SiftVladConfig
-from resight.errors import CollectionError, FitError, ImageError
+from resight.errors import CollectionError
 from resight.extractor import Extractor
-from resight.files import PhotoFile
-from resight.images import load_image
 from resight.weights import Progress as DownloadProgress
 from resight.weights import find_weights
-from resight.writer import Writer
-
-SAMPLE_PHOTOS = 300
-"""Photos whose local features a vocabulary is fitted on, at most."""
 
 
 @dataclass(frozen=True)
@@ -69,41 +61,6 @@ def collection_extractor(collection: Collection, options: ModelOptions) -> Extra
     if vocabulary is None:
         raise CollectionError(f"{collection.folder}: holds no photos yet; run resight index")
     return _sift_vlad(config, vocabulary)
-
-
-def fit_collection_vocabulary(
-    writer: Writer,
-    config: SiftVladConfig,
-    files: Sequence[PhotoFile],
-    progress: Callable[..., None],
-) -> None:
-    """Fit the vocabulary of a `sift-vlad` collection that has none, on a sample of the photos.
-
-    Raises:
-        FitError: the photos have too few local features.
-    """
-    from resight.sift import root_sift
-    from resight.vlad import fit_vocabulary
-
-    chosen = random.Random(config.seed).sample(list(files), min(SAMPLE_PHOTOS, len(files)))
-    generator = np.random.default_rng(config.seed)
-    share = -(-config.sample // max(1, len(chosen)))
-    parts = []
-    for done, file in enumerate(chosen, 1):
-        progress("sampling", done, len(chosen))
-        try:
-            features = root_sift(load_image(file.path, 2 * config.longest_side), config)
-        except ImageError:
-            continue  # the run itself reports it with its reason
-        rows = generator.permutation(len(features.descriptors))[:share]
-        parts.append(features.descriptors[rows])
-    if not parts:
-        raise FitError("none of the photos can be read: there is nothing to fit a vocabulary on")
-    sample = np.concatenate(parts)
-    vocabulary = fit_vocabulary(sample, config.centers, config.seed)
-    writer.store_vocabulary(
-        vocabulary, {"photos": len(parts), "local_features": len(sample), "seed": config.seed}
-    )
 
 
 def vocabulary_model(vocabulary: np.ndarray) -> Model:

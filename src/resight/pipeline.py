@@ -21,10 +21,16 @@ from resight.config import (
     load_config,
     to_dict,
 )
-from resight.errors import CollectionMismatch, DatasetError, FitError, ImageError, UsageError
+from resight.errors import CollectionMismatch, DatasetError, ImageError, UsageError
 from resight.evaluation import Report, evaluate_groups, read_groups
 from resight.extractor import Extractor
 from resight.files import absolute, find_photos, is_under
+from resight.fitting import (
+    FitRun,
+    fit_collection_selection,
+    fit_collection_vocabulary,
+    fit_missing_selection,
+)
 from resight.images import Box, load_image
 from resight.indexing import IndexReport, Plan, Progress, plan_run, run_plan
 from resight.methods import (
@@ -32,18 +38,11 @@ from resight.methods import (
     cnn_extractor,
     cnn_model,
     collection_extractor,
-    fit_collection_vocabulary,
     vocabulary_model,
 )
 from resight.neighbors import Query, distances_to, ranking
 from resight.searching import Searcher, SearchResults
-from resight.selection import fit_selection
 from resight.writer import Writer, writing
-
-MIN_PHOTOS_TO_FIT = 2 * 64
-"""`index` fits a selection by itself from so many photos on."""
-
-FIT_BLOCK = 1024
 
 
 def no_progress(what: str, done: int, total: int) -> None:
@@ -114,17 +113,8 @@ def index(
             writer.remove([photo for photo in plan.vanished if photo.path in gone])
             report.pruned = len(gone)
         described = report.new + report.changed > 0 and not report.interrupted
-        note = _fit_if_missing(writer) if described else None
+        note = fit_missing_selection(writer, progress) if described else None
         return IndexRun(report, writer.collection.count("ok"), note)
-
-
-@dataclass(frozen=True)
-class FitRun:
-    """A fitted selection: values kept, out of how many, from how many photos."""
-
-    features: int
-    dimensions: int
-    photos: int
 
 
 def fit(
@@ -133,6 +123,7 @@ def fit(
     features: int | None = None,
     seed: int | None = None,
     source: Path | None = None,
+    progress: Progress = no_progress,
 ) -> FitRun:
     """Fit the selection of a collection (anew).
 
@@ -152,13 +143,13 @@ def fit(
         if seed is not None:
             config = dataclasses.replace(config, seed=seed)
         if source is None:
-            return _fit(writer, config, writer.collection)
+            return fit_collection_selection(writer, config, writer.collection, progress)
         with Collection.open(source) as other:
             if other.meta("fingerprint") != writer.collection.meta("fingerprint"):
                 raise CollectionMismatch(
                     f"{source}: has another configuration or other weights than {collection}"
                 )
-            return _fit(writer, config, other)
+            return fit_collection_selection(writer, config, other, progress)
 
 
 def search(
@@ -397,48 +388,3 @@ def _extractor_for(
     if vocabulary is not None:
         writer.bind_model(vocabulary_model(vocabulary))
     return collection_extractor(collection, options) if plan.todo else None
-
-
-def _fit_if_missing(writer: Writer) -> str | None:
-    """Fit the first selection of a collection; what there is to say about it."""
-    collection = writer.collection
-    if not isinstance(collection.config, ExtractionConfig) or collection.selection():
-        return None
-    config, photos = collection.selection_config, collection.count("ok")
-    if photos < MIN_PHOTOS_TO_FIT:
-        return (
-            f"searching compares all values of the descriptors: a selection needs "
-            f"{MIN_PHOTOS_TO_FIT} photos or more"
-        )
-    try:
-        fitted = _fit(writer, config, collection)
-    except FitError as error:
-        return f"searching compares all values of the descriptors: {error}"
-    return (
-        f"fitted a selection of {fitted.features} of {fitted.dimensions} values on "
-        f"{fitted.photos} photos (fit it anew with: resight fit)"
-    )
-
-
-def _fit(writer: Writer, config: SelectionConfig, source: Collection) -> FitRun:
-    if not isinstance(writer.collection.config, ExtractionConfig):
-        raise UsageError(f"{writer.collection.folder}: sift-vlad has no selection to fit")
-    photos = source.count("ok")
-    first = next(source.photo_descriptors(), None)
-    if first is None:
-        raise FitError(f"{source.folder}: holds no photos to fit a selection on")
-    selection = fit_selection(_blocks(source), config)
-    fitted_on = {"collection": str(absolute(source.folder)), "photos": photos}
-    writer.store_selection(selection, config, fitted_on)
-    return FitRun(len(selection.indices), len(first[1]), photos)
-
-
-def _blocks(collection: Collection) -> Any:
-    block: list[np.ndarray] = []
-    for _, global_, _ in collection.photo_descriptors():
-        block.append(global_)
-        if len(block) == FIT_BLOCK:
-            yield np.stack(block)
-            block = []
-    if block:
-        yield np.stack(block)

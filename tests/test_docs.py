@@ -1,0 +1,90 @@
+"""The documentation is true: its examples run, its tables and help texts are those of the code."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import io
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+from resight.config import ExtractionConfig
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def load_make_cli():
+    spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_command_line_page_is_the_programs_help():
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == load_make_cli().page()
+
+
+def test_every_command_is_in_the_readme():
+    for command in load_make_cli().commands():
+        assert f"`resight {command}" in README, command
+
+
+def test_readme_commands_are_makes_targets():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_continuous_integration_runs_the_readmes_test_command():
+    assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "make test" in README
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_python_examples_run_and_print_what_the_page_says(demo_photos, tmp_path, monkeypatch):
+    shutil.copytree(demo_photos, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "python.md").read_text("utf-8")
+    blocks = re.findall(r"```(python)?\n(.*?)```(?:\n\n```\n(.*?)```)?", text, re.DOTALL)
+    names: dict[str, object] = {}
+    ran = 0
+    for language, code, expected in blocks:
+        assert language == "python"
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, "docs/python.md", "exec"), names)
+        if expected:
+            assert printed.getvalue() == expected
+        ran += 1
+    assert ran == 5
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ExtractionConfig)])
+def test_every_field_of_the_method_is_explained(field):
+    structural = {"method", "layers", "resolutions", "levels", "stride", "cam", "dtype"}
+    text = (ROOT / "docs" / "method.md").read_text("utf-8")
+    assert field in structural or f"`{field}" in text, f"{field} is missing in docs/method.md"
+
+
+def test_module_table_names_modules_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text[text.index("| stage |") : text.index("## Rules")]
+    modules = set(re.findall(r"`(\w+)`", table))
+    assert modules >= {"images", "pooling", "collection"}
+    for module in modules:
+        assert (ROOT / "src" / "resight" / f"{module}.py").exists(), module
+
+
+def test_package_is_importable_without_its_command_line():
+    code = "import resight, sys; assert 'typer' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,128 @@
+"""The main job on real photos with real weights, through the command line, and its figures.
+
+The figures are those a plain reading of the method gives with these weights (`docs/results.md`).
+"""
+
+import importlib.util
+import json
+import resource
+import sys
+
+import numpy as np
+import pytest
+
+import oracle
+from conftest import ROOT
+from resight.cnn import CnnExtractor
+from resight.config import ExtractionConfig
+from resight.evaluation import read_groups
+from resight.images import load_image
+
+SAMPLE = [
+    "benchmark-samples/holidays/jpg/100000.jpg",
+    "benchmark-samples/oxford5k/jpg/pitt_rivers_000033.jpg",
+    "ukbench-first500/ukbench00018.jpg",
+    "distractors/0109.jpg",
+]
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def test_descriptors_equal_a_plain_reading_of_the_method(real_weights, real_photos, request):
+    names = SAMPLE
+    if request.config.getoption("--all-photos"):
+        names = [str(p.relative_to(real_photos)) for p in sorted(real_photos.rglob("*.jpg"))]
+    state = oracle.load_state(real_weights)
+    extractor = CnnExtractor(ExtractionConfig(cam=True), real_weights)
+    for name in names:
+        found = extractor.describe(extractor.prepare(load_image(real_photos / name)))
+        expected_global, expected_local = oracle.describe(real_photos / name, state, cam=True)
+        for ours, plain in ((found.global_, expected_global), (found.local, expected_local)):
+            assert cosine(ours, np.asarray(plain)) >= 0.99999, name
+            assert np.abs(ours - np.asarray(plain)).max() <= 1e-4, name
+
+
+@pytest.fixture(scope="module")
+def scenes(real_weights, real_photos, tmp_path_factory):
+    """A collection of 24 photos of three places, made by the command line."""
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("scenes") / "collection"
+    command = [sys.executable, "-m", "resight", "index", real_photos / "scenes", "-c", folder]
+    run = subprocess.run(
+        [*map(str, command), "--cam", "--weights", str(real_weights)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "24 photos (24 new)" in run.stderr
+    return folder
+
+
+def test_every_scene_finds_its_place(scenes, real_photos, resight):
+    run = resight("evaluate", real_photos / "scenes" / "groups.json", "-c", scenes, "--json")
+    assert json.loads(run.stdout)["mAP"] >= 99.5
+
+
+def test_indexing_stays_within_two_gibibytes(scenes):
+    kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert kibibytes <= 2 * 1024**2
+
+
+def test_search_with_a_photo_that_is_not_in_the_collection(scenes, real_photos, resight, tmp_path):
+    castle = next((real_photos / "scenes" / "sceaux_castle").glob("*.jpg"))
+    image = load_image(castle)
+    cut = tmp_path / "cut.png"
+    image.crop((40, 40, image.width - 40, image.height - 40)).save(cut)
+    run = resight("search", cut, "-c", scenes, "-k", 5, "--json", "--sheet", tmp_path / "s.jpg")
+    answer = json.loads(run.stdout)
+    assert [result["rank"] for result in answer["results"]] == [1, 2, 3, 4, 5]
+    assert all("sceaux_castle" in result["path"] for result in answer["results"])
+    assert answer["results"][0]["path"] == str(castle)
+    assert load_image(tmp_path / "s.jpg").width > 500
+
+
+def test_search_with_a_region(scenes, real_photos, resight):
+    photos = read_groups(real_photos / "scenes" / "groups.json")
+    for group, members in photos.items():
+        image = load_image(members[0])
+        box = ",".join(
+            str(round(v))
+            for v in (image.width * 0.2, image.height * 0.2, image.width * 0.6, image.height * 0.6)
+        )
+        run = resight("search", members[0], "-c", scenes, "-k", 3, "--box", box, "--json")
+        found = [result["path"] for result in json.loads(run.stdout)["results"]]
+        assert all(path in map(str, members) for path in found), group
+
+
+def test_weights_are_remembered_and_guarded(scenes, real_photos, small_weights, resight):
+    photo = next((real_photos / "scenes" / "berlin").glob("*.jpg"))
+    assert resight("search", photo, "-c", scenes, "--box", "0,0,300,300").returncode == 0
+    refused = resight("index", real_photos / "scenes", "-c", scenes, "--weights", small_weights)
+    assert refused.returncode == 2
+    assert "other weights" in refused.stderr
+
+
+def test_figures_of_the_papers_rows_on_buildings(real_weights, real_photos):
+    spec = importlib.util.spec_from_file_location("rows", ROOT / "benchmarks" / "paper_rows.py")
+    rows = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rows)
+    groups = read_groups(real_photos / "buildings" / "groups.json")
+    descriptors = rows.describe_all(groups, real_weights, lambda *_: None)
+    ids = {path: number for number, path in enumerate(rows.all_photos(groups))}
+    known = {group: [ids[path] for path in photos] for group, photos in groups.items()}
+    reached = {
+        name: 100 * rows.evaluate(known, global_, local).mean_average_precision
+        for name, global_, local in rows.named_rows(descriptors, 768)
+    }
+    plain = [value for name, value in reached.items() if "FS" not in name]
+    assert plain == pytest.approx([70.66, 73.88, 75.11, 73.05, 75.60], abs=0.2)
+    selected = [value for name, value in reached.items() if "FS, seed" in name]
+    masked = [value for name, value in reached.items() if "CAM" in name]
+    assert len(selected) == len(masked) == 3
+    assert np.mean(selected) >= 76.5
+    assert np.mean(masked) >= 77.5
