@@ -1,6 +1,7 @@
 """Which extractor a configuration asks for, and the model (weights, vocabulary) behind it."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def cnn_model(
 
 def cnn_extractor(config: ExtractionConfig, model: Model, device: str) -> Extractor:
     """The network of a configuration, loaded."""
+    # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from resight.cnn import CnnExtractor  # imports torch, which takes a second
 
     if model.path is None:

@@ -26,6 +26,7 @@ from resight.evaluation import Report, evaluate_groups, read_groups
 from resight.extractor import Extractor
 from resight.files import absolute, find_photos, is_under
 from resight.fitting import (
+    MIN_PHOTOS_TO_FIT,
     FitRun,
     fit_collection_selection,
     fit_collection_vocabulary,
@@ -112,8 +113,11 @@ def index(
             gone = set(report.vanished)
             writer.remove([photo for photo in plan.vanished if photo.path in gone])
             report.pruned = len(gone)
-        described = report.new + report.changed > 0 and not report.interrupted
-        note = fit_missing_selection(writer, progress) if described else None
+        described = report.new + report.changed > 0
+        # A run that was killed before it fitted leaves that to the next one, which finds all known.
+        enough = writer.collection.count("ok") >= MIN_PHOTOS_TO_FIT
+        fits = (described or enough) and not report.interrupted
+        note = fit_missing_selection(writer, progress) if fits else None
         return IndexRun(report, writer.collection.count("ok"), note)
 
 
@@ -132,6 +136,7 @@ def fit(
         features: how many values to keep; None as the collection's configuration says.
         seed: of the k-means; None likewise.
         source: another collection of the same configuration to fit on instead of itself.
+        progress: called before and after.
 
     Raises:
         FitError: too few photos, or fewer usable values than `features`.
