@@ -8,7 +8,7 @@ words, 3 (`--strict`) photos that could not be read, 1 a collection that `check`
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _selection_option(name: str) -> Any:
+    """An option whose help and default are those of a field of `SelectionConfig`."""
+    field = SelectionConfig.__dataclass_fields__[name]
+    default = "none" if field.default is None else str(field.default).lower()
+    help = field.metadata["help"]
+    return typer.Option(help=f"{help[0].upper()}{help[1:]}.", show_default=default)
+
 
 Collection = Annotated[
     Path, typer.Option("--collection", "-c", help="The collection's folder.", show_default=False)
@@ -95,22 +104,33 @@ def index(
 @app.command()
 def fit(
     collection: Collection,
-    features: Annotated[
-        int | None,
-        typer.Option(help="Values to keep.", show_default=str(SelectionConfig.features)),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the k-means.")] = None,
+    features: Annotated[int | None, _selection_option("features")] = None,
+    variance: Annotated[float | None, _selection_option("variance")] = None,
+    components: Annotated[int | None, _selection_option("components")] = None,
+    restarts: Annotated[int | None, _selection_option("restarts")] = None,
+    absolute: Annotated[bool | None, _selection_option("absolute")] = None,
+    renormalize: Annotated[bool | None, _selection_option("renormalize")] = None,
+    seed: Annotated[int | None, _selection_option("seed")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
     ] = None,
 ) -> None:
-    """Fit the selection of descriptor values anew (principal feature analysis)."""
+    """Fit the selection of descriptor values anew; options left out are the collection's own."""
     from resight import output, pipeline
 
     with output.progress() as progress:
         run = pipeline.fit(
-            collection, features=features, seed=seed, source=source, progress=progress
+            collection,
+            source=source,
+            progress=progress,
+            features=features,
+            variance=variance,
+            components=components,
+            restarts=restarts,
+            absolute=absolute,
+            renormalize=renormalize,
+            seed=seed,
         )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 
@@ -264,7 +284,7 @@ def main() -> None:
         status = _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         status = 130
-        print("resight: stopped", file=sys.stderr)
+        print("resight: stopped; run the same command again to go on", file=sys.stderr)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -27,7 +27,7 @@ class Walk:
     """What was found under the given places.
 
     Attributes:
-        photos: files to index, each once, in the order of their paths.
+        photos: files to index, each once, in the order of the places, in folders by path.
         unreadable: path and reason of folders and files that could not be looked at.
         ignored: how many files were passed over, by suffix; hidden ones under ".hidden".
     """
@@ -51,13 +51,16 @@ def find_photos(places: Iterable[Path]) -> Walk:
     found: dict[Path, PhotoFile] = {}
     for place in places:
         path = absolute(place)
+        here: dict[Path, PhotoFile] = {}
         if path.is_dir():
-            _walk_folder(path, walk, entered, found)
+            _walk_folder(path, walk, entered, here)
         elif os.path.lexists(path):
-            _add(path, walk, found)
+            _add(path, walk, here)
         else:
             raise UsageError(f"{place}: no such file or folder")
-    walk.photos = [found[path] for path in sorted(found)]
+        for photo in sorted(here):
+            found.setdefault(photo, here[photo])
+    walk.photos = list(found.values())
     return walk
 
 

@@ -25,9 +25,10 @@ from resight.errors import ImageError, UsageError
 
 Box = tuple[int, int, int, int]
 
-MAX_PIXELS = 128_000_000
-"""Photos that would decode to more pixels are refused: 128 megapixels take 512 MB as RGB (Pillow
-stores 4 bytes a pixel) and up to 1.3 GB for a moment while they are decoded and turned."""
+MAX_PIXELS = 104_000_000
+"""Photos that would decode to more pixels are refused. The largest single-shot cameras stay below;
+a photo of this size takes 416 MB (Pillow stores 4 bytes a pixel) and up to 1.1 GB for a moment while
+it is decoded and turned, which with the network stays within 2 GiB."""
 
 MAX_JPEG_PIXELS = 4 * MAX_PIXELS
 """JPEGs up to this size are decoded at half scale or less, so that `MAX_PIXELS` still holds; not

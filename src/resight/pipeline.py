@@ -124,29 +124,25 @@ def index(
 def fit(
     collection: Path,
     *,
-    features: int | None = None,
-    seed: int | None = None,
     source: Path | None = None,
     progress: Progress = no_progress,
+    **changes: Any,
 ) -> FitRun:
     """Fit the selection of a collection (anew).
 
     Args:
         collection: the collection's folder.
-        features: how many values to keep; None as the collection's configuration says.
-        seed: of the k-means; None likewise.
         source: another collection of the same configuration to fit on instead of itself.
         progress: called before and after.
+        **changes: fields of `SelectionConfig` that shall differ from the collection's
+            configuration, such as `features` or `seed`; None leaves a field as it is.
 
     Raises:
         FitError: too few photos, or fewer usable values than `features`.
     """
+    changes = {name: value for name, value in changes.items() if value is not None}
     with writing(collection) as writer:
-        config = writer.collection.selection_config
-        if features is not None:
-            config = dataclasses.replace(config, features=features)
-        if seed is not None:
-            config = dataclasses.replace(config, seed=seed)
+        config = dataclasses.replace(writer.collection.selection_config, **changes)
         if source is None:
             return fit_collection_selection(writer, config, writer.collection, progress)
         with Collection.open(source) as other:
@@ -175,7 +171,7 @@ class Described:
     """Descriptors of photos, before selection.
 
     Attributes:
-        paths: the photos that could be read, as they were named.
+        paths: the photos that could be read, absolute, in the order they were named.
         descriptors: float32 (N, D).
         local: float32 (N, D) with class activation maps, else None.
         failed: path and reason of the others.
