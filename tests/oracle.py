@@ -260,7 +260,7 @@ def pfa_choice(rows: np.ndarray, labels: np.ndarray, centers: np.ndarray) -> np.
         for index in range(len(rows)):
             if labels[index] == cluster:
                 distance = math.sqrt(float(((rows[index] - center) ** 2).sum()))
-                if distance < best_distance:
+                if distance < best_distance - 1e-9:  # two of a pair are equal but for rounding
                     best, best_distance = index, distance
         chosen.append(best)
     return np.array(sorted(chosen))

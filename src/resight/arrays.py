@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import write_array_header_1_0
 
 from resight.collection import Collection
 from resight.database import explained
@@ -30,6 +30,9 @@ FOLDER_NAME = "arrays"
 HEADER_NAME = "header.json"
 UNFINISHED_PREFIX = ".unfinished-"
 UNFINISHED_AGE_S = 3600.0
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+"""What reading a missing, cut off or overwritten header or array may raise."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
         arrays = {name: np.load(folder / name, mmap_mode=mmap_mode) for name in header["sha256"]}
         chosen = header["selection"]
         selection = chosen and Selection(np.array(chosen["indices"]), chosen["renormalize"])
-    except (OSError, ValueError, KeyError):
+        ids = np.asarray(arrays["ids.npy"])
+        database = Database(ids, arrays["global.npy"], arrays.get("local.npy"))
+        return SearchArrays(header["stamp"], database, selection)
+    except DAMAGED:
         return None  # missing or damaged: built again from the database
-    ids = np.asarray(arrays["ids.npy"])
-    database = Database(ids, arrays["global.npy"], arrays.get("local.npy"))
-    return SearchArrays(header["stamp"], database, selection)
 
 
 def _build(collection: Collection) -> SearchArrays:
@@ -88,6 +91,8 @@ def _build(collection: Collection) -> SearchArrays:
     try:
         stamp = _write(collection, unfinished)
         target = parent / stamp
+        if target.exists() and _read(target) is None:
+            shutil.rmtree(target, ignore_errors=True)
         with contextlib.suppress(OSError):  # another reader was faster: its arrays are the same
             unfinished.rename(target)
             _remove_others(parent, target)
@@ -101,8 +106,8 @@ def _build(collection: Collection) -> SearchArrays:
 
 def _write(collection: Collection, folder: Path) -> str:
     """Write the arrays of one state of the database; returns the stamp of that state."""
-    arrays: dict[str, np.ndarray] = {}
-    with _snapshot(collection):
+    files: dict[str, IO[bytes]] = {}
+    with contextlib.ExitStack() as stack, _snapshot(collection):
         stamp, selection, count = collection.stamp, collection.selection(), collection.count("ok")
         ids = np.empty(count, np.int64)
         for row, (id_, *parts) in enumerate(collection.photo_descriptors()):
@@ -111,12 +116,13 @@ def _write(collection: Collection, folder: Path) -> str:
                 if part is None:
                     continue
                 kept = part if selection is None else selection.apply(part)
-                if name not in arrays:
-                    arrays[name] = open_memmap(folder / name, "w+", np.float32, (count, len(kept)))
-                arrays[name][row] = kept
-    if not arrays:
+                if name not in files:
+                    files[name] = stack.enter_context((folder / name).open("wb"))
+                    _write_header(files[name], (count, len(kept)))
+                # Not through a memory map: on a full disk that would kill the process.
+                files[name].write(kept.astype("<f4").tobytes())
+    if not files:
         np.save(folder / "global.npy", np.empty((0, 0), np.float32))
-    arrays.clear()  # closes the files
     np.save(folder / "ids.npy", ids)
     chosen = selection and {
         "indices": selection.indices.tolist(),
@@ -126,6 +132,11 @@ def _write(collection: Collection, folder: Path) -> str:
     header = {"stamp": stamp, "selection": chosen, "sha256": sums}
     (folder / HEADER_NAME).write_text(json.dumps(header), "utf-8")
     return stamp
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, int]) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    write_array_header_1_0(file, header)
 
 
 @contextlib.contextmanager
@@ -163,6 +174,6 @@ def _find_damage(folder: Path) -> str | None:
         for name, sha256 in header["sha256"].items():
             if file_sha256(folder / name) != sha256:
                 return f"{name} was damaged"
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         return f"the header was damaged ({error})"
-    return None
+    return None if _read(folder) is not None else "the header was damaged"

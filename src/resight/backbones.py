@@ -106,12 +106,12 @@ def load_backbone(name: str, path: Path, device: torch.device | str = "cpu") -> 
     A file without the classifier (`fc.*`) is accepted; `classifier` then raises.
 
     Raises:
-        WeightsError: the file's names or shapes are not exactly the network's.
+        WeightsError: the file's names, shapes or kind of numbers are not exactly the network's.
     """
     state = read_state_dict(path)
     # Counters of training steps: no number of ours depends on them, and old files lack them.
     state = {n: v for n, v in state.items() if not n.endswith("num_batches_tracked")}
-    classes = len(state["fc.bias"]) if "fc.bias" in state else None
+    classes = state["fc.bias"].numel() if "fc.bias" in state else None
     with torch.device("meta"):  # no time is lost on random initial values
         network = ResNet(BLOCKS[name], classes)
     _check_state(state, network, f"{path}: are not weights of {name}")
@@ -162,6 +162,7 @@ def _check_state(state: dict[str, Tensor], network: nn.Module, message: str) -> 
         for n, shape in expected.items()
         if n in found and found[n] != shape
     ]
+    problems += [f"{n} is of type {v.dtype}" for n, v in state.items() if not v.is_floating_point()]
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise WeightsError(f"{message}: {', '.join(problems[:3])}{more}")

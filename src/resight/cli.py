@@ -5,6 +5,7 @@ words, 3 (`--strict`) photos that could not be read, 1 a collection that `check`
 130 an interrupt.
 """
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -17,6 +18,8 @@ from resight.errors import ResightError
 
 if TYPE_CHECKING:
     from resight.methods import ModelOptions
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="resight",
@@ -96,7 +99,7 @@ def index(
         )
     output.print_index_run(run, collection)
     if run.report.interrupted:
-        raise typer.Exit(130)
+        sys.exit(INTERRUPTED)  # past `main`: how to go on has been said
     if strict and run.report.failed:
         raise typer.Exit(3)
 
@@ -164,7 +167,7 @@ def search(
         query,
         collection,
         SearchConfig(k=k, verify=verify),
-        box=output.parse_box(box) if box else None,
+        box=None if box is None else output.parse_box(box),
         model=_model(weights, device),
     )
     if sheet is not None:
@@ -274,6 +277,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd files, amid the output
     try:
         status = app(sys.argv[1:] or ["--help"], prog_name="resight", standalone_mode=False)
+        sys.stdout.flush()
     except ResightError as error:
         status = _fail(str(error))
     except _CommandLineError as error:
@@ -282,8 +286,10 @@ def main() -> None:
         status = _fail(f"{error.format_message()} (see {command} --help)")  # type: ignore[attr-defined]
     except OSError as error:
         status = _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+        _discard_output()
     except (KeyboardInterrupt, typer.Abort):
-        status = 130
+        status = INTERRUPTED
+    if status == INTERRUPTED:  # typer turns Ctrl-C into this status, without a word
         print("resight: stopped; run the same command again to go on", file=sys.stderr)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -295,6 +301,14 @@ _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 def _fail(message: str) -> int:
     print(f"resight: {' '.join(message.split())}", file=sys.stderr)
     return 2
+
+
+def _discard_output() -> None:
+    """Nothing more on stdout, where it cannot be written: the interpreter would try at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _config(config: str | None, method: str | None) -> str | None:

@@ -173,15 +173,6 @@ class Collection:
         for id_, path, *rest in rows:
             yield Photo(id_, Path(os.fsdecode(path)), *rest)
 
-    def photo_with_content(self, content: str) -> Photo | None:
-        """The first photo of a content that was described."""
-        row = self._row(
-            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
-            "WHERE content = ? AND state = 'ok' ORDER BY id",
-            content,
-        )
-        return None if row is None else Photo(row[0], Path(os.fsdecode(row[1])), *row[2:])
-
     def count(self, state: State) -> int:
         """How many photos are of a state."""
         return int(self._rows("SELECT count(*) FROM photos WHERE state = ?", state)[0][0])
@@ -193,10 +184,18 @@ class Collection:
             for id_ in ids
         ]
 
+    def is_described(self, content: str) -> bool:
+        """Whether there are descriptors of a content."""
+        return self._row("SELECT 1 FROM descriptors WHERE content = ?", content) is not None
+
+    def described(self) -> set[str]:
+        """The contents there are descriptors of."""
+        return {content for (content,) in self._rows("SELECT content FROM descriptors")}
+
     def descriptors(self, content: str) -> StoredDescriptors | None:
         """The descriptors of a content, if it was described."""
-        rows = self._stored("WHERE content = ?", content)
-        return next(rows, None)
+        with explained(self.folder):
+            return next(self._stored("WHERE content = ?", content), None)
 
     def all_descriptors(self) -> Iterator[StoredDescriptors]:
         """The descriptors of every content."""

@@ -1,14 +1,19 @@
 """The SQLite file of a collection: its tables, its connection, its errors in plain words."""
 
 import contextlib
+import errno
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from resight.errors import CollectionError, CollectionLocked
 
 FORMAT_VERSION = 1
+
+DISK_FULL = "the disk is full; free some space and run again"
 
 SCHEMA = """
 CREATE TABLE meta (
@@ -42,11 +47,16 @@ CREATE TABLE fitted (
 """
 
 
-def create_database(path: Path) -> None:
-    """A file with empty tables; it appears under its name only when they are there."""
+def create_database(path: Path, meta: dict[str, Any]) -> None:
+    """A file with empty tables but for `meta`; it appears under its name only when it is whole."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    unfinished.unlink(missing_ok=True)  # of a process with this number that was killed
     with contextlib.closing(_connect(unfinished)) as database:
+        _set_modes(database)
         database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
+        rows = [(key, json.dumps(value)) for key, value in meta.items()]
+        with transaction(database):
+            database.executemany("INSERT INTO meta VALUES (?, ?)", rows)
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     unfinished.replace(path)
 
@@ -57,15 +67,22 @@ def open_database(path: Path) -> sqlite3.Connection:
     Raises:
         CollectionError: not one of ours, damaged, or of a newer format.
     """
-    database = _connect(path)
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > FORMAT_VERSION:
-        raise CollectionError(
-            f"{path.parent}: has format {version}, newer than the {FORMAT_VERSION} of this "
-            "Resight; update it (pip install -U resight)"
-        )
-    if version < 1:
-        raise CollectionError(f"{path}: is a database, but not one of Resight's")
+    database = _connect_to_existing(path)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT_VERSION:
+            raise CollectionError(
+                f"{path.parent}: has format {version}, newer than the {FORMAT_VERSION} of this "
+                "Resight; update it (pip install -U resight)"
+            )
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if version < 1 or not tables >= {"meta", "photos", "descriptors", "fitted"}:
+            raise CollectionError(f"{path}: is a database, but not one of Resight's")
+        if os.access(path.parent, os.W_OK):
+            _set_modes(database)  # only now: a file of another program is left as it is
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -77,6 +94,8 @@ def explained(folder: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _explain(folder, error) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CollectionError(f"{folder}: {DISK_FULL}") from error
         reason = error.strerror or error
         raise CollectionError(f"{error.filename or folder}: {reason}") from error
 
@@ -96,16 +115,34 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, timeout=30)
+    return sqlite3.connect(path, isolation_level=None, timeout=30)
+
+
+def _connect_to_existing(path: Path) -> sqlite3.Connection:
+    """A connection; where nothing can be written, one that does without a write-ahead log."""
+    database = _connect(path)
+    try:
+        database.execute("PRAGMA user_version")
+        return database
+    except sqlite3.Error as error:
+        database.close()
+        shut = not os.access(path.parent, os.W_OK)
+        logged = path.with_name(f"{path.name}-wal").exists()
+        if logged or not shut or not isinstance(error, sqlite3.OperationalError):
+            raise
+    uri = f"{Path(os.path.abspath(path)).as_uri()}?immutable=1"
+    return sqlite3.connect(uri, uri=True, isolation_level=None)
+
+
+def _set_modes(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    return database
 
 
 def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
-        return CollectionError(f"{folder}: the disk is full; free some space and run again")
+        return CollectionError(f"{folder}: {DISK_FULL}")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return CollectionError(f"{folder}: no permission to write there ({error})")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):

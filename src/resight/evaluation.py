@@ -67,8 +67,8 @@ def average_precision(ranks: Sequence[int] | np.ndarray, positives: int) -> floa
     for i, rank in enumerate(ranks):
         before = 1.0 if rank == 0 else i / rank
         after = (i + 1) / (rank + 1)
-        total += (before + after) / (2 * positives)
-    return total
+        total += before + after
+    return total / (2 * positives)  # divided once, so that a perfect ranking has exactly 1
 
 
 def ranks_of(

@@ -27,7 +27,7 @@ Box = tuple[int, int, int, int]
 
 MAX_PIXELS = 104_000_000
 """Photos that would decode to more pixels are refused. The largest single-shot cameras stay below;
-a photo of this size takes 416 MB (Pillow stores 4 bytes a pixel) and up to 1.1 GB for a moment while
+a photo of this size takes 416 MB (Pillow stores 4 bytes a pixel), up to 1.1 GB for a moment while
 it is decoded and turned, which with the network stays within 2 GiB."""
 
 MAX_JPEG_PIXELS = 4 * MAX_PIXELS

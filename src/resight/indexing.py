@@ -14,10 +14,14 @@ from resight.errors import ImageError
 from resight.extractor import Extractor
 from resight.files import PhotoFile, Walk, is_under
 from resight.images import MAX_FILE_BYTES, image_size, load_image
+from resight.memory import release_unused_memory
 from resight.writer import Writer
 
 LARGE_PIXELS = 16_000_000
 """Photos with more pixels are decoded one at a time, which bounds the memory of many workers."""
+
+RELEASE_EVERY = 8
+"""Photos after which freed memory is given back."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
@@ -52,13 +56,12 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What a worker made of a file: exactly one of `prepared`, `known` or `reason` says it."""
+    """What a worker made of a file: `prepared` or a `reason`, neither where it is known."""
 
     file: PhotoFile
     content: str | None = None
     pixels: tuple[int, int] = (0, 0)
     prepared: Any = None
-    known: bool = False
     reason: str | None = None
 
 
@@ -121,21 +124,26 @@ def run_plan(
         progress: called after every photo.
     """
     report = IndexReport(unchanged=plan.unchanged, ignored=dict(plan.walk.ignored))
-    if plan.outdated:
-        writer.remove(plan.outdated)
     for path, reason in plan.walk.unreadable:
         writer.record_failed(PhotoFile(path, 0, 0), None, reason)
         report.failed.append((path, reason))
-    gone = {photo.content: photo for photo in plan.vanished if photo.content}
+    gone: dict[str, list[Photo]] = {}
+    for photo in plan.vanished:
+        gone.setdefault(str(photo.content), []).append(photo)
     done = 0
     if extractor is not None:
         try:
             for loaded in _load_ahead(plan.todo, writer.collection, extractor, workers):
                 _record(writer, loaded, extractor, plan, gone, report)
                 done += 1
+                if done % RELEASE_EVERY == 0:
+                    release_unused_memory()
                 progress("indexing", done, len(plan.todo))
         except KeyboardInterrupt:
             report.interrupted = len(plan.todo) - done
+    if not report.interrupted:
+        # Only now: where photos swapped their names, one needs what the other had.
+        writer.remove(plan.outdated)
     moved_away = {source for source, _ in report.moved}
     report.vanished = [p.path for p in plan.vanished if p.path not in moved_away]
     return report
@@ -154,7 +162,7 @@ def _record(
     loaded: _Loaded,
     extractor: Extractor,
     plan: Plan,
-    gone: dict[str, Photo],
+    gone: dict[str, list[Photo]],
     report: IndexReport,
 ) -> None:
     file, content = loaded.file, loaded.content
@@ -164,25 +172,25 @@ def _record(
         writer.record_failed(file, content, reason)
         report.failed.append((file.path, reason))
         return
-    known = writer.collection.photo_with_content(content)
-    if known is None:
+    fresh = before is None or before.state == "failed"
+    if not writer.collection.is_described(content):
         description = extractor.describe(loaded.prepared)
         writer.record_described(
             file, content, loaded.pixels, description.global_, description.local
         )
     elif before is not None and before.content == content and before.state == "ok":
-        writer.record_known(file, known)  # touched, but the same
+        writer.record_known(file, content, loaded.pixels)  # touched, but the same
         report.unchanged += 1
         return
-    elif content in gone:
-        source = gone.pop(content)
+    elif gone.get(content):
+        source = gone[content].pop(0)
         writer.record_moved(file, source)
         report.moved.append((source.path, file.path))
         return
     else:
-        writer.record_known(file, known)
-        report.copied += 1
-    if before is None or before.state == "failed":
+        writer.record_known(file, content, loaded.pixels)
+        report.copied += fresh and (before is None or before.content != content)
+    if fresh:
         report.new += 1
     else:
         report.changed += 1
@@ -192,25 +200,17 @@ def _load_ahead(
     files: Sequence[PhotoFile], collection: Collection, extractor: Extractor, workers: int
 ) -> Iterator[_Loaded]:
     """Load files in order, a few ahead of the consumer."""
-    known = {photo.content for photo in collection.photos("ok") if photo.content}
+    known = collection.described()
     large = threading.Lock()
-
-    def result(future: Future[_Loaded]) -> _Loaded:
-        loaded = future.result()
-        if loaded.known and collection.photo_with_content(str(loaded.content)) is None:
-            # The photo that had this content was overwritten earlier in this run.
-            return _load(loaded.file, set(), extractor, large)
-        return loaded
-
     waiting: collections.deque[Future[_Loaded]] = collections.deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="photos") as pool:
         try:
             for file in files:
                 waiting.append(pool.submit(_load, file, known, extractor, large))
                 if len(waiting) > workers:
-                    yield result(waiting.popleft())
+                    yield waiting.popleft().result()
             while waiting:
-                yield result(waiting.popleft())
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -222,10 +222,10 @@ def _load(file: PhotoFile, known: set[str], extractor: Extractor, large: threadi
     try:
         with file.path.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()
-            if content in known:
-                return _Loaded(file, content, known=True)
             opened.seek(0)
             width, height = image_size(opened)
+            if content in known:
+                return _Loaded(file, content, (width, height))
             opened.seek(0)
             if width * height <= LARGE_PIXELS:
                 image = load_image(opened, extractor.decode_at)

@@ -9,19 +9,21 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.demo.run import DemoResult
 from resight.errors import ImageError, UsageError
 from resight.images import Box, image_size, load_image, scale_box
 from resight.integrity import CheckReport
 from resight.pipeline import Evaluation, IndexRun, Info
 from resight.progress import progress_on
 from resight.searching import SearchResults
+
+if TYPE_CHECKING:
+    from resight.demo.run import DemoResult
 
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""
@@ -84,7 +86,7 @@ def print_index_run(run: IndexRun, collection: Path) -> None:
     print_failures(report.failed)
     if report.vanished:
         fate = "removed from the collection" if report.pruned else "remove them with --prune"
-        _list(f"gone from the disk ({fate})", [str(path) for path in report.vanished])
+        _list(f"gone from the disk ({fate})", [_shown(path) for path in report.vanished])
     if run.selection_note:
         say(run.selection_note)
     if report.interrupted:
@@ -168,7 +170,7 @@ def save_image(image: Any, target: Path) -> None:
         image.save(target, quality=90)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, KeyError):  # no such suffix, or a format that can only be read
         raise UsageError(f"{target}: name it with .jpg or .png") from None
 
 
@@ -246,7 +248,7 @@ def print_check(report: CheckReport, collection: Path) -> None:
     say(f"{collection}: {report.photos} photos, {state}")
 
 
-def print_demo(result: DemoResult) -> None:
+def print_demo(result: "DemoResult") -> None:
     """What the demo made, and how to go on with one's own photos."""
     if result.why_no_network:
         say(result.why_no_network)

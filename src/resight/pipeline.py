@@ -94,7 +94,7 @@ def index(
     model = model or ModelOptions()
     places = [absolute(path) for path in photos]
     walk = find_photos(places)
-    new = None
+    new, loaded = None, None
     if Collection.exists(collection):
         with Collection.open(collection) as existing:
             _check_wanted(existing, config, cam)
@@ -104,10 +104,12 @@ def index(
             names = ", ".join(map(str, photos))
             raise UsageError(f"{names}: no photos there, so there is nothing to index")
         if isinstance(new[0], ExtractionConfig):
-            cnn_model(new[0], model)  # without weights there shall be no empty collection
+            # Without a network that can be used there shall be no empty collection, nor one that
+            # remembers those weights.
+            loaded = cnn_extractor(new[0], cnn_model(new[0], model), model.device)
     with writing(collection, new) as writer:
         plan = plan_run(writer.collection, places, walk)
-        extractor = _extractor_for(writer, plan, model, progress)
+        extractor = _extractor_for(writer, plan, model, loaded, progress)
         report = run_plan(writer, plan, extractor, workers=workers, progress=progress)
         if prune and not report.interrupted:
             gone = set(report.vanished)
@@ -374,16 +376,25 @@ def _check_wanted(
 
 
 def _extractor_for(
-    writer: Writer, plan: Plan, options: ModelOptions, progress: Progress
+    writer: Writer,
+    plan: Plan,
+    options: ModelOptions,
+    loaded: Extractor | None,
+    progress: Progress,
 ) -> Extractor | None:
-    """The extractor the plan needs; the model is remembered and guarded."""
+    """The extractor the plan needs, if it is not loaded; the model is remembered and guarded."""
     collection, config = writer.collection, writer.collection.config
     if not plan.todo and options.weights is None:
         return None
     if isinstance(config, ExtractionConfig):
+        # Loaded first: weights that cannot be used are not remembered.
+        extractor = loaded
+        if extractor is None and plan.todo:
+            extractor = collection_extractor(collection, options)
         known = collection.model
         writer.bind_model(cnn_model(config, options, known.path if known else None))
-    elif collection.vocabulary() is None:
+        return extractor
+    if collection.vocabulary() is None:
         fit_collection_vocabulary(writer, config, plan.todo, progress)
     vocabulary = collection.vocabulary()
     if vocabulary is not None:

@@ -93,13 +93,24 @@ class Searcher:
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""
+        extractor = self.extractor()
+        return extractor.describe(extractor.prepare(image))
+
+    def extractor(self) -> Extractor:
+        """The extractor of the collection's method, loaded on first use.
+
+        Raises:
+            WeightsError: no weights are found, or they do not fit.
+            CollectionError: the weights are not those of the collection, or it was never indexed.
+        """
         if self._extractor is None:
             self._extractor = collection_extractor(self.collection, self._options)
-        return self._extractor.describe(self._extractor.prepare(image))
+        return self._extractor
 
     def _describe(self, query: Path, box: Box | None) -> Description:
         self.arrays()  # an empty collection is said before the network is loaded
-        if box is None:
+        # Anything but a file, such as a pipe, would be waited for if it were opened.
+        if box is None and absolute(query).is_file():
             stored = self.collection.descriptors(_content(query))
             if stored is not None and stored.intact:
                 return Description(stored.global_, stored.local)

@@ -10,6 +10,10 @@ from threadpoolctl import threadpool_limits
 from resight.config import SelectionConfig
 from resight.errors import FitError
 
+ROUNDING = 1e-9
+"""Distances of rows that differ less are equal: in a cluster of two both are as near to its
+centre, and the lowest index is kept, not the one that rounding prefers."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -168,7 +172,8 @@ def _nearest_to_centers(rows: np.ndarray, config: SelectionConfig) -> np.ndarray
                 "(--features) or more photos"
             ) from None
     distances = np.linalg.norm(rows - kmeans.cluster_centers_[kmeans.labels_], axis=1)
-    # By cluster, then distance, then index: the first of each cluster is the one to keep.
-    order = np.lexsort((np.arange(len(rows)), distances, kmeans.labels_))
-    _, first = np.unique(kmeans.labels_[order], return_index=True)
-    return order[first]
+    least = np.full(config.features, np.inf)
+    np.minimum.at(least, kmeans.labels_, distances)
+    candidates = np.flatnonzero(distances <= least[kmeans.labels_] + ROUNDING)
+    _, first = np.unique(kmeans.labels_[candidates], return_index=True)
+    return candidates[first]

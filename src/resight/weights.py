@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -175,10 +176,13 @@ def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress
             raise _unreachable(backbone, spec, "the download arrived damaged")
         partial.replace(target)
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
+        reason = " ".join(str(getattr(error, "reason", None) or error).split())
         raise _unreachable(backbone, spec, f"the download failed: {reason}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        if os.path.exists(partial):
+            partial.unlink()
 
 
 def _unreachable(backbone: str, spec: WeightsSpec, reason: str) -> WeightsMissing:

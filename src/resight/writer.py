@@ -53,12 +53,9 @@ def writing(
     try:
         with explained(folder):
             if new is not None and not Collection.exists(folder):
-                create_database(folder / COLLECTION_MARK)
+                create_database(folder / COLLECTION_MARK, _first_meta(*new))
             with Collection.open(folder) as collection:
-                writer = Writer(collection)
-                if new is not None and collection.meta("config") is None:
-                    writer.set_up(*new)
-                yield writer
+                yield Writer(collection)
     finally:
         lock.release()
 
@@ -69,14 +66,6 @@ class Writer:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._db = collection.database
-
-    def set_up(self, config: MethodConfig, selection: SelectionConfig) -> None:
-        """Store the configuration of a new collection."""
-        with transaction(self._db):
-            self._set_meta("config", configuration.to_dict(config))
-            self._set_meta("selection_config", configuration.to_dict(selection))
-            self._set_meta("created", _now())
-            self._new_stamp()
 
     def bind_model(self, model: Model) -> None:
         """Remember the model on first use and insist on it afterwards.
@@ -109,20 +98,19 @@ class Writer:
             )
             self._record(file, content, pixels, None)
 
-    def record_known(self, file: PhotoFile, known: Photo) -> None:
+    def record_known(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
         """A photo whose content was described before: a copy, or only touched."""
         with transaction(self._db):
-            self._record(file, str(known.content), (known.width, known.height), None)
+            self._record(file, content, pixels, None)
 
     def record_moved(self, file: PhotoFile, source: Photo) -> None:
         """A photo that was at `source` and is now at the file's path; it keeps its id."""
         path = os.fsencode(file.path)
         with transaction(self._db):
-            overwritten = self._content_at(path)
             self._db.execute("DELETE FROM photos WHERE path = ?", (path,))
             self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
             self._record(file, str(source.content), (source.width, source.height), None)
-            self._drop_if_orphaned(overwritten)
+            self._new_stamp()
 
     def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
         """A file that could not be indexed.
@@ -145,12 +133,16 @@ class Writer:
             self._new_stamp()
 
     def remove(self, photos: list[Photo]) -> None:
-        """Forget photos; descriptors that no photo needs go too."""
+        """Forget photos (or none); all descriptors that no photo needs any more go too."""
         with transaction(self._db):
             for photo in photos:
                 self._db.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
-                self._drop_if_orphaned(photo.content)
-            self._new_stamp()
+            self._db.execute(
+                "DELETE FROM descriptors WHERE content NOT IN "
+                "(SELECT content FROM photos WHERE content IS NOT NULL)"
+            )
+            if any(photo.state == "ok" for photo in photos):
+                self._new_stamp()
 
     def store_selection(
         self, selection: Selection, config: SelectionConfig, how: dict[str, Any]
@@ -180,7 +172,7 @@ class Writer:
     ) -> None:
         """Insert or update a photo's row; the id of a path never changes."""
         path, state = os.fsencode(file.path), "ok" if reason is None else "failed"
-        before = self._content_at(path)
+        searchable = self._searchable_at(path)
         self._db.execute(
             "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
             "indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
@@ -190,26 +182,34 @@ class Writer:
             "reason = excluded.reason, indexed_at = excluded.indexed_at",
             (path, file.size, file.mtime_ns, content, *pixels, state, reason, _now()),
         )
-        if content not in (None, before):
-            self._drop_if_orphaned(before)
-        self._new_stamp()
+        if self._searchable_at(path) != searchable:
+            self._new_stamp()
 
-    def _content_at(self, path: bytes) -> str | None:
-        row = self._db.execute("SELECT content FROM photos WHERE path = ?", (path,)).fetchone()
+    def _searchable_at(self, path: bytes) -> str | None:
+        """The content that searches see at a path."""
+        row = self._db.execute(
+            "SELECT content FROM photos WHERE path = ? AND state = 'ok'", (path,)
+        ).fetchone()
         return None if row is None else row[0]
 
-    def _drop_if_orphaned(self, content: str | None) -> None:
-        self._db.execute(
-            "DELETE FROM descriptors WHERE content = ?1 AND NOT EXISTS "
-            "(SELECT 1 FROM photos WHERE content = ?1)",
-            (content,),
-        )
-
     def _new_stamp(self) -> None:
-        self._set_meta("stamp", secrets.token_hex(8))
+        self._set_meta("stamp", _random_stamp())
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+
+def _first_meta(config: MethodConfig, selection: SelectionConfig) -> dict[str, Any]:
+    return {
+        "config": configuration.to_dict(config),
+        "selection_config": configuration.to_dict(selection),
+        "created": _now(),
+        "stamp": _random_stamp(),
+    }
+
+
+def _random_stamp() -> str:
+    return secrets.token_hex(8)
 
 
 def _check_empty(folder: Path) -> None:

@@ -1,0 +1,212 @@
+"""Write the golden values anew: `python tests/golden/generate.py`.
+
+The JSON files beside this script pin the numbers of the method. They may be written anew only
+
+- when a number is meant to change: then `ALGORITHM_VERSION` is raised too, for collections made
+  before no longer fit, and the change has a line in the changelog;
+- when a case is added: then no other value may change (`git diff` shows it).
+
+Never to make a failing test pass. Inputs come from integer formulas, not from a random generator,
+whose stream may change. What the oracle can compute too is compared with it before anything is
+written. Values are rounded to 9 decimals; tests allow 1e-6.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resight.backbones import Classifier
+from resight.config import (
+    PRESETS,
+    ExtractionConfig,
+    SelectionConfig,
+    SiftVladConfig,
+    fingerprint,
+)
+from resight.evaluation import average_precision
+from resight.fusion import early_fusion, late_fusion
+from resight.localization import cam_mask, class_activation_map
+from resight.pooling import modified_rmac
+from resight.selection import fit_selection
+from resight.vlad import vlad
+
+FOLDER = Path(__file__).parent
+MODEL = "0123456789abcdef" * 4
+
+Values = dict[str, dict[str, Any]]
+"""Name of a file to its cases: name of a case to its value, in plain JSON."""
+
+
+def feature_map(channels: int, height: int, width: int, shift: int = 0) -> Tensor:
+    """Multiples of 1 / 128 from 0 to 1, about half of them 0."""
+    c, i, j = np.ogrid[:channels, :height, :width]
+    values = ((c + 2) * (37 * i + 61 * j) + 11 * i * j * (c + 1) + 5 * i * i + 91 * c + shift) % 257
+    return torch.from_numpy((values - 128).clip(min=0).astype(np.float32) / 128)
+
+
+def classifier(classes: int, channels: int) -> Classifier:
+    """Weights from -5 to 5, biases from -1 to 1."""
+    k, c = np.ogrid[:classes, :channels]
+    weight = ((5 * k + 3 * c + k * c * c) % 11 - 5).astype(np.float32)
+    bias = (np.arange(classes) * 2 % 3 - 1).astype(np.float32)
+    return Classifier(torch.from_numpy(weight), torch.from_numpy(bias))
+
+
+def six_kinds(images: int) -> np.ndarray:
+    """Columns 3k, 3k + 1 and 3k + 2 are 10, 11 and 12 times one signal in turn, float32 (N, 18).
+
+    The rows of a kind lie on a line, kinds at right angles, so that k-means has one clear answer
+    on any machine: the one of each kind that is 11 times the signal.
+    """
+    i, k = np.ogrid[:images, :6]
+    signals = (i * i * (k + 1) + 3 * i * k + k) % 7 - 3
+    factors = np.array([np.roll([10, 11, 12], kind) for kind in range(6)])
+    columns = signals[:, :, None] * factors
+    return columns.reshape(images, 18).astype(np.float32)
+
+
+def local_descriptors(count: int, size: int, shift: int = 0) -> np.ndarray:
+    """Rows of whole numbers from 0 to 8."""
+    i, j = np.ogrid[:count, :size]
+    return ((i * i * (j + 1) + 3 * i * j + 5 * j + shift) % 9).astype(np.float32)
+
+
+def golden_values() -> Values:
+    """All golden values, computed by the library."""
+    return {
+        "pooling": _pooling(),
+        "fusion": _fusion(),
+        "localization": _localization(),
+        "selection": _selection(),
+        "vlad": _vlad(),
+        "evaluation": _evaluation(),
+        "fingerprints": _fingerprints(),
+    }
+
+
+MAPS = {
+    "7x9": (5, 7, 9),
+    "12x5": (4, 12, 5),
+    "1x1": (3, 1, 1),
+    "1x6": (3, 1, 6),
+    "16x16": (3, 16, 16),
+}
+
+
+def _pooling() -> dict[str, Any]:
+    plain = {name: modified_rmac(feature_map(*shape)) for name, shape in MAPS.items()}
+    other = {
+        "7x9, 1 level": modified_rmac(feature_map(5, 7, 9), levels=1),
+        "7x9, 5 levels": modified_rmac(feature_map(5, 7, 9), levels=5),
+        "7x9, stride 0.75": modified_rmac(feature_map(5, 7, 9), stride=0.75),
+    }
+    return {name: _plain(value) for name, value in (plain | other).items()}
+
+
+def three_maps() -> list[Tensor]:
+    """Maps of a photo at three resolutions."""
+    return [feature_map(2, 4, 6), feature_map(2, 3, 5, shift=70), feature_map(2, 2, 3, shift=140)]
+
+
+def _fusion() -> dict[str, Any]:
+    maps = three_maps()
+    return {
+        "early": _plain(early_fusion(maps)),
+        "early, nearest": _plain(early_fusion(maps, interpolation="nearest")),
+        "early, bicubic": _plain(early_fusion(maps, interpolation="bicubic")),
+        "early, aligned corners": _plain(early_fusion(maps, align_corners=True)),
+        "early, reversed": _plain(early_fusion(maps[::-1])),
+        "late": _plain(late_fusion([modified_rmac(one) for one in maps])),
+    }
+
+
+def _localization() -> dict[str, Any]:
+    heat = class_activation_map(feature_map(6, 5, 7), classifier(4, 6))
+    return {
+        "heat": _plain(heat),
+        "mask": _plain(cam_mask(heat)),
+        "mask, threshold 1.5": _plain(cam_mask(heat, 1.5)),
+    }
+
+
+def _selection() -> dict[str, Any]:
+    config = SelectionConfig(features=6, variance=1.0)
+    return {
+        f"{images} images": fit_selection([six_kinds(images)], config).indices.tolist()
+        for images in (10, 50)
+    }
+
+
+def _vlad() -> dict[str, Any]:
+    descriptors, vocabulary = local_descriptors(20, 6), local_descriptors(4, 6, shift=4)
+    return {
+        f"power {power}": _plain(vlad(descriptors, vocabulary, power)) for power in (1.0, 0.5, 0.2)
+    }
+
+
+RANKS = {"0 2 of 2": ([0, 2], 2), "1 3 8 of 4": ([1, 3, 8], 4), "0 1 2 of 3": ([0, 1, 2], 3)}
+
+
+def _evaluation() -> dict[str, Any]:
+    return {name: round(average_precision(*case), 9) for name, case in RANKS.items()}
+
+
+def _fingerprints() -> dict[str, Any]:
+    configs = PRESETS | {
+        "cam": ExtractionConfig(cam=True, dtype="float16"),
+        "late, one layer": ExtractionConfig(fusion="late", layers=("layer4",), stride=0.5),
+        "sift-vlad, manhattan": SiftVladConfig(distance="manhattan", centers=64),
+    }
+    return {name: fingerprint(config, MODEL) for name, config in configs.items()}
+
+
+def _plain(values: Tensor | np.ndarray) -> list[Any]:
+    # The sum with zero turns -0.0 into 0.0.
+    return (np.round(np.asarray(values, np.float64), 9) + 0.0).tolist()
+
+
+def check_with_oracle(values: Values) -> None:
+    """Compare with the slow reading of the method what it can compute too.
+
+    Raises:
+        AssertionError: a value differs.
+    """
+    import oracle
+
+    def check(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found, np.asarray(expected), atol=1e-6)
+
+    for name, shape in MAPS.items():
+        check(values["pooling"][name], oracle.modified_rmac(feature_map(*shape)))
+    maps, head, fm = three_maps(), classifier(4, 6), feature_map(6, 5, 7)
+    check(values["fusion"]["early"], oracle.early_fusion(maps))
+    check(values["fusion"]["early, reversed"], oracle.early_fusion(maps[::-1]))
+    check(values["fusion"]["late"], oracle.late_fusion(maps))
+    state = {"fc.weight": head.weight, "fc.bias": head.bias}
+    check(values["localization"]["mask"], oracle.cam_mask(fm, state))
+    check(values["localization"]["mask, threshold 1.5"], oracle.cam_mask(fm, state, 1.5))
+    for images in (10, 50):
+        expected = oracle.pfa(six_kinds(images), 6, variance=1 - 1e-9)
+        check(values["selection"][f"{images} images"], expected)
+    for name, (ranks, positives) in RANKS.items():
+        relevance = [rank in ranks for rank in range(10)]
+        check(values["evaluation"][name], oracle.average_precision(relevance, positives))
+
+
+def main() -> None:
+    """Write every file."""
+    values = golden_values()
+    check_with_oracle(values)
+    for name, cases in values.items():
+        lines = ",\n".join(f"  {json.dumps(case)}: {json.dumps(v)}" for case, v in cases.items())
+        (FOLDER / f"{name}.json").write_text(f"{{\n{lines}\n}}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parent))  # where the oracle is
+    main()

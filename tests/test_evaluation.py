@@ -1,0 +1,270 @@
+"""Average precision, N-S score and ground truth: hand-counted, and against the oracle."""
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oracle
+from resight.errors import DatasetError
+from resight.evaluation import (
+    Report,
+    average_precision,
+    evaluate_groups,
+    ranks_of,
+    read_groups,
+)
+
+RELEVANCE = st.lists(st.booleans(), min_size=1, max_size=40)
+
+
+def line(points: Sequence[float]) -> np.ndarray:
+    """Distances of points on a line, so that rankings can be read off."""
+    values = np.array(points, dtype=float)
+    return np.abs(values[:, None] - values)
+
+
+def evaluate(distances: np.ndarray, groups: dict[str, list[int]]) -> Report:
+    return evaluate_groups(groups, lambda query: oracle.rank(list(distances[query])))
+
+
+# Average precision
+
+
+@pytest.mark.parametrize(
+    ("ranks", "positives", "expected"),
+    [
+        ([0, 2], 2, (1 + 1) / 4 + (1 / 2 + 2 / 3) / 4),  # 0.7917; the finite sum gives 0.8333
+        ([0, 1, 2], 3, 1.0),
+        ([0], 1, 1.0),
+        ([1], 1, (0 + 1 / 2) / 2),
+        ([9], 1, (0 + 1 / 10) / 2),
+        ([0], 2, 0.5),  # the other was never found
+        ([], 3, 0.0),
+        ([1, 2], 2, (0 + 1 / 2) / 4 + (1 / 2 + 2 / 3) / 4),
+    ],
+)
+def test_average_precision_counted_by_hand(
+    ranks: list[int], positives: int, expected: float
+) -> None:
+    assert average_precision(ranks, positives) == pytest.approx(expected, abs=1e-12)
+    assert average_precision(np.array(ranks, int), positives) == pytest.approx(expected, abs=1e-12)
+
+
+@given(relevance=RELEVANCE, missing=st.integers(0, 5))
+def test_average_precision_equals_the_oracle(relevance: list[bool], missing: int) -> None:
+    positives = sum(relevance) + missing
+    ranks = np.flatnonzero(relevance)
+    if positives == 0:
+        with pytest.raises(DatasetError):
+            average_precision(ranks, positives)
+        return
+    found = average_precision(ranks, positives)
+    assert found == pytest.approx(oracle.average_precision(relevance, positives), abs=1e-12)
+    assert 0 <= found <= 1
+
+
+@given(relevance=RELEVANCE)
+def test_average_precision_is_one_exactly_for_a_perfect_ranking(relevance: list[bool]) -> None:
+    positives = sum(relevance)
+    if positives:
+        found = average_precision(np.flatnonzero(relevance), positives)
+        assert (found == 1) == all(relevance[:positives])
+
+
+@given(relevance=RELEVANCE, place=st.integers(0, 38))
+def test_a_positive_moved_up_never_lowers_the_average_precision(
+    relevance: list[bool], place: int
+) -> None:
+    place %= len(relevance)
+    better = list(relevance)
+    if place and better[place] and not better[place - 1]:
+        better[place - 1], better[place] = True, False
+    if positives := sum(relevance):
+        before, after = (
+            average_precision(np.flatnonzero(r), positives) for r in (relevance, better)
+        )
+        assert after >= before - 1e-12
+
+
+@pytest.mark.parametrize("positives", [0, -1])
+def test_average_precision_without_positives_is_refused(positives: int) -> None:
+    with pytest.raises(DatasetError, match="one positive or more"):
+        average_precision([], positives)
+
+
+# Ranks and junk
+
+
+def test_ranks_counted_by_hand() -> None:
+    assert ranks_of([7, 3], [5, 3, 9, 7]).tolist() == [1, 3]
+    assert ranks_of([7, 3], [5, 3, 9, 7], junk=[5]).tolist() == [0, 2]
+    assert ranks_of([7, 3], [5, 3, 9, 7], junk=[5, 9, 1000]).tolist() == [0, 1]
+    assert ranks_of([4], [5, 3, 9, 7]).tolist() == []
+    assert ranks_of([], []).dtype == int
+
+
+@given(
+    ranked=st.permutations(range(15)),
+    positives=st.sets(st.integers(0, 14), min_size=1),
+    junk=st.lists(st.tuples(st.integers(100, 110), st.integers(0, 15)), max_size=8),
+)
+def test_junk_changes_nothing(ranked, positives, junk) -> None:
+    before = ranks_of(positives, ranked)
+    mixed = list(ranked)
+    for photo, place in junk:
+        mixed.insert(place, photo)
+    after = ranks_of(positives, mixed, junk=[photo for photo, _ in junk])
+    np.testing.assert_array_equal(before, after)
+
+
+# Groups
+
+
+def test_groups_counted_by_hand() -> None:
+    # Places of the photos a a b c b, where c is a distractor.
+    report = evaluate(line([0, 1, 1.5, 9, 10]), {"a": [0, 1], "b": [2, 4], "c": [3]})
+    # a0: 1 2 3 4; a1: 2 0 3 4; b2: 1 0 3 4; b4: 3 2 1 0. One positive each, at rank 0 1 3 1.
+    precisions = [1.0, (0 + 1 / 2) / 2, (0 + 1 / 4) / 2, (0 + 1 / 2) / 2]
+    assert [q.photo for q in report.queries] == [0, 1, 2, 4]
+    assert [q.group for q in report.queries] == ["a", "a", "b", "b"]
+    assert [q.average_precision for q in report.queries] == pytest.approx(precisions)
+    # With the query: 0 1 2 3; 1 2 0 3; 2 1 0 3; 4 3 2 1.
+    assert [q.among_first_four for q in report.queries] == [2, 2, 1, 2]
+    assert report.mean_average_precision == pytest.approx(sum(precisions) / 4)
+    assert report.ns_score is None  # no group of four
+    assert report.by_group() == pytest.approx({"a": 0.625, "b": 0.1875})
+
+
+def test_the_ns_score_is_of_the_groups_of_four_alone() -> None:
+    distances = line([0, 1, 2, 3, 3.4, 11, 12, 13, 50, 60])
+    four = {"a": [0, 1, 2, 3], "b": [4, 5, 6, 7]}
+    expected = (4 + 4 + 3 + 3 + 1 + 4 + 4 + 4) / 8
+    assert evaluate(distances, four).ns_score == expected
+    assert evaluate(distances, {**four, "pair": [8, 9]}).ns_score == expected
+    assert evaluate(distances, {**four, "single": [8]}).ns_score == expected
+
+
+def test_a_perfect_ranking_is_perfect() -> None:
+    distances = line([0, 1, 2, 3, 100, 101, 102, 103, 1000])
+    report = evaluate(distances, {"a": [0, 1, 2, 3], "b": [4, 5, 6, 7], "single": [8]})
+    assert report.mean_average_precision == 1.0
+    assert report.ns_score == 4.0
+    assert report.by_group() == {"a": 1.0, "b": 1.0}
+
+
+def test_photos_of_no_group_are_distractors() -> None:
+    with_stranger = evaluate(line([0, 1, 0.5]), {"a": [0, 1]})
+    assert with_stranger.mean_average_precision == pytest.approx(0.25)
+    assert evaluate(line([0, 1, 7]), {"a": [0, 1]}).mean_average_precision == 1.0
+
+
+def test_a_group_member_that_is_not_ranked_counts_as_not_found() -> None:
+    report = evaluate_groups({"a": [0, 1, 2]}, lambda query: [query, (query + 1) % 3])
+    assert report.mean_average_precision == pytest.approx(0.5)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_random_rankings_score_as_the_oracle_says(seed: int) -> None:
+    generator = random.Random(seed)
+    sizes = [generator.randint(1, 6) for _ in range(generator.randint(1, 6))] + [4, 4]
+    photos = iter(generator.sample(range(sum(sizes)), sum(sizes)))
+    groups = [[next(photos) for _ in range(size)] for size in sizes]
+    # Few different values, so that ties abound.
+    matrix = [[generator.randint(0, 6) for _ in range(sum(sizes))] for _ in range(sum(sizes))]
+    distances = np.array(matrix, dtype=float)
+    np.fill_diagonal(distances, -1)
+    report = evaluate(distances, {str(i): group for i, group in enumerate(groups)})
+    assert report.mean_average_precision == pytest.approx(
+        oracle.mean_average_precision(distances, groups), abs=1e-12
+    )
+    four = [group for group in groups if len(group) == 4]
+    assert report.ns_score == pytest.approx(oracle.ns_score(distances, four), abs=1e-12)
+
+
+@pytest.mark.parametrize("groups", [{}, {"a": [0]}, {"a": [0], "b": [1], "c": []}])
+def test_nothing_to_evaluate_is_refused(groups: dict[str, list[int]]) -> None:
+    with pytest.raises(DatasetError, match="no group has two photos or more"):
+        evaluate(line([0, 1]), groups)
+
+
+# groups.json
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "groups.json"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_paths_are_relative_to_the_files_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, json.dumps({"tower": ["a.jpg", "sub/ü b.JPG"], "alone": ["c.png"]}))
+    expected = {
+        "tower": [tmp_path / "a.jpg", tmp_path / "sub" / "ü b.JPG"],
+        "alone": [tmp_path / "c.png"],
+    }
+    assert read_groups(path) == expected
+    monkeypatch.chdir(tmp_path)
+    assert read_groups(Path("groups.json")) == expected
+
+
+def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
+    photo = tmp_path / "elsewhere" / "a.jpg"
+    (tmp_path / "sub").mkdir()
+    path = write(tmp_path / "sub", json.dumps({"a": [str(photo)]}))
+    assert read_groups(path) == {"a": [photo]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "3", "null", '"a"', '{"a": "b.jpg"}', '{"a": [1]}', '{"a": {"b": "c"}}', '{"a": null}'],
+)
+def test_another_form_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"groups\.json: expected \{group: \[paths\]\}$"):
+        read_groups(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["", "{", "{'a': []}", "\ufeff{}", "not json\nat all"])
+def test_what_is_not_json_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"groups\.json: not JSON: ") as caught:
+        read_groups(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "groups.json").write_bytes(b'{"\xff": []}')
+    with pytest.raises(DatasetError, match="not JSON"):
+        read_groups(tmp_path / "groups.json")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nothing\.json: No such file or directory$"):
+        read_groups(tmp_path / "nothing.json")
+    with pytest.raises(DatasetError, match="Is a directory"):
+        read_groups(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "groups", [{"a": ["x.jpg"], "b": ["x.jpg"]}, {"a": ["y.jpg"], "b": ["x.jpg", "./x.jpg"]}]
+)
+def test_a_photo_that_is_twice_is_refused(groups: dict[str, list[str]], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
+        read_groups(write(tmp_path, json.dumps(groups)))
+
+
+def test_an_absolute_path_that_is_twice_is_refused(tmp_path: Path) -> None:
+    photo = str(tmp_path.parent / "x.jpg")
+    with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
+        read_groups(write(tmp_path, json.dumps({"a": [photo], "b": [photo]})))
+
+
+def test_an_empty_file_of_groups_holds_none(tmp_path: Path) -> None:
+    assert read_groups(write(tmp_path, "{}")) == {}
