@@ -9,15 +9,23 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from resight.config import SearchConfig, SelectionConfig
+from resight.cli_options import (
+    Cam,
+    Collection,
+    Config,
+    Device,
+    Json,
+    Weights,
+    chosen_config,
+    model_options,
+    selection_option,
+)
+from resight.config import SearchConfig
 from resight.errors import ResightError
-
-if TYPE_CHECKING:
-    from resight.methods import ModelOptions
 
 INTERRUPTED = 130
 
@@ -29,37 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _selection_option(name: str) -> Any:
-    """An option whose help and default are those of a field of `SelectionConfig`."""
-    field = SelectionConfig.__dataclass_fields__[name]
-    default = "none" if field.default is None else str(field.default).lower()
-    help = field.metadata["help"]
-    return typer.Option(help=f"{help[0].upper()}{help[1:]}.", show_default=default)
-
-
-Collection = Annotated[
-    Path, typer.Option("--collection", "-c", help="The collection's folder.", show_default=False)
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Config = Annotated[
-    str | None,
-    typer.Option(help="paper, fast, or a TOML file of fields.", show_default="paper"),
-]
-Cam = Annotated[
-    bool | None,
-    typer.Option(
-        "--cam/--no-cam",
-        help="Also a local descriptor, masked by the class activation map.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
 @app.command()
@@ -90,9 +67,9 @@ def index(
         run = pipeline.index(
             photos,
             collection,
-            config=_config(config, method),
+            config=chosen_config(config, method),
             cam=cam,
-            model=_model(weights, device),
+            model=model_options(weights, device),
             workers=workers,
             prune=prune,
             progress=progress,
@@ -107,13 +84,13 @@ def index(
 @app.command()
 def fit(
     collection: Collection,
-    features: Annotated[int | None, _selection_option("features")] = None,
-    variance: Annotated[float | None, _selection_option("variance")] = None,
-    components: Annotated[int | None, _selection_option("components")] = None,
-    restarts: Annotated[int | None, _selection_option("restarts")] = None,
-    absolute: Annotated[bool | None, _selection_option("absolute")] = None,
-    renormalize: Annotated[bool | None, _selection_option("renormalize")] = None,
-    seed: Annotated[int | None, _selection_option("seed")] = None,
+    features: Annotated[int | None, selection_option("features")] = None,
+    variance: Annotated[float | None, selection_option("variance")] = None,
+    components: Annotated[int | None, selection_option("components")] = None,
+    restarts: Annotated[int | None, selection_option("restarts")] = None,
+    absolute: Annotated[bool | None, selection_option("absolute")] = None,
+    renormalize: Annotated[bool | None, selection_option("renormalize")] = None,
+    seed: Annotated[int | None, selection_option("seed")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
@@ -168,7 +145,7 @@ def search(
         collection,
         SearchConfig(k=k, verify=verify),
         box=None if box is None else output.parse_box(box),
-        model=_model(weights, device),
+        model=model_options(weights, device),
     )
     if sheet is not None:
         output.write_sheet(found, sheet)
@@ -194,7 +171,7 @@ def describe(
 
     with output.progress() as progress:
         described = pipeline.describe(
-            images, config=config, cam=cam, model=_model(weights, device), progress=progress
+            images, config=config, cam=cam, model=model_options(weights, device), progress=progress
         )
     described.save(out)
     output.print_failures(described.failed)
@@ -268,7 +245,9 @@ def demo(
     from resight.demo.run import run_demo
 
     with output.progress() as progress:
-        result = run_demo(folder, config=config, model=_model(weights, device), progress=progress)
+        result = run_demo(
+            folder, config=config, model=model_options(weights, device), progress=progress
+        )
     output.print_demo(result)
 
 
@@ -309,22 +288,3 @@ def _discard_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _config(config: str | None, method: str | None) -> str | None:
-    from resight.errors import UsageError
-
-    if method not in (None, "cnn", "sift-vlad"):
-        raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
-    if method == "sift-vlad":
-        if config in ("paper", "fast"):
-            raise UsageError(f"--config {config} is of the method cnn, not sift-vlad")
-        return config or "sift-vlad"
-    return config or ("paper" if method else None)
-
-
-def _model(weights: Path | None, device: str) -> "ModelOptions":
-    from resight import output
-    from resight.methods import ModelOptions
-
-    return ModelOptions(weights, device, output.download_progress())

@@ -3,8 +3,6 @@
 import hashlib
 import http.client
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +158,9 @@ def _checked(path: Path, spec: WeightsSpec) -> WeightsFile:
 
 def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress | None) -> None:
     """Fetch to a temporary name beside the target; the target appears whole and checked."""
+    import urllib.error  # these take long to import, and weights are fetched but once
+    import urllib.request
+
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

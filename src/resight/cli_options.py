@@ -1,0 +1,66 @@
+"""The options that commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resight.config import SelectionConfig
+from resight.errors import UsageError
+
+if TYPE_CHECKING:
+    from resight.methods import ModelOptions
+
+
+def selection_option(name: str) -> Any:
+    """An option whose help and default are those of a field of `SelectionConfig`."""
+    field = SelectionConfig.__dataclass_fields__[name]
+    default = "none" if field.default is None else str(field.default).lower()
+    help = field.metadata["help"]
+    return typer.Option(help=f"{help[0].upper()}{help[1:]}.", show_default=default)
+
+
+Collection = Annotated[
+    Path, typer.Option("--collection", "-c", help="The collection's folder.", show_default=False)
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Config = Annotated[
+    str | None,
+    typer.Option(help="paper, fast, or a TOML file of fields.", show_default="paper"),
+]
+Cam = Annotated[
+    bool | None,
+    typer.Option(
+        "--cam/--no-cam",
+        help="Also a local descriptor, masked by the class activation map.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def chosen_config(config: str | None, method: str | None) -> str | None:
+    """What `--config` and `--method` name together; None where neither is given.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if method not in (None, "cnn", "sift-vlad"):
+        raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
+    if method == "sift-vlad":
+        if config in ("paper", "fast"):
+            raise UsageError(f"--config {config} is of the method cnn, not sift-vlad")
+        return config or "sift-vlad"
+    return config or ("paper" if method else None)
+
+
+def model_options(weights: Path | None, device: str) -> "ModelOptions":
+    """How to find and run a network, with downloads told on stderr."""
+    from resight import output
+    from resight.methods import ModelOptions
+
+    return ModelOptions(weights, device, output.download_progress())
