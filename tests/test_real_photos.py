@@ -10,13 +10,16 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import oracle
 from conftest import ROOT
 from resight.cnn import CnnExtractor
 from resight.config import ExtractionConfig
 from resight.evaluation import read_groups
+from resight.fusion import early_fusion
 from resight.images import load_image
+from resight.localization import class_activation_map
 
 SAMPLE = [
     "benchmark-samples/holidays/jpg/100000.jpg",
@@ -37,12 +40,34 @@ def test_descriptors_equal_a_plain_reading_of_the_method(real_weights, real_phot
         names = [str(p.relative_to(real_photos)) for p in sorted(real_photos.rglob("*.jpg"))]
     state = oracle.load_state(real_weights)
     extractor = CnnExtractor(ExtractionConfig(cam=True), real_weights)
+    undecided = []
     for name in names:
-        found = extractor.describe(extractor.prepare(load_image(real_photos / name)))
+        copies = extractor.prepare(load_image(real_photos / name))
+        found = extractor.describe(copies)
         expected_global, expected_local = oracle.describe(real_photos / name, state, cam=True)
-        for ours, plain in ((found.global_, expected_global), (found.local, expected_local)):
-            assert cosine(ours, np.asarray(plain)) >= 0.99999, name
-            assert np.abs(ours - np.asarray(plain)).max() <= 1e-4, name
+        assert_equal(found.global_, np.asarray(expected_global), name)
+        if heat_margin(extractor, copies) < UNDECIDED:
+            undecided.append(name)
+        else:
+            assert_equal(found.local, np.asarray(expected_local), name)
+    assert len(undecided) <= len(names) / 100
+
+
+UNDECIDED = 3e-5
+"""A place whose heat is this near to the mask's threshold (as a share of the mean heat) may be in
+the mask or not: float32 networks that differ only in the order of their sums differ by so much."""
+
+
+def heat_margin(extractor, copies):
+    with torch.inference_mode():
+        maps = [resolution["layer4"] for resolution in extractor.feature_maps(copies)]
+        heat = class_activation_map(early_fusion(maps), extractor.classifier)
+    return float((heat / heat.mean() - 0.9).abs().min())
+
+
+def assert_equal(ours, plain, name):
+    assert cosine(ours, plain) >= 0.99999, name
+    assert np.abs(ours - plain).max() <= 1e-4, name
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +144,7 @@ def test_figures_of_the_papers_rows_on_buildings(real_weights, real_photos):
         name: 100 * rows.evaluate(known, global_, local).mean_average_precision
         for name, global_, local in rows.named_rows(descriptors, 768)
     }
+    print(reached)
     plain = [value for name, value in reached.items() if "FS" not in name]
     assert plain == pytest.approx([70.66, 73.88, 75.11, 73.05, 75.60], abs=0.2)
     selected = [value for name, value in reached.items() if "FS, seed" in name]
