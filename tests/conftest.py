@@ -81,3 +81,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="compare with the oracle on every real photo, not on a sample (an hour)",
     )
+    parser.addoption(
+        "--web",
+        action="store_true",
+        help="also the tests of the server and the page (they need the extra test-web)",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    ours = collection_path.name.startswith(("test_web", "test_page"))
+    return True if ours and not config.getoption("--web") else None

@@ -24,7 +24,7 @@ from resight.errors import CollectionError, CollectionLocked, CollectionMismatch
 from resight.files import PhotoFile
 from resight.integrity import check
 from resight.selection import Selection
-from resight.writer import Writer, writing
+from resight.writer import LOCK_NAME, Writer, writing
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CNN = ExtractionConfig(), SelectionConfig(features=2)
@@ -628,6 +628,7 @@ def test_no_permission_to_write(collection: Path, tmp_path: Path) -> None:
     shut = tmp_path / "shut"
     shut.mkdir()
     shut.chmod(0o555)
+    (collection / LOCK_NAME).unlink(missing_ok=True)  # else only the lock would be opened
     collection.chmod(0o555)
     before = bytes_of(collection)
     try:

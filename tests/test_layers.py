@@ -25,7 +25,7 @@ LAYERS = {
     "stages": "methods indexing fitting searching integrity explaining",
     "pipeline": "pipeline",
     "pictures": "sheet overlay demo",
-    "faces": "demo.run progress output web cli_options cli __main__",
+    "faces": "demo.run progress output web cli_options cli_web cli __main__",
 }
 """From the bottom to the top, and in a layer from left to right: a module may import only what
 stands before it. A package stands for the modules in it that are not named themselves."""

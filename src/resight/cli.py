@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from resight import cli_web
 from resight.cli_options import (
     Cam,
     Collection,
@@ -249,6 +250,10 @@ def demo(
             folder, config=config, model=model_options(weights, device), progress=progress
         )
     output.print_demo(result)
+
+
+for command in (cli_web.serve, cli_web.groups, cli_web.explain):
+    app.command()(command)
 
 
 def main() -> None:

@@ -25,10 +25,10 @@ from resight.errors import ImageError, UsageError
 
 Box = tuple[int, int, int, int]
 
-MAX_PIXELS = 104_000_000
-"""Photos that would decode to more pixels are refused. The largest single-shot cameras stay below;
-a photo of this size takes 416 MB (Pillow stores 4 bytes a pixel), up to 1.1 GB for a moment while
-it is decoded and turned, which with the network stays within 2 GiB."""
+MAX_PIXELS = 80_000_000
+"""Photos that would decode to more pixels are refused: one of this size takes 320 MB (Pillow stores
+4 bytes a pixel) and 0.9 GB for a moment while it is decoded and turned, which with the network
+at work stays within 2 GiB. JPEGs, which larger photos nearly always are, see `MAX_JPEG_PIXELS`."""
 
 MAX_JPEG_PIXELS = 4 * MAX_PIXELS
 """JPEGs up to this size are decoded at half scale or less, so that `MAX_PIXELS` still holds; not

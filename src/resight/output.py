@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from resight.errors import ImageError, UsageError
+from resight.groups import Groups, groups_as_csv, groups_as_json
 from resight.images import Box, image_size, load_image, scale_box
 from resight.integrity import CheckReport
 from resight.pipeline import Evaluation, IndexRun, Info
@@ -207,6 +208,19 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         f"mAP {100 * report.mean_average_precision:.2f}{score} "
         f"({len(report.queries)} queries, {evaluation.photos} photos)"
     )
+
+
+def print_groups(found: Groups, paths: dict[int, Path], *, style: str) -> None:
+    """The groups as a list for people, as JSON or as CSV (`style`: table, json, csv)."""
+    if style != "table":
+        text = groups_as_json(found, paths) if style == "json" else groups_as_csv(found, paths)
+        print(text, end="" if text.endswith("\n") else "\n")
+        return
+    for number, group in enumerate(found.groups, 1):
+        print(f"{number} {group.kind}")
+        for id_ in group.ids:
+            print(f"  {_shown(paths[id_])}")
+    say(f"{len(found.groups)} groups within a distance of {found.limit:.4g}")
 
 
 def print_info(info: Info, *, as_json: bool) -> None:

@@ -32,6 +32,7 @@ from resight.fitting import (
     fit_collection_vocabulary,
     fit_missing_selection,
 )
+from resight.groups import Groups, find_groups
 from resight.images import Box, load_image
 from resight.indexing import IndexReport, Plan, Progress, plan_run, run_plan
 from resight.methods import (
@@ -288,6 +289,29 @@ def evaluate(groups: Path, collection: Path, *, progress: Progress = no_progress
             return [int(id_) for id_ in database.ids[ranking(distances, database.ids)]]
 
         return Evaluation(evaluate_groups(known, rank), len(database.ids), missing)
+
+
+def groups(
+    collection: Path, *, limit: float | None = None, progress: Progress = no_progress
+) -> tuple[Groups, dict[int, Path]]:
+    """A collection's groups of photos of the same thing, and the paths of their photos by id.
+
+    Args:
+        collection: the collection's folder.
+        limit: largest distance between photos that are joined; None is estimated.
+        progress: called after each photo.
+    """
+    with Collection.open(collection) as opened:
+        searcher = Searcher(opened)
+        database = searcher.arrays().database
+        found = find_groups(
+            database,
+            searcher.distance,
+            limit,
+            progress=lambda done, total: progress("comparing", done, total),
+        )
+        ids = np.array([id_ for group in found.groups for id_ in group.ids], np.int64)
+        return found, dict(zip(ids.tolist(), opened.paths(ids), strict=True))
 
 
 def remove(paths: Sequence[Path], collection: Path) -> list[Path]:

@@ -1,0 +1,203 @@
+"""Many clients at once on a running server: errors by status, latencies, and the server's memory.
+
+    python benchmarks/web_load.py COLLECTION PHOTOS --seconds 120 --clients 16 [--weights FILE]
+
+Starts a server on a collection in a process of its own. Each client sends one request after the
+other: uploads of photos (half of them with bytes of their own, so that nothing is known), regions,
+photos of the collection, verified searches, explanations, thumbnails and pages of photos. The
+memory is the server's resident set: the median of its first ten seconds after the warm-up against
+the median of its last ten. Exits with 1 if there was any error but 429, or the memory grew by more
+than 10 percent.
+"""
+
+import argparse
+import collections
+import json
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+V1 = "/api/v1"
+WARM_UP = 0.2
+"""Share of the time after which the memory is compared."""
+MOST_GROWTH_PERCENT = 10.0
+
+SHARES = {
+    "upload": 35, "region": 15, "explain": 5, "verify": 5, "photo": 15, "thumbnail": 20, "page": 5,
+}  # fmt: skip
+"""Kinds of requests and how often each, in percent."""
+
+SERVE = """
+import sys
+from pathlib import Path
+from resight.methods import ModelOptions
+from resight.web.server import serve
+from resight.web.settings import WebSettings
+weights = Path(sys.argv[2]) if sys.argv[2] else None
+serve(Path(sys.argv[1]), settings=WebSettings(port=0, max_waiting=int(sys.argv[4])),
+      model=ModelOptions(weights, sys.argv[3]), started=lambda url: print(url, flush=True))
+"""
+
+
+class Load:
+    """What the clients saw: latencies in seconds by kind of request, answers by status."""
+
+    def __init__(self, url: str, photos: list[bytes], ids: list[int], until: float) -> None:
+        self.url = url
+        self.photos = photos
+        self.ids = ids
+        self.until = until
+        self.lock = threading.Lock()
+        self.statuses: collections.Counter[str] = collections.Counter()
+        self.latencies: dict[str, list[float]] = collections.defaultdict(list)
+        self.details: collections.Counter[str] = collections.Counter()
+
+    def client(self, number: int) -> None:
+        """One client until the time is over; it waits as long as a 429 asks for."""
+        rng = random.Random(number)
+        upload = ""
+        with httpx.Client(base_url=self.url, timeout=600, trust_env=False) as client:
+            while time.monotonic() < self.until:
+                kind, path, request = self.choose(rng, upload)
+                started = time.monotonic()
+                try:
+                    answer = client.request(request.pop("method"), path, **request)
+                except httpx.HTTPError as error:
+                    self.record(kind, type(error).__name__, started)
+                    continue
+                self.record(kind, str(answer.status_code), started, answer)
+                if answer.status_code == 429:
+                    time.sleep(min(float(answer.headers["retry-after"]), 5.0))
+                elif answer.status_code == 200 and kind == "upload":
+                    upload = answer.json()["query"]["upload"]
+
+    def choose(self, rng: random.Random, upload: str) -> tuple[str, str, dict[str, Any]]:
+        """A request: its kind, address, and what httpx takes."""
+        kind, photo = rng.choices(list(SHARES), list(SHARES.values()))[0], rng.choice(self.ids)
+        if kind in ("region", "explain") and not upload:
+            kind = "upload"
+        x, y = rng.randrange(60), rng.randrange(60)
+        bodies: dict[str, dict[str, Any]] = {
+            "region": {"upload": upload, "box": f"{x},{y},200,200"},
+            "explain": {"query": {"upload": upload}, "result": photo},
+            "verify": {"photo": photo, "verify": 5},
+            "photo": {"photo": photo, "k": 60},
+        }
+        if kind in bodies:
+            path = "explain" if kind == "explain" else "search"
+            return kind, f"{V1}/{path}", {"method": "POST", "json": bodies[kind]}
+        if kind == "upload":
+            data = rng.choice(self.photos)
+            if rng.random() < 0.5:
+                data += rng.randbytes(8)  # after the end of a JPEG: the same picture, new content
+            return kind, f"{V1}/search", {"method": "POST", "files": {"file": data}}
+        places = {"thumbnail": f"photos/{photo}/thumbnail", "page": f"photos?after={photo - 1}"}
+        return kind, f"{V1}/{places[kind]}", {"method": "GET"}
+
+    def record(
+        self, kind: str, status: str, started: float, answer: httpx.Response | None = None
+    ) -> None:
+        """Count one answer."""
+        with self.lock:
+            self.statuses[status] += 1
+            if status == "200":
+                self.latencies[kind].append(time.monotonic() - started)
+            elif answer is not None and status != "429":
+                self.details[answer.text[:200]] += 1
+
+
+def sample_memory(process: psutil.Process, until: float) -> list[tuple[float, int]]:
+    """Resident bytes of the server twice a second, with their times."""
+    samples = []
+    while time.monotonic() < until:
+        samples.append((time.monotonic(), process.memory_info().rss))
+        time.sleep(0.5)
+    return samples
+
+
+def memory_report(samples: list[tuple[float, int]], start: float, seconds: float) -> dict[str, Any]:
+    """Growth in percent from after the warm-up to the end, in medians of ten seconds each."""
+    begin = start + WARM_UP * seconds
+    span = min(10.0, 0.2 * seconds)
+    early = statistics.median(rss for at, rss in samples if begin <= at <= begin + span)
+    late = statistics.median(rss for at, rss in samples if at >= start + seconds - span)
+    return {
+        "after_warm_up_mb": round(early / 1e6, 1),
+        "at_the_end_mb": round(late / 1e6, 1),
+        "peak_mb": round(max(rss for _, rss in samples) / 1e6, 1),
+        "growth_percent": round(100 * (late / early - 1), 2),
+    }
+
+
+def percentiles(latencies: list[float]) -> dict[str, float]:
+    """Latencies in milliseconds."""
+    ordered = sorted(latencies)
+    at = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    found = {n: ordered[min(len(ordered) - 1, int(q * len(ordered)))] for n, q in at.items()}
+    return {"count": len(ordered), **{n: round(1000 * value, 1) for n, value in found.items()}}
+
+
+def measure(url: str, process: psutil.Process, options: argparse.Namespace) -> dict[str, Any]:
+    """Put the load on a server for the time asked."""
+    paths = sorted(p for p in options.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+    photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // 40)]]
+    page = httpx.get(f"{url}{V1}/photos", params={"limit": 1000}, trust_env=False).json()
+    ids = [photo["id"] for photo in page["photos"]]
+    start = time.monotonic()
+    load = Load(url, photos, ids, start + options.seconds)
+    clients = [threading.Thread(target=load.client, args=(n,)) for n in range(options.clients)]
+    for client in clients:
+        client.start()
+    samples = sample_memory(process, start + options.seconds)
+    for client in clients:
+        client.join()
+    return {
+        "clients": options.clients,
+        "seconds": options.seconds,
+        "photos": len(ids),
+        "answers_by_status": dict(sorted(load.statuses.items())),
+        "errors": dict(load.details.most_common(10)),
+        "milliseconds": {kind: percentiles(found) for kind, found in load.latencies.items()},
+        "memory": memory_report(samples, start, options.seconds),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("collection", type=Path)
+    parser.add_argument("photos", type=Path, help="a folder of JPEGs to upload")
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--waiting", type=int, default=32, help="places in the server's queue")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    weights = str(options.weights or "")
+    command = [sys.executable, "-c", SERVE, str(options.collection), weights, options.device]
+    with subprocess.Popen(
+        [*command, str(options.waiting)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        if server.stdout is None:
+            raise RuntimeError("the server has no output to read")
+        url = server.stdout.readline().strip().rstrip("/")
+        if not url:
+            return 1
+        try:
+            report = measure(url, psutil.Process(server.pid), options)
+        finally:
+            server.terminate()
+    print(json.dumps(report, indent=2))
+    failed = set(report["answers_by_status"]) - {"200", "429"}
+    return int(bool(failed) or report["memory"]["growth_percent"] > MOST_GROWTH_PERCENT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

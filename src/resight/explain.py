@@ -1,0 +1,265 @@
+"""Why two photos are close: which places supply the values in which their descriptors agree.
+
+For values >= 0 the Manhattan distance is `sum(a) + sum(b) - 2 sum(min(a, b))`: two photos are as
+close as the minima of their values are large. Each value is a sum of maxima over regions (section
+4), so it can be split, exactly, over the positions where these maxima lie: the position's *supply*
+of that value. Splitting `min(a_c, b_c)` over the supply in both photos gives, summed over the
+values, what each *pair* of places adds to the closeness.
+
+Much of that comes from pairs that have nothing to do with one another: any two textured photos
+agree in many values. So a pair of places counts as much as the columns of the feature maps at both
+places look alike, beyond what two places of the photos do on average. The heat of a place is the
+sum over its pairs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resight.backbones import Classifier
+from resight.config import ExtractionConfig
+from resight.descriptor import FeatureMaps, describe_maps
+from resight.fusion import rescale
+from resight.localization import cam_mask, class_activation_map
+from resight.neighbors import manhattan
+from resight.selection import Selection
+from resight.sift import LocalFeatures
+from resight.supply import Supply, fuse, photo_supply
+from resight.verification import verify
+
+LIKENESS_POWER = 3
+"""Of the cosine above the average: how much more a pair that looks alike counts."""
+SUPPLY_BLUR = 1.5
+"""Standard deviation in positions: a maximum may lie a little beside what caused it."""
+HEAT_BLUR = 1.0
+MAX_PLACES = 4900
+"""Larger maps are made coarser first; 70 x 70 is a square photo at 1120 pixels."""
+BLOCK = 512
+"""Places of one photo that are compared at once with all of the other."""
+SMALLEST_WITH_FRAME = 5
+"""Smaller maps are almost nothing but frame."""
+
+MATCH_RATIO = 0.98
+"""Neighboring columns see almost the same, so that little more than being nearest is asked."""
+MATCH_ERROR = 1.0
+"""In positions of the map, which are 16 pixels of the largest copy apart."""
+
+
+@dataclass(frozen=True)
+class MapExplanation:
+    """Why two photos are close, on the grid of the finest layer of each.
+
+    Attributes:
+        heats: float32 (h, w) of the query and of the other photo, 0 to 1; zeros where they have
+            nothing in common.
+        masks: bool (h, w) of both, where class activation maps decided the distance; else None.
+        distance: as a search gives it.
+        agreement: share of the descriptors in which they agree, 0 to 1.
+    """
+
+    heats: tuple[np.ndarray, np.ndarray]
+    masks: tuple[np.ndarray, np.ndarray] | None
+    distance: float
+    agreement: float
+
+
+def explain_maps(
+    query: Sequence[FeatureMaps],
+    other: Sequence[FeatureMaps],
+    config: ExtractionConfig,
+    *,
+    classifier: Classifier | None = None,
+    selection: Selection | None = None,
+) -> MapExplanation:
+    """Why two photos are close, from the feature maps of their resolutions.
+
+    Args:
+        query: the feature maps of each resolution, as `describe_maps` takes them.
+        other: those of the other photo.
+        config: the configuration of both.
+        classifier: given one, the local descriptors are explained where they are the closer ones.
+        selection: only the values it keeps count.
+    """
+    photos = (query, other)
+    pooled = [describe_maps(maps, config, classifier) for maps in photos]
+    a, b = (_kept(p.global_, selection) for p in pooled)
+    distance, masks = _l1(a, b), None
+    if classifier is not None:
+        local_a, local_b = (_kept(p.local, selection) for p in pooled if p.local is not None)
+        if _l1(local_a, local_b) < distance:
+            a, b, distance = local_a, local_b, _l1(local_a, local_b)
+            masks = [_mask(maps, config, classifier) for maps in photos]
+    supplies = [
+        photo_supply(maps, config, mask=masks[i] if masks else None, selection=selection)
+        for i, maps in enumerate(photos)
+    ]
+    heats = _add_layers(*supplies)
+    both = float(a.sum() + b.sum())
+    return MapExplanation(
+        heats=(_contrast(heats[0]), _contrast(heats[1])),
+        masks=(_on_grid(masks[0], heats[0]), _on_grid(masks[1], heats[1])) if masks else None,
+        distance=distance,
+        agreement=min(1.0, max(0.0, 1 - distance / both)) if both > 0 else 0.0,
+    )
+
+
+def shared_heat(query: Supply, other: Supply) -> tuple[Tensor, Tensor]:
+    """What each place adds to the closeness of two photos by looking like places of the other.
+
+    Each pair of places adds `sum over c of min(a_c, b_c) * p_c * q_c`, where p and q are the
+    places' shares of the supply (blurred a little) and a and b the descriptors, times the third
+    power of how much the cosine of the two columns is above that of two average places. Pairs of
+    places that are both at the frame do not count: there the network sees its own zero padding,
+    which is the same in all photos.
+
+    Args:
+        query: one layer of the query.
+        other: the same layer of the other photo.
+
+    Returns:
+        float32 (H, W) and (H', W'), values >= 0, of about equal sums.
+    """
+    shape, other_shape = query.columns.shape[1:], other.columns.shape[1:]
+    query, other = _coarser(query), _coarser(other)
+    a, b = query.values.sum(dim=(1, 2)), other.values.sum(dim=(1, 2))
+    agree = torch.minimum(a, b)
+    common = agree > 0
+    shares = (agree / a)[common, None, None] * _blur(query.values[common], SUPPLY_BLUR)
+    left = shares.flatten(1)
+    right = (_blur(other.values[common], SUPPLY_BLUR) / b[common, None, None]).flatten(1)
+    columns, others = _unit_columns(query.columns), _unit_columns(other.columns)
+    average = _mean_column(columns) @ _mean_column(others)
+    frame, other_frame = _frame(query.columns), _frame(other.columns)
+    heat, other_heat = left.new_zeros(left.shape[1]), right.new_zeros(right.shape[1])
+    for start in range(0, left.shape[1], BLOCK):
+        block = slice(start, start + BLOCK)
+        pairs = left[:, block].T @ right
+        pairs *= (columns[:, block].T @ others - average).clamp_(min=0) ** LIKENESS_POWER
+        pairs *= ~(frame[block, None] & other_frame)
+        heat[block] = pairs.sum(dim=1)
+        other_heat += pairs.sum(dim=0)
+    maps = heat.view(query.columns.shape[1:]), other_heat.view(other.columns.shape[1:])
+    first, second = (_blur(heat[None], HEAT_BLUR) for heat in maps)
+    return (
+        rescale(first, query.columns.new_zeros(shape), "bilinear")[0],
+        rescale(second, other.columns.new_zeros(other_shape), "bilinear")[0],
+    )
+
+
+def column_matches(
+    query: Tensor, other: Tensor, query_size: tuple[int, int], other_size: tuple[int, int]
+) -> np.ndarray:
+    """Places that match: columns of two feature maps that are each other's nearest, one geometry.
+
+    Args:
+        query: (C, H, W), `layer3`.
+        other: (C, H', W'), the same layer of the other photo.
+        query_size: width and height of the photo, in pixels.
+        other_size: those of the other.
+
+    Returns:
+        float32 (M, 4), x and y in pixels of the query, x and y in pixels of the other, for the
+        matches that agree on one homography; none when there is no such.
+    """
+    features = _place_features(query, query_size), _place_features(other, other_size)
+    found = verify(*features, ratio=MATCH_RATIO, max_error=MATCH_ERROR)
+    points = [f.points[found.matches[:, side]] for side, f in enumerate(features)]
+    return np.concatenate(points, axis=1).astype(np.float32)
+
+
+def _add_layers(query: dict[str, Supply], other: dict[str, Supply]) -> tuple[Tensor, Tensor]:
+    """The heat of all layers on the grid of the finest one."""
+    heats = [shared_heat(query[layer], other[layer]) for layer in query]
+    finest = max(range(len(heats)), key=lambda i: heats[i][0].numel())
+    first = [_spread(heat.cpu(), heats[finest][0]) for heat, _ in heats]
+    second = [_spread(heat.cpu(), heats[finest][1]) for _, heat in heats]
+    return torch.stack(first).sum(dim=0), torch.stack(second).sum(dim=0)
+
+
+def _on_grid(mask: Tensor, heat: Tensor) -> np.ndarray:
+    return rescale(mask[None].cpu(), heat, "nearest")[0].numpy() > 0
+
+
+def _mask(
+    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, classifier: Classifier
+) -> Tensor:
+    heat = class_activation_map(fuse(resolutions, "layer4", config), classifier)
+    return cam_mask(heat, config.cam_threshold)
+
+
+def _kept(vector: Tensor, selection: Selection | None) -> np.ndarray:
+    values = vector.cpu().numpy()
+    return values if selection is None else selection.apply(values)
+
+
+def _l1(a: np.ndarray, b: np.ndarray) -> float:
+    return float(manhattan(a, b[None])[0])
+
+
+def _coarser(supply: Supply) -> Supply:
+    """Halved until it has few enough places; each place is then several of the map's."""
+    while supply.columns[0].numel() > MAX_PLACES:
+        values = F.avg_pool2d(supply.values[None], 2, ceil_mode=True, divisor_override=1)[0]
+        columns = F.avg_pool2d(supply.columns[None], 2, ceil_mode=True)[0]
+        supply = Supply(values, columns)
+    return supply
+
+
+def _blur(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (C, H, W) that keeps the sum of each map."""
+    down, across = (_gaussian(size, sigma, maps) for size in maps.shape[1:])
+    return down @ maps @ across.T
+
+
+def _gaussian(size: int, sigma: float, like: Tensor) -> Tensor:
+    steps = torch.arange(size, dtype=like.dtype, device=like.device)
+    weights = torch.exp(-((steps[:, None] - steps) ** 2) / (2 * sigma**2))
+    return weights / weights.sum(dim=0)
+
+
+def _unit_columns(feature_map: Tensor) -> Tensor:
+    """Columns (C, H * W) of unit length; those masked out stay zero."""
+    return F.normalize(feature_map.flatten(1), dim=0)
+
+
+def _mean_column(columns: Tensor) -> Tensor:
+    seen = (columns > 0).any(dim=0).sum().clamp_min(1)
+    return columns.sum(dim=1) / seen
+
+
+def _frame(feature_map: Tensor) -> Tensor:
+    """Which places lie at the border of the map, bool (H * W,); none of a tiny map."""
+    height, width = feature_map.shape[1:]
+    frame = torch.ones((height, width), dtype=torch.bool, device=feature_map.device)
+    if min(height, width) < SMALLEST_WITH_FRAME:
+        return ~frame.flatten()
+    frame[1:-1, 1:-1] = False
+    return frame.flatten()
+
+
+def _spread(heat: Tensor, like: Tensor) -> Tensor:
+    """A heat map on a finer grid (H, W), of the same sum."""
+    finer = rescale(heat[None], like, "bilinear")[0]
+    return finer * (heat.sum() / finer.sum()) if finer.sum() > 0 else finer
+
+
+def _contrast(heat: Tensor) -> np.ndarray:
+    """What is above the median, from 0 to 1: half of a photo is not what two have in common."""
+    above = (heat - heat.median()).clamp_min(0)
+    highest = above.max()
+    return (above / highest if highest > 0 else above).numpy().astype(np.float32)
+
+
+def _place_features(feature_map: Tensor, size: tuple[int, int]) -> LocalFeatures:
+    """The columns inside the frame as local features, in pixels of the photo."""
+    height, width = feature_map.shape[1:]
+    inside = ~_frame(feature_map).cpu().numpy()
+    y, x = (axis.ravel()[inside] for axis in np.mgrid[:height, :width])
+    step = np.array([size[0] / width, size[1] / height])
+    points = (np.stack([x, y], axis=1) + 0.5) * step - 0.5
+    columns = _unit_columns(feature_map).T.cpu().numpy()[inside]
+    return LocalFeatures(points.astype(np.float32), columns, float(step.max()))

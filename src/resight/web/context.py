@@ -1,0 +1,95 @@
+"""What the endpoints of one server share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+
+from resight.methods import ModelOptions
+from resight.web.engine import Engine
+from resight.web.jobs import Jobs
+from resight.web.limits import Counter, Gate
+from resight.web.metrics import Metrics
+from resight.web.settings import WebSettings
+from resight.web.thumbnails import Thumbnails
+from resight.web.uploads import Uploads
+
+MAX_LOOKUPS = 512
+"""Requests that only read the database or a small file may wait in such numbers."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A server's collection, settings, shared state and queues.
+
+    Searches that need the network queue apart from pictures to decode, and both from look-ups:
+    a page still scrolls while many search.
+    """
+
+    folder: Path
+    settings: WebSettings
+    model: ModelOptions
+    engine: Engine
+    uploads: Uploads
+    thumbnails: Thumbnails
+    jobs: Jobs
+    metrics: Metrics
+    arriving: Counter
+    searches: Gate
+    pictures: Gate
+    lookups: Gate
+    fetches: Gate
+    grouping: Gate
+
+    @classmethod
+    def create(cls, folder: Path, settings: WebSettings, model: ModelOptions) -> "Context":
+        """All of it, for a collection."""
+        engine = Engine(folder, model)
+        return cls(
+            folder=folder,
+            settings=settings,
+            model=model,
+            engine=engine,
+            uploads=Uploads(settings),
+            thumbnails=Thumbnails(folder, settings.thumbnail_bytes),
+            jobs=Jobs(engine.refresh, with_paths=settings.local_only),
+            metrics=Metrics(),
+            arriving=Counter(settings.max_uploads, "uploads"),
+            searches=Gate("search", 2, settings.max_waiting),
+            pictures=Gate("picture", 2, MAX_LOOKUPS),
+            lookups=Gate("lookup", 4, MAX_LOOKUPS),
+            fetches=Gate("fetch", 4, 16),
+            grouping=Gate("group", 1, 16),
+        )
+
+    def stop(self) -> None:
+        """Begin to stop: jobs end after the photo they are at, what waits is refused."""
+        self.jobs.stop()
+        for gate in self._gates:
+            gate.stop()
+
+    def close(self) -> None:
+        """Wait for what runs; remove what was kept for a while."""
+        self.jobs.close()
+        for gate in self._gates:
+            gate.close()
+        self.engine.close()
+        self.uploads.close()
+
+    @property
+    def _gates(self) -> tuple[Gate, ...]:
+        return self.searches, self.pictures, self.lookups, self.fetches, self.grouping
+
+
+def json_answer(content: dict[str, Any], status: int = 200) -> Response:
+    """JSON as the command line prints it: numbers are written the same, digit by digit."""
+    return JSONResponse(content, status)
+
+
+def if_none_match(header: str | None, etag: str) -> bool:
+    """Whether a client that sends this `If-None-Match` has the current version."""
+    if header is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return etag in tags or "*" in tags

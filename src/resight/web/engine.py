@@ -1,0 +1,318 @@
+"""One network and one set of arrays for all requests, and the searches on them.
+
+Connections to the database belong to one thread: each search opens its own. What is costly, the
+network and the arrays, is shared. The network has a thread of its own and describes one photo at
+a time: its libraries keep threads and working memory for each thread that calls them.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from resight.arrays import SearchArrays, load_arrays
+from resight.collection import Collection, Photo
+from resight.config import ExtractionConfig
+from resight.errors import ImageError, UsageError, WeightsError
+from resight.explaining import Explanation, explain_images
+from resight.extractor import Description, Extractor
+from resight.images import Box, crop_box, image_size, load_image, scale_box
+from resight.methods import ModelOptions, collection_extractor
+from resight.searching import Result, Searcher
+from resight.web.catalog import in_order, photos_by_id
+from resight.web.problems import Problem
+from resight.web.uploads import Upload
+
+T = TypeVar("T")
+
+REMEMBERED = 512
+"""Descriptors of queries kept for their further pages."""
+
+FAILURE_S = 30.0
+"""For so long a network that could not be loaded is not tried again."""
+
+REST = 4
+"""Arrays of a collection that changed again while they were built are built anew only after a rest
+so many times as long: until then searches answer from them."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a query shows: a file, its content (SHA-256) and its upright size in pixels.
+
+    `photo` is its id where it is a photo of the collection, `upload` its name where it was sent.
+    """
+
+    path: Path
+    content: str
+    size: tuple[int, int]
+    photo: int | None = None
+    upload: str | None = None
+
+    @classmethod
+    def of_photo(cls, photo: Photo) -> "Subject":
+        """A photo of the collection."""
+        size = int(photo.width or 0), int(photo.height or 0)
+        return cls(photo.path, str(photo.content), size, photo=photo.id)
+
+    @classmethod
+    def of_upload(cls, upload: Upload) -> "Subject":
+        """A photo that was sent."""
+        size = upload.width, upload.height
+        return cls(upload.path, upload.content, size, upload=upload.token)
+
+    def check_box(self, box: Box | None) -> None:
+        """Refuse a box that is not inside the photo."""
+        if box is None:
+            return
+        (x, y, w, h), (width, height) = box, self.size
+        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+            raise Problem(
+                422,
+                f"The box {x},{y},{w},{h} is not inside the photo, which is {width} x {height} "
+                "pixels (the box is x,y,w,h from the upper left corner).",
+            )
+
+    def load(self, box: Box | None) -> Image.Image:
+        """The photo upright, cut to the box if there is one; the same pixels as elsewhere."""
+        try:
+            image = load_image(self.path)
+            size = image.size if box is None else image_size(self.path)
+        except ImageError as error:
+            raise Problem(422, f"The photo cannot be read: {error}.") from None
+        if box is None:
+            return image
+        if size != self.size:
+            raise Problem(409, "The photo was changed since it was indexed; index it anew.")
+        return crop_box(image, scale_box(box, size, image.size))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The results of one search: photos with their ranks, and how many there are in all."""
+
+    results: list[tuple[Photo, Result]]
+    total: int
+
+
+class Engine:
+    """What all searches of a server share; thread-safe."""
+
+    def __init__(self, folder: Path, options: ModelOptions) -> None:
+        self.folder = folder
+        self._network = ThreadPoolExecutor(1, thread_name_prefix="resight-network")
+        self._options = options
+        self._extractor: tuple[str, Extractor] | None = None
+        self._loading = threading.Lock()
+        self._failure: tuple[float, WeightsError] | None = None
+        self._building = threading.Lock()
+        self._arrays: SearchArrays | None = None
+        self._rest_until = 0.0
+        self._remembering = threading.Lock()
+        self._remembered: collections.OrderedDict[tuple[str, str, Box | None], Description] = (
+            collections.OrderedDict()
+        )
+
+    @contextlib.contextmanager
+    def searching(self) -> Iterator["SharedSearcher"]:
+        """A searcher for the present thread."""
+        with Collection.open(self.folder) as collection:
+            yield SharedSearcher(collection, self)
+
+    def warm_up(self) -> None:
+        """Load the network and the arrays before the first search needs them.
+
+        Raises:
+            WeightsError: there are no weights, or they do not fit.
+            CollectionError: the collection cannot be used.
+        """
+        with self.searching() as searcher:
+            if searcher.collection.count("ok"):
+                self.arrays(searcher.collection)
+                self.extractor(searcher.collection)
+
+    def on_network(self, function: Callable[[], T]) -> T:
+        """Run a function in the network's thread, when its turn comes."""
+        return self._network.submit(function).result()
+
+    def close(self) -> None:
+        """Wait for what runs, and end the network's thread."""
+        self._network.shutdown(wait=True, cancel_futures=True)
+
+    def extractor(self, collection: Collection) -> Extractor:
+        """The network (or vocabulary) of the collection, loaded once.
+
+        Raises:
+            WeightsError: there are no weights, or they do not fit.
+        """
+        fingerprint = str(collection.meta("fingerprint"))
+        with self._loading:
+            if self._extractor is not None and self._extractor[0] == fingerprint:
+                return self._extractor[1]
+            if self._failure is not None and time.monotonic() < self._failure[0]:
+                raise self._failure[1]
+            try:
+                extractor = collection_extractor(collection, self._options)
+            except WeightsError as error:
+                # A download that fails takes long, and would fail for every request anew.
+                self._failure = time.monotonic() + FAILURE_S, error
+                raise
+            self._extractor = fingerprint, extractor
+            return extractor
+
+    def arrays(self, collection: Collection) -> SearchArrays:
+        """The arrays of the collection as it is now, or was a moment ago while it changes."""
+        stamp, known = collection.stamp, self._arrays
+        if known is not None and (known.stamp == stamp or time.monotonic() < self._rest_until):
+            return known
+        with self._building:
+            if self._arrays is None or self._arrays.stamp != stamp:
+                started = time.monotonic()
+                self._arrays = load_arrays(collection)
+                if collection.stamp != self._arrays.stamp:  # someone is writing just now
+                    now = time.monotonic()
+                    self._rest_until = now + REST * (now - started)
+            return self._arrays
+
+    def refresh(self) -> None:
+        """Let the next search see the collection as it is, for a job has changed it."""
+        self._rest_until = 0.0
+
+    def recall(
+        self, collection: Collection, subject: Subject, box: Box | None
+    ) -> Description | None:
+        """The descriptors of a query that need no network: stored, or described a moment ago."""
+        if box is None:
+            stored = collection.descriptors(subject.content)
+            if stored is not None and stored.intact:
+                return Description(stored.global_, stored.local)
+        key = self._key(collection, subject, box)
+        with self._remembering:
+            if key not in self._remembered:
+                return None
+            self._remembered.move_to_end(key)
+            return self._remembered[key]
+
+    def remember(
+        self, collection: Collection, subject: Subject, box: Box | None, described: Description
+    ) -> None:
+        """Keep the descriptors of a query for its further pages."""
+        key = self._key(collection, subject, box)
+        with self._remembering:
+            self._remembered[key] = described
+            while len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def _key(
+        self, collection: Collection, subject: Subject, box: Box | None
+    ) -> tuple[str, str, Box | None]:
+        return str(collection.meta("fingerprint")), subject.content, box
+
+
+class SharedSearcher(Searcher):
+    """A searcher of one thread, on the network and the arrays of all."""
+
+    def __init__(self, collection: Collection, engine: Engine) -> None:
+        super().__init__(collection)
+        self._engine = engine
+
+    def arrays(self) -> SearchArrays:
+        """The shared arrays; see `Engine.arrays`."""
+        arrays = self._engine.arrays(self.collection)
+        if len(arrays.database.ids) == 0:
+            raise Problem(409, "The collection holds no photos yet; index some.")
+        return arrays
+
+    def extractor(self) -> Extractor:
+        """The shared network; what it does is to be done `Engine.on_network`."""
+        return self._engine.extractor(self.collection)
+
+    def describe(self, image: Image.Image) -> Description:
+        """The descriptors of an upright image; the network serves one at a time."""
+        extractor = self.extractor()
+        prepared = extractor.prepare(image)
+        return self._engine.on_network(lambda: extractor.describe(prepared))
+
+    def answer(
+        self,
+        subject: Subject,
+        box: Box | None,
+        *,
+        count: int,
+        offset: int = 0,
+        limit: float | None = None,
+        verify: int = 0,
+    ) -> Answer:
+        """The photos nearest to a query, from rank `offset + 1` on.
+
+        Args:
+            subject: the photo.
+            box: a region of it, checked to be inside.
+            count: how many photos.
+            offset: how many to pass over.
+            limit: photos farther than this are left out.
+            verify: check the geometry of so many first results.
+        """
+        arrays = self.arrays()
+        described = self._engine.recall(self.collection, subject, box)
+        if described is None:
+            described = self.describe(subject.load(box))
+            self._engine.remember(self.collection, subject, box, described)
+        total = len(arrays.database.ids)
+        wanted = max(offset + count, verify) if limit is None else total
+        found = self.neighbors(described, wanted)
+        ids, distances = found.ids, found.distances
+        if limit is not None:
+            total = int(np.count_nonzero(distances <= limit))
+            wanted = min(total, max(offset + count, verify))
+            ids, distances = ids[:wanted], distances[:wanted]
+        # Without geometry to check, photos before the offset are only counted.
+        first = 0 if verify else min(offset, len(ids))
+        photos = photos_by_id(self.collection, ids[first:])
+        results = [
+            Result(rank, photos[int(id_)].path, float(distance))
+            for rank, (id_, distance) in enumerate(zip(ids, distances, strict=True), 1)
+            if rank > first and int(id_) in photos
+        ]
+        if verify:
+            results = self._check_geometry(subject, box, results, verify)
+        by_path = {photo.path: photo for photo in in_order(ids, photos)}
+        shown = [r for r in results if offset < r.rank <= offset + count]
+        return Answer([(by_path[r.path], r) for r in shown], total)
+
+    def explain(self, subject: Subject, box: Box | None, other: Subject) -> Explanation:
+        """Why two photos match; matches in pixels of the upright photos."""
+        images = subject.load(None), other.load(None)
+        if box is not None:
+            box = scale_box(box, subject.size, images[0].size)
+
+        def run() -> Explanation:
+            with self._engine.searching() as searcher:
+                return explain_images(searcher, *images, box=box)
+
+        # Local features need no network: others may search meanwhile.
+        network = isinstance(self.collection.config, ExtractionConfig)
+        found = self._engine.on_network(run) if network else run()
+        scales = [
+            share / decoded
+            for side, image in zip((subject, other), images, strict=True)
+            for share, decoded in zip(side.size, image.size, strict=True)
+        ]
+        return dataclasses.replace(found, matches=found.matches * np.array(scales))
+
+    def _check_geometry(
+        self, subject: Subject, box: Box | None, results: list[Result], count: int
+    ) -> list[Result]:
+        try:
+            return self._verify(subject.path, box, results, count)
+        except UsageError:  # its text names the file, which is not for the client
+            raise Problem(422, "The photo to verify with cannot be read any more.") from None

@@ -1,0 +1,112 @@
+"""What a server is allowed to do: its address, its token, its limits."""
+
+import ipaddress
+import re
+import socket
+from dataclasses import dataclass
+
+from resight.errors import UsageError
+
+MIB = 1 << 20
+MIN_TOKEN_LENGTH = 16
+"""Shorter tokens can be guessed; they are refused wherever others than this machine may try."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """The settings of a server.
+
+    Attributes:
+        host, port: where it listens.
+        token: what every request must show; needed on any address but the machine's own.
+        allow_urls: whether a query may be fetched from a web address.
+        allowed_hosts: further names under which the server may be reached (`Host` header).
+        max_upload_bytes: larger uploads are refused.
+        max_pixels: uploads that would decode to more are refused.
+        max_waiting: searches that may wait for their turn; further ones get 429.
+        max_uploads: uploads that may arrive at the same time; further ones get 429.
+        upload_timeout_s: an upload that sends nothing for so long is given up.
+        kept_bytes, kept_s: the query photos kept for further pages and explanations: bytes on disk
+            of all together, seconds since one was last used.
+        thumbnail_bytes: bytes on disk of all thumbnails together.
+        shutdown_s: how long running requests may take when the server stops.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    allow_urls: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    max_upload_bytes: int = 64 * MIB
+    max_pixels: int = 64_000_000
+    max_waiting: int = 32
+    max_uploads: int = 32
+    upload_timeout_s: float = 30.0
+    kept_bytes: int = 512 * MIB
+    kept_s: float = 1800.0
+    thumbnail_bytes: int = 512 * MIB
+    shutdown_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"--port {self.port}: from 0 to 65535")
+        if self.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", self.token):
+            raise UsageError("--token: letters, digits and . _ ~ - only")
+        if is_loopback(self.host):
+            return
+        if self.token is None:
+            raise UsageError(
+                f"--host {self.host}: others could reach the photos there; protect them with "
+                f"--token (at least {MIN_TOKEN_LENGTH} characters)"
+            )
+        if len(self.token) < MIN_TOKEN_LENGTH:
+            raise UsageError(f"--token: at least {MIN_TOKEN_LENGTH} characters on {self.host}")
+
+    @property
+    def local_only(self) -> bool:
+        """Whether only programs on this machine can reach the server."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_allowed_host(header: str, settings: WebSettings) -> bool:
+    """Whether a request's `Host` names this server.
+
+    A page of an attacker can point a name of its own at this machine (DNS rebinding) and would
+    then share its origin; that the name is not one of ours gives it away. A server on all
+    addresses may be reached by any of them: an address, unlike a name, cannot be rebound.
+    """
+    name = _without_port(header).lower().rstrip(".")
+    if name in ("localhost", "127.0.0.1", "::1", settings.host.lower()):
+        return True
+    if name in (host.lower() for host in settings.allowed_hosts):
+        return True
+    if settings.local_only:
+        return False
+    own = socket.gethostname().lower()
+    return name in (own, f"{own}.local") or _is_address(name)
+
+
+def _without_port(header: str) -> str:
+    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?", header)
+    if bracketed:
+        return bracketed.group(1)
+    plain = re.fullmatch(r"([^:/@\s]+)(?::\d+)?", header)
+    return plain.group(1) if plain else ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

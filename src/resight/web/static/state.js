@@ -1,0 +1,123 @@
+/** What the page shows, kept in the address's fragment, so that links and the back button work. */
+
+/**
+ * @typedef {import("./api.js").Box} Box
+ * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
+ *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
+ *   large?: boolean}} State
+ */
+
+const PAGES = new Set(["home", "search", "groups", "collection"]);
+const listeners = [];
+let entry = 0;
+let shownHash = null;
+
+/**
+ * Read a fragment such as `#/search?photo=3&box=10,20,30,40`; what makes no sense is left out.
+ *
+ * @param {string} hash
+ * @returns {State}
+ */
+export function parseHash(hash) {
+  const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
+  const values = new URLSearchParams(query);
+  const state = { page: PAGES.has(path) ? path : "home" };
+  for (const key of ["photo", "compare", "verify", "limit"]) {
+    const text = values.get(key);
+    const number = Number(text);
+    if (text && Number.isFinite(number) && number >= 0) state[key] = number;
+  }
+  for (const key of ["upload", "file"]) if (values.get(key)) state[key] = values.get(key);
+  if (values.get("large")) state.large = true;
+  const box = values.get("box")?.split(",").map(Number);
+  if (box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0)) {
+    if (box[2] > 0 && box[3] > 0) state.box = box;
+  }
+  const searchable = [state.photo, state.upload, state.file].some((value) => value !== undefined);
+  if (state.page === "search" && !searchable) state.page = "home";
+  return state;
+}
+
+/**
+ * The fragment of a state.
+ *
+ * @param {State} state
+ * @returns {string}
+ */
+export function formatHash(state) {
+  const pairs = [];
+  for (const key of ["photo", "upload", "file", "box", "verify", "limit", "large", "compare"]) {
+    const value = state[key];
+    if (value === undefined || value === null || value === false) continue;
+    const text = key === "box" ? value.join(",") : value === true ? "1" : encodeURIComponent(value);
+    pairs.push(`${key}=${text}`);
+  }
+  const path = state.page === "home" ? "" : state.page;
+  return `#/${path}${pairs.length ? `?${pairs.join("&")}` : ""}`;
+}
+
+/** @returns {State} the state of the page now */
+export function current() {
+  return parseHash(location.hash);
+}
+
+/**
+ * Show another state, as a new entry of the history or in place of the present one.
+ *
+ * @param {State} state
+ * @param {{replace?: boolean}} [options]
+ */
+export function go(state, { replace = false } = {}) {
+  const hash = formatHash(state);
+  if (!replace && hash === location.hash) return;
+  if (replace) history.replaceState({ entry }, "", hash);
+  else history.pushState({ entry: (entry += 1) }, "", hash);
+  notify("go");
+}
+
+/**
+ * Leave a state that was entered by `go` from within the page: back where that is possible, so
+ * that closing leaves no trace in the history, otherwise replace it.
+ *
+ * @param {State} state where to go when there is no way back
+ */
+export function leave(state) {
+  if (entry > 0 && previousHash() === formatHash(state)) history.back();
+  else go(state, { replace: true });
+}
+
+const hashes = [];
+function previousHash() {
+  return hashes[entry - 1];
+}
+
+/**
+ * Call a function with each new state, and with how it came: "go", "link" or "back".
+ *
+ * @param {(state: State, how: "go"|"link"|"back") => void} listener
+ */
+export function onChange(listener) {
+  listeners.push(listener);
+}
+
+/** Begin to follow the address; shows the first state. */
+export function start() {
+  history.scrollRestoration = "manual";
+  if (history.state?.entry !== undefined) entry = history.state.entry;
+  else history.replaceState({ entry }, "", location.hash || "#/");
+  window.addEventListener("popstate", (event) => {
+    const known = event.state?.entry !== undefined;
+    if (known) entry = event.state.entry;
+    else history.replaceState({ entry: (entry += 1) }, "", location.hash);
+    notify(known ? "back" : "link");
+  });
+  notify("go");
+}
+
+function notify(how) {
+  hashes[entry] = location.hash;
+  if (location.hash === shownHash) return;
+  shownHash = location.hash;
+  const state = current();
+  for (const listener of listeners) listener(state, how);
+}

@@ -1,0 +1,241 @@
+"""The page's modules on their own, in a real browser: geometry, addresses, the windowed grid."""
+
+import base64
+import contextlib
+import functools
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed")
+
+from playwright.sync_api import Page
+
+import browser as browsers
+import resight
+
+STATIC = Path(resight.__file__).parent / "web" / "static"
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the modules, and one dot for every photo."""
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/api/"):
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "image/png")
+        self.send_header("Cache-Control", "max-age=600")
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError):  # a photo that was scrolled away
+            self.wfile.write(DOT)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A window on an empty document beside the modules."""
+    handler = functools.partial(Handler, directory=str(STATIC))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with browsers.launched() as chromium:
+                page = chromium.new_page(viewport={"width": 1200, "height": 800})
+                page.goto(f"http://127.0.0.1:{server.server_address[1]}/")  # a list of the files
+                yield page
+        except browsers.NoBrowser as reason:
+            pytest.skip(str(reason))
+        finally:
+            server.shutdown()
+
+
+def call(page: Page, module: str, expression: str, *values: object) -> object:
+    """The value of an expression in which `m` is a module and `v` are values."""
+    script = f"async v => {{ const m = await import('/{module}'); return {expression}; }}"
+    return page.evaluate(script, list(values))
+
+
+SQUARE = {"width": 100, "height": 100}
+WIDE = {"width": 200, "height": 100}
+MEASURES = {"width": 420, "rowHeight": 100, "gap": 10, "caption": 20}
+
+
+def test_a_row_is_filled_to_the_width_and_the_last_one_keeps_its_height(page: Page) -> None:
+    # 200 + 10 + 200 = 410 does not fill 420; with a third it is (420 - 20) / 5 = 80 high.
+    photos = [WIDE, WIDE, SQUARE, SQUARE]
+    rows = call(page, "layout.js", "m.justify(v[0], v[1])", photos, MEASURES)
+    assert rows == [
+        {
+            "top": 0, "height": 100, "photoHeight": 80, "start": 0,
+            "cells": [
+                {"left": 0, "width": 160}, {"left": 170, "width": 160}, {"left": 340, "width": 80}
+            ],
+        },
+        {
+            "top": 110, "height": 120, "photoHeight": 100, "start": 3,
+            "cells": [{"left": 0, "width": 100}],
+        },
+    ]  # fmt: skip
+
+
+def test_rows_hold_every_photo_once_and_end_at_the_edge(page: Page) -> None:
+    script = """(() => {
+        let seed = 7;
+        const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+        const side = () => 1 + random() * 4000;
+        const photos = Array.from({ length: 500 }, () => ({ width: side(), height: side() }));
+        const rows = m.justify(photos, v[0]);
+        let grown = [];
+        for (const length of [1, 60, 61, 300, 500]) {
+            grown = m.justify(photos.slice(0, length), v[0], grown);
+        }
+        const at = rows.every(({ top, height }, i) =>
+            m.rowAt(rows, top) === i && m.rowAt(rows, top + height - 0.5) === i);
+        const same = JSON.stringify(grown) === JSON.stringify(rows);
+        return { rows, at, grown: same, total: m.totalHeight(rows) };
+    })()"""
+    found = call(page, "layout.js", script, MEASURES)
+    assert isinstance(found, dict)
+    rows, start, top = found["rows"], 0, 0.0
+    for row in rows[:-1]:
+        assert row["start"] == start
+        assert row["top"] == pytest.approx(top)
+        assert row["photoHeight"] <= MEASURES["rowHeight"]
+        last = row["cells"][-1]
+        assert last["left"] + last["width"] == pytest.approx(MEASURES["width"])
+        start += len(row["cells"])
+        top += row["height"] + MEASURES["gap"]
+    assert start + len(rows[-1]["cells"]) == 500
+    assert found["at"]
+    assert found["grown"]  # page by page gives the same rows as all at once
+    assert found["total"] == pytest.approx(top + rows[-1]["height"])
+
+
+@pytest.mark.parametrize(
+    ("expression", "box"),
+    [
+        ("m.boxBetween(50, 60, 20, 10, v[0])", [20, 10, 30, 50]),
+        ("m.boxBetween(-9, -9, 900, 900, v[0])", [0, 0, 200, 100]),
+        ("m.boxBetween(199, 99, 200, 100, v[0])", [184, 84, 16, 16]),
+        ("m.boxBetween(1, 1, 2, 2, { width: 8, height: 5 })", [0, 0, 8, 5]),
+        ("m.moveBox([10, 10, 50, 50], -30, 500, v[0])", [0, 50, 50, 50]),
+        ("m.resizeBox([50, 20, 50, 50], 'se', 20, -10, v[0])", [50, 20, 70, 40]),
+        ("m.resizeBox([50, 20, 50, 50], 'w', 80, 99, v[0])", [100, 20, 30, 50]),
+        ("m.middleBox(v[0])", [50, 25, 100, 50]),
+        ("m.insideBox([150, 50, 90, 90], v[0])", [150, 50, 50, 50]),
+        ("m.insideBox([200, 0, 10, 10], v[0])", None),
+    ],
+)
+def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int] | None) -> None:
+    assert call(page, "boxes.js", expression, WIDE) == box
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"page": "home"},
+        {"page": "groups", "limit": 0.25},
+        {"page": "search", "photo": 3, "box": [1, 2, 30, 40], "compare": 9, "verify": 20},
+        {"page": "search", "upload": "a-b_c", "large": True},
+    ],
+)
+def test_a_state_survives_its_address(page: Page, state: dict[str, object]) -> None:
+    assert call(page, "state.js", "m.parseHash(m.formatHash(v[0]))", state) == state
+
+
+@pytest.mark.parametrize(
+    ("fragment", "state"),
+    [
+        ("", {"page": "home"}),
+        ("#/nonsense?photo=x", {"page": "home"}),
+        ("#/search", {"page": "home"}),
+        ("#/search?photo=-1", {"page": "home"}),
+        ("#/search?photo=2&box=1,2,3", {"page": "search", "photo": 2}),
+        ("#/search?photo=2&box=1,2,0,4", {"page": "search", "photo": 2}),
+        ("#/search?photo=2&box=1.5,2,3,4&verify=x", {"page": "search", "photo": 2}),
+    ],
+)
+def test_an_address_that_makes_no_sense_is_read_as_far_as_it_does(
+    page: Page, fragment: str, state: dict[str, object]
+) -> None:
+    assert call(page, "state.js", "m.parseHash(v[0])", fragment) == state
+
+
+@pytest.mark.parametrize(
+    ("distance", "text"),
+    [(0, "0"), (0.67123, "0.671"), (1.234, "1.23"), (12.34, "12.3"), (1234.6, "1235")],
+)
+def test_distances_are_short(page: Page, distance: float, text: str) -> None:
+    assert call(page, "dom.js", "m.shortDistance(v[0])", distance) == text
+
+
+def test_of_ten_thousand_photos_only_those_near_the_window_exist(page: Page) -> None:
+    script = """(async () => {
+        const list = document.createElement("ul");
+        document.body.replaceChildren(list);
+        list.style.cssText = "position: relative; margin: 0; padding: 0; list-style: none";
+        const css = new CSSStyleSheet();
+        css.replaceSync("li { position: absolute; top: 0; left: 0 } li a { display: block }");
+        document.adoptedStyleSheets = [css];
+        const photos = Array.from({ length: 10000 }, (_, i) =>
+            ({ id: 1 + i % 50, name: `${i}.jpg`, width: 300 + (i * 37) % 300, height: 300 }));
+        const fill = (tile, photo, image) => {
+            const link = document.createElement("a");
+            link.href = "#";
+            link.append(image);
+            tile.append(link);
+        };
+        const grid = m.createGrid(list, { label: "Photos", fill });
+        grid.setPhotos(photos);
+        const frame = () => new Promise(done => requestAnimationFrame(done));
+        const height = list.offsetHeight, states = [];
+        for (let i = 0; i <= 40; i += 1) {
+            scrollTo(0, (height - innerHeight) * i / 40);
+            await frame(); await frame();
+            const at = [...list.children].map(tile => Number(tile.dataset.index));
+            const areas = [...list.children].map(tile => tile.getBoundingClientRect());
+            states.push({
+                tiles: at.length, first: at[0], last: at.at(-1),
+                ordered: at.every((index, i) => !i || index === at[i - 1] + 1),
+                covered: Math.min(...areas.map(a => a.top)) <= Math.max(0, list.offsetTop - scrollY)
+                    && Math.max(...areas.map(a => a.bottom)) >= innerHeight - 12,
+            });
+        }
+        await new Promise(done => setTimeout(done, 300));
+        return { states, stable: list.offsetHeight === height, height,
+                 bare: list.querySelectorAll("img:not([src])").length };
+    })()"""
+    found = call(page, "grid.js", script)
+    assert isinstance(found, dict)
+    states = found["states"]
+    assert max(state["tiles"] for state in states) < 150
+    assert all(state["ordered"] and state["covered"] for state in states)
+    assert (states[0]["first"], states[-1]["last"]) == (0, 9_999)
+    assert len({state["first"] for state in states}) == len(states)
+    assert found["stable"]  # what loads moves nothing
+    assert found["height"] > 100_000
+    assert found["bare"] == 0  # once the scrolling stops, every picture is asked for
+
+
+def test_every_module_is_asked_for_at_once(page: Page) -> None:
+    html = (STATIC / "index.html").read_text(encoding="utf-8")
+    loaded = re.findall(r'(?:href|src)="static/(\w+\.js)"', html)
+    assert sorted(loaded) == sorted(path.name for path in STATIC.glob("*.js"))
+
+
+def test_the_page_has_no_inline_code_and_names_no_other_site() -> None:
+    html = (STATIC / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", html)
+    for path in STATIC.iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://\w|@import|innerHTML|eval\(", text), path.name

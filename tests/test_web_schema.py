@@ -1,0 +1,105 @@
+"""Property tests of the HTTP interface, made from its own OpenAPI description."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from resight.indexing import Progress
+from web_server import Running, make_photos, make_sift_collection, running
+
+V1 = "/api/v1"
+OPERATIONS = {
+    ("get", f"{V1}/collection"),
+    ("get", f"{V1}/photos"),
+    ("get", f"{V1}/photos/{{id}}"),
+    ("get", f"{V1}/photos/{{id}}/thumbnail"),
+    ("get", f"{V1}/photos/{{id}}/original"),
+    ("get", f"{V1}/uploads/{{token}}"),
+    ("get", f"{V1}/failed"),
+    ("post", f"{V1}/search"),
+    ("post", f"{V1}/explain"),
+    ("get", f"{V1}/groups"),
+    ("get", f"{V1}/groups.csv"),
+    ("get", f"{V1}/groups.json"),
+    ("post", f"{V1}/jobs"),
+    ("get", f"{V1}/jobs/{{id}}"),
+    ("delete", f"{V1}/jobs/{{id}}"),
+    ("get", f"{V1}/jobs/{{id}}/events"),
+    ("get", f"{V1}/health"),
+    ("get", "/metrics"),
+}
+
+CONFORM = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    photos = make_photos(tmp_path_factory.mktemp("web") / "photos", objects=1)
+    with running(make_sift_collection(photos.parent / "collection", photos)) as started:
+        # What jobs do is in test_web_api: here none may start and empty the collection.
+        started.context.jobs.start("index", _wait)
+        yield started
+
+
+def _wait(progress: Progress) -> dict[str, Any]:
+    while True:
+        progress("waiting", 0, 1)  # ends when the server does
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def api(server: Running) -> schemathesis.schemas.BaseSchema:
+    return schemathesis.openapi.from_url(f"{server.url}{V1}/openapi.json")
+
+
+def test_the_description_names_every_endpoint(api):
+    described = {(o.method, o.path) for o in (result.ok() for result in api.get_all_operations())}
+    assert described == OPERATIONS
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(("method", "path"), sorted(OPERATIONS))
+def test_answers_are_as_described(server, api, method, path, mode):
+    operation = api[path][method]
+    checks = [*CONFORM, negative_data_rejection] if mode.is_negative else CONFORM
+    takes_nothing = not list(operation.iter_parameters()) and not operation.body
+    if takes_nothing and mode.is_negative:
+        return
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=1 if takes_nothing else 25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def check(case: schemathesis.Case) -> None:
+        answer = case.call_and_validate(checks=checks)
+        if answer.status_code >= 400:
+            assert answer.headers["content-type"] == ["application/problem+json"]
+            assert answer.json()["detail"]
+        assert answer.headers["x-content-type-options"] == ["nosniff"]
+
+    check()
+    assert server.search(photo=1)["total"] == 6  # whatever came, the server goes on
