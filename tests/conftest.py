@@ -89,5 +89,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    ours = collection_path.name.startswith(("test_web", "test_page"))
+    ours = collection_path.name.startswith(("test_web", "test_page", "web_", "browser"))
     return True if ours and not config.getoption("--web") else None
