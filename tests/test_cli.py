@@ -21,8 +21,10 @@ import samples
 from conftest import Run
 from resight import pipeline
 from resight.cli import app, main
+from resight.collection import Collection
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, SiftVladConfig
 from resight.methods import ModelOptions
+from resight.searching import Searcher
 from resight.writer import writing
 
 COMMANDS = ("index", "fit", "search", "describe", "evaluate", "info", "remove", "check", "demo")
@@ -102,6 +104,13 @@ def test_index_counts_lists_and_goes_on(home: Path, tmp_path: Path, resight: Run
     assert pipeline.info(folder).photos == 15
 
 
+def test_index_by_a_method_and_a_file_that_agree(home: Path, tmp_path: Path, resight: Run) -> None:
+    samples.draw_many(tmp_path / "photos", 6)
+    options = ("--method", "sift-vlad", "--config", home / "sift.toml")
+    succeed(resight("index", tmp_path / "photos", "-c", tmp_path / "c", *options))
+    assert pipeline.info(tmp_path / "c").config["centers"] == 16
+
+
 def test_index_by_method_takes_its_defaults(tmp_path: Path, resight: Run) -> None:
     samples.draw_many(tmp_path / "photos", 6)
     folder = tmp_path / "c"
@@ -162,6 +171,17 @@ def test_the_answer_is_that_of_the_python_interface(
         ]
         assert said["results"] == expected
         assert said["query"] == str(found.query)
+
+
+def test_results_that_are_there_can_be_verified(collection: Path, query: Path) -> None:
+    with Collection.open(collection) as opened:
+        searcher = Searcher(opened)
+        found = searcher.search(query, SearchConfig(k=6)).results
+        verified = searcher.search(query, SearchConfig(k=6, verify=4)).results
+        assert searcher.verify(query, None, found, 4) == verified
+        first, second = searcher.verify(query, None, found[5:3:-1], 1)
+    assert {first.path, second.path} == {found[5].path, found[4].path}
+    assert [first.inliers is None, second.inliers is None] == [False, True]
 
 
 def test_names_of_any_kind_are_printed_safely(tmp_path: Path, resight: Run) -> None:
@@ -364,6 +384,7 @@ def bad(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (place / "wrong.toml").write_text("resolutions = [3]")
     (place / "broken.json").write_text("{")
     (place / "list.json").write_text("[1, 2]")
+    (place / "twice.json").write_text('{"tower": ["a.jpg"], "tower": ["b.jpg"]}')
     (place / "others.json").write_text('{"group": ["a.jpg", "b.jpg"]}')
     os.mkfifo(place / "pipe.jpg")
     newer = Path(shutil.copytree(home / "c", place / "newer"))
@@ -406,6 +427,7 @@ BAD_INPUT = [
         "index {PHOTOS} -c {NEW} --config {HOME}/net.toml --weights {WEIGHTS} --device nonsense",
         "--device nonsense: not available here",
     ),
+    ("index {BAD}/text.jpg -c {NEW} --method sift-vlad", "text.jpg: not an image"),
     ("search {QUERY} -c {C} --sheet {BAD}/nowhere/out.jpg", "nowhere/out.jpg: cannot be written"),
     ("search {QUERY} -c {C} --sheet {BAD}/out.xyz", "out.xyz: name it with .jpg or .png"),
 ]
@@ -434,7 +456,18 @@ MORE_BAD_INPUT = [
     ("search {QUERY} -c {C} --box=", "expected x,y,w,h in whole pixels"),
     ("check -c {BAD}/empty", "no collection here"),
     ("index {PHOTOS} -c {BAD}/occupied --method sift-vlad", "is no collection and not empty"),
+    ("index {BAD}/text.jpg -c {BAD}/occupied --method sift-vlad", "is no collection and not empty"),
     ("index {PHOTOS} -c {BAD}/text.jpg --method sift-vlad", "text.jpg"),
+    (
+        "index {PHOTOS} -c {NEW} --method sift-vlad --config {HOME}/net.toml",
+        "net.toml: is of the method cnn, not sift-vlad",
+    ),
+    (
+        "index {PHOTOS} -c {NEW} --method cnn --config {HOME}/sift.toml",
+        "sift.toml: is of the method sift-vlad, not cnn",
+    ),
+    ("index {PHOTOS} -c {NEW} --method sift-vlad --config fast", "is of the method cnn"),
+    ("index {PHOTOS} -c {NEW} --method cnn --config sift-vlad", "is of the method sift-vlad"),
     ("search {QUERY} -c {BAD}/newer", "has format 99, newer than"),
     ("index {PHOTOS} -c {C} --method sift-vlad", "centers is 16, not 128"),
     ("fit -c {C}", "sift-vlad has no selection to fit"),
@@ -449,14 +482,17 @@ MORE_BAD_INPUT = [
     ("evaluate {BAD}/nowhere.json -c {C}", "nowhere.json"),
     ("evaluate {BAD}/broken.json -c {C}", "broken.json"),
     ("evaluate {BAD}/list.json -c {C}", "list.json"),
+    ("evaluate {BAD}/twice.json -c {C}", "twice.json: the group 'tower' is twice"),
     ("evaluate {BAD}/others.json -c {C}", "none of its photos is in"),
     ("search {QUERY} -c {C} --sheet {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
     ("search {QUERY} -c {C} --sheet {BAD}/out", "out: name it with .jpg or .png"),
-    (
-        "describe {BAD}/photos/000.png -o {BAD}/nowhere/out.npz --config {HOME}/net.toml "
-        "--weights {WEIGHTS} --device cpu",
-        "nowhere/out.npz: cannot be written",
-    ),
+    # What is to be written is looked at before anything else: the photos are not even there.
+    ("describe {BAD}/gone.jpg -o {BAD}/nowhere/out.npz", "nowhere/out.npz: cannot be written"),
+    ("describe {BAD}/gone.jpg -o {BAD}/empty", "empty: cannot be written: Is a directory"),
+    ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/nowhere/a.jpg", "a.jpg: cannot be written"),
+    ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/out.xyz", "out.xyz: name it with .jpg or .png"),
+    ("explain {BAD}/gone.jpg {QUERY} -o {BAD}/nowhere/a.png", "a.png: cannot be written"),
+    ("explain {BAD}/gone.jpg {QUERY} -o {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
 ]
 
 

@@ -253,11 +253,24 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "groups", [{"a": ["x.jpg"], "b": ["x.jpg"]}, {"a": ["y.jpg"], "b": ["x.jpg", "./x.jpg"]}]
+    "groups",
+    [
+        {"a": ["x.jpg"], "b": ["x.jpg"]},
+        {"a": ["y.jpg"], "b": ["x.jpg", "./x.jpg"]},
+        {"a": ["y.jpg"], "b": ["x.jpg", "sub/../x.jpg"]},
+    ],
 )
 def test_a_photo_that_is_twice_is_refused(groups: dict[str, list[str]], tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
         read_groups(write(tmp_path, json.dumps(groups)))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"b": ["x.jpg"], "b": ["y.jpg"]}', '{"b": ["x.jpg"], "a": [], "b": ["x.jpg"]}']
+)
+def test_a_group_that_is_twice_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"groups\.json: the group 'b' is twice$"):
+        read_groups(write(tmp_path, text))
 
 
 def test_an_absolute_path_that_is_twice_is_refused(tmp_path: Path) -> None:

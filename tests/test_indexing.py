@@ -15,11 +15,12 @@ from PIL import Image
 import samples
 from resight import fitting, pipeline
 from resight.collection import Collection
-from resight.config import ExtractionConfig, SearchConfig
+from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.errors import CollectionError, CollectionMismatch, FitError, UsageError
 from resight.extractor import Description, Extractor
 from resight.integrity import check
 from resight.methods import ModelOptions
+from resight.writer import writing
 
 
 class Counting:
@@ -415,11 +416,35 @@ def test_damage_that_check_found_is_described_again(library: Library) -> None:
 def test_nothing_but_broken_photos(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("no photo")
-    with pytest.raises(FitError, match=r"none of the photos can be read"):
+    reason = r"none of the photos can be read \(.*a\.jpg: not an image"
+    for _ in range(2):
+        with pytest.raises(FitError, match=reason):
+            samples.index(tmp_path / "photos", tmp_path / "new" / "c")
+        assert not (tmp_path / "new").exists()
+    (tmp_path / "c").mkdir()
+    with pytest.raises(FitError, match=reason):
         samples.index(tmp_path / "photos", tmp_path / "c")
+    assert list((tmp_path / "c").iterdir()) == []
     samples.draw_many(tmp_path / "photos", 3)
     run = samples.index(tmp_path / "photos", tmp_path / "c")
     assert (run.photos, len(run.report.failed)) == (3, 1)
+
+
+def test_photos_without_texture_leave_no_collection(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "photos" / "blank.png")
+    with pytest.raises(FitError, match=r"index more photos with texture"):
+        samples.index(tmp_path / "photos", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_collection_without_a_vocabulary_gets_it_from_the_next_run(tmp_path: Path) -> None:
+    samples.draw_many(tmp_path / "photos", 3)
+    with writing(tmp_path / "killed", (samples.QUICK, SelectionConfig())):
+        pass
+    samples.index(tmp_path / "photos", tmp_path / "killed")
+    samples.index(tmp_path / "photos", tmp_path / "straight")
+    assert samples.contents(tmp_path / "killed") == samples.contents(tmp_path / "straight")
 
 
 # Places

@@ -180,6 +180,29 @@ def load_config(name_or_path: str) -> tuple[MethodConfig, SelectionConfig]:
         raise UsageError(f"{path}: {error}") from None
 
 
+def requested(
+    config: str | MethodConfig | None, cam: bool | None
+) -> tuple[MethodConfig, SelectionConfig]:
+    """The configuration that is asked for: a preset, a TOML file or a configuration.
+
+    Args:
+        config: None is `paper`.
+        cam: class activation maps on or off; None as the configuration says.
+
+    Raises:
+        UsageError: see `load_config`, or class activation maps of a method without a network.
+    """
+    if config is None or isinstance(config, str):
+        method, selection = load_config(config or "paper")
+    else:
+        method, selection = config, SelectionConfig()
+    if cam is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
+        method = dataclasses.replace(method, cam=cam)
+    return method, selection
+
+
 def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
     """The configuration whose `method` is named in `fields` (`cnn` when it is not)."""
     classes: dict[str, type[MethodConfig]] = {"cnn": ExtractionConfig, "sift-vlad": SiftVladConfig}

@@ -6,9 +6,12 @@ without positives is left out of the mean. Results are fractions in 0..1; the N-
 """
 
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,10 +118,17 @@ def read_groups(path: Path) -> Groups:
     """A `groups.json`: `{group: [paths relative to the file's folder]}`.
 
     Raises:
-        DatasetError: missing, not JSON, not of that form, or a photo in two groups.
+        DatasetError: missing, not JSON, not of that form, or a group or a photo that is twice.
     """
+
+    def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for name, count in Counter(name for name, _ in pairs).items():
+            if count > 1:  # the last would silently take the place of the others
+                raise DatasetError(f"{path}: the group {name!r} is twice")
+        return dict(pairs)
+
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"), object_pairs_hook=each_once)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
@@ -128,11 +138,12 @@ def read_groups(path: Path) -> Groups:
         for names in content.values()
     ):
         raise DatasetError(f"{path}: expected {{group: [paths]}}")
-    folder = path.absolute().parent
+    groups: Groups = {}
     seen: set[Path] = set()
     for group, names in content.items():
-        for name in names:
-            if folder / name in seen:
+        groups[group] = [Path(os.path.abspath(path.parent / name)) for name in names]
+        for name, photo in zip(names, groups[group], strict=True):
+            if photo in seen:
                 raise DatasetError(f"{path}: {name} is twice (in {group!r})")
-            seen.add(folder / name)
-    return {group: [folder / name for name in names] for group, names in content.items()}
+            seen.add(photo)
+    return groups

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ MIN_PHOTOS_TO_FIT = 2 * 64
 """An index run fits a selection by itself from so many photos on."""
 
 FIT_BLOCK = 1024
+
+Vocabulary = tuple[np.ndarray, dict[str, Any]]
+"""Visual words, float32 (centers, 128), and what they were fitted on."""
 
 SAMPLE_PHOTOS = 300
 """Photos whose local features a vocabulary is fitted on, at most."""
@@ -88,16 +92,13 @@ def _blocks(collection: Collection) -> Iterator[np.ndarray]:
         yield np.stack(block)
 
 
-def fit_collection_vocabulary(
-    writer: Writer,
-    config: SiftVladConfig,
-    files: Sequence[PhotoFile],
-    progress: Progress,
-) -> None:
-    """Fit the vocabulary of a `sift-vlad` collection that has none, on a sample of the photos.
+def fit_photo_vocabulary(
+    config: SiftVladConfig, files: Sequence[PhotoFile], progress: Progress
+) -> Vocabulary:
+    """Fit the vocabulary of a `sift-vlad` collection on a sample of its photos.
 
     Raises:
-        FitError: the photos have too few local features.
+        FitError: none of the photos can be read, or they have too few local features.
     """
     from resight.sift import root_sift
     from resight.vlad import fit_vocabulary
@@ -105,19 +106,25 @@ def fit_collection_vocabulary(
     chosen = random.Random(config.seed).sample(list(files), min(SAMPLE_PHOTOS, len(files)))
     generator = np.random.default_rng(config.seed)
     share = -(-config.sample // max(1, len(chosen)))
-    parts = []
+    parts, failed = [], []
     for done, file in enumerate(chosen, 1):
         progress("sampling", done, len(chosen))
         try:
             features = root_sift(load_image(file.path, 2 * config.longest_side), config)
-        except ImageError:
-            continue  # the run itself reports it with its reason
+        except ImageError as error:
+            failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
+            continue
         rows = generator.permutation(len(features.descriptors))[:share]
         parts.append(features.descriptors[rows])
     if not parts:
-        raise FitError("none of the photos can be read: there is nothing to fit a vocabulary on")
+        raise FitError(
+            f"none of the photos can be read ({'; '.join(failed[:3])}): "
+            "there is nothing to fit a vocabulary on"
+        )
     sample = np.concatenate(parts)
     vocabulary = fit_vocabulary(sample, config.centers, config.seed)
-    writer.store_vocabulary(
-        vocabulary, {"photos": len(parts), "local_features": len(sample), "seed": config.seed}
-    )
+    return vocabulary, {
+        "photos": len(parts),
+        "local_features": len(sample),
+        "seed": config.seed,
+    }

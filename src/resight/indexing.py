@@ -27,6 +27,10 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and how many there are."""
 
 
+def no_progress(what: str, done: int, total: int) -> None:
+    """A progress function that tells nobody."""
+
+
 @dataclass
 class IndexReport:
     """What an index run found and did; paths are absolute.

@@ -62,7 +62,7 @@ class Searcher:
         pairs = list(zip(paths, map(float, found.distances), strict=True))
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
         if config.verify:
-            results = self._verify(query, box, results, config.verify)
+            results = self.verify(query, box, results, config.verify)
         return SearchResults(query, box, results[: config.k])
 
     def neighbors(self, description: Description, k: int) -> Neighbors:
@@ -116,9 +116,24 @@ class Searcher:
                 return Description(stored.global_, stored.local)
         return self.describe(load_query(query, box))
 
-    def _verify(
+    def verify(
         self, query: Path, box: Box | None, results: list[Result], count: int
     ) -> list[Result]:
+        """Results in a new order, by the geometry of the first of them.
+
+        Args:
+            query: the photo that was searched with.
+            box: the region of it that was searched with, if any.
+            results: nearest first.
+            count: how many of them, from the first on, to check.
+
+        Returns:
+            All of them, ranked from 1, those checked with their inliers: first the ones that agree
+            with the query on one geometry, most inliers first, then the others as they were.
+
+        Raises:
+            UsageError: the query is no image, or the box is not inside it.
+        """
         from resight.sift import root_sift
         from resight.verification import MIN_INLIERS, rerank, verify
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from resight import config as configuration
@@ -36,10 +35,12 @@ def writing(
         CollectionLocked: another process is writing.
         CollectionError: no collection (and not `new`), damaged, or no permission.
     """
+    import filelock  # takes a while, and readers need none
+
     if new is None:
         Collection.open(folder).close()
     else:
-        _check_empty(folder)
+        check_place(folder)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / LOCK_NAME)
@@ -212,11 +213,19 @@ def _random_stamp() -> str:
     return secrets.token_hex(8)
 
 
-def _check_empty(folder: Path) -> None:
-    if Collection.exists(folder) or not folder.exists():
+def check_place(folder: Path) -> None:
+    """Refuse a place where no collection can be made, before there is work for it.
+
+    Raises:
+        CollectionError: a folder with other things in it, or no permission.
+    """
+    if Collection.exists(folder):
         return
     with explained(folder):
-        names = {entry.name for entry in folder.iterdir()}
+        above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not os.access(above, os.W_OK):
+            raise CollectionError(f"{folder}: no permission to write there")
+        names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
     if any(name != LOCK_NAME and not name.startswith(COLLECTION_MARK) for name in names):
         raise CollectionError(
             f"{folder}: is no collection and not empty; name a new folder for the collection"
