@@ -3,17 +3,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-web check clean
+.PHONY: demo test check clean
 
 demo: $(VENV)/installed  ## set everything up and run the main job
 	$(BIN)/resight demo
+	@echo "where resight is $(BIN)/resight"
 
 test: check  ## set everything up and run all tests
 	$(BIN)/pytest
-
-test-web: $(VENV)/installed-dev  ## the tests of the server and of the page, in a real browser
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test-web]'
-	$(BIN)/pytest --web tests/test_web*.py tests/test_page*.py
 
 check: $(VENV)/installed-dev  ## format, lint and types
 	$(BIN)/ruff format --check .

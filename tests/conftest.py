@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BESIDE = ROOT.parent / "shared"
 """Licensed weights and photos for testing, beside the checkout where a machine has them."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept in the user's cache is kept for the tests alone."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        if sys.platform == "linux" and "PLAYWRIGHT_BROWSERS_PATH" not in os.environ:
+            patch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(users / "ms-playwright"))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -81,13 +92,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="compare with the oracle on every real photo, not on a sample (an hour)",
     )
-    parser.addoption(
-        "--web",
-        action="store_true",
-        help="also the tests of the server and the page (they need the extra test-web)",
-    )
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    ours = collection_path.name.startswith(("test_web", "test_page", "web_", "browser"))
-    return True if ours and not config.getoption("--web") else None

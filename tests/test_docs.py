@@ -39,6 +39,15 @@ def test_readme_commands_are_makes_targets():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+def test_the_demo_ends_with_where_its_command_is():
+    command = ["make", "--dry-run", "--no-print-directory", "demo", "VENV=somewhere"]
+    steps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    *_, demo, last = steps.stdout.splitlines()
+    assert demo == "somewhere/bin/resight demo"
+    assert last.startswith("echo")
+    assert "somewhere/bin/resight" in last
+
+
 def test_continuous_integration_runs_the_readmes_test_command():
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert "make test" in README

@@ -1,4 +1,4 @@
-"""Indexing stays within two gibibytes whatever the size of the photos."""
+"""Memory: indexing within two gibibytes whatever the size of the photos, heaps that shrink."""
 
 import os
 import subprocess
@@ -41,3 +41,41 @@ def test_indexing_the_largest_photos_with_the_largest_configuration(tmp_path, sm
     command = [sys.executable, "-m", "resight", "index", str(photos), "-c", str(tmp_path / "c")]
     options = ["--cam", "--weights", str(small_weights), "--workers", "4", "--strict"]
     assert peak_kib([*command, *options]) <= LIMIT_KIB
+
+
+HEAP = """
+import threading
+import numpy as np
+from resight.memory import keep_heap_small, release_unused_memory
+
+def resident_mib():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+def work(kept):
+    # Blocks of 2 MiB, each held by a small one above it: what a heap cannot give back.
+    blocks = []
+    for _ in range(100):
+        blocks.append(np.ones(2 * 2**20, np.uint8))
+        kept.append(np.ones(1000, np.uint8))
+
+{before}
+kept, before = [], resident_mib()
+threads = [threading.Thread(target=work, args=(kept,)) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+{after}
+print(resident_mib() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries are left alone")
+@pytest.mark.parametrize(
+    ("before", "after"), [("keep_heap_small()", ""), ("", "release_unused_memory()")]
+)
+def test_freed_memory_goes_back_to_the_system(before, after):
+    code = HEAP.format(before=before, after=after)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 5  # without either, more than 20

@@ -1,16 +1,32 @@
-"""Giving memory back: what a long run over photos of many sizes needs to stay small."""
+"""Giving memory back: what long work over photos of many sizes needs to stay small.
+
+glibc keeps freed blocks for reuse, but the feature maps of each photo have other sizes than those
+before, so that the blocks fit badly and the heap grows to several times its content. With other C
+libraries nothing is done.
+"""
 
 import contextlib
 import ctypes
 import sys
 
+MALLOPT = {-3: 1 << 20, -1: 8 << 20, -8: 2}
+"""`M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`, both in bytes, and `M_ARENA_MAX`; see mallopt(3)."""
+
 
 def release_unused_memory() -> None:
-    """Return freed memory to the system, where the C library is glibc; elsewhere do nothing.
-
-    glibc keeps freed blocks for reuse, but the feature maps of each photo have other sizes than
-    those before, so that the blocks fit badly and the heap grows to several times its content.
-    """
+    """Return freed memory to the system."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def keep_heap_small() -> None:
+    """From now on, return large blocks when they are freed, and let threads share two heaps.
+
+    For a process with many threads that runs for days; to be called before they start.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            library = ctypes.CDLL(None)
+            for option, value in MALLOPT.items():
+                library.mallopt(option, value)

@@ -51,7 +51,7 @@ def create_app(
     Args:
         collection: the collection's folder.
         settings: address, token and limits; who runs the application listens where they say.
-        model: weights and device.
+        model: weights, device and engine.
 
     Raises:
         CollectionError: there is no collection, or it cannot be read.

@@ -313,6 +313,6 @@ class SharedSearcher(Searcher):
         self, subject: Subject, box: Box | None, results: list[Result], count: int
     ) -> list[Result]:
         try:
-            return self._verify(subject.path, box, results, count)
+            return self.verify(subject.path, box, results, count)
         except UsageError:  # its text names the file, which is not for the client
             raise Problem(422, "The photo to verify with cannot be read any more.") from None

@@ -6,13 +6,9 @@ import io
 import numpy as np
 from PIL import Image
 
-LONGEST_SIDE = 400
-STOPS = np.array([0.0, 0.35, 0.7, 1.0])
-COLORS = np.array(
-    [[120, 20, 90, 0], [200, 40, 80, 110], [250, 130, 40, 185], [255, 235, 120, 225]], np.float64
-)
-"""From nothing over red and orange to bright yellow: also in grey, more is brighter."""
+from resight import overlay
 
+LONGEST_SIDE = 400
 SHADE = (12, 14, 20, 165)
 """Over what the class activation map left out."""
 
@@ -21,10 +17,7 @@ def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> str | None:
     """A heat map (h, w), 0 to 1, as a `data:` address for a photo of `size`; None for no heat."""
     if not heat.size or float(heat.max()) <= 0:
         return None
-    cells = Image.fromarray(np.clip(heat, 0, 1).astype(np.float32))
-    values = np.clip(np.asarray(cells.resize(_small(size), Image.Resampling.BICUBIC)), 0, 1)
-    channels = [np.interp(values, STOPS, COLORS[:, channel]) for channel in range(4)]
-    return _address(np.stack(channels, axis=-1).round().astype(np.uint8))
+    return _address(overlay.heat_overlay(heat, _small(size)))
 
 
 def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
@@ -36,7 +29,7 @@ def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
     picture = np.empty((*kept.shape, 4), np.uint8)
     picture[:] = SHADE
     picture[..., 3] = (SHADE[3] * (1 - kept)).round().astype(np.uint8)
-    return _address(picture)
+    return _address(Image.fromarray(picture))
 
 
 def _small(size: tuple[int, int]) -> tuple[int, int]:
@@ -44,7 +37,7 @@ def _small(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _address(pixels: np.ndarray) -> str:
+def _address(picture: Image.Image) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from resight.errors import MissingExtra, UsageError, WeightsError
+from resight.memory import keep_heap_small
 from resight.methods import ModelOptions
 from resight.web.settings import WebSettings
 
@@ -36,7 +37,7 @@ def serve(
     Args:
         collection: the collection's folder.
         settings: address, token and limits.
-        model: weights and device.
+        model: weights, device and engine.
         open_browser: show the page in the person's browser.
         say: told in plain words what happens.
         started: told the address once the server answers there.
@@ -46,6 +47,7 @@ def serve(
         UsageError: the address cannot be listened on.
         CollectionError: there is no collection, or it cannot be read.
     """
+    keep_heap_small()
     settings, model = settings or WebSettings(), model or ModelOptions()
     app = _create_app(collection, settings, model)
     with contextlib.closing(_listen(settings)) as listener:
