@@ -63,10 +63,11 @@ def describe_all(
     for done, photo in enumerate(photos, 1):
         maps = extractor.feature_maps(extractor.prepare(load_image(photo)))
         both = describe_maps(maps, PAPER, extractor.classifier)
-        found["baseline"].append(describe_maps(maps[1:2], late).global_.numpy())
-        found["late"].append(describe_maps(maps, late).global_.numpy())
-        found["early"].append(both.global_.numpy())
-        found["local"].append(both.local.numpy())  # type: ignore[union-attr]
+        assert both.local is not None
+        found["baseline"].append(describe_maps(maps[1:2], late).global_)
+        found["late"].append(describe_maps(maps, late).global_)
+        found["early"].append(both.global_)
+        found["local"].append(both.local)
         progress("describing", done, len(photos))
     return {name: np.stack(rows) for name, rows in found.items()}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,9 +18,10 @@ from resight.demo.paint import PALETTES
 from resight.demo.scenes import SIZE, lay
 from resight.descriptor import FeatureMaps, describe_maps
 from resight.errors import UsageError
-from resight.explain import column_matches, explain_maps, shared_heat
+from resight.explain import _coarser, column_matches, explain_maps, shared_heat
 from resight.explain_sift import feature_heats, feature_matches, feature_supply, heat_map
 from resight.explaining import Explanation, explain, explain_images
+from resight.localization import cam_mask, class_activation_map
 from resight.neighbors import manhattan
 from resight.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
 from resight.pooling import modified_rmac
@@ -34,14 +34,25 @@ Box = tuple[float, float, float, float]
 DESCRIPTORS = ExtractionConfig()
 
 
+def positive(rng: np.random.Generator, channels: int, height: int, width: int) -> np.ndarray:
+    """A map as after a ReLU, about half of it zero, its channels last in memory."""
+    values = rng.standard_normal((height, width, channels), np.float32)
+    return values.clip(min=0).transpose(2, 0, 1)
+
+
 def random_maps(seed: int, sizes: list[tuple[int, int]]) -> list[FeatureMaps]:
-    """Sparse maps as after a ReLU, `layer4` half the size of `layer3`, for each resolution."""
-    generator = torch.Generator().manual_seed(seed)
+    """Sparse maps, `layer4` half the size of `layer3`, for each resolution."""
+    rng = np.random.default_rng(seed)
+    return [
+        {"layer3": positive(rng, 1024, 2 * h, 2 * w), "layer4": positive(rng, 2048, h, w)}
+        for h, w in sizes
+    ]
 
-    def one(channels: int, height: int, width: int) -> torch.Tensor:
-        return torch.randn((channels, height, width), generator=generator).clamp_min(0)
 
-    return [{"layer3": one(1024, 2 * h, 2 * w), "layer4": one(2048, h, w)} for h, w in sizes]
+def random_classifier() -> Classifier:
+    """Ten classes."""
+    weight = np.random.default_rng(0).standard_normal((10, 2048), np.float32)
+    return Classifier(weight, np.zeros(10, np.float32))
 
 
 @settings(max_examples=60, deadline=None)
@@ -65,22 +76,23 @@ def test_the_supply_adds_up_to_the_vector(
         "constant": np.ones(shape),
         "zero": np.zeros(shape),
     }[values]
-    feature_map = torch.from_numpy(array.astype(np.float32))
+    feature_map = array.astype(np.float32)
     supply = rmac_supply(feature_map, levels=levels, stride=stride)
     assert supply.shape == feature_map.shape
+    assert supply.dtype == np.float32
     assert (supply >= 0).all()
     assert (supply[feature_map == 0] == 0).all()
     expected = modified_rmac(feature_map, levels=levels, stride=stride)
-    torch.testing.assert_close(supply.sum(dim=(1, 2)), expected, atol=1e-6, rtol=1e-5)
+    np.testing.assert_allclose(supply.sum(axis=(1, 2)), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_supply_by_hand() -> None:
     # One level: one region of 2 x 2; its maximum 3 is held by two positions.
-    supply = rmac_supply(torch.tensor([[[3.0, 1.0], [0.0, 3.0]]]), levels=1)
+    supply = rmac_supply(np.float32([[[3, 1], [0, 3]]]), levels=1)
     assert supply.tolist() == [[[0.5, 0.0], [0.0, 0.5]]]
     # Two channels of 1 x 2, side 1: squares 9 and 16 over the norm 5; 0 and 0; length 5.
-    supply = rmac_supply(torch.tensor([[[3.0, 4.0]], [[0.0, 0.0]]]), levels=1)
-    torch.testing.assert_close(supply, torch.tensor([[[0.36, 0.64]], [[0.0, 0.0]]]))
+    supply = rmac_supply(np.float32([[[3, 4]], [[0, 0]]]), levels=1)
+    np.testing.assert_allclose(supply, [[[0.36, 0.64]], [[0, 0]]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
@@ -94,38 +106,34 @@ def test_the_supply_adds_up_to_the_descriptor(
     selection = None
     if renormalize is not None:
         selection = Selection(np.array([0, 5, 2047, 2048, 2050, 3071]), renormalize)
-    descriptor = describe_maps(maps, config).global_.numpy()
+    descriptor = describe_maps(maps, config).global_
     expected = selection.apply(descriptor) if selection else descriptor
     supplies = photo_supply(maps, config, selection=selection)
     assert list(supplies) == ["layer4", "layer3"]
-    found = torch.cat([s.values.sum(dim=(1, 2)) for s in supplies.values()])
+    found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_the_masked_supply_adds_up_to_the_local_descriptor() -> None:
     config = dataclasses.replace(DESCRIPTORS, cam=True)
     maps = random_maps(1, [(6, 8)])
-    generator = torch.Generator().manual_seed(0)
-    classifier = Classifier(torch.randn((10, 2048), generator=generator), torch.zeros(10))
+    classifier = random_classifier()
     local = describe_maps(maps, config, classifier).local
     assert local is not None
-    from resight.localization import cam_mask, class_activation_map
-
     mask = cam_mask(class_activation_map(maps[0]["layer4"], classifier), config.cam_threshold)
     supplies = photo_supply(maps, config, mask=mask)
-    found = torch.cat([s.values.sum(dim=(1, 2)) for s in supplies.values()])
-    torch.testing.assert_close(found, local, atol=1e-6, rtol=1e-4)
+    found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    np.testing.assert_allclose(found, local, atol=1e-6, rtol=1e-4)
 
 
 def test_distance_and_agreement_are_those_of_the_descriptors() -> None:
     config = dataclasses.replace(DESCRIPTORS, cam=True)
     a, b = random_maps(2, [(6, 8), (4, 5)]), random_maps(3, [(8, 6)])
-    generator = torch.Generator().manual_seed(0)
-    classifier = Classifier(torch.randn((10, 2048), generator=generator), torch.zeros(10))
+    classifier = random_classifier()
     selection = Selection(np.arange(0, 3072, 3))
     pooled = [describe_maps(maps, config, classifier) for maps in (a, b)]
     pairs = [
-        [selection.apply(v.numpy()) for v in vectors if v is not None]
+        [selection.apply(v) for v in vectors if v is not None]
         for vectors in (
             [p.global_ for p in pooled],
             [p.local for p in pooled],
@@ -145,9 +153,9 @@ def test_masks_come_with_the_local_descriptors_only() -> None:
     maps = random_maps(4, [(6, 8)]), random_maps(5, [(6, 8)])
     for one in maps:
         for layer, (top, side) in {"layer3": (2, 6), "layer4": (1, 3)}.items():
-            shared = torch.linspace(1, 9, len(one[0][layer]))[:, None, None]
+            shared = np.linspace(1, 9, len(one[0][layer]))[:, None, None]
             one[0][layer][:, top : top + side, top : top + side] = shared
-    ground = Classifier(torch.ones((1, 2048)), torch.zeros(1))
+    ground = Classifier(np.ones((1, 2048), np.float32), np.zeros(1, np.float32))
     found = explain_maps(*maps, config, classifier=ground)
     assert found.masks is not None
     for mask, heat in zip(found.masks, found.heats, strict=True):
@@ -159,9 +167,9 @@ def test_masks_come_with_the_local_descriptors_only() -> None:
 
 def test_heat_lies_where_the_columns_are_alike() -> None:
     """One patch of columns is the same in both maps, at different places."""
-    generator = torch.Generator().manual_seed(0)
-    maps = [torch.rand((64, 12, 14), generator=generator).clamp_min(0.6) - 0.6 for _ in range(2)]
-    patch = torch.rand((64, 3, 3), generator=generator)
+    rng = np.random.default_rng(0)
+    maps = [rng.random((64, 12, 14), np.float32).clip(min=0.6) - np.float32(0.6) for _ in range(2)]
+    patch = rng.random((64, 3, 3), np.float32)
     maps[0][:, 2:5, 2:5] = patch
     maps[1][:, 7:10, 9:12] = patch
     heats = shared_heat(*(Supply(rmac_supply(fm), fm) for fm in maps))
@@ -171,7 +179,7 @@ def test_heat_lies_where_the_columns_are_alike() -> None:
     assert 7 <= heats[1].argmax() // 14 <= 9
     assert 9 <= heats[1].argmax() % 14 <= 11
     swapped = shared_heat(*(Supply(rmac_supply(fm), fm) for fm in maps[::-1]))
-    torch.testing.assert_close(swapped[1], heats[0], rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(swapped[1], heats[0], rtol=1e-3, atol=1e-7)
 
 
 def test_nothing_in_common_is_no_heat() -> None:
@@ -186,7 +194,8 @@ def test_nothing_in_common_is_no_heat() -> None:
 
 
 def test_black_and_tiny_maps_are_explained() -> None:
-    nothing = [{"layer3": torch.zeros((1024, 1, 2)), "layer4": torch.zeros((2048, 1, 1))}]
+    zeros = np.zeros((2048, 1, 2), np.float32)
+    nothing = [{"layer3": zeros[:1024], "layer4": zeros[..., :1]}]
     found = explain_maps(nothing, random_maps(0, [(2, 3)]), DESCRIPTORS)
     assert found.heats[0].shape == (1, 2)
     assert found.heats[1].shape == (4, 6)
@@ -197,14 +206,30 @@ def test_black_and_tiny_maps_are_explained() -> None:
 
 
 def test_large_maps_are_compared_on_a_coarser_grid() -> None:
-    generator = torch.Generator().manual_seed(0)
-    maps = [torch.rand((4, 81, 90), generator=generator) for _ in range(2)]
+    rng = np.random.default_rng(0)
+    maps = [rng.random((4, 81, 90), np.float32) for _ in range(2)]
     heats = shared_heat(*(Supply(rmac_supply(fm), fm) for fm in maps))
-    assert all(h.shape == (81, 90) and torch.isfinite(h).all() for h in heats)
+    assert all(h.shape == (81, 90) and np.isfinite(h).all() for h in heats)
+
+
+def test_a_coarser_grid_keeps_sums_of_supply_and_averages_columns() -> None:
+    rng = np.random.default_rng(0)
+    values, columns = positive(rng, 3, 81, 90), positive(rng, 4, 81, 90)
+    found = _coarser(Supply(values, columns))
+    assert found.values.shape == (3, 41, 45)
+    assert found.columns.shape == (4, 41, 45)
+    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), values.sum(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(
+        found.columns[:, 3, 5], columns[:, 6:8, 10:12].mean(axis=(1, 2)), rtol=1e-6
+    )
+    # The last row is that of half squares.
+    np.testing.assert_allclose(
+        found.columns[:, 40, 5], columns[:, 80, 10:12].mean(axis=1), rtol=1e-6
+    )
 
 
 def test_columns_match_where_a_map_was_moved() -> None:
-    whole = torch.rand((64, 20, 24), generator=torch.Generator().manual_seed(0))
+    whole = np.random.default_rng(0).random((64, 20, 24), np.float32)
     first, second = whole[:, :16, :18], whole[:, 4:20, 3:21]
     found = column_matches(first, second, (180, 160), (180, 160))
     assert found.shape[1] == 4
@@ -216,8 +241,8 @@ def test_columns_match_where_a_map_was_moved() -> None:
 
 
 def test_unlike_columns_do_not_match() -> None:
-    generator = torch.Generator().manual_seed(1)
-    maps = [torch.rand((32, 3, 3), generator=generator) for _ in range(2)]
+    rng = np.random.default_rng(1)
+    maps = [rng.random((32, 3, 3), np.float32) for _ in range(2)]
     assert column_matches(*maps, (48, 48), (48, 48)).shape == (0, 4)
 
 
@@ -405,7 +430,7 @@ def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
     from resight.pipeline import describe
 
     a, b = object_photo(1, tmp_path, "a.png"), object_photo(2, tmp_path, "b.png")
-    config, model = ExtractionConfig(resolutions=(160, 96)), ModelOptions(small_weights, "cpu")
+    config, model = ExtractionConfig(resolutions=(160, 96)), ModelOptions(small_weights)
     found = explain(a, b, config=config, model=model)
     check_shape(found)
     assert found.heat_query.shape == found.heat_other.shape == (8, 10)
@@ -425,7 +450,7 @@ def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Pa
     crop = tmp_path / "crop.png"
     Image.open(photo).crop((320, 120, 520, 280)).save(crop)
     config = ExtractionConfig(resolutions=(160,), cam=True)
-    model = ModelOptions(small_weights, "cpu")
+    model = ModelOptions(small_weights)
     whole = explain(photo, crop, config=config, box=box, model=model)
     part = explain(crop, crop, config=config, model=model)
     assert (whole.distance, whole.agreement) == (part.distance, part.agreement) == (0, 1)

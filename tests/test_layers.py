@@ -16,13 +16,13 @@ SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
     "ground": "errors config images memory",
-    "network": "weights backbones",
+    "network": "weights backbones engine_torch engine_openvino engines",
     "maths": (
         "pooling fusion localization selection neighbors evaluation groups sift vlad verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
-    "storage": "database files collection writer arrays",
-    "stages": "methods indexing fitting searching integrity explaining",
+    "storage": "database files targets collection writer arrays",
+    "stages": "methods indexing fitting searching integrity explaining describing comparing",
     "pipeline": "pipeline",
     "pictures": "sheet overlay demo",
     "faces": "demo.run progress output web cli_options cli_web cli __main__",

@@ -3,14 +3,17 @@
 import dataclasses
 import functools
 import hashlib
+import io
 import os
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -20,9 +23,10 @@ from PIL import Image
 from torch import Tensor
 
 import oracle
-from resight.backbones import load_backbone
+from resight.backbones import Parameters, load_parameters
 from resight.cnn import CnnExtractor
 from resight.config import ExtractionConfig
+from resight.engines import load_network
 from resight.errors import WeightsError, WeightsMissing
 from resight.weights import (
     ENVIRONMENT_VARIABLE,
@@ -364,9 +368,9 @@ def test_every_float_type_is_read_as_float32(
     path = save({"a": values, "b.c": torch.tensor(7)}, tmp_path / f"w{suffix}")
     state = read_state_dict(path)
     assert set(state) == {"a", "b.c"}
-    assert state["a"].dtype == torch.float32
-    assert torch.equal(state["a"], values.float())
-    assert state["b.c"].dtype == torch.int64
+    assert state["a"].dtype == np.float32
+    np.testing.assert_array_equal(state["a"], values.float())
+    assert state["b.c"].dtype == np.int64
 
 
 def save(state: dict[Any, Any], path: Path) -> Path:
@@ -473,8 +477,9 @@ def tiny_state() -> dict[str, Tensor]:
 def test_a_network_without_training_counters_loads(tmp_path: Path) -> None:
     state = {n: v for n, v in tiny_state().items() if not n.endswith("num_batches_tracked")}
     assert len(state) < len(_shapes())
-    network = load_backbone("resnet50", save(state, tmp_path / "w.pth"))
-    assert network.classifier.weight.shape == (1000, 2048)
+    parameters = load_parameters("resnet50", save(state, tmp_path / "w.pth"))
+    assert parameters.classifier is not None
+    assert parameters.classifier.weight.shape == (1000, 2048)
 
 
 @pytest.mark.parametrize(
@@ -489,7 +494,7 @@ def test_a_network_without_training_counters_loads(tmp_path: Path) -> None:
         ({"fc.bias": None}, "fc.weight is unexpected"),
         ({"fc.bias": torch.ones(7)}, "fc.weight has shape (1000, 2048), not (7, 2048)"),
         ({"fc.bias": torch.tensor(1.0)}, "fc.weight has shape (1000, 2048), not (1, 2048)"),
-        ({"bn1.bias": torch.ones(64, dtype=torch.int8)}, "bn1.bias is of type torch.int8"),
+        ({"bn1.bias": torch.ones(64, dtype=torch.int8)}, "bn1.bias is of type int8"),
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
@@ -499,7 +504,7 @@ def test_names_shapes_and_types_must_be_the_networks(
     state = {name: v for name, v in (tiny_state() | change).items() if v is not None}
     path = save(state, tmp_path / "w.pth")
     with pytest.raises(WeightsError) as caught:
-        load_backbone("resnet50", path)
+        load_parameters("resnet50", path)
     text = str(caught.value)
     assert text.startswith(f"{path}: are not weights of resnet50: ")
     assert problem in text
@@ -509,7 +514,7 @@ def test_names_shapes_and_types_must_be_the_networks(
 def test_many_problems_are_counted_not_listed(tmp_path: Path) -> None:
     path = save({"a": torch.ones(1), "b": torch.ones(1)}, tmp_path / "w.pth")
     with pytest.raises(WeightsError) as caught:
-        load_backbone("resnet50", path)
+        load_parameters("resnet50", path)
     count = sum(not n.startswith("fc") and "num_batches" not in n for n in _shapes()) + 2
     text = str(caught.value)
     assert text.startswith(f"{path}: are not weights of resnet50: conv1.weight is missing, ")
@@ -520,7 +525,7 @@ def test_many_problems_are_counted_not_listed(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = save(tiny_state(), tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=r"are not weights of resnet101: layer3\.6\..* missing"):
-        load_backbone("resnet101", path)
+        load_parameters("resnet101", path)
 
 
 def test_without_a_classifier_all_but_cam_works(tmp_path: Path, small_weights: Path) -> None:
@@ -533,10 +538,9 @@ def test_without_a_classifier_all_but_cam_works(tmp_path: Path, small_weights: P
         for extractor in (CnnExtractor(config, path), CnnExtractor(config, small_weights))
     )
     np.testing.assert_array_equal(found, expected)
-    with pytest.raises(
-        WeightsError, match=r"^these weights have no classifier \(fc\), which --cam"
-    ):
+    with pytest.raises(WeightsError, match=r"have no classifier \(fc\), which --cam") as caught:
         CnnExtractor(dataclasses.replace(config, cam=True), path)
+    assert str(caught.value).startswith(f"{path}: ")
 
 
 # The network
@@ -544,24 +548,119 @@ def test_without_a_classifier_all_but_cam_works(tmp_path: Path, small_weights: P
 
 def test_the_folded_network_equals_the_oracles_unfolded_one(small_weights: Path) -> None:
     state = oracle.load_state(small_weights)
-    network = load_backbone("resnet50", small_weights)
-    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
-    assert not network.training
-    assert not any(parameter.requires_grad for parameter in network.parameters())
+    parameters = load_parameters("resnet50", small_weights)
+    assert sum(name.endswith("conv2") for name in parameters.convolutions) == 16
+    assert not any("bn" in name for name in parameters.convolutions)
     pixels = np.random.default_rng(0).integers(0, 256, (70, 101, 3), dtype=np.uint8)
-    normalized = (pixels.astype(np.float32) / 255 - np.float32(oracle.MEAN)) / np.float32(
-        oracle.STD
-    )
-    with torch.inference_mode():
-        found = network(torch.from_numpy(normalized).permute(2, 0, 1)[None])
+    network = load_network("resnet50", parameters, engine="torch", device="cpu")
+    found = network.feature_maps(pixels)
     expected = oracle.backbone(pixels, state)
-    assert {name: tuple(fm.shape) for name, fm in found.items()} == {
-        "layer3": (1, 1024, 5, 7),
-        "layer4": (1, 2048, 3, 4),
+    assert {name: fm.shape for name, fm in found.items()} == {
+        "layer3": (1024, 5, 7),
+        "layer4": (2048, 3, 4),
     }
     for name, feature_map in expected.items():
         assert feature_map.max() > 1
-        torch.testing.assert_close(found[name][0], feature_map, atol=1e-4, rtol=1e-4)
+        assert found[name].dtype == np.float32
+        np.testing.assert_allclose(found[name], feature_map, atol=1e-4, rtol=1e-4)
+
+
+# Folded parameters are kept in the user's cache
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache for this software; the folder itself does not exist yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user's cache"))
+    return tmp_path / "user's cache" / "resight"
+
+
+def assert_same_parameters(found: Parameters, expected: Parameters) -> None:
+    assert list(found.convolutions) == list(expected.convolutions)
+    for name, arrays in expected.convolutions.items():
+        for one, other in zip(found.convolutions[name], arrays, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert found.classifier is not None
+    assert expected.classifier is not None
+    np.testing.assert_array_equal(found.classifier.weight, expected.classifier.weight)
+    np.testing.assert_array_equal(found.classifier.bias, expected.classifier.bias)
+
+
+def test_parameters_are_found_again_without_torch(small_weights: Path, kept: Path) -> None:
+    expected = load_parameters("resnet50", small_weights, "ab12")
+    assert [path.name for path in kept.iterdir()] == ["resnet50-ab12.npy"]
+    assert_same_parameters(load_parameters("resnet50", Path("gone.pth"), "ab12"), expected)
+    program = (
+        "import sys; from pathlib import Path; from resight.backbones import load_parameters; "
+        "load_parameters('resnet50', Path('gone.pth'), 'ab12'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    for backbone, sha256 in (("resnet50", "cd34"), ("resnet101", "ab12"), ("resnet50", None)):
+        with pytest.raises(WeightsError, match=r"gone\.pth"):
+            load_parameters(backbone, Path("gone.pth"), sha256)
+
+
+def test_parameters_without_a_classifier_are_kept_too(kept: Path, tmp_path: Path) -> None:
+    state = {name: value for name, value in tiny_state().items() if "fc." not in name}
+    load_parameters("resnet50", save(state, tmp_path / "headless.pth"), "ab12")
+    assert load_parameters("resnet50", Path("gone.pth"), "ab12").classifier is None
+
+
+def saved(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content[:60],
+        lambda content: b"not numbers at all\n" * 100,
+        lambda content: saved(np.zeros(1000, np.float32)),
+        lambda content: saved(np.array([{}])),
+    ],
+    ids=["empty", "half", "a byte less", "part of the header", "garbage", "too few", "objects"],
+)
+def test_kept_parameters_that_are_not_whole_are_read_anew(
+    damage: Callable[[bytes], bytes], small_weights: Path, kept: Path
+) -> None:
+    expected = load_parameters("resnet50", small_weights, "ab12")
+    (file,) = kept.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert_same_parameters(load_parameters("resnet50", small_weights, "ab12"), expected)
+    assert list(kept.iterdir()) == [file]
+    assert file.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(small_weights: Path, kept: Path) -> None:
+    kept.parent.write_text("a file where a folder should be")
+    expected = load_parameters("resnet50", small_weights)
+    assert_same_parameters(load_parameters("resnet50", small_weights, "ab12"), expected)
+    assert kept.parent.is_file()
+
+
+def test_a_full_disk_leaves_no_part_in_the_cache(
+    small_weights: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(file: BinaryIO, values: np.ndarray) -> None:
+        file.write(bytes(1000))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", half)
+    assert load_parameters("resnet50", small_weights, "ab12").classifier is not None
+    assert list(kept.iterdir()) == []
+
+
+def test_parameters_of_a_file_without_a_check_sum_are_not_kept(
+    small_weights: Path, kept: Path
+) -> None:
+    load_parameters("resnet50", small_weights)
+    assert not kept.exists()
 
 
 def test_the_check_sum_is_of_the_whole_file(tmp_path: Path) -> None:

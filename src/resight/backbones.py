@@ -1,20 +1,24 @@
 """Convolutional networks as sources of feature maps (section 1).
 
-Weights come in torchvision's layout and load strictly. The networks here are for inference alone:
-batch norm is folded into the convolutions as the weights are read, and memory is laid out
-channels-last, which is about a third faster and differs from the plain network by about 1e-5.
+Weights come in torchvision's layout and are checked strictly. The networks here are for inference
+alone: batch norm is folded into the convolutions as the weights are read. What computes a network
+is an engine (`engines.py`); this module says what there is to compute.
 """
 
+import contextlib
+import math
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Generic, Protocol, TypeVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+import numpy as np
 
-from resight.errors import UsageError, WeightsError
+from resight.errors import WeightsError
 from resight.weights import read_state_dict
+
+T = TypeVar("T")
 
 BLOCKS: dict[str, tuple[int, int, int, int]] = {
     "resnet50": (3, 4, 6, 3),
@@ -26,154 +30,208 @@ BATCH_NORM_EPSILON = 1e-5
 """As in torchvision's networks."""
 
 CHANNELS = {"layer3": 1024, "layer4": 2048}
+"""The stages whose feature maps are described, and their channels."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """The network's fully connected layer: weight (classes, 2048), bias (classes,)."""
+    """The network's fully connected layer: weight (classes, 2048), bias (classes,); float32."""
 
-    weight: Tensor
-    bias: Tensor
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolutions around a shortcut (He et al., fig. 5)."""
-
-    def __init__(self, inputs: int, width: int, stride: int, downsample: bool) -> None:
-        super().__init__()
-        outputs = 4 * width
-        self.conv1 = nn.Conv2d(inputs, width, 1)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1)
-        self.conv3 = nn.Conv2d(width, outputs, 1)
-        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride))
-        self.downsample = shortcut if downsample else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, 4 * width, H / stride, W / stride), after ReLU."""
-        y = F.relu_(self.conv1(x))
-        y = F.relu_(self.conv2(y))
-        y = self.conv3(y)
-        return F.relu_(y.add_(x if self.downsample is None else self.downsample(x)))
+    weight: np.ndarray
+    bias: np.ndarray
 
 
-class ResNet(nn.Module):
-    """ResNet without its pooling: feature maps of the last two stages."""
+@dataclass(frozen=True)
+class Parameters:
+    """What a network has learned.
 
-    def __init__(self, blocks: tuple[int, int, int, int], classes: int | None = 1000) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        inputs = 64
-        for stage, (width, count) in enumerate(zip((64, 128, 256, 512), blocks, strict=True)):
-            layer = nn.Sequential()
-            for block in range(count):
-                stride = 2 if stage > 0 and block == 0 else 1
-                layer.append(Bottleneck(inputs, width, stride, downsample=block == 0))
-                inputs = 4 * width
-            self.add_module(f"layer{stage + 1}", layer)
-        self.fc = nn.Linear(inputs, classes) if classes else None
+    Attributes:
+        convolutions: name to weight, float32 (outputs, inputs, side, side), and bias, float32
+            (outputs,), with the batch norm folded in.
+        classifier: None where the weights came without it.
+    """
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Feature maps of a normalized image.
+    convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
+    classifier: Classifier | None
+
+
+class Network(Protocol):
+    """A network on an engine, ready for inference."""
+
+    def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Feature maps of a picture.
 
         Args:
-            x: float32 (B, 3, H, W), normalized by the weights' mean and std.
+            pixels: uint8 (H, W, 3), RGB.
 
         Returns:
-            `layer3` (B, 1024, H / 16, W / 16) and `layer4` (B, 2048, H / 32, W / 32), sizes
-            rounded up, both after the last ReLU of the stage.
+            `layer3`, float32 (1024, H / 16, W / 16), and `layer4`, float32
+            (2048, H / 32, W / 32), sizes rounded up, after the last ReLU of the stage.
         """
-        x = F.relu_(self.conv1(x))
-        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
-        x = self.get_submodule("layer2")(self.get_submodule("layer1")(x))
-        layer3 = self.get_submodule("layer3")(x)
-        return {"layer3": layer3, "layer4": self.get_submodule("layer4")(layer3)}
-
-    @property
-    def classifier(self) -> Classifier:
-        """The fully connected layer, for class activation maps.
-
-        Raises:
-            WeightsError: the weights came without it.
-        """
-        if self.fc is None:
-            raise WeightsError("these weights have no classifier (fc), which --cam needs")
-        return Classifier(self.fc.weight, self.fc.bias)
 
 
-def load_backbone(name: str, path: Path, device: torch.device | str = "cpu") -> ResNet:
-    """A backbone with the weights of a file, ready for inference.
+class Operations(Protocol, Generic[T]):
+    """What an engine must be able to compute, on batches (B, C, H, W) of its own kind."""
 
-    A file without the classifier (`fc.*`) is accepted; `classifier` then raises.
+    def convolve(self, x: T, name: str, stride: int = 1) -> T:
+        """The convolution of that name, padded by half of its side; bias included."""
+
+    def relu(self, x: T) -> T:
+        """Negative values become 0; `x` may be overwritten."""
+
+    def add(self, x: T, y: T) -> T:
+        """The sum; `x` may be overwritten."""
+
+    def max_pool(self, x: T) -> T:
+        """Maxima over 3 x 3, every 2 positions, padded by 1."""
+
+
+def resnet(backbone: str, operations: Operations[T], x: T) -> dict[str, T]:
+    """ResNet without its pooling and classifier, on any engine: a normalized image to its maps."""
+    x = operations.max_pool(operations.relu(operations.convolve(x, "conv1", stride=2)))
+    maps = {}
+    for stage, count in enumerate(BLOCKS[backbone], start=1):
+        for block in range(count):
+            stride = 2 if stage > 1 and block == 0 else 1
+            x = _bottleneck(operations, x, f"layer{stage}.{block}", stride, changes=block == 0)
+        maps[f"layer{stage}"] = x
+    return {layer: maps[layer] for layer in CHANNELS}
+
+
+def _bottleneck(operations: Operations[T], x: T, name: str, stride: int, changes: bool) -> T:
+    """1x1, 3x3 (with the stride) and 1x1 convolutions around a shortcut (He et al., fig. 5)."""
+    y = operations.relu(operations.convolve(x, f"{name}.conv1"))
+    y = operations.relu(operations.convolve(y, f"{name}.conv2", stride))
+    y = operations.convolve(y, f"{name}.conv3")
+    shortcut = operations.convolve(x, f"{name}.downsample.0", stride) if changes else x
+    return operations.relu(operations.add(y, shortcut))
+
+
+def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Parameters:
+    """The parameters of a backbone from a weights file.
+
+    What was read is kept, folded, in the user's cache, where the next process finds it without
+    importing torch. A file without the classifier (`fc.*`) is accepted.
+
+    Args:
+        backbone: a name of `BLOCKS`.
+        path: a `.pth` or `.safetensors` file in torchvision's layout.
+        sha256: of the file's content; without it nothing is kept.
 
     Raises:
         WeightsError: the file's names, shapes or kind of numbers are not exactly the network's.
     """
+    kept = None if sha256 is None else _cache() / f"{backbone}-{sha256}.npy"
+    values = None if kept is None else _read_kept(kept, backbone)
+    if values is None:
+        values = _fold_batch_norm(_checked_state(backbone, path), backbone)
+        if kept is not None:
+            _keep(values, kept)
+    return _split(values, backbone)
+
+
+def _convolutions(backbone: str) -> Iterator[tuple[str, str, tuple[int, int, int, int]]]:
+    """Name, name of the batch norm behind it, and shape of each convolution (torchvision's)."""
+    yield "conv1", "bn1", (64, 3, 7, 7)
+    inputs = 64
+    for stage, (width, count) in enumerate(
+        zip((64, 128, 256, 512), BLOCKS[backbone], strict=True), start=1
+    ):
+        for block in range(count):
+            name = f"layer{stage}.{block}"
+            yield f"{name}.conv1", f"{name}.bn1", (width, inputs, 1, 1)
+            yield f"{name}.conv2", f"{name}.bn2", (width, width, 3, 3)
+            yield f"{name}.conv3", f"{name}.bn3", (4 * width, width, 1, 1)
+            if block == 0:
+                yield f"{name}.downsample.0", f"{name}.downsample.1", (4 * width, inputs, 1, 1)
+            inputs = 4 * width
+
+
+def _checked_state(backbone: str, path: Path) -> dict[str, np.ndarray]:
     state = read_state_dict(path)
     # Counters of training steps: no number of ours depends on them, and old files lack them.
     state = {n: v for n, v in state.items() if not n.endswith("num_batches_tracked")}
-    classes = state["fc.bias"].numel() if "fc.bias" in state else None
-    with torch.device("meta"):  # no time is lost on random initial values
-        network = ResNet(BLOCKS[name], classes)
-    _check_state(state, network, f"{path}: are not weights of {name}")
-    network.load_state_dict(_fold_batch_norm(state, network), assign=True)
-    network.eval().requires_grad_(requires_grad=False)
-    # The overload that lays out memory without moving to a device is missing from torch's types.
-    return cast(ResNet, network.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name: `auto` is CUDA where present, else MPS, else the CPU.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device).add(1)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"--device {name}: not available here; try cpu or auto") from None
-    return device
-
-
-def _convolutions(network: nn.Module) -> dict[str, str]:
-    """Each convolution's name and that of the batch norm behind it, in torchvision's layout."""
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    return {
-        name: name[:-1] + "1" if name.endswith("downsample.0") else name.replace("conv", "bn")
-        for name in names
-    }
-
-
-def _check_state(state: dict[str, Tensor], network: nn.Module, message: str) -> None:
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    for convolution, norm in _convolutions(network).items():
-        channels = expected.pop(f"{convolution}.bias")
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, norm, shape in _convolutions(backbone):
+        expected[f"{name}.weight"] = shape
         for part in ("weight", "bias", "running_mean", "running_var"):
-            expected[f"{norm}.{part}"] = channels
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    problems = [f"{n} is missing" for n in expected if n not in found]
-    problems += [f"{n} is unexpected" for n in found if n not in expected]
+            expected[f"{norm}.{part}"] = shape[:1]
+    if "fc.bias" in state:
+        classes = state["fc.bias"].size
+        expected["fc.weight"], expected["fc.bias"] = (classes, 2048), (classes,)
+    problems = [f"{n} is missing" for n in expected if n not in state]
+    problems += [f"{n} is unexpected" for n in state if n not in expected]
     problems += [
-        f"{n} has shape {found[n]}, not {shape}"
+        f"{n} has shape {state[n].shape}, not {shape}"
         for n, shape in expected.items()
-        if n in found and found[n] != shape
+        if n in state and state[n].shape != shape
     ]
-    problems += [f"{n} is of type {v.dtype}" for n, v in state.items() if not v.is_floating_point()]
+    problems += [f"{n} is of type {v.dtype}" for n, v in state.items() if v.dtype != np.float32]
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise WeightsError(f"{message}: {', '.join(problems[:3])}{more}")
+        listed = ", ".join(problems[:3])
+        raise WeightsError(f"{path}: are not weights of {backbone}: {listed}{more}")
+    return state
 
 
-def _fold_batch_norm(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Weights and biases of convolutions that do what convolution and batch norm did."""
-    folded = {n: v for n, v in state.items() if n.startswith("fc.")}
-    for convolution, norm in _convolutions(network).items():
-        mean, variance = state[f"{norm}.running_mean"], state[f"{norm}.running_var"]
-        scale = state[f"{norm}.weight"] / torch.sqrt(variance + BATCH_NORM_EPSILON)
-        folded[f"{convolution}.weight"] = state[f"{convolution}.weight"] * scale.view(-1, 1, 1, 1)
-        folded[f"{convolution}.bias"] = state[f"{norm}.bias"] - mean * scale
-    return folded
+def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
+    """Weights and biases of convolutions that do what convolution and batch norm did.
+
+    Returns:
+        float32 (V,): those of each convolution in turn, then the classifier's if there is one.
+    """
+    parts = []
+    for name, norm, _ in _convolutions(backbone):
+        mean, variance, gain, bias = (
+            state[f"{norm}.{part}"].astype(np.float64)
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        scale = gain / np.sqrt(variance + BATCH_NORM_EPSILON)
+        parts += [state[f"{name}.weight"] * scale[:, None, None, None], bias - mean * scale]
+    if "fc.weight" in state:
+        parts += [state["fc.weight"], state["fc.bias"]]
+    return np.concatenate([part.ravel().astype(np.float32) for part in parts])
+
+
+def _split(values: np.ndarray, backbone: str) -> Parameters:
+    """The parameters that `_fold_batch_norm` laid one after the other."""
+    convolutions, start = {}, 0
+    for name, _, shape in _convolutions(backbone):
+        weight = values[start : start + math.prod(shape)].reshape(shape)
+        start += weight.size
+        convolutions[name] = (weight, values[start : start + shape[0]])
+        start += shape[0]
+    classes = (values.size - start) // (CHANNELS["layer4"] + 1)
+    if classes == 0:
+        return Parameters(convolutions, None)
+    weight, bias = values[start:-classes], values[-classes:]
+    return Parameters(convolutions, Classifier(weight.reshape(classes, -1), bias))
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
+
+
+def _read_kept(path: Path, backbone: str) -> np.ndarray | None:
+    """Kept values, mapped rather than read; None where there are none that are whole."""
+    try:
+        values = np.lib.format.open_memmap(path, mode="c")
+    except (OSError, ValueError, EOFError):
+        return None
+    classifier = values.size - sum(
+        math.prod(shape) + shape[0] for _, _, shape in _convolutions(backbone)
+    )
+    whole = classifier >= 0 and classifier % (CHANNELS["layer4"] + 1) == 0
+    return values if values.ndim == 1 and values.dtype == np.float32 and whole else None
+
+
+def _keep(values: np.ndarray, path: Path) -> None:
+    """Write values to the cache; where that cannot be done, the next process reads again."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.save(file, values)
+        partial.replace(path)
+    with contextlib.suppress(OSError):
+        partial.unlink(missing_ok=True)

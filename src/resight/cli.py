@@ -19,6 +19,7 @@ from resight.cli_options import (
     Collection,
     Config,
     Device,
+    Engine,
     Json,
     Weights,
     chosen_config,
@@ -44,7 +45,7 @@ app = typer.Typer(
 def index(
     photos: Annotated[
         list[Path],
-        typer.Argument(metavar="PHOTOS", help="Folders and photos.", show_default=False),
+        typer.Argument(metavar="PHOTOS...", help="Folders and photos.", show_default=False),
     ],
     collection: Collection,
     weights: Weights = None,
@@ -54,6 +55,7 @@ def index(
         typer.Option(help="cnn, or sift-vlad, which needs no weights.", show_default="cnn"),
     ] = None,
     cam: Cam = None,
+    engine: Engine = "auto",
     device: Device = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Threads that prepare photos.")] = 1,
     prune: Annotated[bool, typer.Option("--prune", help="Forget photos that are gone.")] = False,
@@ -70,7 +72,7 @@ def index(
             collection,
             config=chosen_config(config, method),
             cam=cam,
-            model=model_options(weights, device),
+            model=model_options(weights, engine, device),
             workers=workers,
             prune=prune,
             progress=progress,
@@ -136,17 +138,20 @@ def search(
         int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
     ] = SearchConfig.verify,
     weights: Weights = None,
+    engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
     """Find the photos of a collection that show the same thing as a photo."""
-    from resight import output, pipeline
+    from resight import output, pipeline, targets
 
+    if sheet is not None:
+        targets.check_picture_target(sheet)
     found = pipeline.search(
         query,
         collection,
         SearchConfig(k=k, verify=verify),
         box=None if box is None else output.parse_box(box),
-        model=model_options(weights, device),
+        model=model_options(weights, engine, device),
     )
     if sheet is not None:
         output.write_sheet(found, sheet)
@@ -157,7 +162,7 @@ def search(
 def describe(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="PHOTOS", help="Photos and folders.", show_default=False),
+        typer.Argument(metavar="PHOTOS...", help="Photos and folders.", show_default=False),
     ],
     out: Annotated[
         Path, typer.Option("--output", "-o", help="The .npz file to write.", show_default=False)
@@ -165,14 +170,20 @@ def describe(
     weights: Weights = None,
     config: Config = None,
     cam: Cam = None,
+    engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
     """Write the descriptors of photos, before selection, as NumPy arrays."""
-    from resight import output, pipeline
+    from resight import output, pipeline, targets
 
+    targets.check_target(out)
     with output.progress() as progress:
         described = pipeline.describe(
-            images, config=config, cam=cam, model=model_options(weights, device), progress=progress
+            images,
+            config=config,
+            cam=cam,
+            model=model_options(weights, engine, device),
+            progress=progress,
         )
     described.save(out)
     output.print_failures(described.failed)
@@ -210,7 +221,7 @@ def info(collection: Collection, json: Json = False) -> None:
 def remove(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATHS", help="Photos or folders.", show_default=False),
+        typer.Argument(metavar="PATHS...", help="Photos or folders.", show_default=False),
     ],
     collection: Collection,
 ) -> None:
@@ -239,6 +250,7 @@ def demo(
     ),
     weights: Weights = None,
     config: Annotated[str, typer.Option(help="paper or fast.")] = "fast",
+    engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
     """Draw a small collection, index it, search in it, and show the result."""
@@ -247,7 +259,7 @@ def demo(
 
     with output.progress() as progress:
         result = run_demo(
-            folder, config=config, model=model_options(weights, device), progress=progress
+            folder, config=config, model=model_options(weights, engine, device), progress=progress
         )
     output.print_demo(result)
 

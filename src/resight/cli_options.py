@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import SelectionConfig
+from resight.config import SelectionConfig, load_config
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ Collection = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
+]
+Engine = Annotated[
+    str, typer.Option(help="What computes the network: auto, torch, or openvino (CPU only).")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Config = Annotated[
@@ -51,16 +54,18 @@ def chosen_config(config: str | None, method: str | None) -> str | None:
     """
     if method not in (None, "cnn", "sift-vlad"):
         raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
-    if method == "sift-vlad":
-        if config in ("paper", "fast"):
-            raise UsageError(f"--config {config} is of the method cnn, not sift-vlad")
-        return config or "sift-vlad"
-    return config or ("paper" if method else None)
+    if config is None:
+        return "paper" if method == "cnn" else method
+    if method is not None:
+        asked = load_config(config)[0].method
+        if asked != method:
+            raise UsageError(f"--config {config}: is of the method {asked}, not {method}")
+    return config
 
 
-def model_options(weights: Path | None, device: str) -> "ModelOptions":
+def model_options(weights: Path | None, engine: str, device: str) -> "ModelOptions":
     """How to find and run a network, with downloads told on stderr."""
     from resight import output
     from resight.methods import ModelOptions
 
-    return ModelOptions(weights, device, output.download_progress())
+    return ModelOptions(weights, device, engine, output.download_progress())

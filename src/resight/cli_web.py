@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from resight.cli_options import Collection, Config, Device, Json, Weights, model_options
+from resight.cli_options import (
+    Collection,
+    Config,
+    Device,
+    Engine,
+    Json,
+    Weights,
+    model_options,
+)
 
 
 def serve(
@@ -23,6 +31,7 @@ def serve(
         bool, typer.Option("--open/--no-open", help="Show the page in the browser.")
     ] = True,
     weights: Weights = None,
+    engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
     """Serve a page, and an HTTP interface, on which a collection is searched with the eyes."""
@@ -33,7 +42,7 @@ def serve(
     run_server(
         collection,
         settings=WebSettings(host=host, port=port, token=token, allow_urls=urls),
-        model=model_options(weights, device),
+        model=model_options(weights, engine, device),
         open_browser=open_browser,
         say=output.say,
     )
@@ -71,14 +80,16 @@ def explain(
         str | None, typer.Option(help="x,y,w,h: the region that is meant.", show_default=False)
     ] = None,
     weights: Weights = None,
+    engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
     """Draw why two photos match: where they agree, and which places correspond."""
-    from resight import output
+    from resight import output, targets
     from resight.explaining import explain as explain_photos
     from resight.overlay import draw_explanation
     from resight.searching import load_query
 
+    targets.check_picture_target(out)
     region = None if box is None else output.parse_box(box)
     explanation = explain_photos(
         query,
@@ -86,10 +97,10 @@ def explain(
         collection=collection,
         config=config,
         box=region,
-        model=model_options(weights, device),
+        model=model_options(weights, engine, device),
     )
     picture = draw_explanation(load_query(query, None), load_query(other, None), explanation)
-    output.save_image(picture, out)
+    targets.save_picture(picture, out)
     output.say(
         f"{out}: distance {explanation.distance:.4f}, {100 * explanation.agreement:.0f} % in "
         f"common, {explanation.inliers} places match"

@@ -3,34 +3,48 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from resight.backbones import choose_device, load_backbone
+from resight.backbones import load_parameters
 from resight.config import ExtractionConfig
 from resight.descriptor import FeatureMaps, describe_maps, dimensions
+from resight.engines import load_network
+from resight.errors import WeightsError
 from resight.extractor import Description
 from resight.images import resized_copies
-from resight.weights import WEIGHTS
 
 
 class CnnExtractor:
     """The paper's descriptor by a convolutional network (sections 1-5 and 7)."""
 
-    def __init__(self, config: ExtractionConfig, weights: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: ExtractionConfig,
+        weights: Path,
+        *,
+        sha256: str | None = None,
+        engine: str = "auto",
+        device: str = "auto",
+    ) -> None:
         """Load the network.
+
+        Args:
+            config: the method's.
+            weights: the file of the network's weights.
+            sha256: of that file, by which its parameters are found in the user's cache.
+            engine: as `load_network` takes it.
+            device: likewise.
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.
-            UsageError: no such device.
+            UsageError: no such engine or device.
         """
         self.config = config
-        self.device = choose_device(device)
-        self.network = load_backbone(config.backbone, weights, self.device)
-        self.classifier = self.network.classifier if config.cam else None
-        spec = WEIGHTS[config.backbone]
-        self._mean = torch.tensor(spec.mean, device=self.device).view(3, 1, 1)
-        self._std = torch.tensor(spec.std, device=self.device).view(3, 1, 1)
+        parameters = load_parameters(config.backbone, weights, sha256)
+        if config.cam and parameters.classifier is None:
+            raise WeightsError(f"{weights}: have no classifier (fc), which --cam needs")
+        self.classifier = parameters.classifier if config.cam else None
+        self.network = load_network(config.backbone, parameters, engine=engine, device=device)
 
     @property
     def dimensions(self) -> int:
@@ -54,21 +68,9 @@ class CnnExtractor:
 
     def describe(self, prepared: list[np.ndarray]) -> Description:
         """The descriptors of a photo from its copies."""
-        with torch.inference_mode():
-            pooled = describe_maps(self.feature_maps(prepared), self.config, self.classifier)
-        local = None if pooled.local is None else pooled.local.cpu().numpy()
-        return Description(pooled.global_.cpu().numpy(), local)
+        pooled = describe_maps(self.feature_maps(prepared), self.config, self.classifier)
+        return Description(pooled.global_, pooled.local)
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
         """`layer3` (1024, h, w) and `layer4` (2048, h, w) of each copy, uint8 (H, W, 3)."""
-        # Full float32 on every device: TF32 would be outside the tolerance of section 10.
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            return [
-                {layer: maps[0] for layer, maps in self.network(self._to_tensor(copy)).items()}
-                for copy in copies
-            ]
-
-    def _to_tensor(self, copy: np.ndarray) -> torch.Tensor:
-        pixels = torch.from_numpy(copy.copy()).to(self.device).permute(2, 0, 1)
-        normalized = (pixels.float().div_(255) - self._mean) / self._std
-        return normalized[None].contiguous(memory_format=torch.channels_last)
+        return [self.network.feature_maps(copy) for copy in copies]

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from resight.backbones import CHANNELS, Classifier
 from resight.config import ExtractionConfig
@@ -12,16 +11,16 @@ from resight.fusion import early_fusion, late_fusion, rescale
 from resight.localization import cam_mask, class_activation_map
 from resight.pooling import l2_normalize, modified_rmac
 
-FeatureMaps = dict[str, Tensor]
-"""Stage name to feature map (C, H, W) of one resolution."""
+FeatureMaps = dict[str, np.ndarray]
+"""Stage name to feature map, float32 (C, H, W), of one resolution."""
 
 
 @dataclass(frozen=True)
 class PooledMaps:
     """Descriptors of one photo, float32 (D,); `local` only with class activation maps."""
 
-    global_: Tensor
-    local: Tensor | None
+    global_: np.ndarray
+    local: np.ndarray | None
 
 
 def describe_maps(
@@ -49,7 +48,7 @@ def describe_maps(
         return PooledMaps(global_, None)
     mask = cam_mask(class_activation_map(fused["layer4"], classifier), config.cam_threshold)
     masked = {
-        layer: fm * rescale(mask[None], fm, config.mask_interpolation)
+        layer: fm * rescale(mask[None], fm.shape[1:], config.mask_interpolation)
         for layer, fm in fused.items()
     }
     return PooledMaps(global_, _pool(masked, config))
@@ -60,7 +59,7 @@ def dimensions(config: ExtractionConfig) -> int:
     return sum(CHANNELS[layer] for layer in config.layers)
 
 
-def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> Tensor:
+def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
     return early_fusion(
         [maps[layer] for maps in resolutions],
         interpolation=config.fusion_interpolation,
@@ -68,7 +67,7 @@ def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConf
     )
 
 
-def _pool(maps: FeatureMaps, config: ExtractionConfig) -> Tensor:
+def _pool(maps: FeatureMaps, config: ExtractionConfig) -> np.ndarray:
     parts = [
         modified_rmac(maps[layer], levels=config.levels, stride=config.stride)
         for layer in config.layers
@@ -76,7 +75,7 @@ def _pool(maps: FeatureMaps, config: ExtractionConfig) -> Tensor:
     return _concatenate(parts, config)
 
 
-def _describe_late(resolutions: Sequence[FeatureMaps], config: ExtractionConfig) -> Tensor:
+def _describe_late(resolutions: Sequence[FeatureMaps], config: ExtractionConfig) -> np.ndarray:
     parts = [
         late_fusion(
             [
@@ -89,6 +88,6 @@ def _describe_late(resolutions: Sequence[FeatureMaps], config: ExtractionConfig)
     return _concatenate(parts, config)
 
 
-def _concatenate(parts: list[Tensor], config: ExtractionConfig) -> Tensor:
-    descriptor = torch.cat(parts)
+def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarray:
+    descriptor = np.concatenate(parts)
     return l2_normalize(descriptor) if config.normalize_concatenation else descriptor

@@ -16,9 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from resight.backbones import Classifier
 from resight.config import ExtractionConfig
@@ -28,7 +25,7 @@ from resight.localization import cam_mask, class_activation_map
 from resight.neighbors import manhattan
 from resight.selection import Selection
 from resight.sift import LocalFeatures
-from resight.supply import Supply, fuse, photo_supply
+from resight.supply import TINY, Supply, fuse, photo_supply
 from resight.verification import verify
 
 LIKENESS_POWER = 3
@@ -42,6 +39,8 @@ BLOCK = 512
 """Places of one photo that are compared at once with all of the other."""
 SMALLEST_WITH_FRAME = 5
 """Smaller maps are almost nothing but frame."""
+SHORTEST = 1e-12
+"""A column shorter than this counts as none."""
 
 MATCH_RATIO = 0.98
 """Neighboring columns see almost the same, so that little more than being nearest is asked."""
@@ -107,7 +106,7 @@ def explain_maps(
     )
 
 
-def shared_heat(query: Supply, other: Supply) -> tuple[Tensor, Tensor]:
+def shared_heat(query: Supply, other: Supply) -> tuple[np.ndarray, np.ndarray]:
     """What each place adds to the closeness of two photos by looking like places of the other.
 
     Each pair of places adds `sum over c of min(a_c, b_c) * p_c * q_c`, where p and q are the
@@ -125,33 +124,36 @@ def shared_heat(query: Supply, other: Supply) -> tuple[Tensor, Tensor]:
     """
     shape, other_shape = query.columns.shape[1:], other.columns.shape[1:]
     query, other = _coarser(query), _coarser(other)
-    a, b = query.values.sum(dim=(1, 2)), other.values.sum(dim=(1, 2))
-    agree = torch.minimum(a, b)
-    common = agree > 0
-    shares = (agree / a)[common, None, None] * _blur(query.values[common], SUPPLY_BLUR)
-    left = shares.flatten(1)
-    right = (_blur(other.values[common], SUPPLY_BLUR) / b[common, None, None]).flatten(1)
+    a, b = query.values.sum(axis=(1, 2)), other.values.sum(axis=(1, 2))
+    left, right = (_places(_blur(one.values, SUPPLY_BLUR)) for one in (query, other))
+    left *= (np.minimum(a, b) > 0) / np.maximum(np.maximum(a, b), TINY)  # min(a, b) / (a * b)
     columns, others = _unit_columns(query.columns), _unit_columns(other.columns)
     average = _mean_column(columns) @ _mean_column(others)
     frame, other_frame = _frame(query.columns), _frame(other.columns)
-    heat, other_heat = left.new_zeros(left.shape[1]), right.new_zeros(right.shape[1])
-    for start in range(0, left.shape[1], BLOCK):
+    heat, other_heat = np.zeros(len(left), np.float32), np.zeros(len(right), np.float32)
+    for start in range(0, len(left), BLOCK):
         block = slice(start, start + BLOCK)
-        pairs = left[:, block].T @ right
-        pairs *= (columns[:, block].T @ others - average).clamp_(min=0) ** LIKENESS_POWER
-        pairs *= ~(frame[block, None] & other_frame)
-        heat[block] = pairs.sum(dim=1)
-        other_heat += pairs.sum(dim=0)
-    maps = heat.view(query.columns.shape[1:]), other_heat.view(other.columns.shape[1:])
-    first, second = (_blur(heat[None], HEAT_BLUR) for heat in maps)
-    return (
-        rescale(first, query.columns.new_zeros(shape), "bilinear")[0],
-        rescale(second, other.columns.new_zeros(other_shape), "bilinear")[0],
+        pairs = left[block] @ right.T
+        likeness = columns[block] @ others.T
+        likeness -= average
+        np.maximum(likeness, 0, out=likeness)
+        for _ in range(LIKENESS_POWER):
+            pairs *= likeness
+        pairs[np.ix_(frame[block], other_frame)] = 0
+        heat[block] = pairs.sum(axis=1)
+        other_heat += pairs.sum(axis=0)
+    first, second = (
+        _blur(summed.reshape(1, *one.columns.shape[1:]), HEAT_BLUR)
+        for summed, one in ((heat, query), (other_heat, other))
     )
+    return rescale(first, shape)[0], rescale(second, other_shape)[0]
 
 
 def column_matches(
-    query: Tensor, other: Tensor, query_size: tuple[int, int], other_size: tuple[int, int]
+    query: np.ndarray,
+    other: np.ndarray,
+    query_size: tuple[int, int],
+    other_size: tuple[int, int],
 ) -> np.ndarray:
     """Places that match: columns of two feature maps that are each other's nearest, one geometry.
 
@@ -171,29 +173,32 @@ def column_matches(
     return np.concatenate(points, axis=1).astype(np.float32)
 
 
-def _add_layers(query: dict[str, Supply], other: dict[str, Supply]) -> tuple[Tensor, Tensor]:
+def _add_layers(
+    query: dict[str, Supply], other: dict[str, Supply]
+) -> tuple[np.ndarray, np.ndarray]:
     """The heat of all layers on the grid of the finest one."""
     heats = [shared_heat(query[layer], other[layer]) for layer in query]
-    finest = max(range(len(heats)), key=lambda i: heats[i][0].numel())
-    first = [_spread(heat.cpu(), heats[finest][0]) for heat, _ in heats]
-    second = [_spread(heat.cpu(), heats[finest][1]) for _, heat in heats]
-    return torch.stack(first).sum(dim=0), torch.stack(second).sum(dim=0)
+    finest = max(heats, key=lambda pair: pair[0].size)
+    first, second = (
+        np.sum([_spread(pair[side], finest[side].shape) for pair in heats], axis=0)
+        for side in range(2)
+    )
+    return first, second
 
 
-def _on_grid(mask: Tensor, heat: Tensor) -> np.ndarray:
-    return rescale(mask[None].cpu(), heat, "nearest")[0].numpy() > 0
+def _on_grid(mask: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    return rescale(mask[None], heat.shape, "nearest")[0] > 0
 
 
 def _mask(
     resolutions: Sequence[FeatureMaps], config: ExtractionConfig, classifier: Classifier
-) -> Tensor:
+) -> np.ndarray:
     heat = class_activation_map(fuse(resolutions, "layer4", config), classifier)
     return cam_mask(heat, config.cam_threshold)
 
 
-def _kept(vector: Tensor, selection: Selection | None) -> np.ndarray:
-    values = vector.cpu().numpy()
-    return values if selection is None else selection.apply(values)
+def _kept(vector: np.ndarray, selection: Selection | None) -> np.ndarray:
+    return vector if selection is None else selection.apply(vector)
 
 
 def _l1(a: np.ndarray, b: np.ndarray) -> float:
@@ -202,64 +207,81 @@ def _l1(a: np.ndarray, b: np.ndarray) -> float:
 
 def _coarser(supply: Supply) -> Supply:
     """Halved until it has few enough places; each place is then several of the map's."""
-    while supply.columns[0].numel() > MAX_PLACES:
-        values = F.avg_pool2d(supply.values[None], 2, ceil_mode=True, divisor_override=1)[0]
-        columns = F.avg_pool2d(supply.columns[None], 2, ceil_mode=True)[0]
-        supply = Supply(values, columns)
+    while supply.columns[0].size > MAX_PLACES:
+        held = _sum_fours(np.ones((1, *supply.columns.shape[1:]), np.float32))  # less at the edges
+        supply = Supply(_sum_fours(supply.values), _sum_fours(supply.columns) / held)
     return supply
 
 
-def _blur(maps: Tensor, sigma: float) -> Tensor:
+def _sum_fours(maps: np.ndarray) -> np.ndarray:
+    """Sums over squares of 2 x 2, which at the right and lower edge may be cut off."""
+    channels, height, width = maps.shape
+    rows, columns = -(-height // 2), -(-width // 2)
+    beyond = ((0, 2 * rows - height), (0, 2 * columns - width), (0, 0))
+    places = np.pad(maps.transpose(1, 2, 0), beyond)
+    return places.reshape(rows, 2, columns, 2, channels).sum(axis=(1, 3)).transpose(2, 0, 1)
+
+
+def _blur(maps: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur of (C, H, W) that keeps the sum of each map."""
-    down, across = (_gaussian(size, sigma, maps) for size in maps.shape[1:])
-    return down @ maps @ across.T
+    channels, height, width = maps.shape
+    down, across = _gaussian(height, sigma), _gaussian(width, sigma)
+    rows = (down @ _places(maps).reshape(height, -1)).reshape(height, width, channels)
+    return (across @ rows).transpose(2, 0, 1)
 
 
-def _gaussian(size: int, sigma: float, like: Tensor) -> Tensor:
-    steps = torch.arange(size, dtype=like.dtype, device=like.device)
-    weights = torch.exp(-((steps[:, None] - steps) ** 2) / (2 * sigma**2))
-    return weights / weights.sum(dim=0)
+def _gaussian(size: int, sigma: float) -> np.ndarray:
+    steps = np.arange(size, dtype=np.float32)
+    weights = np.exp(-((steps[:, None] - steps) ** 2) / np.float32(2 * sigma**2))
+    return weights / weights.sum(axis=0)
 
 
-def _unit_columns(feature_map: Tensor) -> Tensor:
-    """Columns (C, H * W) of unit length; those masked out stay zero."""
-    return F.normalize(feature_map.flatten(1), dim=0)
+def _places(maps: np.ndarray) -> np.ndarray:
+    """A map (C, H, W) as one row for each place, (H * W, C); a view where channels come last."""
+    return maps.transpose(1, 2, 0).reshape(-1, len(maps))
 
 
-def _mean_column(columns: Tensor) -> Tensor:
-    seen = (columns > 0).any(dim=0).sum().clamp_min(1)
-    return columns.sum(dim=1) / seen
+def _unit_columns(feature_map: np.ndarray) -> np.ndarray:
+    """Columns (H * W, C) of unit length; those masked out stay zero."""
+    columns = _places(feature_map)
+    lengths = np.sqrt(np.einsum("pc,pc->p", columns, columns))
+    return columns / np.maximum(lengths, SHORTEST)[:, None]
 
 
-def _frame(feature_map: Tensor) -> Tensor:
+def _mean_column(columns: np.ndarray) -> np.ndarray:
+    seen = columns.any(axis=1).astype(np.float32)
+    return seen @ columns / max(1, seen.sum())
+
+
+def _frame(feature_map: np.ndarray) -> np.ndarray:
     """Which places lie at the border of the map, bool (H * W,); none of a tiny map."""
     height, width = feature_map.shape[1:]
-    frame = torch.ones((height, width), dtype=torch.bool, device=feature_map.device)
+    frame = np.ones((height, width), bool)
     if min(height, width) < SMALLEST_WITH_FRAME:
-        return ~frame.flatten()
+        return ~frame.ravel()
     frame[1:-1, 1:-1] = False
-    return frame.flatten()
+    return frame.ravel()
 
 
-def _spread(heat: Tensor, like: Tensor) -> Tensor:
+def _spread(heat: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """A heat map on a finer grid (H, W), of the same sum."""
-    finer = rescale(heat[None], like, "bilinear")[0]
+    finer = rescale(heat[None], size)[0]
     return finer * (heat.sum() / finer.sum()) if finer.sum() > 0 else finer
 
 
-def _contrast(heat: Tensor) -> np.ndarray:
+def _contrast(heat: np.ndarray) -> np.ndarray:
     """What is above the median, from 0 to 1: half of a photo is not what two have in common."""
-    above = (heat - heat.median()).clamp_min(0)
+    above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
     highest = above.max()
-    return (above / highest if highest > 0 else above).numpy().astype(np.float32)
+    return above / highest if highest > 0 else above
 
 
-def _place_features(feature_map: Tensor, size: tuple[int, int]) -> LocalFeatures:
+def _place_features(feature_map: np.ndarray, size: tuple[int, int]) -> LocalFeatures:
     """The columns inside the frame as local features, in pixels of the photo."""
     height, width = feature_map.shape[1:]
-    inside = ~_frame(feature_map).cpu().numpy()
+    inside = ~_frame(feature_map)
     y, x = (axis.ravel()[inside] for axis in np.mgrid[:height, :width])
     step = np.array([size[0] / width, size[1] / height])
     points = (np.stack([x, y], axis=1) + 0.5) * step - 0.5
-    columns = _unit_columns(feature_map).T.cpu().numpy()[inside]
+    columns = _unit_columns(feature_map)[inside]
     return LocalFeatures(points.astype(np.float32), columns, float(step.max()))

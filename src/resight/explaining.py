@@ -99,7 +99,7 @@ def explain(
     if not isinstance(method, ExtractionConfig):
         raise UsageError("explain: sift-vlad needs a collection, which holds its vocabulary")
     model = model or ModelOptions()
-    extractor = cnn_extractor(method, cnn_model(method, model), model.device)
+    extractor = cnn_extractor(method, cnn_model(method, model), model)
     return _explain(extractor, None, manhattan, *images, box)
 
 
@@ -143,8 +143,6 @@ def _explain(
 def _explain_cnn(
     extractor: Extractor, selection: Selection | None, query: Image.Image, other: Image.Image
 ) -> Explanation:
-    import torch
-
     from resight.cnn import CnnExtractor
     from resight.explain import column_matches, explain_maps
     from resight.supply import fuse
@@ -152,11 +150,10 @@ def _explain_cnn(
     if not isinstance(extractor, CnnExtractor):
         raise UsageError(f"explain: does not know the method {type(extractor).__name__}")
     config = extractor.config
-    with torch.inference_mode():
-        a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
-        found = explain_maps(a, b, config, classifier=extractor.classifier, selection=selection)
-        columns = fuse(a, "layer3", config), fuse(b, "layer3", config)
-        matches = column_matches(*columns, query.size, other.size)
+    a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
+    found = explain_maps(a, b, config, classifier=extractor.classifier, selection=selection)
+    columns = fuse(a, "layer3", config), fuse(b, "layer3", config)
+    matches = column_matches(*columns, query.size, other.size)
     mask_query, mask_other = found.masks or (None, None)
     return Explanation(
         heat_query=found.heats[0],

@@ -22,6 +22,7 @@ from resight.integrity import CheckReport
 from resight.pipeline import Evaluation, IndexRun, Info
 from resight.progress import progress_on
 from resight.searching import SearchResults
+from resight.targets import save_picture
 
 if TYPE_CHECKING:
     from resight.demo.run import DemoResult
@@ -157,22 +158,8 @@ def write_sheet(found: SearchResults, target: Path) -> None:
     query, box = photo(found.query, ""), found.box
     if box is not None and query.image is not None:
         box = scale_box(box, image_size(found.query), query.image.size)
-    save_image(contact_sheet(query, results, box=box), target)
+    save_picture(contact_sheet(query, results, box=box), target)
     say(f"contact sheet: {target}")
-
-
-def save_image(image: Any, target: Path) -> None:
-    """Save a picture by the format its name asks for.
-
-    Raises:
-        UsageError: the file cannot be written, or its suffix names no image format.
-    """
-    try:
-        image.save(target, quality=90)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
-    except (ValueError, KeyError):  # no such suffix, or a format that can only be read
-        raise UsageError(f"{target}: name it with .jpg or .png") from None
 
 
 def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:

@@ -2,38 +2,55 @@
 
 import math
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 
-def modified_rmac(feature_map: Tensor, *, levels: int = 3, stride: float = 0.4) -> Tensor:
+def modified_rmac(feature_map: np.ndarray, *, levels: int = 3, stride: float = 0.4) -> np.ndarray:
     """The paper's modified R-MAC: maxima over square regions, square sum-pooled at each scale.
 
-    Level l has regions of side k = ceil(2 min(H, W) / (l + 1)), every floor(0.4 k) positions;
-    its share of the vector is the root of the sum of the squared maxima, for each channel.
+    Its share of the vector at each level is the root of the sum of the squared maxima, for each
+    channel.
 
     Args:
-        feature_map: (C, H, W), values >= 0.
+        feature_map: float32 (C, H, W), values >= 0.
         levels: scales L of the grid.
         stride: step between regions as a share of their side, 0.4 for 60 % overlap.
 
     Returns:
-        (C,) of unit length; zero for a zero map.
+        float32 (C,) of unit length; zero for a zero map.
 
     Source: Seddati et al. 2017, algorithm 1, OS_RMAC; after Tolias et al. 2015.
     """
-    smaller_side = min(feature_map.shape[-2:])
-    vector = feature_map.new_zeros(feature_map.shape[0])
-    for level in range(1, levels + 1):
-        side = max(1, math.ceil(2 * smaller_side / (level + 1)))
-        step = max(1, math.floor(stride * side))
-        maxima = F.max_pool2d(feature_map[None], kernel_size=side, stride=step)[0]
-        vector += torch.linalg.vector_norm(maxima, dim=(1, 2))
+    vector = np.zeros(len(feature_map), np.float32)
+    for side, step in rmac_grid(feature_map.shape[1:], levels=levels, stride=stride):
+        maxima = region_maxima(feature_map, side, step)
+        vector += np.sqrt(np.square(maxima).sum(axis=(1, 2)))
     return l2_normalize(vector)
 
 
-def l2_normalize(vector: Tensor) -> Tensor:
+def rmac_grid(
+    shape: tuple[int, ...], *, levels: int = 3, stride: float = 0.4
+) -> list[tuple[int, int]]:
+    """Side and step of the square regions at each level, in positions of a map (H, W).
+
+    Level l has regions of side k = ceil(2 min(H, W) / (l + 1)), every floor(stride * k) positions.
+    """
+    sides = [max(1, math.ceil(2 * min(shape) / (level + 1))) for level in range(1, levels + 1)]
+    return [(side, max(1, math.floor(stride * side))) for side in sides]
+
+
+def region_maxima(feature_map: np.ndarray, side: int, step: int) -> np.ndarray:
+    """The maximum of each region of a regular grid: (C, H, W) to (C, rows, columns).
+
+    Regions are squares of `side` positions, one every `step` positions, all inside the map.
+    """
+    _, height, width = feature_map.shape
+    tops, lefts = range(0, height - side + 1, step), range(0, width - side + 1, step)
+    bands = np.stack([feature_map[:, y : y + side].max(axis=1) for y in tops], axis=1)
+    return np.stack([bands[:, :, x : x + side].max(axis=2) for x in lefts], axis=2)
+
+
+def l2_normalize(vector: np.ndarray) -> np.ndarray:
     """A vector (D,) divided by its Euclidean length; a zero vector stays zero."""
-    length = torch.linalg.vector_norm(vector)
+    length = np.linalg.norm(vector)
     return vector / length if length > 0 else vector

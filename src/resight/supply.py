@@ -4,20 +4,20 @@ Each value is a sum of maxima over regions (section 4), so it can be split, exac
 positions where these maxima lie.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 from resight.backbones import CHANNELS
 from resight.config import ExtractionConfig
 from resight.descriptor import FeatureMaps
 from resight.fusion import early_fusion, rescale
-from resight.pooling import modified_rmac
+from resight.pooling import modified_rmac, region_maxima, rmac_grid
 from resight.selection import Selection
+
+TINY = np.finfo(np.float32).tiny
+"""Divides in place of zero."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Supply:
         columns: float32 (C', H, W), what the network saw at each position.
     """
 
-    values: Tensor
-    columns: Tensor
+    values: np.ndarray
+    columns: np.ndarray
 
 
-def rmac_supply(feature_map: Tensor, *, levels: int = 3, stride: float = 0.4) -> Tensor:
+def rmac_supply(feature_map: np.ndarray, *, levels: int = 3, stride: float = 0.4) -> np.ndarray:
     """The modified R-MAC vector, split over the positions that supply it.
 
     A level's share of value c, `n = sqrt(sum of the squared maxima m)`, is split over its regions
@@ -48,32 +48,28 @@ def rmac_supply(feature_map: Tensor, *, levels: int = 3, stride: float = 0.4) ->
     Returns:
         (C, H, W), values >= 0; the sum over the positions is `modified_rmac`.
     """
-    height, width = feature_map.shape[-2:]
-    supply = torch.zeros_like(feature_map)
-    vector = feature_map.new_zeros(len(feature_map))
-    for level in range(1, levels + 1):
-        side = max(1, math.ceil(2 * min(height, width) / (level + 1)))
-        step = max(1, math.floor(stride * side))
-        maxima = F.max_pool2d(feature_map[None], kernel_size=side, stride=step)[0]
-        norms = torch.linalg.vector_norm(maxima, dim=(1, 2))
+    channels, height, width = feature_map.shape
+    places = feature_map.transpose(1, 2, 0)
+    supply = np.zeros((height, width, channels), np.float32)
+    vector = np.zeros(channels, np.float32)
+    for side, step in rmac_grid((height, width), levels=levels, stride=stride):
+        maxima = region_maxima(feature_map, side, step)
+        norms = np.sqrt(np.square(maxima).sum(axis=(1, 2)))
         vector += norms
-        shares = maxima**2 / norms.clamp_min(torch.finfo(norms.dtype).tiny)[:, None, None]
-        for row in range(maxima.shape[1]):
-            for column in range(maxima.shape[2]):
-                y, x = row * step, column * step
-                region = feature_map[:, y : y + side, x : x + side]
-                holds = region == maxima[:, row, column, None, None]
-                each = shares[:, row, column] / holds.sum(dim=(1, 2))
-                supply[:, y : y + side, x : x + side] += holds * each[:, None, None]
-    length = torch.linalg.vector_norm(vector)
-    return supply / length if length > 0 else supply
+        shares = maxima**2 / np.maximum(norms, TINY)[:, None, None]
+        for row, column in np.ndindex(maxima.shape[1:]):
+            y, x = row * step, column * step
+            part = slice(y, y + side), slice(x, x + side)
+            _split(shares[:, row, column], places[part], maxima[:, row, column], supply[part])
+    length = np.linalg.norm(vector)
+    return (supply / length if length > 0 else supply).transpose(2, 0, 1)
 
 
 def photo_supply(
     resolutions: Sequence[FeatureMaps],
     config: ExtractionConfig,
     *,
-    mask: Tensor | None = None,
+    mask: np.ndarray | None = None,
     selection: Selection | None = None,
 ) -> dict[str, Supply]:
     """Which positions supply the values of a photo's descriptor, for each layer.
@@ -89,7 +85,7 @@ def photo_supply(
         maps = [resolution[layer] for resolution in resolutions]
         fused = fuse(resolutions, layer, config)
         if mask is not None:
-            fused = fused * rescale(mask[None], fused, config.mask_interpolation)
+            fused = fused * rescale(mask[None], fused.shape[1:], config.mask_interpolation)
         if config.fusion == "late":
             values = _late_supply(maps, fused, config)
         else:
@@ -105,13 +101,13 @@ def photo_supply(
         values, columns = supplies[layer].values, supplies[layer].columns
         inside = selection.indices - start
         inside = inside[(inside >= 0) & (inside < CHANNELS[layer])]
-        kept = torch.from_numpy(inside).to(values.device)
-        chosen[layer] = Supply(values[kept], columns)
+        kept = np.take(values.transpose(1, 2, 0), inside, axis=2)
+        chosen[layer] = Supply(kept.transpose(2, 0, 1), columns)
         start += CHANNELS[layer]
     return _unit_length(chosen) if selection.renormalize else chosen
 
 
-def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> Tensor:
+def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
     """The sum of a layer's maps (section 3), whatever the fusion of the descriptor: (C, H, W)."""
     return early_fusion(
         [maps[layer] for maps in resolutions],
@@ -120,22 +116,33 @@ def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfi
     )
 
 
-def _late_supply(maps: Sequence[Tensor], like: Tensor, config: ExtractionConfig) -> Tensor:
+def _split(shares: np.ndarray, region: np.ndarray, maxima: np.ndarray, supply: np.ndarray) -> None:
+    """Add the shares (C,) to the supply, where the region (side, side, C) holds its maxima."""
+    # Few places do, so they are found and visited; where the maximum is zero there is no share.
+    holds = region == np.where(maxima > 0, maxima, np.nan)
+    found = np.unravel_index(np.flatnonzero(holds), region.shape)
+    holders = np.bincount(found[2], minlength=len(shares)).clip(min=1)
+    supply[found] += (shares / holders).astype(np.float32)[found[2]]
+
+
+def _late_supply(
+    maps: Sequence[np.ndarray], like: np.ndarray, config: ExtractionConfig
+) -> np.ndarray:
     """Each resolution's supply on the grid of the first, of the same sum for each value."""
-    total = torch.zeros_like(like)
+    total = np.zeros_like(like)
     for feature_map in maps:
         supply = rmac_supply(feature_map, levels=config.levels, stride=config.stride)
         vector = modified_rmac(feature_map, levels=config.levels, stride=config.stride)
-        spread = rescale(supply, like, "bilinear")
-        sums = spread.sum(dim=(1, 2)).clamp_min(torch.finfo(spread.dtype).tiny)
-        total += spread * (vector / sums)[:, None, None]
-    length = torch.linalg.vector_norm(total.sum(dim=(1, 2)))
+        spread = rescale(supply, like.shape[1:])
+        spread *= (vector / np.maximum(spread.sum(axis=(1, 2)), TINY))[:, None, None]
+        total += spread
+    length = np.linalg.norm(total.sum(axis=(1, 2)))
     return total / length if length > 0 else total
 
 
 def _unit_length(supplies: dict[str, Supply]) -> dict[str, Supply]:
-    vector = torch.cat([supply.values.sum(dim=(1, 2)) for supply in supplies.values()])
-    length = torch.linalg.vector_norm(vector)
+    vector = np.concatenate([supply.values.sum(axis=(1, 2)) for supply in supplies.values()])
+    length = np.linalg.norm(vector)
     if length == 0:
         return supplies
     return {layer: Supply(s.values / length, s.columns) for layer, s in supplies.items()}

@@ -1,17 +1,14 @@
 """Network weights: where they come from, whose they are, and how a file of them is read."""
 
 import hashlib
-import http.client
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from resight.errors import WeightsError, WeightsMissing
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
 
@@ -107,7 +104,7 @@ def hub_cache() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def read_state_dict(path: Path) -> "dict[str, Tensor]":
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a `.pth` or `.safetensors` file; floating-point ones as float32.
 
     Raises:
@@ -129,7 +126,7 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
         isinstance(n, str) and torch.is_tensor(v) for n, v in state.items()
     ):
         raise WeightsError(f"{path}: is not a flat state dict (names with tensors)")
-    return {n: v.float() if v.is_floating_point() else v for n, v in state.items()}
+    return {n: (v.float() if v.is_floating_point() else v).numpy() for n, v in state.items()}
 
 
 def file_sha256(path: Path) -> str:
@@ -158,7 +155,8 @@ def _checked(path: Path, spec: WeightsSpec) -> WeightsFile:
 
 def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress | None) -> None:
     """Fetch to a temporary name beside the target; the target appears whole and checked."""
-    import urllib.error  # these take long to import, and weights are fetched but once
+    import http.client  # these take long to import, and weights are fetched but once
+    import urllib.error
     import urllib.request
 
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
