@@ -84,7 +84,7 @@ class Load:
         kind, photo = rng.choices(list(SHARES), list(SHARES.values()))[0], rng.choice(self.ids)
         if kind in ("region", "explain") and not upload:
             kind = "upload"
-        x, y = rng.randrange(60), rng.randrange(60)
+        x, y = rng.randrange(40), rng.randrange(40)  # inside a photo of 240 x 320 or 320 x 240
         bodies: dict[str, dict[str, Any]] = {
             "region": {"upload": upload, "box": f"{x},{y},200,200"},
             "explain": {"query": {"upload": upload}, "result": photo},

@@ -26,6 +26,7 @@ from resight.errors import ImageError, UsageError, WeightsError
 from resight.explaining import Explanation, explain_images
 from resight.extractor import Description, Extractor
 from resight.images import Box, crop_box, image_size, load_image, scale_box
+from resight.memory import release_unused_memory
 from resight.methods import ModelOptions, collection_extractor
 from resight.searching import Result, Searcher
 from resight.web.catalog import in_order, photos_by_id
@@ -142,7 +143,14 @@ class Engine:
 
     def on_network(self, function: Callable[[], T]) -> T:
         """Run a function in the network's thread, when its turn comes."""
-        return self._network.submit(function).result()
+
+        def run() -> T:
+            try:
+                return function()
+            finally:
+                release_unused_memory()
+
+        return self._network.submit(run).result()
 
     def close(self) -> None:
         """Wait for what runs, and end the network's thread."""

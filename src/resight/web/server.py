@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import threadpoolctl
+
 from resight.errors import MissingExtra, UsageError, WeightsError
 from resight.memory import keep_heap_small
 from resight.methods import ModelOptions
@@ -48,6 +50,8 @@ def serve(
         CollectionError: there is no collection, or it cannot be read.
     """
     keep_heap_small()
+    # Requests are served side by side; products that each take all processors wait on one another.
+    threadpoolctl.threadpool_limits(1, "blas")
     settings, model = settings or WebSettings(), model or ModelOptions()
     app = _create_app(collection, settings, model)
     with contextlib.closing(_listen(settings)) as listener:
