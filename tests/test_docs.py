@@ -60,22 +60,49 @@ def test_links_lead_somewhere():
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_python_examples_run_and_print_what_the_page_says(demo_photos, tmp_path, monkeypatch):
-    shutil.copytree(demo_photos, tmp_path / "photos")
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "python.md").read_text("utf-8")
+def run_examples(page, count, change=str):
+    """Run a page's Python blocks in order; what each prints must be the block that follows it."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
     blocks = re.findall(r"```(python)?\n(.*?)```(?:\n\n```\n(.*?)```)?", text, re.DOTALL)
     names: dict[str, object] = {}
-    ran = 0
     for language, code, expected in blocks:
         assert language == "python"
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(code, "docs/python.md", "exec"), names)
+            exec(compile(change(code), f"docs/{page}", "exec"), names)
         if expected:
             assert printed.getvalue() == expected
-        ran += 1
-    assert ran == 5
+    assert len(blocks) == count
+
+
+@pytest.fixture
+def beside_photos(demo_photos, tmp_path, monkeypatch):
+    """A working folder that holds the demo's pictures as `photos/`."""
+    shutil.copytree(demo_photos, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_python_examples_run_and_print_what_the_page_says(beside_photos):
+    run_examples("python.md", 5)
+
+
+def test_http_examples_run_and_print_what_the_page_says(beside_photos):
+    pytest.importorskip("fastapi", reason="the extra `web` is not installed")
+    from web_server import make_sift_collection, running
+
+    collection = make_sift_collection(beside_photos / "collection", beside_photos / "photos")
+    with running(collection) as server:
+        run_examples("http.md", 5, lambda code: code.replace("http://127.0.0.1:8765", server.url))
+        operations = server.client.get("/api/v1/openapi.json").json()["paths"]
+    text = (ROOT / "docs" / "http.md").read_text("utf-8")
+    told = set(re.findall(r"^\| `([A-Z]+ \S+)`", text, re.MULTILINE))
+    there = {
+        f"{verb.upper()} {path.removeprefix('/api/v1')}"
+        for path, verbs in operations.items()
+        for verb in verbs
+    }
+    assert told == there
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ExtractionConfig)])
