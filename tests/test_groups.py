@@ -209,8 +209,8 @@ def test_a_limit_given_is_used_and_the_estimate_told() -> None:
 
 def test_progress_counts_the_photos() -> None:
     said: list[tuple[int, int]] = []
-    find_groups(on_a_line(1, 2, 3), progress=lambda done, total: said.append((done, total)))
-    assert said == [(1, 3), (2, 3), (3, 3)]
+    find_groups(on_a_line(*range(150)), progress=lambda done, total: said.append((done, total)))
+    assert said == [(64, 150), (128, 150), (150, 150)]
 
 
 def test_memory_grows_with_the_photos_not_their_square() -> None:

@@ -18,7 +18,8 @@ LAYERS = {
     "ground": "errors config images memory",
     "network": "weights backbones engine_torch engine_openvino engines",
     "maths": (
-        "pooling fusion localization selection neighbors evaluation groups sift vlad verification"
+        "pooling fusion localization selection codes neighbors evaluation groups sift vlad "
+        "verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
     "storage": "database files targets collection writer arrays",

@@ -1,8 +1,9 @@
 """The arrays that searches scan: derived from the database, rebuilt whenever they are stale.
 
 `arrays/STAMP/` holds `ids.npy`, `global.npy` and, with class activation maps, `local.npy`:
-descriptors after the selection, float32, memory-mapped when they are read. The stamp is the
-database's, so that arrays of another state are never taken for those of this one.
+descriptors after the selection, float32, memory-mapped when they are read; of large collections
+also their codes, `global-codes.npy` with `global-outliers.npy`, and so on (`codes.py`). The stamp
+is the database's, so that arrays of another state are never taken for those of this one.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from typing import IO, Literal
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
+from resight.codes import Coded, Steps, choose_steps, encode_blocks, find_outliers
 from resight.collection import Collection
 from resight.database import explained
 from resight.errors import CollectionError
@@ -30,6 +32,8 @@ FOLDER_NAME = "arrays"
 HEADER_NAME = "header.json"
 UNFINISHED_PREFIX = ".unfinished-"
 UNFINISHED_AGE_S = 3600.0
+CODED_FROM = 1000
+"""Photos of a collection from which on it is scanned in codes."""
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 """What reading a missing, cut off or overwritten header or array may raise."""
@@ -75,7 +79,16 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
         chosen = header["selection"]
         selection = chosen and Selection(np.array(chosen["indices"]), chosen["renormalize"])
         ids = np.asarray(arrays["ids.npy"])
-        database = Database(ids, arrays["global.npy"], arrays.get("local.npy"))
+        coded = tuple(
+            Coded(
+                Steps(made["low"], made["step"]),
+                arrays[f"{name}-codes.npy"],
+                np.asarray(arrays[f"{name}-outliers.npy"]),
+                made["lost"],
+            )
+            for name, made in header["codes"].items()
+        )
+        database = Database(ids, arrays["global.npy"], arrays.get("local.npy"), coded)
         return SearchArrays(header["stamp"], database, selection)
     except DAMAGED:
         return None  # missing or damaged: built again from the database
@@ -128,14 +141,31 @@ def _write(collection: Collection, folder: Path) -> str:
         "indices": selection.indices.tolist(),
         "renormalize": selection.renormalize,
     }
+    descriptors = [name.removesuffix(".npy") for name in files]  # global before local
+    codes = {name: _write_codes(folder, name) for name in descriptors if count >= CODED_FROM}
     sums = {path.name: file_sha256(path) for path in sorted(folder.glob("*.npy"))}
-    header = {"stamp": stamp, "selection": chosen, "sha256": sums}
+    header = {"stamp": stamp, "selection": chosen, "codes": codes, "sha256": sums}
     (folder / HEADER_NAME).write_text(json.dumps(header), "utf-8")
     return stamp
 
 
-def _write_header(file: IO[bytes], shape: tuple[int, int]) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+def _write_codes(folder: Path, name: str) -> dict[str, float]:
+    """Write the codes of descriptors that were just written; returns what the codes mean."""
+    rows = np.load(folder / f"{name}.npy", mmap_mode="r")
+    steps = choose_steps(rows)
+    lost = []
+    with (folder / f"{name}-codes.npy").open("wb") as file:
+        _write_header(file, rows.shape, "|u1")
+        for codes, losses in encode_blocks(rows, steps):
+            file.write(codes.tobytes())
+            lost.append(losses)
+    outliers, most = find_outliers(np.concatenate(lost))
+    np.save(folder / f"{name}-outliers.npy", outliers)
+    return {"low": steps.low, "step": steps.step, "lost": most}
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...], dtype: str = "<f4") -> None:
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
     write_array_header_1_0(file, header)
 
 

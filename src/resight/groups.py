@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from resight.neighbors import Database, Distance, Query, distances_to, manhattan, ranking
+from resight.neighbors import Database, Distance, Query, manhattan, nearest_to_each
 
 Kind = Literal["same-thing", "near-duplicate"]
 
@@ -36,6 +36,8 @@ is also near by the other's measure is rarer; lower values lose more views than 
 NEAR_DUPLICATE = 0.4
 """Share of the limit from which on photos are near-duplicates: the same picture, saved anew,
 resized or slightly cut, not another view."""
+TOGETHER = 64
+"""Photos whose neighbors are looked for at once."""
 FEW = 8
 """With fewer photos there is nothing to learn a limit from."""
 
@@ -100,21 +102,25 @@ def neighbor_lists(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> NeighborLists:
-    """The k nearest others of each photo, one scan for each photo.
+    """The k nearest others of each photo.
 
     Memory grows with N * k and a scan's block, so they can be kept while limits are tried out.
     """
     count = len(database.ids)
     k = max(0, min(k, count - 1))
     rows, distances = np.zeros((count, k), np.int32), np.zeros((count, k), np.float32)
-    for row in range(count):
-        local = None if database.local is None else database.local[row]
-        found = distances_to(Query(database.global_[row], local), database, distance)
-        found[row] = np.inf
-        rows[row] = ranking(found, database.ids, k)[:k]
-        distances[row] = found[rows[row]]
+    for start in range(0, count, TOGETHER):
+        queries = [
+            Query(database.global_[row], None if database.local is None else database.local[row])
+            for row in range(start, min(start + TOGETHER, count))
+        ]
+        found = nearest_to_each(queries, database, k + 1, distance)
+        for row, near in enumerate(found, start):
+            others = np.flatnonzero(near.ids != database.ids[row])[:k]  # k + 1 copies may hide it
+            rows[row] = np.searchsorted(database.ids, near.ids[others])
+            distances[row] = near.distances[others]
         if progress:
-            progress(row + 1, count)
+            progress(start + len(queries), count)
     return NeighborLists(database.ids, rows, distances)
 
 

@@ -1,14 +1,27 @@
-"""Exact nearest neighbours of descriptors (section 8); NumPy only."""
+"""Exact nearest neighbours of descriptors (section 8).
 
-from collections.abc import Callable
+Small databases are scanned as they are. Of large ones the codes (`codes.py`) are scanned for a
+short list, which is then compared exactly; it grows until what is not on it is provably farther,
+so that the answer is the same.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from resight.codes import SLACK, Coded, shortlist
 from resight.errors import UsageError
 
 BLOCK_VALUES = 1 << 22
 """Values compared at once: 16 MB of float32, so that a scan needs little memory."""
+
+FIRST_SHORT_LIST = 64
+"""Rows of a short list at first, or `LONGER` times the neighbors wanted."""
+LONGER = 4
+"""A short list that is not enough is made so many times longer."""
+FEWEST_LISTS = 8
+"""A database that would hold fewer short lists than this is scanned as it is."""
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From a query (D,) and a block of the database (n, D) to distances (n,)."""
@@ -22,11 +35,13 @@ class Database:
         ids: int64 (N,), ascending.
         global_: float32 (N, D), possibly memory-mapped.
         local: float32 (N, D) with class activation maps, else None.
+        coded: both of them in codes, as far as there are any, in the same order; or nothing.
     """
 
     ids: np.ndarray
     global_: np.ndarray
     local: np.ndarray | None = None
+    coded: tuple[Coded, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,9 +97,57 @@ def distances_to(query: Query, database: Database, distance: Distance = manhatta
 
 def nearest(query: Query, database: Database, k: int, distance: Distance = manhattan) -> Neighbors:
     """The k nearest photos (fewer when the database is smaller); ties by ascending id."""
-    distances = distances_to(query, database, distance)
-    order = ranking(distances, database.ids, k)
-    return Neighbors(database.ids[order], distances[order])
+    return nearest_to_each([query], database, k, distance)[0]
+
+
+def nearest_to_each(
+    queries: Sequence[Query], database: Database, k: int, distance: Distance = manhattan
+) -> list[Neighbors]:
+    """The k nearest photos to each query: what `nearest` says of each, found together.
+
+    The queries have local descriptors all, or none of them.
+    """
+    found: dict[int, Neighbors] = {}
+    length = max(FIRST_SHORT_LIST, LONGER * k)
+    while distance is manhattan and database.coded and length * FEWEST_LISTS <= len(database.ids):
+        left = [i for i in range(len(queries)) if i not in found]
+        if not left:
+            break
+        certain = _by_codes([queries[i] for i in left], database, k, length)
+        found |= {i: near for i, near in zip(left, certain, strict=True) if near is not None}
+        length *= LONGER
+    for i in (i for i in range(len(queries)) if i not in found):
+        distances = distances_to(queries[i], database, distance)
+        order = ranking(distances, database.ids, k)
+        found[i] = Neighbors(database.ids[order], distances[order])
+    return [found[i] for i in range(len(queries))]
+
+
+def _by_codes(
+    queries: Sequence[Query], database: Database, k: int, length: int
+) -> list[Neighbors | None]:
+    """The neighbors of each query, or None where a short list of this length is not enough."""
+    sides = [[query.global_ for query in queries]]
+    if database.local is not None and queries[0].local is not None:
+        sides.append([query.local for query in queries if query.local is not None])
+    lists, least = [], []
+    for values, coded in zip(map(np.stack, sides), database.coded, strict=False):
+        _check_length(values[0], coded.codes)
+        codes = coded.steps.encode(values)
+        rows, sums = shortlist(codes, coded.codes, length)
+        lists.append(np.concatenate([rows, np.tile(coded.outliers, (len(rows), 1))], axis=1))
+        least.append(coded.least_distance(values, codes, sums[:, -1]))
+    found: list[Neighbors | None] = []
+    for i, query in enumerate(queries):
+        rows = np.unique(np.concatenate([each[i] for each in lists]))
+        local = None if database.local is None else database.local[rows]
+        listed = Database(database.ids[rows], database.global_[rows], local)
+        distances = distances_to(query, listed)
+        order = ranking(distances, listed.ids, k)
+        # What is on neither list is farther than the last of the k, by either descriptor.
+        certain = distances[order[-1]] * (1 + SLACK) < min(bound[i] for bound in least)
+        found.append(Neighbors(listed.ids[order], distances[order]) if certain else None)
+    return found
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:
@@ -98,10 +161,14 @@ def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.
 
 
 def _scan(query: np.ndarray, rows: np.ndarray, distance: Distance) -> np.ndarray:
-    if query.shape != rows.shape[1:]:
-        raise UsageError(f"the query has {query.shape} values, the database {rows.shape[1:]}")
+    _check_length(query, rows)
     distances = np.empty(len(rows), np.float32)
     step = max(1, BLOCK_VALUES // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         distances[start : start + step] = distance(query, rows[start : start + step])
     return distances
+
+
+def _check_length(query: np.ndarray, rows: np.ndarray) -> None:
+    if query.shape != rows.shape[1:]:
+        raise UsageError(f"the query has {query.shape} values, the database {rows.shape[1:]}")

@@ -1,0 +1,146 @@
+"""Descriptors in 8 bits, to find the few that may be nearest before the exact values are read.
+
+Manhattan distance between codes is a sum of absolute differences of bytes, for which processors
+have an instruction that OpenCV uses: a scan takes hardly longer than reading the codes, which are a
+quarter of the descriptors. What rounding took away is known for every row, so that the distance of
+the codes bounds the true one from below (`Coded.least_distance`). NumPy and OpenCV only.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+LEVELS = 255
+"""The largest code."""
+CLIPPED = 1e-4
+"""Share of the values, the outermost, that codes do not reach: others are told apart better."""
+SAMPLE_ROWS = 4096
+"""Rows that are looked at to choose the steps of the codes."""
+OUTLIERS = 1e-3
+"""Share of the rows, those that lose most to rounding, that are always compared exactly."""
+BLOCK_ROWS = 4096
+"""Rows that are coded, or compared with several queries, while they stay in the cache."""
+SLACK = 1e-5
+"""Relative rounding of distances in float32, generously."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the codes of values mean: `low + step * code`; step above 0."""
+
+    low: float
+    step: float
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """The nearest codes of values (..., D), uint8 of the same shape."""
+        codes = np.rint((values - np.float32(self.low)) / np.float32(self.step))
+        return np.clip(codes, 0, LEVELS).astype(np.uint8)
+
+    def lost(self, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Manhattan distances between values (..., D) and what their codes mean, float64 (...,)."""
+        return np.abs(values - (self.low + self.step * codes.astype(np.float64))).sum(axis=-1)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A database in codes.
+
+    Attributes:
+        steps: what the codes mean.
+        codes: uint8 (N, D), possibly memory-mapped.
+        outliers: int64 (M,), rows that lost more than `lost`, ascending.
+        lost: the most that any other row lost to rounding.
+    """
+
+    steps: Steps
+    codes: np.ndarray
+    outliers: np.ndarray
+    lost: float
+
+    def least_distance(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Bounds from below of the distances of queries to rows that are no outliers.
+
+        By the triangle inequality `d(q, x) >= d(q', x') - d(q, q') - d(x, x')`, where q' and x' are
+        what the codes of q and x mean.
+
+        Args:
+            query: (Q, D).
+            code: the queries' codes, uint8 (Q, D).
+            sums: absolute differences of codes, summed (Q,).
+        """
+        apart = self.steps.step * sums.astype(np.float64)
+        return (apart - self.steps.lost(query, code) - self.lost) * (1 - SLACK)
+
+
+def choose_steps(rows: np.ndarray) -> Steps:
+    """Steps for a database's rows (N, D), from a sample of them."""
+    sample = np.asarray(rows[:: max(1, len(rows) // SAMPLE_ROWS)])
+    low, high = np.quantile(sample, [CLIPPED, 1 - CLIPPED])
+    return Steps(float(low), float(max(high - low, np.finfo(np.float32).tiny)) / LEVELS)
+
+
+def encode_blocks(rows: np.ndarray, steps: Steps) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Codes (n, D) and losses (n,) of one block of rows after the other."""
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = np.asarray(rows[start : start + BLOCK_ROWS])
+        codes = steps.encode(block)
+        yield codes, steps.lost(block, codes)
+
+
+def find_outliers(lost: np.ndarray) -> tuple[np.ndarray, float]:
+    """The rows that lose most, and the most that any other row loses; from all losses (N,)."""
+    count = int(OUTLIERS * len(lost))
+    order = np.argsort(lost, kind="stable")
+    kept = order[: len(order) - count]
+    return np.sort(order[len(kept) :]), float(lost[kept].max(initial=0.0))
+
+
+def shortlist(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k rows whose codes are nearest to those of each query, nearest first.
+
+    Args:
+        queries: uint8 (Q, D).
+        codes: uint8 (N, D).
+        k: at most N.
+
+    Returns:
+        Rows int64 (Q, k), and the sums of absolute differences int32 (Q, k), ascending.
+    """
+    # OpenCV shares several queries among its threads, but not one.
+    parts = min(os.cpu_count() or 1, len(codes) // max(k, BLOCK_ROWS)) if len(queries) == 1 else 1
+    bounds = np.linspace(0, len(codes), max(1, parts) + 1).astype(int)
+    pieces = list(pairwise(bounds))
+    if len(pieces) == 1:
+        return _scan(queries, codes, k)
+    with ThreadPoolExecutor(len(pieces)) as pool:
+        found = list(pool.map(lambda piece: _scan(queries, codes[slice(*piece)], k), pieces))
+    rows = np.concatenate([r + low for (r, _), (low, _) in zip(found, pieces, strict=True)], axis=1)
+    sums = np.concatenate([s for _, s in found], axis=1)
+    order = np.argsort(sums, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)
+
+
+def _scan(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    import cv2
+
+    # No block may be smaller than k, or OpenCV would shorten the lists.
+    blocks = max(1, len(codes) // max(k, BLOCK_ROWS))
+    bounds = np.linspace(0, len(codes), blocks + 1).astype(int)
+    sums = rows = None
+    for start, stop in pairwise(bounds):
+        # The lists of the blocks before, whose rows are counted from the first block's, go on.
+        sums, rows = cv2.batchDistance(
+            queries,
+            np.asarray(codes[start:stop]),
+            dtype=cv2.CV_32S,
+            normType=cv2.NORM_L1,
+            dist=sums,
+            nidx=rows,
+            K=k,
+            update=int(start),
+        )
+    return np.asarray(rows).astype(np.int64), np.asarray(sums)
