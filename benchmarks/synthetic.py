@@ -1,0 +1,46 @@
+"""Makes a collection of many photos without describing them: for measurements of everything else.
+
+    python benchmarks/synthetic.py PHOTOS COLLECTION --count 10000
+
+Copies the JPEGs of PHOTOS into COLLECTION-photos again and again, each copy with bytes of its own,
+and records descriptors drawn at random.
+"""
+
+import argparse
+import hashlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from resight.config import ExtractionConfig, SelectionConfig
+from resight.files import PhotoFile
+from resight.images import image_size
+from resight.writer import writing
+
+VALUES = 3072
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("collection", type=Path)
+    parser.add_argument("--count", type=int, default=10_000)
+    options = parser.parse_args()
+    sources = [(path.read_bytes(), image_size(path)) for path in options.photos.rglob("*.jpg")]
+    folder = options.collection.with_name(f"{options.collection.name}-photos")
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    with writing(options.collection, (ExtractionConfig(), SelectionConfig())) as writer:
+        for number, (data, size) in zip(range(options.count), itertools.cycle(sources)):
+            path = folder.resolve() / f"{number:07}.jpg"
+            path.write_bytes(data + b"%07d" % number)  # decoders stop at the end mark before it
+            status = path.stat()
+            file = PhotoFile(path, status.st_size, status.st_mtime_ns)
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            values = rng.gamma(2.0, 0.008, VALUES).astype(np.float32)
+            writer.record_described(file, content, size, values, None)
+
+
+if __name__ == "__main__":
+    main()
