@@ -1,13 +1,16 @@
 """Descriptors in codes: their distances bound the true ones, and the answers stay exact."""
 
+import platform
+from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight import arrays, codes, neighbors
+from resight import arrays, codes, neighbors, sad
 from resight.codes import LEVELS, Coded, choose_steps, encode_blocks, find_outliers, shortlist
 from resight.collection import Collection
 from resight.groups import neighbor_lists
@@ -79,18 +82,52 @@ def test_codes_mean_nearly_what_they_were_made_from() -> None:
     assert even.lost < 50 * even.steps.step / 2
 
 
-@pytest.mark.parametrize("query_count", [1, 3])
-@pytest.mark.parametrize("k", [1, 7, 5000])
-def test_short_list_equals_a_plain_scan(query_count: int, k: int) -> None:
+SCANS = {"shared out": shortlist, "by OpenCV": codes._opencv_scan, "compiled": sad.nearest_rows}
+
+
+@pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS)
+@pytest.mark.parametrize("query_count", [1, 3, 4, 9])
+@pytest.mark.parametrize(("k", "size"), [(1, 16), (7, 64), (300, 200), (5000, 131)])
+def test_short_list_equals_a_plain_scan(
+    scan: Callable[..., tuple[np.ndarray, np.ndarray]], query_count: int, k: int, size: int
+) -> None:
     rng = np.random.default_rng(k)
-    rows = rng.integers(0, 9, (20_003, 16), np.uint8)  # with many equal sums
-    asked = rng.integers(0, 9, (query_count, 16), np.uint8)
-    found, sums = shortlist(asked, rows, k)
+    rows = rng.integers(0, 9, (20_003, size), np.uint8)  # with many equal sums
+    rows[rng.random(rows.shape) < 0.1] = LEVELS
+    asked = rng.integers(0, 9, (query_count, size), np.uint8)
+    found, sums = scan(asked, rows, k)
     for query, row, total in zip(asked, found, sums, strict=True):
         expected = np.abs(rows.astype(int) - query).sum(axis=1)
         np.testing.assert_array_equal(total, np.sort(expected)[:k])
         np.testing.assert_array_equal(total, expected[row])
         assert len(set(row.tolist())) == k
+
+
+def test_large_collections_are_scanned_by_the_compiled_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 256, (codes.COMPILED_ROWS, 8), np.uint8)
+    asked = rng.integers(0, 256, (codes.COMPILED_QUERIES, 8), np.uint8)
+    expected = shortlist(asked, rows, 10)[1]
+    used = []
+    monkeypatch.setattr(
+        sad, "nearest_rows", lambda *given, real=sad.nearest_rows: used.append(1) or real(*given)
+    )
+    np.testing.assert_array_equal(shortlist(asked, rows, 10)[1], expected)
+    assert used
+    used.clear()
+    monkeypatch.setattr(codes, "_has_numba", lambda: False)
+    np.testing.assert_array_equal(shortlist(asked, rows, 10)[1], expected)
+    shortlist(asked[:1], rows, 10)
+    assert not used
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor")
+def test_compiled_scan_is_made_of_the_processors_instruction() -> None:
+    fresh = numba.njit(sad._keep_nearest.signatures[0], nogil=True, error_model="numpy")
+    (assembly,) = fresh(sad._keep_nearest.py_func).inspect_asm().values()
+    assert assembly.count("psadbw") >= sad.TOGETHER
 
 
 @pytest.mark.parametrize("local", [False, True])

@@ -18,7 +18,7 @@ LAYERS = {
     "ground": "errors config images memory",
     "network": "weights backbones engine_torch engine_openvino engines",
     "maths": (
-        "pooling fusion localization selection codes neighbors evaluation groups sift vlad "
+        "pooling fusion localization selection sad codes neighbors evaluation groups sift vlad "
         "verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
