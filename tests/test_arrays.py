@@ -1,5 +1,6 @@
 """The derived arrays: equal to the database, rebuilt when stale or damaged."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 
 import samples
-from resight import arrays, pipeline
+from resight import arrays, derived, neighbors, pipeline, rowfiles
 from resight.arrays import SearchArrays, load_arrays
 from resight.collection import Collection
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
+from resight.errors import CollectionError
 from resight.files import PhotoFile
 from resight.integrity import check
 from resight.searching import Searcher
@@ -70,9 +72,10 @@ def assert_equal(found: SearchArrays, folder: Path, selection: Selection | None 
     assert found.database.ids.dtype == np.int64
     assert found.database.global_.dtype == np.float32
     assert found.database.local is not None
-    np.testing.assert_array_equal(found.database.ids, ids)
-    np.testing.assert_array_equal(found.database.global_, global_)
-    np.testing.assert_array_equal(found.database.local, local)
+    order = np.argsort(found.database.ids)[len(found.database.ids) - found.database.count :]
+    np.testing.assert_array_equal(found.database.ids[order], ids)
+    np.testing.assert_array_equal(found.database.global_[order], global_)
+    np.testing.assert_array_equal(found.database.local[order], local)
 
 
 def files(folder: Path) -> Path:
@@ -90,7 +93,7 @@ def test_arrays_are_the_rows_of_the_database(tmp_path: Path, dtype: str) -> None
     found = load(folder)
     assert len(found.database.ids) == 18
     assert found.selection is None
-    assert found.stamp == samples.stamp(folder) == files(folder).name
+    assert found.stamp == samples.stamp(folder)
     assert_equal(found, folder)
     assert_equal(load(folder), folder)  # as read, not as built
 
@@ -143,18 +146,130 @@ def test_arrays_are_built_once_and_mapped_into_memory(collection: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in files(collection).iterdir()} == before
 
 
-def test_stale_arrays_are_replaced(collection: Path) -> None:
-    first = files_of_state(collection)
+def built(folder: Path) -> Path:
+    """The folder of the arrays, brought up to date."""
+    load(folder)
+    return files(folder)
+
+
+def test_after_another_selection_all_is_written_anew(collection: Path) -> None:
+    first = built(collection)
+    with writing(collection) as writer:
+        writer.store_selection(KEPT, SelectionConfig(features=4), {})
+    second = built(collection)
+    assert first != second
+    assert not first.exists()
+
+
+def test_photos_that_come_and_go_change_only_a_few_rows(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load(collection)
+    first, size = files(collection), (files(collection) / "global.npy").stat().st_size
+    kept = (before.database.global_[:].copy(), before.database.ids.copy())
+    monkeypatch.setattr(arrays, "write_all", None)  # nothing is written anew
     with writing(collection) as writer:
         describe(writer, 99, cam=True)
-    second = files_of_state(collection)
-    assert first != second
-    assert files(collection) == second
+        writer.remove([p for p in writer.collection.photos("ok") if p.id in (5, 6)])
+    after = load(collection)
+    assert files(collection) == first
+    assert (first / "global.npy").stat().st_size == size + 8 * 4
+    assert after.stamp == samples.stamp(collection) != before.stamp
+    assert (len(after.database.ids), after.database.count) == (19, 17)
+    assert_equal(after, collection)
+    # Whoever reads the arrays of before keeps them.
+    np.testing.assert_array_equal(before.database.global_, kept[0])
+    np.testing.assert_array_equal(before.database.ids, kept[1])
+    assert check(collection).problems == []
+
+
+def test_photos_that_only_moved_change_no_row(collection: Path) -> None:
+    before = load(collection)
+    with writing(collection) as writer:
+        photo = next(writer.collection.photos("ok"))
+        writer.record_moved(PhotoFile(Path("/photos/moved.jpg"), 10, 2), photo)
+    after = load(collection)
+    assert after.stamp != before.stamp
+    np.testing.assert_array_equal(after.database.ids, before.database.ids)
+
+
+def test_when_many_are_gone_all_is_written_anew(collection: Path) -> None:
+    first = built(collection)
+    with writing(collection) as writer:
+        writer.remove(list(writer.collection.photos("ok"))[:6])
+    assert len(load(collection).database.ids) == 12
+    assert files(collection) != first
+    with writing(collection) as writer:
+        writer.remove(list(writer.collection.photos()))
+    assert load(collection).database.count == 0
+    with writing(collection) as writer:
+        describe(writer, 50, cam=True)
     assert_equal(load(collection), collection)
 
 
-def files_of_state(folder: Path) -> Path:
-    return folder / "arrays" / load(folder).stamp
+@pytest.mark.parametrize("coded_from", [1000, 12])
+@pytest.mark.parametrize("seed", range(6))
+def test_arrays_equal_the_database_whatever_is_done(
+    tmp_path: Path, seed: int, coded_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derived, "CODED_FROM", coded_from)
+    monkeypatch.setattr(derived, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(rowfiles, "PIECE_ROWS", 5)
+    rng = np.random.default_rng(seed)
+    folder = make(tmp_path / "c", count=10)
+    for step in range(25):
+        with writing(folder) as writer:
+            photos = list(writer.collection.photos("ok"))
+            action = rng.integers(5)
+            if action < 2 or not photos:
+                for extra in range(rng.integers(1, 5)):
+                    describe(writer, 1000 + 10 * step + extra, cam=True)
+            elif action == 2:
+                writer.remove([photos[i] for i in rng.permutation(len(photos))[:2]])
+            elif action == 3:  # another content at the same path
+                values = rng.random((2, 8), np.float32)
+                file = PhotoFile(photos[0].path, 11, step)
+                writer.record_described(file, f"new {step}", (4, 3), *values)
+            else:
+                writer.record_failed(PhotoFile(photos[-1].path, 1, step), None, "truncated")
+        if rng.random() < 0.2:  # a process that died in the midst of adding
+            with (built(folder) / "global.npy").open("ab") as file:
+                file.write(bytes(50))
+        assert_equal(load(folder), folder)
+        if rng.random() < 0.3:
+            assert check(folder).problems == []
+    database = load(folder).database
+    assert len(database.coded) == (2 if database.count >= coded_from else 0)
+    query = neighbors.Query(rng.random(8, np.float32), rng.random(8, np.float32))
+    plain = dataclasses.replace(database, coded=())
+    found, expected = (neighbors.nearest(query, d, 3) for d in (database, plain))
+    np.testing.assert_array_equal(found.ids, expected.ids)
+
+
+def test_codes_that_do_not_fit_new_photos_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derived, "CODED_FROM", 10)
+    folder = make(tmp_path / "c", cam=False)
+    first = built(folder)
+    with writing(folder) as writer:
+        for seed in range(5):
+            file = PhotoFile(Path(f"/photos/large-{seed}.jpg"), 10, 1)
+            values = np.full(8, 1000.0 + seed, np.float32)
+            writer.record_described(file, f"large {seed}", (4, 3), values, None)
+    (coded,) = load(folder).database.coded
+    assert files(folder) != first
+    assert coded.steps.step > 1
+
+
+def test_too_little_room_is_said_before_the_work(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
+    monkeypatch.setattr(derived.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(CollectionError, match=r"the disk is full; .* needs 0.0 MiB"):
+        load(collection)
+    assert list((collection / "arrays").iterdir()) == []
 
 
 def test_an_open_searcher_sees_what_another_process_wrote(collection: Path) -> None:
@@ -202,7 +317,7 @@ def null_header(folder: Path) -> None:
 
 
 def bare_header(folder: Path) -> None:
-    (folder / "header.json").write_text(json.dumps({"sha256": {}, "selection": None}))
+    (folder / "header.json").write_text(json.dumps({"sums": {}, "selection": None}))
 
 
 def binary_header(folder: Path) -> None:
@@ -245,11 +360,10 @@ VISIBLE = [
 def test_what_cannot_be_read_is_built_again_by_the_next_reader(
     collection: Path, damage: Any
 ) -> None:
-    folder = files_of_state(collection)
+    folder = built(collection)
     damage(folder)
     assert_equal(load(collection), collection)
     assert check(collection).problems == []  # what lies on the disk is whole again
-    assert files(collection) == folder
     assert_equal(load(collection), collection)
 
 
@@ -261,7 +375,7 @@ def flip_value(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [*VISIBLE, flip_value])
 def test_check_finds_damage_and_repairs_it(collection: Path, damage: Any) -> None:
-    damage(files_of_state(collection))
+    damage(built(collection))
     report = check(collection)
     assert len(report.problems) == len(report.repaired) == 1
     assert report.problems[0].startswith("search arrays: ")
@@ -280,7 +394,7 @@ def test_a_missing_folder_is_no_damage(collection: Path) -> None:
 
 def test_check_builds_the_arrays_where_there_are_none(collection: Path) -> None:
     assert check(collection).photos == 18
-    assert files(collection).name == samples.stamp(collection)
+    assert files(collection).is_dir()
 
 
 def test_check_finds_damaged_and_missing_descriptors(collection: Path) -> None:
@@ -337,7 +451,7 @@ def test_readers_that_build_at_the_same_time_get_the_same(tmp_path: Path) -> Non
         stamp, total, count = lines.pop().split()
         assert (stamp, int(count)) == (samples.stamp(folder), len(expected[0]))
         assert float(total) == pytest.approx(float(expected[1].sum()), rel=1e-5)
-    assert [path.name for path in (folder / "arrays").iterdir()] == [samples.stamp(folder)]
+    assert files(folder).is_dir()  # one folder
     assert check(folder).problems == []
 
 
@@ -395,10 +509,9 @@ with Collection.open(folder) as opened:
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done
-    assert done.stdout.splitlines() == [
-        f"refused: {folder / 'c'}: the disk is full; free some space and run again",
-        "198 photos",
-    ]
+    refused, photos = done.stdout.splitlines()
+    assert refused.startswith(f"refused: {folder / 'c'}: the disk is full; free some space")
+    assert photos == "198 photos"
 
 
 # What a search sees

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight import arrays, codes, neighbors, sad
+from resight import arrays, codes, derived, neighbors, sad
 from resight.codes import LEVELS, Coded, choose_steps, encode_blocks, find_outliers, shortlist
 from resight.collection import Collection
 from resight.groups import neighbor_lists
@@ -190,7 +190,7 @@ def test_neighbor_lists_are_the_same_with_codes() -> None:
 def test_large_collections_are_coded(
     tmp_path: Path, cam: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "CODED_FROM", 10)
+    monkeypatch.setattr(derived, "CODED_FROM", 10)
     monkeypatch.setattr(codes, "BLOCK_ROWS", 7)
     folder = make(tmp_path / "c", cam=cam)
     with Collection.open(folder) as collection:

@@ -18,8 +18,10 @@ import pytest
 
 import samples
 from resight import pipeline
+from resight.arrays import load_arrays
 from resight.collection import Collection, Model, Photo, blob_crc32
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, SiftVladConfig
+from resight.database import FORMAT_VERSION
 from resight.errors import CollectionError, CollectionLocked, CollectionMismatch, ResightError
 from resight.files import PhotoFile
 from resight.integrity import check
@@ -496,11 +498,30 @@ def photos(tmp_path: Path) -> Path:
 
 def test_a_newer_format_is_refused_and_untouched(collection: Path, photos: Path) -> None:
     with closing(sqlite3.connect(collection / "resight.sqlite")) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
         database.execute("DROP TABLE fitted")  # whatever the future has in mind
     before = bytes_of(collection)
-    refuse_everything(collection, photos, r"has format 2, newer than the 1 of this Resight")
+    newer = f"has format {FORMAT_VERSION + 1}, newer than the {FORMAT_VERSION} of this Resight"
+    refuse_everything(collection, photos, newer)
     assert bytes_of(collection) == before
+
+
+def test_a_collection_of_the_first_format_is_brought_up_to_date(collection: Path) -> None:
+    with closing(sqlite3.connect(collection / "resight.sqlite")) as database:
+        tables = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        for (trigger,) in database.execute(tables).fetchall():
+            database.execute(f"DROP TRIGGER {trigger}")
+        database.execute("DROP TABLE changes")
+        database.execute("PRAGMA user_version = 1")
+    with writing(collection) as writer:
+        opened = writer.collection
+        before = load_arrays(opened).database
+        assert before.count == opened.count("ok") > 1
+        photos = list(opened.photos("ok"))
+        writer.remove(photos[:1])
+        after = load_arrays(opened).database
+        assert set(before.ids) - set(after.ids) == {photos[0].id}
+    assert check(collection).problems == []
 
 
 def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path, photos: Path) -> None:

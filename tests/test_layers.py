@@ -22,7 +22,7 @@ LAYERS = {
         "verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
-    "storage": "database files targets collection writer arrays",
+    "storage": "database files targets collection writer rowfiles derived arrays",
     "stages": "methods indexing fitting searching integrity explaining describing comparing",
     "pipeline": "pipeline",
     "pictures": "sheet overlay demo",

@@ -5,6 +5,7 @@ or stored twice is described once. Write-ahead logging lets readers work while a
 writing is in `writer`. Whatever else lies in the folder is derived from the database (`arrays`).
 """
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -95,6 +96,18 @@ class Collection:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One state of the database for several reads, whatever a writer does meanwhile."""
+        if self.database.in_transaction:
+            yield
+            return
+        self.database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.database.execute("ROLLBACK")
+
     # What it was made with
 
     @property
@@ -118,7 +131,27 @@ class Collection:
     @property
     def stamp(self) -> str:
         """A token that changes with everything that changes the answers to a search."""
+        return f"{self.generation}-{self.last_change}"
+
+    @property
+    def generation(self) -> str:
+        """The part of the stamp that changes when all descriptors do, as by another selection."""
         return str(self.meta("stamp"))
+
+    @property
+    def last_change(self) -> int:
+        """The number of the last change that searches see."""
+        row = self._row(
+            "SELECT number FROM changes WHERE what != 'unseen' ORDER BY number DESC LIMIT 1"
+        )
+        return int(row[0]) if row else 0
+
+    def changed_since(self, number: int) -> list[int]:
+        """The ids of the photos of which searches see another descriptor since a change."""
+        rows = self._rows(
+            "SELECT DISTINCT photo FROM changes WHERE number > ? AND what = 'descriptor'", number
+        )
+        return [id_ for (id_,) in rows]
 
     def meta(self, key: str) -> Any:
         """A value of the table `meta`, None where there is none."""
@@ -201,11 +234,19 @@ class Collection:
         """The descriptors of every content."""
         return self._stored("")
 
-    def photo_descriptors(self) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
-        """Id, global and local descriptor (float32) of each searchable photo, by ascending id."""
+    def photo_descriptors(
+        self, since: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+        """Id, global and local descriptor (float32) of each searchable photo, by ascending id.
+
+        Args:
+            since: only of photos that have another descriptor since the change of this number.
+        """
+        changed = "AND p.id IN (SELECT photo FROM changes WHERE number > ? AND what = 'descriptor')"
         rows = self.database.execute(
             "SELECT p.id, d.global, d.local FROM photos p JOIN descriptors d USING (content) "
-            "WHERE p.state = 'ok' ORDER BY p.id"
+            f"WHERE p.state = 'ok' {'' if since is None else changed} ORDER BY p.id",
+            () if since is None else (since,),
         )
         for id_, global_, local in rows:
             yield id_, self._decode(global_), None if local is None else self._decode(local)

@@ -11,7 +11,7 @@ from resight.evaluation import Report, evaluate_groups, read_groups
 from resight.files import absolute
 from resight.groups import Groups, find_groups
 from resight.indexing import Progress, no_progress
-from resight.neighbors import Query, distances_to, ranking
+from resight.neighbors import GONE, Query, distances_to, ranking
 from resight.searching import Searcher
 
 
@@ -52,7 +52,7 @@ def evaluate(groups: Path, collection: Path, *, progress: Progress = no_progress
             raise DatasetError(f"{groups}: none of its photos is in {collection}; index them first")
         searcher = Searcher(opened)
         database = searcher.arrays().database
-        rows = {int(id_): row for row, id_ in enumerate(database.ids)}
+        rows = {int(id_): row for row, id_ in enumerate(database.ids) if id_ != GONE}
         total, done = sum(len(photos) for photos in known.values() if len(photos) > 1), 0
 
         def rank(photo: int) -> list[int]:
@@ -65,7 +65,7 @@ def evaluate(groups: Path, collection: Path, *, progress: Progress = no_progress
             progress("evaluating", done, total)
             return [int(id_) for id_ in database.ids[ranking(distances, database.ids)]]
 
-        return Evaluation(evaluate_groups(known, rank), len(database.ids), missing)
+        return Evaluation(evaluate_groups(known, rank), database.count, missing)
 
 
 def groups(

@@ -11,7 +11,7 @@ from typing import Any
 
 from resight.errors import CollectionError, CollectionLocked
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 DISK_FULL = "the disk is full; free some space and run again"
 
@@ -46,6 +46,34 @@ CREATE TABLE fitted (
 );
 """
 
+SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
+"""The content that searches see in a photo's row, if any."""
+
+CHANGES = f"""
+CREATE TABLE changes (                 -- by which derived arrays are brought up to date
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    photo INTEGER NOT NULL,
+    what TEXT NOT NULL CHECK (what IN ('descriptor', 'path', 'unseen')),  -- that searches see
+    former TEXT                        -- the content that the photo has no more
+);
+CREATE TRIGGER photo_added AFTER INSERT ON photos WHEN NEW.state = 'ok' BEGIN
+    INSERT INTO changes (photo, what) VALUES (NEW.id, 'descriptor');
+END;
+CREATE TRIGGER photo_removed AFTER DELETE ON photos BEGIN
+    INSERT INTO changes (photo, what, former)
+    VALUES (OLD.id, iif(OLD.state = 'ok', 'descriptor', 'unseen'), OLD.content);
+END;
+CREATE TRIGGER photo_changed AFTER UPDATE ON photos
+WHEN OLD.state != NEW.state OR OLD.content IS NOT NEW.content OR OLD.path != NEW.path BEGIN
+    INSERT INTO changes (photo, what, former) VALUES (
+        NEW.id,
+        CASE WHEN {SEEN.format("OLD")} IS NOT {SEEN.format("NEW")} THEN 'descriptor'
+            WHEN NEW.state = 'ok' AND OLD.path != NEW.path THEN 'path' ELSE 'unseen' END,
+        CASE WHEN OLD.content IS NOT NEW.content THEN OLD.content END
+    );
+END;
+"""
+
 
 def create_database(path: Path, meta: dict[str, Any]) -> None:
     """A file with empty tables but for `meta`; it appears under its name only when it is whole."""
@@ -53,7 +81,9 @@ def create_database(path: Path, meta: dict[str, Any]) -> None:
     unfinished.unlink(missing_ok=True)  # of a process with this number that was killed
     with contextlib.closing(_connect(unfinished)) as database:
         _set_modes(database)
-        database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;")
+        database.executescript(
+            f"BEGIN; {SCHEMA} {CHANGES} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+        )
         rows = [(key, json.dumps(value)) for key, value in meta.items()]
         with transaction(database):
             database.executemany("INSERT INTO meta VALUES (?, ?)", rows)
@@ -80,6 +110,8 @@ def open_database(path: Path) -> sqlite3.Connection:
             raise CollectionError(f"{path}: is a database, but not one of Resight's")
         if os.access(path.parent, os.W_OK):
             _set_modes(database)  # only now: a file of another program is left as it is
+        if version < FORMAT_VERSION:
+            _upgrade(database)
     except BaseException:
         database.close()
         raise
@@ -102,7 +134,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, and on the disk when it ends."""
+    """All or nothing."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -136,7 +168,28 @@ def _connect_to_existing(path: Path) -> sqlite3.Connection:
 
 def _set_modes(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
+    # A killed process loses nothing. Where the power fails, the last photos may be described anew.
+    database.execute("PRAGMA synchronous = NORMAL")
+
+
+def _upgrade(database: sqlite3.Connection) -> None:
+    """From format 1, which kept no record of changes."""
+    with transaction(database):
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version < FORMAT_VERSION:  # else another process was faster
+            for statement in _statements(CHANGES):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from resight.neighbors import Database, Distance, Query, manhattan, nearest_to_each
+from resight.neighbors import GONE, Database, Distance, Query, manhattan, nearest_to_each
 
 Kind = Literal["same-thing", "near-duplicate"]
 
@@ -106,22 +106,24 @@ def neighbor_lists(
 
     Memory grows with N * k and a scan's block, so they can be kept while limits are tried out.
     """
-    count = len(database.ids)
+    present = np.flatnonzero(database.ids != GONE)
+    present = present[np.argsort(database.ids[present])]
+    ids, count = database.ids[present], len(present)
     k = max(0, min(k, count - 1))
     rows, distances = np.zeros((count, k), np.int32), np.zeros((count, k), np.float32)
     for start in range(0, count, TOGETHER):
         queries = [
             Query(database.global_[row], None if database.local is None else database.local[row])
-            for row in range(start, min(start + TOGETHER, count))
+            for row in present[start : start + TOGETHER]
         ]
         found = nearest_to_each(queries, database, k + 1, distance)
         for row, near in enumerate(found, start):
-            others = np.flatnonzero(near.ids != database.ids[row])[:k]  # k + 1 copies may hide it
-            rows[row] = np.searchsorted(database.ids, near.ids[others])
+            others = np.flatnonzero(near.ids != ids[row])[:k]  # k + 1 copies may hide it
+            rows[row] = np.searchsorted(ids, near.ids[others])
             distances[row] = near.distances[others]
         if progress:
             progress(start + len(queries), count)
-    return NeighborLists(database.ids, rows, distances)
+    return NeighborLists(ids, rows, distances)
 
 
 def estimate_limit(lists: NeighborLists) -> float:

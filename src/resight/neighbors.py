@@ -23,6 +23,9 @@ LONGER = 4
 FEWEST_LISTS = 8
 """A database that would hold fewer short lists than this is scanned as it is."""
 
+GONE = -1
+"""In place of the id of a photo that was removed."""
+
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From a query (D,) and a block of the database (n, D) to distances (n,)."""
 
@@ -32,7 +35,7 @@ class Database:
     """Descriptors to search in, rows in the order of the ids.
 
     Attributes:
-        ids: int64 (N,), ascending.
+        ids: int64 (N,), each once, in any order; `GONE` in rows whose photo is no longer there.
         global_: float32 (N, D), possibly memory-mapped.
         local: float32 (N, D) with class activation maps, else None.
         coded: both of them in codes, as far as there are any, in the same order; or nothing.
@@ -42,6 +45,11 @@ class Database:
     global_: np.ndarray
     local: np.ndarray | None = None
     coded: tuple[Coded, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many photos there are."""
+        return int(np.count_nonzero(self.ids != GONE))
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ DISTANCES: dict[str, Distance] = {"manhattan": manhattan, "cosine": cosine}
 
 
 def distances_to(query: Query, database: Database, distance: Distance = manhattan) -> np.ndarray:
-    """Distances of a query to every photo, float32 (N,).
+    """Distances of a query to every photo, float32 (N,), infinite where it is gone.
 
     With local descriptors on both sides the smaller of the global and the local distance counts
     (section 8).
@@ -92,6 +100,7 @@ def distances_to(query: Query, database: Database, distance: Distance = manhatta
     distances = _scan(query.global_, database.global_, distance)
     if query.local is not None and database.local is not None:
         np.minimum(distances, _scan(query.local, database.local, distance), out=distances)
+    distances[database.ids == GONE] = np.inf
     return distances
 
 
@@ -140,23 +149,30 @@ def _by_codes(
     found: list[Neighbors | None] = []
     for i, query in enumerate(queries):
         rows = np.unique(np.concatenate([each[i] for each in lists]))
+        rows = rows[database.ids[rows] != GONE]
         local = None if database.local is None else database.local[rows]
         listed = Database(database.ids[rows], database.global_[rows], local)
         distances = distances_to(query, listed)
         order = ranking(distances, listed.ids, k)
         # What is on neither list is farther than the last of the k, by either descriptor.
-        certain = distances[order[-1]] * (1 + SLACK) < min(bound[i] for bound in least)
+        certain = len(order) == k and (
+            distances[order[-1]] * (1 + SLACK) < min(bound[i] for bound in least)
+        )
         found.append(Neighbors(listed.ids[order], distances[order]) if certain else None)
     return found
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:
-    """Positions (k,) by ascending distance, ties by ascending id; all of them without k."""
+    """Positions (k,) by ascending distance, ties by ascending id; all of them without k.
+
+    Infinite distances are left out.
+    """
     if k is None or k >= len(distances):
-        return np.lexsort((ids, distances))
+        order = np.lexsort((ids, distances))
+        return order[distances[order] < np.inf]
     # Everything at the k-th distance competes, so that ties at the cut are decided by id too.
     limit = np.partition(distances, k - 1)[k - 1]
-    candidates = np.flatnonzero(distances <= limit)
+    candidates = np.flatnonzero((distances <= limit) & (distances < np.inf))
     return candidates[np.lexsort((ids[candidates], distances[candidates]))[:k]]
 
 

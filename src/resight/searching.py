@@ -81,7 +81,7 @@ class Searcher:
         """
         if self._arrays is None or self._arrays.stamp != self.collection.stamp:
             self._arrays = load_arrays(self.collection)
-        if len(self._arrays.database.ids) == 0:
+        if self._arrays.database.count == 0:
             raise CollectionError(f"{self.collection.folder}: holds no photos yet; index some")
         return self._arrays
 

@@ -111,7 +111,6 @@ class Writer:
             self._db.execute("DELETE FROM photos WHERE path = ?", (path,))
             self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
             self._record(file, str(source.content), (source.width, source.height), None)
-            self._new_stamp()
 
     def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
         """A file that could not be indexed.
@@ -131,7 +130,6 @@ class Writer:
                 "index again' WHERE content = ?",
                 (content,),
             )
-            self._new_stamp()
 
     def remove(self, photos: list[Photo]) -> None:
         """Forget photos (or none); all descriptors that no photo needs any more go too."""
@@ -139,11 +137,13 @@ class Writer:
             for photo in photos:
                 self._db.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
             self._db.execute(
-                "DELETE FROM descriptors WHERE content NOT IN "
-                "(SELECT content FROM photos WHERE content IS NOT NULL)"
+                "DELETE FROM descriptors WHERE content IN (SELECT former FROM changes "
+                "WHERE number > ?) AND NOT EXISTS "
+                "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
+                (self.collection.meta("cleaned") or 0,),
             )
-            if any(photo.state == "ok" for photo in photos):
-                self._new_stamp()
+            (last,) = self._db.execute("SELECT max(number) FROM changes").fetchone()
+            self._set_meta("cleaned", last)
 
     def store_selection(
         self, selection: Selection, config: SelectionConfig, how: dict[str, Any]
@@ -173,7 +173,6 @@ class Writer:
     ) -> None:
         """Insert or update a photo's row; the id of a path never changes."""
         path, state = os.fsencode(file.path), "ok" if reason is None else "failed"
-        searchable = self._searchable_at(path)
         self._db.execute(
             "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
             "indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
@@ -183,15 +182,6 @@ class Writer:
             "reason = excluded.reason, indexed_at = excluded.indexed_at",
             (path, file.size, file.mtime_ns, content, *pixels, state, reason, _now()),
         )
-        if self._searchable_at(path) != searchable:
-            self._new_stamp()
-
-    def _searchable_at(self, path: bytes) -> str | None:
-        """The content that searches see at a path."""
-        row = self._db.execute(
-            "SELECT content FROM photos WHERE path = ? AND state = 'ok'", (path,)
-        ).fetchone()
-        return None if row is None else row[0]
 
     def _new_stamp(self) -> None:
         self._set_meta("stamp", _random_stamp())

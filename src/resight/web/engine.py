@@ -236,7 +236,7 @@ class SharedSearcher(Searcher):
     def arrays(self) -> SearchArrays:
         """The shared arrays; see `Engine.arrays`."""
         arrays = self._engine.arrays(self.collection)
-        if len(arrays.database.ids) == 0:
+        if arrays.database.count == 0:
             raise Problem(409, "The collection holds no photos yet; index some.")
         return arrays
 
@@ -275,7 +275,7 @@ class SharedSearcher(Searcher):
         if described is None:
             described = self.describe(subject.load(box))
             self._engine.remember(self.collection, subject, box, described)
-        total = len(arrays.database.ids)
+        total = arrays.database.count
         wanted = max(offset + count, verify) if limit is None else total
         found = self.neighbors(described, wanted)
         ids, distances = found.ids, found.distances
