@@ -43,6 +43,13 @@ Cam = Annotated[
         show_default=False,
     ),
 ]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, or int8: faster, a little less exact, quantised on the photos.",
+        show_default="float32",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -25,6 +25,7 @@ class CnnExtractor:
         sha256: str | None = None,
         engine: str = "auto",
         device: str = "auto",
+        quantized: bytes | None = None,
     ) -> None:
         """Load the network.
 
@@ -34,6 +35,7 @@ class CnnExtractor:
             sha256: of that file, by which its parameters are found in the user's cache.
             engine: as `load_network` takes it.
             device: likewise.
+            quantized: likewise; what a configuration of the precision int8 needs.
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.
@@ -44,7 +46,9 @@ class CnnExtractor:
         if config.cam and parameters.classifier is None:
             raise WeightsError(f"{weights}: have no classifier (fc), which --cam needs")
         self.classifier = parameters.classifier if config.cam else None
-        self.network = load_network(config.backbone, parameters, engine=engine, device=device)
+        self.network = load_network(
+            config.backbone, parameters, engine=engine, device=device, quantized=quantized
+        )
 
     @property
     def dimensions(self) -> int:

@@ -171,10 +171,23 @@ class Collection:
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
         return None if row is None else np.frombuffer(row[0], "<f4").reshape(-1, 128)
 
-    def how_fitted(self, name: Literal["selection", "vocabulary"]) -> dict[str, Any] | None:
-        """What a selection or vocabulary was fitted on: photos, time, configuration."""
+    def quantized_network(self) -> bytes | None:
+        """The network in 8-bit integers, where the configuration asks for one."""
+        row = self._row("SELECT data FROM fitted WHERE name = 'network'")
+        return None if row is None else row[0]
+
+    def how_fitted(
+        self, name: Literal["selection", "vocabulary", "network"]
+    ) -> dict[str, Any] | None:
+        """What one of them was fitted on: photos, time, configuration."""
         row = self._row("SELECT how FROM fitted WHERE name = ?", name)
         return None if row is None else json.loads(row[0])
+
+    def fingerprint(self, model: Model) -> str:
+        """The fingerprint of this collection's descriptors if they are made with a model."""
+        quantized = self.how_fitted("network")
+        made_with = model.sha256 if quantized is None else model.sha256 + quantized["sha256"]
+        return configuration.fingerprint(self.config, made_with)
 
     def check_model(self, model: Model) -> None:
         """Refuse a model that is not the one the descriptors were made with.
@@ -189,7 +202,7 @@ class Collection:
                 f"these are {model.sha256[:12]}...); pass the same file with --weights, or make "
                 "a new collection"
             )
-        if stored not in (None, configuration.fingerprint(self.config, model.sha256)):
+        if stored not in (None, self.fingerprint(model)):
             raise CollectionMismatch(
                 f"{self.folder}: was made by another version of the method; make a new collection"
             )

@@ -70,6 +70,9 @@ class ExtractionConfig:
         "nearest", "how the mask is rescaled to the other layer's map"
     )
     dtype: Literal["float32", "float16"] = _option("float32", "how descriptors are stored")
+    precision: Literal["float32", "int8"] = _option(
+        "float32", "what the network computes in; int8 is quantised on the collection's photos"
+    )
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -181,13 +184,14 @@ def load_config(name_or_path: str) -> tuple[MethodConfig, SelectionConfig]:
 
 
 def requested(
-    config: str | MethodConfig | None, cam: bool | None
+    config: str | MethodConfig | None, cam: bool | None, precision: str | None = None
 ) -> tuple[MethodConfig, SelectionConfig]:
     """The configuration that is asked for: a preset, a TOML file or a configuration.
 
     Args:
         config: None is `paper`.
         cam: class activation maps on or off; None as the configuration says.
+        precision: what the network computes in; None as the configuration says.
 
     Raises:
         UsageError: see `load_config`, or class activation maps of a method without a network.
@@ -200,6 +204,10 @@ def requested(
         if not isinstance(method, ExtractionConfig):
             raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
         method = dataclasses.replace(method, cam=cam)
+    if precision is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError("--precision: sift-vlad has no network that computes in one")
+        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
     return method, selection
 
 
@@ -239,9 +247,12 @@ def fingerprint(config: MethodConfig, model_sha256: str) -> str:
 
     Args:
         config: the method's configuration.
-        model_sha256: hash of the weights file, or of the vocabulary of `sift-vlad`.
+        model_sha256: hash of the weights file (and the network quantised from it), or of the
+            vocabulary of `sift-vlad`.
     """
     content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **to_dict(config)}
+    if content.get("precision") == "float32":
+        del content["precision"]  # as before there was a choice
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -1,6 +1,8 @@
 """Networks computed by OpenVINO on the CPU: faster than PyTorch there, and quicker to start."""
 
+import io
 import threading
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -18,15 +20,19 @@ to OpenVINO's 5000 kernels, while making them anew takes a twentieth of a pictur
 class OpenVinoNetwork:
     """A backbone compiled for the CPU, for pictures of any size."""
 
-    def __init__(self, backbone: str, parameters: Parameters) -> None:
-        model = build_model(backbone, parameters)
+    def __init__(
+        self, backbone: str, parameters: Parameters, quantized: bytes | None = None
+    ) -> None:
+        """Compile the network; `quantized` (as `quantization.quantize` made it) in its place."""
+        core = openvino.Core()
+        model = build_model(backbone, parameters) if quantized is None else _read(core, quantized)
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": KERNELS,
         }
         self._lock = threading.Lock()  # a request answers one caller at a time
-        self._request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+        self._request = core.compile_model(model, "CPU", options).create_infer_request()
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """As `backbones.Network` says."""
@@ -50,6 +56,12 @@ def build_model(backbone: str, parameters: Parameters) -> openvino.Model:
     return openvino.Model(results, [pixels], backbone)
 
 
+def _read(core: openvino.Core, quantized: bytes) -> openvino.Model:
+    with zipfile.ZipFile(io.BytesIO(quantized)) as files:
+        graph, weights = files.read("network.xml"), files.read("network.bin")
+    return core.read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8)))
+
+
 class _Operations:
     def __init__(self, parameters: Parameters) -> None:
         self._convolutions = parameters.convolutions
@@ -59,6 +71,7 @@ class _Operations:
         padding = [weight.shape[-1] // 2] * 2
         shared = op.constant(weight, shared_memory=True)
         y = op.convolution(x, shared, [stride] * 2, padding, padding, [1, 1])
+        y.set_friendly_name(name)
         return op.add(y, op.constant(bias.reshape(1, -1, 1, 1)))
 
     def relu(self, x: Any) -> Any:

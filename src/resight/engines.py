@@ -14,7 +14,12 @@ CONVERTER = "openvino.tools.ovc"
 
 
 def load_network(
-    backbone: str, parameters: Parameters, *, engine: str = "auto", device: str = "auto"
+    backbone: str,
+    parameters: Parameters,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    quantized: bytes | None = None,
 ) -> Network:
     """A network on an engine, ready for inference.
 
@@ -24,10 +29,15 @@ def load_network(
         engine: `torch`, `openvino` (CPU only), or `auto`: OpenVINO where it is installed and no
             GPU is at hand or asked for, else torch.
         device: a torch device, or `auto`: a GPU where there is one, else the CPU.
+        quantized: the network in 8-bit integers, which OpenVINO alone can run.
 
     Raises:
         UsageError: there is no such engine or device, or the engine is not installed.
     """
+    if quantized is not None:
+        if engine not in ("auto", "openvino"):
+            raise UsageError(f"--engine {engine}: int8 networks run on openvino alone")
+        return _openvino(backbone, parameters, device, quantized)
     if engine == "auto":
         on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
         engine = "openvino" if on_cpu and _installed("openvino") else "torch"
@@ -44,7 +54,9 @@ def _torch(backbone: str, parameters: Parameters, device: str) -> Network:
     return TorchNetwork(backbone, parameters, device)
 
 
-def _openvino(backbone: str, parameters: Parameters, device: str) -> Network:
+def _openvino(
+    backbone: str, parameters: Parameters, device: str, quantized: bytes | None = None
+) -> Network:
     if device not in ("auto", "cpu"):
         raise UsageError(f"--engine openvino: runs on the CPU, not on --device {device}")
     if not _installed("openvino"):
@@ -56,7 +68,7 @@ def _openvino(backbone: str, parameters: Parameters, device: str) -> Network:
 
     if sys.modules[CONVERTER] is None:
         del sys.modules[CONVERTER]
-    return OpenVinoNetwork(backbone, parameters)
+    return OpenVinoNetwork(backbone, parameters, quantized)
 
 
 ENGINES: dict[str, Callable[[str, Parameters, str], Network]] = {

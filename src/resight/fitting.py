@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from resight.collection import Collection
+from resight.collection import Collection, Model
 from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig
 from resight.errors import FitError, ImageError, UsageError
 from resight.files import PhotoFile, absolute
-from resight.images import load_image
+from resight.images import load_image, resized_copies
 from resight.indexing import Progress
 from resight.selection import fit_selection
 from resight.writer import Writer
@@ -23,6 +23,12 @@ FIT_BLOCK = 1024
 
 Vocabulary = tuple[np.ndarray, dict[str, Any]]
 """Visual words, float32 (centers, 128), and what they were fitted on."""
+
+QuantizedNetwork = tuple[bytes, dict[str, Any]]
+"""A network in 8-bit integers, and what it was calibrated on."""
+
+CALIBRATION_PHOTOS = 100
+"""Photos on which a network is quantised, at most; each at one of the resolutions."""
 
 SAMPLE_PHOTOS = 300
 """Photos whose local features a vocabulary is fitted on, at most."""
@@ -128,3 +134,42 @@ def fit_photo_vocabulary(
         "local_features": len(sample),
         "seed": config.seed,
     }
+
+
+def fit_quantized_network(
+    config: ExtractionConfig, model: Model, files: Sequence[PhotoFile], progress: Progress
+) -> QuantizedNetwork:
+    """Quantise the network of an int8 collection on a sample of its photos.
+
+    Raises:
+        FitError: none of the photos can be read.
+        WeightsError: the weights do not fit.
+    """
+    from resight.backbones import load_parameters
+    from resight.quantization import quantize
+
+    chosen = random.Random(0).sample(list(files), min(CALIBRATION_PHOTOS, len(files)))
+    pictures, failed = [], []
+    for done, file in enumerate(chosen, 1):
+        progress("sampling", done, len(chosen))
+        resolution = config.resolutions[done % len(config.resolutions)]
+        try:
+            image = load_image(file.path, 2 * resolution)
+        except ImageError as error:
+            failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
+            continue
+        pictures += resized_copies(
+            image, (resolution,), filter=config.resize_filter, upscale=config.upscale
+        )
+    if not pictures:
+        raise FitError(
+            f"none of the photos can be read ({'; '.join(failed[:3])}): "
+            "there is nothing to quantise the network on"
+        )
+    if model.path is None:
+        raise FitError("a network needs a weights file")
+    parameters = load_parameters(config.backbone, model.path, model.sha256)
+    progress("quantising", 0, 1)
+    network = quantize(config.backbone, parameters, iter(pictures))
+    progress("quantising", 1, 1)
+    return network, {"photos": len(pictures)}

@@ -9,7 +9,7 @@ import numpy as np
 from resight.cnn import CnnExtractor
 from resight.collection import Collection, Model
 from resight.config import ExtractionConfig, SiftVladConfig
-from resight.errors import CollectionError
+from resight.errors import CollectionError, UsageError
 from resight.extractor import Extractor
 from resight.weights import Progress as DownloadProgress
 from resight.weights import find_weights
@@ -37,12 +37,28 @@ def cnn_model(
     return Model(found.sha256, found.path)
 
 
-def cnn_extractor(config: ExtractionConfig, model: Model, options: ModelOptions) -> Extractor:
-    """The network of a configuration, loaded."""
+def cnn_extractor(
+    config: ExtractionConfig,
+    model: Model,
+    options: ModelOptions,
+    quantized: bytes | None = None,
+) -> Extractor:
+    """The network of a configuration, loaded.
+
+    Raises:
+        UsageError: int8 without the network that was quantised for a collection.
+    """
     if model.path is None:
         raise CollectionError("a network needs a weights file")
+    if config.precision == "int8" and quantized is None:
+        raise UsageError("int8 needs a collection, on whose photos the network is quantised")
     return CnnExtractor(
-        config, model.path, sha256=model.sha256, engine=options.engine, device=options.device
+        config,
+        model.path,
+        sha256=model.sha256,
+        engine=options.engine,
+        device=options.device,
+        quantized=quantized,
     )
 
 
@@ -58,7 +74,7 @@ def collection_extractor(collection: Collection, options: ModelOptions) -> Extra
     if isinstance(config, ExtractionConfig):
         model = cnn_model(config, options, known.path if known else None)
         collection.check_model(model)
-        return cnn_extractor(config, model, options)
+        return cnn_extractor(config, model, options, collection.quantized_network())
     vocabulary = collection.vocabulary()
     if vocabulary is None:
         raise CollectionError(f"{collection.folder}: holds no photos yet; run resight index")

@@ -30,6 +30,7 @@ from resight.fitting import (
     fit_collection_selection,
     fit_missing_selection,
     fit_photo_vocabulary,
+    fit_quantized_network,
 )
 from resight.images import Box
 from resight.indexing import IndexReport, Plan, Progress, no_progress, plan_run, run_plan
@@ -40,6 +41,7 @@ from resight.methods import (
     collection_extractor,
     vocabulary_model,
 )
+from resight.quantization import check_possible
 from resight.searching import Searcher, SearchResults
 from resight.writer import Writer, check_place, writing
 
@@ -75,6 +77,7 @@ def index(
     *,
     config: str | MethodConfig | None = None,
     cam: bool | None = None,
+    precision: str | None = None,
     model: ModelOptions | None = None,
     workers: int = 1,
     prune: bool = False,
@@ -91,6 +94,7 @@ def index(
         config: a preset, a TOML file or a configuration; None is the collection's own, `paper`
             for a new one.
         cam: class activation maps on or off; None as the configuration says.
+        precision: what the network computes in; None as the configuration says.
         model: weights and device.
         workers: threads that prepare photos while the network works.
         prune: remove photos from the collection that are gone from the disk.
@@ -105,12 +109,12 @@ def index(
     model = model or ModelOptions()
     places = [absolute(path) for path in photos]
     walk = find_photos(places)
-    new, loaded, fitted = None, None, None
+    new, loaded, fitted, quantized = None, None, None, None
     if Collection.exists(collection):
         with Collection.open(collection) as existing:
-            _check_wanted(existing, config, cam)
+            _check_wanted(existing, config, cam, precision)
     else:
-        new = requested(config, cam)
+        new = requested(config, cam, precision)
         if not walk.photos:
             names = ", ".join(map(str, photos))
             raise UsageError(f"{names}: no photos there, so there is nothing to index")
@@ -118,11 +122,17 @@ def index(
         # Without a network that can be used, or a vocabulary, there shall be no empty collection,
         # nor one that remembers those weights.
         if isinstance(new[0], ExtractionConfig):
-            loaded = cnn_extractor(new[0], cnn_model(new[0], model), model)
+            weights = cnn_model(new[0], model)
+            if new[0].precision == "int8":
+                check_possible(model.engine)
+                quantized = fit_quantized_network(new[0], weights, walk.photos, progress)
+            loaded = cnn_extractor(new[0], weights, model, quantized and quantized[0])
         else:
             fitted = fit_photo_vocabulary(new[0], walk.photos, progress)
     with writing(collection, new) as writer:
         plan = plan_run(writer.collection, places, walk)
+        if quantized is not None:
+            writer.store_quantized_network(*quantized)
         extractor = _extractor_for(writer, plan, model, loaded, fitted, progress)
         report = run_plan(writer, plan, extractor, workers=workers, progress=progress)
         if prune and not report.interrupted:
@@ -234,14 +244,17 @@ def info(collection: Path) -> Info:
 
 
 def _check_wanted(
-    existing: Collection, config: str | MethodConfig | None, cam: bool | None
+    existing: Collection,
+    config: str | MethodConfig | None,
+    cam: bool | None,
+    precision: str | None,
 ) -> None:
     """Refuse a configuration that is not the collection's."""
     stored = existing.config
     if config is None:
-        wanted = stored if cam is None else requested(stored, cam)[0]
+        wanted = requested(stored, cam, precision)[0]
     else:
-        wanted = requested(config, cam)[0]
+        wanted = requested(config, cam, precision)[0]
     if wanted == stored:
         return
     ours, theirs = to_dict(stored), to_dict(wanted)
@@ -266,12 +279,17 @@ def _extractor_for(
     if not plan.todo and options.weights is None:
         return None
     if isinstance(config, ExtractionConfig):
+        known = collection.model
+        weights = cnn_model(config, options, known.path if known else None)
+        if config.precision == "int8" and collection.quantized_network() is None and plan.todo:
+            # Of a run that was killed before it stored one.
+            network = fit_quantized_network(config, weights, plan.todo, progress)
+            writer.store_quantized_network(*network)
         # Loaded first: weights that cannot be used are not remembered.
         extractor = loaded
         if extractor is None and plan.todo:
             extractor = collection_extractor(collection, options)
-        known = collection.model
-        writer.bind_model(cnn_model(config, options, known.path if known else None))
+        writer.bind_model(weights)
         return extractor
     if collection.vocabulary() is None and plan.todo:
         writer.store_vocabulary(*(fitted or fit_photo_vocabulary(config, plan.todo, progress)))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import secrets
@@ -78,8 +79,7 @@ class Writer:
         path = str(model.path) if model.path else None
         with transaction(self._db):
             self._set_meta("model", {"sha256": model.sha256, "path": path})
-            found = configuration.fingerprint(self.collection.config, model.sha256)
-            self._set_meta("fingerprint", found)
+            self._set_meta("fingerprint", self.collection.fingerprint(model))
 
     def record_described(
         self,
@@ -156,6 +156,11 @@ class Writer:
         """Store the visual words, float32 (centers, 128), of a new `sift-vlad` collection."""
         data = vocabulary.astype("<f4").tobytes()
         self._store_fitted("vocabulary", {**how, "fitted_at": _now()}, data)
+
+    def store_quantized_network(self, network: bytes, how: dict[str, Any]) -> None:
+        """Store the network of a new collection of the precision int8."""
+        how = {**how, "sha256": hashlib.sha256(network).hexdigest(), "fitted_at": _now()}
+        self._store_fitted("network", how, network)
 
     def _store_fitted(self, name: str, how: dict[str, Any], data: bytes) -> None:
         with transaction(self._db):
