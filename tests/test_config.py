@@ -190,6 +190,7 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "cam_threshold": [-0.1, float("nan"), float("inf"), False, None],
         "mask_interpolation": ["area", None],
         "dtype": ["float64", None],
+        "precision": ["int4", None],
     },
     SiftVladConfig: {
         "method": ["cnn", None],
@@ -357,6 +358,7 @@ OTHER: dict[type[Any], dict[str, Any]] = {
         "cam_threshold": 1.0,
         "mask_interpolation": "bilinear",
         "dtype": "float16",
+        "precision": "int8",
     },
     SiftVladConfig: {
         "longest_side": 800,

@@ -23,10 +23,7 @@ NOTHING = Parameters({}, None)
 @pytest.fixture(scope="module")
 def networks(small_weights: Path) -> list[Network]:
     parameters = load_parameters("resnet50", small_weights)
-    return [
-        load_network("resnet50", parameters, engine=engine, device="cpu")
-        for engine in ("torch", "openvino")
-    ]
+    return [load_network("resnet50", parameters, engine=engine, device="cpu") for engine in ENGINES]
 
 
 @needs_openvino
@@ -35,13 +32,14 @@ def networks(small_weights: Path) -> list[Network]:
 )
 def test_the_engines_agree(networks: list[Network], size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    one, other = (network.feature_maps(pixels) for network in networks)
-    assert list(one) == list(other) == ["layer3", "layer4"]
-    for layer, (channels, step) in {"layer3": (1024, 16), "layer4": (2048, 32)}.items():
-        shape = (channels, *(-(-side // step) for side in size))
-        assert one[layer].shape == other[layer].shape == shape
-        assert one[layer].dtype == other[layer].dtype == np.float32
-        np.testing.assert_allclose(one[layer], other[layer], rtol=1e-4, atol=1e-4)
+    one, *others = (network.feature_maps(pixels) for network in networks)
+    for other in others:
+        assert list(one) == list(other) == ["layer3", "layer4"]
+        for layer, (channels, step) in {"layer3": (1024, 16), "layer4": (2048, 32)}.items():
+            shape = (channels, *(-(-side // step) for side in size))
+            assert one[layer].shape == other[layer].shape == shape
+            assert one[layer].dtype == other[layer].dtype == np.float32
+            np.testing.assert_allclose(one[layer], other[layer], rtol=1e-4, atol=1e-4)
 
 
 @needs_openvino
@@ -115,7 +113,7 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    assert refusal(engine="abacus") == "--engine abacus: is not one of auto, torch, openvino"
+    assert refusal(engine="abacus") == "--engine abacus: is not one of auto, torch, openvino, onnx"
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cuda:1", "nonsense"])

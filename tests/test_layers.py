@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
     "ground": "errors config images memory",
-    "network": "weights backbones engine_torch engine_openvino engines quantization",
+    "network": "weights backbones engine_torch engine_openvino engine_onnx engines quantization",
     "maths": (
         "pooling fusion localization selection sad codes neighbors evaluation groups sift vlad "
         "verification"

@@ -28,7 +28,8 @@ Weights = Annotated[
     typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
 ]
 Engine = Annotated[
-    str, typer.Option(help="What computes the network: auto, torch, or openvino (CPU only).")
+    str,
+    typer.Option(help="What computes the network: auto, torch, openvino or onnx (CPU)."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Config = Annotated[

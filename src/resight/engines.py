@@ -26,8 +26,8 @@ def load_network(
     Args:
         backbone: a name of `backbones.BLOCKS`.
         parameters: the backbone's.
-        engine: `torch`, `openvino` (CPU only), or `auto`: OpenVINO where it is installed and no
-            GPU is at hand or asked for, else torch.
+        engine: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed
+            and no GPU is at hand or asked for, else torch.
         device: a torch device, or `auto`: a GPU where there is one, else the CPU.
         quantized: the network in 8-bit integers, which OpenVINO alone can run.
 
@@ -71,9 +71,20 @@ def _openvino(
     return OpenVinoNetwork(backbone, parameters, quantized)
 
 
+def _onnx(backbone: str, parameters: Parameters, device: str) -> Network:
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--engine onnx: runs on the CPU, not on --device {device}")
+    if not (_installed("onnx") and _installed("onnxruntime")):
+        raise UsageError("--engine onnx: not installed; run pip install 'resight[onnx]'")
+    from resight.engine_onnx import OnnxNetwork
+
+    return OnnxNetwork(backbone, parameters)
+
+
 ENGINES: dict[str, Callable[[str, Parameters, str], Network]] = {
     "torch": _torch,
     "openvino": _openvino,
+    "onnx": _onnx,
 }
 
 
