@@ -216,6 +216,7 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
     SearchConfig: {
         "k": [0, -1, 1.0, True, None],
         "verify": [-1, 0.0, False, None],
+        "approximate": [0, "yes", None],
     },
 }
 

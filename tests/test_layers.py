@@ -18,12 +18,14 @@ LAYERS = {
     "ground": "errors config images memory",
     "network": "weights backbones engine_torch engine_openvino engine_onnx engines quantization",
     "maths": (
-        "pooling fusion localization selection sad codes neighbors evaluation groups sift vlad "
-        "verification"
+        "pooling fusion localization selection sad codes graph neighbors evaluation groups "
+        "sift vlad verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
     "storage": "database files targets collection writer rowfiles derived arrays",
-    "stages": "methods indexing fitting searching integrity explaining describing comparing",
+    "stages": (
+        "methods indexing fitting approximating searching integrity explaining describing comparing"
+    ),
     "pipeline": "pipeline",
     "pictures": "sheet overlay demo",
     "faces": "demo.run progress output web cli_options cli_web cli __main__",

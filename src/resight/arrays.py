@@ -39,9 +39,13 @@ DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, I
 
 @dataclass(frozen=True)
 class SearchArrays:
-    """What a search scans, and the selection that made it; both of one state, named by a stamp."""
+    """What a search scans, and the selection that made it; both of one state, named by a stamp.
+
+    Arrays that were built in memory have no folder that is there.
+    """
 
     stamp: str
+    folder: Path
     database: Database
     selection: Selection | None
 
@@ -76,6 +80,15 @@ def check_arrays(collection: Collection) -> str | None:
     return problem
 
 
+def present_folder(collection: Collection) -> Path | None:
+    """The folder of the arrays for the present selection, of this or an earlier state."""
+    for folder in _folders(collection):
+        found = _read(folder)
+        if found is not None and found.stamp.startswith(f"{collection.generation}-"):
+            return folder
+    return None
+
+
 def _folders(collection: Collection) -> list[Path]:
     parent = collection.folder / FOLDER_NAME
     if not parent.is_dir():
@@ -102,7 +115,7 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
         )
         selection = chosen and Selection(np.array(chosen["indices"]), chosen["renormalize"])
         database = Database(ids, rows["global.npy"], rows.get("local.npy"), coded)
-        return SearchArrays(stamp(header), database, selection)
+        return SearchArrays(stamp(header), folder, database, selection)
     except DAMAGED:
         return None
 

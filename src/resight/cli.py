@@ -61,6 +61,13 @@ def index(
     device: Device = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Threads that prepare photos.")] = 1,
     prune: Annotated[bool, typer.Option("--prune", help="Forget photos that are gone.")] = False,
+    approximate: Annotated[
+        bool | None,
+        typer.Option(
+            help="An approximate index for fast searches in a very large collection.",
+            show_default="from 100,000 photos on",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 when a photo cannot be read.")
     ] = False,
@@ -78,6 +85,7 @@ def index(
             model=model_options(weights, engine, device),
             workers=workers,
             prune=prune,
+            approximate=approximate,
             progress=progress,
         )
     output.print_index_run(run, collection)
@@ -140,6 +148,10 @@ def search(
     verify: Annotated[
         int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
     ] = SearchConfig.verify,
+    approximate: Annotated[
+        bool,
+        typer.Option("--approximate", help="Search by the approximate index, where there is one."),
+    ] = SearchConfig.approximate,
     weights: Weights = None,
     engine: Engine = "auto",
     device: Device = "auto",
@@ -152,7 +164,7 @@ def search(
     found = pipeline.search(
         query,
         collection,
-        SearchConfig(k=k, verify=verify),
+        SearchConfig(k=k, verify=verify, approximate=approximate),
         box=None if box is None else output.parse_box(box),
         model=model_options(weights, engine, device),
     )

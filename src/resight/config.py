@@ -153,6 +153,7 @@ class SearchConfig:
 
     k: int = _option(10, "how many results")
     verify: int = _option(0, "check the geometry of this many first results with RANSAC")
+    approximate: bool = _option(False, "search by the approximate index of a large collection")
 
     def __post_init__(self) -> None:
         _check_types(self)

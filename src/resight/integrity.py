@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resight.approximating import find_damaged
 from resight.arrays import check_arrays, load_arrays
 from resight.database import explained
 from resight.writer import Writer, writing
@@ -45,6 +46,10 @@ def check(collection: Path) -> CheckReport:
             report.repaired.append("search arrays: rebuilt from the database")
         if report.photos:
             load_arrays(writer.collection)
+            problem = find_damaged(writer.collection)
+            if problem:
+                report.problems.append(f"approximate index: {problem}")
+                report.repaired.append("approximate index: removed; the next index run makes it")
     return report
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from resight.codes import SLACK, Coded, shortlist
 from resight.errors import UsageError
+from resight.graph import Graph
 
 BLOCK_VALUES = 1 << 22
 """Values compared at once: 16 MB of float32, so that a scan needs little memory."""
@@ -160,6 +161,43 @@ def _by_codes(
         )
         found.append(Neighbors(listed.ids[order], distances[order]) if certain else None)
     return found
+
+
+def nearest_by_graph(
+    query: Query, database: Database, graphs: Sequence[Graph], k: int
+) -> Neighbors:
+    """About the k nearest photos by Manhattan distance, found by walking along graphs.
+
+    What is found is compared exactly, and rows that are not in the graphs are scanned.
+
+    Args:
+        query: the query.
+        database: with codes where many rows are not in the graphs.
+        graphs: one for each descriptor, in the order of `Database.coded`.
+        k: how many photos.
+    """
+    wanted, lists = LONGER * k, []
+    for values, graph in zip((query.global_, query.local), graphs, strict=False):
+        if values is not None:
+            lists.append(graph.near(np.asarray(values, np.float32), wanted))
+    linked = min(graph.count for graph in graphs)
+    unlinked = np.arange(linked, len(database.ids))
+    if len(unlinked) > wanted and database.coded:
+        for values, coded in zip((query.global_, query.local), database.coded, strict=False):
+            if values is not None:
+                code = coded.steps.encode(values[None])
+                lists.append(linked + shortlist(code, coded.codes[linked:], wanted)[0][0])
+    else:
+        lists.append(unlinked)
+    rows = np.unique(np.concatenate(lists))
+    listed = Database(
+        database.ids[rows],
+        database.global_[rows],
+        None if database.local is None else database.local[rows],
+    )
+    distances = distances_to(query, listed)
+    order = ranking(distances, listed.ids, k)
+    return Neighbors(listed.ids[order], distances[order])
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:

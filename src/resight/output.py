@@ -214,7 +214,8 @@ def print_info(info: Info, *, as_json: bool) -> None:
     """What a collection is."""
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in info.failed]
-        _print_json({**vars(info), "failed": failed})
+        approximate = info.approximate and vars(info.approximate)
+        _print_json({**vars(info), "failed": failed, "approximate": approximate})
         return
     kept = "none"
     if info.selection:
@@ -228,6 +229,7 @@ def print_info(info: Info, *, as_json: bool) -> None:
         "fingerprint": (info.fingerprint or "none yet")[:16],
         "weights": str(info.model["path"]) if info.model and info.model["path"] else "none",
         "selection": kept,
+        "approximate index": _approximate(info),
         **{name: str(value) for name, value in info.config.items()},
     }
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -237,6 +239,16 @@ def print_info(info: Info, *, as_json: bool) -> None:
         table.add_row(name, escape(value))
     _print_table(table)
     print_failures(info.failed)
+
+
+def _approximate(info: "Info") -> str:
+    made = info.approximate
+    if made is None:
+        return "none"
+    return (
+        f"{made.rows} photos, finds {100 * made.recall:.1f} % of the nearest ten "
+        f"(measured on {made.queries} photos)"
+    )
 
 
 def print_check(report: CheckReport, collection: Path) -> None:

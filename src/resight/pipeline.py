@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resight import graph
+from resight.approximating import ApproximateIndex, approximate_status, keep_approximate
 from resight.collection import Collection
 from resight.comparing import Evaluation, evaluate, groups
 from resight.config import (
@@ -81,6 +83,7 @@ def index(
     model: ModelOptions | None = None,
     workers: int = 1,
     prune: bool = False,
+    approximate: bool | None = None,
     progress: Progress = no_progress,
 ) -> IndexRun:
     """Bring a collection up to date with the photos under some folders and files.
@@ -98,6 +101,8 @@ def index(
         model: weights and device.
         workers: threads that prepare photos while the network works.
         prune: remove photos from the collection that are gone from the disk.
+        approximate: make an approximate index, or add to it; None for large collections, where
+            that is possible.
         progress: called after each photo.
 
     Raises:
@@ -107,6 +112,8 @@ def index(
         FitError: no vocabulary can be fitted on the photos of a new `sift-vlad` collection.
     """
     model = model or ModelOptions()
+    if approximate:
+        graph.check_possible()
     places = [absolute(path) for path in photos]
     walk = find_photos(places)
     new, loaded, fitted, quantized = None, None, None, None
@@ -144,6 +151,8 @@ def index(
         enough = writer.collection.count("ok") >= MIN_PHOTOS_TO_FIT
         fits = (described or enough) and not report.interrupted
         note = fit_missing_selection(writer, progress) if fits else None
+        if not report.interrupted:
+            keep_approximate(writer.collection, approximate, progress)
         return IndexRun(report, writer.collection.count("ok"), note)
 
 
@@ -223,6 +232,7 @@ class Info:
     fingerprint: str | None
     selection: dict[str, Any] | None
     vocabulary: dict[str, Any] | None
+    approximate: ApproximateIndex | None
     created: str
     bytes_on_disk: int
 
@@ -238,6 +248,7 @@ def info(collection: Path) -> Info:
             fingerprint=opened.meta("fingerprint"),
             selection=opened.how_fitted("selection"),
             vocabulary=opened.how_fitted("vocabulary"),
+            approximate=approximate_status(opened),
             created=str(opened.meta("created")),
             bytes_on_disk=sum(f.stat().st_size for f in collection.rglob("*") if f.is_file()),
         )

@@ -6,15 +6,25 @@ from pathlib import Path
 
 from PIL import Image
 
+from resight.approximating import approximate_status, open_graphs
 from resight.arrays import SearchArrays, load_arrays
 from resight.collection import Collection
 from resight.config import SearchConfig, SiftVladConfig
 from resight.errors import CollectionError, ImageError, UsageError
 from resight.extractor import Description, Extractor
 from resight.files import absolute
+from resight.graph import Graph
 from resight.images import Box, check_box, crop_box, image_size, load_image, scale_box
 from resight.methods import ModelOptions, collection_extractor
-from resight.neighbors import DISTANCES, Distance, Neighbors, Query, nearest
+from resight.neighbors import (
+    DISTANCES,
+    Distance,
+    Neighbors,
+    Query,
+    manhattan,
+    nearest,
+    nearest_by_graph,
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Searcher:
         self._options = options or ModelOptions()
         self._extractor: Extractor | None = None
         self._arrays: SearchArrays | None = None
+        self._graphs: tuple[str, tuple[Graph, ...]] | None = None
 
     def search(self, query: Path, config: SearchConfig, box: Box | None = None) -> SearchResults:
         """The photos nearest to a photo, or to the region `box` of it.
@@ -57,7 +68,10 @@ class Searcher:
             CollectionError: the collection is empty.
             WeightsError: the query must be described and there are no weights.
         """
-        found = self.neighbors(self._describe(query, box), max(config.k, config.verify))
+        find = self.approximate_neighbors if config.approximate else self.neighbors
+        if config.approximate:
+            self.graphs()  # one that is missing is said before the network is loaded
+        found = find(self._describe(query, box), max(config.k, config.verify))
         paths = self.collection.paths(found.ids)
         pairs = list(zip(paths, map(float, found.distances), strict=True))
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
@@ -67,11 +81,37 @@ class Searcher:
 
     def neighbors(self, description: Description, k: int) -> Neighbors:
         """The ids and distances of the photos nearest to a descriptor (before selection)."""
+        return nearest(self._query(description), self.arrays().database, k, self.distance)
+
+    def approximate_neighbors(self, description: Description, k: int) -> Neighbors:
+        """Likewise, but by the approximate index.
+
+        Raises:
+            CollectionError: there is none.
+        """
+        return nearest_by_graph(self._query(description), self.arrays().database, self.graphs(), k)
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The approximate index of the collection as it is now.
+
+        Raises:
+            CollectionError: there is none.
+        """
         arrays = self.arrays()
-        keep = arrays.selection.apply if arrays.selection else lambda values: values
+        if self._graphs is None or self._graphs[0] != arrays.stamp:
+            if self.distance is not manhattan or approximate_status(self.collection) is None:
+                raise CollectionError(
+                    f"{self.collection.folder}: has no approximate index; make one with: "
+                    "resight index PHOTOS --approximate, or search without --approximate"
+                )
+            self._graphs = arrays.stamp, open_graphs(arrays)
+        return self._graphs[1]
+
+    def _query(self, description: Description) -> Query:
+        selection = self.arrays().selection
+        keep = selection.apply if selection else lambda values: values
         local = None if description.local is None else keep(description.local)
-        query = Query(keep(description.global_), local)
-        return nearest(query, arrays.database, k, self.distance)
+        return Query(keep(description.global_), local)
 
     def arrays(self) -> SearchArrays:
         """The arrays of the collection as it is now.

@@ -1,0 +1,194 @@
+"""The approximate index: near the truth, kept up to date, and said where there is none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samples
+from resight import approximating, graph, pipeline
+from resight.approximating import approximate_status, make_approximate, open_graphs
+from resight.arrays import load_arrays
+from resight.collection import Collection
+from resight.config import SearchConfig
+from resight.errors import CollectionError, UsageError
+from resight.graph import grow_graph, open_graph
+from resight.indexing import no_progress
+from resight.integrity import check
+from resight.neighbors import Database, Query, nearest, nearest_by_graph
+from resight.writer import writing
+from test_arrays import KEPT, describe, make
+from test_codes import coded, descriptors
+
+
+def graphs_of(database: Database, folder: Path) -> tuple[graph.Graph, ...]:
+    sides = [rows for rows in (database.global_, database.local) if rows is not None]
+    for i, rows in enumerate(sides):
+        grow_graph(folder / f"{i}.faiss", rows)
+    return tuple(open_graph(folder / f"{i}.faiss") for i in range(len(sides)))
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_graph_finds_nearly_all_of_the_nearest(tmp_path: Path, local: bool) -> None:
+    sides = [descriptors(3000, 24, seed) for seed in range(2 if local else 1)]
+    database = Database(7 + np.arange(3000), *sides)
+    graphs = graphs_of(database, tmp_path)
+    shares = []
+    for row in range(0, 3000, 60):
+        query = Query(database.global_[row], database.local[row + 1] if local else None)
+        true = nearest(query, database, 10)
+        found = nearest_by_graph(query, database, graphs, 10)
+        shares.append(len(np.intersect1d(true.ids, found.ids)) / 10)
+        assert np.all(np.diff(found.distances) >= 0)
+        known = dict(zip(true.ids.tolist(), true.distances.tolist(), strict=True))
+        for id_, distance in zip(found.ids.tolist(), found.distances.tolist(), strict=True):
+            assert distance == known.get(id_, distance)
+        assert found.distances[0] == true.distances[0]
+    assert np.mean(shares) >= 0.98
+
+
+@pytest.mark.parametrize("with_codes", [False, True])
+def test_rows_that_are_not_in_the_graph_are_found_too(tmp_path: Path, with_codes: bool) -> None:
+    rows = descriptors(2000, 24, 1)
+    graphs = graphs_of(Database(np.arange(1500), rows[:1500]), tmp_path)
+    ids = np.arange(2000)
+    ids[[3, 1600]] = -1  # gone
+    database = Database(ids, rows, coded=(coded(rows),) if with_codes else ())
+    for row in (3, 10, 1499, 1500, 1600, 1999):
+        found = nearest_by_graph(Query(rows[row]), database, graphs, 5)
+        assert len(found.ids) == 5
+        assert (found.ids[0] == row) == (row not in (3, 1600))
+        assert -1 not in found.ids
+
+
+def test_a_graph_grows(tmp_path: Path) -> None:
+    rows, path, told = descriptors(5000, 16, 1), tmp_path / "g.faiss", []
+    assert grow_graph(path, rows[:2000]) == 2000
+    assert grow_graph(path, rows, lambda done, total: told.append((done, total))) == 3000
+    assert open_graph(path).count == 5000
+    assert told[-1] == (5000, 5000)
+    assert grow_graph(path, rows) == 0
+    database = Database(np.arange(5000), rows)
+    found = nearest_by_graph(Query(rows[4999]), database, [open_graph(path)], 1)
+    assert found.ids.tolist() == [4999]
+
+
+def made(folder: Path) -> approximating.ApproximateIndex:
+    with Collection.open(folder) as collection:
+        return make_approximate(collection, no_progress)
+
+
+@pytest.mark.parametrize("cam", [False, True])
+def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: bool) -> None:
+    folder = make(tmp_path / "c", cam=cam, count=300)
+    found = made(folder)
+    assert found.recall > 0.95
+    assert (found.rows, found.queries) == (298, 100)
+    assert set(found.sha256) == ({"global", "local"} if cam else {"global"})
+    assert pipeline.info(folder).approximate == found
+    before = sorted((folder / "arrays").rglob("*.faiss"))[0].stat().st_mtime_ns
+    with writing(folder) as writer:
+        describe(writer, 1000, cam=cam)
+    assert made(folder) == found  # few new photos are not added yet, and yet found
+    assert sorted((folder / "arrays").rglob("*.faiss"))[0].stat().st_mtime_ns == before
+    with Collection.open(folder) as collection:
+        arrays = load_arrays(collection)
+        database = arrays.database
+        local = None if database.local is None else database.local[-1]
+        near = nearest_by_graph(
+            Query(database.global_[-1], local), database, open_graphs(arrays), 1
+        )
+        assert near.ids[0] == database.ids[-1]
+    with writing(folder) as writer:
+        for seed in range(2000, 2030):
+            describe(writer, seed, cam=cam)
+    assert made(folder).rows == 329
+    with writing(folder) as writer:
+        writer.store_selection(KEPT, writer.collection.selection_config, {})
+    assert pipeline.info(folder).approximate is None
+    assert made(folder).rows == 329
+
+
+def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", cam=False, count=50)
+    made(folder)
+    (path,) = (folder / "arrays").rglob("*.faiss")
+    with path.open("r+b") as file:
+        file.seek(-5, 2)
+        file.write(b"\x99")
+    report = check(folder)
+    assert report.problems == ["approximate index: global.faiss was damaged"]
+    assert pipeline.info(folder).approximate is None
+    assert made(folder).rows == 48
+    assert check(folder).problems == []
+
+
+def test_an_empty_collection_has_none(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", count=0)
+    with pytest.raises(CollectionError, match="holds no photos yet"):
+        made(folder)
+
+
+def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path / "c", count=50)
+    pipeline.info(folder)
+    with Collection.open(folder) as collection:
+        load_arrays(collection)
+        usage = approximating.shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
+        monkeypatch.setattr(approximating.shutil, "disk_usage", lambda path: usage)
+        with pytest.raises(CollectionError, match="the approximate index needs"):
+            make_approximate(collection, no_progress)
+
+
+def test_a_search_without_an_index_says_how_to_get_one(tmp_path: Path) -> None:
+    photos = samples.draw_many(tmp_path / "photos", 3)
+    samples.index(tmp_path / "photos", tmp_path / "c")
+    with pytest.raises(CollectionError, match="has no approximate index; make one with"):
+        pipeline.search(photos[0], tmp_path / "c", SearchConfig(approximate=True))
+
+
+def test_the_photos_of_a_search_are_those_of_the_exact_one(
+    tmp_path: Path, small_weights: Path
+) -> None:
+    from resight.config import ExtractionConfig
+    from resight.methods import ModelOptions
+
+    photos = samples.draw_many(tmp_path / "photos", 12)
+    config, model = (
+        ExtractionConfig(resolutions=(64,), layers=("layer4",)),
+        ModelOptions(small_weights),
+    )
+    pipeline.index(
+        [tmp_path / "photos"], tmp_path / "c", config=config, model=model, approximate=True
+    )
+    assert pipeline.info(tmp_path / "c").approximate.recall == 1.0  # type: ignore[union-attr]
+    answers = [
+        pipeline.search(photos[4], tmp_path / "c", SearchConfig(k=12, approximate=kind)).results
+        for kind in (False, True)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_without_faiss_the_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "is_possible", lambda: False)
+    with pytest.raises(UsageError, match=r"pip install 'resight\[faiss\]'"):
+        pipeline.index([tmp_path], tmp_path / "c", approximate=True)
+
+
+def test_large_collections_get_an_index_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path / "c", cam=False, count=30)
+    with Collection.open(folder) as collection:
+        approximating.keep_approximate(collection, None, no_progress)
+        assert approximate_status(collection) is None
+        monkeypatch.setattr(approximating, "APPROXIMATE_FROM", 20)
+        approximating.keep_approximate(collection, False, no_progress)
+        assert approximate_status(collection) is None
+        approximating.keep_approximate(collection, None, no_progress)
+        status = approximate_status(collection)
+    assert status is not None
+    assert json.loads(next((folder / "arrays").rglob("graph.json")).read_text())["rows"] == 28
