@@ -22,7 +22,7 @@ from resight import rowfiles
 from resight.codes import Coded, Steps
 from resight.collection import Collection
 from resight.database import explained
-from resight.derived import add_photos, check_space, read_header, stamp, write_all
+from resight.derived import FORMAT, add_photos, check_space, read_header, stamp, write_all
 from resight.errors import CollectionError
 from resight.neighbors import GONE, Database
 from resight.selection import Selection
@@ -100,16 +100,17 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
     """The arrays in a folder; None where they are missing or damaged."""
     try:
         header = read_header(folder)
+        if header["format"] != FORMAT:
+            return None
         count, chosen = header["rows"], header["selection"]
         rows = {name: rowfiles.load(folder / name, count, mmap_mode) for name in header["sums"]}
         ids = np.array(rows["ids.npy"])
         ids[header["gone"]] = GONE
         coded = tuple(
             Coded(
-                Steps(made["low"], made["step"]),
+                Steps(made["low"], made["step"], made["lost"]),
                 rows[f"{name}-codes.npy"],
                 np.array(made["outliers"], np.int64),
-                made["lost"],
             )
             for name, made in header["codes"].items()
         )

@@ -22,8 +22,8 @@ CLIPPED = 1e-4
 """Share of the values, the outermost, that codes do not reach: others are told apart better."""
 SAMPLE_ROWS = 4096
 """Rows that are looked at to choose the steps of the codes."""
-OUTLIERS = 1e-3
-"""Share of the rows, those that lose most to rounding, that are always compared exactly."""
+MADE_UP = 4
+"""Codes more than values in a row; so many that they can make up for what rows usually lose."""
 BLOCK_ROWS = 4096
 """Rows that are coded, or compared with several queries, while they stay in the cache."""
 COMPILED_QUERIES = 4
@@ -35,19 +35,39 @@ SLACK = 1e-5
 
 @dataclass(frozen=True)
 class Steps:
-    """What the codes of values mean: `low + step * code`; step above 0."""
+    """What the codes of values mean: `low + step * code`; step above 0.
+
+    Behind a row's codes stand `MADE_UP` more, which make up for the row having lost less than
+    `lost`, the most that any row but an outlier lost to rounding: every unit in them is a step that
+    the row cannot be nearer than its codes say. Queries have zeros there, so that the sums of
+    absolute differences put the rows in the order of what is known of their distances.
+    """
 
     low: float
     step: float
+    lost: float
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """The nearest codes of values (..., D), uint8 of the same shape."""
+    def encode_queries(self, values: np.ndarray) -> np.ndarray:
+        """The nearest codes of values (Q, D), uint8 (Q, D + MADE_UP)."""
+        return np.pad(self._encode(values), ((0, 0), (0, MADE_UP)))
+
+    def encode_rows(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of a database's rows (n, D), uint8 (n, D + MADE_UP), and what each lost (n,)."""
+        codes = self._encode(values)
+        lost = self.lost_by(values, codes)
+        units = np.floor((self.lost - lost) / self.step).clip(0, MADE_UP * LEVELS).astype(np.int64)
+        before = LEVELS * np.arange(MADE_UP)
+        made_up = np.clip(units[:, None] - before, 0, LEVELS).astype(np.uint8)
+        return np.concatenate([codes, made_up], axis=1), lost
+
+    def lost_by(self, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Manhattan distances between values (n, D) and what their codes mean, float64 (n,)."""
+        meant = self.low + self.step * codes[:, : values.shape[1]].astype(np.float64)
+        return np.abs(values - meant).sum(axis=1)
+
+    def _encode(self, values: np.ndarray) -> np.ndarray:
         codes = np.rint((values - np.float32(self.low)) / np.float32(self.step))
         return np.clip(codes, 0, LEVELS).astype(np.uint8)
-
-    def lost(self, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Manhattan distances between values (..., D) and what their codes mean, float64 (...,)."""
-        return np.abs(values - (self.low + self.step * codes.astype(np.float64))).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -56,52 +76,44 @@ class Coded:
 
     Attributes:
         steps: what the codes mean.
-        codes: uint8 (N, D), possibly memory-mapped.
-        outliers: int64 (M,), rows that lost more than `lost`, ascending.
-        lost: the most that any other row lost to rounding.
+        codes: uint8 (N, D + MADE_UP), possibly memory-mapped.
+        outliers: int64 (M,), rows that lost more than `steps.lost`, ascending.
     """
 
     steps: Steps
     codes: np.ndarray
     outliers: np.ndarray
-    lost: float
 
     def least_distance(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Bounds from below of the distances of queries to rows that are no outliers.
 
         By the triangle inequality `d(q, x) >= d(q', x') - d(q, q') - d(x, x')`, where q' and x' are
-        what the codes of q and x mean.
+        what the codes of q and x mean; the sum holds what x lost less than `steps.lost`.
 
         Args:
             query: (Q, D).
-            code: the queries' codes, uint8 (Q, D).
+            code: the queries' codes, uint8 (Q, D + MADE_UP).
             sums: absolute differences of codes, summed (Q,).
         """
         apart = self.steps.step * sums.astype(np.float64)
-        return (apart - self.steps.lost(query, code) - self.lost) * (1 - SLACK)
+        lost = self.steps.lost_by(query, code) + self.steps.lost
+        return apart - lost - SLACK * (apart + lost)
 
 
 def choose_steps(rows: np.ndarray) -> Steps:
     """Steps for a database's rows (N, D), from a sample of them."""
     sample = np.asarray(rows[:: max(1, len(rows) // SAMPLE_ROWS)])
     low, high = np.quantile(sample, [CLIPPED, 1 - CLIPPED])
-    return Steps(float(low), float(max(high - low, np.finfo(np.float32).tiny)) / LEVELS)
+    step = float(max(high - low, np.finfo(np.float32).tiny)) / LEVELS
+    _, lost = Steps(float(low), step, 0.0).encode_rows(sample)
+    return Steps(float(low), step, float(lost.max(initial=0.0)))
 
 
 def encode_blocks(rows: np.ndarray, steps: Steps) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Codes (n, D) and losses (n,) of one block of rows after the other."""
+    """Codes (n, D + MADE_UP) of one block of rows after the other, and its outliers (m,)."""
     for start in range(0, len(rows), BLOCK_ROWS):
-        block = np.asarray(rows[start : start + BLOCK_ROWS])
-        codes = steps.encode(block)
-        yield codes, steps.lost(block, codes)
-
-
-def find_outliers(lost: np.ndarray) -> tuple[np.ndarray, float]:
-    """The rows that lose most, and the most that any other row loses; from all losses (N,)."""
-    count = int(OUTLIERS * len(lost))
-    order = np.argsort(lost, kind="stable")
-    kept = order[: len(order) - count]
-    return np.sort(order[len(kept) :]), float(lost[kept].max(initial=0.0))
+        codes, lost = steps.encode_rows(np.asarray(rows[start : start + BLOCK_ROWS]))
+        yield codes, start + np.flatnonzero(lost > steps.lost)
 
 
 def shortlist(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

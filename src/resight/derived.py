@@ -4,13 +4,14 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from resight import rowfiles
-from resight.codes import Steps, choose_steps, encode_blocks, find_outliers
+from resight.codes import MADE_UP, Steps, choose_steps, encode_blocks
 from resight.collection import Collection
 from resight.database import DISK_FULL
 from resight.errors import CollectionError
@@ -20,13 +21,15 @@ CODED_FROM = 1000
 """Photos of a collection from which on it is scanned in codes."""
 BLOCK_ROWS = 1024
 """Rows that are written at once."""
+FORMAT = 1
+"""Of the files; arrays of another format are written anew."""
 MOST_OUTLIERS = 0.02
 """Likewise for rows that the codes fit badly."""
 
 DESCRIPTORS = ("global", "local")
 Header = dict[str, Any]
-"""What `header.json` holds: `generation` and `change` (together the stamp), `selection`, `rows`,
-`gone` (rows), `codes` by descriptor (low, step, lost, outliers), `sums` by file."""
+"""What `header.json` holds: `format`, `generation` and `change` (together the stamp), `selection`,
+`rows`, `gone` (rows), `codes` by descriptor (low, step, lost, outliers), `sums` by file."""
 
 
 def read_header(folder: Path) -> Header:
@@ -44,6 +47,7 @@ def write_all(collection: Collection, folder: Path) -> str:
     """Write the arrays of the database's present state into an empty folder; returns its stamp."""
     selection = collection.selection()
     header: Header = {
+        "format": FORMAT,
         "generation": collection.generation,
         "change": collection.last_change,
         "selection": selection
@@ -111,23 +115,14 @@ def _add_codes(folder: Path, name: str, header: Header, before: int) -> None:
     rows = rowfiles.load(folder / f"{name}.npy", header["rows"])
     path, made = folder / f"{name}-codes.npy", header["codes"].get(name)
     if made is None:
-        steps, start = choose_steps(rows), 0
-        rowfiles.create(path, rows.shape[1:], "|u1")
-    else:
-        steps, start = Steps(made["low"], made["step"]), before
-    lost: list[np.ndarray] = []
-    done = start
-    for codes, losses in encode_blocks(rows[start:], steps):
+        before, steps = 0, choose_steps(rows)
+        rowfiles.create(path, (rows.shape[1] + MADE_UP,), "|u1")
+        made = {**asdict(steps), "outliers": []}
+    done, steps = before, Steps(made["low"], made["step"], made["lost"])
+    for codes, outliers in encode_blocks(rows[before:], steps):
         rowfiles.append(path, done, codes)
         done += len(codes)
-        lost.append(losses)
-    losses = np.concatenate(lost) if lost else np.zeros(0)
-    if made is None:
-        outliers, most = find_outliers(losses)
-        made = {"low": steps.low, "step": steps.step, "lost": most, "outliers": []}
-    else:
-        outliers = np.flatnonzero(losses > made["lost"])
-    made["outliers"] += (start + outliers).tolist()
+        made["outliers"] += (before + outliers).tolist()
     if len(made["outliers"]) > MOST_OUTLIERS * header["rows"]:
         raise ValueError("the codes do not fit the new rows")
     header["codes"][name] = made

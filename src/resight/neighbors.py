@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.codes import SLACK, Coded, shortlist
+from resight.codes import MADE_UP, SLACK, Coded, shortlist
 from resight.errors import UsageError
 from resight.graph import Graph
 
 BLOCK_VALUES = 1 << 22
 """Values compared at once: 16 MB of float32, so that a scan needs little memory."""
 
-FIRST_SHORT_LIST = 64
+FIRST_SHORT_LIST = 256
 """Rows of a short list at first, or `LONGER` times the neighbors wanted."""
 LONGER = 4
 """A short list that is not enough is made so many times longer."""
@@ -142,8 +142,8 @@ def _by_codes(
         sides.append([query.local for query in queries if query.local is not None])
     lists, least = [], []
     for values, coded in zip(map(np.stack, sides), database.coded, strict=False):
-        _check_length(values[0], coded.codes)
-        codes = coded.steps.encode(values)
+        _check_length(values[0], coded.codes[:, : coded.codes.shape[1] - MADE_UP])
+        codes = coded.steps.encode_queries(values)
         rows, sums = shortlist(codes, coded.codes, length)
         lists.append(np.concatenate([rows, np.tile(coded.outliers, (len(rows), 1))], axis=1))
         least.append(coded.least_distance(values, codes, sums[:, -1]))
@@ -185,7 +185,7 @@ def nearest_by_graph(
     if len(unlinked) > wanted and database.coded:
         for values, coded in zip((query.global_, query.local), database.coded, strict=False):
             if values is not None:
-                code = coded.steps.encode(values[None])
+                code = coded.steps.encode_queries(values[None])
                 lists.append(linked + shortlist(code, coded.codes[linked:], wanted)[0][0])
     else:
         lists.append(unlinked)

@@ -71,6 +71,21 @@ def _sums(context: Any, codes: Any, row: Any, queries: Any, first: Any) -> Any:
     return result(codes, row, queries, first), generate
 
 
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _replace_farthest(sums: Any, rows: Any, here: Any, row: Any) -> None:
+    """Put a row in place of the farthest one, which is the first of the heap."""
+    place = 0
+    while 2 * place + 1 < len(sums):
+        child = 2 * place + 1
+        if child + 1 < len(sums) and sums[child + 1] > sums[child]:
+            child += 1
+        if sums[child] <= here:
+            break
+        sums[place], rows[place] = sums[child], rows[child]
+        place = child
+    sums[place], rows[place] = here, row
+
+
 _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
 
 
@@ -81,7 +96,10 @@ _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
     error_model="numpy",
 )  # type: ignore[untyped-decorator]
 def _keep_nearest(queries: Any, codes: Any, rows: Any, sums: Any) -> None:
-    """Fill `rows` and `sums` (Q, k), Q a multiple of `TOGETHER`, with each query's nearest."""
+    """Fill `rows` and `sums` (Q, k), Q a multiple of `TOGETHER`, with each query's nearest.
+
+    Each query's are a heap, the farthest first.
+    """
     count, width = codes.shape
     k = rows.shape[1]
     apart = np.empty((TOGETHER, BLOCK_ROWS), np.int32)
@@ -96,20 +114,16 @@ def _keep_nearest(queries: Any, codes: Any, rows: Any, sums: Any) -> None:
                 query = first + i
                 for row in range(low, high):
                     here = apart[i, row - low]
+                    if here >= sums[query, 0]:
+                        continue  # what is left over can only add to it
                     for j in range(width & -LANES, width):
                         here += abs(np.int32(codes[row, j]) - np.int32(queries[query, j]))
-                    if here < sums[query, k - 1]:
-                        place = k - 1
-                        while place > 0 and sums[query, place - 1] > here:
-                            sums[query, place] = sums[query, place - 1]
-                            rows[query, place] = rows[query, place - 1]
-                            place -= 1
-                        sums[query, place] = here
-                        rows[query, place] = row
+                    if here < sums[query, 0]:
+                        _replace_farthest(sums[query], rows[query], here, row)
 
 
 def nearest_rows(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows nearest to each query, ties by ascending row.
+    """The k rows nearest to each query.
 
     Args:
         queries: uint8 (Q, D).
@@ -124,4 +138,5 @@ def nearest_rows(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.nda
     rows = np.zeros((len(filled), k), np.int64)
     sums = np.full((len(filled), k), np.iinfo(np.int32).max, np.int32)
     _keep_nearest(filled, np.ascontiguousarray(codes), rows, sums)
-    return rows[: len(queries)], sums[: len(queries)]
+    order = np.argsort(sums, axis=1, kind="stable")[: len(queries)]
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)

@@ -1,0 +1,366 @@
+"""How fast extraction and search are beside what else could be taken: one command, one run.
+
+    pip install 'resight[benchmarks]'
+    python benchmarks/speed.py PHOTOS --weights resnet50.pth -o docs/speed
+
+All contenders take turns in every round; what is told are medians of the rounds. Writes OUT.json
+and OUT.png and prints a Markdown table (`--table OUT.json` prints it once more). Run it on a
+machine that does nothing else. The network without Resight is the oracle of the tests: a plain
+PyTorch reading of docs/method.md.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+ROUNDS, WARM_UP = 9, 2
+VALUES = 768
+FACTORS = 40
+QUERIES = 32
+EQUALITY_QUERIES = 1000
+PACKAGES = ("resight", "numpy", "torch", "openvino", "onnxruntime", "faiss-cpu", "scipy", "numba")
+
+Contenders = dict[str, Callable[[], Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("photos", type=Path, nargs="?", help="a folder of JPEGs")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--rows", type=int, nargs="+", default=[200_000, 1_000_000])
+    parser.add_argument("-o", "--output", type=Path, default=Path("speed"))
+    parser.add_argument("--table", type=Path, help="print the table of an earlier run")
+    options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(options.table.read_text())))
+        return
+    result: dict[str, Any] = {"machine": machine(), "extraction": {}, "search": {}}
+    if options.photos:
+        result["extraction"] = measure_extraction(options.photos, options.weights)
+    for rows in options.rows:
+        result["search"][str(rows)] = measure_search(rows)
+    options.output.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    plot(result, options.output.with_suffix(".png"))
+    print(table(result))
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": commit.stdout.strip(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def processor() -> str:
+    """The processor's name and its widest vectors, as Linux says them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    said = dict(line.split(":", 1) for line in lines if ":" in line)
+    said = {key.strip(): value.strip() for key, value in said.items()}
+    known = ("avx2", "avx512bw", "avx_vnni", "avx512_vnni")
+    has = [name for name in known if name in said.get("flags", "").split()]
+    return f"{said.get('model name', platform.machine())} ({', '.join(has)})"
+
+
+def rounds(contenders: Contenders, before: Callable[[int], None] = lambda _: None) -> Any:
+    """Seconds of every contender in every round, warm-up left out."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(ROUNDS + WARM_UP):
+        before(number)
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: values[WARM_UP:] for name, values in seconds.items()}
+
+
+# From a JPEG to its descriptor
+
+
+def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
+    """The configuration `paper`, one photo at a time, by every engine and by plain PyTorch."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import torch
+
+    import oracle
+    from resight.backbones import load_parameters
+    from resight.config import ExtractionConfig
+    from resight.files import find_photos
+    from resight.fitting import fit_quantized_network
+    from resight.indexing import no_progress
+    from resight.methods import ModelOptions, cnn_extractor, cnn_model
+
+    photos = find_photos([folder]).photos
+    config = ExtractionConfig()
+    model = cnn_model(config, ModelOptions(weights))
+    assert model.path is not None
+    load_parameters(config.backbone, model.path, model.sha256)
+    int8 = ExtractionConfig(precision="int8")
+    network, _ = fit_quantized_network(int8, model, photos, no_progress)
+    extractors = {
+        "OpenVINO": cnn_extractor(config, model, ModelOptions(engine="openvino")),
+        "ONNX Runtime": cnn_extractor(config, model, ModelOptions(engine="onnx")),
+        "PyTorch": cnn_extractor(config, model, ModelOptions(engine="torch")),
+        "OpenVINO, int8": cnn_extractor(int8, model, ModelOptions(), network),
+    }
+    state = oracle.load_state(model.path)
+    now: list[Path] = []
+    in_network: dict[str, list[float]] = {}
+
+    def plain() -> None:
+        with torch.inference_mode():
+            oracle.describe(now[0], state)
+
+    def ours(name: str) -> Callable[[], None]:
+        return lambda: in_network.setdefault(name, []).append(describe(extractors[name], now[0]))
+
+    def next_photo(number: int) -> None:
+        now[:] = [photos[number * len(photos) // (ROUNDS + WARM_UP)].path]
+
+    found = rounds({"plain PyTorch": plain} | {name: ours(name) for name in extractors}, next_photo)
+    shares = {
+        name: float(np.median(np.divide(in_network[name][WARM_UP:], found[name])))
+        for name in extractors
+    }
+    return {"seconds": found, "network_share": shares}
+
+
+def describe(extractor: Any, photo: Path) -> float:
+    """Describe a photo; seconds that the network took of it."""
+    from resight.descriptor import describe_maps
+    from resight.images import load_image
+
+    copies = extractor.prepare(load_image(photo, extractor.decode_at))
+    started = time.perf_counter()
+    maps = extractor.feature_maps(copies)
+    taken = time.perf_counter() - started
+    describe_maps(maps, extractor.config, extractor.classifier)
+    return taken
+
+
+# Searching
+
+
+def draw(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Descriptors that look like real ones, float32 (count, 768): five or so views of a thing.
+
+    Logarithms of the values are spread like those of real photos and depend on some dozens of
+    factors, the first of which matter most; the distances of the nearest, of the hundredth and of
+    any two photos are then in the same proportions as among real ones.
+    """
+    level = rng.normal(-3.9, 0.4, VALUES)
+    loadings = rng.normal(size=(FACTORS, VALUES)) * (np.arange(1, FACTORS + 1) ** -0.5)[:, None]
+    loadings *= 0.5 / np.linalg.norm(loadings, axis=0)
+    rows = np.empty((count, VALUES), np.float32)
+    for start in range(0, count, 10_000):
+        block = rows[start : start + 10_000]
+        things = rng.normal(size=(len(block) // 5 + 1, FACTORS))
+        views = things[rng.integers(0, len(things), len(block))]
+        views = 0.9 * views + 0.43 * rng.normal(size=views.shape)
+        own = 0.2 * rng.standard_normal(block.shape, np.float32)
+        np.exp(views @ loadings + level + own, out=block, casting="same_kind")
+    return rows
+
+
+def measure_search(count: int) -> dict[str, Any]:
+    """One query, and 32 at once, over `count` descriptors."""
+    import faiss
+    import scipy.spatial.distance
+    import torch
+
+    from resight.codes import Coded, choose_steps, encode_blocks
+    from resight.graph import grow_graph, open_graph
+    from resight.neighbors import Database, Query, nearest_by_graph, nearest_to_each
+
+    rng = np.random.default_rng(0)
+    rows = draw(count, rng)
+    chosen = rows[rng.integers(0, count, EQUALITY_QUERIES)]
+    asked = (chosen * np.exp(rng.normal(0, 0.2, chosen.shape))).astype(np.float32)
+    steps = choose_steps(rows)
+    codes, outliers = zip(*encode_blocks(rows, steps), strict=True)
+    coded = Coded(steps, np.concatenate(codes), np.concatenate(outliers))
+    del codes
+    database = Database(np.arange(count), rows, coded=(coded,))
+    flat = faiss.IndexFlat(VALUES, faiss.METRIC_L1)
+    flat.add(rows)
+    queries = [Query(values) for values in asked]
+    many = asked[:QUERIES]
+
+    one: Contenders = {
+        "Resight": lambda: nearest_to_each(queries[:1], database, 10),
+        "FAISS flat": lambda: flat.search(asked[:1], 10),
+        "torch.cdist": lambda: top(torch.cdist(*map(torch.from_numpy, (asked[:1], rows)), p=1)),
+        "SciPy cdist": lambda: cityblock(scipy.spatial.distance.cdist, asked[:1], rows),
+        "reading the codes once": lambda: read_all(coded.codes),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        grow_graph(Path(folder) / "graph.faiss", rows)
+        built = time.perf_counter() - started
+        graph = open_graph(Path(folder) / "graph.faiss")
+        one["Resight, approximate"] = lambda: nearest_by_graph(queries[0], database, [graph], 10)
+        found = {"one": rounds(one)}
+        together: Contenders = {
+            "Resight": lambda: nearest_to_each(queries[:QUERIES], database, 10),
+            "FAISS flat": lambda: flat.search(many, 10),
+            "torch.cdist": lambda: top(torch.cdist(*map(torch.from_numpy, (many, rows)), p=1)),
+        }
+        found["together"] = rounds(together)
+        distances, true = flat.search(asked, 10)
+        exact = nearest_to_each(queries, database, 10)
+        near = [nearest_by_graph(query, database, [graph], 10) for query in queries]
+    return {
+        "seconds": found,
+        "identical_lists": sum(
+            same(neighbors, ids, far)
+            for neighbors, ids, far in zip(exact, true, distances, strict=True)
+        ),
+        "queries_compared": EQUALITY_QUERIES,
+        "scan_bytes_share": (coded.codes.nbytes + coded.outliers.nbytes) / rows.nbytes,
+        "approximate_recall": float(
+            np.mean([np.isin(n.ids, t).mean() for n, t in zip(near, true, strict=True)])
+        ),
+        "approximate_build_seconds": built,
+    }
+
+
+def same(found: Any, ids: np.ndarray, distances: np.ndarray) -> bool:
+    """Whether two lists of neighbours are the same, but for the order of equal distances."""
+    close = np.allclose(found.distances, distances, rtol=1e-5)
+    apart = np.flatnonzero(found.ids != ids)
+    return bool(
+        close and all(np.isclose(found.distances[i], distances[i], rtol=1e-6) for i in apart)
+    )
+
+
+def top(distances: Any) -> Any:
+    """The ten least of each row of a tensor."""
+    return distances.topk(10, largest=False)
+
+
+def cityblock(cdist: Any, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The ten nearest of each query, block by block: SciPy computes in float64."""
+    blocks = [
+        cdist(queries, rows[i : i + 20_000], "cityblock") for i in range(0, len(rows), 20_000)
+    ]
+    return np.argpartition(np.concatenate(blocks, axis=1), 10)[:, :10]
+
+
+def read_all(values: np.ndarray) -> None:
+    """Read an array from memory on all cores."""
+    words = values.reshape(-1)[: values.size // 8 * 8].view(np.uint64)
+    parts = np.array_split(words, os.cpu_count() or 1)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(np.bitwise_or.reduce, parts))
+
+
+# What is told
+
+
+def table(result: dict[str, Any]) -> str:
+    """The medians as Markdown tables."""
+    told = result["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    lines = [
+        f"{told['processor']}, {told['cores']} cores; Python {told['python']}, {versions}; "
+        f"commit {told['commit']}, {told['date']}. Medians of {ROUNDS} rounds.",
+    ]
+    if result["extraction"]:
+        seconds = medians(result["extraction"]["seconds"])
+        lines += [
+            "",
+            "| from a JPEG to its descriptor | s a photo | times plain PyTorch | network |",
+        ]
+        lines += ["|---|---|---|---|"]
+        for name, value in seconds.items():
+            share = result["extraction"]["network_share"].get(name)
+            told_share = "" if share is None else f"{100 * share:.0f} %"
+            speed = seconds["plain PyTorch"] / value
+            lines.append(f"| {name} | {value:.3f} | {speed:.2f} | {told_share} |")
+    for rows, found in result["search"].items():
+        one, together = medians(found["seconds"]["one"]), medians(found["seconds"]["together"])
+        lines += ["", f"| {int(rows):,} x {VALUES} | one query, ms | {QUERIES} at once, ms |"]
+        lines += ["|---|---|---|"]
+        for name, value in one.items():
+            many = f"{1e3 * together[name]:.1f}" if name in together else ""
+            lines.append(f"| {name} | {1e3 * value:.2f} | {many} |")
+        lines += [
+            "",
+            f"Lists of ten that are those of the exact search: {found['identical_lists']} of "
+            f"{found['queries_compared']}. The scan reads {found['scan_bytes_share']:.3f} of the "
+            f"bytes of the float32 array. The approximate search finds "
+            f"{100 * found['approximate_recall']:.1f} % of the nearest ten; its index was made in "
+            f"{found['approximate_build_seconds']:.0f} s.",
+        ]
+    return "\n".join(lines)
+
+
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """The median of every contender."""
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Bars of the medians, one picture for all."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    charts = []
+    if result["extraction"]:
+        charts.append(("s from a JPEG to its descriptor", medians(result["extraction"]["seconds"])))
+    for rows, found in result["search"].items():
+        for what, seconds in found["seconds"].items():
+            queries = "one query" if what == "one" else f"{QUERIES} queries"
+            values = {name: 1e3 * value for name, value in medians(seconds).items()}
+            charts.append((f"ms for {queries}, {int(rows):,} x {VALUES}", values))
+    figure, axes = pyplot.subplots(len(charts), figsize=(8, 1.9 * len(charts)), squeeze=False)
+    for axis, (title, values) in zip(axes[:, 0], charts, strict=True):
+        colors = ["#1f6f54" if "Resight" in n or "OpenVINO" in n else "#b9b4a7" for n in values]
+        bars = axis.barh(list(values), list(values.values()), color=colors)
+        axis.bar_label(bars, fmt="%.3g", padding=3)
+        axis.invert_yaxis()
+        axis.margins(x=0.12)
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
