@@ -65,7 +65,7 @@ def test_codes_bound_the_distance_from_below(
     code = made.steps.encode_queries(query)
     sums = np.abs(made.codes.astype(np.int64) - code).sum(axis=1)
     inliers = np.setdiff1d(np.arange(count), made.outliers)
-    least = made.least_distance(np.repeat(query, count, 0), np.repeat(code, count, 0), sums)
+    least = made.least_distances(query, code, sums[None])[0]
     true = np.abs(rows.astype(np.float64) - query).sum(axis=1)
     assert (least[inliers] <= true[inliers]).all()
 

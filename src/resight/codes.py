@@ -4,7 +4,7 @@ Manhattan distance between codes is a sum of absolute differences of bytes, for 
 have an instruction that OpenCV uses: a scan takes hardly longer than reading the codes, which are a
 quarter of the descriptors. For many queries at once `sad` is faster still, where Numba is
 installed. What rounding took away is known for every row, so that the distance of the codes bounds
-the true one from below (`Coded.least_distance`).
+the true one from below (`Coded.least_distances`).
 """
 
 import importlib.util
@@ -84,7 +84,7 @@ class Coded:
     codes: np.ndarray
     outliers: np.ndarray
 
-    def least_distance(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    def least_distances(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Bounds from below of the distances of queries to rows that are no outliers.
 
         By the triangle inequality `d(q, x) >= d(q', x') - d(q, q') - d(x, x')`, where q' and x' are
@@ -93,10 +93,10 @@ class Coded:
         Args:
             query: (Q, D).
             code: the queries' codes, uint8 (Q, D + MADE_UP).
-            sums: absolute differences of codes, summed (Q,).
+            sums: absolute differences of codes, summed (Q, n).
         """
         apart = self.steps.step * sums.astype(np.float64)
-        lost = self.steps.lost_by(query, code) + self.steps.lost
+        lost = (self.steps.lost_by(query, code) + self.steps.lost)[:, None]
         return apart - lost - SLACK * (apart + lost)
 
 

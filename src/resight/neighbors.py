@@ -19,6 +19,8 @@ BLOCK_VALUES = 1 << 22
 
 FIRST_SHORT_LIST = 256
 """Rows of a short list at first, or `LONGER` times the neighbors wanted."""
+FIRST_COMPARED = 64
+"""Rows of a short list that are compared exactly before it is known how near the others must be."""
 LONGER = 4
 """A short list that is not enough is made so many times longer."""
 FEWEST_LISTS = 8
@@ -140,27 +142,59 @@ def _by_codes(
     sides = [[query.global_ for query in queries]]
     if database.local is not None and queries[0].local is not None:
         sides.append([query.local for query in queries if query.local is not None])
-    lists, least = [], []
+    lists, least, outliers = [], [], []
     for values, coded in zip(map(np.stack, sides), database.coded, strict=False):
         _check_length(values[0], coded.codes[:, : coded.codes.shape[1] - MADE_UP])
         codes = coded.steps.encode_queries(values)
         rows, sums = shortlist(codes, coded.codes, length)
-        lists.append(np.concatenate([rows, np.tile(coded.outliers, (len(rows), 1))], axis=1))
-        least.append(coded.least_distance(values, codes, sums[:, -1]))
-    found: list[Neighbors | None] = []
-    for i, query in enumerate(queries):
-        rows = np.unique(np.concatenate([each[i] for each in lists]))
-        rows = rows[database.ids[rows] != GONE]
-        local = None if database.local is None else database.local[rows]
-        listed = Database(database.ids[rows], database.global_[rows], local)
-        distances = distances_to(query, listed)
-        order = ranking(distances, listed.ids, k)
-        # What is on neither list is farther than the last of the k, by either descriptor.
-        certain = len(order) == k and (
-            distances[order[-1]] * (1 + SLACK) < min(bound[i] for bound in least)
-        )
-        found.append(Neighbors(listed.ids[order], distances[order]) if certain else None)
-    return found
+        lists.append(rows)
+        least.append(coded.least_distances(values, codes, sums))
+        outliers.append(coded.outliers)
+    return [
+        _compare(query, database, k, [r[i] for r in lists], [d[i] for d in least], outliers)
+        for i, query in enumerate(queries)
+    ]
+
+
+def _compare(
+    query: Query,
+    database: Database,
+    k: int,
+    lists: Sequence[np.ndarray],
+    least: Sequence[np.ndarray],
+    outliers: Sequence[np.ndarray],
+) -> Neighbors | None:
+    """The neighbors of a query among short lists, or None where others may be nearer.
+
+    Args:
+        query: the query.
+        database: in which it is searched.
+        k: how many neighbors.
+        lists: of each descriptor, the nearest rows by their codes (L,).
+        least: of each descriptor, the distances that those rows have at least, ascending (L,).
+        outliers: of each descriptor, the rows of which the codes say nothing.
+    """
+    first = max(FIRST_COMPARED, k)
+    rows = [*outliers, *(listed[:first] for listed in lists)]
+    found = _nearest_of(query, database, rows, k)
+    limit = found.distances[-1] * (1 + SLACK) if len(found.ids) == k else np.inf
+    more = [r[first:][d[first:] <= limit] for r, d in zip(lists, least, strict=True)]
+    if any(map(len, more)):
+        found = _nearest_of(query, database, [*rows, *more], k)
+        limit = found.distances[-1] * (1 + SLACK) if len(found.ids) == k else np.inf
+    # What is on neither list is farther than the last of the k, by either descriptor.
+    return found if limit < min(distances[-1] for distances in least) else None
+
+
+def _nearest_of(query: Query, database: Database, parts: Sequence[np.ndarray], k: int) -> Neighbors:
+    """The k nearest of some rows, given in parts, by Manhattan distance."""
+    rows = np.unique(np.concatenate(parts))
+    rows = rows[database.ids[rows] != GONE]
+    local = None if database.local is None else database.local[rows]
+    listed = Database(database.ids[rows], database.global_[rows], local)
+    distances = distances_to(query, listed)
+    order = ranking(distances, listed.ids, k)
+    return Neighbors(listed.ids[order], distances[order])
 
 
 def nearest_by_graph(
@@ -189,15 +223,7 @@ def nearest_by_graph(
                 lists.append(linked + shortlist(code, coded.codes[linked:], wanted)[0][0])
     else:
         lists.append(unlinked)
-    rows = np.unique(np.concatenate(lists))
-    listed = Database(
-        database.ids[rows],
-        database.global_[rows],
-        None if database.local is None else database.local[rows],
-    )
-    distances = distances_to(query, listed)
-    order = ranking(distances, listed.ids, k)
-    return Neighbors(listed.ids[order], distances[order])
+    return _nearest_of(query, database, lists, k)
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:

@@ -101,7 +101,6 @@ def _keep_nearest(queries: Any, codes: Any, rows: Any, sums: Any) -> None:
     Each query's are a heap, the farthest first.
     """
     count, width = codes.shape
-    k = rows.shape[1]
     apart = np.empty((TOGETHER, BLOCK_ROWS), np.int32)
     for low in range(0, count, BLOCK_ROWS):
         high = min(low + BLOCK_ROWS, count)
@@ -138,5 +137,6 @@ def nearest_rows(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.nda
     rows = np.zeros((len(filled), k), np.int64)
     sums = np.full((len(filled), k), np.iinfo(np.int32).max, np.int32)
     _keep_nearest(filled, np.ascontiguousarray(codes), rows, sums)
-    order = np.argsort(sums, axis=1, kind="stable")[: len(queries)]
+    rows, sums = rows[: len(queries)], sums[: len(queries)]
+    order = np.argsort(sums, axis=1)
     return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)
