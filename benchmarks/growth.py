@@ -1,0 +1,204 @@
+"""How a collection's time, memory and disk grow with its photos: measured, and a model fitted.
+
+    python benchmarks/growth.py -o docs/growth.json
+
+Collections of 10,000, 100,000 and 1,000,000 photos are made without describing any photo, with
+descriptors that look like real ones (`speed.draw`), 768 values in float32, and what a user would
+wait for is measured on each. Needs 15 GB of disk and half an hour of two cores. The model is
+`a + b * photos` (of the approximate search: of their logarithm), fitted to the figures.
+"""
+
+import argparse
+import hashlib
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.approximating import make_approximate
+from resight.arrays import load_arrays
+from resight.collection import Collection
+from resight.config import ExtractionConfig, SelectionConfig
+from resight.files import PhotoFile
+from resight.graph import Graph
+from resight.indexing import no_progress
+from resight.integrity import check
+from resight.neighbors import Query, nearest, nearest_by_graph
+from resight.searching import Searcher
+from resight.writer import writing
+from speed import draw, machine
+
+SIZES = (10_000, 100_000, 1_000_000)
+MODELLED = (10_000_000, 100_000_000)
+CHANGED = 1000
+REPEATS = 9
+
+START = """
+import resource, sys, time
+started = time.perf_counter()
+from pathlib import Path
+import numpy as np
+from resight.collection import Collection
+from resight.neighbors import Query
+from resight.searching import Searcher
+from resight.extractor import Description
+with Collection.open(Path(sys.argv[1])) as collection:
+    searcher = Searcher(collection)
+    query = np.array(searcher.arrays().database.global_[5])
+    searcher.neighbors(Description(query), 10)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("-o", "--output", type=Path, default=Path("growth.json"))
+    options = parser.parse_args()
+    measured = {}
+    with tempfile.TemporaryDirectory() as parent:
+        collection = Path(parent) / "collection"
+        for size in options.sizes:
+            add(collection, size)
+            measured[size] = measure(collection)
+            print(size, json.dumps(measured[size]), flush=True)
+    result = {"machine": machine(), "measured": measured, "model": fit(measured)}
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+
+
+def add(collection: Path, size: int) -> None:
+    """Bring a collection to a size."""
+    rng = np.random.default_rng(size)
+    with writing(collection, (ExtractionConfig(), SelectionConfig())) as writer:
+        there = writer.collection.count("ok")
+        # One transaction for all: what a run makes of each photo is measured with fewer.
+        writer.collection.database.execute("PRAGMA synchronous = OFF")
+        for start in range(there, size, 10_000):
+            for i, values in enumerate(draw(min(10_000, size - start), rng), start):
+                record(writer, f"{i:09}", values)
+
+
+def record(writer: Any, name: str, values: np.ndarray) -> None:
+    """Record a photo that there is not."""
+    content = hashlib.sha256(name.encode()).hexdigest()
+    file = PhotoFile(Path(f"/photos/{name}.jpg"), 1, 1)
+    writer.record_described(file, content, (640, 480), values, None)
+
+
+def measure(collection: Path) -> dict[str, float]:
+    """Seconds, MB and shares of one collection."""
+    found: dict[str, float] = {}
+    shutil.rmtree(collection / "arrays", ignore_errors=True)
+    with Collection.open(collection) as opened:
+        found["arrays from nothing, s"] = seconds(lambda: load_arrays(opened))
+        found["approximate index from nothing, s"] = seconds(
+            lambda: make_approximate(opened, no_progress)
+        )
+        started = [subprocess_figures(collection) for _ in range(3)]
+        found["start and first search, s"], found["memory of it, MB"] = np.median(started, axis=0)
+        searcher = Searcher(opened)
+        arrays, graphs = searcher.arrays(), searcher.graphs()
+        rng = np.random.default_rng(1)
+        rows = rng.integers(0, len(arrays.database.ids), REPEATS)
+        queries = [Query(np.array(arrays.database.global_[row]) * 1.05) for row in rows]
+        found["exact search, s"] = median(lambda q: nearest(q, arrays.database, 10), queries)
+        found["approximate search, s"] = median(
+            lambda q: by_graph(q, arrays.database, graphs), queries
+        )
+        status = make_approximate(opened, no_progress)
+        found["approximate recall"] = status.recall
+    found["add 1000, s"] = seconds(lambda: change(collection, CHANGED))
+    found["remove 1000, s"] = seconds(lambda: change(collection, -CHANGED))
+    found["check, s"] = seconds(lambda: check(collection))
+    found["database, MB"] = megabytes(collection, "resight.sqlite*")
+    found["arrays, MB"] = megabytes(collection, "arrays/*/*.npy")
+    found["approximate index, MB"] = megabytes(collection, "arrays/*/*.faiss")
+    found["memory of all this, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {name: float(value) for name, value in found.items()}
+
+
+def by_graph(query: Query, database: Any, graphs: tuple[Graph, ...]) -> None:
+    """One approximate search."""
+    nearest_by_graph(query, database, graphs, 10)
+
+
+def change(collection: Path, count: int) -> None:
+    """Add or remove photos, and bring what searches read up to date."""
+    rng = np.random.default_rng(7)
+    values = draw(CHANGED, rng) if count > 0 else None
+    with writing(collection) as writer:
+        if values is not None:
+            for i, row in enumerate(values):
+                record(writer, f"new {i}", row)
+        else:
+            names = [p for p in writer.collection.photos("ok") if p.path.name.startswith("new ")]
+            writer.remove(names)
+        load_arrays(writer.collection)
+
+
+def subprocess_figures(collection: Path) -> list[float]:
+    """Seconds and MB of a new process that opens a collection and searches once."""
+    done = subprocess.run(
+        [sys.executable, "-c", START, str(collection)], capture_output=True, text=True, check=True
+    )
+    return [float(value) for value in done.stdout.split()]
+
+
+def seconds(run: Any) -> float:
+    """How long something takes."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def median(run: Any, queries: list[Query]) -> float:
+    """The median time of some queries, after one that is not counted."""
+    run(queries[0])
+    return float(np.median([seconds(lambda q=query: run(q)) for query in queries]))
+
+
+def megabytes(folder: Path, pattern: str) -> float:
+    """The size of some files."""
+    return sum(path.stat().st_size for path in folder.glob(pattern)) / 1e6
+
+
+def fit(measured: dict[int, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """`a + b * photos` for every figure but shares, and what it says of larger collections."""
+    sizes = np.array(list(measured), float)
+    model = {}
+    for name in next(iter(measured.values())):
+        if "recall" in name:
+            continue
+        values = np.array([figures[name] for figures in measured.values()])
+        # A walk along a graph gets longer with the logarithm of its size, all else with the size.
+        grown = np.log10 if name == "approximate search, s" else np.asarray
+        # Relative errors count: the smallest collection has as much to say as the largest.
+        weights = 1 / np.maximum(values, 1e-9)
+        b, a = np.polyfit(grown(sizes), values, 1, w=weights) if len(sizes) > 1 else (0, values[0])
+        model[name] = {"a": a, "b": b} | {str(n): float(a + b * grown(n)) for n in MODELLED}
+    return model
+
+
+def table(result: dict[str, Any]) -> str:
+    """Measured and computed figures as a Markdown table."""
+    measured, model = result["measured"], result["model"]
+    sizes = [int(size) for size in measured]
+    head = [f"{size:,}" for size in sizes] + [f"{size:,} (computed)" for size in MODELLED]
+    lines = [f"| photos | {' | '.join(head)} |", "|---|" + "---|" * len(head)]
+    for name in next(iter(measured.values())):
+        cells = [f"{figures[name]:.4g}" for figures in measured.values()]
+        cells += [f"{model[name][str(n)]:.4g}" if name in model else "" for n in MODELLED]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
