@@ -134,7 +134,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing."""
+    """All or nothing, and on the disk when it ends."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -168,8 +168,7 @@ def _connect_to_existing(path: Path) -> sqlite3.Connection:
 
 def _set_modes(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
-    # A killed process loses nothing. Where the power fails, the last photos may be described anew.
-    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("PRAGMA synchronous = FULL")
 
 
 def _upgrade(database: sqlite3.Connection) -> None:
