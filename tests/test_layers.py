@@ -24,7 +24,8 @@ LAYERS = {
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
     "storage": "database files targets collection writer rowfiles derived arrays",
     "stages": (
-        "methods indexing fitting approximating searching integrity explaining describing comparing"
+        "methods indexing fitting approximating overview searching integrity explaining describing "
+        "comparing"
     ),
     "pipeline": "pipeline",
     "pictures": "sheet overlay demo",

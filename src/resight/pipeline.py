@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resight import graph
-from resight.approximating import ApproximateIndex, approximate_status, keep_approximate
+from resight.approximating import keep_approximate
 from resight.collection import Collection
 from resight.comparing import Evaluation, evaluate, groups
 from resight.config import (
@@ -43,6 +43,7 @@ from resight.methods import (
     collection_extractor,
     vocabulary_model,
 )
+from resight.overview import Info, info
 from resight.quantization import check_possible
 from resight.searching import Searcher, SearchResults
 from resight.writer import Writer, check_place, writing
@@ -219,39 +220,6 @@ def remove(paths: Sequence[Path], collection: Path) -> list[Path]:
         chosen = [photo for photo in photos if is_under(photo.path, places)]
         writer.remove(chosen)
         return [photo.path for photo in chosen]
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a collection is: counts, configuration, model, selection, failures, bytes on disk."""
-
-    photos: int
-    failed: list[tuple[Path, str]]
-    config: dict[str, Any]
-    model: dict[str, Any] | None
-    fingerprint: str | None
-    selection: dict[str, Any] | None
-    vocabulary: dict[str, Any] | None
-    approximate: ApproximateIndex | None
-    created: str
-    bytes_on_disk: int
-
-
-def info(collection: Path) -> Info:
-    """What a collection is and what is in it."""
-    with Collection.open(collection) as opened:
-        return Info(
-            photos=opened.count("ok"),
-            failed=[(photo.path, str(photo.reason)) for photo in opened.photos("failed")],
-            config=to_dict(opened.config),
-            model=opened.meta("model"),
-            fingerprint=opened.meta("fingerprint"),
-            selection=opened.how_fitted("selection"),
-            vocabulary=opened.how_fitted("vocabulary"),
-            approximate=approximate_status(opened),
-            created=str(opened.meta("created")),
-            bytes_on_disk=sum(f.stat().st_size for f in collection.rglob("*") if f.is_file()),
-        )
 
 
 def _check_wanted(
