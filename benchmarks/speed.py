@@ -28,6 +28,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 ROUNDS, WARM_UP = 9, 2
+STAGES = ("decoding", "copies", "network", "pooling")
 VALUES = 768
 FACTORS = 40
 QUERIES = 32
@@ -139,37 +140,41 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     }
     state = oracle.load_state(model.path)
     now: list[Path] = []
-    in_network: dict[str, list[float]] = {}
+    stages: dict[str, list[dict[str, float]]] = {name: [] for name in extractors}
 
     def plain() -> None:
         with torch.inference_mode():
             oracle.describe(now[0], state)
 
     def ours(name: str) -> Callable[[], None]:
-        return lambda: in_network.setdefault(name, []).append(describe(extractors[name], now[0]))
+        return lambda: stages[name].append(describe(extractors[name], now[0]))
 
     def next_photo(number: int) -> None:
         now[:] = [photos[number * len(photos) // (ROUNDS + WARM_UP)].path]
 
     found = rounds({"plain PyTorch": plain} | {name: ours(name) for name in extractors}, next_photo)
-    shares = {
-        name: float(np.median(np.divide(in_network[name][WARM_UP:], found[name])))
-        for name in extractors
+    profile = {
+        name: {stage: float(np.median([s[stage] for s in each[WARM_UP:]])) for stage in STAGES}
+        for name, each in stages.items()
     }
-    return {"seconds": found, "network_share": shares}
+    return {"seconds": found, "stages": profile}
 
 
-def describe(extractor: Any, photo: Path) -> float:
-    """Describe a photo; seconds that the network took of it."""
+def describe(extractor: Any, photo: Path) -> dict[str, float]:
+    """Describe a photo; the seconds of each stage."""
     from resight.descriptor import describe_maps
     from resight.images import load_image
 
-    copies = extractor.prepare(load_image(photo, extractor.decode_at))
-    started = time.perf_counter()
+    moments = [time.perf_counter()]
+    image = load_image(photo, extractor.decode_at)
+    moments.append(time.perf_counter())
+    copies = extractor.prepare(image)
+    moments.append(time.perf_counter())
     maps = extractor.feature_maps(copies)
-    taken = time.perf_counter() - started
+    moments.append(time.perf_counter())
     describe_maps(maps, extractor.config, extractor.classifier)
-    return taken
+    moments.append(time.perf_counter())
+    return dict(zip(STAGES, np.diff(moments).tolist(), strict=True))
 
 
 # Searching
@@ -182,8 +187,9 @@ def draw(count: int, rng: np.random.Generator) -> np.ndarray:
     factors, the first of which matter most; the distances of the nearest, of the hundredth and of
     any two photos are then in the same proportions as among real ones.
     """
-    level = rng.normal(-3.9, 0.4, VALUES)
-    loadings = rng.normal(size=(FACTORS, VALUES)) * (np.arange(1, FACTORS + 1) ** -0.5)[:, None]
+    world = np.random.default_rng(0)  # the same for every draw
+    level = world.normal(-3.9, 0.4, VALUES)
+    loadings = world.normal(size=(FACTORS, VALUES)) * (np.arange(1, FACTORS + 1) ** -0.5)[:, None]
     loadings *= 0.5 / np.linalg.norm(loadings, axis=0)
     rows = np.empty((count, VALUES), np.float32)
     for start in range(0, count, 10_000):
@@ -301,16 +307,16 @@ def table(result: dict[str, Any]) -> str:
     ]
     if result["extraction"]:
         seconds = medians(result["extraction"]["seconds"])
-        lines += [
-            "",
-            "| from a JPEG to its descriptor | s a photo | times plain PyTorch | network |",
-        ]
-        lines += ["|---|---|---|---|"]
+        head = ["from a JPEG to its descriptor", "s", "times plain PyTorch"]
+        head += [f"{stage}, ms" for stage in STAGES] + ["network's share"]
+        lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for name, value in seconds.items():
-            share = result["extraction"]["network_share"].get(name)
-            told_share = "" if share is None else f"{100 * share:.0f} %"
-            speed = seconds["plain PyTorch"] / value
-            lines.append(f"| {name} | {value:.3f} | {speed:.2f} | {told_share} |")
+            cells = [name, f"{value:.3f}", f"{seconds['plain PyTorch'] / value:.2f}"]
+            profile = result["extraction"]["stages"].get(name)
+            if profile:
+                cells += [f"{1e3 * profile[stage]:.1f}" for stage in STAGES]
+                cells.append(f"{100 * profile['network'] / sum(profile.values()):.0f} %")
+            lines.append(f"| {' | '.join(cells + [''] * (len(head) - len(cells)))} |")
     for rows, found in result["search"].items():
         one, together = medians(found["seconds"]["one"]), medians(found["seconds"]["together"])
         lines += ["", f"| {int(rows):,} x {VALUES} | one query, ms | {QUERIES} at once, ms |"]

@@ -3,6 +3,7 @@
 The figures are those a plain reading of the method gives with these weights (`docs/results.md`).
 """
 
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -13,11 +14,13 @@ import pytest
 import oracle
 from conftest import ROOT
 from resight.cnn import CnnExtractor
+from resight.codes import Coded, choose_steps, encode_blocks
 from resight.config import ExtractionConfig
 from resight.evaluation import read_groups
 from resight.fusion import early_fusion
 from resight.images import load_image
 from resight.localization import class_activation_map
+from resight.neighbors import Database, Query, nearest, nearest_to_each
 
 SAMPLE = [
     "benchmark-samples/holidays/jpg/100000.jpg",
@@ -124,12 +127,18 @@ def test_weights_are_remembered_and_guarded(scenes, real_photos, small_weights, 
     assert "other weights" in refused.stderr
 
 
-def test_figures_of_the_papers_rows_on_buildings(real_weights, real_photos):
+@pytest.fixture(scope="module")
+def buildings(real_weights, real_photos):
+    """The benchmark of the rows as a module, the groups, and the descriptors of all rows."""
     spec = importlib.util.spec_from_file_location("rows", ROOT / "benchmarks" / "paper_rows.py")
     rows = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(rows)
     groups = read_groups(real_photos / "buildings" / "groups.json")
-    descriptors = rows.describe_all(groups, real_weights, lambda *_: None)
+    return rows, groups, rows.describe_all(groups, real_weights, lambda *_: None)
+
+
+def test_figures_of_the_papers_rows_on_buildings(buildings):
+    rows, groups, descriptors = buildings
     ids = {path: number for number, path in enumerate(rows.all_photos(groups))}
     known = {group: [ids[path] for path in photos] for group, photos in groups.items()}
     reached = {
@@ -144,3 +153,30 @@ def test_figures_of_the_papers_rows_on_buildings(real_weights, real_photos):
     assert len(selected) == len(masked) == 3
     assert np.mean(selected) >= 76.5
     assert np.mean(masked) >= 77.5
+
+
+def test_searches_in_codes_are_exact_on_real_descriptors(buildings):
+    _, _, descriptors = buildings
+    rng = np.random.default_rng(0)
+    sides = []
+    for name in ("early", "local"):
+        real = descriptors[name][:, :768]
+        first, second = rng.integers(0, len(real), (2, 20_000))
+        share = rng.random((20_000, 1)).astype(np.float32)  # of each value, from either photo
+        mixed = np.where(rng.random((20_000, 768)) < share, real[first], real[second])
+        views = mixed * np.exp(rng.normal(0, 0.1, mixed.shape))
+        sides.append(np.concatenate([real, views]).astype(np.float32))
+    ids = np.arange(len(sides[0]))
+    coded = []
+    for rows in sides:
+        steps = choose_steps(rows)
+        blocks, outliers = zip(*encode_blocks(rows, steps), strict=True)
+        coded.append(Coded(steps, np.concatenate(blocks), np.concatenate(outliers)))
+    asked = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 100)]
+    for count in (1, 2):  # without and with local descriptors
+        plain = Database(ids, sides[0], sides[1] if count == 2 else None)
+        fast = dataclasses.replace(plain, coded=tuple(coded[:count]))
+        for query, found in zip(asked, nearest_to_each(asked, fast, 10), strict=True):
+            expected = nearest(query, plain, 10)
+            np.testing.assert_array_equal(found.ids, expected.ids)
+            np.testing.assert_array_equal(found.distances, expected.distances)
