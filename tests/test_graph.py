@@ -137,8 +137,17 @@ def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         load_arrays(collection)
         usage = approximating.shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
         monkeypatch.setattr(approximating.shutil, "disk_usage", lambda path: usage)
-        with pytest.raises(CollectionError, match="the approximate index needs"):
+        with pytest.raises(CollectionError, match=r"the disk is full.*approximate index needs"):
             make_approximate(collection, no_progress)
+        monkeypatch.setattr(approximating, "available_bytes", lambda: 1000)
+        with pytest.raises(CollectionError, match="too little memory"):
+            make_approximate(collection, no_progress)
+
+
+def test_only_manhattan_distance_has_one(tmp_path: Path) -> None:
+    samples.draw_many(tmp_path / "photos", 3)
+    with pytest.raises(UsageError, match="not for sift-vlad"):
+        samples.index(tmp_path / "photos", tmp_path / "c", approximate=True)
 
 
 def test_a_search_without_an_index_says_how_to_get_one(tmp_path: Path) -> None:
@@ -173,9 +182,10 @@ def test_the_photos_of_a_search_are_those_of_the_exact_one(
 def test_without_faiss_the_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    samples.draw_many(tmp_path / "photos", 1)
     monkeypatch.setattr(graph, "is_possible", lambda: False)
     with pytest.raises(UsageError, match=r"pip install 'resight\[faiss\]'"):
-        pipeline.index([tmp_path], tmp_path / "c", approximate=True)
+        pipeline.index([tmp_path / "photos"], tmp_path / "c", approximate=True)
 
 
 def test_large_collections_get_an_index_by_themselves(

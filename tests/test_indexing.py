@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import samples
-from resight import fitting, pipeline
+from resight import fitting, indexing, pipeline
 from resight.collection import Collection
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.errors import CollectionError, CollectionMismatch, FitError, UsageError
@@ -720,3 +720,16 @@ def test_remove_forgets_photos_and_folders_and_touches_no_file(library: Library)
     with pytest.raises(UsageError, match=r"no photo of .* is there; nothing was removed"):
         pipeline.remove([library.photos / "000.png", album], library.collection)
     assert samples.contents(library.collection) == before
+
+
+def test_too_little_room_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples.draw_many(tmp_path / "photos", 5)
+    usage = shutil._ntuple_diskusage(1000, 0, 5 * 512 * 4 - 1)  # type: ignore[attr-defined]
+    monkeypatch.setattr(indexing.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(CollectionError, match=r"the disk is full; .* \(5 photos need 0.0 MiB"):
+        samples.index(tmp_path / "photos", tmp_path / "c")
+    assert samples.photos_by_name(tmp_path / "c") == {}
+    monkeypatch.undo()
+    assert samples.index(tmp_path / "photos", tmp_path / "c").report.new == 5

@@ -9,12 +9,13 @@ import numpy as np
 
 from resight.arrays import SearchArrays, load_arrays, present_folder
 from resight.collection import Collection
-from resight.config import ExtractionConfig
+from resight.config import ExtractionConfig, MethodConfig
 from resight.database import DISK_FULL, explained
 from resight.derived import DESCRIPTORS
-from resight.errors import CollectionError
+from resight.errors import CollectionError, UsageError
 from resight.graph import Graph, check_possible, grow_graph, is_possible, open_graph
 from resight.indexing import Progress
+from resight.memory import available_bytes
 from resight.neighbors import GONE, Database, Query, nearest, nearest_by_graph
 from resight.weights import file_sha256
 
@@ -22,6 +23,8 @@ APPROXIMATE_FROM = 100_000
 """Photos from which on an index run makes an approximate index, where it can."""
 MOST_UNLINKED = 0.05
 """Share of the rows that may be missing in the graph, and are scanned, before they are added."""
+LINK_BYTES = 300
+"""What a row takes in a graph beside its descriptor, about."""
 MEASURED_QUERIES, MEASURED_RANKS = 100, 10
 STATUS_NAME = "graph.json"
 
@@ -54,14 +57,25 @@ def approximate_status(collection: Collection) -> ApproximateIndex | None:
         return None
 
 
+def check_approximate(config: MethodConfig) -> None:
+    """Refuse an approximate index where there can be none.
+
+    Raises:
+        UsageError: FAISS is not installed, or the method compares by another distance.
+    """
+    check_possible()
+    if not isinstance(config, ExtractionConfig):
+        raise UsageError("--approximate: for Manhattan distance only, not for sift-vlad")
+
+
 def make_approximate(collection: Collection, progress: Progress) -> ApproximateIndex:
     """Make the approximate index of a collection, or add to it what is missing.
 
     Raises:
-        UsageError: FAISS is not installed.
-        CollectionError: the collection is empty, or the disk has no room.
+        UsageError: FAISS is not installed, or the method compares by another distance.
+        CollectionError: the collection is empty, or memory or disk have no room.
     """
-    check_possible()
+    check_approximate(collection.config)
     with explained(collection.folder):
         arrays = load_arrays(collection)
         known, database, folder = approximate_status(collection), arrays.database, arrays.folder
@@ -139,8 +153,14 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _check_space(collection: Collection, folder: Path, sides: dict[str, np.ndarray]) -> None:
-    """Refuse to begin what the disk has no room for: the descriptors once more, and the links."""
-    needed = sum(rows.nbytes + 300 * len(rows) for rows in sides.values())
+    """Refuse to begin what memory or disk has no room for: descriptors once more, and links."""
+    sizes = [rows.nbytes + LINK_BYTES * len(rows) for rows in sides.values()]
+    memory, needed = available_bytes(), sum(sizes)
+    if memory is not None and max(sizes) > memory:
+        raise CollectionError(
+            f"{collection.folder}: too little memory: the approximate index needs "
+            f"{max(sizes) / 2**20:,.1f} MiB while it is made, {memory / 2**20:,.1f} are available"
+        )
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CollectionError(

@@ -8,6 +8,7 @@ photos have come and gone, rows are added and others are crossed out; all is wri
 another selection, and when much has changed.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -126,13 +127,13 @@ def _renew(collection: Collection) -> SearchArrays:
     import filelock  # takes a while, and fresh arrays need none
 
     parent = collection.folder / FOLDER_NAME
-    try:
-        parent.mkdir(exist_ok=True)
-        lock = filelock.FileLock(collection.folder / LOCK_NAME)
-        lock.acquire()
-    except PermissionError:
-        return _build_in_memory(collection)
-    with lock, collection.snapshot():
+    with contextlib.ExitStack() as stack:
+        try:
+            parent.mkdir(exist_ok=True)
+            stack.enter_context(filelock.FileLock(collection.folder / LOCK_NAME))
+        except PermissionError:
+            return _build_in_memory(collection)
+        stack.enter_context(collection.snapshot())
         for folder in _folders(collection):
             if _bring_up_to_date(collection, folder):
                 found = _read(folder)

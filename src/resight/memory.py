@@ -8,6 +8,7 @@ libraries nothing is done.
 import contextlib
 import ctypes
 import sys
+from pathlib import Path
 
 MALLOPT = {-3: 1 << 20, -1: 8 << 20, -8: 2}
 """`M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`, both in bytes, and `M_ARENA_MAX`; see mallopt(3)."""
@@ -30,3 +31,12 @@ def keep_heap_small() -> None:
             library = ctypes.CDLL(None)
             for option, value in MALLOPT.items():
                 library.mallopt(option, value)
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without others losing theirs; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, StopIteration):
+        return None

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resight import graph
-from resight.approximating import keep_approximate
+from resight.approximating import check_approximate, keep_approximate
 from resight.collection import Collection
 from resight.comparing import Evaluation, evaluate, groups
 from resight.config import (
@@ -35,7 +34,15 @@ from resight.fitting import (
     fit_quantized_network,
 )
 from resight.images import Box
-from resight.indexing import IndexReport, Plan, Progress, no_progress, plan_run, run_plan
+from resight.indexing import (
+    IndexReport,
+    Plan,
+    Progress,
+    check_room,
+    no_progress,
+    plan_run,
+    run_plan,
+)
 from resight.methods import (
     ModelOptions,
     cnn_extractor,
@@ -113,16 +120,18 @@ def index(
         FitError: no vocabulary can be fitted on the photos of a new `sift-vlad` collection.
     """
     model = model or ModelOptions()
-    if approximate:
-        graph.check_possible()
     places = [absolute(path) for path in photos]
     walk = find_photos(places)
     new, loaded, fitted, quantized = None, None, None, None
     if Collection.exists(collection):
         with Collection.open(collection) as existing:
             _check_wanted(existing, config, cam, precision)
+            if approximate:
+                check_approximate(existing.config)
     else:
         new = requested(config, cam, precision)
+        if approximate:
+            check_approximate(new[0])
         if not walk.photos:
             names = ", ".join(map(str, photos))
             raise UsageError(f"{names}: no photos there, so there is nothing to index")
@@ -142,6 +151,8 @@ def index(
         if quantized is not None:
             writer.store_quantized_network(*quantized)
         extractor = _extractor_for(writer, plan, model, loaded, fitted, progress)
+        if extractor is not None:
+            check_room(writer.collection, plan, extractor.dimensions)
         report = run_plan(writer, plan, extractor, workers=workers, progress=progress)
         if prune and not report.interrupted:
             gone = set(report.vanished)
