@@ -571,7 +571,8 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, resigh
     disk, saved = tmp_path / "disk", tmp_path / "saved"
     disk.mkdir()
     script = '"$@"; status=$?; cp -r "$DISK/c" "$SAVED"; exit $status'
-    command = [*samples.on_small_disk(disk, 600), "sh", "-c", script, "sh"]
+    # Room for the descriptors, but not for the log they are written to first.
+    command = [*samples.on_small_disk(disk, 1200), "sh", "-c", script, "sh"]
     command += [sys.executable, "-m", "resight", "index", str(tmp_path / "photos")]
     command += ["-c", str(disk / "c"), "--config", str(config)]
     environment = {**os.environ, "DISK": str(disk), "SAVED": str(saved)}

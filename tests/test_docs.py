@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import importlib
 import importlib.util
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -124,3 +126,11 @@ def test_module_table_names_modules_that_exist():
 def test_package_is_importable_without_its_command_line():
     code = "import resight, sys; assert 'typer' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["growth", "speed"])
+def test_the_tables_of_measurements_are_those_of_their_files(name, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    benchmark = importlib.import_module(name)
+    measured = json.loads((ROOT / "docs" / f"{name}.json").read_text("utf-8"))
+    assert benchmark.table(measured) in (ROOT / "docs" / "speed.md").read_text("utf-8")

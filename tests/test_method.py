@@ -232,8 +232,9 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """For a field, a configuration and the change of that field alone."""
 
-PROVED_ELSEWHERE = {"method", "backbone", "dtype"}
-"""Fields that decide which network or which storage: each has a test of its own below."""
+PROVED_ELSEWHERE = {"method", "backbone", "dtype", "precision"}
+"""Fields that decide which network or which storage: each has a test of its own below, but for the
+precision, which has a file of them."""
 
 
 @pytest.mark.parametrize(
