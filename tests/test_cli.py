@@ -22,7 +22,13 @@ from conftest import Run
 from resight import pipeline
 from resight.cli import app, main
 from resight.collection import Collection
-from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, SiftVladConfig
+from resight.config import (
+    ExtractionConfig,
+    SearchConfig,
+    SelectionConfig,
+    SiftVladConfig,
+    WhiteningConfig,
+)
 from resight.methods import ModelOptions
 from resight.searching import Searcher
 from resight.writer import writing
@@ -347,8 +353,9 @@ def test_defaults_are_those_of_the_configurations(resight: Run) -> None:
         assert default(command, "device") == ModelOptions().device
         assert default(command, "weights") is ModelOptions().weights is None
     # Left out, these are the configuration's own: None changes nothing.
-    for field in dataclasses.fields(SelectionConfig):
-        assert default("fit", field.name) is None
+    for selection in (SelectionConfig, WhiteningConfig):
+        for field in dataclasses.fields(selection):
+            assert default("fit", field.name) is None
     for name in ("config", "cam", "method"):
         assert default("index", name) is None
     index = pipeline.index.__kwdefaults__

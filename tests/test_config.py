@@ -16,22 +16,30 @@ from hypothesis import strategies as st
 
 from resight import config as configuration
 from resight.config import (
-    PRESETS,
     ExtractionConfig,
     MethodConfig,
+    NoReduction,
     SearchConfig,
     SelectionConfig,
     SiftVladConfig,
+    WhiteningConfig,
     fingerprint,
     from_dict,
-    load_config,
     method_from_dict,
     to_dict,
 )
 from resight.errors import UsageError
+from resight.recipes import RECIPES, load_config
 
 MODEL = "0" * 64
-CLASSES: list[type[Any]] = [ExtractionConfig, SiftVladConfig, SelectionConfig, SearchConfig]
+CLASSES: list[type[Any]] = [
+    ExtractionConfig,
+    SiftVladConfig,
+    SelectionConfig,
+    WhiteningConfig,
+    NoReduction,
+    SearchConfig,
+]
 
 
 def toml(fields: dict[str, Any]) -> str:
@@ -48,13 +56,12 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_presets() -> None:
-    assert {
-        "paper": ExtractionConfig(),
-        "fast": ExtractionConfig(resolutions=(550,)),
-        "sift-vlad": SiftVladConfig(),
-    } == PRESETS
-    for name, config in PRESETS.items():
-        assert load_config(name) == (config, SelectionConfig())
+    assert load_config("paper") == (ExtractionConfig(), SelectionConfig())
+    assert load_config("fast") == (ExtractionConfig(resolutions=(550,)), SelectionConfig())
+    assert load_config("auto") == (ExtractionConfig(), WhiteningConfig())
+    assert load_config("sift-vlad") == (SiftVladConfig(), NoReduction())
+    for name, recipe in RECIPES.items():
+        assert load_config(name) == (recipe.extraction, recipe.selection)
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -100,6 +107,7 @@ EXTRACTION = st.fixed_dictionaries(
             [("layer4",), ("layer3",), ("layer4", "layer3"), ("layer3", "layer4")]
         ),
         "levels": st.integers(1, 8),
+        "gem_power": st.floats(0.1, 100),
         "stride": st.floats(0, 1, exclude_min=True),
         "cam_threshold": st.floats(0, 1e6),
         **dict.fromkeys(
@@ -145,6 +153,15 @@ def test_files_and_back(
     assert load_config(path) == (config, selection)
 
 
+def test_a_file_of_whitening(tmp_path: Path) -> None:
+    path = write(tmp_path, '[selection]\nmethod = "whitening"\nfeatures = 32\n')
+    assert load_config(path) == (ExtractionConfig(), WhiteningConfig(features=32))
+    with pytest.raises(UsageError, match="unknown field 'restarts'"):
+        load_config(write(tmp_path, '[selection]\nmethod = "whitening"\nrestarts = 4\n'))
+    with pytest.raises(UsageError, match="method: 'pca' is not one of pfa, whitening, none"):
+        load_config(write(tmp_path, '[selection]\nmethod = "pca"\n'))
+
+
 def test_a_file_of_sift_vlad(tmp_path: Path) -> None:
     config = SiftVladConfig(centers=64, distance="manhattan", power=0.25)
     assert load_config(write(tmp_path, toml(to_dict(config)))) == (config, SelectionConfig())
@@ -184,6 +201,8 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "fusion_align_corners": ["no", None],
         "layers": [(), ("layer4", "layer4"), ("layer2",), "layer4", None],
         "levels": [0, 9, -1, 3.0, True, None],
+        "pooling": ["max", None],
+        "gem_power": [0, -1, float("nan"), "3", None],
         "stride": [0, -0.4, 1.01, float("nan"), float("inf"), 10**400, "0.4", True, None],
         "normalize_concatenation": [1, None],
         "cam": ["yes", None],
@@ -204,7 +223,18 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "seed": [-1, 2**32, 0.0, None],
         "dtype": ["int8", None],
     },
+    WhiteningConfig: {
+        "method": ["pfa", None],
+        "features": [0, -1, 32.0, True],
+        "share": [0, 1.01, float("nan"), None],
+        "most": [0, 1.0, None],
+        "shrinkage": [-0.1, float("nan"), "0"],
+        "whiten": [1, None],
+        "power": [0, 1.1, None],
+        "fewest": [1, 2.0, None],
+    },
     SelectionConfig: {
+        "method": ["whitening", None],
         "features": [0, -1, 768.0, True, None],
         "variance": [0, 1.01, float("nan"), "0.9", None],
         "components": [0, -1, 1.0, True],
@@ -213,6 +243,7 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "renormalize": ["no", None],
         "seed": [-1, 2**32, 1.0, None],
     },
+    NoReduction: {"method": ["pfa", None]},
     SearchConfig: {
         "k": [0, -1, 1.0, True, None],
         "verify": [-1, 0.0, False, None],
@@ -330,7 +361,7 @@ def test_a_bad_file_is_named_with_the_reason(text: str, message: str, tmp_path: 
 def test_a_name_that_is_neither_preset_nor_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_config("papr")
-    assert str(caught.value) == ("--config: no preset or file 'papr' (paper, fast, sift-vlad)")
+    assert str(caught.value).startswith("--config: no method or file 'papr' (methods: baseline, ")
     with pytest.raises(UsageError, match=r"cannot be read as TOML: .*Is a directory"):
         load_config(str(tmp_path))
     (tmp_path / "my.toml").write_bytes(b"fusion = '\xff'")
@@ -353,6 +384,8 @@ OTHER: dict[type[Any], dict[str, Any]] = {
         "fusion_align_corners": True,
         "layers": ("layer3", "layer4"),
         "levels": 4,
+        "pooling": "gem",
+        "gem_power": 2.0,
         "stride": 0.5,
         "normalize_concatenation": True,
         "cam": True,
@@ -387,20 +420,20 @@ def test_every_field_changes_the_fingerprint(cls: type[Any], name: str) -> None:
 
 
 def test_fingerprints_differ_by_method_model_and_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    configs: list[MethodConfig] = [*PRESETS.values()]
+    configs: list[MethodConfig] = list(dict.fromkeys(r.extraction for r in RECIPES.values()))
     found = {fingerprint(config, model) for config in configs for model in (MODEL, "1" * 64)}
     monkeypatch.setattr(configuration, "ALGORITHM_VERSION", -1)
     found |= {fingerprint(config, MODEL) for config in configs}
-    assert len(found) == 9
+    assert len(found) == 3 * len(configs)
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in found)
 
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     program = (
-        "from resight.config import PRESETS, fingerprint\n"
-        f"print([fingerprint(config, {MODEL!r}) for config in PRESETS.values()])"
+        "from resight.config import fingerprint\nfrom resight.recipes import RECIPES\n"
+        f"print([fingerprint(r.extraction, {MODEL!r}) for r in RECIPES.values()])"
     )
-    here = str([fingerprint(config, MODEL) for config in PRESETS.values()])
+    here = str([fingerprint(r.extraction, MODEL) for r in RECIPES.values()])
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", program],

@@ -677,7 +677,7 @@ def test_a_run_that_ended_before_the_fit_leaves_it_to_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fitting, "fit_selection", stopped)
+        patched.setattr(fitting, "fit_reduction", stopped)
         with pytest.raises(KeyboardInterrupt):
             pipeline.index(paths, folder)
     assert fitted(folder) is None

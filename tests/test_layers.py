@@ -15,14 +15,15 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
-    "ground": "errors config images memory",
+    "ground": "errors config recipes images memory",
     "network": "weights backbones engine_torch engine_openvino engine_onnx engines quantization",
     "maths": (
-        "pooling fusion localization selection sad codes graph neighbors evaluation groups "
-        "sift vlad verification"
+        "pooling regions fusion localization selection whitening reduction sad codes graph "
+        "neighbors evaluation protocols groups sift vlad verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
     "storage": "database files targets collection writer rowfiles derived arrays",
+    "benchmarks": "datasets",
     "stages": (
         "methods indexing fitting approximating overview searching integrity explaining describing "
         "comparing"
@@ -139,7 +140,7 @@ def test_maths_knows_nothing_of_storage_and_faces(name: str) -> None:
 def test_the_graph_is_read_right() -> None:
     # Hand-checked: if the reading of the source broke, the tests above could not fail.
     assert own_imports("fusion") == {"pooling"}
-    assert {"collection", "database", "files", "selection"} <= own_imports("writer")
+    assert {"collection", "database", "files", "reduction"} <= own_imports("writer")
     assert {"pipeline", "output", "demo.run"} <= own_imports("cli")  # inside functions
     assert "sqlite3" in outside_imports("database")
     assert {"torch", "numpy"} <= {p for m in below("cnn") for p in outside_imports(m)}
@@ -208,7 +209,7 @@ except SystemExit as ended:
 # The public names
 
 PUBLIC = [
-    "PRESETS",
+    "RECIPES",
     "Collection",
     "ExtractionConfig",
     "ModelOptions",
@@ -217,6 +218,7 @@ PUBLIC = [
     "Searcher",
     "SelectionConfig",
     "SiftVladConfig",
+    "WhiteningConfig",
     "check",
     "describe",
     "evaluate",

@@ -225,6 +225,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "layers": (SMALLEST, {"layers": ("layer3", "layer4")}),
     "levels": (SMALLEST, {"levels": 2}),
     "stride": (SMALLEST, {"stride": 0.8}),
+    "pooling": (SMALLEST, {"pooling": "spoc"}),
+    "gem_power": ({"resolutions": (96, 64), "pooling": "gem"}, {"gem_power": 2.0}),
     "normalize_concatenation": (SMALLEST, {"normalize_concatenation": True}),
     "cam": (SMALLEST, {"cam": True}),
     "cam_threshold": (WITH_CAM, {"cam_threshold": 1.1}),

@@ -10,10 +10,11 @@ import samples
 from resight import pipeline, quantization
 from resight.backbones import load_parameters
 from resight.collection import Collection
-from resight.config import ExtractionConfig, SearchConfig, requested
+from resight.config import ExtractionConfig, SearchConfig
 from resight.engines import load_network
 from resight.errors import CollectionMismatch, FitError, UsageError
 from resight.methods import ModelOptions
+from resight.recipes import requested
 from resight.writer import writing
 
 CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")

@@ -1,8 +1,8 @@
 """Find, in a collection of photos, those that show the very same object, building or scene.
 
 >>> import resight
->>> sorted(resight.PRESETS)
-['fast', 'paper', 'sift-vlad']
+>>> resight.RECIPES["paper"].published["holidays"]
+93.98
 """
 
 import importlib
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resight.collection import Collection
     from resight.config import (
-        PRESETS,
         ExtractionConfig,
         SearchConfig,
         SelectionConfig,
         SiftVladConfig,
+        WhiteningConfig,
     )
     from resight.errors import ResightError
     from resight.integrity import check
     from resight.methods import ModelOptions
     from resight.pipeline import describe, evaluate, fit, index, info, remove, search
+    from resight.recipes import RECIPES
     from resight.searching import Searcher
 
 __version__ = "0.1.0"
@@ -29,12 +30,13 @@ _HOMES = {
     "Collection": "collection",
     "ExtractionConfig": "config",
     "ModelOptions": "methods",
-    "PRESETS": "config",
+    "RECIPES": "recipes",
     "ResightError": "errors",
     "SearchConfig": "config",
     "Searcher": "searching",
     "SelectionConfig": "config",
     "SiftVladConfig": "config",
+    "WhiteningConfig": "config",
     "check": "integrity",
     "describe": "pipeline",
     "evaluate": "pipeline",
@@ -47,7 +49,7 @@ _HOMES = {
 """Public name to module: imported on first use, so that `import resight` costs nothing."""
 
 __all__ = [
-    "PRESETS",
+    "RECIPES",
     "Collection",
     "ExtractionConfig",
     "ModelOptions",
@@ -56,6 +58,7 @@ __all__ = [
     "Searcher",
     "SelectionConfig",
     "SiftVladConfig",
+    "WhiteningConfig",
     "check",
     "describe",
     "evaluate",

@@ -9,7 +9,7 @@ import numpy as np
 
 from resight.arrays import SearchArrays, load_arrays, present_folder
 from resight.collection import Collection
-from resight.config import ExtractionConfig, MethodConfig
+from resight.config import ExtractionConfig, MethodConfig, ReductionConfig, SelectionConfig
 from resight.database import DISK_FULL, explained
 from resight.derived import DESCRIPTORS
 from resight.errors import CollectionError, UsageError
@@ -57,7 +57,7 @@ def approximate_status(collection: Collection) -> ApproximateIndex | None:
         return None
 
 
-def check_approximate(config: MethodConfig) -> None:
+def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
     """Refuse an approximate index where there can be none.
 
     Raises:
@@ -66,6 +66,8 @@ def check_approximate(config: MethodConfig) -> None:
     check_possible()
     if not isinstance(config, ExtractionConfig):
         raise UsageError("--approximate: for Manhattan distance only, not for sift-vlad")
+    if not isinstance(selection, SelectionConfig):
+        raise UsageError("--approximate: for Manhattan distance only, not for whitening")
 
 
 def make_approximate(collection: Collection, progress: Progress) -> ApproximateIndex:
@@ -75,9 +77,14 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
         UsageError: FAISS is not installed, or the method compares by another distance.
         CollectionError: the collection is empty, or memory or disk have no room.
     """
-    check_approximate(collection.config)
+    check_approximate(collection.config, collection.selection_config)
     with explained(collection.folder):
         arrays = load_arrays(collection)
+        if collection.distance != "manhattan":
+            raise UsageError(
+                f"{collection.folder}: compares by {collection.distance} distance; an approximate "
+                "index is for Manhattan distance only"
+            )
         known, database, folder = approximate_status(collection), arrays.database, arrays.folder
         if known and len(database.ids) - known.rows <= MOST_UNLINKED * len(database.ids):
             return known
@@ -104,7 +111,7 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
 
 def keep_approximate(collection: Collection, wanted: bool | None, progress: Progress) -> None:
     """What an index run does: make or add to the index where it is wanted, or there, or useful."""
-    if wanted is None and isinstance(collection.config, ExtractionConfig) and is_possible():
+    if wanted is None and collection.distance == "manhattan" and is_possible():
         large = collection.count("ok") >= APPROXIMATE_FROM
         wanted = large or approximate_status(collection) is not None
     if wanted:

@@ -9,6 +9,7 @@ another selection, and when much has changed.
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -23,10 +24,19 @@ from resight import rowfiles
 from resight.codes import Coded, Steps
 from resight.collection import Collection
 from resight.database import explained
-from resight.derived import FORMAT, add_photos, check_space, read_header, stamp, write_all
+from resight.derived import (
+    FORMAT,
+    SELECTION_NAME,
+    Header,
+    add_photos,
+    check_space,
+    read_header,
+    stamp,
+    write_all,
+)
 from resight.errors import CollectionError
 from resight.neighbors import GONE, Database
-from resight.selection import Selection
+from resight.reduction import Reduction, from_bytes
 
 FOLDER_NAME = "arrays"
 LOCK_NAME = "arrays.lock"
@@ -48,7 +58,7 @@ class SearchArrays:
     stamp: str
     folder: Path
     database: Database
-    selection: Selection | None
+    selection: Reduction | None
 
 
 def load_arrays(collection: Collection) -> SearchArrays:
@@ -103,7 +113,7 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
         header = read_header(folder)
         if header["format"] != FORMAT:
             return None
-        count, chosen = header["rows"], header["selection"]
+        count = header["rows"]
         rows = {name: rowfiles.load(folder / name, count, mmap_mode) for name in header["sums"]}
         ids = np.array(rows["ids.npy"])
         ids[header["gone"]] = GONE
@@ -115,11 +125,20 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
             )
             for name, made in header["codes"].items()
         )
-        selection = chosen and Selection(np.array(chosen["indices"]), chosen["renormalize"])
         database = Database(ids, rows["global.npy"], rows.get("local.npy"), coded)
-        return SearchArrays(stamp(header), folder, database, selection)
+        return SearchArrays(stamp(header), folder, database, _read_selection(folder, header))
     except DAMAGED:
         return None
+
+
+def _read_selection(folder: Path, header: Header) -> Reduction | None:
+    chosen = header["selection"]
+    if chosen is None:
+        return None
+    data = (folder / SELECTION_NAME).read_bytes()
+    if hashlib.sha256(data).hexdigest() != chosen["sha256"]:
+        raise ValueError("the selection was damaged")
+    return from_bytes(data, chosen["config"])
 
 
 def _renew(collection: Collection) -> SearchArrays:

@@ -98,6 +98,7 @@ def index(
 @app.command()
 def fit(
     collection: Collection,
+    method: Annotated[str | None, selection_option("method")] = None,
     features: Annotated[int | None, selection_option("features")] = None,
     variance: Annotated[float | None, selection_option("variance")] = None,
     components: Annotated[int | None, selection_option("components")] = None,
@@ -105,12 +106,18 @@ def fit(
     absolute: Annotated[bool | None, selection_option("absolute")] = None,
     renormalize: Annotated[bool | None, selection_option("renormalize")] = None,
     seed: Annotated[int | None, selection_option("seed")] = None,
+    share: Annotated[float | None, selection_option("share")] = None,
+    most: Annotated[int | None, selection_option("most")] = None,
+    shrinkage: Annotated[float | None, selection_option("shrinkage")] = None,
+    whiten: Annotated[bool | None, selection_option("whiten")] = None,
+    power: Annotated[float | None, selection_option("power")] = None,
+    fewest: Annotated[int | None, selection_option("fewest")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
     ] = None,
 ) -> None:
-    """Fit the selection of descriptor values anew; options left out are the collection's own."""
+    """Fit the selection or whitening anew; options left out are the collection's own."""
     from resight import output, pipeline
 
     with output.progress() as progress:
@@ -118,6 +125,7 @@ def fit(
             collection,
             source=source,
             progress=progress,
+            method=method,
             features=features,
             variance=variance,
             components=components,
@@ -125,6 +133,12 @@ def fit(
             absolute=absolute,
             renormalize=renormalize,
             seed=seed,
+            share=share,
+            most=most,
+            shrinkage=shrinkage,
+            whiten=whiten,
+            power=power,
+            fewest=fewest,
         )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 

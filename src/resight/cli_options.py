@@ -5,19 +5,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import SelectionConfig, load_config
+from resight.config import SelectionConfig, WhiteningConfig
 from resight.errors import UsageError
+from resight.recipes import load_config
 
 if TYPE_CHECKING:
     from resight.methods import ModelOptions
 
 
 def selection_option(name: str) -> Any:
-    """An option whose help and default are those of a field of `SelectionConfig`."""
-    field = SelectionConfig.__dataclass_fields__[name]
-    default = "none" if field.default is None else str(field.default).lower()
-    help = field.metadata["help"]
-    return typer.Option(help=f"{help[0].upper()}{help[1:]}.", show_default=default)
+    """An option of `fit`: a field of `SelectionConfig` or `WhiteningConfig`, or of both."""
+    texts, defaults = [], []
+    for method, cls in (("pfa", SelectionConfig), ("whitening", WhiteningConfig)):
+        field = cls.__dataclass_fields__.get(name)
+        if field is not None:
+            help = field.metadata["help"]
+            texts.append(f"{method}: {help}" if name != "method" else help)
+            defaults.append("none" if field.default is None else str(field.default).lower())
+    texts, defaults = list(dict.fromkeys(texts)), list(dict.fromkeys(defaults))
+    text = "; ".join(texts)
+    default = "the collection's" if name == "method" else " or ".join(defaults)
+    return typer.Option(help=f"{text[0].upper()}{text[1:]}.", show_default=default)
 
 
 Collection = Annotated[
@@ -34,7 +42,10 @@ Engine = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Config = Annotated[
     str | None,
-    typer.Option(help="paper, fast, or a TOML file of fields.", show_default="paper"),
+    typer.Option(
+        help="A method by its name (see resight methods), or a TOML file of fields.",
+        show_default="paper",
+    ),
 ]
 Cam = Annotated[
     bool | None,

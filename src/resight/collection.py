@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 
 from resight import config as configuration
-from resight.config import MethodConfig, SelectionConfig
+from resight.config import MethodConfig, ReductionConfig, SiftVladConfig
 from resight.database import explained, open_database
 from resight.errors import CollectionError, CollectionMismatch
 from resight.files import COLLECTION_MARK
-from resight.selection import Selection
+from resight.reduction import Reduction, from_bytes
 
 State = Literal["ok", "failed"]
 
@@ -116,9 +116,9 @@ class Collection:
         return configuration.method_from_dict(self.meta("config"))
 
     @property
-    def selection_config(self) -> SelectionConfig:
-        """How a selection is fitted when nothing else is asked for."""
-        return configuration.from_dict(SelectionConfig, self.meta("selection_config"))
+    def selection_config(self) -> ReductionConfig:
+        """How a selection, or whitening, is fitted when nothing else is asked for."""
+        return configuration.reduction_from_dict(self.meta("selection_config"))
 
     @property
     def model(self) -> Model | None:
@@ -158,13 +158,21 @@ class Collection:
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else json.loads(row[0])
 
-    def selection(self) -> Selection | None:
-        """The fitted selection, if there is one."""
+    def selection(self) -> Reduction | None:
+        """The fitted selection or whitening, if there is one."""
         row = self._row("SELECT how, data FROM fitted WHERE name = 'selection'")
         if row is None:
             return None
-        indices = np.frombuffer(row[1], "<i4").astype(np.int64)
-        return Selection(indices, json.loads(row[0])["config"]["renormalize"])
+        return from_bytes(row[1], json.loads(row[0])["config"])
+
+    @property
+    def distance(self) -> Literal["manhattan", "cosine"]:
+        """By which distance the descriptors are compared."""
+        config = self.config
+        if isinstance(config, SiftVladConfig):
+            return config.distance
+        selection = self.selection()
+        return "manhattan" if selection is None else selection.distance
 
     def vocabulary(self) -> np.ndarray | None:
         """The visual words of `sift-vlad`, float32 (centers, 128), once they are fitted."""

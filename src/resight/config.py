@@ -10,11 +10,9 @@ import dataclasses
 import hashlib
 import json
 import sys
-import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from resight.errors import UsageError
@@ -59,8 +57,12 @@ class ExtractionConfig:
     layers: tuple[Literal["layer4", "layer3"], ...] = _option(
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
+    pooling: Literal["modified-rmac", "rmac", "rmac-integral", "mac", "spoc", "crow", "gem"] = (
+        _option("modified-rmac", "how a feature map becomes a vector")
+    )
     levels: int = _option(3, "scales of the R-MAC grid")
     stride: float = _option(0.4, "step between regions, as a share of their side")
+    gem_power: float = _option(3.0, "the power p of the generalized means")
     normalize_concatenation: bool = _option(
         False, "give the concatenated descriptor unit length once more"
     )
@@ -86,6 +88,7 @@ class ExtractionConfig:
         )
         _require(1 <= self.levels <= 8, "levels: from 1 to 8")
         _require(0 < self.stride <= 1, "stride: above 0, at most 1")
+        _require(0.1 <= self.gem_power <= 100, "gem_power: from 0.1 to 100")
         _require(self.cam_threshold >= 0, "cam_threshold: 0 or more")
         _require(
             not (self.cam and self.fusion == "late"),
@@ -130,6 +133,7 @@ MethodConfig = ExtractionConfig | SiftVladConfig
 class SelectionConfig:
     """Principal feature analysis (section 6)."""
 
+    method: Literal["pfa"] = _option("pfa", "pfa, whitening or none")
     features: int = _option(768, "values of the descriptor that are kept")
     variance: float = _option(0.9, "share of the variance that the components keep")
     components: int | None = _option(None, "number of components, instead of the share")
@@ -148,6 +152,50 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WhiteningConfig:
+    """PCA and whitening of each layer of the descriptor (section 12), compared by cosine."""
+
+    method: Literal["whitening"] = _option("whitening", "pfa, whitening or none")
+    features: int | None = _option(
+        None, "components kept of each layer; none leaves that to the spectrum"
+    )
+    share: float = _option(0.75, "what the spectrum's choice keeps of the whitened variance")
+    most: int = _option(384, "components of a layer that the spectrum's choice keeps at most")
+    shrinkage: float | None = _option(
+        None, "share of the mean variance added to each; none is 1000 / photos"
+    )
+    whiten: bool = _option(True, "divide the components by their standard deviation")
+    power: float = _option(1.0, "exponent of a signed power law that comes first")
+    fewest: int = _option(30, "photos below which nothing is fitted")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self.features is None or self.features >= 1, "features: 1 or more")
+        _require(0 < self.share <= 1, "share: above 0, at most 1")
+        _require(self.most >= 1, "most: 1 or more")
+        _require(self.shrinkage is None or self.shrinkage >= 0, "shrinkage: 0 or more")
+        _require(0 < self.power <= 1, "power: above 0, at most 1")
+        _require(self.fewest >= 2, "fewest: 2 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoReduction:
+    """All values of the descriptors, as they are."""
+
+    method: Literal["none"] = _option("none", "pfa, whitening or none")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+
+
+ReductionConfig = SelectionConfig | WhiteningConfig | NoReduction
+"""How descriptors are made shorter before they are compared."""
+
+Preset = tuple[MethodConfig, ReductionConfig]
+"""What a collection is made with."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """How a search is answered (section 8)."""
 
@@ -161,61 +209,23 @@ class SearchConfig:
         _require(self.verify >= 0, "verify: 0 or more")
 
 
-def load_config(name_or_path: str) -> tuple[MethodConfig, SelectionConfig]:
-    """A preset by name, or a TOML file of fields with an optional table `[selection]`.
-
-    Raises:
-        UsageError: no such preset or file, not TOML, an unknown field, or a value that cannot be.
-    """
-    if name_or_path in PRESETS:
-        return PRESETS[name_or_path], SelectionConfig()
-    path = Path(name_or_path)
-    try:
-        fields = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        presets = ", ".join(PRESETS)
-        raise UsageError(f"--config: no preset or file {name_or_path!r} ({presets})") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
-    try:
-        selection = from_dict(SelectionConfig, fields.pop("selection", {}))
-        return method_from_dict(fields), selection
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def requested(
-    config: str | MethodConfig | None, cam: bool | None, precision: str | None = None
-) -> tuple[MethodConfig, SelectionConfig]:
-    """The configuration that is asked for: a preset, a TOML file or a configuration.
-
-    Args:
-        config: None is `paper`.
-        cam: class activation maps on or off; None as the configuration says.
-        precision: what the network computes in; None as the configuration says.
-
-    Raises:
-        UsageError: see `load_config`, or class activation maps of a method without a network.
-    """
-    if config is None or isinstance(config, str):
-        method, selection = load_config(config or "paper")
-    else:
-        method, selection = config, SelectionConfig()
-    if cam is not None:
-        if not isinstance(method, ExtractionConfig):
-            raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
-        method = dataclasses.replace(method, cam=cam)
-    if precision is not None:
-        if not isinstance(method, ExtractionConfig):
-            raise UsageError("--precision: sift-vlad has no network that computes in one")
-        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
-    return method, selection
-
-
 def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
     """The configuration whose `method` is named in `fields` (`cnn` when it is not)."""
     classes: dict[str, type[MethodConfig]] = {"cnn": ExtractionConfig, "sift-vlad": SiftVladConfig}
     method = fields.get("method", "cnn")
+    if not isinstance(method, str) or method not in classes:
+        raise UsageError(f"method: {method!r} is not one of {', '.join(classes)}")
+    return from_dict(classes[method], fields)
+
+
+def reduction_from_dict(fields: dict[str, Any]) -> ReductionConfig:
+    """How descriptors are made shorter, by the `method` in `fields` (`pfa` when it is not)."""
+    classes: dict[str, type[ReductionConfig]] = {
+        "pfa": SelectionConfig,
+        "whitening": WhiteningConfig,
+        "none": NoReduction,
+    }
+    method = fields.get("method", "pfa") if isinstance(fields, dict) else "pfa"
     if not isinstance(method, str) or method not in classes:
         raise UsageError(f"method: {method!r} is not one of {', '.join(classes)}")
     return from_dict(classes[method], fields)
@@ -243,6 +253,10 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
 
 
+BEFORE_THERE_WAS_A_CHOICE = {"precision": "float32", "pooling": "modified-rmac", "gem_power": 3.0}
+"""Fields that came later: with these values a fingerprint is what it was before."""
+
+
 def fingerprint(config: MethodConfig, model_sha256: str) -> str:
     """SHA-256 (hex) of all that decides a descriptor's numbers.
 
@@ -252,8 +266,9 @@ def fingerprint(config: MethodConfig, model_sha256: str) -> str:
             vocabulary of `sift-vlad`.
     """
     content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **to_dict(config)}
-    if content.get("precision") == "float32":
-        del content["precision"]  # as before there was a choice
+    for name, first in BEFORE_THERE_WAS_A_CHOICE.items():
+        if content.get(name) == first:
+            del content[name]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -298,10 +313,3 @@ def _describe(hint: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(
         hint, "nothing" if hint is type(None) else str(hint)
     )
-
-
-PRESETS: dict[str, MethodConfig] = {
-    "paper": ExtractionConfig(),
-    "fast": ExtractionConfig(resolutions=(550,)),
-    "sift-vlad": SiftVladConfig(),
-}

@@ -1,5 +1,6 @@
 """From the descriptors in the database to the rows of the arrays that searches scan."""
 
+import hashlib
 import itertools
 import json
 import shutil
@@ -15,13 +16,16 @@ from resight.codes import MADE_UP, Steps, choose_steps, encode_blocks
 from resight.collection import Collection
 from resight.database import DISK_FULL
 from resight.errors import CollectionError
+from resight.reduction import to_bytes
 
 HEADER_NAME = "header.json"
+SELECTION_NAME = "selection.bin"
+"""The fitted numbers of the selection or whitening, as the database has them."""
 CODED_FROM = 1000
 """Photos of a collection from which on it is scanned in codes."""
 BLOCK_ROWS = 1024
 """Rows that are written at once."""
-FORMAT = 1
+FORMAT = 2
 """Of the files; arrays of another format are written anew."""
 MOST_OUTLIERS = 0.02
 """Likewise for rows that the codes fit badly."""
@@ -50,13 +54,17 @@ def write_all(collection: Collection, folder: Path) -> str:
         "format": FORMAT,
         "generation": collection.generation,
         "change": collection.last_change,
-        "selection": selection
-        and {"indices": selection.indices.tolist(), "renormalize": selection.renormalize},
+        "selection": None,
         "rows": 0,
         "gone": [],
         "codes": {},
         "sums": {},
     }
+    if selection is not None:
+        data, how = to_bytes(selection), collection.how_fitted("selection") or {}
+        (folder / SELECTION_NAME).write_bytes(data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        header["selection"] = {"config": how["config"], "sha256": sha256}
     rowfiles.create(folder / "ids.npy", (), "<i8")
     first = next(collection.photo_descriptors(), None)
     for name, values in zip(DESCRIPTORS, first[1:] if first else [np.empty(0), None], strict=True):
@@ -86,7 +94,7 @@ def add_photos(collection: Collection, folder: Path, header: Header, since: int 
             kept = values if selection is None else selection.apply(values)
             rowfiles.append(folder / f"{name}.npy", header["rows"], kept)
         header["rows"] += len(ids)
-    if header["rows"] >= CODED_FROM:
+    if header["rows"] >= CODED_FROM and collection.distance == "manhattan":
         for name in DESCRIPTORS:
             if (folder / f"{name}.npy").exists():
                 _add_codes(folder, name, header, before)
@@ -137,7 +145,7 @@ def check_space(collection: Collection, parent: Path) -> None:
     first = next(collection.photo_descriptors(), None)
     selection, count = collection.selection(), collection.count("ok")
     values = sum(
-        len(side) if selection is None else len(selection.indices)
+        len(side) if selection is None else selection.dimensions
         for side in (first[1:] if first else ())
         if side is not None
     )

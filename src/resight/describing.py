@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.config import ExtractionConfig, MethodConfig, requested
+from resight.config import ExtractionConfig, MethodConfig
 from resight.errors import ImageError, UsageError
 from resight.files import find_photos
 from resight.images import load_image
 from resight.indexing import Progress, no_progress
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
+from resight.recipes import requested
 
 
 @dataclass(frozen=True)

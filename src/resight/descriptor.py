@@ -1,6 +1,6 @@
 """From the feature maps of a photo's resolutions to its descriptors (sections 3-5 and 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,23 @@ from resight.backbones import CHANNELS, Classifier
 from resight.config import ExtractionConfig
 from resight.fusion import early_fusion, late_fusion, rescale
 from resight.localization import cam_mask, class_activation_map
-from resight.pooling import l2_normalize, modified_rmac
+from resight.pooling import crow, gem, l2_normalize, mac, modified_rmac, spoc
+from resight.regions import rmac
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
+
+
+POOLINGS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
+    "modified-rmac": lambda fm, c: modified_rmac(fm, levels=c.levels, stride=c.stride),
+    "rmac": lambda fm, c: rmac(fm, levels=c.levels),
+    "rmac-integral": lambda fm, c: rmac(fm, levels=c.levels, integral=True),
+    "mac": lambda fm, c: mac(fm),
+    "spoc": lambda fm, c: spoc(fm),
+    "crow": lambda fm, c: crow(fm),
+    "gem": lambda fm, c: gem(fm, c.gem_power),
+}
+"""Name of a pooling to what makes a vector (C,) of unit length of a feature map (C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -68,22 +81,14 @@ def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConf
 
 
 def _pool(maps: FeatureMaps, config: ExtractionConfig) -> np.ndarray:
-    parts = [
-        modified_rmac(maps[layer], levels=config.levels, stride=config.stride)
-        for layer in config.layers
-    ]
-    return _concatenate(parts, config)
+    pool = POOLINGS[config.pooling]
+    return _concatenate([pool(maps[layer], config) for layer in config.layers], config)
 
 
 def _describe_late(resolutions: Sequence[FeatureMaps], config: ExtractionConfig) -> np.ndarray:
+    pool = POOLINGS[config.pooling]
     parts = [
-        late_fusion(
-            [
-                modified_rmac(maps[layer], levels=config.levels, stride=config.stride)
-                for maps in resolutions
-            ]
-        )
-        for layer in config.layers
+        late_fusion([pool(maps[layer], config) for maps in resolutions]) for layer in config.layers
     ]
     return _concatenate(parts, config)
 

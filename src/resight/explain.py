@@ -22,7 +22,8 @@ from resight.config import ExtractionConfig
 from resight.descriptor import FeatureMaps, describe_maps
 from resight.fusion import rescale
 from resight.localization import cam_mask, class_activation_map
-from resight.neighbors import manhattan
+from resight.neighbors import DISTANCES
+from resight.reduction import Reduction
 from resight.selection import Selection
 from resight.sift import LocalFeatures
 from resight.supply import TINY, Supply, fuse, photo_supply
@@ -72,7 +73,7 @@ def explain_maps(
     config: ExtractionConfig,
     *,
     classifier: Classifier | None = None,
-    selection: Selection | None = None,
+    selection: Reduction | None = None,
 ) -> MapExplanation:
     """Why two photos are close, from the feature maps of their resolutions.
 
@@ -81,23 +82,27 @@ def explain_maps(
         other: those of the other photo.
         config: the configuration of both.
         classifier: given one, the local descriptors are explained where they are the closer ones.
-        selection: only the values it keeps count.
+        selection: only the values it keeps count. Whitened values belong to no places: with
+            whitening the heat is that of the values they are made from, the distance whitening's.
     """
     photos = (query, other)
     pooled = [describe_maps(maps, config, classifier) for maps in photos]
     a, b = (_kept(p.global_, selection) for p in pooled)
-    distance, masks = _l1(a, b), None
+    distance, masks = _distance(a, b, selection), None
     if classifier is not None:
         local_a, local_b = (_kept(p.local, selection) for p in pooled if p.local is not None)
-        if _l1(local_a, local_b) < distance:
-            a, b, distance = local_a, local_b, _l1(local_a, local_b)
+        if _distance(local_a, local_b, selection) < distance:
+            a, b, distance = local_a, local_b, _distance(local_a, local_b, selection)
             masks = [_mask(maps, config, classifier) for maps in photos]
+    chosen = selection if isinstance(selection, Selection) else None
     supplies = [
-        photo_supply(maps, config, mask=masks[i] if masks else None, selection=selection)
+        photo_supply(maps, config, mask=masks[i] if masks else None, selection=chosen)
         for i, maps in enumerate(photos)
     ]
     heats = _add_layers(*supplies)
-    both = float(a.sum() + b.sum())
+    by_l1 = selection is None or selection.distance == "manhattan"
+    # The share of the sum that is common; for whitened vectors of unit length the cosine.
+    both = float(a.sum() + b.sum()) if by_l1 else 1.0
     return MapExplanation(
         heats=(_contrast(heats[0]), _contrast(heats[1])),
         masks=(_on_grid(masks[0], heats[0]), _on_grid(masks[1], heats[1])) if masks else None,
@@ -197,12 +202,13 @@ def _mask(
     return cam_mask(heat, config.cam_threshold)
 
 
-def _kept(vector: np.ndarray, selection: Selection | None) -> np.ndarray:
+def _kept(vector: np.ndarray, selection: Reduction | None) -> np.ndarray:
     return vector if selection is None else selection.apply(vector)
 
 
-def _l1(a: np.ndarray, b: np.ndarray) -> float:
-    return float(manhattan(a, b[None])[0])
+def _distance(a: np.ndarray, b: np.ndarray, selection: Reduction | None) -> float:
+    by = DISTANCES["manhattan" if selection is None else selection.distance]
+    return float(by(a, b[None])[0])
 
 
 def _coarser(supply: Supply) -> Supply:

@@ -11,14 +11,15 @@ import numpy as np
 from PIL import Image
 
 from resight.collection import Collection
-from resight.config import ExtractionConfig, MethodConfig, load_config
+from resight.config import ExtractionConfig, MethodConfig
 from resight.errors import UsageError
 from resight.extractor import Extractor
 from resight.images import Box, check_box, crop_box
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
 from resight.neighbors import Distance, manhattan
+from resight.recipes import load_config
+from resight.reduction import Reduction
 from resight.searching import Searcher, load_query
-from resight.selection import Selection
 
 if TYPE_CHECKING:
     from resight.sift_vlad import SiftVladExtractor
@@ -124,7 +125,7 @@ def explain_images(
 
 def _explain(
     extractor: Extractor,
-    selection: Selection | None,
+    selection: Reduction | None,
     distance: Distance,
     query: Image.Image,
     other: Image.Image,
@@ -141,7 +142,7 @@ def _explain(
 
 
 def _explain_cnn(
-    extractor: Extractor, selection: Selection | None, query: Image.Image, other: Image.Image
+    extractor: Extractor, selection: Reduction | None, query: Image.Image, other: Image.Image
 ) -> Explanation:
     from resight.cnn import CnnExtractor
     from resight.explain import column_matches, explain_maps

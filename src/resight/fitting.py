@@ -1,4 +1,4 @@
-"""What is fitted on a collection's own photos: the selection, and the vocabulary of `sift-vlad`."""
+"""What is fitted on a collection: selection or whitening, vocabulary, quantised network."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -7,17 +7,28 @@ from typing import Any
 
 import numpy as np
 
+from resight.backbones import CHANNELS
 from resight.collection import Collection, Model
-from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig
+from resight.config import (
+    ExtractionConfig,
+    NoReduction,
+    ReductionConfig,
+    SelectionConfig,
+    SiftVladConfig,
+)
 from resight.errors import FitError, ImageError, UsageError
 from resight.files import PhotoFile, absolute
 from resight.images import load_image, resized_copies
 from resight.indexing import Progress
-from resight.selection import fit_selection
+from resight.reduction import fit_reduction
 from resight.writer import Writer
 
 MIN_PHOTOS_TO_FIT = 2 * 64
-"""An index run fits a selection by itself from so many photos on."""
+"""An index run fits a selection by itself from so many photos on (whitening: `fewest`)."""
+
+GROWTH = 2
+"""When a collection has so many times the photos that whitening was fitted on, it is fitted anew:
+how much it does depends on their number. A selection stays as it is."""
 
 FIT_BLOCK = 1024
 
@@ -36,7 +47,7 @@ SAMPLE_PHOTOS = 300
 
 @dataclass(frozen=True)
 class FitRun:
-    """A fitted selection: values kept, out of how many, from how many photos."""
+    """A fitted selection or whitening: values kept, out of how many, from how many photos."""
 
     features: int
     dimensions: int
@@ -44,47 +55,70 @@ class FitRun:
 
 
 def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
-    """Fit the first selection of a collection; what there is to say about it."""
-    collection = writer.collection
-    if not isinstance(collection.config, ExtractionConfig) or collection.selection():
+    """Fit the first selection of a collection, or its whitening when it has grown.
+
+    Returns:
+        What there is to say about it.
+    """
+    collection, config = writer.collection, writer.collection.selection_config
+    if not isinstance(collection.config, ExtractionConfig) or isinstance(config, NoReduction):
         return None
-    config, photos = collection.selection_config, collection.count("ok")
-    if photos < MIN_PHOTOS_TO_FIT:
+    fitted_before, photos = collection.how_fitted("selection"), collection.count("ok")
+    pfa = isinstance(config, SelectionConfig)
+    if fitted_before is not None and (pfa or photos < GROWTH * fitted_before["photos"]):
+        return None
+    needed = MIN_PHOTOS_TO_FIT if isinstance(config, SelectionConfig) else config.fewest
+    if photos < needed:
         return (
-            f"searching compares all values of the descriptors: a selection needs "
-            f"{MIN_PHOTOS_TO_FIT} photos or more"
+            f"searching compares all values of the descriptors: {_name(config)} needs "
+            f"{needed} photos or more"
         )
     try:
         fitted = fit_collection_selection(writer, config, collection, progress)
     except FitError as error:
         return f"searching compares all values of the descriptors: {error}"
     return (
-        f"fitted a selection of {fitted.features} of {fitted.dimensions} values on "
+        f"fitted {_name(config)} of {fitted.features} of {fitted.dimensions} values on "
         f"{fitted.photos} photos (fit it anew with: resight fit)"
     )
 
 
+def _name(config: ReductionConfig) -> str:
+    return "a selection" if isinstance(config, SelectionConfig) else "a whitening"
+
+
 def fit_collection_selection(
-    writer: Writer, config: SelectionConfig, source: Collection, progress: Progress
+    writer: Writer, config: ReductionConfig, source: Collection, progress: Progress
 ) -> FitRun:
-    """Fit a selection on the descriptors of a collection and store it in the writer's.
+    """Fit a selection or whitening on the descriptors of a collection and store it in the writer's.
+
+    What was fitted before is forgotten where the configuration asks for all values.
 
     Raises:
         UsageError: the writer's collection is not of the CNN.
         FitError: too few photos, or fewer usable values than wanted.
     """
-    if not isinstance(writer.collection.config, ExtractionConfig):
+    extraction = writer.collection.config
+    if not isinstance(extraction, ExtractionConfig):
         raise UsageError(f"{writer.collection.folder}: sift-vlad has no selection to fit")
     photos = source.count("ok")
     first = next(source.photo_descriptors(), None)
     if first is None:
         raise FitError(f"{source.folder}: holds no photos to fit a selection on")
-    progress("fitting a selection", 0, 1)
-    selection = fit_selection(_blocks(source), config)
-    progress("fitting a selection", 1, 1)
-    fitted_on = {"collection": str(absolute(source.folder)), "photos": photos}
+    if isinstance(config, NoReduction):
+        writer.forget_selection()
+        return FitRun(len(first[1]), len(first[1]), photos)
+    progress(f"fitting {_name(config)}", 0, 1)
+    sizes = [CHANNELS[layer] for layer in extraction.layers]
+    selection = fit_reduction(lambda: _blocks(source), sizes, config)
+    progress(f"fitting {_name(config)}", 1, 1)
+    fitted_on = {
+        "collection": str(absolute(source.folder)),
+        "photos": photos,
+        "values": selection.dimensions,
+    }
     writer.store_selection(selection, config, fitted_on)
-    return FitRun(len(selection.indices), len(first[1]), photos)
+    return FitRun(selection.dimensions, len(first[1]), photos)
 
 
 def _blocks(collection: Collection) -> Iterator[np.ndarray]:

@@ -219,8 +219,9 @@ def print_info(info: Info, *, as_json: bool) -> None:
         return
     kept = "none"
     if info.selection:
-        features, photos = info.selection["config"]["features"], info.selection["photos"]
-        kept = f"{features} values, fitted on {photos} photos"
+        config, photos = info.selection["config"], info.selection["photos"]
+        values = info.selection.get("values", config["features"])
+        kept = f"{config.get('method', 'pfa')}, {values} values, fitted on {photos} photos"
     rows = {
         "photos": str(info.photos),
         "failed": str(len(info.failed)),

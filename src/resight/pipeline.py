@@ -4,7 +4,6 @@ The functions take paths and options, open and close what they need, and return 
 results. Long ones report to a `progress` function of what, how many done, how many in all.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from resight.config import (
     ExtractionConfig,
     MethodConfig,
     SearchConfig,
-    requested,
+    reduction_from_dict,
     to_dict,
 )
 from resight.describing import Described, describe
@@ -52,6 +51,7 @@ from resight.methods import (
 )
 from resight.overview import Info, info
 from resight.quantization import check_possible
+from resight.recipes import requested
 from resight.searching import Searcher, SearchResults
 from resight.writer import Writer, check_place, writing
 
@@ -127,11 +127,11 @@ def index(
         with Collection.open(collection) as existing:
             _check_wanted(existing, config, cam, precision)
             if approximate:
-                check_approximate(existing.config)
+                check_approximate(existing.config, existing.selection_config)
     else:
         new = requested(config, cam, precision)
         if approximate:
-            check_approximate(new[0])
+            check_approximate(*new)
         if not walk.photos:
             names = ", ".join(map(str, photos))
             raise UsageError(f"{names}: no photos there, so there is nothing to index")
@@ -175,21 +175,25 @@ def fit(
     progress: Progress = no_progress,
     **changes: Any,
 ) -> FitRun:
-    """Fit the selection of a collection (anew).
+    """Fit the selection or whitening of a collection (anew).
 
     Args:
         collection: the collection's folder.
         source: another collection of the same configuration to fit on instead of itself.
         progress: called before and after.
-        **changes: fields of `SelectionConfig` that shall differ from the collection's
-            configuration, such as `features` or `seed`; None leaves a field as it is.
+        **changes: fields of `SelectionConfig` or `WhiteningConfig` that shall differ from the
+            collection's configuration, such as `features` or `seed`; None leaves a field as it
+            is. `method` chooses between the two.
 
     Raises:
+        UsageError: no such field, or a value that cannot be.
         FitError: too few photos, or fewer usable values than `features`.
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     with writing(collection) as writer:
-        config = dataclasses.replace(writer.collection.selection_config, **changes)
+        stored = to_dict(writer.collection.selection_config)
+        kept = stored if changes.get("method", stored["method"]) == stored["method"] else {}
+        config = reduction_from_dict({**kept, **changes})
         if source is None:
             return fit_collection_selection(writer, config, writer.collection, progress)
         with Collection.open(source) as other:

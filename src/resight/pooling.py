@@ -54,3 +54,70 @@ def l2_normalize(vector: np.ndarray) -> np.ndarray:
     """A vector (D,) divided by its Euclidean length; a zero vector stays zero."""
     length = np.linalg.norm(vector)
     return vector / length if length > 0 else vector
+
+
+def mac(feature_map: np.ndarray) -> np.ndarray:
+    """The maximum of each channel: (C, H, W) to (C,), of unit length; zero for a zero map.
+
+    Source: Tolias, Sicre and Jegou, "Particular object retrieval with integral max-pooling of CNN
+    activations", ICLR 2016, section 3.1; Razavian et al. [34].
+    """
+    return l2_normalize(feature_map.max(axis=(1, 2)))
+
+
+def spoc(feature_map: np.ndarray) -> np.ndarray:
+    """Sums over the positions, the middle counting most: (C, H, W) to (C,), of unit length.
+
+    The weights are a Gaussian around the middle; its standard deviation is a third of the way from
+    there to the nearest border.
+
+    Source: Babenko and Lempitsky, "Aggregating deep convolutional features for image retrieval",
+    ICCV 2015, section 4.1; PCA-whitening is a step of its own.
+    """
+    height, width = feature_map.shape[1:]
+    sigma = min(height, width) / 6
+    rows, columns = (np.arange(n) + 0.5 - n / 2 for n in (height, width))
+    weights = np.exp(-(rows[:, None] ** 2 + columns**2) / (2 * sigma**2))
+    return l2_normalize(np.tensordot(feature_map, weights.astype(np.float32), axes=2))
+
+
+def crow(feature_map: np.ndarray) -> np.ndarray:
+    """Sums weighted by place and by channel: (C, H, W) to (C,), of unit length.
+
+    A place counts by the root of its share of all activations (a = b = 2 in the paper), a channel
+    by the logarithm of how rarely it is active.
+
+    Source: Kalantidis, Mellina and Osindero, "Cross-dimensional weighting for aggregated deep
+    convolutional features", ECCV workshops 2016, sections 3.2 to 3.4; whitening is a step of its
+    own.
+    """
+    places = feature_map.sum(axis=0, dtype=np.float64)
+    length = np.linalg.norm(places)
+    if length == 0:
+        return np.zeros(len(feature_map), np.float32)
+    active = np.count_nonzero(feature_map, axis=(1, 2)) / places.size
+    rare = np.log((len(active) * CROW_EPSILON + active.sum()) / (CROW_EPSILON + active))
+    sums = np.tensordot(feature_map, np.sqrt(places / length).astype(np.float32), axes=2)
+    return l2_normalize((sums * rare).astype(np.float32))
+
+
+CROW_EPSILON = 1e-6
+"""Keeps channels that are never active from an infinite weight."""
+
+
+def gem(feature_map: np.ndarray, power: float = 3.0) -> np.ndarray:
+    """Generalized means: (C, H, W), values >= 0, to (C,), of unit length; zero for a zero map.
+
+    Args:
+        feature_map: values >= 0.
+        power: p, above 0; 1 is the average, and the larger the nearer to the maximum.
+
+    Source: Radenovic, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation",
+    PAMI 2018, section 3.1.
+    """
+    peak = feature_map.max(initial=0)
+    if peak == 0:
+        return np.zeros(len(feature_map), np.float32)
+    # Relative to the largest value, so that no power overflows.
+    means = ((feature_map / peak) ** power).mean(axis=(1, 2), dtype=np.float64) ** (1 / power)
+    return l2_normalize(means.astype(np.float32))

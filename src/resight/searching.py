@@ -127,9 +127,8 @@ class Searcher:
 
     @property
     def distance(self) -> Distance:
-        """The distance of the collection's method."""
-        config = self.collection.config
-        return DISTANCES[config.distance if isinstance(config, SiftVladConfig) else "manhattan"]
+        """The distance that the collection's descriptors are compared by."""
+        return DISTANCES[self.collection.distance]
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,6 +22,16 @@ class Selection:
 
     indices: np.ndarray
     renormalize: bool = False
+
+    @property
+    def distance(self) -> Literal["manhattan", "cosine"]:
+        """The distance that selected descriptors are compared by."""
+        return "manhattan"
+
+    @property
+    def dimensions(self) -> int:
+        """Values of a selected descriptor."""
+        return len(self.indices)
 
     def apply(self, descriptors: np.ndarray) -> np.ndarray:
         """The selected columns of (N, D) or (D,) descriptors, float32 (N, p) or (p,)."""

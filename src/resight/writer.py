@@ -15,19 +15,17 @@ import numpy as np
 
 from resight import config as configuration
 from resight.collection import Collection, Model, Photo, blob_crc32
-from resight.config import MethodConfig, SelectionConfig
+from resight.config import MethodConfig, Preset, ReductionConfig
 from resight.database import create_database, explained, transaction
 from resight.errors import CollectionError, CollectionLocked
 from resight.files import COLLECTION_MARK, PhotoFile
-from resight.selection import Selection
+from resight.reduction import Reduction, to_bytes
 
 LOCK_NAME = "writer.lock"
 
 
 @contextlib.contextmanager
-def writing(
-    folder: Path, new: tuple[MethodConfig, SelectionConfig] | None = None
-) -> Iterator["Writer"]:
+def writing(folder: Path, new: Preset | None = None) -> Iterator["Writer"]:
     """Open a collection for writing; with `new`, make it where there is none.
 
     The lock is the operating system's: it ends with the process, however that ends.
@@ -146,11 +144,23 @@ class Writer:
             self._set_meta("cleaned", last)
 
     def store_selection(
-        self, selection: Selection, config: SelectionConfig, how: dict[str, Any]
+        self, selection: Reduction, config: ReductionConfig, how: dict[str, Any]
     ) -> None:
-        """Put a fitted selection in place of the one before; `how` says what it was fitted on."""
+        """Put a fitted selection or whitening in place of the one before.
+
+        Args:
+            selection: what was fitted.
+            config: how.
+            how: on what.
+        """
         how = {**how, "config": dataclasses.asdict(config), "fitted_at": _now()}
-        self._store_fitted("selection", how, selection.indices.astype("<i4").tobytes())
+        self._store_fitted("selection", how, to_bytes(selection))
+
+    def forget_selection(self) -> None:
+        """Compare all values of the descriptors from now on."""
+        with transaction(self._db):
+            self._db.execute("DELETE FROM fitted WHERE name = 'selection'")
+            self._new_stamp()
 
     def store_vocabulary(self, vocabulary: np.ndarray, how: dict[str, Any]) -> None:
         """Store the visual words, float32 (centers, 128), of a new `sift-vlad` collection."""
@@ -195,7 +205,7 @@ class Writer:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
 
-def _first_meta(config: MethodConfig, selection: SelectionConfig) -> dict[str, Any]:
+def _first_meta(config: MethodConfig, selection: ReductionConfig) -> dict[str, Any]:
     return {
         "config": configuration.to_dict(config),
         "selection_config": configuration.to_dict(selection),

@@ -19,17 +19,12 @@ from typing import Any
 import numpy as np
 
 from resight.backbones import Classifier
-from resight.config import (
-    PRESETS,
-    ExtractionConfig,
-    SelectionConfig,
-    SiftVladConfig,
-    fingerprint,
-)
+from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, fingerprint
 from resight.evaluation import average_precision
 from resight.fusion import early_fusion, late_fusion
 from resight.localization import cam_mask, class_activation_map
 from resight.pooling import modified_rmac
+from resight.recipes import RECIPES
 from resight.selection import fit_selection
 from resight.vlad import vlad
 
@@ -155,7 +150,7 @@ def _evaluation() -> dict[str, Any]:
 
 
 def _fingerprints() -> dict[str, Any]:
-    configs = PRESETS | {
+    configs = {name: RECIPES[name].extraction for name in ("paper", "fast", "sift-vlad")} | {
         "cam": ExtractionConfig(cam=True, dtype="float16"),
         "late, one layer": ExtractionConfig(fusion="late", layers=("layer4",), stride=0.5),
         "sift-vlad, manhattan": SiftVladConfig(distance="manhattan", centers=64),

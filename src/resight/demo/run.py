@@ -6,12 +6,13 @@ from pathlib import Path
 
 from resight import pipeline
 from resight.collection import Collection
-from resight.config import ExtractionConfig, SearchConfig, load_config
+from resight.config import ExtractionConfig, SearchConfig
 from resight.demo.collection import GROUPS_FILE, draw_collection
 from resight.errors import UsageError, WeightsMissing
 from resight.evaluation import read_groups
 from resight.images import load_image
 from resight.methods import ModelOptions, cnn_model
+from resight.recipes import load_config
 from resight.searching import Searcher
 from resight.sheet import SheetPhoto, contact_sheets
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
 
 from resight.collection import Collection, Photo
-from resight.config import ExtractionConfig, SiftVladConfig, to_dict
+from resight.config import ExtractionConfig, to_dict
 from resight.web import schemas
 from resight.web.catalog import photo_by_id, photo_dict, photos_after, shown, version
 from resight.web.context import Context, if_none_match, json_answer
@@ -170,7 +170,7 @@ def _describe(collection: Collection, context: Context) -> dict[str, object]:
         "failed": collection.count("failed"),
         "method": config.method,
         "config": to_dict(config),
-        "distance": config.distance if isinstance(config, SiftVladConfig) else "manhattan",
+        "distance": collection.distance,
         "has_local": isinstance(config, ExtractionConfig) and config.cam,
         "indexing": context.jobs.running,
         "cnn": cnn,

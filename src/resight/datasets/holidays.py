@@ -1,0 +1,82 @@
+"""INRIA Holidays: 1491 photos in 500 groups, the first of each a query.
+
+Source: Jegou, Douze and Schmid, "Hamming embedding and weak geometric consistency", ECCV 2008.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from resight.datasets.dataset import Dataset, DatasetQuery, Photos
+from resight.datasets.folders import MEAN_AVERAGE_PRECISION
+from resight.errors import DatasetError
+from resight.protocols import Judgement
+
+PHOTOS, QUERIES = 1491, 500
+LIST_NAME = "holidays_images.dat"
+"""The official list of the photos' names, one in a line; it comes with the evaluation package."""
+
+
+def read_holidays(folder: Path, *, database: str = "all") -> Dataset:
+    """The benchmark, from photos in one folder or in several (jpg1, jpg2) below the given one.
+
+    Names are six digits: four of the group, two of the photo in it; those ending in 00 are the
+    queries. Without the official list beside the photos, the photos there are make up the list.
+
+    Args:
+        folder: with the photos, and perhaps the official list.
+        database: `all` 1491 photos are ranked, as in the official script, or the `others`, which
+            are no queries, as the paper says.
+
+    Raises:
+        DatasetError: no such photos.
+    """
+    names = listed_names(folder)
+    photos = Photos(folder, names)
+    photo_rows = {name: row for row, name in enumerate(photos.names)}
+    queries, lost = [], 0
+    query_names = [name for name in (names or photos.names) if is_query(name)]
+    kept = [n for n in photos.names if database == "all" or not is_query(n)]
+    rows = {name: row for row, name in enumerate(kept)}
+    by_group: dict[str, set[str]] = {}
+    for name in kept:
+        by_group.setdefault(name[:4], set()).add(name)
+    for name in query_names:
+        positives = frozenset(rows[n] for n in by_group.get(name[:4], set()) - {name})
+        if name not in photo_rows or not positives:
+            lost += 1
+            continue
+        row = rows.get(name)
+        junk = frozenset() if row is None else frozenset([row])
+        path = photos.paths[photo_rows[name]]
+        judgements = {"all": Judgement(positives, junk)}
+        queries.append(DatasetQuery(name, path, judgements, row=row, group=name[:4]))
+    ranked: dict[str, Any] = {"all": "all photos", "others": "photos that are no queries"}
+    return Dataset(
+        name="holidays",
+        names=tuple(kept),
+        paths=tuple(photos.paths[photo_rows[name]] for name in kept),
+        queries=tuple(queries),
+        measures=(MEAN_AVERAGE_PRECISION,),
+        switches={"ranked": ranked[database], "orientation": "as the files say"},
+        missing=photos.missing,
+        lost_queries=lost,
+    )
+
+
+def listed_names(folder: Path) -> list[str] | None:
+    """The names on the official list, if it is in the folder or beside it."""
+    for place in (folder, folder.parent):
+        if (place / LIST_NAME).is_file():
+            lines = (place / LIST_NAME).read_text("ascii", "replace").split()
+            return [Path(line).stem for line in lines]
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    names = sorted(n for n in Photos(folder).names if len(n) == 6 and n.isdigit())
+    if not names:
+        raise DatasetError(f"{folder}: holds no photos of Holidays (names of six digits)")
+    return names
+
+
+def is_query(name: str) -> bool:
+    """Whether a photo is the first of its group."""
+    return name.endswith("00")

@@ -1,0 +1,91 @@
+"""Which benchmarks there are, how each is read, and where it can be had."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resight.datasets.dataset import Dataset
+from resight.datasets.folders import read_folder
+from resight.datasets.holidays import read_holidays
+from resight.datasets.landmarks import OFFICIAL_COUNTS, read_landmarks
+from resight.datasets.ukb import read_ukb
+from resight.errors import DatasetError
+
+READERS: Mapping[str, Callable[..., Dataset]] = {
+    "groups": read_folder,
+    "holidays": read_holidays,
+    "ukb": read_ukb,
+    "oxford5k": functools.partial(read_landmarks, "oxford5k"),
+    "paris6k": functools.partial(read_landmarks, "paris6k"),
+    "roxford5k": functools.partial(read_landmarks, "roxford5k"),
+    "rparis6k": functools.partial(read_landmarks, "rparis6k"),
+}
+
+SWITCHES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "groups": {},
+    "holidays": {"database": ("all", "others")},
+    "ukb": {"queries": ("all", "first")},
+    **{name: {"query": ("crop", "full")} for name in OFFICIAL_COUNTS},
+}
+"""What can be chosen where a protocol leaves a choice; the first is the default."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a benchmark can be had by hand, and how many photos and queries it has."""
+
+    url: str
+    photos: int
+    queries: int
+
+
+_OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/oxbuildings/"
+_PARIS = "https://www.robots.ox.ac.uk/~vgg/data/parisbuildings/"
+_REVISITED = "https://cmp.felk.cvut.cz/revisitop/"
+
+ORIGINS: Mapping[str, Origin] = {
+    "holidays": Origin("https://lear.inrialpes.fr/~jegou/data.php", 1491, 500),
+    "ukb": Origin("https://archive.org/details/ukbench", 10200, 10200),
+    "oxford5k": Origin(_OXFORD, *OFFICIAL_COUNTS["oxford5k"]),
+    "paris6k": Origin(_PARIS, *OFFICIAL_COUNTS["paris6k"]),
+    "roxford5k": Origin(f"{_OXFORD} and {_REVISITED}", *OFFICIAL_COUNTS["roxford5k"]),
+    "rparis6k": Origin(f"{_PARIS} and {_REVISITED}", *OFFICIAL_COUNTS["rparis6k"]),
+}
+
+
+def parse_dataset(text: str) -> tuple[str, Path]:
+    """`groups:PATH` or `holidays:PATH` as name and folder.
+
+    Raises:
+        DatasetError: no such benchmark, or no path.
+    """
+    name, colon, path = text.partition(":")
+    if name not in READERS:
+        raise DatasetError(f"{text}: not NAME:FOLDER with a name of {', '.join(READERS)}")
+    if not colon or not path:
+        raise DatasetError(f"{text}: name the folder too, as in {name}:FOLDER")
+    return name, Path(path).expanduser()
+
+
+def read_dataset(name: str, folder: Path, switches: Mapping[str, str] | None = None) -> Dataset:
+    """A benchmark from a folder.
+
+    Args:
+        name: one of `READERS`.
+        folder: where its photos are.
+        switches: see `SWITCHES`.
+
+    Raises:
+        DatasetError: no such benchmark, switch or folder, or no ground truth.
+    """
+    if name not in READERS:
+        raise DatasetError(f"{name}: no benchmark; there are {', '.join(READERS)}")
+    for switch, value in (switches or {}).items():
+        allowed = SWITCHES[name].get(switch)
+        if allowed is None:
+            has = ", ".join(SWITCHES[name]) or "none"
+            raise DatasetError(f"{name}: has no switch {switch!r} (it has {has})")
+        if value not in allowed:
+            raise DatasetError(f"{name}: {switch}: {value!r} is not one of {', '.join(allowed)}")
+    return READERS[name](folder, **(switches or {}))

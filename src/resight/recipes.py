@@ -1,0 +1,260 @@
+"""Every method by its name: how photos become descriptors, and what its paper reports.
+
+A recipe's configuration is what `index --config NAME` takes, so that a method in a table and one in
+a collection are the same code. Numbers in square brackets are the references of Seddati et al.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resight.config import (
+    ExtractionConfig,
+    MethodConfig,
+    NoReduction,
+    Preset,
+    ReductionConfig,
+    SelectionConfig,
+    SiftVladConfig,
+    WhiteningConfig,
+    from_dict,
+    method_from_dict,
+    reduction_from_dict,
+    to_dict,
+)
+from resight.errors import UsageError
+
+SEDDATI = "Seddati et al., Towards good practices for image retrieval, ICCVW 2017"
+GORDO = "Gordo et al. [10], Deep image retrieval, ECCV 2016"
+TOLIAS = "Tolias et al. [40], Particular object retrieval with integral max-pooling, ICLR 2016"
+BABENKO = "Babenko and Lempitsky [5], Aggregating deep convolutional features, ICCV 2015"
+KALANTIDIS = "Kalantidis et al. [18], Cross-dimensional weighting, ECCVW 2016"
+RAZAVIAN = "Razavian et al. [34], Visual instance retrieval with deep networks, 2015"
+RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
+JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
+OURS = "this project"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A method.
+
+    Attributes:
+        title: what it does, in a few words.
+        source: where it comes from.
+        extraction: how a photo becomes a descriptor.
+        selection: how descriptors become shorter, fitted on the photos that are searched.
+        tables: of Seddati et al. in which it is a row.
+        published: benchmark to what its paper (or Seddati et al., of it) reports: mAP in percent,
+            N-S score from 0 to 4.
+        published_with: what that number was reached with, where it is not this recipe exactly.
+        features: values kept on a benchmark, where they are not the selection's.
+    """
+
+    title: str
+    source: str
+    extraction: MethodConfig
+    selection: ReductionConfig = NoReduction()
+    tables: tuple[int, ...] = ()
+    published: Mapping[str, float] = field(default_factory=dict)
+    published_with: str = ""
+    features: Mapping[str, int] = field(default_factory=dict)
+
+    def selection_for(self, benchmark: str) -> ReductionConfig:
+        """The selection with the number of values that the paper keeps on a benchmark."""
+        if benchmark in self.features and isinstance(self.selection, SelectionConfig):
+            return dataclasses.replace(self.selection, features=self.features[benchmark])
+        return self.selection
+
+
+_ONE = ExtractionConfig(resolutions=(800,), layers=("layer4",))
+_BOTH = ExtractionConfig()
+_PFA = {"oxford5k": 320, "paris6k": 384}
+
+
+def _pooled(pooling: str, resolution: int = 800) -> ExtractionConfig:
+    fields = {**to_dict(_ONE), "pooling": pooling, "resolutions": [resolution]}
+    return from_dict(ExtractionConfig, fields)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "baseline": Recipe(
+        title="modified R-MAC at 800 pixels",
+        source=SEDDATI,
+        extraction=_ONE,
+        tables=(1,),
+        published={"holidays": 90.57},
+    ),
+    "mr-late": Recipe(
+        title="M-R: three resolutions, vectors added",
+        source=f"{SEDDATI}; after {GORDO}",
+        extraction=ExtractionConfig(layers=("layer4",), fusion="late"),
+        tables=(1,),
+        published={"holidays": 91.47},
+    ),
+    "mr-lj": Recipe(
+        title="M-R l_j: three resolutions, maps added",
+        source=SEDDATI,
+        extraction=ExtractionConfig(layers=("layer4",)),
+        tables=(1, 4),
+        published={"holidays": 92.16, "oxford5k": 67.77, "paris6k": 82.00},
+    ),
+    "mr-lj1": Recipe(
+        title="M-R l_{j-1}: the stage before",
+        source=SEDDATI,
+        extraction=ExtractionConfig(layers=("layer3",)),
+        tables=(1, 4),
+        published={"holidays": 85.04, "oxford5k": 54.05, "paris6k": 69.48},
+    ),
+    "mr-lj-lj1": Recipe(
+        title="M-R l_{j&j-1}: both stages",
+        source=SEDDATI,
+        extraction=_BOTH,
+        tables=(1, 4),
+        published={"holidays": 91.10, "oxford5k": 66.82, "paris6k": 81.88},
+    ),
+    "paper": Recipe(
+        title="M-R l_{j&j-1} + FS: 768 values selected",
+        source=SEDDATI,
+        extraction=_BOTH,
+        selection=SelectionConfig(),
+        tables=(1, 2, 3, 4, 5),
+        published={"holidays": 93.98, "ukb": 3.91, "oxford5k": 72.27, "paris6k": 87.10},
+        features=_PFA,
+    ),
+    "paper-cam": Recipe(
+        title="M-R l_{j&j-1} + FS + CAM: also a masked descriptor",
+        source=SEDDATI,
+        extraction=ExtractionConfig(cam=True),
+        selection=SelectionConfig(),
+        tables=(1, 3, 4),
+        published={"holidays": 93.97, "ukb": 3.91, "oxford5k": 70.54, "paris6k": 82.55},
+        features=_PFA,
+    ),
+    "auto": Recipe(
+        title="both stages, whitened as the collection's spectrum says",
+        source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
+        extraction=_BOTH,
+        selection=WhiteningConfig(),
+    ),
+    "auto-cam": Recipe(
+        title="auto, and a masked descriptor",
+        source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
+        extraction=ExtractionConfig(cam=True),
+        selection=WhiteningConfig(),
+    ),
+    "fast": Recipe(
+        title="paper at 550 pixels alone",
+        source=SEDDATI,
+        extraction=ExtractionConfig(resolutions=(550,)),
+        selection=SelectionConfig(),
+    ),
+    "mac": Recipe(
+        title="maximum of each channel",
+        source=f"{RAZAVIAN}; {TOLIAS}",
+        extraction=_pooled("mac"),
+    ),
+    "spoc": Recipe(title="sums, the middle first", source=BABENKO, extraction=_pooled("spoc")),
+    "spoc-pcaw": Recipe(
+        title="SPoC, PCA-whitened",
+        source=BABENKO,
+        extraction=_pooled("spoc"),
+        selection=WhiteningConfig(),
+        tables=(2, 5),
+        published={"holidays": 80.2, "oxford5k": 53.1},
+        published_with="VGG-19, 256 values",
+    ),
+    "crow": Recipe(
+        title="sums weighted by place and channel", source=KALANTIDIS, extraction=_pooled("crow")
+    ),
+    "crow-pcaw": Recipe(
+        title="CroW, PCA-whitened",
+        source=KALANTIDIS,
+        extraction=_pooled("crow"),
+        selection=WhiteningConfig(),
+        tables=(2, 5),
+        published={"holidays": 84.9, "oxford5k": 68.2, "paris6k": 79.7},
+        published_with="VGG-16, 512 values",
+    ),
+    "gem": Recipe(title="generalized means, p = 3", source=RADENOVIC, extraction=_pooled("gem")),
+    "gem-pcaw": Recipe(
+        title="generalized means, PCA-whitened",
+        source=RADENOVIC,
+        extraction=_pooled("gem"),
+        selection=WhiteningConfig(),
+    ),
+    "rmac": Recipe(title="maxima of regions, added", source=TOLIAS, extraction=_pooled("rmac")),
+    "rmac-integral": Recipe(
+        title="R-MAC by integral maps, alpha = 10",
+        source=TOLIAS,
+        extraction=_pooled("rmac-integral"),
+    ),
+    "rmac-pcaw": Recipe(
+        title="R-MAC at 1024 pixels, PCA-whitened",
+        source=TOLIAS,
+        extraction=_pooled("rmac", 1024),
+        selection=WhiteningConfig(),
+        tables=(2, 5),
+        published={"holidays": 86.9, "oxford5k": 66.9, "paris6k": 83.0},
+        published_with="VGG-16, 512 values, regions whitened",
+    ),
+    "sift-vlad": Recipe(
+        title="RootSIFT, VLAD; no network", source=JEGOU_VLAD, extraction=SiftVladConfig()
+    ),
+}
+
+
+def load_config(name_or_path: str) -> Preset:
+    """A recipe's configuration by name, or a TOML file of fields with a table `[selection]`.
+
+    Raises:
+        UsageError: no such recipe or file, not TOML, an unknown field, or a value that cannot be.
+    """
+    if name_or_path in RECIPES:
+        recipe = RECIPES[name_or_path]
+        return recipe.extraction, recipe.selection
+    path = Path(name_or_path)
+    try:
+        fields = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"--config: no method or file {name_or_path!r} (methods: {', '.join(RECIPES)})"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
+    try:
+        selection = reduction_from_dict(fields.pop("selection", {}))
+        return method_from_dict(fields), selection
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def requested(
+    config: str | MethodConfig | None, cam: bool | None, precision: str | None = None
+) -> Preset:
+    """The configuration that is asked for: a recipe, a TOML file or a configuration.
+
+    Args:
+        config: None is `paper`.
+        cam: class activation maps on or off; None as the configuration says.
+        precision: what the network computes in; None as the configuration says.
+
+    Raises:
+        UsageError: see `load_config`, or class activation maps of a method without a network.
+    """
+    selection: ReductionConfig = SelectionConfig()
+    if config is None or isinstance(config, str):
+        method, selection = load_config(config or "paper")
+    else:
+        method = config
+    if cam is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
+        method = dataclasses.replace(method, cam=cam)
+    if precision is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError("--precision: sift-vlad has no network that computes in one")
+        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
+    return method, selection
