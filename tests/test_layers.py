@@ -23,14 +23,17 @@ LAYERS = {
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
     "storage": "database files targets collection writer rowfiles derived arrays",
-    "benchmarks": "datasets",
+    "benchmarks": "datasets rankings",
     "stages": (
         "methods indexing fitting approximating overview searching integrity explaining describing "
         "comparing"
     ),
-    "pipeline": "pipeline",
+    "pipeline": "pipeline benchmark",
     "pictures": "sheet overlay demo",
-    "faces": "demo.run progress output web cli_options cli_web cli __main__",
+    "faces": (
+        "demo.run progress output output_benchmark web cli_options cli_web cli_benchmark cli "
+        "__main__"
+    ),
 }
 """From the bottom to the top, and in a layer from left to right: a module may import only what
 stands before it. A package stands for the modules in it that are not named themselves."""

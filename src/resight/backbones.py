@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from resight.errors import WeightsError
-from resight.weights import read_state_dict
+from resight.weights import read_state_dict, user_cache
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     Raises:
         WeightsError: the file's names, shapes or kind of numbers are not exactly the network's.
     """
-    kept = None if sha256 is None else _cache() / f"{backbone}-{sha256}.npy"
+    kept = None if sha256 is None else user_cache() / f"{backbone}-{sha256}.npy"
     values = None if kept is None else _read_kept(kept, backbone)
     if values is None:
         values = _fold_batch_norm(_checked_state(backbone, path), backbone)
@@ -206,10 +206,6 @@ def _split(values: np.ndarray, backbone: str) -> Parameters:
         return Parameters(convolutions, None)
     weight, bias = values[start:-classes], values[-classes:]
     return Parameters(convolutions, Classifier(weight.reshape(classes, -1), bias))
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
 
 
 def _read_kept(path: Path, backbone: str) -> np.ndarray | None:

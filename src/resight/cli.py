@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from resight import cli_web
+from resight import cli_benchmark, cli_web
 from resight.cli_options import (
     Cam,
     Collection,
@@ -293,8 +293,9 @@ def demo(
     output.print_demo(result)
 
 
-for command in (cli_web.serve, cli_web.groups, cli_web.explain):
+for command in (cli_web.serve, cli_web.groups, cli_web.explain, cli_benchmark.methods):
     app.command()(command)
+app.add_typer(cli_benchmark.benchmark, name="benchmark")
 
 
 def main() -> None:

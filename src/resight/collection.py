@@ -227,6 +227,15 @@ class Collection:
         for id_, path, *rest in rows:
             yield Photo(id_, Path(os.fsdecode(path)), *rest)
 
+    def photo_at(self, path: Path) -> Photo | None:
+        """The photo at an absolute path, if it is known."""
+        row = self._row(
+            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
+            "WHERE path = ?",
+            os.fsencode(path),
+        )
+        return None if row is None else Photo(row[0], path, *row[2:])
+
     def count(self, state: State) -> int:
         """How many photos are of a state."""
         return int(self._rows("SELECT count(*) FROM photos WHERE state = ?", state)[0][0])

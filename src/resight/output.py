@@ -108,7 +108,7 @@ def print_failures(failed: list[tuple[Path, str]]) -> None:
 def print_results(found: SearchResults, *, as_json: bool) -> None:
     """A table of rank, distance and path, or one JSON object."""
     if as_json:
-        _print_json(results_as_dict(found))
+        print_json(results_as_dict(found))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("rank", justify="right")
@@ -121,7 +121,7 @@ def print_results(found: SearchResults, *, as_json: bool) -> None:
         inliers = "" if result.inliers is None else str(result.inliers)
         row = [str(result.rank), f"{result.distance:.4f}", *([inliers] if verified else [])]
         table.add_row(*row, escape(_shown(result.path)))
-    _print_table(table)
+    print_table(table)
 
 
 def results_as_dict(found: SearchResults) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
             "missing": [str(path) for path in evaluation.missing],
             "groups": {group: 100 * value for group, value in report.by_group().items()},
         }
-        _print_json(summary)
+        print_json(summary)
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("group", overflow="fold")
@@ -189,7 +189,7 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         table.add_row(escape(group), f"{100 * value:.2f}")
     table.add_section()
     table.add_row("all", f"{100 * report.mean_average_precision:.2f}", style="bold")
-    _print_table(table)
+    print_table(table)
     score = "" if report.ns_score is None else f", N-S score {report.ns_score:.3f}"
     print(
         f"mAP {100 * report.mean_average_precision:.2f}{score} "
@@ -215,7 +215,7 @@ def print_info(info: Info, *, as_json: bool) -> None:
     if as_json:
         failed = [{"path": str(path), "reason": reason} for path, reason in info.failed]
         approximate = info.approximate and vars(info.approximate)
-        _print_json({**vars(info), "failed": failed, "approximate": approximate})
+        print_json({**vars(info), "failed": failed, "approximate": approximate})
         return
     kept = "none"
     if info.selection:
@@ -238,7 +238,7 @@ def print_info(info: Info, *, as_json: bool) -> None:
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, escape(value))
-    _print_table(table)
+    print_table(table)
     print_failures(info.failed)
 
 
@@ -293,11 +293,13 @@ def _shown(path: Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _print_json(value: dict[str, Any]) -> None:
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
     print(json.dumps(value, indent=2))
 
 
-def _print_table(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """A table on stdout, cut to the width of a terminal only where there is one."""
     # Off a terminal nothing shall be cut or wrapped at some assumed width.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(width=width, highlight=False)

@@ -104,6 +104,11 @@ def hub_cache() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
+def user_cache() -> Path:
+    """The folder for what can be made again: folded networks, descriptors of benchmarks."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
+
+
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a `.pth` or `.safetensors` file; floating-point ones as float32.
 

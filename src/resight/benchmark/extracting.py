@@ -1,0 +1,267 @@
+"""Descriptors of a benchmark's photos by several configurations, from one pass of the network.
+
+Every configuration has a collection of its own, kept in a folder under its fingerprint: what was
+described once is not described again, whatever is compared later, and a run that was stopped goes
+on where it was. Configurations of one network share its feature maps.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resight import pipeline
+from resight.backbones import CHANNELS
+from resight.cnn import CnnExtractor
+from resight.collection import Collection, Model
+from resight.config import ExtractionConfig, MethodConfig, NoReduction, fingerprint
+from resight.descriptor import FeatureMaps, describe_maps
+from resight.errors import ImageError, UsageError
+from resight.files import PhotoFile
+from resight.images import image_size, load_image, resized_copies
+from resight.indexing import Progress
+from resight.memory import release_unused_memory
+from resight.methods import ModelOptions, cnn_model
+from resight.writer import Writer, writing
+
+AHEAD = 2
+"""Photos that are read while the network works."""
+RELEASE_EVERY = 8
+"""Photos after which freed memory is given back."""
+
+Copies = dict[tuple[str, bool, int], np.ndarray]
+"""Filter, enlarging and resolution of a copy of a photo to its pixels, uint8 (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """What a configuration makes of photos.
+
+    Attributes:
+        global_: float32 (N, D), rows in the order of the photos that could be read.
+        local: float32 (N, D) with class activation maps, else None.
+        rows: photo to row; photos that could not be read have none.
+    """
+
+    global_: np.ndarray
+    local: np.ndarray | None
+    rows: dict[Path, int]
+
+
+def covering(configs: Iterable[ExtractionConfig]) -> dict[ExtractionConfig, ExtractionConfig]:
+    """For each configuration the one whose descriptors its own are columns of.
+
+    Configurations that differ in their layers, or in class activation maps alone, are covered by
+    one with all of the layers, whose parts of a descriptor stand side by side.
+    """
+    groups: dict[ExtractionConfig, list[ExtractionConfig]] = {}
+    for config in dict.fromkeys(configs):
+        same = config
+        if not config.normalize_concatenation:
+            same = dataclasses.replace(config, layers=("layer4", "layer3"), cam=False)
+        groups.setdefault(same, []).append(config)
+    found = {}
+    for members in groups.values():
+        layers = members[0].layers
+        for config in members:
+            layers += tuple(layer for layer in config.layers if layer not in layers)
+        cam = any(config.cam for config in members)
+        for config in members:
+            found[config] = dataclasses.replace(config, layers=layers, cam=cam)
+    return found
+
+
+def columns_of(config: ExtractionConfig, covers: ExtractionConfig) -> np.ndarray:
+    """The columns of the covering configuration's descriptors that are a configuration's, (D,)."""
+    starts, start = {}, 0
+    for layer in covers.layers:
+        starts[layer] = start
+        start += CHANNELS[layer]
+    return np.concatenate(
+        [np.arange(starts[layer], starts[layer] + CHANNELS[layer]) for layer in config.layers]
+    )
+
+
+def extract(
+    photos: Sequence[Path],
+    configs: Iterable[MethodConfig],
+    folder: Path,
+    model: ModelOptions,
+    progress: Progress,
+) -> dict[MethodConfig, Path]:
+    """Describe photos by every configuration, as far as that was not done before.
+
+    Returns:
+        Configuration to the collection that holds its descriptors.
+
+    Raises:
+        WeightsError: a network is needed and there are no weights.
+    """
+    made: dict[MethodConfig, Path] = {}
+    networks: list[ExtractionConfig] = []
+    for config in dict.fromkeys(configs):
+        if isinstance(config, ExtractionConfig) and _shares(config):
+            networks.append(config)
+        else:
+            made[config] = folder / fingerprint(config, "fitted on the photos")[:16]
+            pipeline.index(photos, made[config], config=config, model=model, progress=progress)
+    for backbone in dict.fromkeys(config.backbone for config in networks):
+        same = [config for config in networks if config.backbone == backbone]
+        for config, place in _extract_shared(photos, same, folder, model, progress).items():
+            made[config] = place
+    return made
+
+
+def read(collection: Path, photos: Sequence[Path]) -> Descriptors:
+    """The descriptors of photos from the collection that `extract` made."""
+    with Collection.open(collection) as opened:
+        ids = {photo.path: photo.id for photo in opened.photos("ok")}
+        by_id = {id_: (a, b) for id_, a, b in opened.photo_descriptors()}
+    found = [path for path in photos if path in ids]
+    if not found:
+        raise UsageError(f"{collection}: none of the photos could be read")
+    globals_, locals_ = zip(*(by_id[ids[path]] for path in found), strict=True)
+    local = None if locals_[0] is None else np.stack(locals_)
+    return Descriptors(np.stack(globals_), local, {path: row for row, path in enumerate(found)})
+
+
+def unreadable(collection: Path) -> list[tuple[Path, str]]:
+    """Photos that could not be read, and why."""
+    with Collection.open(collection) as opened:
+        return [(photo.path, photo.reason or "") for photo in opened.photos("failed")]
+
+
+def _extract_shared(
+    photos: Sequence[Path],
+    configs: list[ExtractionConfig],
+    folder: Path,
+    options: ModelOptions,
+    progress: Progress,
+) -> dict[ExtractionConfig, Path]:
+    found = cnn_model(configs[0], options)
+    places = {config: folder / fingerprint(config, found.sha256)[:16] for config in configs}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            config: stack.enter_context(writing(place, (config, NoReduction())))
+            for config, place in places.items()
+        }
+        todo = [
+            (file, content, missing)
+            for file, content in _contents(photos, progress)
+            if (missing := _missing(file, content, writers))
+        ]
+        if todo:
+            _describe(todo, writers, _Network(configs, found, options), progress)
+        for writer in writers.values():
+            writer.bind_model(found)
+    return places
+
+
+def _shares(config: ExtractionConfig) -> bool:
+    """Whether a configuration's copies and feature maps are those of others, too."""
+    plain = config.resize_from == "original" and not config.reduced_jpeg
+    return plain and config.precision == "float32"
+
+
+def _contents(photos: Sequence[Path], progress: Progress) -> Iterator[tuple[PhotoFile, str]]:
+    """Each photo's file and the SHA-256 of its content; empty where it cannot be read."""
+    for done, path in enumerate(photos, 1):
+        try:
+            with path.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            status = path.stat()
+            yield PhotoFile(path, status.st_size, status.st_mtime_ns), content
+        except OSError:
+            yield PhotoFile(path, 0, 0), ""  # said, with the reason, when it is to be described
+        progress("reading", done, len(photos))
+
+
+def _missing(
+    file: PhotoFile, content: str, writers: dict[ExtractionConfig, Writer]
+) -> list[ExtractionConfig]:
+    """The configurations that a photo was not described by; the others know it afterwards."""
+    missing = []
+    for config, writer in writers.items():
+        if content and writer.collection.is_described(content):
+            row = writer.collection.photo_at(file.path)
+            if row is None or row.content != content or row.state != "ok":
+                writer.record_known(file, content, image_size(file.path))
+        else:
+            missing.append(config)
+    return missing
+
+
+class _Network:
+    """A network, and what several configurations make of its feature maps."""
+
+    def __init__(
+        self, configs: list[ExtractionConfig], model: Model, options: ModelOptions
+    ) -> None:
+        # One that asks for the classifier, if any does: it is checked when the network is loaded.
+        first = max(configs, key=lambda config: config.cam)
+        if model.path is None:
+            raise UsageError("a network needs a weights file")
+        self.extractor = CnnExtractor(
+            first, model.path, sha256=model.sha256, engine=options.engine, device=options.device
+        )
+
+    def copies(self, path: Path, configs: list[ExtractionConfig]) -> tuple[tuple[int, int], Copies]:
+        """Size of a photo, and its copies at all resolutions that configurations need."""
+        image = load_image(path)
+        copies: Copies = {}
+        for config in configs:
+            for resolution in config.resolutions:
+                key = (config.resize_filter, config.upscale, resolution)
+                if key not in copies:
+                    (copies[key],) = resized_copies(
+                        image, (resolution,), filter=key[0], upscale=key[1]
+                    )
+        return image.size, copies
+
+    def describe(
+        self, copies: Copies, configs: list[ExtractionConfig]
+    ) -> Iterator[tuple[ExtractionConfig, np.ndarray, np.ndarray | None]]:
+        """Every configuration's global and local descriptor."""
+        maps: dict[tuple[str, bool, int], FeatureMaps] = {
+            key: self.extractor.feature_maps([pixels])[0] for key, pixels in copies.items()
+        }
+        for config in configs:
+            chosen = [
+                maps[(config.resize_filter, config.upscale, resolution)]
+                for resolution in config.resolutions
+            ]
+            classifier = self.extractor.classifier if config.cam else None
+            pooled = describe_maps(chosen, config, classifier)
+            yield config, pooled.global_, pooled.local
+
+
+def _describe(
+    todo: list[tuple[PhotoFile, str, list[ExtractionConfig]]],
+    writers: dict[ExtractionConfig, Writer],
+    network: _Network,
+    progress: Progress,
+) -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="photos") as pool:
+        ahead: list[Future[tuple[tuple[int, int], Copies]]] = []
+        try:
+            for done, (file, content, missing) in enumerate(todo, 1):
+                for next_file, _, next_missing in todo[done - 1 + len(ahead) : done + AHEAD]:
+                    ahead.append(pool.submit(network.copies, next_file.path, next_missing))
+                try:
+                    size, copies = ahead.pop(0).result()
+                except ImageError as error:
+                    for config in missing:
+                        writers[config].record_failed(file, content or None, str(error))
+                else:
+                    for config, global_, local in network.describe(copies, missing):
+                        writers[config].record_described(file, content, size, global_, local)
+                if done % RELEASE_EVERY == 0:
+                    release_unused_memory()
+                progress("describing", done, len(todo))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

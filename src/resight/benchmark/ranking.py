@@ -1,0 +1,190 @@
+"""A method's descriptors made comparable, every query's ranking, and how good it is."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from resight.backbones import CHANNELS
+from resight.benchmark.extracting import Descriptors, columns_of
+from resight.config import ExtractionConfig, NoReduction, SiftVladConfig
+from resight.datasets.dataset import Dataset, DatasetQuery
+from resight.errors import FitError
+from resight.indexing import Progress
+from resight.neighbors import DISTANCES, Database, Query, distances_to, ranking
+from resight.protocols import judge, mean_values
+from resight.recipes import Recipe
+from resight.reduction import Reduction, fit_reduction
+
+KEPT_RANKS = 100
+"""Of every ranking so many first photos are kept for exports and pages."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The first photos of a query's ranking: rows of the dataset, and their distances."""
+
+    rows: list[int]
+    distances: list[float]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """How good a method is on a dataset.
+
+    Attributes:
+        method: its name.
+        measures: the mean of each measure; fractions, or for the N-S score 0 to 4.
+        values: each measure's value for each query, in the dataset's order; None where a query
+            has no positives, or could not be read.
+        ranked: the first of each ranking.
+        dimensions: values of a descriptor as it is compared.
+        fitted_on: what the selection or whitening was fitted on.
+        seconds: fitting and ranking, without extraction.
+    """
+
+    method: str
+    measures: dict[str, float | None]
+    values: dict[str, list[float | None]]
+    ranked: list[Ranked | None]
+    dimensions: int
+    fitted_on: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Descriptors as they are compared: reduced, for the photos and for queries apart from them."""
+
+    database: Database
+    queries: dict[Path, Query]
+    distance: str
+    dimensions: int
+    paths: list[Path] = field(default_factory=list)
+
+
+Search = Callable[[Compared, Query], np.ndarray]
+"""Distances (N,) of a query to the database; re-ranking is one of these."""
+
+
+def compare(
+    recipe: Recipe,
+    benchmark: str,
+    covers: ExtractionConfig | SiftVladConfig,
+    photos: Descriptors,
+    queries: Descriptors | None,
+    fitted_on: Descriptors | None = None,
+) -> Compared:
+    """The descriptors of a recipe as it compares them.
+
+    Args:
+        recipe: selection or whitening, layers, local descriptors.
+        benchmark: whose number of values is kept, where the paper names one.
+        covers: the configuration that made the descriptors.
+        photos: of the photos that are ranked.
+        queries: of queries that are not among them.
+        fitted_on: of other photos to fit on; None fits on those that are ranked.
+
+    Raises:
+        FitError: too few photos for the wanted number of values.
+    """
+    keep = _columns(recipe, covers)
+    reduction = _fit(recipe, benchmark, (fitted_on or photos).global_[:, keep])
+
+    def made(values: np.ndarray) -> np.ndarray:
+        kept = np.ascontiguousarray(values[..., keep])
+        return kept if reduction is None else reduction.apply(kept)
+
+    cam = isinstance(recipe.extraction, ExtractionConfig) and recipe.extraction.cam
+    local = made(photos.local) if cam and photos.local is not None else None
+    database = Database(np.arange(len(photos.global_)), made(photos.global_), local)
+    apart = {}
+    if queries is not None:
+        for path, row in queries.rows.items():
+            own = made(queries.local[row]) if cam and queries.local is not None else None
+            apart[path] = Query(made(queries.global_[row]), own)
+    if isinstance(recipe.extraction, SiftVladConfig):
+        distance: str = recipe.extraction.distance
+    else:
+        distance = "manhattan" if reduction is None else reduction.distance
+    return Compared(database, apart, distance, database.global_.shape[1], list(photos.rows))
+
+
+def plain_search(compared: Compared, query: Query) -> np.ndarray:
+    """Distances as the collection's own search has them."""
+    return distances_to(query, compared.database, DISTANCES[compared.distance])
+
+
+def rank_all(
+    method: str,
+    dataset: Dataset,
+    compared: Compared,
+    progress: Progress,
+    search: Search = plain_search,
+    fitted_on: str = "",
+) -> MethodResult:
+    """Rank the photos for every query of a dataset, and judge the rankings.
+
+    Photos that could not be read are not ranked: as positives they count as not found.
+    """
+    started = time.perf_counter()
+    row_of = {path: row for row, path in enumerate(dataset.paths)}
+    rows = np.array([row_of[path] for path in compared.paths])
+    own = {path: place for place, path in enumerate(compared.paths)}
+    values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
+    ranked: list[Ranked | None] = []
+    for done, query in enumerate(dataset.queries, 1):
+        vectors = _vectors(query, compared, own)
+        order = None
+        if vectors is None:
+            ranked.append(None)
+        else:
+            distances = search(compared, vectors)
+            places = ranking(distances, compared.database.ids)
+            order = rows[places]
+            first = places[:KEPT_RANKS]
+            ranked.append(Ranked(rows[first].tolist(), distances[first].tolist()))
+        for measure in dataset.measures:
+            judgement = query.judgements.get(measure.judgement)
+            value = None
+            if order is not None and judgement is not None:
+                value = judge(order, judgement, measure)
+            values[measure.name].append(value)
+        progress(f"ranking {method}", done, len(dataset.queries))
+    seconds = time.perf_counter() - started
+    means = mean_values(values)
+    return MethodResult(method, means, values, ranked, compared.dimensions, fitted_on, seconds)
+
+
+def _vectors(query: DatasetQuery, compared: Compared, own: dict[Path, int]) -> Query | None:
+    if query.box is None and query.path in own:
+        place, database = own[query.path], compared.database
+        local = None if database.local is None else database.local[place]
+        return Query(database.global_[place], local)
+    return compared.queries.get(query_file(query))
+
+
+def query_file(query: DatasetQuery) -> Path:
+    """The file that stands for a query: its photo, or the name of its region's."""
+    if query.box is None:
+        return query.path
+    return Path(f"{query.path.stem}-{'-'.join(map(str, query.box))}.png")
+
+
+def _columns(recipe: Recipe, covers: ExtractionConfig | SiftVladConfig) -> np.ndarray | slice:
+    if isinstance(recipe.extraction, ExtractionConfig) and isinstance(covers, ExtractionConfig):
+        return columns_of(recipe.extraction, covers)
+    return slice(None)
+
+
+def _fit(recipe: Recipe, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
+    selection = recipe.selection_for(benchmark)
+    if isinstance(selection, NoReduction) or not isinstance(recipe.extraction, ExtractionConfig):
+        return None
+    sizes: Sequence[int] = [CHANNELS[layer] for layer in recipe.extraction.layers]
+    try:
+        return fit_reduction(lambda: [descriptors], sizes, selection)
+    except FitError as error:
+        raise FitError(f"{recipe.title}: {error}") from None

@@ -1,0 +1,188 @@
+"""One command's work: read a benchmark, extract once, rank by every method, collect the results."""
+
+import datetime
+import hashlib
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from resight.benchmark.extracting import Descriptors, covering, extract, read, unreadable
+from resight.benchmark.ranking import MethodResult, compare, query_file, rank_all
+from resight.config import ExtractionConfig, MethodConfig
+from resight.datasets.dataset import Dataset
+from resight.errors import ImageError, UsageError
+from resight.images import Box, crop_box, load_image
+from resight.indexing import Progress, no_progress
+from resight.methods import ModelOptions, cnn_model
+from resight.recipes import RECIPES, Recipe
+from resight.weights import user_cache
+
+TABLES = {
+    1: "the steps of the method (Holidays in the paper)",
+    2: "comparison with other methods (Holidays in the paper)",
+    3: "comparison with other methods (UKB in the paper)",
+    4: "the steps of the method (Oxford5k and Paris6k in the paper)",
+    5: "comparison with other methods (Oxford5k and Paris6k in the paper)",
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """What a run found.
+
+    Attributes:
+        dataset: what was ranked.
+        results: one for each method.
+        failed: photos that could not be read, and why; they are not ranked.
+        conditions: weights, versions, switches, time: what the figures depend on.
+    """
+
+    dataset: Dataset
+    results: list[MethodResult]
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def chosen_methods(methods: str | None, table: int | None) -> list[str]:
+    """Names of recipes from a comma-separated list, or those of a table of the paper.
+
+    Raises:
+        UsageError: an unknown name or table, or neither or both are given.
+    """
+    if (methods is None) == (table is None):
+        raise UsageError("benchmark run: name either --methods or --table")
+    if table is not None:
+        if table not in TABLES:
+            raise UsageError(f"--table {table}: is not one of {', '.join(map(str, TABLES))}")
+        return [name for name, recipe in RECIPES.items() if table in recipe.tables]
+    names = [name.strip() for name in str(methods).split(",") if name.strip()]
+    for name in names:
+        if name not in RECIPES:
+            raise UsageError(f"--methods {name}: is not one of {', '.join(RECIPES)}")
+    return list(dict.fromkeys(names))
+
+
+def run_benchmark(
+    dataset: Dataset,
+    methods: Sequence[str],
+    *,
+    cache: Path | None = None,
+    model: ModelOptions | None = None,
+    progress: Progress = no_progress,
+) -> BenchmarkRun:
+    """Compare methods on a dataset.
+
+    Args:
+        dataset: photos, queries and what is right.
+        methods: names of recipes.
+        cache: folder in which descriptors are kept; None is one in the user's cache.
+        model: weights, engine and device.
+        progress: called while photos are described and ranked.
+
+    Raises:
+        WeightsError: a method needs weights and there are none.
+        FitError: too few photos for the values that a method keeps.
+    """
+    options = model or ModelOptions()
+    recipes = {name: RECIPES[name] for name in methods}
+    folder = cache or default_cache(dataset)
+    covers = _covers(recipes)
+    apart = _queries_apart(dataset, folder / "queries")
+    every = list(dict.fromkeys([*dataset.paths, *apart]))
+    places = extract(every, covers.values(), folder, options, progress)
+    results: list[MethodResult] = []
+    failed: dict[Path, str] = {}
+    known: dict[MethodConfig, tuple[Descriptors, Descriptors | None]] = {}
+    for name, recipe in recipes.items():
+        config = covers[name]
+        if config not in known:
+            failed |= dict(unreadable(places[config]))
+            queries = _renamed(read(places[config], list(apart)), apart) if apart else None
+            known[config] = read(places[config], dataset.paths), queries
+        compared = compare(recipe, dataset.name, config, *known[config])
+        results.append(rank_all(name, dataset, compared, progress, fitted_on="the ranked photos"))
+    return BenchmarkRun(dataset, results, sorted(failed.items()), _conditions(recipes, options))
+
+
+def default_cache(dataset: Dataset) -> Path:
+    """Where descriptors of a dataset are kept when nothing else is asked for."""
+    root = os.path.commonpath([str(path.absolute()) for path in dataset.paths])
+    place = hashlib.sha256(root.encode()).hexdigest()[:8]
+    return user_cache() / "benchmarks" / f"{dataset.name}-{place}"
+
+
+def _covers(recipes: Mapping[str, Recipe]) -> dict[str, MethodConfig]:
+    """Method to the configuration whose descriptors hold its own."""
+    extractions = [recipe.extraction for recipe in recipes.values()]
+    shared = covering(c for c in extractions if isinstance(c, ExtractionConfig))
+    return {
+        name: shared[recipe.extraction]
+        if isinstance(recipe.extraction, ExtractionConfig)
+        else recipe.extraction
+        for name, recipe in recipes.items()
+    }
+
+
+def _queries_apart(dataset: Dataset, folder: Path) -> dict[Path, Path]:
+    """Files of queries that are not ranked themselves, and the names they go by.
+
+    Regions are cut out once, and kept as pictures without loss.
+    """
+    ranked, apart = set(dataset.paths), {}
+    for query in dataset.queries:
+        if query.box is None:
+            if query.path not in ranked:
+                apart[query.path] = query.path
+            continue
+        target = folder / query_file(query)
+        if not target.exists():
+            try:
+                image = load_image(query.path)
+            except ImageError:
+                continue  # the query has no descriptor, and the photo is listed as unreadable
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = target.with_suffix(".partial")
+            crop_box(image, _inside(query.box, image.size)).save(partial, "PNG")
+            partial.replace(target)
+        apart[target.absolute()] = query_file(query)
+    return apart
+
+
+def _inside(box: Box, size: tuple[int, int]) -> Box:
+    """A box cut to the photo: the ground truth's corners may lie a pixel outside."""
+    x, y, w, h = box
+    x, y = min(x, size[0] - 1), min(y, size[1] - 1)
+    return x, y, min(w, size[0] - x), min(h, size[1] - y)
+
+
+def _renamed(descriptors: Descriptors, names: Mapping[Path, Path]) -> Descriptors:
+    rows = {names[path]: row for path, row in descriptors.rows.items()}
+    return Descriptors(descriptors.global_, descriptors.local, rows)
+
+
+def _conditions(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[str, Any]:
+    weights = {
+        config.backbone: cnn_model(config, options).sha256
+        for config in (recipe.extraction for recipe in recipes.values())
+        if isinstance(config, ExtractionConfig)
+    }
+    packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
+    return {
+        "weights": weights,
+        "engine": options.engine,
+        "versions": {name: _version(name) for name in packages},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return None
