@@ -26,7 +26,7 @@ def print_methods(*, as_json: bool) -> None:
         print_json({name: _plain(recipe) for name, recipe in RECIPES.items()})
         return
     table = Table(box=None, pad_edge=False)
-    for head in ("method", "what", "network", "tables", "published", "paper"):
+    for head in ("method", "what", "network", "values", "tables", "published", "paper"):
         table.add_column(head, no_wrap=head in ("method", "network"))
     for name, recipe in RECIPES.items():
         numbers = ", ".join(f"{where} {value:g}" for where, value in recipe.published.items())
@@ -35,6 +35,7 @@ def print_methods(*, as_json: bool) -> None:
             name,
             recipe.title,
             getattr(recipe.extraction, "backbone", "none"),
+            recipe.values,
             ", ".join(map(str, recipe.tables)),
             numbers + with_,
             recipe.source,
@@ -91,9 +92,7 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
         lists = ranked_lists(run, result)
         write_trec(lists, folder / f"{result.method}.trec", result.method)
         write_holidays(lists, folder / f"{result.method}.ranks")
-    say(
-        f"{folder}: report.html, report.md, report.json, ranked lists of {len(run.results)} methods"
-    )
+    say(f"{folder}: report.html, report.md, report.json, {len(run.results)} ranked lists")
 
 
 def print_verification(report: Verification) -> None:
@@ -123,6 +122,7 @@ def _plain(recipe: Recipe) -> dict[str, object]:
         "tables": list(recipe.tables),
         "published": dict(recipe.published),
         "published_with": recipe.published_with,
+        "values": recipe.values,
         "needs_weights": isinstance(recipe.extraction, ExtractionConfig),
         "extraction": to_dict(recipe.extraction),
         "selection": to_dict(recipe.selection),

@@ -1,8 +1,8 @@
-"""Rankings and descriptors for other tools: TREC run format, the format of Holidays, `.npz`.
+"""Rankings for other tools: the TREC run format, and that of Holidays.
 
-TREC: a line a photo, `query Q0 photo rank score tag`, ranks from 1; the score falls from line to line,
-so it is the distance with its sign turned. Holidays: a line a query, `query 0 first 1 second ...`, as
-its evaluation script reads it.
+TREC: a line a photo, `query Q0 photo rank score tag`, ranks from 1; the score falls from line to
+line, so it is the distance with its sign turned. Holidays: a line a query, `query 0 first 1 second
+...`, as its evaluation script reads it.
 """
 
 from collections.abc import Mapping, Sequence

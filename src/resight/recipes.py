@@ -36,6 +36,9 @@ RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
 JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
 OURS = "this project"
 
+STAGE_VALUES = {"layer4": 2048, "layer3": 1024}
+SIFT_VALUES = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -61,6 +64,15 @@ class Recipe:
     published: Mapping[str, float] = field(default_factory=dict)
     published_with: str = ""
     features: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def values(self) -> str:
+        """How many values of a descriptor are compared."""
+        if not isinstance(self.selection, NoReduction):
+            return str(self.selection.features or "by the spectrum")
+        if isinstance(self.extraction, SiftVladConfig):
+            return str(self.extraction.centers * SIFT_VALUES)
+        return str(sum(STAGE_VALUES[layer] for layer in self.extraction.layers))
 
     def selection_for(self, benchmark: str) -> ReductionConfig:
         """The selection with the number of values that the paper keeps on a benchmark."""
