@@ -19,7 +19,7 @@ LAYERS = {
     "network": "weights backbones engine_torch engine_openvino engine_onnx engines quantization",
     "maths": (
         "pooling regions fusion localization selection whitening reduction sad codes graph "
-        "neighbors evaluation protocols groups sift vlad verification"
+        "neighbors reranking evaluation protocols groups sift vlad verification"
     ),
     "methods": "extractor descriptor cnn sift_vlad supply explain explain_sift",
     "storage": "database files targets collection writer rowfiles derived arrays",

@@ -22,12 +22,13 @@ from resight.cli_options import (
     Engine,
     Json,
     Precision,
+    Rerank,
     Weights,
     chosen_config,
     model_options,
     selection_option,
 )
-from resight.config import SearchConfig
+from resight.config import SearchConfig, from_dict
 from resight.errors import ResightError
 
 INTERRUPTED = 130
@@ -162,6 +163,7 @@ def search(
     verify: Annotated[
         int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
     ] = SearchConfig.verify,
+    rerank: Rerank = SearchConfig.rerank,
     approximate: Annotated[
         bool,
         typer.Option("--approximate", help="Search by the approximate index, where there is one."),
@@ -178,7 +180,9 @@ def search(
     found = pipeline.search(
         query,
         collection,
-        SearchConfig(k=k, verify=verify, approximate=approximate),
+        from_dict(
+            SearchConfig, {"k": k, "verify": verify, "approximate": approximate, "rerank": rerank}
+        ),
         box=None if box is None else output.parse_box(box),
         model=model_options(weights, engine, device),
     )
@@ -228,13 +232,15 @@ def evaluate(
         ),
     ],
     collection: Collection,
+    rerank: Rerank = SearchConfig.rerank,
     json: Json = False,
 ) -> None:
     """Measure how well a collection finds known groups: mAP and N-S score."""
     from resight import output, pipeline
 
     with output.progress() as progress:
-        evaluation = pipeline.evaluate(groups, collection, progress=progress)
+        method = from_dict(SearchConfig, {"rerank": rerank}).rerank
+        evaluation = pipeline.evaluate(groups, collection, rerank=method, progress=progress)
     output.print_evaluation(evaluation, as_json=json)
 
 

@@ -62,6 +62,13 @@ Precision = Annotated[
         show_default="float32",
     ),
 ]
+Rerank = Annotated[
+    str,
+    typer.Option(
+        help="Put the first results into a better order: aqe, alpha-qe, dba, k-reciprocal or "
+        "diffusion."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

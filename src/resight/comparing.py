@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from resight.collection import Collection
+from resight.config import RerankConfig, Reranking
 from resight.errors import DatasetError
 from resight.evaluation import Report, evaluate_groups, read_groups
 from resight.files import absolute
 from resight.groups import Groups, find_groups
 from resight.indexing import Progress, no_progress
 from resight.neighbors import GONE, Query, distances_to, ranking
+from resight.reranking import make_items, reorder
 from resight.searching import Searcher
 
 
@@ -31,8 +33,14 @@ class Evaluation:
     missing: list[Path]
 
 
-def evaluate(groups: Path, collection: Path, *, progress: Progress = no_progress) -> Evaluation:
-    """Mean average precision and N-S score over a folder's groups (section 9).
+def evaluate(
+    groups: Path,
+    collection: Path,
+    *,
+    rerank: Reranking = "none",
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Mean average precision and N-S score over a folder's groups (section 9), re-ranked or not.
 
     Every photo of a group of two or more is a query in turn; the rankings are over the whole
     collection.
@@ -53,6 +61,9 @@ def evaluate(groups: Path, collection: Path, *, progress: Progress = no_progress
         searcher = Searcher(opened)
         database = searcher.arrays().database
         rows = {int(id_): row for row, id_ in enumerate(database.ids) if id_ != GONE}
+        distance, config = searcher.distance, RerankConfig(method=rerank)
+        small = rerank != "none" and len(database.ids) == database.count <= config.shortlist
+        whole = make_items(database, distance) if small else None
         total, done = sum(len(photos) for photos in known.values() if len(photos) > 1), 0
 
         def rank(photo: int) -> list[int]:
@@ -60,10 +71,11 @@ def evaluate(groups: Path, collection: Path, *, progress: Progress = no_progress
             row = rows[photo]
             local = None if database.local is None else database.local[row]
             query = Query(database.global_[row], local)
-            distances = distances_to(query, database, searcher.distance)
+            order = ranking(distances_to(query, database, distance), database.ids)
+            order = reorder(query, database, order, distance, config, whole)
             done += 1
             progress("evaluating", done, total)
-            return [int(id_) for id_ in database.ids[ranking(distances, database.ids)]]
+            return [int(id_) for id_ in database.ids[order]]
 
         return Evaluation(evaluate_groups(known, rank), database.count, missing)
 

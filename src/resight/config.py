@@ -195,11 +195,43 @@ Preset = tuple[MethodConfig, ReductionConfig]
 """What a collection is made with."""
 
 
+Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerankConfig:
+    """How the first results of a search are put into a better order (section 13)."""
+
+    method: Reranking = _option("none", "aqe, alpha-qe, dba, k-reciprocal or diffusion")
+    shortlist: int = _option(400, "so many first results are re-ranked")
+    expanded: int = _option(2, "aqe, alpha-qe, dba: neighbors that a descriptor is averaged with")
+    alpha: float = _option(3.0, "alpha-qe, dba: power of a neighbor's cosine, its weight")
+    k1: int = _option(4, "k-reciprocal: neighbors that must be each other's")
+    k2: int = _option(2, "k-reciprocal: neighbors whose encodings are averaged")
+    share: float = _option(0.3, "k-reciprocal: what the distance itself still counts")
+    mutual: int = _option(10, "diffusion: neighbors that are joined, when it is mutual")
+    gamma: float = _option(3.0, "diffusion: power of the similarity, an edge's weight")
+    damping: float = _option(0.5, "diffusion: how far it goes, below 1")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self.shortlist >= 2, "shortlist: 2 or more")
+        _require(self.expanded >= 1, "expanded: 1 or more")
+        _require(0 <= self.alpha <= 100, "alpha: from 0 to 100")
+        _require(self.k1 >= 1, "k1: 1 or more")
+        _require(self.k2 >= 1, "k2: 1 or more")
+        _require(0 <= self.share <= 1, "share: from 0 to 1")
+        _require(self.mutual >= 1, "mutual: 1 or more")
+        _require(0 < self.gamma <= 100, "gamma: above 0, at most 100")
+        _require(0 < self.damping < 1, "damping: between 0 and 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """How a search is answered (section 8)."""
 
     k: int = _option(10, "how many results")
+    rerank: Reranking = _option("none", "put the first results into a better order")
     verify: int = _option(0, "check the geometry of this many first results with RANSAC")
     approximate: bool = _option(False, "search by the approximate index of a large collection")
 

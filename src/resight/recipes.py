@@ -16,6 +16,8 @@ from resight.config import (
     NoReduction,
     Preset,
     ReductionConfig,
+    RerankConfig,
+    Reranking,
     SelectionConfig,
     SiftVladConfig,
     WhiteningConfig,
@@ -49,6 +51,7 @@ class Recipe:
         source: where it comes from.
         extraction: how a photo becomes a descriptor.
         selection: how descriptors become shorter, fitted on the photos that are searched.
+        rerank: how the first results are put into a better order.
         tables: of Seddati et al. in which it is a row.
         published: benchmark to what its paper (or Seddati et al., of it) reports: mAP in percent,
             N-S score from 0 to 4.
@@ -60,6 +63,7 @@ class Recipe:
     source: str
     extraction: MethodConfig
     selection: ReductionConfig = NoReduction()
+    rerank: RerankConfig = RerankConfig()
     tables: tuple[int, ...] = ()
     published: Mapping[str, float] = field(default_factory=dict)
     published_with: str = ""
@@ -79,6 +83,16 @@ class Recipe:
         if benchmark in self.features and isinstance(self.selection, SelectionConfig):
             return dataclasses.replace(self.selection, features=self.features[benchmark])
         return self.selection
+
+
+def _reranked(method: Reranking, source: str) -> Recipe:
+    return Recipe(
+        title=f"auto, re-ranked by {method}",
+        source=source,
+        extraction=ExtractionConfig(),
+        selection=WhiteningConfig(),
+        rerank=RerankConfig(method=method),
+    )
 
 
 _ONE = ExtractionConfig(resolutions=(800,), layers=("layer4",))
@@ -156,6 +170,15 @@ RECIPES: Mapping[str, Recipe] = {
         source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
         extraction=ExtractionConfig(cam=True),
         selection=WhiteningConfig(),
+    ),
+    "auto-aqe": _reranked("aqe", "Chum et al. [7], Total recall, ICCV 2007"),
+    "auto-alpha-qe": _reranked("alpha-qe", RADENOVIC),
+    "auto-dba": _reranked("dba", "Arandjelovic and Zisserman, Three things, CVPR 2012"),
+    "auto-k-reciprocal": _reranked(
+        "k-reciprocal", "Zhong et al., Re-ranking with k-reciprocal encoding, CVPR 2017"
+    ),
+    "auto-diffusion": _reranked(
+        "diffusion", "Iscen et al., Efficient diffusion on region manifolds, CVPR 2017"
     ),
     "fast": Recipe(
         title="paper at 550 pixels alone",

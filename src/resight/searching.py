@@ -4,12 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from resight.approximating import approximate_status, open_graphs
 from resight.arrays import SearchArrays, load_arrays
 from resight.collection import Collection
-from resight.config import SearchConfig, SiftVladConfig
+from resight.config import RerankConfig, SearchConfig, SiftVladConfig
 from resight.errors import CollectionError, ImageError, UsageError
 from resight.extractor import Description, Extractor
 from resight.files import absolute
@@ -25,11 +26,13 @@ from resight.neighbors import (
     nearest,
     nearest_by_graph,
 )
+from resight.reranking import reorder
 
 
 @dataclass(frozen=True)
 class Result:
-    """A photo found: rank from 1, distance (smaller is nearer).
+    """A photo found: rank from 1, distance (smaller is nearer), which with re-ranking and
+    verification does not decide the rank.
 
     `inliers` counts the local features that agree on one geometry with the query's, where that
     was asked for and the file could be read.
@@ -71,7 +74,11 @@ class Searcher:
         find = self.approximate_neighbors if config.approximate else self.neighbors
         if config.approximate:
             self.graphs()  # one that is missing is said before the network is loaded
-        found = find(self._describe(query, box), max(config.k, config.verify))
+        reranking = RerankConfig(method=config.rerank)
+        wanted = reranking.shortlist if config.rerank != "none" else 0
+        description = self._describe(query, box)
+        found = find(description, max(config.k, config.verify, wanted))
+        found = self._rerank(self._query(description), found, reranking)
         paths = self.collection.paths(found.ids)
         pairs = list(zip(paths, map(float, found.distances), strict=True))
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
@@ -106,6 +113,15 @@ class Searcher:
                 )
             self._graphs = arrays.stamp, open_graphs(arrays)
         return self._graphs[1]
+
+    def _rerank(self, query: Query, found: Neighbors, config: RerankConfig) -> Neighbors:
+        database = self.arrays().database
+        by_id = np.argsort(database.ids, kind="stable")
+        rows = by_id[np.searchsorted(database.ids, found.ids, sorter=by_id)]
+        better = reorder(query, database, rows, self.distance, config)
+        place = {row: i for i, row in enumerate(rows.tolist())}
+        order = [place[row] for row in better.tolist()]
+        return Neighbors(found.ids[order], found.distances[order])
 
     def _query(self, description: Description) -> Query:
         selection = self.arrays().selection

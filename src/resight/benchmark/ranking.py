@@ -1,7 +1,7 @@
 """A method's descriptors made comparable, every query's ranking, and how good it is."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from resight.backbones import CHANNELS
 from resight.benchmark.extracting import Descriptors, columns_of
-from resight.config import ExtractionConfig, NoReduction, SiftVladConfig
+from resight.config import ExtractionConfig, NoReduction, RerankConfig, SiftVladConfig
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.errors import FitError
 from resight.indexing import Progress
@@ -17,6 +17,7 @@ from resight.neighbors import DISTANCES, Database, Query, distances_to, ranking
 from resight.protocols import judge, mean_values
 from resight.recipes import Recipe
 from resight.reduction import Reduction, fit_reduction
+from resight.reranking import make_items, reorder
 
 KEPT_RANKS = 100
 """Of every ranking so many first photos are kept for exports and pages."""
@@ -24,7 +25,10 @@ KEPT_RANKS = 100
 
 @dataclass(frozen=True)
 class Ranked:
-    """The first photos of a query's ranking: rows of the dataset, and their distances."""
+    """The first photos of a query's ranking: rows of the dataset, and their distances.
+
+    After re-ranking, ranks stand in place of the distances.
+    """
 
     rows: list[int]
     distances: list[float]
@@ -63,10 +67,6 @@ class Compared:
     distance: str
     dimensions: int
     paths: list[Path] = field(default_factory=list)
-
-
-Search = Callable[[Compared, Query], np.ndarray]
-"""Distances (N,) of a query to the database; re-ranking is one of these."""
 
 
 def compare(
@@ -112,17 +112,12 @@ def compare(
     return Compared(database, apart, distance, database.global_.shape[1], list(photos.rows))
 
 
-def plain_search(compared: Compared, query: Query) -> np.ndarray:
-    """Distances as the collection's own search has them."""
-    return distances_to(query, compared.database, DISTANCES[compared.distance])
-
-
 def rank_all(
     method: str,
     dataset: Dataset,
     compared: Compared,
     progress: Progress,
-    search: Search = plain_search,
+    rerank: RerankConfig | None = None,
     fitted_on: str = "",
 ) -> MethodResult:
     """Rank the photos for every query of a dataset, and judge the rankings.
@@ -135,14 +130,20 @@ def rank_all(
     own = {path: place for place, path in enumerate(compared.paths)}
     values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
     ranked: list[Ranked | None] = []
+    config, distance = rerank or RerankConfig(), DISTANCES[compared.distance]
+    small = config.method != "none" and len(rows) <= config.shortlist
+    whole = make_items(compared.database, distance) if small else None
     for done, query in enumerate(dataset.queries, 1):
         vectors = _vectors(query, compared, own)
         order = None
         if vectors is None:
             ranked.append(None)
         else:
-            distances = search(compared, vectors)
+            distances = distances_to(vectors, compared.database, distance)
             places = ranking(distances, compared.database.ids)
+            if config.method != "none":
+                places = reorder(vectors, compared.database, places, distance, config, whole)
+                distances[places] = np.arange(len(places))
             order = rows[places]
             first = places[:KEPT_RANKS]
             ranked.append(Ranked(rows[first].tolist(), distances[first].tolist()))

@@ -104,7 +104,9 @@ def run_benchmark(
             queries = _renamed(read(places[config], list(apart)), apart) if apart else None
             known[config] = read(places[config], dataset.paths), queries
         compared = compare(recipe, dataset.name, config, *known[config])
-        results.append(rank_all(name, dataset, compared, progress, fitted_on="the ranked photos"))
+        results.append(
+            rank_all(name, dataset, compared, progress, recipe.rerank, "the ranked photos")
+        )
     return BenchmarkRun(dataset, results, sorted(failed.items()), _conditions(recipes, options))
 
 

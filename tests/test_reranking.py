@@ -1,0 +1,211 @@
+"""Re-ranking: slow readings of the papers, and what holds for every method."""
+
+import typing
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resight.config import RerankConfig, Reranking
+from resight.neighbors import DISTANCES, Database, Query, cosine, distances_to, manhattan, ranking
+from resight.reranking import RERANKERS, Items, make_items, reorder, rerank, with_query
+
+METHODS = [name for name in RERANKERS if name != "none"]
+
+
+def photos(count: int, seed: int = 0, groups: int = 4) -> np.ndarray:
+    """Descriptors (count, 12) around a few things, values >= 0."""
+    generator = np.random.default_rng(seed)
+    things = generator.random((groups, 12))
+    noise = generator.normal(scale=0.15, size=(count, 12))
+    return np.abs(things[np.arange(count) % groups] + noise).astype(np.float32)
+
+
+def items_of(x: np.ndarray, name: str = "manhattan") -> Items:
+    return make_items(Database(np.arange(len(x)), x), DISTANCES[name])
+
+
+def every(x: np.ndarray, config: RerankConfig, name: str = "manhattan") -> np.ndarray:
+    return rerank(items_of(x, name), np.arange(len(x)), config)
+
+
+def test_the_table_has_every_method() -> None:
+    assert set(RERANKERS) == set(typing.get_args(Reranking))
+
+
+# Slow readings
+
+
+def near(x: np.ndarray, i: int) -> list[int]:
+    return sorted(range(len(x)), key=lambda j: (float(np.abs(x[i] - x[j]).sum()), j))
+
+
+def slow_expansion(x: np.ndarray, i: int, n: int, alpha: float | None) -> np.ndarray:
+    chosen = near(x, i)[: n + 1]
+    weights = []
+    for j in chosen:
+        c = float(x[i] @ x[j]) / float(np.linalg.norm(x[i]) * np.linalg.norm(x[j]))
+        weights.append(1.0 if alpha is None else max(0.0, min(1.0, c)) ** alpha)
+    mean = sum(w * x[j].astype(float) for w, j in zip(weights, chosen, strict=True)) / sum(weights)
+    average_length = float(np.mean([np.linalg.norm(row) for row in x]))
+    return mean / np.linalg.norm(mean) * average_length
+
+
+@pytest.mark.parametrize("alpha", [None, 3.0])
+def test_query_expansion(alpha: float | None) -> None:
+    x = photos(14)
+    config = RerankConfig(method="aqe" if alpha is None else "alpha-qe", expanded=2, alpha=3.0)
+    for i, costs in enumerate(every(x, config)):
+        expanded = slow_expansion(x, i, 2, alpha)
+        np.testing.assert_allclose(costs, np.abs(x - expanded).sum(axis=1), atol=1e-4)
+
+
+def test_database_augmentation() -> None:
+    x = photos(14)
+    moved = np.stack([slow_expansion(x, i, 2, 3.0) for i in range(len(x))])
+    costs = every(x, RerankConfig(method="dba", expanded=2, alpha=3.0))
+    expected = np.abs(moved[:, None] - moved).sum(axis=2)
+    np.testing.assert_allclose(costs, expected, atol=1e-4)
+
+
+def slow_k_reciprocal(d: np.ndarray, k1: int, k2: int, share: float) -> np.ndarray:
+    """Zhong et al., equations 2 to 12, on sets."""
+    n = len(d)
+    order = [sorted(range(n), key=lambda j, i=i: (d[i, j], j)) for i in range(n)]
+
+    def r(i: int, k: int) -> set[int]:
+        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
+
+    codes = np.zeros((n, n))
+    for i in range(n):
+        members = set(r(i, k1))
+        for candidate in r(i, k1):
+            half = r(candidate, max(1, round(k1 / 2)))
+            if len(half & r(i, k1)) > 2 / 3 * len(half):
+                members |= half
+        weights = {j: np.exp(-d[i, j] / d[i].max()) for j in members}
+        for j, weight in weights.items():
+            codes[i, j] = weight / sum(weights.values())
+    codes = np.stack([codes[order[i][:k2]].mean(axis=0) for i in range(n)])
+    out = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            both = np.minimum(codes[i], codes[j]).sum()
+            either = np.maximum(codes[i], codes[j]).sum()
+            out[i, j] = (1 - share) * (1 - both / either) + share * d[i, j] / d[i].max()
+    return out
+
+
+@pytest.mark.parametrize(("k1", "k2", "share"), [(4, 2, 0.3), (6, 1, 0.0), (3, 3, 0.5)])
+def test_k_reciprocal(k1: int, k2: int, share: float) -> None:
+    x = photos(16)
+    d = np.stack([manhattan(row, x) for row in x]).astype(float)
+    config = RerankConfig(method="k-reciprocal", k1=k1, k2=k2, share=share)
+    np.testing.assert_allclose(every(x, config), slow_k_reciprocal(d, k1, k2, share), atol=1e-5)
+
+
+def test_diffusion_is_where_the_walk_ends() -> None:
+    x = photos(16)
+    config = RerankConfig(method="diffusion", mutual=4, gamma=3.0, damping=0.7)
+    d = np.stack([manhattan(row, x) for row in x]).astype(float)
+    order = [sorted(range(16), key=lambda j, i=i: (d[i, j], j))[1:5] for i in range(16)]
+    w = np.zeros((16, 16))
+    for i in range(16):
+        for j in order[i]:
+            if i in order[j]:
+                w[i, j] = (1 - d[i, j] / d.max()) ** 3
+    s = w / np.sqrt(np.maximum(w.sum(axis=1)[:, None] * w.sum(axis=1), 1e-24))
+    for q, costs in enumerate(every(x, config)):
+        f = np.zeros(16)
+        for _ in range(300):  # f <- alpha S f + y, until it stands still
+            f = 0.7 * s @ f + np.eye(16)[q]
+        np.testing.assert_allclose(-costs, f, atol=1e-5)
+
+
+# What holds for every one
+
+
+@pytest.mark.parametrize("name", ["manhattan", "cosine"])
+@pytest.mark.parametrize("method", METHODS)
+@settings(deadline=None, max_examples=15)
+@given(count=st.integers(1, 12), seed=st.integers(0, 50))
+def test_contract(method: Reranking, name: str, count: int, seed: int) -> None:
+    x = photos(count, seed)
+    config = RerankConfig(method=method)
+    costs = every(x, config, name)
+    assert costs.shape == (count, count)
+    assert np.isfinite(costs).all()
+    # In another order of the photos, the same.
+    shuffled = np.random.default_rng(seed).permutation(count)
+    again = every(x[shuffled], config, name)
+    np.testing.assert_allclose(again, costs[np.ix_(shuffled, shuffled)], atol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+def test_reordered_results_are_the_same_photos(method: Reranking, count: int) -> None:
+    x = photos(count)
+    database = Database(np.arange(count) + 7, x)
+    config = RerankConfig(method=method, shortlist=10)
+    for query in (Query(x[0]), Query(x[0] + 0.01)):
+        order = ranking(distances_to(query, database), database.ids)
+        better = reorder(query, database, order, manhattan, config)
+        assert sorted(better[:10]) == sorted(order[:10])
+        assert better[10:].tolist() == order[10:].tolist()
+    assert better.dtype == order.dtype
+    own = reorder(Query(x[0]), database, order, manhattan, config)
+    assert own[0] == 0, "a query that is in the collection is its own nearest photo"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_whole_as_short_list(method: Reranking) -> None:
+    x = photos(20)
+    database, config = Database(np.arange(20), x), RerankConfig(method=method)
+    whole = make_items(database, cosine)
+    for query in (Query(x[3]), Query(x[3] + 0.02)):
+        order = ranking(distances_to(query, database, cosine), database.ids)
+        expected = reorder(query, database, order, cosine, config)
+        found = reorder(query, database, order, cosine, config, whole)
+        assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_local_descriptors_count(method: Reranking) -> None:
+    x = photos(12)
+    far = np.random.default_rng(1).random((12, 12)).astype(np.float32)
+    both = make_items(Database(np.arange(12), far, x), manhattan)
+    alone = make_items(Database(np.arange(12), far), manhattan)
+    config = RerankConfig(method=method)
+    assert (
+        np.abs(rerank(both, np.arange(12), config) - rerank(alone, np.arange(12), config)).max() > 0
+    )
+    assert with_query(both, Query(far[0], x[0])).matrix.shape == (13, 13)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_photos_of_one_thing_come_nearer(method: Reranking) -> None:
+    x = photos(24, seed=5)
+    same = np.arange(24)[:, None] % 4 == np.arange(24) % 4
+
+    def margin(costs: np.ndarray) -> float:
+        return float((costs[~same].mean() - costs[same].mean()) / costs.std())
+
+    assert margin(every(x, RerankConfig(method=method))) > margin(every(x, RerankConfig()))
+
+
+def test_diffusion_follows_a_chain_whose_ends_are_far_apart() -> None:
+    chain = np.pad(np.linspace(0, 1, 12)[:, None], ((0, 0), (0, 11)))
+    strangers = np.eye(12)[1:7] * 0.9
+    x = np.vstack([chain, strangers]).astype(np.float32) + np.float32(0.05)
+    before = every(x, RerankConfig())
+    after = every(x, RerankConfig(method="diffusion", mutual=3))
+    assert before[0, 11] > before[0, 13]
+    assert after[0, 11] < after[0, 13]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_zero_descriptors(method: Reranking) -> None:
+    x = np.vstack([np.zeros((3, 12)), photos(5)]).astype(np.float32)
+    for name in ("manhattan", "cosine"):
+        assert np.isfinite(every(x, RerankConfig(method=method), name)).all()
