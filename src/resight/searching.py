@@ -31,8 +31,9 @@ from resight.reranking import reorder
 
 @dataclass(frozen=True)
 class Result:
-    """A photo found: rank from 1, distance (smaller is nearer), which with re-ranking and
-    verification does not decide the rank.
+    """A photo found: rank from 1, distance (smaller is nearer).
+
+    With re-ranking or verification the distance does not decide the rank.
 
     `inliers` counts the local features that agree on one geometry with the query's, where that
     was asked for and the file could be read.

@@ -6,10 +6,8 @@ from typing import Any
 
 from resight.benchmark.ranking import MethodResult
 from resight.benchmark.running import BenchmarkRun
-from resight.datasets.dataset import Dataset
 from resight.protocols import Measure
 from resight.rankings import RankedList
-from resight.recipes import RECIPES
 
 REFERENCE = {1: "holidays", 2: "holidays", 3: "ukb", 4: "oxford5k", 5: "oxford5k"}
 """A table's benchmark, whose numbers stand beside ours where a dataset has none of its own."""
@@ -35,7 +33,7 @@ class Row:
 
 def rows(run: BenchmarkRun, table: int | None = None) -> list[Row]:
     """One row a method, in the order of the run."""
-    return [_row(result, run.dataset, table) for result in run.results]
+    return [_row(run, result, table) for result in run.results]
 
 
 def markdown(run: BenchmarkRun, table: int | None = None) -> str:
@@ -73,7 +71,7 @@ def as_json(run: BenchmarkRun, table: int | None = None) -> dict[str, Any]:
         "methods": [
             {
                 **vars(row),
-                "source": RECIPES[row.method].source,
+                "source": run.recipes[row.method].source,
                 "fitted_on": result.fitted_on,
                 "seconds": round(result.seconds, 3),
                 "per_query": result.values,
@@ -110,8 +108,9 @@ def shown(value: float | None, measure: Measure) -> str:
     return "" if value is None else f"{value:.{3 if measure.scale == 1 else 2}f}"
 
 
-def _row(result: MethodResult, dataset: Dataset, table: int | None) -> Row:
-    recipe, first = RECIPES[result.method], dataset.measures[0]
+def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
+    dataset, recipe = run.dataset, run.recipes[result.method]
+    first = dataset.measures[0]
     values = {
         measure.name: None if (v := result.measures[measure.name]) is None else v * measure.scale
         for measure in dataset.measures

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -36,19 +36,21 @@ class BenchmarkRun:
 
     Attributes:
         dataset: what was ranked.
+        recipes: the methods by name.
         results: one for each method.
         failed: photos that could not be read, and why; they are not ranked.
         conditions: weights, versions, switches, time: what the figures depend on.
     """
 
     dataset: Dataset
+    recipes: Mapping[str, Recipe]
     results: list[MethodResult]
     failed: list[tuple[Path, str]] = field(default_factory=list)
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
-def chosen_methods(methods: str | None, table: int | None) -> list[str]:
-    """Names of recipes from a comma-separated list, or those of a table of the paper.
+def chosen_methods(methods: str | None, table: int | None) -> dict[str, Recipe]:
+    """Recipes by name, from a comma-separated list, or those of a table of the paper.
 
     Raises:
         UsageError: an unknown name or table, or neither or both are given.
@@ -58,17 +60,17 @@ def chosen_methods(methods: str | None, table: int | None) -> list[str]:
     if table is not None:
         if table not in TABLES:
             raise UsageError(f"--table {table}: is not one of {', '.join(map(str, TABLES))}")
-        return [name for name, recipe in RECIPES.items() if table in recipe.tables]
+        return {name: recipe for name, recipe in RECIPES.items() if table in recipe.tables}
     names = [name.strip() for name in str(methods).split(",") if name.strip()]
     for name in names:
         if name not in RECIPES:
             raise UsageError(f"--methods {name}: is not one of {', '.join(RECIPES)}")
-    return list(dict.fromkeys(names))
+    return {name: RECIPES[name] for name in names}
 
 
 def run_benchmark(
     dataset: Dataset,
-    methods: Sequence[str],
+    recipes: Mapping[str, Recipe],
     *,
     cache: Path | None = None,
     model: ModelOptions | None = None,
@@ -78,7 +80,7 @@ def run_benchmark(
 
     Args:
         dataset: photos, queries and what is right.
-        methods: names of recipes.
+        recipes: methods by name; `RECIPES`, some of them, or others.
         cache: folder in which descriptors are kept; None is one in the user's cache.
         model: weights, engine and device.
         progress: called while photos are described and ranked.
@@ -88,7 +90,6 @@ def run_benchmark(
         FitError: too few photos for the values that a method keeps.
     """
     options = model or ModelOptions()
-    recipes = {name: RECIPES[name] for name in methods}
     folder = cache or default_cache(dataset)
     covers = _covers(recipes)
     apart = _queries_apart(dataset, folder / "queries")
@@ -107,7 +108,8 @@ def run_benchmark(
         results.append(
             rank_all(name, dataset, compared, progress, recipe.rerank, "the ranked photos")
         )
-    return BenchmarkRun(dataset, results, sorted(failed.items()), _conditions(recipes, options))
+    conditions = _conditions(recipes, options)
+    return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions)
 
 
 def default_cache(dataset: Dataset) -> Path:

@@ -1,0 +1,389 @@
+"""Benchmarks end to end on drawn pictures: one extraction for all methods, resumable, reported."""
+
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import Run
+from resight import pipeline
+from resight.benchmark import running
+from resight.benchmark.extracting import columns_of, covering, extract, read, unreadable
+from resight.benchmark.page import page
+from resight.benchmark.ranking import query_file
+from resight.benchmark.report import as_json, effects, markdown, rows
+from resight.benchmark.running import BenchmarkRun, chosen_methods, run_benchmark
+from resight.cnn import CnnExtractor
+from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
+from resight.datasets.reading import read_dataset
+from resight.errors import FitError, UsageError
+from resight.indexing import no_progress
+from resight.methods import ModelOptions
+from resight.rankings import read_holidays_ranks, read_trec
+from resight.recipes import RECIPES, Recipe
+from samples import QUICK, picture
+
+SMALL = ExtractionConfig(resolutions=(96, 64))
+RECIPES_SMALL = {
+    "one": Recipe(
+        title="one",
+        source="x",
+        extraction=dataclasses.replace(SMALL, resolutions=(64,), layers=("layer4",)),
+        published={"holidays": 90.0},
+        tables=(1,),
+    ),
+    "late": Recipe(title="late", source="x", extraction=dataclasses.replace(SMALL, fusion="late")),
+    "both": Recipe(title="both", source="x", extraction=SMALL),
+    "second": Recipe(
+        title="second", source="x", extraction=dataclasses.replace(SMALL, layers=("layer3",))
+    ),
+    "cam": Recipe(
+        title="cam",
+        source="x",
+        extraction=dataclasses.replace(SMALL, cam=True),
+        selection=SelectionConfig(features=16),
+    ),
+    "white": Recipe(
+        title="white", source="x", extraction=SMALL, selection=WhiteningConfig(fewest=4)
+    ),
+    "gem": Recipe(title="gem", source="x", extraction=dataclasses.replace(SMALL, pooling="gem")),
+    "sift": Recipe(title="sift", source="x", extraction=QUICK),
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three things in four views each, and one photo of nothing else."""
+    folder = tmp_path_factory.mktemp("photos")
+    groups: dict[str, list[str]] = {}
+    for thing in range(3):
+        for view in range(4):
+            image = picture(thing).rotate(4 * view, expand=False)
+            groups.setdefault(f"thing {thing}", []).append(f"{thing}-{view}.png")
+            image.save(folder / f"{thing}-{view}.png")
+    picture(99).save(folder / "other.png")
+    groups["other"] = ["other.png"]
+    (folder / "groups.json").write_text(json.dumps(groups))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(
+    photos: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[BenchmarkRun, Path]:
+    cache = tmp_path_factory.mktemp("cache")
+    dataset = read_dataset("groups", photos)
+    options = ModelOptions(small_weights)
+    return run_benchmark(dataset, RECIPES_SMALL, cache=cache, model=options), cache
+
+
+def test_every_method_has_its_figures(run: tuple[BenchmarkRun, Path]) -> None:
+    found, _ = run
+    assert [result.method for result in found.results] == list(RECIPES_SMALL)
+    for result in found.results:
+        assert 0 <= result.measures["mAP"] <= 1  # type: ignore[operator]
+        assert 0 <= result.measures["N-S"] <= 4  # type: ignore[operator]
+        assert len(result.values["mAP"]) == len(result.ranked) == 12
+        assert result.measures["mAP"] == pytest.approx(np.mean(result.values["mAP"]))
+    dimensions = {result.method: result.dimensions for result in found.results}
+    assert dimensions["one"] == 2048
+    assert dimensions["both"] == 3072
+    assert dimensions["second"] == 1024
+    assert dimensions["cam"] == 16
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES_SMALL if name not in ("cam", "white")])
+def test_a_method_ranks_as_a_collection_of_it_does(
+    name: str, run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    config = RECIPES_SMALL[name].extraction
+    options = ModelOptions(small_weights)
+    pipeline.index([photos], tmp_path / "c", config=config, model=options)
+    expected = pipeline.evaluate(photos / "groups.json", tmp_path / "c").report
+    (found,) = (result for result in run[0].results if result.method == name)
+    values = [query.average_precision for query in expected.queries]
+    assert found.values["mAP"] == pytest.approx(values)
+    assert found.measures["N-S"] == expected.ns_score
+
+
+def test_descriptors_are_those_of_the_method_alone(
+    run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path
+) -> None:
+    found, cache = run
+    configs = [r.extraction for r in RECIPES_SMALL.values() if r.extraction.method == "cnn"]
+    covers = covering(configs)
+    options = ModelOptions(small_weights)
+    places = extract(found.dataset.paths, covers.values(), cache, options, no_progress)
+    for config in configs:
+        made = read(places[covers[config]], found.dataset.paths)
+        extractor = CnnExtractor(config, small_weights)
+        with Image.open(photos / "1-2.png") as image:
+            own = extractor.describe(extractor.prepare(image.convert("RGB")))
+        row = made.rows[photos / "1-2.png"]
+        columns = columns_of(config, covers[config])
+        np.testing.assert_allclose(made.global_[row][columns], own.global_, atol=1e-6)
+        if config.cam:
+            assert own.local is not None
+            assert made.local is not None
+            np.testing.assert_allclose(made.local[row][columns], own.local, atol=1e-6)
+
+
+def test_what_covers_what() -> None:
+    table = [RECIPES[name].extraction for name in ("baseline", "mr-late", "mr-lj", "mr-lj1")]
+    both, cam = RECIPES["paper"].extraction, RECIPES["paper-cam"].extraction
+    covers = covering([*table, both, cam])  # type: ignore[list-item]
+    assert len(set(covers.values())) == 3, "the paper's seven rows are three extractions"
+    assert covers[table[2]] == covers[both] == covers[cam]  # type: ignore[index]
+    assert covers[cam].cam  # type: ignore[index]
+    normalized = dataclasses.replace(SMALL, normalize_concatenation=True)
+    one = dataclasses.replace(normalized, layers=("layer4",))
+    assert covering([normalized, one]) == {normalized: normalized, one: one}
+
+
+def test_a_stopped_run_goes_on(photos: Path, small_weights: Path, tmp_path: Path) -> None:
+    dataset, options = read_dataset("groups", photos), ModelOptions(small_weights)
+    recipes = {"both": RECIPES_SMALL["both"]}
+    described: list[int] = []
+
+    def stop_at_five(what: str, done: int, total: int) -> None:
+        if what == "describing" and done == 5:
+            raise KeyboardInterrupt
+
+    def count(what: str, done: int, total: int) -> None:
+        if what == "describing":
+            described.append(total)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(dataset, recipes, cache=tmp_path, model=options, progress=stop_at_five)
+    run_benchmark(dataset, recipes, cache=tmp_path, model=options, progress=count)
+    assert set(described) == {8}
+    described.clear()
+    run_benchmark(dataset, recipes, cache=tmp_path, model=options, progress=count)
+    assert described == []
+    # A method that shares the network, but was not there before, is described now.
+    more = {**recipes, "gem": RECIPES_SMALL["gem"]}
+    run_benchmark(dataset, more, cache=tmp_path, model=options, progress=count)
+    assert set(described) == {13}
+
+
+def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        picture(0).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"no photo")
+    groups = {"g": ["a.png", "b.png", "broken.png"], "h": ["c.png"]}
+    (folder / "groups.json").write_text(json.dumps(groups))
+    dataset = read_dataset("groups", folder)
+    recipes = {"both": RECIPES_SMALL["both"]}
+    options = ModelOptions(small_weights)
+    run = run_benchmark(dataset, recipes, cache=tmp_path / "c", model=options)
+    assert [path.name for path, _ in run.failed] == ["broken.png"]
+    assert "1 photos could not be read (broken.png)" in effects(run)[0]
+    values = run.results[0].values["mAP"]
+    assert values[2] is None, "a query that cannot be read has no value"
+    # Its group's other photo is found first or second; the broken one is never found.
+    assert all(value is not None and value <= 0.5 for value in values[:2])
+    assert len(unreadable(next((tmp_path / "c").glob("*/resight.sqlite")).parent)) == 1
+
+
+@pytest.fixture
+def landmarks(tmp_path: Path) -> Path:
+    """Pictures with a query whose box is a part of one of them, and one that is not ranked."""
+    folder = tmp_path / "paris"
+    folder.mkdir()
+    for seed in range(6):
+        picture(seed).save(folder / f"p_{seed}.png")
+    picture(2).save(folder / "q_apart.png")
+    gnd = [
+        {"bbx": [10, 10, 90, 80], "ok": [0], "junk": [1]},
+        {"bbx": [0, 0, 130, 95], "ok": [2], "junk": []},
+    ]
+    names = [f"p_{seed}" for seed in range(6)]
+    content = {"imlist": names, "qimlist": ["p_0", "q_apart"], "gnd": gnd}
+    (folder / "gnd_paris6k.pkl").write_bytes(pickle.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize("query", ["crop", "full"])
+def test_queries_that_are_regions_or_apart(
+    query: str, landmarks: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    dataset = read_dataset("paris6k", landmarks, {"query": query})
+    options, cache = ModelOptions(small_weights), tmp_path / "c"
+    recipes = {
+        "cam": dataclasses.replace(RECIPES_SMALL["cam"], selection=SelectionConfig(features=4))
+    }
+    run = run_benchmark(dataset, recipes, cache=cache, model=options)
+    first, second = run.results[0].ranked
+    assert first is not None
+    assert second is not None
+    assert len(first.rows) == 6
+    if query == "full":
+        assert first.rows[0] == 0
+        assert first.distances[0] == 0
+        assert second.rows[0] == 2
+    else:
+        name = query_file(dataset.queries[0])
+        with Image.open(cache / "queries" / name) as cut:
+            assert cut.size == (80, 70)
+        with Image.open(cache / "queries" / query_file(dataset.queries[1])) as cut:
+            assert cut.size == (120, 90), "corners outside of the photo are cut to it"
+        assert first.distances[0] > 0
+        assert second.rows[0] == 2
+
+
+def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) -> None:
+    assert RECIPES["paper"].selection_for("oxford5k") == SelectionConfig(features=320)
+    assert RECIPES["paper"].selection_for("paris6k") == SelectionConfig(features=384)
+    assert RECIPES["paper"].selection_for("holidays") == SelectionConfig(features=768)
+    assert RECIPES["auto"].selection_for("oxford5k") == WhiteningConfig()
+
+
+def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
+    found, cache = run
+    recipes = {"white": dataclasses.replace(RECIPES_SMALL["white"], selection=WhiteningConfig())}
+    with pytest.raises(FitError, match="white: whitening needs 30 photos or more, not 13"):
+        run_benchmark(found.dataset, recipes, cache=cache, model=ModelOptions(small_weights))
+
+
+# Reports
+
+
+def named(run: BenchmarkRun, name: str) -> BenchmarkRun:
+    """The same figures, as if of another benchmark."""
+    return dataclasses.replace(run, dataset=dataclasses.replace(run.dataset, name=name))
+
+
+def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
+    found, _ = run
+    first = rows(found, table=1)[0]
+    assert (first.published, first.published_on, first.difference) == (90.0, "holidays", None)
+    assert rows(found)[0].published is None, "without a table there is nothing to refer to"
+    same = rows(named(found, "holidays"))[0]
+    assert same.difference == pytest.approx(same.values["mAP"] - 90.0)  # type: ignore[operator]
+    text = markdown(named(found, "holidays"))
+    assert "| paper, holidays | difference |" in text
+    assert f"| {same.difference:+.2f} |" in text
+    assert "- 12 queries, 13 photos" in text
+
+
+def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
+    found = json.loads(json.dumps(as_json(run[0], 1)))
+    assert set(found["conditions"]) >= {"weights", "versions", "engine", "time"}
+    assert len(found["conditions"]["weights"]["resnet50"]) == 64
+    assert found["switches"] == {"queries": "every photo of a group of two or more"}
+    method = found["methods"][0]
+    assert method["method"] == "one"
+    assert len(method["per_query"]["mAP"]) == len(found["queries"]) == 12
+    assert method["fitted_on"]
+    assert method["source"] == "x"
+
+
+def test_the_page(run: tuple[BenchmarkRun, Path]) -> None:
+    dataset = dataclasses.replace(run[0].dataset, name="<script>alert(1)</script>")
+    text = page(dataclasses.replace(run[0], dataset=dataset), table=1)
+    assert "<script>" not in text
+    assert text.count('class="query"') == 12
+    assert text.count("data:image/jpeg;base64,") >= 13
+    assert "http" not in text, "the page stands by itself"
+    for name in RECIPES_SMALL:
+        assert f">{name}<" in text
+
+
+def test_methods_of_a_table() -> None:
+    assert list(chosen_methods(None, 1)) == [
+        "baseline",
+        "mr-late",
+        "mr-lj",
+        "mr-lj1",
+        "mr-lj-lj1",
+        "paper",
+        "paper-cam",
+    ]
+    assert set(chosen_methods("paper, mac", None)) == {"paper", "mac"}
+    for wrong in ((None, None), ("paper", 1), ("papr", None), (None, 6)):
+        with pytest.raises(UsageError):
+            chosen_methods(*wrong)
+    assert set(running.TABLES) == {table for recipe in RECIPES.values() for table in recipe.tables}
+
+
+# The command line
+
+
+def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight: Run) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    common = (f"groups:{photos}", "--cache", cache, "--weights", small_weights)
+    done = resight("benchmark", "run", *common, "--methods", "gem-pcaw,mac", "-o", out)
+    assert done.returncode == 2, "13 photos are too few for whitening"
+    assert "whitening needs 30 photos or more, not 13" in done.stderr
+    done = resight("benchmark", "run", *common, "--methods", "mac,spoc", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "12 queries, 13 photos" in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:4] == ["method", "values", "mAP", "N-S"]
+    assert [line.split()[0] for line in lines[1:]] == ["mac", "spoc"]
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        *("report.html", "report.md", "report.json"),
+        *(f"{method}.{kind}" for method in ("mac", "spoc") for kind in ("trec", "ranks")),
+    }
+    assert len(read_trec(out / "mac.trec")) == len(read_holidays_ranks(out / "mac.ranks")) == 12
+    as_text = resight("benchmark", "run", *common, "--methods", "mac", "--json").stdout
+    assert json.loads(as_text)["methods"][0]["method"] == "mac"
+
+
+def test_methods_are_listed(resight: Run) -> None:
+    done = resight("methods")
+    assert done.returncode == 0
+    for name, recipe in RECIPES.items():
+        (line,) = (line for line in done.stdout.splitlines() if line.split()[0] == name)
+        assert recipe.values in line
+        assert recipe.source in line
+    listed = json.loads(resight("methods", "--json").stdout)
+    assert listed["paper"]["published"] == dict(RECIPES["paper"].published)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "groups:/none", "--table", "1"), "/none: no such file or folder"),
+        (("run", "photos:x", "--table", "1"), "not NAME:FOLDER with a name of groups, holidays"),
+        (("run", "groups:.", "--methods", "papr"), "--methods papr: is not one of baseline"),
+        (("run", "groups:.", "--table", "7"), "--table 7: is not one of 1, 2, 3, 4, 5"),
+        (("run", "groups:."), "name either --methods or --table"),
+        (("run", "groups:.", "--table", "1", "--switch", "x"), "write it as NAME=VALUE"),
+        (("verify", "oxford5k", "/none"), "/none: no such folder"),
+    ],
+)
+def test_bad_input(arguments: tuple[str, ...], said: str, resight: Run) -> None:
+    done = resight("benchmark", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
+
+
+def test_verify(photos: Path, tmp_path: Path, resight: Run) -> None:
+    done = resight("benchmark", "verify", f"groups:{photos}")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "whole")
+    (tmp_path / "full").mkdir()
+    picture(0).save(tmp_path / "full" / "ukbench00000.jpg")
+    done = resight("benchmark", "verify", "ukb", tmp_path)
+    assert done.returncode == 1
+    assert "missing: 10199" in done.stdout
+    assert "from https://" in done.stdout
+    assert done.stdout.splitlines()[-1] == "not whole"
+
+
+def test_without_weights(photos: Path, tmp_path: Path, resight: Run, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    done = resight("benchmark", "run", f"groups:{photos}", "--methods", "mac", "--cache", tmp_path)
+    assert done.returncode == 2
+    assert "weights" in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
