@@ -135,3 +135,24 @@ def test_the_tables_of_measurements_are_those_of_their_files(name, monkeypatch):
     benchmark = importlib.import_module(name)
     measured = json.loads((ROOT / "docs" / f"{name}.json").read_text("utf-8"))
     assert benchmark.table(measured) in (ROOT / "docs" / "speed.md").read_text("utf-8")
+
+
+def test_every_method_has_its_line():
+    from resight.recipes import RECIPES
+
+    text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    for name, recipe in RECIPES.items():
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        assert recipe.title in line
+        assert recipe.source in line
+        assert all(f"{where} {value:g}" in line for where, value in recipe.published.items())
+
+
+def test_every_data_set_is_described():
+    from resight.datasets.reading import READERS, SWITCHES
+
+    text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    for name in READERS:
+        (line,) = (line for line in text.splitlines() if re.match(rf"\| .*`{name}`", line))
+        for switch, values in SWITCHES[name].items():
+            assert f"`{switch}={values[0]}` or `{values[1]}`" in line

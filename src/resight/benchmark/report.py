@@ -126,7 +126,7 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
         values,
         published,
         on if published is not None else "",
-        recipe.published_with,
+        recipe.published_with if published is not None else "",
         difference,
     )
 
