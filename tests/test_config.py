@@ -19,6 +19,7 @@ from resight.config import (
     ExtractionConfig,
     MethodConfig,
     NoReduction,
+    RerankConfig,
     SearchConfig,
     SelectionConfig,
     SiftVladConfig,
@@ -38,6 +39,7 @@ CLASSES: list[type[Any]] = [
     SelectionConfig,
     WhiteningConfig,
     NoReduction,
+    RerankConfig,
     SearchConfig,
 ]
 
@@ -244,7 +246,20 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "seed": [-1, 2**32, 1.0, None],
     },
     NoReduction: {"method": ["pfa", None]},
+    RerankConfig: {
+        "method": ["gqe", None],
+        "shortlist": [1, 2.0, None],
+        "expanded": [0, None],
+        "alpha": [-1, 101, float("nan"), None],
+        "k1": [0, 1.0, None],
+        "k2": [0, None],
+        "share": [-0.1, 1.1, None],
+        "mutual": [0, True, None],
+        "gamma": [0, float("inf"), None],
+        "damping": [0, 1, float("nan"), None],
+    },
     SearchConfig: {
+        "rerank": ["best", None],
         "k": [0, -1, 1.0, True, None],
         "verify": [-1, 0.0, False, None],
         "approximate": [0, "yes", None],

@@ -19,6 +19,9 @@ import numpy as np
 from resight.config import RerankConfig
 from resight.neighbors import Database, Distance, Query, distances_to
 
+SAME = 1e-5
+"""Descriptors that differ by no more than this share of the largest value are the same."""
+
 
 @dataclass(frozen=True)
 class Items:
@@ -92,7 +95,9 @@ def reorder(
         local = None if database.local is None else database.local[first]
         items = make_items(Database(first, database.global_[first], local), distance)
         places = np.arange(len(first))
-    own = np.flatnonzero((items.sides[0] == query.global_).all(axis=1))
+    # Whitening one descriptor or many at once may differ in the last digit.
+    apart = np.abs(items.sides[0] - query.global_).max(axis=1)
+    own = np.flatnonzero(apart <= SAME * np.abs(query.global_).max(initial=0))
     if len(own) == 0:
         items = with_query(items, query)
     row = own[0] if len(own) else len(items.matrix) - 1

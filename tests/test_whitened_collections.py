@@ -1,0 +1,140 @@
+"""Collections whose descriptors are whitened: through the same commands as any other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Run
+from resight import pipeline
+from resight.arrays import load_arrays
+from resight.collection import Collection
+from resight.config import WhiteningConfig
+from resight.errors import UsageError
+from resight.explaining import explain
+from resight.methods import ModelOptions
+from resight.whitening import Whitening
+from samples import draw_many
+
+TOML = 'resolutions = [64]\ncam = {cam}\n[selection]\nmethod = "whitening"\nfewest = 20\n'
+
+
+@pytest.fixture(scope="module")
+def made(
+    small_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Path], ModelOptions]:
+    folder = tmp_path_factory.mktemp("whitened")
+    photos = draw_many(folder / "photos", 24)
+    (folder / "auto.toml").write_text(TOML.format(cam="true"))
+    options = ModelOptions(small_weights)
+    run = pipeline.index(
+        [folder / "photos"], folder / "c", config=str(folder / "auto.toml"), model=options
+    )
+    assert run.selection_note is not None
+    assert run.selection_note.startswith("fitted a whitening of ")
+    return folder / "c", photos, options
+
+
+def test_searches_compare_whitened_values(made: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, _ = made
+    with Collection.open(folder) as collection:
+        whitening, arrays = collection.selection(), load_arrays(collection)
+        assert isinstance(whitening, Whitening)
+        assert collection.distance == "cosine"
+        stored = {id_: (a, b) for id_, a, b in collection.photo_descriptors()}
+        for row, id_ in enumerate(arrays.database.ids):
+            global_, local = stored[int(id_)]
+            assert local is not None
+            np.testing.assert_allclose(
+                arrays.database.global_[row], whitening.apply(global_), atol=1e-6
+            )
+            assert arrays.database.local is not None
+            np.testing.assert_allclose(
+                arrays.database.local[row], whitening.apply(local), atol=1e-6
+            )
+    found = pipeline.search(photos[3], folder)
+    assert found.results[0].path == photos[3]
+    assert found.results[0].distance == pytest.approx(0, abs=1e-5)
+    assert [r.distance for r in found.results] == sorted(r.distance for r in found.results)
+
+
+@pytest.mark.parametrize("method", ["aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion"])
+def test_searches_are_re_ranked(
+    method: str, made: tuple[Path, list[Path], ModelOptions], resight: Run
+) -> None:
+    folder, photos, _ = made
+    plain = json.loads(resight("search", photos[3], "-c", folder, "-k", 24, "--json").stdout)
+    done = resight("search", photos[3], "-c", folder, "-k", 24, "--rerank", method, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["results"]
+    distances = {result["path"]: result["distance"] for result in plain["results"]}
+    assert {result["path"]: result["distance"] for result in found} == distances
+    assert found[0]["path"] == str(photos[3])
+    assert [result["rank"] for result in found] == list(range(1, 25))
+
+
+def test_why_two_photos_match(made: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, options = made
+    distances = {r.path: r.distance for r in pipeline.search(photos[0], folder).results}
+    other = list(distances)[1]
+    found = explain(photos[0], other, collection=folder, model=options)
+    assert found.distance == pytest.approx(distances[other], abs=1e-4)
+    assert 0 <= found.agreement <= 1
+    assert found.heat_query.max() == pytest.approx(1)
+
+
+def test_an_approximate_index_is_refused(made: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, options = made
+    with pytest.raises(UsageError, match="for Manhattan distance only, not for whitening"):
+        pipeline.index([photos[0].parent], folder, model=options, approximate=True)
+
+
+def test_whitening_follows_a_growing_collection(small_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "auto.toml").write_text(TOML.format(cam="false"))
+    options, place = ModelOptions(small_weights), tmp_path / "photos"
+
+    def index() -> str | None:
+        config = str(tmp_path / "auto.toml")
+        run = pipeline.index([place], tmp_path / "c", config=config, model=options)
+        return run.selection_note
+
+    draw_many(place, 10)
+    assert "a whitening needs 20 photos or more" in str(index())
+    draw_many(place, 20)
+    assert "on 20 photos" in str(index())
+    draw_many(place, 39)
+    assert index() is None, "what was fitted on 20 photos does for 39"
+    draw_many(place, 40)
+    assert "on 40 photos" in str(index())
+    with Collection.open(tmp_path / "c") as collection:
+        assert (collection.how_fitted("selection") or {})["photos"] == 40
+
+
+def test_fitted_otherwise_and_back(
+    made: tuple[Path, list[Path], ModelOptions], resight: Run
+) -> None:
+    folder, photos, _ = made
+    assert resight("fit", "-c", folder, "--method", "none").returncode == 0
+    all_values = pipeline.search(photos[0], folder).results[1].distance
+    assert all_values > 1, "a Manhattan distance of 3072 values"
+    done = resight("fit", "-c", folder, "--method", "pfa", "--features", 8)
+    assert "kept 8 of 3072 values" in done.stderr
+    assert "pfa, 8 values" in resight("info", "-c", folder).stdout
+    done = resight("fit", "-c", folder, "--features", 5, "--shrinkage", 0.5)
+    assert "kept 10 of 3072 values" in done.stderr, "of each of the two layers"
+    assert "whitening, 10 values" in resight("info", "-c", folder).stdout
+    assert pipeline.search(photos[0], folder).results[1].distance <= 2
+    refused = resight("fit", "-c", folder, "--restarts", 3)
+    assert refused.returncode == 2
+    assert "unknown field 'restarts'" in refused.stderr
+    with Collection.open(folder) as collection:
+        assert collection.selection_config == WhiteningConfig(fewest=20)
+
+
+def test_damaged_whitening_is_made_again(made: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, _ = made
+    before = pipeline.search(photos[5], folder)
+    (file,) = (folder / "arrays").glob("*/selection.bin")
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert pipeline.search(photos[5], folder) == before
