@@ -208,7 +208,7 @@ def measure_search(count: int) -> dict[str, Any]:
     import scipy.spatial.distance
     import torch
 
-    from resight.codes import Coded, choose_steps, encode_blocks
+    from resight.codes import choose_steps, encode
     from resight.graph import grow_graph, open_graph
     from resight.neighbors import Database, Query, nearest_by_graph, nearest_to_each
 
@@ -217,9 +217,7 @@ def measure_search(count: int) -> dict[str, Any]:
     chosen = rows[rng.integers(0, count, EQUALITY_QUERIES)]
     asked = (chosen * np.exp(rng.normal(0, 0.2, chosen.shape))).astype(np.float32)
     steps = choose_steps(rows)
-    codes, outliers = zip(*encode_blocks(rows, steps), strict=True)
-    coded = Coded(steps, np.concatenate(codes), np.concatenate(outliers))
-    del codes
+    coded = encode(rows, steps)
     database = Database(np.arange(count), rows, coded=(coded,))
     flat = faiss.IndexFlat(VALUES, faiss.METRIC_L1)
     flat.add(rows)

@@ -1,6 +1,8 @@
 """Descriptors in codes: their distances bound the true ones, and the answers stay exact."""
 
+import importlib.util
 import platform
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight import arrays, codes, derived, neighbors, sad
-from resight.codes import LEVELS, MADE_UP, Coded, choose_steps, encode_blocks, shortlist
+from resight.codes import LEVELS, UNIT_BYTES, Coded, choose_steps, encode, encode_blocks, shortlist
 from resight.collection import Collection
 from resight.groups import neighbor_lists
 from resight.neighbors import Database, Query, manhattan, nearest, nearest_to_each
@@ -19,9 +21,7 @@ from test_arrays import make
 
 
 def coded(rows: np.ndarray) -> Coded:
-    steps = choose_steps(rows)
-    blocks, outliers = zip(*encode_blocks(rows, steps), strict=True)
-    return Coded(steps, np.concatenate(blocks), np.concatenate(outliers))
+    return encode(rows, choose_steps(rows))
 
 
 def descriptors(count: int, size: int, seed: int) -> np.ndarray:
@@ -64,6 +64,7 @@ def test_codes_bound_the_distance_from_below(
     made = coded(rows)
     code = made.steps.encode_queries(query)
     sums = np.abs(made.codes.astype(np.int64) - code).sum(axis=1)
+    sums += made.units.sum(axis=1, dtype=np.int64)
     inliers = np.setdiff1d(np.arange(count), made.outliers)
     least = made.least_distances(query, code, sums[None])[0]
     true = np.abs(rows.astype(np.float64) - query).sum(axis=1)
@@ -76,7 +77,7 @@ def test_codes_mean_nearly_what_they_were_made_from() -> None:
     assert made.codes.max() == LEVELS
     assert len(made.outliers) == 0  # all were in the sample
     clipped = (rows > made.steps.low + LEVELS * made.steps.step) | (rows < made.steps.low)
-    meant = made.steps.low + made.steps.step * made.codes[:, :-MADE_UP].astype(np.float64)
+    meant = made.steps.low + made.steps.step * made.codes.astype(np.float64)
     assert np.abs(rows - meant)[~clipped].max() <= 0.5001 * made.steps.step
     even = coded(np.random.default_rng(1).random((3000, 50), np.float32))
     assert even.steps.lost < 50 * even.steps.step / 2
@@ -87,11 +88,11 @@ def test_rows_that_lost_little_are_told_from_those_that_lost_much() -> None:
     made = coded(rows)
     lost = made.steps.lost_by(rows, made.codes)
     more = np.array([[40.0] * 50, [0.01] * 50], np.float32)
-    assert [found.tolist() for _, found in encode_blocks(more, made.steps)] == [[0]]
-    units = made.codes[:, -MADE_UP:].astype(int).sum(axis=1)
+    assert [found.tolist() for *_, found in encode_blocks(more, made.steps)] == [[0]]
     spare = (made.steps.lost - lost) / made.steps.step
+    units = made.units.sum(axis=1, dtype=np.int64)
     assert (units <= spare).all()
-    assert (units > np.minimum(spare, MADE_UP * LEVELS) - 1).all()
+    assert (units > np.minimum(spare, UNIT_BYTES * LEVELS) - 1).all()
 
 
 SCANS = {"shared out": shortlist, "by OpenCV": codes._opencv_scan, "compiled": sad.nearest_rows}
@@ -107,9 +108,10 @@ def test_short_list_equals_a_plain_scan(
     rows = rng.integers(0, 9, (20_003, size), np.uint8)  # with many equal sums
     rows[rng.random(rows.shape) < 0.1] = LEVELS
     asked = rng.integers(0, 9, (query_count, size), np.uint8)
-    found, sums = scan(asked, rows, k)
+    units = rng.integers(0, 3, (len(rows), UNIT_BYTES), np.uint8)
+    found, sums = scan(asked, rows, units, k)
     for query, row, total in zip(asked, found, sums, strict=True):
-        expected = np.abs(rows.astype(int) - query).sum(axis=1)
+        expected = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
         np.testing.assert_array_equal(total, np.sort(expected)[:k])
         np.testing.assert_array_equal(total, expected[row])
         assert len(set(row.tolist())) == k
@@ -121,17 +123,23 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 256, (codes.COMPILED_ROWS, 8), np.uint8)
     asked = rng.integers(0, 256, (codes.COMPILED_QUERIES, 8), np.uint8)
-    expected = shortlist(asked, rows, 10)[1]
+    units = rng.integers(0, 100, (len(rows), UNIT_BYTES), np.uint8)
+    expected = codes._opencv_scan(asked, rows, units, 10)[1]
     used = []
     monkeypatch.setattr(
         sad, "nearest_rows", lambda *given, real=sad.nearest_rows: used.append(1) or real(*given)
     )
-    np.testing.assert_array_equal(shortlist(asked, rows, 10)[1], expected)
-    assert used
+    for count in (len(asked), 1):  # one query, too, once it is loaded
+        used.clear()
+        found = shortlist(asked[:count], rows, units, 10)[1]
+        np.testing.assert_array_equal(found, expected[:count])
+        assert used
     used.clear()
-    monkeypatch.setattr(codes, "_has_numba", lambda: False)
-    np.testing.assert_array_equal(shortlist(asked, rows, 10)[1], expected)
-    shortlist(asked[:1], rows, 10)
+    monkeypatch.delitem(sys.modules, "resight.sad")
+    monkeypatch.setattr(codes, "_compared", [0])
+    shortlist(asked[:1], rows, units, 10)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    np.testing.assert_array_equal(shortlist(asked, rows, units, 10)[1], expected)
     assert not used
 
 

@@ -63,7 +63,11 @@ def test_presets() -> None:
     assert load_config("auto") == (ExtractionConfig(), WhiteningConfig())
     assert load_config("sift-vlad") == (SiftVladConfig(), NoReduction())
     for name, recipe in RECIPES.items():
-        assert load_config(name) == (recipe.extraction, recipe.selection)
+        if recipe.rerank == RerankConfig():
+            assert load_config(name) == (recipe.extraction, recipe.selection)
+        else:
+            with pytest.raises(UsageError, match="re-ranking belongs to the search"):
+                load_config(name)
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -260,6 +264,7 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
     },
     SearchConfig: {
         "rerank": ["best", None],
+        "verify_by": ["orb", None],
         "k": [0, -1, 1.0, True, None],
         "verify": [-1, 0.0, False, None],
         "approximate": [0, "yes", None],
@@ -376,7 +381,7 @@ def test_a_bad_file_is_named_with_the_reason(text: str, message: str, tmp_path: 
 def test_a_name_that_is_neither_preset_nor_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_config("papr")
-    assert str(caught.value).startswith("--config: no method or file 'papr' (methods: baseline, ")
+    assert str(caught.value).startswith("--config: no method or file 'papr' (resight methods")
     with pytest.raises(UsageError, match=r"cannot be read as TOML: .*Is a directory"):
         load_config(str(tmp_path))
     (tmp_path / "my.toml").write_bytes(b"fusion = '\xff'")

@@ -496,7 +496,7 @@ def test_what_cannot_be_explained(tmp_path: Path) -> None:
         explain(photo, photo, collection=tmp_path, config="fast")
     with pytest.raises(UsageError, match="needs a collection"):
         explain(photo, photo, config="sift-vlad")
-    with pytest.raises(UsageError, match="no preset"):
+    with pytest.raises(UsageError, match="no method or file"):
         explain(photo, photo, config="slow")
 
 

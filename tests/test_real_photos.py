@@ -16,7 +16,7 @@ from resight.benchmark.ranking import compare, rank_all
 from resight.benchmark.report import markdown
 from resight.benchmark.running import run_benchmark
 from resight.cnn import CnnExtractor
-from resight.codes import Coded, choose_steps, encode_blocks
+from resight.codes import choose_steps, encode
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.datasets.reading import read_dataset
 from resight.evaluation import read_groups
@@ -110,6 +110,10 @@ def test_search_with_a_photo_that_is_not_in_the_collection(scenes, real_photos, 
     assert all("sceaux_castle" in result["path"] for result in answer["results"])
     assert answer["results"][0]["path"] == str(castle)
     assert load_image(tmp_path / "s.jpg").width > 500
+    run = resight("search", cut, "-c", scenes, "--verify", 4, "--verify-by", "columns", "--json")
+    found = json.loads(run.stdout)["results"]
+    assert found[0]["inliers"] >= 100
+    assert found[4]["inliers"] is None, "not asked for"
 
 
 def test_search_with_a_region(scenes, real_photos, resight):
@@ -222,9 +226,7 @@ def test_searches_in_codes_are_exact_on_real_descriptors(
     ids = np.arange(len(sides[0]))
     coded = []
     for rows in sides:
-        steps = choose_steps(rows)
-        blocks, outliers = zip(*encode_blocks(rows, steps), strict=True)
-        coded.append(Coded(steps, np.concatenate(blocks), np.concatenate(outliers)))
+        coded.append(encode(rows, choose_steps(rows)))
     asked = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 100)]
     for count in (1, 2):  # without and with local descriptors
         plain = Database(ids, sides[0], sides[1] if count == 2 else None)

@@ -2,10 +2,10 @@
 
 A folder in `arrays/` holds `ids.npy`, `global.npy` and, with class activation maps, `local.npy`:
 descriptors after the selection, float32, memory-mapped when they are read; of large collections
-also their codes, `global-codes.npy` and so on (`codes.py`). `header.json` says of which state of
-the database they are, how many rows count, and which of those belong to photos that are gone. When
-photos have come and gone, rows are added and others are crossed out; all is written anew only after
-another selection, and when much has changed.
+also their codes, `global-codes.npy`, `global-units.npy` and so on (`codes`). `header.json` says of
+which state of the database they are, how many rows count, and which of those belong to photos that
+are gone. When photos have come and gone, rows are added and others are crossed out; all is written
+anew only after another selection, and when much has changed.
 """
 
 import contextlib
@@ -121,6 +121,7 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
             Coded(
                 Steps(made["low"], made["step"], made["lost"]),
                 rows[f"{name}-codes.npy"],
+                rows[f"{name}-units.npy"],
                 np.array(made["outliers"], np.int64),
             )
             for name, made in header["codes"].items()

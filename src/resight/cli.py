@@ -163,6 +163,9 @@ def search(
     verify: Annotated[
         int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
     ] = SearchConfig.verify,
+    verify_by: Annotated[
+        str, typer.Option(help="What is matched: sift, or the network's columns.")
+    ] = SearchConfig.verify_by,
     rerank: Rerank = SearchConfig.rerank,
     approximate: Annotated[
         bool,
@@ -181,7 +184,14 @@ def search(
         query,
         collection,
         from_dict(
-            SearchConfig, {"k": k, "verify": verify, "approximate": approximate, "rerank": rerank}
+            SearchConfig,
+            {
+                "k": k,
+                "verify": verify,
+                "verify_by": verify_by,
+                "approximate": approximate,
+                "rerank": rerank,
+            },
         ),
         box=None if box is None else output.parse_box(box),
         model=model_options(weights, engine, device),

@@ -7,8 +7,10 @@ installed. What rounding took away is known for every row, so that the distance 
 the true one from below (`Coded.least_distances`).
 """
 
+import functools
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,13 +24,15 @@ CLIPPED = 1e-4
 """Share of the values, the outermost, that codes do not reach: others are told apart better."""
 SAMPLE_ROWS = 4096
 """Rows that are looked at to choose the steps of the codes."""
-MADE_UP = 4
-"""Codes more than values in a row; so many that they can make up for what rows usually lose."""
+UNIT_BYTES = 4
+"""Bytes that hold a row's units, as their sum; more would hardly bring the bounds nearer."""
 BLOCK_ROWS = 4096
 """Rows that are coded, or compared with several queries, while they stay in the cache."""
 COMPILED_QUERIES = 4
 COMPILED_ROWS = 50_000
-"""From so many queries over so many rows on, loading a compiled scan (`sad`) is worth its time."""
+COMPILED_AFTER = 20_000_000
+"""From so many queries at once over so many rows on, or when so many rows have been compared with
+queries, loading a compiled scan (`sad`) is worth its time."""
 SLACK = 1e-5
 """Relative rounding of distances in float32, generously."""
 
@@ -37,10 +41,10 @@ SLACK = 1e-5
 class Steps:
     """What the codes of values mean: `low + step * code`; step above 0.
 
-    Behind a row's codes stand `MADE_UP` more, which make up for the row having lost less than
-    `lost`, the most that any row but an outlier lost to rounding: every unit in them is a step that
-    the row cannot be nearer than its codes say. Queries have zeros there, so that the sums of
-    absolute differences put the rows in the order of what is known of their distances.
+    Beside its codes a row has units, which make up for the row having lost less than `lost`, the
+    most that any row but an outlier lost to rounding: every unit is a step that the row cannot be
+    nearer than its codes say. Sums of absolute differences and units put the rows in the order of
+    what is known of their distances.
     """
 
     low: float
@@ -48,26 +52,22 @@ class Steps:
     lost: float
 
     def encode_queries(self, values: np.ndarray) -> np.ndarray:
-        """The nearest codes of values (Q, D), uint8 (Q, D + MADE_UP)."""
-        return np.pad(self._encode(values), ((0, 0), (0, MADE_UP)))
+        """The nearest codes of values (Q, D), uint8 (Q, D)."""
+        codes = np.rint((values - np.float32(self.low)) / np.float32(self.step))
+        return np.clip(codes, 0, LEVELS).astype(np.uint8)
 
-    def encode_rows(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Codes of a database's rows (n, D), uint8 (n, D + MADE_UP), and what each lost (n,)."""
-        codes = self._encode(values)
+    def encode_rows(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A database's rows (n, D): codes uint8 (n, D), units uint8 (n, 4), what each lost (n,)."""
+        codes = self.encode_queries(values)
         lost = self.lost_by(values, codes)
-        units = np.floor((self.lost - lost) / self.step).clip(0, MADE_UP * LEVELS).astype(np.int64)
-        before = LEVELS * np.arange(MADE_UP)
-        made_up = np.clip(units[:, None] - before, 0, LEVELS).astype(np.uint8)
-        return np.concatenate([codes, made_up], axis=1), lost
+        spare = np.floor((self.lost - lost) / self.step).clip(0, UNIT_BYTES * LEVELS)
+        units = np.clip(spare[:, None] - LEVELS * np.arange(UNIT_BYTES), 0, LEVELS)
+        return codes, units.astype(np.uint8), lost
 
     def lost_by(self, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Manhattan distances between values (n, D) and what their codes mean, float64 (n,)."""
-        meant = self.low + self.step * codes[:, : values.shape[1]].astype(np.float64)
+        meant = self.low + self.step * codes.astype(np.float64)
         return np.abs(values - meant).sum(axis=1)
-
-    def _encode(self, values: np.ndarray) -> np.ndarray:
-        codes = np.rint((values - np.float32(self.low)) / np.float32(self.step))
-        return np.clip(codes, 0, LEVELS).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,14 @@ class Coded:
 
     Attributes:
         steps: what the codes mean.
-        codes: uint8 (N, D + MADE_UP), possibly memory-mapped.
+        codes: uint8 (N, D), possibly memory-mapped.
+        units: uint8 (N, 4), likewise; a row has as many as their sum.
         outliers: int64 (M,), rows that lost more than `steps.lost`, ascending.
     """
 
     steps: Steps
     codes: np.ndarray
+    units: np.ndarray
     outliers: np.ndarray
 
     def least_distances(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
@@ -92,8 +94,8 @@ class Coded:
 
         Args:
             query: (Q, D).
-            code: the queries' codes, uint8 (Q, D + MADE_UP).
-            sums: absolute differences of codes, summed (Q, n).
+            code: the queries' codes, uint8 (Q, D).
+            sums: absolute differences of codes, summed, and units (Q, n).
         """
         apart = self.steps.step * sums.astype(np.float64)
         lost = (self.steps.lost_by(query, code) + self.steps.lost)[:, None]
@@ -105,61 +107,92 @@ def choose_steps(rows: np.ndarray) -> Steps:
     sample = np.asarray(rows[:: max(1, len(rows) // SAMPLE_ROWS)])
     low, high = np.quantile(sample, [CLIPPED, 1 - CLIPPED])
     step = float(max(high - low, np.finfo(np.float32).tiny)) / LEVELS
-    _, lost = Steps(float(low), step, 0.0).encode_rows(sample)
+    *_, lost = Steps(float(low), step, 0.0).encode_rows(sample)
     return Steps(float(low), step, float(lost.max(initial=0.0)))
 
 
-def encode_blocks(rows: np.ndarray, steps: Steps) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Codes (n, D + MADE_UP) of one block of rows after the other, and its outliers (m,)."""
+def encode_blocks(
+    rows: np.ndarray, steps: Steps
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Codes (n, D) and units (n, 4) of one block of rows after the other, and its outliers (m,)."""
     for start in range(0, len(rows), BLOCK_ROWS):
-        codes, lost = steps.encode_rows(np.asarray(rows[start : start + BLOCK_ROWS]))
-        yield codes, start + np.flatnonzero(lost > steps.lost)
+        codes, units, lost = steps.encode_rows(np.asarray(rows[start : start + BLOCK_ROWS]))
+        yield codes, units, start + np.flatnonzero(lost > steps.lost)
 
 
-def shortlist(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows whose codes are nearest to those of each query, nearest first.
+def encode(rows: np.ndarray, steps: Steps) -> Coded:
+    """A database's rows (N, D) in codes."""
+    codes, units, outliers = map(np.concatenate, zip(*encode_blocks(rows, steps), strict=True))
+    return Coded(steps, codes, units, outliers)
+
+
+def shortlist(
+    queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k rows whose codes and units are nearest to those of each query, nearest first.
 
     Args:
         queries: uint8 (Q, D).
         codes: uint8 (N, D).
+        units: uint8 (N, 4).
         k: at most N.
 
     Returns:
-        Rows int64 (Q, k), and the sums of absolute differences int32 (Q, k), ascending.
+        Rows int64 (Q, k), and the sums of absolute differences and units int32 (Q, k), ascending.
     """
     scan, parts = _opencv_scan, min(os.cpu_count() or 1, len(codes) // max(k, BLOCK_ROWS))
-    if len(queries) >= COMPILED_QUERIES and len(codes) >= COMPILED_ROWS and _has_numba():
+    if _compiled(len(queries), len(codes)):
         from resight.sad import nearest_rows as scan
     elif len(queries) > 1:
         parts = 1  # OpenCV shares several queries among its threads itself
     bounds = np.linspace(0, len(codes), max(1, parts) + 1).astype(int)
-    pieces = list(pairwise(bounds))
+    pieces = [slice(*piece) for piece in pairwise(bounds)]
     if len(pieces) == 1:
-        return scan(queries, codes, k)
-    with ThreadPoolExecutor(len(pieces)) as pool:
-        found = list(pool.map(lambda piece: scan(queries, codes[slice(*piece)], k), pieces))
-    rows = np.concatenate([r + low for (r, _), (low, _) in zip(found, pieces, strict=True)], axis=1)
+        return scan(queries, codes, units, k)
+    found = list(_pool().map(lambda piece: scan(queries, codes[piece], units[piece], k), pieces))
+    parts_of = zip(found, pieces, strict=True)
+    rows = np.concatenate([rows + piece.start for (rows, _), piece in parts_of], axis=1)
     sums = np.concatenate([s for _, s in found], axis=1)
     order = np.argsort(sums, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)
 
 
-def _has_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
+def _compiled(queries: int, rows: int) -> bool:
+    """Whether the compiled scan is there and worth the time of loading it."""
+    _compared[0] += queries * rows
+    if rows < COMPILED_ROWS:
+        return False
+    if "resight.sad" in sys.modules:
+        return True
+    worth = queries >= COMPILED_QUERIES or _compared[0] >= COMPILED_AFTER
+    return worth and importlib.util.find_spec("numba") is not None
 
 
-def _opencv_scan(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+_compared = [0]
+"""Rows that this process has compared with queries, in all."""
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="scan")
+
+
+def _opencv_scan(
+    queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     import cv2
 
     # No block may be smaller than k, or OpenCV would shorten the lists.
     blocks = max(1, len(codes) // max(k, BLOCK_ROWS))
     bounds = np.linspace(0, len(codes), blocks + 1).astype(int)
+    padded = np.pad(queries, ((0, 0), (0, UNIT_BYTES)))
     sums = rows = None
     for start, stop in pairwise(bounds):
-        # The lists of the blocks before, whose rows are counted from the first block's, go on.
+        # To OpenCV the units are codes in which queries have zeros. The lists of the blocks before,
+        # whose rows are counted from the first block's, go on.
         sums, rows = cv2.batchDistance(
-            queries,
-            np.asarray(codes[start:stop]),
+            padded,
+            np.concatenate([codes[start:stop], units[start:stop]], axis=1),
             dtype=cv2.CV_32S,
             normType=cv2.NORM_L1,
             dist=sums,

@@ -195,6 +195,7 @@ Preset = tuple[MethodConfig, ReductionConfig]
 """What a collection is made with."""
 
 
+VerifiedBy = Literal["sift", "columns"]
 Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion"]
 
 
@@ -233,6 +234,7 @@ class SearchConfig:
     k: int = _option(10, "how many results")
     rerank: Reranking = _option("none", "put the first results into a better order")
     verify: int = _option(0, "check the geometry of this many first results with RANSAC")
+    verify_by: VerifiedBy = _option("sift", "what is matched: sift, or the network's columns")
     approximate: bool = _option(False, "search by the approximate index of a large collection")
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from resight import rowfiles
-from resight.codes import MADE_UP, Steps, choose_steps, encode_blocks
+from resight.codes import UNIT_BYTES, Steps, choose_steps, encode_blocks
 from resight.collection import Collection
 from resight.database import DISK_FULL
 from resight.errors import CollectionError
@@ -121,14 +121,17 @@ def _blocks(
 def _add_codes(folder: Path, name: str, header: Header, before: int) -> None:
     """Write the codes of the rows after the first `before`; of all, where there are none yet."""
     rows = rowfiles.load(folder / f"{name}.npy", header["rows"])
-    path, made = folder / f"{name}-codes.npy", header["codes"].get(name)
+    path, units_path = folder / f"{name}-codes.npy", folder / f"{name}-units.npy"
+    made = header["codes"].get(name)
     if made is None:
         before, steps = 0, choose_steps(rows)
-        rowfiles.create(path, (rows.shape[1] + MADE_UP,), "|u1")
+        rowfiles.create(path, rows.shape[1:], "|u1")
+        rowfiles.create(units_path, (UNIT_BYTES,), "|u1")
         made = {**asdict(steps), "outliers": []}
     done, steps = before, Steps(made["low"], made["step"], made["lost"])
-    for codes, outliers in encode_blocks(rows[before:], steps):
+    for codes, units, outliers in encode_blocks(rows[before:], steps):
         rowfiles.append(path, done, codes)
+        rowfiles.append(units_path, done, units)
         done += len(codes)
         made["outliers"] += (before + outliers).tolist()
     if len(made["outliers"]) > MOST_OUTLIERS * header["rows"]:

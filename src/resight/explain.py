@@ -47,6 +47,10 @@ MATCH_RATIO = 0.98
 """Neighboring columns see almost the same, so that little more than being nearest is asked."""
 MATCH_ERROR = 1.0
 """In positions of the map, which are 16 pixels of the largest copy apart."""
+COLUMNS_SIDE = 800
+"""The side of the copy whose columns are matched to verify a result."""
+MIN_COLUMNS = 25
+"""From so many agreeing columns on two photos show the same thing."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def column_matches(
         float32 (M, 4), x and y in pixels of the query, x and y in pixels of the other, for the
         matches that agree on one homography; none when there is no such.
     """
-    features = _place_features(query, query_size), _place_features(other, other_size)
+    features = place_features(query, query_size), place_features(other, other_size)
     found = verify(*features, ratio=MATCH_RATIO, max_error=MATCH_ERROR)
     points = [f.points[found.matches[:, side]] for side, f in enumerate(features)]
     return np.concatenate(points, axis=1).astype(np.float32)
@@ -282,8 +286,13 @@ def _contrast(heat: np.ndarray) -> np.ndarray:
     return above / highest if highest > 0 else above
 
 
-def _place_features(feature_map: np.ndarray, size: tuple[int, int]) -> LocalFeatures:
-    """The columns inside the frame as local features, in pixels of the photo."""
+def place_features(feature_map: np.ndarray, size: tuple[int, int]) -> LocalFeatures:
+    """The columns of a map (C, H, W) inside its frame as local features, in pixels of the photo.
+
+    Args:
+        feature_map: `layer3`.
+        size: width and height of the photo.
+    """
     height, width = feature_map.shape[1:]
     inside = ~_frame(feature_map)
     y, x = (axis.ravel()[inside] for axis in np.mgrid[:height, :width])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.codes import MADE_UP, SLACK, Coded, shortlist
+from resight.codes import SLACK, Coded, shortlist
 from resight.errors import UsageError
 from resight.graph import Graph
 
@@ -144,9 +144,9 @@ def _by_codes(
         sides.append([query.local for query in queries if query.local is not None])
     lists, least, outliers = [], [], []
     for values, coded in zip(map(np.stack, sides), database.coded, strict=False):
-        _check_length(values[0], coded.codes[:, : coded.codes.shape[1] - MADE_UP])
+        _check_length(values[0], coded.codes)
         codes = coded.steps.encode_queries(values)
-        rows, sums = shortlist(codes, coded.codes, length)
+        rows, sums = shortlist(codes, coded.codes, coded.units, length)
         lists.append(rows)
         least.append(coded.least_distances(values, codes, sums))
         outliers.append(coded.outliers)
@@ -220,7 +220,8 @@ def nearest_by_graph(
         for values, coded in zip((query.global_, query.local), database.coded, strict=False):
             if values is not None:
                 code = coded.steps.encode_queries(values[None])
-                lists.append(linked + shortlist(code, coded.codes[linked:], wanted)[0][0])
+                near = shortlist(code, coded.codes[linked:], coded.units[linked:], wanted)[0][0]
+                lists.append(linked + near)
     else:
         lists.append(unlinked)
     return _nearest_of(query, database, lists, k)

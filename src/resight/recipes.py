@@ -245,17 +245,23 @@ def load_config(name_or_path: str) -> Preset:
     """A recipe's configuration by name, or a TOML file of fields with a table `[selection]`.
 
     Raises:
-        UsageError: no such recipe or file, not TOML, an unknown field, or a value that cannot be.
+        UsageError: no such recipe or file, one whose re-ranking belongs to the search, not TOML, an
+            unknown field, or a value that cannot be.
     """
     if name_or_path in RECIPES:
         recipe = RECIPES[name_or_path]
+        if recipe.rerank.method != "none":
+            raise UsageError(
+                f"--config {name_or_path}: re-ranking belongs to the search: index with --config "
+                f"auto, and search with --rerank {recipe.rerank.method}"
+            )
         return recipe.extraction, recipe.selection
     path = Path(name_or_path)
     try:
         fields = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"--config: no method or file {name_or_path!r} (methods: {', '.join(RECIPES)})"
+            f"--config: no method or file {name_or_path!r} (resight methods lists the methods)"
         ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as TOML: {error}") from None

@@ -90,15 +90,16 @@ _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
 
 
 @njit(
-    types.void(_BYTES_2D, _BYTES_2D, types.int64[:, ::1], types.int32[:, ::1]),
+    types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, types.int64[:, ::1], types.int32[:, ::1]),
     cache=True,
     nogil=True,
     error_model="numpy",
 )  # type: ignore[untyped-decorator]
-def _keep_nearest(queries: Any, codes: Any, rows: Any, sums: Any) -> None:
-    """Fill `rows` and `sums` (Q, k), Q a multiple of `TOGETHER`, with each query's nearest.
+def _keep_nearest(queries: Any, codes: Any, units: Any, rows: Any, sums: Any) -> None:
+    """Fill `rows` and `sums` (Q, k) with the nearest of each of the first Q queries.
 
-    Each query's are a heap, the farthest first.
+    Each query's are a heap, the farthest first. There are queries beyond the Q where those are no
+    multiple of `TOGETHER`.
     """
     count, width = codes.shape
     apart = np.empty((TOGETHER, BLOCK_ROWS), np.int32)
@@ -107,12 +108,14 @@ def _keep_nearest(queries: Any, codes: Any, rows: Any, sums: Any) -> None:
         for first in range(0, len(queries), TOGETHER):
             for row in range(low, high):
                 found = _sums(codes, row, queries, first)
+                more = np.int32(0)
+                for byte in units[row]:
+                    more += np.int32(byte)
                 for i in range(TOGETHER):
-                    apart[i, row - low] = found[i]
-            for i in range(TOGETHER):
-                query = first + i
+                    apart[i, row - low] = found[i] + more
+            for query in range(first, min(first + TOGETHER, len(sums))):
                 for row in range(low, high):
-                    here = apart[i, row - low]
+                    here = apart[query - first, row - low]
                     if here >= sums[query, 0]:
                         continue  # what is left over can only add to it
                     for j in range(width & -LANES, width):
@@ -121,22 +124,24 @@ def _keep_nearest(queries: Any, codes: Any, rows: Any, sums: Any) -> None:
                         _replace_farthest(sums[query], rows[query], here, row)
 
 
-def nearest_rows(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_rows(
+    queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The k rows nearest to each query.
 
     Args:
         queries: uint8 (Q, D).
         codes: uint8 (N, D).
+        units: uint8 (N, U), added to the sums of each row.
         k: from 1 to N.
 
     Returns:
-        Rows int64 (Q, k), and the sums of absolute differences int32 (Q, k), ascending.
+        Rows int64 (Q, k), and the sums int32 (Q, k), ascending.
     """
     missing = -len(queries) % TOGETHER
     filled = np.concatenate([queries, np.repeat(queries[-1:], missing, axis=0)])
-    rows = np.zeros((len(filled), k), np.int64)
-    sums = np.full((len(filled), k), np.iinfo(np.int32).max, np.int32)
-    _keep_nearest(filled, np.ascontiguousarray(codes), rows, sums)
-    rows, sums = rows[: len(queries)], sums[: len(queries)]
+    rows = np.zeros((len(queries), k), np.int64)
+    sums = np.full((len(queries), k), np.iinfo(np.int32).max, np.int32)
+    _keep_nearest(filled, np.ascontiguousarray(codes), np.ascontiguousarray(units), rows, sums)
     order = np.argsort(sums, axis=1)
     return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)

@@ -2,7 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -10,12 +12,20 @@ from PIL import Image
 from resight.approximating import approximate_status, open_graphs
 from resight.arrays import SearchArrays, load_arrays
 from resight.collection import Collection
-from resight.config import RerankConfig, SearchConfig, SiftVladConfig
+from resight.config import RerankConfig, SearchConfig, SiftVladConfig, VerifiedBy
 from resight.errors import CollectionError, ImageError, UsageError
 from resight.extractor import Description, Extractor
 from resight.files import absolute
 from resight.graph import Graph
-from resight.images import Box, check_box, crop_box, image_size, load_image, scale_box
+from resight.images import (
+    Box,
+    check_box,
+    crop_box,
+    image_size,
+    load_image,
+    resized_copies,
+    scale_box,
+)
 from resight.methods import ModelOptions, collection_extractor
 from resight.neighbors import (
     DISTANCES,
@@ -27,6 +37,9 @@ from resight.neighbors import (
     nearest_by_graph,
 )
 from resight.reranking import reorder
+
+if TYPE_CHECKING:
+    from resight.sift import LocalFeatures
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ class Searcher:
         pairs = list(zip(paths, map(float, found.distances), strict=True))
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
         if config.verify:
-            results = self.verify(query, box, results, config.verify)
+            results = self.verify(query, box, results, config.verify, config.verify_by)
         return SearchResults(query, box, results[: config.k])
 
     def neighbors(self, description: Description, k: int) -> Neighbors:
@@ -173,7 +186,12 @@ class Searcher:
         return self.describe(load_query(query, box))
 
     def verify(
-        self, query: Path, box: Box | None, results: list[Result], count: int
+        self,
+        query: Path,
+        box: Box | None,
+        results: list[Result],
+        count: int,
+        by: VerifiedBy = "sift",
     ) -> list[Result]:
         """Results in a new order, by the geometry of the first of them.
 
@@ -182,32 +200,51 @@ class Searcher:
             box: the region of it that was searched with, if any.
             results: nearest first.
             count: how many of them, from the first on, to check.
+            by: `sift`, or `columns` of the network's feature maps, which stand more change of view
+                and light, and take the network's time for each photo.
 
         Returns:
             All of them, ranked from 1, those checked with their inliers: first the ones that agree
             with the query on one geometry, most inliers first, then the others as they were.
 
         Raises:
-            UsageError: the query is no image, or the box is not inside it.
+            UsageError: the query is no image, the box is not inside it, or the method has no
+                network whose columns could be compared.
         """
-        from resight.sift import root_sift
+        from resight.explain import MATCH_ERROR, MATCH_RATIO, MIN_COLUMNS
         from resight.verification import MIN_INLIERS, rerank, verify
 
-        config = SiftVladConfig()
-        features = root_sift(load_query(query, box), config)
+        compare = verify
+        if by == "columns":
+            compare = partial(verify, ratio=MATCH_RATIO, max_error=MATCH_ERROR)
+        features = self._local_features(load_query(query, box), by)
         inliers: list[int | None] = []
         for result in results[:count]:
             try:
-                other = root_sift(load_image(result.path), config)
-                inliers.append(verify(features, other).inliers)
+                other = self._local_features(load_image(result.path), by)
+                inliers.append(compare(features, other).inliers)
             except ImageError:
                 inliers.append(None)  # shown as unknown; it keeps its place by distance
-        order = rerank(range(len(inliers)), [n or 0 for n in inliers], MIN_INLIERS)
+        least = MIN_COLUMNS if by == "columns" else MIN_INLIERS
+        order = rerank(range(len(inliers)), [n or 0 for n in inliers], least)
         order = [*order, *range(len(inliers), len(results))]
         return [
             Result(rank, results[i].path, results[i].distance, dict(enumerate(inliers)).get(i))
             for rank, i in enumerate(order, 1)
         ]
+
+    def _local_features(self, image: Image.Image, by: VerifiedBy) -> "LocalFeatures":
+        from resight.cnn import CnnExtractor
+        from resight.explain import COLUMNS_SIDE, place_features
+        from resight.sift import root_sift
+
+        if by == "sift":
+            return root_sift(image, SiftVladConfig())
+        extractor = self.extractor()
+        if not isinstance(extractor, CnnExtractor):
+            raise UsageError("--verify-by columns: needs a network; sift-vlad has none")
+        copies = resized_copies(image, (COLUMNS_SIDE,))
+        return place_features(extractor.feature_maps(copies)[0]["layer3"], image.size)
 
 
 def load_query(query: Path, box: Box | None) -> Image.Image:
