@@ -30,9 +30,9 @@ BLOCK_ROWS = 4096
 """Rows that are coded, or compared with several queries, while they stay in the cache."""
 COMPILED_QUERIES = 4
 COMPILED_ROWS = 50_000
-COMPILED_AFTER = 20_000_000
-"""From so many queries at once over so many rows on, or when so many rows have been compared with
-queries, loading a compiled scan (`sad`) is worth its time."""
+COMPILED_AFTER = 500_000
+"""From so many queries at once over so many rows on, or when a process has compared so many rows
+before and is likely to go on, loading a compiled scan (`sad`) is worth its time."""
 SLACK = 1e-5
 """Relative rounding of distances in float32, generously."""
 
@@ -159,12 +159,13 @@ def shortlist(
 
 def _compiled(queries: int, rows: int) -> bool:
     """Whether the compiled scan is there and worth the time of loading it."""
+    before = _compared[0]
     _compared[0] += queries * rows
     if rows < COMPILED_ROWS:
         return False
     if "resight.sad" in sys.modules:
         return True
-    worth = queries >= COMPILED_QUERIES or _compared[0] >= COMPILED_AFTER
+    worth = queries >= COMPILED_QUERIES or before >= COMPILED_AFTER
     return worth and importlib.util.find_spec("numba") is not None
 
 

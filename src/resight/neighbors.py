@@ -19,7 +19,7 @@ BLOCK_VALUES = 1 << 22
 
 FIRST_SHORT_LIST = 256
 """Rows of a short list at first, or `LONGER` times the neighbors wanted."""
-FIRST_COMPARED = 64
+FIRST_COMPARED = 32
 """Rows of a short list that are compared exactly before it is known how near the others must be."""
 LONGER = 4
 """A short list that is not enough is made so many times longer."""
