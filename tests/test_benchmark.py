@@ -140,6 +140,9 @@ def test_what_covers_what() -> None:
     assert len(set(covers.values())) == 3, "the paper's seven rows are three extractions"
     assert covers[table[2]] == covers[both] == covers[cam]  # type: ignore[index]
     assert covers[cam].cam  # type: ignore[index]
+    # What was described with class activation maps before serves those without, too.
+    assert covering([both], kept=[covers[cam]])[both] == covers[cam]  # type: ignore[index, list-item]
+    assert not covering([both])[both].cam  # type: ignore[index, list-item]
     normalized = dataclasses.replace(SMALL, normalize_concatenation=True)
     one = dataclasses.replace(normalized, layers=("layer4",))
     assert covering([normalized, one]) == {normalized: normalized, one: one}
@@ -250,6 +253,18 @@ def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weigh
     recipes = {"white": dataclasses.replace(RECIPES_SMALL["white"], selection=WhiteningConfig())}
     with pytest.raises(FitError, match="white: whitening needs 30 photos or more, not 13"):
         run_benchmark(found.dataset, recipes, cache=cache, model=ModelOptions(small_weights))
+
+
+def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
+    found, cache = run
+    recipes = {"white": RECIPES_SMALL["white"]}
+    six = dataclasses.replace(found.dataset, name="six", paths=found.dataset.paths[:6])
+    options = ModelOptions(small_weights)
+    other = run_benchmark(found.dataset, recipes, fit_on=six, cache=cache, model=options)
+    assert other.results[0].fitted_on == "six (6 photos)"
+    (own,) = (result for result in found.results if result.method == "white")
+    assert other.results[0].ranked != own.ranked
+    assert "- fitted on: six (6 photos)" in markdown(other)
 
 
 # Reports

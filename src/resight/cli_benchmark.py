@@ -52,6 +52,14 @@ def run(
         int | None, typer.Option(help="Instead: the methods of the paper's table 1 to 5.")
     ] = None,
     switch: Switches = None,
+    fit_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME:FOLDER",
+            help="Fit selection and whitening on these photos.",
+            show_default="the ranked ones",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -75,13 +83,14 @@ def run(
     from resight.benchmark.running import chosen_methods, run_benchmark
 
     names = chosen_methods(methods, table)
-    read = _read(dataset, switch)
+    read, others = _read(dataset, switch), None if fit_on is None else _read(fit_on, None)
     if out is not None:
         output_benchmark.check_folder(out)
     with output.progress() as progress:
         found = run_benchmark(
             read,
             names,
+            fit_on=others,
             cache=cache,
             model=model_options(weights, engine, device),
             progress=progress,

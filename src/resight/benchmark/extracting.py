@@ -22,7 +22,7 @@ from resight.collection import Collection, Model
 from resight.config import ExtractionConfig, MethodConfig, NoReduction, fingerprint
 from resight.descriptor import FeatureMaps, describe_maps
 from resight.errors import ImageError, UsageError
-from resight.files import PhotoFile
+from resight.files import COLLECTION_MARK, PhotoFile
 from resight.images import image_size, load_image, resized_copies
 from resight.indexing import Progress
 from resight.memory import release_unused_memory
@@ -53,27 +53,43 @@ class Descriptors:
     rows: dict[Path, int]
 
 
-def covering(configs: Iterable[ExtractionConfig]) -> dict[ExtractionConfig, ExtractionConfig]:
+def covering(
+    configs: Iterable[ExtractionConfig], kept: Iterable[MethodConfig] = ()
+) -> dict[ExtractionConfig, ExtractionConfig]:
     """For each configuration the one whose descriptors its own are columns of.
 
-    Configurations that differ in their layers, or in class activation maps alone, are covered by
-    one with all of the layers, whose parts of a descriptor stand side by side.
+    Configurations that differ in their layers, or in class activation maps, alone are covered by
+    one with both layers, whose parts of a descriptor stand side by side.
+
+    Args:
+        configs: what is wanted.
+        kept: configurations by which photos were described before; one with class activation maps
+            covers what is wanted without them.
     """
-    groups: dict[ExtractionConfig, list[ExtractionConfig]] = {}
-    for config in dict.fromkeys(configs):
-        same = config
-        if not config.normalize_concatenation:
-            same = dataclasses.replace(config, layers=("layer4", "layer3"), cam=False)
-        groups.setdefault(same, []).append(config)
+    wanted = list(dict.fromkeys(configs))
+    before = [config for config in kept if isinstance(config, ExtractionConfig)]
+    masked = {dataclasses.replace(_with_both(c), cam=False) for c in [*wanted, *before] if c.cam}
     found = {}
-    for members in groups.values():
-        layers = members[0].layers
-        for config in members:
-            layers += tuple(layer for layer in config.layers if layer not in layers)
-        cam = any(config.cam for config in members)
-        for config in members:
-            found[config] = dataclasses.replace(config, layers=layers, cam=cam)
+    for config in wanted:
+        both = dataclasses.replace(_with_both(config), cam=False)
+        found[config] = dataclasses.replace(both, cam=both in masked)
     return found
+
+
+def _with_both(config: ExtractionConfig) -> ExtractionConfig:
+    """The configuration with both layers, unless its parts have no length of their own."""
+    if config.normalize_concatenation:
+        return config
+    return dataclasses.replace(config, layers=("layer4", "layer3"))
+
+
+def kept_configs(folder: Path) -> list[MethodConfig]:
+    """The configurations by which photos were described in a folder before."""
+    configs = []
+    for mark in sorted(folder.glob(f"*/{COLLECTION_MARK}")):
+        with Collection.open(mark.parent) as opened:
+            configs.append(opened.config)
+    return configs
 
 
 def columns_of(config: ExtractionConfig, covers: ExtractionConfig) -> np.ndarray:

@@ -53,6 +53,7 @@ def markdown(run: BenchmarkRun, table: int | None = None) -> str:
         lines.append(f"| {' | '.join([*cells, *_published_cells(row, measures[0], found)])} |")
     remarks = [f"{len(run.dataset.queries)} queries, {len(run.dataset.names)} photos"]
     remarks += [f"{name}: {value}" for name, value in run.dataset.switches.items()]
+    remarks += [f"fitted on: {value}" for value in {result.fitted_on for result in run.results}]
     remarks += effects(run)
     return "\n".join([*lines, "", *(f"- {remark}" for remark in remarks)]) + "\n"
 

@@ -10,7 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from resight.benchmark.extracting import Descriptors, covering, extract, read, unreadable
+from resight.benchmark.extracting import (
+    Descriptors,
+    covering,
+    extract,
+    kept_configs,
+    read,
+    unreadable,
+)
 from resight.benchmark.ranking import MethodResult, compare, query_file, rank_all
 from resight.config import ExtractionConfig, MethodConfig
 from resight.datasets.dataset import Dataset
@@ -72,6 +79,7 @@ def run_benchmark(
     dataset: Dataset,
     recipes: Mapping[str, Recipe],
     *,
+    fit_on: Dataset | None = None,
     cache: Path | None = None,
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
@@ -81,6 +89,7 @@ def run_benchmark(
     Args:
         dataset: photos, queries and what is right.
         recipes: methods by name; `RECIPES`, some of them, or others.
+        fit_on: photos on which selection and whitening are fitted; None is the ranked ones.
         cache: folder in which descriptors are kept; None is one in the user's cache.
         model: weights, engine and device.
         progress: called while photos are described and ranked.
@@ -91,9 +100,10 @@ def run_benchmark(
     """
     options = model or ModelOptions()
     folder = cache or default_cache(dataset)
-    covers = _covers(recipes)
+    covers = _covers(recipes, folder)
     apart = _queries_apart(dataset, folder / "queries")
     every = list(dict.fromkeys([*dataset.paths, *apart]))
+    every += [path for path in (fit_on.paths if fit_on else ()) if path not in set(every)]
     places = extract(every, covers.values(), folder, options, progress)
     results: list[MethodResult] = []
     failed: dict[Path, str] = {}
@@ -104,10 +114,10 @@ def run_benchmark(
             failed |= dict(unreadable(places[config]))
             queries = _renamed(read(places[config], list(apart)), apart) if apart else None
             known[config] = read(places[config], dataset.paths), queries
-        compared = compare(recipe, dataset.name, config, *known[config])
-        results.append(
-            rank_all(name, dataset, compared, progress, recipe.rerank, "the ranked photos")
-        )
+        others = read(places[config], fit_on.paths) if fit_on else None
+        compared = compare(recipe, dataset.name, config, *known[config], fitted_on=others)
+        said = f"{fit_on.name} ({len(fit_on.paths)} photos)" if fit_on else "the ranked photos"
+        results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said))
     conditions = _conditions(recipes, options)
     return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions)
 
@@ -119,10 +129,11 @@ def default_cache(dataset: Dataset) -> Path:
     return user_cache() / "benchmarks" / f"{dataset.name}-{place}"
 
 
-def _covers(recipes: Mapping[str, Recipe]) -> dict[str, MethodConfig]:
-    """Method to the configuration whose descriptors hold its own."""
+def _covers(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, MethodConfig]:
+    """Method to the configuration whose descriptors hold its own, kept ones if there are any."""
     extractions = [recipe.extraction for recipe in recipes.values()]
-    shared = covering(c for c in extractions if isinstance(c, ExtractionConfig))
+    networks = [c for c in extractions if isinstance(c, ExtractionConfig)]
+    shared = covering(networks, kept_configs(folder))
     return {
         name: shared[recipe.extraction]
         if isinstance(recipe.extraction, ExtractionConfig)
