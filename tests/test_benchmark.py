@@ -282,6 +282,8 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     assert rows(found)[0].published is None, "without a table there is nothing to refer to"
     same = rows(named(found, "holidays"))[0]
     assert same.difference == pytest.approx(same.values["mAP"] - 90.0)  # type: ignore[operator]
+    part = dataclasses.replace(named(found, "holidays").dataset, missing=("100200",))
+    assert rows(dataclasses.replace(found, dataset=part))[0].difference is None
     text = markdown(named(found, "holidays"))
     assert "| paper, holidays | difference |" in text
     assert f"| {same.difference:+.2f} |" in text

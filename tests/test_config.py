@@ -30,7 +30,8 @@ from resight.config import (
     to_dict,
 )
 from resight.errors import UsageError
-from resight.recipes import RECIPES, load_config
+from resight.recipes import RECIPES
+from resight.wanted import load_config
 
 MODEL = "0" * 64
 CLASSES: list[type[Any]] = [

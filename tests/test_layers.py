@@ -15,7 +15,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
-    "ground": "errors config recipes images memory",
+    "ground": "errors config recipes wanted images memory",
     "network": "weights backbones engine_torch engine_openvino engine_onnx engines quantization",
     "maths": (
         "pooling regions fusion localization selection whitening reduction sad codes graph "

@@ -14,7 +14,7 @@ from resight.config import ExtractionConfig, SearchConfig
 from resight.engines import load_network
 from resight.errors import CollectionMismatch, FitError, UsageError
 from resight.methods import ModelOptions
-from resight.recipes import requested
+from resight.wanted import requested
 from resight.writer import writing
 
 CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")

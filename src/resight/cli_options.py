@@ -7,7 +7,7 @@ import typer
 
 from resight.config import SelectionConfig, WhiteningConfig
 from resight.errors import UsageError
-from resight.recipes import load_config
+from resight.wanted import load_config
 
 if TYPE_CHECKING:
     from resight.methods import ModelOptions

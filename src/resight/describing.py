@@ -12,7 +12,7 @@ from resight.files import find_photos
 from resight.images import load_image
 from resight.indexing import Progress, no_progress
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
-from resight.recipes import requested
+from resight.wanted import requested
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from resight.extractor import Extractor
 from resight.images import Box, check_box, crop_box
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
 from resight.neighbors import Distance, manhattan
-from resight.recipes import load_config
 from resight.reduction import Reduction
 from resight.searching import Searcher, load_query
+from resight.wanted import load_config
 
 if TYPE_CHECKING:
     from resight.sift_vlad import SiftVladExtractor

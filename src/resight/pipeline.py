@@ -51,8 +51,8 @@ from resight.methods import (
 )
 from resight.overview import Info, info
 from resight.quantization import check_possible
-from resight.recipes import requested
 from resight.searching import Searcher, SearchResults
+from resight.wanted import requested
 from resight.writer import Writer, check_place, writing
 
 __all__ = [

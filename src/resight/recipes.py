@@ -5,16 +5,13 @@ a collection are the same code. Numbers in square brackets are the references of
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from resight.config import (
     ExtractionConfig,
     MethodConfig,
     NoReduction,
-    Preset,
     ReductionConfig,
     RerankConfig,
     Reranking,
@@ -22,11 +19,8 @@ from resight.config import (
     SiftVladConfig,
     WhiteningConfig,
     from_dict,
-    method_from_dict,
-    reduction_from_dict,
     to_dict,
 )
-from resight.errors import UsageError
 
 SEDDATI = "Seddati et al., Towards good practices for image retrieval, ICCVW 2017"
 GORDO = "Gordo et al. [10], Deep image retrieval, ECCV 2016"
@@ -36,6 +30,7 @@ KALANTIDIS = "Kalantidis et al. [18], Cross-dimensional weighting, ECCVW 2016"
 RAZAVIAN = "Razavian et al. [34], Visual instance retrieval with deep networks, 2015"
 RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
 JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
+NEURAL_CODES = "Babenko et al. [6], Neural codes for image retrieval, ECCV 2014"
 OURS = "this project"
 
 STAGE_VALUES = {"layer4": 2048, "layer3": 1024}
@@ -186,6 +181,17 @@ RECIPES: Mapping[str, Recipe] = {
         extraction=ExtractionConfig(resolutions=(550,)),
         selection=SelectionConfig(),
     ),
+    "neural-codes": Recipe(
+        title="the averaged last stage at 224 pixels, PCA",
+        source=NEURAL_CODES,
+        extraction=ExtractionConfig(
+            resolutions=(224,), layers=("layer4",), pooling="gem", gem_power=1.0
+        ),
+        selection=WhiteningConfig(whiten=False),
+        tables=(2, 5),
+        published={"holidays": 78.9, "oxford5k": 55.7},
+        published_with="another network, retrained; 128 values",
+    ),
     "mac": Recipe(
         title="maximum of each channel",
         source=f"{RAZAVIAN}; {TOLIAS}",
@@ -239,63 +245,3 @@ RECIPES: Mapping[str, Recipe] = {
         title="RootSIFT, VLAD; no network", source=JEGOU_VLAD, extraction=SiftVladConfig()
     ),
 }
-
-
-def load_config(name_or_path: str) -> Preset:
-    """A recipe's configuration by name, or a TOML file of fields with a table `[selection]`.
-
-    Raises:
-        UsageError: no such recipe or file, one whose re-ranking belongs to the search, not TOML, an
-            unknown field, or a value that cannot be.
-    """
-    if name_or_path in RECIPES:
-        recipe = RECIPES[name_or_path]
-        if recipe.rerank.method != "none":
-            raise UsageError(
-                f"--config {name_or_path}: re-ranking belongs to the search: index with --config "
-                f"auto, and search with --rerank {recipe.rerank.method}"
-            )
-        return recipe.extraction, recipe.selection
-    path = Path(name_or_path)
-    try:
-        fields = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"--config: no method or file {name_or_path!r} (resight methods lists the methods)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
-    try:
-        selection = reduction_from_dict(fields.pop("selection", {}))
-        return method_from_dict(fields), selection
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-
-
-def requested(
-    config: str | MethodConfig | None, cam: bool | None, precision: str | None = None
-) -> Preset:
-    """The configuration that is asked for: a recipe, a TOML file or a configuration.
-
-    Args:
-        config: None is `paper`.
-        cam: class activation maps on or off; None as the configuration says.
-        precision: what the network computes in; None as the configuration says.
-
-    Raises:
-        UsageError: see `load_config`, or class activation maps of a method without a network.
-    """
-    selection: ReductionConfig = SelectionConfig()
-    if config is None or isinstance(config, str):
-        method, selection = load_config(config or "paper")
-    else:
-        method = config
-    if cam is not None:
-        if not isinstance(method, ExtractionConfig):
-            raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
-        method = dataclasses.replace(method, cam=cam)
-    if precision is not None:
-        if not isinstance(method, ExtractionConfig):
-            raise UsageError("--precision: sift-vlad has no network that computes in one")
-        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
-    return method, selection

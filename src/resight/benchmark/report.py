@@ -18,7 +18,7 @@ class Row:
     """A method's line: values as people read them (percent; N-S from 0 to 4), None where unknown.
 
     `published` is the paper's number on `published_on`; `difference` is ours minus it, on the same
-    benchmark alone.
+    benchmark, and the whole of it, alone.
     """
 
     method: str
@@ -118,8 +118,10 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
     }
     on = dataset.name if dataset.name in recipe.published else REFERENCE.get(table or 0, "")
     published, ours = recipe.published.get(on), values[first.name]
-    same = on == dataset.name and published is not None and ours is not None
-    difference = ours - published if same and ours is not None and published is not None else None
+    difference = None
+    # Of a part of a benchmark there is nothing to compare.
+    if on == dataset.name and not dataset.missing and published is not None and ours is not None:
+        difference = ours - published
     return Row(
         result.method,
         recipe.title,

@@ -12,9 +12,9 @@ from resight.errors import UsageError, WeightsMissing
 from resight.evaluation import read_groups
 from resight.images import load_image
 from resight.methods import ModelOptions, cnn_model
-from resight.recipes import load_config
 from resight.searching import Searcher
 from resight.sheet import SheetPhoto, contact_sheets
+from resight.wanted import load_config
 
 SHOWN_QUERIES = 5
 SHOWN_RESULTS = 5

@@ -1,0 +1,79 @@
+"""The configuration that is asked for: a method by name or a file, and what overrides it."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from resight.config import (
+    ExtractionConfig,
+    MethodConfig,
+    Preset,
+    ReductionConfig,
+    SelectionConfig,
+    from_dict,
+    method_from_dict,
+    reduction_from_dict,
+    to_dict,
+)
+from resight.errors import UsageError
+from resight.recipes import RECIPES
+
+
+def load_config(name_or_path: str) -> Preset:
+    """A recipe's configuration by name, or a TOML file of fields with a table `[selection]`.
+
+    Raises:
+        UsageError: no such recipe or file, one whose re-ranking belongs to the search, not TOML, an
+            unknown field, or a value that cannot be.
+    """
+    if name_or_path in RECIPES:
+        recipe = RECIPES[name_or_path]
+        if recipe.rerank.method != "none":
+            raise UsageError(
+                f"--config {name_or_path}: re-ranking belongs to the search: index with --config "
+                f"auto, and search with --rerank {recipe.rerank.method}"
+            )
+        return recipe.extraction, recipe.selection
+    path = Path(name_or_path)
+    try:
+        fields = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"--config: no method or file {name_or_path!r} (resight methods lists the methods)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
+    try:
+        selection = reduction_from_dict(fields.pop("selection", {}))
+        return method_from_dict(fields), selection
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def requested(
+    config: str | MethodConfig | None, cam: bool | None, precision: str | None = None
+) -> Preset:
+    """The configuration that is asked for: a recipe, a TOML file or a configuration.
+
+    Args:
+        config: None is `paper`.
+        cam: class activation maps on or off; None as the configuration says.
+        precision: what the network computes in; None as the configuration says.
+
+    Raises:
+        UsageError: see `load_config`, or class activation maps of a method without a network.
+    """
+    selection: ReductionConfig = SelectionConfig()
+    if config is None or isinstance(config, str):
+        method, selection = load_config(config or "paper")
+    else:
+        method = config
+    if cam is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
+        method = dataclasses.replace(method, cam=cam)
+    if precision is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError("--precision: sift-vlad has no network that computes in one")
+        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
+    return method, selection
