@@ -10,7 +10,6 @@ from conftest import Run
 from resight import pipeline
 from resight.arrays import load_arrays
 from resight.collection import Collection
-from resight.config import WhiteningConfig
 from resight.errors import UsageError
 from resight.explaining import explain
 from resight.methods import ModelOptions
@@ -114,22 +113,22 @@ def test_whitening_follows_a_growing_collection(small_weights: Path, tmp_path: P
 def test_fitted_otherwise_and_back(
     made: tuple[Path, list[Path], ModelOptions], resight: Run
 ) -> None:
-    folder, photos, _ = made
+    folder, photos, options = made
     assert resight("fit", "-c", folder, "--method", "none").returncode == 0
+    assert pipeline.index([photos[0].parent], folder, model=options).selection_note is None
     all_values = pipeline.search(photos[0], folder).results[1].distance
     assert all_values > 1, "a Manhattan distance of 3072 values"
     done = resight("fit", "-c", folder, "--method", "pfa", "--features", 8)
     assert "kept 8 of 3072 values" in done.stderr
     assert "pfa, 8 values" in resight("info", "-c", folder).stdout
-    done = resight("fit", "-c", folder, "--features", 5, "--shrinkage", 0.5)
+    white = ("--method", "whitening", "--fewest", 20)
+    done = resight("fit", "-c", folder, *white, "--features", 5, "--shrinkage", 0.5)
     assert "kept 10 of 3072 values" in done.stderr, "of each of the two layers"
     assert "whitening, 10 values" in resight("info", "-c", folder).stdout
     assert pipeline.search(photos[0], folder).results[1].distance <= 2
-    refused = resight("fit", "-c", folder, "--restarts", 3)
+    refused = resight("fit", "-c", folder, *white, "--restarts", 3)
     assert refused.returncode == 2
     assert "unknown field 'restarts'" in refused.stderr
-    with Collection.open(folder) as collection:
-        assert collection.selection_config == WhiteningConfig(fewest=20)
 
 
 def test_damaged_whitening_is_made_again(made: tuple[Path, list[Path], ModelOptions]) -> None:

@@ -171,8 +171,9 @@ class Collection:
         config = self.config
         if isinstance(config, SiftVladConfig):
             return config.distance
-        selection = self.selection()
-        return "manhattan" if selection is None else selection.distance
+        how = self.how_fitted("selection")
+        whitened = how is not None and how["config"].get("method") == "whitening"
+        return "cosine" if whitened else "manhattan"
 
     def vocabulary(self) -> np.ndarray | None:
         """The visual words of `sift-vlad`, float32 (centers, 128), once they are fitted."""

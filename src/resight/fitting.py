@@ -15,6 +15,8 @@ from resight.config import (
     ReductionConfig,
     SelectionConfig,
     SiftVladConfig,
+    WhiteningConfig,
+    reduction_from_dict,
 )
 from resight.errors import FitError, ImageError, UsageError
 from resight.files import PhotoFile, absolute
@@ -63,10 +65,11 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
     collection, config = writer.collection, writer.collection.selection_config
     if not isinstance(collection.config, ExtractionConfig) or isinstance(config, NoReduction):
         return None
-    fitted_before, photos = collection.how_fitted("selection"), collection.count("ok")
-    pfa = isinstance(config, SelectionConfig)
-    if fitted_before is not None and (pfa or photos < GROWTH * fitted_before["photos"]):
-        return None
+    before, photos = collection.how_fitted("selection"), collection.count("ok")
+    if before is not None:
+        config = reduction_from_dict(before["config"])
+        if not isinstance(config, WhiteningConfig) or photos < GROWTH * before["photos"]:
+            return None
     needed = MIN_PHOTOS_TO_FIT if isinstance(config, SelectionConfig) else config.fewest
     if photos < needed:
         return (

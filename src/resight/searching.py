@@ -88,11 +88,13 @@ class Searcher:
         find = self.approximate_neighbors if config.approximate else self.neighbors
         if config.approximate:
             self.graphs()  # one that is missing is said before the network is loaded
-        reranking = RerankConfig(method=config.rerank)
-        wanted = reranking.shortlist if config.rerank != "none" else 0
-        description = self._describe(query, box)
-        found = find(description, max(config.k, config.verify, wanted))
-        found = self._rerank(self._query(description), found, reranking)
+        description, wanted = self._describe(query, box), max(config.k, config.verify)
+        if config.rerank == "none":
+            found = find(description, wanted)
+        else:
+            reranking = RerankConfig(method=config.rerank)
+            found = find(description, max(wanted, reranking.shortlist))
+            found = self._rerank(self._query(description), found, reranking)
         paths = self.collection.paths(found.ids)
         pairs = list(zip(paths, map(float, found.distances), strict=True))
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
@@ -234,12 +236,13 @@ class Searcher:
         ]
 
     def _local_features(self, image: Image.Image, by: VerifiedBy) -> "LocalFeatures":
+        if by == "sift":
+            from resight.sift import root_sift
+
+            return root_sift(image, SiftVladConfig())
         from resight.cnn import CnnExtractor
         from resight.explain import COLUMNS_SIDE, place_features
-        from resight.sift import root_sift
 
-        if by == "sift":
-            return root_sift(image, SiftVladConfig())
         extractor = self.extractor()
         if not isinstance(extractor, CnnExtractor):
             raise UsageError("--verify-by columns: needs a network; sift-vlad has none")

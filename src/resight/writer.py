@@ -15,7 +15,7 @@ import numpy as np
 
 from resight import config as configuration
 from resight.collection import Collection, Model, Photo, blob_crc32
-from resight.config import MethodConfig, Preset, ReductionConfig
+from resight.config import MethodConfig, NoReduction, Preset, ReductionConfig
 from resight.database import create_database, explained, transaction
 from resight.errors import CollectionError, CollectionLocked
 from resight.files import COLLECTION_MARK, PhotoFile
@@ -157,8 +157,9 @@ class Writer:
         self._store_fitted("selection", how, to_bytes(selection))
 
     def forget_selection(self) -> None:
-        """Compare all values of the descriptors from now on."""
+        """Compare all values of the descriptors from now on, whatever is indexed later."""
         with transaction(self._db):
+            self._set_meta("selection_config", configuration.to_dict(NoReduction()))
             self._db.execute("DELETE FROM fitted WHERE name = 'selection'")
             self._new_stamp()
 
