@@ -24,16 +24,25 @@ def help_of(*command: str) -> str:
     return "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
 
 
-def commands() -> list[str]:
-    """The names of the commands, in the program's order."""
-    lines = help_of().split("Commands:")[1].splitlines()
-    return [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+def commands(*group: str) -> list[str]:
+    """The names of the commands (in a group), in the program's order; a group's after it."""
+    _, found, listed = help_of(*group).partition("Commands:")
+    if not found:
+        return []
+    names = []
+    for line in listed.splitlines():
+        if line.startswith("  ") and line[2] != " ":
+            name = (*group, line.split()[0])
+            names += [" ".join(name), *commands(*name)]
+    return names
 
 
 def page() -> str:
     """The whole page."""
     parts = [HEADER]
-    parts += [f"## resight {name}\n\n```text\n{help_of(name)}\n```\n" for name in commands()]
+    parts += [
+        f"## resight {name}\n\n```text\n{help_of(*name.split())}\n```\n" for name in commands()
+    ]
     return "\n".join(parts)
 
 

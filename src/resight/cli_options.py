@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def selection_option(name: str) -> Any:
     """An option of `fit`: a field of `SelectionConfig` or `WhiteningConfig`, or of both."""
     texts, defaults = [], []
-    for method, cls in (("pfa", SelectionConfig), ("whitening", WhiteningConfig)):
+    for method, cls in (("PFA", SelectionConfig), ("whitening", WhiteningConfig)):
         field = cls.__dataclass_fields__.get(name)
         if field is not None:
             help = field.metadata["help"]

@@ -133,7 +133,7 @@ MethodConfig = ExtractionConfig | SiftVladConfig
 class SelectionConfig:
     """Principal feature analysis (section 6)."""
 
-    method: Literal["pfa"] = _option("pfa", "pfa, whitening or none")
+    method: Literal["pfa"] = _option("pfa", "one of pfa, whitening, none")
     features: int = _option(768, "values of the descriptor that are kept")
     variance: float = _option(0.9, "share of the variance that the components keep")
     components: int | None = _option(None, "number of components, instead of the share")
@@ -155,7 +155,7 @@ class SelectionConfig:
 class WhiteningConfig:
     """PCA and whitening of each layer of the descriptor (section 12), compared by cosine."""
 
-    method: Literal["whitening"] = _option("whitening", "pfa, whitening or none")
+    method: Literal["whitening"] = _option("whitening", "one of pfa, whitening, none")
     features: int | None = _option(
         None, "components kept of each layer; none leaves that to the spectrum"
     )
@@ -182,7 +182,7 @@ class WhiteningConfig:
 class NoReduction:
     """All values of the descriptors, as they are."""
 
-    method: Literal["none"] = _option("none", "pfa, whitening or none")
+    method: Literal["none"] = _option("none", "one of pfa, whitening, none")
 
     def __post_init__(self) -> None:
         _check_types(self)
