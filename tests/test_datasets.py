@@ -140,6 +140,7 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
     assert len(dataset.queries) == 6
     assert [measure.name for measure in dataset.measures] == ["mAP", "N-S"]
     assert "first four" not in dataset.queries[0].judgements, "two photos are no group of four"
+    assert len({query.name for query in dataset.queries}) == 6, "1.png is in several folders"
     groups = {"cup": ["cup/1.png", "cup/2.png", "cup/3.png"], "hat": ["hat/1.png"]}
     (tmp_path / "p" / "groups.json").write_text(json.dumps(groups))
     named = read_dataset("groups", tmp_path / "p")

@@ -52,11 +52,14 @@ def test_a_genuine_list() -> None:
 
 
 def test_names_with_spaces(tmp_path: Path) -> None:
-    bad = {"q": RankedList(["a b.jpg"], [0.0])}
-    with pytest.raises(UsageError, match="a name with a space"):
-        write_trec(bad, tmp_path / "run", "x")
-    with pytest.raises(UsageError, match="a name with a space"):
-        write_holidays(bad, tmp_path / "run")
+    lists = {"my cup.jpg": RankedList(["a b.jpg", "100 %.jpg", "é\u00a0.jpg"], [0.0, 1.0, 2.0])}
+    write_trec(lists, tmp_path / "run", "x")
+    assert (tmp_path / "run").read_text().startswith("my%20cup.jpg Q0 a%20b.jpg 1 -0 x\n")
+    assert read_trec(tmp_path / "run") == lists
+    write_holidays(lists, tmp_path / "ranks")
+    assert read_holidays_ranks(tmp_path / "ranks") == {
+        query: list(found.photos) for query, found in lists.items()
+    }
 
 
 @pytest.mark.parametrize("line", ["q 0", "q 0 a b c", "q x a", "q 0 a 1"])

@@ -2,12 +2,13 @@
 
 TREC: a line a photo, `query Q0 photo rank score tag`, ranks from 1; the score falls from line to
 line, so it is the distance with its sign turned. Holidays: a line a query, `query 0 first 1 second
-...`, as its evaluation script reads it.
+...`, as its evaluation script reads it. In both, spaces in names are written as `%20`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from resight.errors import DatasetError, UsageError
 
@@ -29,14 +30,14 @@ def write_trec(lists: Mapping[str, RankedList], target: Path, tag: str) -> None:
         tag: name of the run, in the last column.
 
     Raises:
-        UsageError: a name holds a space, which the format cannot; or the file cannot be written.
+        UsageError: the file cannot be written.
     """
     lines = []
     for query, found in lists.items():
         pairs = zip(found.photos, found.distances, strict=True)
         for rank, (photo, distance) in enumerate(pairs, 1):
-            _check_names(query, photo, tag)
-            lines.append(f"{query} Q0 {photo} {rank} {-distance:.9g} {tag}")
+            names = _without_spaces(query), _without_spaces(photo), _without_spaces(tag)
+            lines.append(f"{names[0]} Q0 {names[1]} {rank} {-distance:.9g} {names[2]}")
     _write(target, lines)
 
 
@@ -50,7 +51,8 @@ def read_trec(path: Path) -> dict[str, RankedList]:
     for number, line in enumerate(_read(path), 1):
         try:
             query, _, photo, rank, score, _ = line.split()
-            rows.setdefault(query, []).append((int(rank), photo, -float(score)))
+            found = int(rank), unquote(photo), -float(score)
+            rows.setdefault(unquote(query), []).append(found)
         except ValueError:
             raise DatasetError(
                 f"{path}: line {number} is not `query Q0 photo rank score tag`"
@@ -65,9 +67,9 @@ def write_holidays(lists: Mapping[str, RankedList], target: Path) -> None:
     """Write ranked lists in the format of the Holidays evaluation; see `write_trec`."""
     lines = []
     for query, found in lists.items():
-        _check_names(query, *found.photos)
-        ranks = " ".join(f"{rank} {photo}" for rank, photo in enumerate(found.photos))
-        lines.append(f"{query} {ranks}")
+        photos = map(_without_spaces, found.photos)
+        ranks = " ".join(f"{rank} {photo}" for rank, photo in enumerate(photos))
+        lines.append(f"{_without_spaces(query)} {ranks}")
     _write(target, lines)
 
 
@@ -84,14 +86,12 @@ def read_holidays_ranks(path: Path) -> dict[str, list[str]]:
         if len(ranks) != len(photos) or not all(rank.isdigit() for rank in ranks):
             raise DatasetError(f"{path}: line {number} is not `query 0 first 1 second ...`")
         pairs = sorted(zip(map(int, ranks), photos, strict=True))
-        lists[query] = [photo for _, photo in pairs]
+        lists[unquote(query)] = [unquote(photo) for _, photo in pairs]
     return lists
 
 
-def _check_names(*names: str) -> None:
-    for name in names:
-        if not name or any(character.isspace() for character in name):
-            raise UsageError(f"{name!r}: a name with a space cannot stand in a ranked list")
+def _without_spaces(name: str) -> str:
+    return "".join(quote(c) if c.isspace() or c == "%" else c for c in name)
 
 
 def _write(target: Path, lines: list[str]) -> None:

@@ -31,6 +31,7 @@ def read_folder(folder: Path) -> Dataset:
     there = {name: [p for p in paths if p.is_file()] for name, paths in groups.items()}
     paths = [path for members in there.values() for path in members]
     rows = {path: row for row, path in enumerate(paths)}
+    base = file.parent if file.is_file() else folder
     queries = []
     for name, members in there.items():
         all_rows = frozenset(rows[path] for path in members)
@@ -39,12 +40,11 @@ def read_folder(folder: Path) -> Dataset:
             judgements = {"all": Judgement(all_rows - own, own)}
             if len(groups[name]) == 4:
                 judgements["first four"] = Judgement(all_rows)
-            query = DatasetQuery(path.name, path, judgements, row=rows[path], group=name)
-            queries.append(query)
+            query = _name(path, base)
+            queries.append(DatasetQuery(query, path, judgements, row=rows[path], group=name))
     if not queries:
         raise DatasetError(f"{folder}: no group has two photos or more: there is nothing to rank")
     four = any("first four" in query.judgements for query in queries)
-    base = file.parent if file.is_file() else folder
     switches: dict[str, Any] = {"queries": "every photo of a group of two or more"}
     return Dataset(
         name=base.resolve().name,
