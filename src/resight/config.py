@@ -57,9 +57,9 @@ class ExtractionConfig:
     layers: tuple[Literal["layer4", "layer3"], ...] = _option(
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
-    pooling: Literal["modified-rmac", "rmac", "rmac-integral", "mac", "spoc", "crow", "gem"] = (
-        _option("modified-rmac", "how a feature map becomes a vector")
-    )
+    pooling: Literal[
+        "modified-rmac", "rmac", "rmac-integral", "mac", "spoc", "spoc-center", "crow", "gem"
+    ] = _option("modified-rmac", "how a feature map becomes a vector")
     levels: int = _option(3, "scales of the R-MAC grid")
     stride: float = _option(0.4, "step between regions, as a share of their side")
     gem_power: float = _option(3.0, "the power p of the generalized means")

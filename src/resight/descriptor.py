@@ -22,6 +22,7 @@ POOLINGS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
     "rmac-integral": lambda fm, c: rmac(fm, levels=c.levels, integral=True),
     "mac": lambda fm, c: mac(fm),
     "spoc": lambda fm, c: spoc(fm),
+    "spoc-center": lambda fm, c: spoc(fm, center=True),
     "crow": lambda fm, c: crow(fm),
     "gem": lambda fm, c: gem(fm, c.gem_power),
 }

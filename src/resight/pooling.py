@@ -65,16 +65,21 @@ def mac(feature_map: np.ndarray) -> np.ndarray:
     return l2_normalize(feature_map.max(axis=(1, 2)))
 
 
-def spoc(feature_map: np.ndarray) -> np.ndarray:
-    """Sums over the positions, the middle counting most: (C, H, W) to (C,), of unit length.
+def spoc(feature_map: np.ndarray, *, center: bool = False) -> np.ndarray:
+    """Sums over the positions: (C, H, W) to (C,), of unit length; zero for a zero map.
 
-    The weights are a Gaussian around the middle; its standard deviation is a third of the way from
-    there to the nearest border.
+    Args:
+        feature_map: values >= 0.
+        center: the centring prior, which the authors use for buildings: positions are weighted by
+            a Gaussian around the middle, whose standard deviation is a third of the way from there
+            to the nearest border.
 
     Source: Babenko and Lempitsky, "Aggregating deep convolutional features for image retrieval",
     ICCV 2015, section 4.1; PCA-whitening is a step of its own.
     """
     height, width = feature_map.shape[1:]
+    if not center:
+        return l2_normalize(feature_map.sum(axis=(1, 2)))
     sigma = min(height, width) / 6
     rows, columns = (np.arange(n) + 0.5 - n / 2 for n in (height, width))
     weights = np.exp(-(rows[:, None] ** 2 + columns**2) / (2 * sigma**2))

@@ -44,7 +44,10 @@ def region_grid(height: int, width: int, levels: int = 3) -> list[Region]:
 def region_vectors(
     feature_map: np.ndarray, *, levels: int = 3, integral: bool = False
 ) -> np.ndarray:
-    """The vector of each region, of unit length (or zero): (C, H, W) to float32 (R, C).
+    """The vector of each region, of unit length (or zero): (C, H, W) to float32 (1 + R, C).
+
+    The whole map is the first region, as in the authors' published code; for a square map that is
+    the region of the first scale once more.
 
     Args:
         feature_map: float32 (C, H, W), values >= 0.
@@ -55,7 +58,8 @@ def region_vectors(
     _, height, width = feature_map.shape
     regions = region_grid(height, width, levels)
     find = _approximate_maxima if integral else _maxima
-    return np.stack([l2_normalize(row) for row in find(feature_map, regions)])
+    whole = feature_map.max(axis=(1, 2))
+    return np.stack([l2_normalize(row) for row in [whole, *find(feature_map, regions)]])
 
 
 def rmac(feature_map: np.ndarray, *, levels: int = 3, integral: bool = False) -> np.ndarray:
