@@ -282,8 +282,12 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     assert rows(found)[0].published is None, "without a table there is nothing to refer to"
     same = rows(named(found, "holidays"))[0]
     assert same.difference == pytest.approx(same.values["mAP"] - 90.0)  # type: ignore[operator]
-    part = dataclasses.replace(named(found, "holidays").dataset, missing=("100200",))
-    assert rows(dataclasses.replace(found, dataset=part))[0].difference is None
+    whole = named(found, "holidays").dataset
+    for part in (
+        dataclasses.replace(whole, missing=("100200",)),
+        dataclasses.replace(whole, official=(1491, 500)),
+    ):
+        assert rows(dataclasses.replace(found, dataset=part))[0].difference is None
     text = markdown(named(found, "holidays"))
     assert "| paper, holidays | difference |" in text
     assert f"| {same.difference:+.2f} |" in text
@@ -348,11 +352,39 @@ def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight
     names = {path.name for path in out.iterdir()}
     assert names == {
         *("report.html", "report.md", "report.json"),
+        *("all.qrels", "first-four.qrels"),
         *(f"{method}.{kind}" for method in ("mac", "spoc") for kind in ("trec", "ranks")),
     }
     assert len(read_trec(out / "mac.trec")) == len(read_holidays_ranks(out / "mac.ranks")) == 12
     as_text = resight("benchmark", "run", *common, "--methods", "mac", "--json").stdout
     assert json.loads(as_text)["methods"][0]["method"] == "mac"
+
+
+def test_photos_that_lie_on_their_side_are_turned(tmp_path: Path) -> None:
+    ways = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180}
+    ways[270] = Image.Transpose.ROTATE_270  # as Pillow turns, which is the other way
+    for folder in ("upright", "shot"):
+        (tmp_path / folder).mkdir()
+        for thing in (1000, 1001):
+            for view in range(3):
+                image = picture(thing).crop((4 * view, 0, 120, 90))
+                degrees = 90 * ((thing + view) % 4) if folder == "shot" else 0
+                shown = image.transpose(ways[degrees]) if degrees else image
+                shown.save(tmp_path / folder / f"{thing}{view:02}.png")
+                if degrees:
+                    with (tmp_path / "turns.txt").open("a") as turns:
+                        turns.write(f"{thing}{view:02}.jpg {degrees}\n")
+    turned = {"upright": str(tmp_path / "turns.txt")}
+    recipes = {"sift": RECIPES_SMALL["sift"]}
+
+    def ranked(folder: str, cache: str, switches: dict[str, str]) -> list[Any]:
+        dataset = read_dataset("holidays", tmp_path / folder, switches)
+        return run_benchmark(dataset, recipes, cache=tmp_path / cache).results[0].ranked
+
+    expected = ranked("upright", "a", {})
+    assert ranked("shot", "b", turned) == expected
+    assert ranked("shot", "b", turned) == expected, "the pictures that were kept are used again"
+    assert ranked("shot", "c", {}) != expected
 
 
 def test_methods_are_listed(resight: Run) -> None:

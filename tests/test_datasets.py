@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import BESIDE
-from resight.datasets.landmarks import box_of
-from resight.datasets.reading import READERS, SWITCHES, parse_dataset, read_dataset
+from resight.datasets.landmarks import UNREADABLE, box_of
+from resight.datasets.reading import ORIGINS, READERS, SWITCHES, parse_dataset, read_dataset
 from resight.datasets.unpickling import convert_to_json, read_plain
 from resight.datasets.verifying import verify
 from resight.errors import DatasetError
@@ -28,16 +28,16 @@ def holidays(tmp_path: Path) -> Path:
 
 def test_holidays(holidays: Path) -> None:
     dataset = read_dataset("holidays", holidays)
-    assert dataset.names == ("100000", "100001", "100100", "100101", "100102")
+    assert dataset.names == ("100000.jpg", "100001.jpg", "100100.jpg", "100101.jpg", "100102.jpg")
     first, second = dataset.queries
-    assert (first.name, first.row, first.judgements["all"].positives) == ("100000", 0, {1})
+    assert (first.name, first.row, first.judgements["all"].positives) == ("100000.jpg", 0, {1})
     assert (second.judgements["all"].positives, second.judgements["all"].junk) == ({3, 4}, {2})
     assert not dataset.missing
 
 
 def test_holidays_without_queries_in_the_database(holidays: Path) -> None:
     dataset = read_dataset("holidays", holidays, {"database": "others"})
-    assert dataset.names == ("100001", "100101", "100102")
+    assert dataset.names == ("100001.jpg", "100101.jpg", "100102.jpg")
     assert [query.row for query in dataset.queries] == [None, None]
     assert dataset.queries[1].judgements["all"].positives == {1, 2}
     assert dataset.switches["ranked"] == "photos that are no queries"
@@ -48,13 +48,79 @@ def test_the_official_list_says_what_is_missing(holidays: Path) -> None:
     text = "".join(f"{name}.jpg\n" for name in listed)
     (holidays / "holidays_images.dat").write_text(text)
     dataset = read_dataset("holidays", holidays)
-    assert dataset.missing == ("100002", "100200", "100201")
-    assert dataset.names == ("100000", "100001", "100100", "100101")
-    assert dataset.lost_queries == 1
-    effect = dataset.effect_of_missing()
-    assert effect is not None
-    assert "3 photos" in effect
-    assert "1 queries are left out" in effect
+    assert dataset.missing == ("100002.jpg", "100200.jpg", "100201.jpg")
+    assert dataset.names == ("100000.jpg", "100001.jpg", "100100.jpg", "100101.jpg")
+    assert dataset.effect_of_missing() == (
+        "4 photos and 2 queries where the benchmark has 1491 and 500 (missing: 100002.jpg, "
+        "100200.jpg, 100201.jpg): what is missing is neither query nor positive nor ranked, so the "
+        "figures are not the benchmark's"
+    )
+
+
+def test_what_is_missing_is_said_without_a_list_of_it(holidays: Path) -> None:
+    dataset = read_dataset("holidays", holidays)
+    assert dataset.missing == ()
+    assert "5 photos and 2 queries where the benchmark has 1491 and 500:" in str(
+        dataset.effect_of_missing()
+    )
+
+
+def test_a_benchmark_that_is_there_misses_nothing(tmp_path: Path) -> None:
+    draw(tmp_path / "cup" / "1.png", 0)
+    draw(tmp_path / "cup" / "2.png", 1)
+    assert read_dataset("groups", tmp_path).effect_of_missing() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "switches", "official"),
+    [
+        ("holidays", {}, (1491, 500)),
+        ("holidays", {"database": "others"}, (991, 500)),
+        ("ukb", {}, (10200, 10200)),
+        ("ukb", {"queries": "first"}, (10200, 2550)),
+    ],
+)
+def test_official_sizes(
+    name: str, switches: dict[str, str], official: tuple[int, int], holidays: Path
+) -> None:
+    for number in range(4):
+        draw(holidays / f"ukbench{number:05d}.jpg", number)
+    assert read_dataset(name, holidays, switches).official == official
+
+
+def test_holidays_upright(holidays: Path) -> None:
+    (holidays / "turns.txt").write_text(
+        "100001.jpg 90\n\n100100 270\n100101.jpg 0\n149900.jpg 90\n"
+    )
+    dataset = read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
+    assert dataset.turns == {
+        holidays / "jpg1" / "100001.jpg": 90,
+        holidays / "jpg2" / "100100.jpg": 270,
+    }
+    assert dataset.switches["orientation"] == "2 photos turned"
+    as_shot = read_dataset("holidays", holidays)
+    assert (as_shot.turns, as_shot.switches["orientation"]) == ({}, "as shot")
+
+
+@pytest.mark.parametrize("line", ["100000.jpg", "100000.jpg 45", "100000.jpg 90 1", "a b.jpg 90"])
+def test_what_is_no_list_of_turns(line: str, holidays: Path) -> None:
+    (holidays / "turns.txt").write_text(f"100001.jpg 90\n{line}\n")
+    with pytest.raises(DatasetError, match=r"turns.txt: line 2 is not like `100000.jpg 90`$"):
+        read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
+    (holidays / "turns.txt").write_text("100001.jpg 90\n100001.jpg 0\n")
+    with pytest.raises(DatasetError, match=r"turns.txt: line 2: 100001.jpg is twice$"):
+        read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
+    (holidays / "turns.txt").write_bytes(b"\xff")
+    with pytest.raises(DatasetError, match=r"turns.txt: cannot be read: not a text$"):
+        read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
+    with pytest.raises(DatasetError, match=r"none: cannot be read: No such file"):
+        read_dataset("holidays", holidays, {"upright": str(holidays / "none")})
+
+
+def test_photos_as_shot_and_upright_in_one_folder(holidays: Path) -> None:
+    draw(holidays / "jpg_rotated" / "100001.jpg", 5)
+    with pytest.raises(DatasetError, match=r"100001.jpg is in .*jpg1 and in .*; name the folder"):
+        read_dataset("holidays", holidays)
 
 
 def test_ukb(tmp_path: Path) -> None:
@@ -94,7 +160,54 @@ def test_oxford_from_its_text_files(oxford: Path) -> None:
     assert query.box == (10, 20, 51, 60)
     assert query.judgements["all"].positives == {0, 1}, "the query itself counts, missing ones not"
     assert query.judgements["all"].junk == {3}
+    assert dataset.missing == ("all_souls_000099",), "listed as right, and not on the disk"
     assert read_dataset("oxford5k", oxford, {"query": "full"}).queries[0].box is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "oxc1_all_souls_000013 1 2 3", "oxc1_all_souls_000013 1 2 3 inf", "a b c d e"]
+)
+def test_a_query_file_of_another_form(text: str, oxford: Path) -> None:
+    (oxford / "gt" / "all_souls_1_query.txt").write_text(text)
+    with pytest.raises(DatasetError, match=r"_query\.txt: not the official ground truth"):
+        read_dataset("oxford5k", oxford)
+
+
+def test_a_list_that_is_missing(oxford: Path) -> None:
+    (oxford / "gt" / "all_souls_1_junk.txt").unlink()
+    with pytest.raises(DatasetError, match=r"_query\.txt: not the official .*No such file") as said:
+        read_dataset("oxford5k", oxford)
+    assert "\n" not in str(said.value)
+
+
+def test_oxford_and_paris_in_one_folder(oxford: Path) -> None:
+    names = ("paris_louvre_000001", "paris_louvre_000002", "paris_louvre_000136")
+    for seed, name in enumerate(names):
+        draw(oxford / "paris" / "louvre" / f"{name}.jpg", seed)
+    for kind, text in (
+        ("query", f"{names[0]} 1 2 30 40\n"),
+        ("good", f"{names[0]}\n{names[1]}\n"),
+        ("ok", f"{names[2]}\n"),
+        ("junk", ""),
+    ):
+        (oxford / "gt" / f"louvre_1_{kind}.txt").write_text(text)
+    assert [query.name for query in read_dataset("oxford5k", oxford).queries] == [
+        "all_souls_000013"
+    ]
+    paris = read_dataset("paris6k", oxford)
+    assert paris.names == names[:2], "the third is no photo in the official archive"
+    assert paris.missing == ()
+    assert [query.name for query in paris.queries] == [names[0]]
+    assert paris.queries[0].judgements["all"].positives == {0, 1}
+
+
+def test_the_ground_truth_of_the_other_benchmark_is_none(oxford: Path) -> None:
+    with pytest.raises(DatasetError, match="no ground truth of paris6k: put the official text"):
+        read_dataset("paris6k", oxford)
+
+
+def test_twenty_files_of_paris_are_no_photos() -> None:
+    assert len(UNREADABLE) == 6412 - 6392
 
 
 def classic(names: list[str], **lists: list[int]) -> dict[str, Any]:
@@ -127,9 +240,25 @@ def test_revisited(tmp_path: Path) -> None:
     assert (judgements["easy"].positives, judgements["easy"].junk) == ({0}, {1, 2})
     assert (judgements["medium"].positives, judgements["medium"].junk) == ({0, 1}, {2})
     assert (judgements["hard"].positives, judgements["hard"].junk) == ({1}, {0, 2})
+    assert dataset.missing == ()
     names = [measure.name for measure in dataset.measures]
     assert names[:3] == ["mAP medium", "mAP hard", "mAP easy"]
     assert "mP@10 hard" in names
+
+
+def test_a_query_whose_photo_is_missing_is_said(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b", "q_1")):
+        draw(tmp_path / f"{name}.jpg", seed)
+    content = classic(["a", "b"], easy=[0], hard=[1], junk=[])
+    content["qimlist"].append("q_2")
+    content["gnd"] *= 2
+    (tmp_path / "gnd_rparis6k.pkl").write_bytes(pickle.dumps(content))
+    dataset = read_dataset("rparis6k", tmp_path)
+    assert [query.name for query in dataset.queries] == ["q_1"]
+    assert dataset.missing == ("q_2",)
+    assert "2 photos and 1 queries where the benchmark has 6322 and 70" in str(
+        dataset.effect_of_missing()
+    )
 
 
 def test_folders_of_ones_own(tmp_path: Path) -> None:
@@ -137,7 +266,7 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
         draw(tmp_path / "p" / f"{name}.png", seed)
     dataset = read_dataset("groups", tmp_path / "p")
     assert len(dataset.names) == 7
-    assert len(dataset.queries) == 6
+    assert [query.name for query in dataset.queries] == list(dataset.names[:6])
     assert [measure.name for measure in dataset.measures] == ["mAP", "N-S"]
     assert "first four" not in dataset.queries[0].judgements, "two photos are no group of four"
     assert len({query.name for query in dataset.queries}) == 6, "1.png is in several folders"
@@ -147,6 +276,7 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
     assert named.names == ("cup/1.png", "cup/2.png", "hat/1.png")
     assert named.missing == ("cup/3.png",)
     assert [query.group for query in named.queries] == ["cup", "cup"]
+    assert named.official == (4, 3)
 
 
 def test_boxes_are_whole_pixels() -> None:
@@ -175,6 +305,46 @@ def test_the_genuine_files(tmp_path: Path) -> None:
     assert len(dataset.missing) == 5053
     assert dataset.queries
     assert all(query.box is not None for query in dataset.queries)
+
+
+@pytest.mark.photos
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real ground truth beside the checkout")
+@pytest.mark.parametrize(("name", "photos"), [("oxford5k", 5063), ("paris6k", 6412)])
+def test_both_layouts_are_the_same_benchmark(name: str, photos: int, tmp_path: Path) -> None:
+    content = read_plain(TRUTH / f"gnd_{name}.pkl")
+    images, extra = content["imlist"], sorted(UNREADABLE) if name == "paris6k" else []
+    for photo in [*images, *extra]:  # what is in the files is not looked at
+        place = tmp_path / "texts" / "photos" / (photo.split("_")[1] if extra else "")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{photo}.jpg").touch()
+    for number, (query, truth) in enumerate(zip(content["qimlist"], content["gnd"], strict=True)):
+        shown = query if extra else f"oxc1_{query}"
+        half = len(truth["ok"]) // 2
+        for kind, text in (
+            ("query", f"{shown} {' '.join(map(str, truth['bbx']))}\n"),
+            ("good", "".join(f"{images[row]}\n" for row in truth["ok"][:half])),
+            ("ok", "".join(f"{images[row]}\n" for row in truth["ok"][half:])),
+            ("junk", "".join(f"{images[row]}\n" for row in truth["junk"])),
+        ):
+            (tmp_path / "texts" / f"{number:02}_{kind}.txt").write_text(text)
+    (tmp_path / "pickle").mkdir()
+    (tmp_path / "pickle" / "photos").symlink_to(tmp_path / "texts" / "photos")
+    (tmp_path / "pickle" / f"gnd_{name}.pkl").symlink_to(TRUTH / f"gnd_{name}.pkl")
+
+    def by_name(folder: str) -> list[Any]:
+        dataset = read_dataset(name, tmp_path / folder)
+        assert dataset.effect_of_missing() is None
+        assert len(dataset.names) == photos - len(extra)
+        chosen = [
+            (query.name, query.box, [dataset.names[row] for row in sorted(rows)])
+            for query in dataset.queries
+            for judgement in query.judgements.values()
+            for rows in (judgement.positives, judgement.junk)
+        ]
+        assert len(chosen) == 110
+        return [(query, box, sorted(names)) for query, box, names in chosen]
+
+    assert by_name("texts") == by_name("pickle")
 
 
 # What is refused
@@ -216,7 +386,25 @@ def test_damaged_ground_truth(content: bytes, tmp_path: Path) -> None:
         read_plain(tmp_path / "gnd.pkl")
 
 
-@pytest.mark.parametrize("content", [[], {"imlist": []}, {"imlist": 3, "qimlist": [], "gnd": []}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"imlist": []},
+        {"imlist": 3, "qimlist": [], "gnd": []},
+        classic(["a"], ok=[-1], junk=[]),
+        classic(["a"], ok=[1], junk=[]),
+        classic(["a"], ok=["a"], junk=[]),
+        classic(["a"], ok=[0]),
+        {**classic(["a"], ok=[0], junk=[]), "gnd": [{"bbx": [1, 2], "ok": [], "junk": []}]},
+        {**classic(["a"], ok=[0], junk=[]), "gnd": []},
+        {
+            **classic(["a"], ok=[0], junk=[]),
+            "gnd": [{"bbx": [1, 2, 3, float("nan")], "ok": [0], "junk": []}],
+        },
+        {**classic(["a"], ok=[0], junk=[]), "imlist": [7]},
+    ],
+)
 def test_ground_truth_of_another_form(content: Any, tmp_path: Path) -> None:
     draw(tmp_path / "a.jpg", 0)
     (tmp_path / "gnd_paris6k.pkl").write_bytes(pickle.dumps(content))
@@ -236,7 +424,7 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "switches", "said"),
     [
-        ("holidays", {"query": "full"}, "has no switch 'query' .it has database."),
+        ("holidays", {"query": "full"}, "has no switch 'query' .it has database, upright."),
         ("oxford5k", {"query": "half"}, "query: 'half' is not one of crop, full"),
         ("groups", {"a": "b"}, "it has none"),
         ("oxford", {}, "no benchmark; there are groups, holidays"),
@@ -259,8 +447,27 @@ def test_verification(holidays: Path) -> None:
     report = verify("holidays", holidays)
     assert not report.whole, "five photos are not 1491"
     assert report.origin is not None
-    assert report.origin.photos == 1491
+    assert report.origin.url.startswith("https://")
+    assert not report.unexpected
     (holidays / "jpg1" / "100001.jpg").write_bytes(b"no photo")
-    assert [path.name for path, _ in verify("holidays", holidays).unreadable] == ["100001.jpg"]
-    own = verify("groups", draw(holidays.parent / "g/a/1.png", 1).parent.parent.parent / "holidays")
-    assert own.origin is None
+    draw(holidays / "jpg1" / "holiday.jpg", 7)
+    report = verify("holidays", holidays)
+    assert [path.name for path, _ in report.unreadable] == ["100001.jpg"]
+    assert [path.name for path in report.unexpected] == ["holiday.jpg"]
+
+
+def test_a_folder_of_ones_own_is_whole_as_far_as_it_is_there(tmp_path: Path) -> None:
+    for seed, name in enumerate(("1.png", "2.png", "other.png")):
+        draw(tmp_path / name, seed)
+    (tmp_path / "groups.json").write_text('{"a": ["1.png", "2.png"]}')
+    for place in (tmp_path, tmp_path / "groups.json"):
+        report = verify("groups", place)
+        assert report.whole
+        assert report.origin is None
+        assert [path.name for path in report.unexpected] == ["other.png"]
+    (tmp_path / "2.png").write_bytes(b"no photo")
+    assert not verify("groups", tmp_path).whole
+
+
+def test_it_is_said_where_every_benchmark_can_be_had() -> None:
+    assert set(ORIGINS) == set(READERS) - {"groups"}

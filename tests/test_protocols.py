@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resight.evaluation import average_precision
-from resight.protocols import Judgement, Measure, judge, mean_values, precision_at, ranks_of_rows
+from resight.protocols import (
+    Judgement,
+    Kind,
+    Measure,
+    judge,
+    mean_values,
+    precision_at,
+    ranks_of_rows,
+)
 
 AP = Measure("mAP", "average precision")
 FOUR = Measure("N-S", "first four")
@@ -69,6 +77,35 @@ def test_a_perfect_ranking(positives: int, others: int) -> None:
     assert judge(ranking, judgement, AP) == 1.0
     assert judge(ranking, judgement, Measure("mP@5", "precision at", k=5)) == 1.0
     assert judge(ranking, judgement, FOUR) == min(4, positives)
+
+
+def revisited(ranked: list[int], positives: set[int], junk: set[int], k: int) -> float:
+    """Precision at k of the revisited benchmarks, one photo after the other.
+
+    The list ends with its last positive, and junk is not in it.
+    """
+    kept = [photo for photo in ranked if photo not in junk]
+    while kept[-1] not in positives:
+        kept.pop()
+    first = kept[:k]
+    return sum(photo in positives for photo in first) / len(first)
+
+
+@given(RANKINGS, st.integers(1, 12))
+def test_precision_is_the_revisited_one(case: tuple[list[int], set[int], set[int]], k: int) -> None:
+    ranked, positives, junk = case
+    positives = positives - junk
+    measure = Measure(f"mP@{k}", "precision at", k=k)
+    value = judge(np.array(ranked), Judgement(frozenset(positives), frozenset(junk)), measure)
+    expected = revisited(ranked, positives, junk, k) if positives else None
+    assert value == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+@pytest.mark.parametrize("kind", ["average precision", "precision at", "first four"])
+def test_a_query_whose_positives_were_all_not_found(kind: Kind) -> None:
+    measure = Measure("", kind, k=5)
+    assert judge(np.array([0, 1]), Judgement(rows(2, 9)), measure) == 0.0
+    assert judge(np.array([], int), Judgement(rows(2, 9)), measure) == 0.0
 
 
 def test_by_hand() -> None:

@@ -29,7 +29,7 @@ Switches = Annotated[
     list[str] | None,
     typer.Option(
         "--switch",
-        help="A choice of the protocol: query=full, queries=first, database=others.",
+        help="A choice of the protocol: query=full, queries=first, database=others, upright=FILE.",
         show_default=False,
     ),
 ]

@@ -13,7 +13,7 @@ from resight.config import ExtractionConfig, to_dict
 from resight.datasets.verifying import Verification
 from resight.errors import UsageError
 from resight.output import print_json, print_table, say
-from resight.rankings import write_holidays, write_trec
+from resight.rankings import write_holidays, write_qrels, write_trec
 from resight.recipes import RECIPES, Recipe
 
 LISTED = 10
@@ -92,7 +92,9 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
         lists = ranked_lists(run, result)
         write_trec(lists, folder / f"{result.method}.trec", result.method)
         write_holidays(lists, folder / f"{result.method}.ranks")
-    say(f"{folder}: report.html, report.md, report.json, {len(run.results)} ranked lists")
+    for judgement in dict.fromkeys(measure.judgement for measure in run.dataset.measures):
+        write_qrels(run.dataset, folder / f"{judgement.replace(' ', '-')}.qrels", judgement)
+    say(f"{folder}: report.html, report.md, report.json, {len(run.results)} ranked lists, qrels")
 
 
 def print_verification(report: Verification) -> None:
@@ -100,10 +102,14 @@ def print_verification(report: Verification) -> None:
     dataset, origin = report.dataset, report.origin
     print(f"{dataset.name}: {len(dataset.names)} photos, {len(dataset.queries)} queries")
     if origin is not None:
-        print(f"officially: {origin.photos} photos, {origin.queries} queries; from {origin.url}")
+        photos, queries = dataset.official
+        print(f"officially: {photos} photos, {queries} queries")
+        print(f"to be had by hand: {origin.url} ({origin.terms})")
+        print(f"to be cited: {origin.citation}")
     for title, lines in (
         ("missing", list(dataset.missing)),
         ("unreadable", [f"{path}: {reason}" for path, reason in report.unreadable]),
+        ("unexpected, not ranked", list(map(str, report.unexpected))),
     ):
         if lines:
             print(f"{title}: {len(lines)}")

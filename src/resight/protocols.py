@@ -82,11 +82,14 @@ def precision_at(ranks: np.ndarray, k: int) -> float:
     Not more photos are looked at than up to the last positive.
 
     Args:
-        ranks: 0-based ranks of all positives, ascending, int (P,), P >= 1.
+        ranks: 0-based ranks of the positives that were found, ascending, int (P,); without any the
+            precision is 0.
         k: how many first photos are looked at, 1 or more.
 
     Source: Radenovic et al., "Revisiting Oxford and Paris", CVPR 2018; its public evaluation code.
     """
+    if len(ranks) == 0:
+        return 0.0
     looked_at = min(k, int(ranks.max()) + 1)
     return float((ranks < looked_at).sum()) / looked_at
 

@@ -120,7 +120,8 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
     published, ours = recipe.published.get(on), values[first.name]
     difference = None
     # Of a part of a benchmark there is nothing to compare.
-    if on == dataset.name and not dataset.missing and published is not None and ours is not None:
+    whole = dataset.effect_of_missing() is None
+    if on == dataset.name and whole and published is not None and ours is not None:
         difference = ours - published
     return Row(
         result.method,

@@ -1,5 +1,6 @@
 """One command's work: read a benchmark, extract once, rank by every method, collect the results."""
 
+import dataclasses
 import datetime
 import hashlib
 import os
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from resight.benchmark.extracting import (
     Descriptors,
@@ -34,6 +37,13 @@ TABLES = {
     3: "comparison with other methods (UKB in the paper)",
     4: "the steps of the method (Oxford5k and Paris6k in the paper)",
     5: "comparison with other methods (Oxford5k and Paris6k in the paper)",
+}
+
+
+CLOCKWISE = {
+    90: Image.Transpose.ROTATE_270,  # Pillow turns the other way
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
 }
 
 
@@ -100,6 +110,7 @@ def run_benchmark(
     """
     options = model or ModelOptions()
     folder = cache or default_cache(dataset)
+    dataset = _turned(dataset, folder / "upright")
     covers = _covers(recipes, folder)
     apart = _queries_apart(dataset, folder / "queries")
     every = list(dict.fromkeys([*dataset.paths, *apart]))
@@ -159,12 +170,39 @@ def _queries_apart(dataset: Dataset, folder: Path) -> dict[Path, Path]:
                 image = load_image(query.path)
             except ImageError:
                 continue  # the query has no descriptor, and the photo is listed as unreadable
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = target.with_suffix(".partial")
-            crop_box(image, _inside(query.box, image.size)).save(partial, "PNG")
-            partial.replace(target)
+            _save(crop_box(image, _inside(query.box, image.size)), target)
         apart[target.absolute()] = query_file(query)
     return apart
+
+
+def _turned(dataset: Dataset, folder: Path) -> Dataset:
+    """The dataset with upright pictures, kept without loss, in place of the photos to be turned."""
+    made = {}
+    for path, degrees in dataset.turns.items():
+        target = (folder / f"{path.stem}-{degrees}.png").absolute()
+        if not target.exists():
+            try:
+                image = load_image(path)
+            except ImageError:
+                continue  # listed as unreadable when it is to be described
+            _save(image.transpose(CLOCKWISE[degrees]), target)
+        made[path] = target
+    return dataclasses.replace(
+        dataset,
+        paths=tuple(made.get(path, path) for path in dataset.paths),
+        queries=tuple(
+            dataclasses.replace(query, path=made.get(query.path, query.path))
+            for query in dataset.queries
+        ),
+        turns={},
+    )
+
+
+def _save(image: Image.Image, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    image.save(partial, "PNG")
+    partial.replace(target)
 
 
 def _inside(box: Box, size: tuple[int, int]) -> Box:

@@ -36,10 +36,12 @@ class Dataset:
         paths: their files, in the same order.
         queries: one or more.
         measures: what is reported, the first one first.
+        official: how many photos and queries the whole benchmark has, by the same switches.
         switches: what was chosen where a protocol leaves a choice.
         missing: names that the ground truth lists and the disk lacks. They are no queries, no
             positives, and not ranked.
-        lost_queries: how many queries there are not for that.
+        turns: photos that lie on their side, and by how many degrees clockwise they are to be
+            turned, 90, 180 or 270, after what their files say (EXIF).
     """
 
     name: str
@@ -47,22 +49,25 @@ class Dataset:
     paths: tuple[Path, ...]
     queries: tuple[DatasetQuery, ...]
     measures: tuple[Measure, ...]
+    official: tuple[int, int]
     switches: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
-    lost_queries: int = 0
+    turns: Mapping[Path, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.queries:
             raise DatasetError(f"{self.name}: none of its queries has its photos on this disk")
 
     def effect_of_missing(self) -> str | None:
-        """What the missing photos change, in a sentence; None where none is missing."""
-        if not self.missing:
+        """What the missing photos change, in a sentence; None where all is there."""
+        counts = len(self.names), len(self.queries)
+        if not self.missing and counts == self.official:
             return None
-        lost = f"{self.lost_queries} queries are left out, " if self.lost_queries else ""
+        some = f" (missing: {_some(self.missing)})" if self.missing else ""
         return (
-            f"{len(self.missing)} photos of the ground truth are missing ({_some(self.missing)}): "
-            f"{lost}they are neither positives nor ranked, so the figures are not the benchmark's"
+            f"{counts[0]} photos and {counts[1]} queries where the benchmark has "
+            f"{self.official[0]} and {self.official[1]}{some}: what is missing is neither query "
+            "nor positive nor ranked, so the figures are not the benchmark's"
         )
 
 
@@ -83,12 +88,17 @@ class Photos:
         if not folder.is_dir():
             raise DatasetError(f"{folder}: no such folder")
         found: dict[str, Path] = {}
+        asked = None if listed is None else list(dict.fromkeys(listed))
+        known = None if asked is None else frozenset(asked)
         for photo in find_photos([folder]).photos:
             name = photo.path.stem
-            if name in found and (listed is None or name in set(listed)):
-                raise DatasetError(f"{folder}: two photos are named {name}")
+            if name in found and (known is None or name in known):
+                raise DatasetError(
+                    f"{folder}: {photo.path.name} is in {found[name].parent} and in "
+                    f"{photo.path.parent}; name the folder that is meant"
+                )
             found[name] = photo.path
-        wanted = sorted(found) if listed is None else list(listed)
+        wanted = sorted(found) if asked is None else asked
         self.missing = tuple(name for name in wanted if name not in found)
         self.names = tuple(name for name in wanted if name in found)
         self.paths = tuple(found[name] for name in self.names)

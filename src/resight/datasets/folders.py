@@ -26,12 +26,12 @@ def read_folder(folder: Path) -> Dataset:
     if not folder.exists():
         raise DatasetError(f"{folder}: no such file or folder")
     groups = read_groups(file) if file.is_file() else _folders(folder)
-    missing = [path for paths in groups.values() for path in paths if not path.is_file()]
-    lost = sum(len(paths) > 1 for paths in groups.values() for path in paths if path in missing)
+    base = file.parent if file.is_file() else folder
     there = {name: [p for p in paths if p.is_file()] for name, paths in groups.items()}
+    found = frozenset(path for members in there.values() for path in members)
+    missing = [path for members in groups.values() for path in members if path not in found]
     paths = [path for members in there.values() for path in members]
     rows = {path: row for row, path in enumerate(paths)}
-    base = file.parent if file.is_file() else folder
     queries = []
     for name, members in there.items():
         all_rows = frozenset(rows[path] for path in members)
@@ -40,8 +40,8 @@ def read_folder(folder: Path) -> Dataset:
             judgements = {"all": Judgement(all_rows - own, own)}
             if len(groups[name]) == 4:
                 judgements["first four"] = Judgement(all_rows)
-            query = _name(path, base)
-            queries.append(DatasetQuery(query, path, judgements, row=rows[path], group=name))
+            shown = _name(path, base)  # file names may recur from folder to folder
+            queries.append(DatasetQuery(shown, path, judgements, row=rows[path], group=name))
     if not queries:
         raise DatasetError(f"{folder}: no group has two photos or more: there is nothing to rank")
     four = any("first four" in query.judgements for query in queries)
@@ -52,9 +52,12 @@ def read_folder(folder: Path) -> Dataset:
         paths=tuple(paths),
         queries=tuple(queries),
         measures=(MEAN_AVERAGE_PRECISION, *([NS_SCORE] if four else [])),
+        official=(
+            sum(map(len, groups.values())),
+            sum(len(members) for members in groups.values() if len(members) > 1),
+        ),
         switches=switches,
         missing=tuple(_name(path, base) for path in missing),
-        lost_queries=lost,
     )
 
 

@@ -12,11 +12,13 @@ from resight.errors import DatasetError
 from resight.protocols import Judgement
 
 PHOTOS, QUERIES = 1491, 500
+SUFFIX = ".jpg"
+"""Part of the photos' official names, whatever format they are kept in."""
 LIST_NAME = "holidays_images.dat"
 """The official list of the photos' names, one in a line; it comes with the evaluation package."""
 
 
-def read_holidays(folder: Path, *, database: str = "all") -> Dataset:
+def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> Dataset:
     """The benchmark, from photos in one folder or in several (jpg1, jpg2) below the given one.
 
     Names are six digits: four of the group, two of the photo in it; those ending in 00 are the
@@ -26,14 +28,17 @@ def read_holidays(folder: Path, *, database: str = "all") -> Dataset:
         folder: with the photos, and perhaps the official list.
         database: `all` 1491 photos are ranked, as in the official script, or the `others`, which
             are no queries, as the paper says.
+        upright: a file that says how photos are to be turned, see `read_turns`; none leaves them
+            as they were shot.
 
     Raises:
-        DatasetError: no such photos.
+        DatasetError: no such photos, or no such file.
     """
+    turns = read_turns(Path(upright).expanduser()) if upright else {}
     names = listed_names(folder)
     photos = Photos(folder, names)
     photo_rows = {name: row for row, name in enumerate(photos.names)}
-    queries, lost = [], 0
+    queries = []
     query_names = [name for name in (names or photos.names) if is_query(name)]
     kept = [n for n in photos.names if database == "all" or not is_query(n)]
     rows = {name: row for row, name in enumerate(kept)}
@@ -43,23 +48,29 @@ def read_holidays(folder: Path, *, database: str = "all") -> Dataset:
     for name in query_names:
         positives = frozenset(rows[n] for n in by_group.get(name[:4], set()) - {name})
         if name not in photo_rows or not positives:
-            lost += 1
             continue
         row = rows.get(name)
         junk = frozenset() if row is None else frozenset([row])
         path = photos.paths[photo_rows[name]]
         judgements = {"all": Judgement(positives, junk)}
-        queries.append(DatasetQuery(name, path, judgements, row=row, group=name[:4]))
+        queries.append(DatasetQuery(f"{name}{SUFFIX}", path, judgements, row=row, group=name[:4]))
+    turned = {
+        path: turns[n] for n, path in zip(photos.names, photos.paths, strict=True) if turns.get(n)
+    }
     ranked: dict[str, Any] = {"all": "all photos", "others": "photos that are no queries"}
     return Dataset(
         name="holidays",
-        names=tuple(kept),
+        names=tuple(f"{name}{SUFFIX}" for name in kept),
         paths=tuple(photos.paths[photo_rows[name]] for name in kept),
         queries=tuple(queries),
         measures=(MEAN_AVERAGE_PRECISION,),
-        switches={"ranked": ranked[database], "orientation": "as the files say"},
-        missing=photos.missing,
-        lost_queries=lost,
+        official=(PHOTOS if database == "all" else PHOTOS - QUERIES, QUERIES),
+        switches={
+            "ranked": ranked[database],
+            "orientation": f"{len(turned)} photos turned" if upright else "as shot",
+        },
+        missing=tuple(f"{name}{SUFFIX}" for name in photos.missing),
+        turns=turned,
     )
 
 
@@ -75,6 +86,37 @@ def listed_names(folder: Path) -> list[str] | None:
     if not names:
         raise DatasetError(f"{folder}: holds no photos of Holidays (names of six digits)")
     return names
+
+
+def read_turns(path: Path) -> dict[str, int]:
+    """How photos are to be turned so that they are upright: a line each, as `100000.jpg 90`.
+
+    There is no official list. Degrees are clockwise, 0, 90, 180 or 270; photos without a line stay
+    as they are.
+
+    Returns:
+        Names without suffix to degrees.
+
+    Raises:
+        DatasetError: it cannot be read, or is not of that form.
+    """
+    turns: dict[str, int] = {}
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text"
+        raise DatasetError(f"{path}: cannot be read: {reason}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        match line.split():
+            case [name, ("0" | "90" | "180" | "270") as degrees]:
+                if Path(name).stem in turns:
+                    raise DatasetError(f"{path}: line {number}: {name} is twice")
+                turns[Path(name).stem] = int(degrees)
+            case _:
+                raise DatasetError(f"{path}: line {number} is not like `100000.jpg 90`")
+    return turns
 
 
 def is_query(name: str) -> bool:

@@ -4,14 +4,17 @@ Sources: Philbin et al., CVPR 2007 [29] and CVPR 2008 [30]; Radenovic, Iscen, To
 Chum, "Revisiting Oxford and Paris", CVPR 2018.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resight.datasets.dataset import Dataset, DatasetQuery, Photos
 from resight.datasets.folders import MEAN_AVERAGE_PRECISION
 from resight.datasets.unpickling import read_plain
 from resight.errors import DatasetError
+from resight.files import absolute, find_photos
 from resight.images import Box
 from resight.protocols import Judgement, Measure
 
@@ -27,6 +30,20 @@ REVISITED = tuple(
 )
 PREFIX = "oxc1_"
 """Stands before the names in Oxford's query files alone."""
+
+PARIS = "paris_"
+"""Stands before the names of all photos of Paris6k, and of none of Oxford5k."""
+
+UNREADABLE = frozenset({
+    "paris_louvre_000136", "paris_louvre_000146", "paris_moulinrouge_000422",
+    "paris_museedorsay_001059", "paris_notredame_000188", "paris_pantheon_000284",
+    "paris_pantheon_000960", "paris_pantheon_000974", "paris_pompidou_000195",
+    "paris_pompidou_000196", "paris_pompidou_000201", "paris_pompidou_000467",
+    "paris_pompidou_000640", "paris_sacrecoeur_000299", "paris_sacrecoeur_000330",
+    "paris_sacrecoeur_000353", "paris_triomphe_000662", "paris_triomphe_000833",
+    "paris_triomphe_000863", "paris_triomphe_000867",
+})  # fmt: skip
+"""Files of Paris6k that are no photos in the official archive: nobody ranks them [30]."""
 
 Names = dict[str, frozenset[str]]
 
@@ -55,17 +72,18 @@ def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
     Raises:
         DatasetError: no photos or no ground truth.
     """
+    folder = absolute(folder)
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder")
     listed, truths = _read_truth(name, folder)
     photos = Photos(folder, listed)
     revisited = name.startswith("r")
-    queries, lost = [], 0
+    queries = []
+    missing = [*photos.missing, *(t.name for t in truths if t.name not in photos.all)]
     for truth in truths:
         row, path = photos.row(truth.name), photos.all.get(truth.name)
         judgements = _judgements(truth.lists, photos, revisited)
         if path is None or not any(j.positives for j in judgements.values()):
-            lost += 1
             continue
         box = box_of(truth.corners) if query == "crop" else None
         queries.append(DatasetQuery(truth.name, path, judgements, box=box, row=row))
@@ -76,9 +94,9 @@ def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
         paths=photos.paths,
         queries=tuple(queries),
         measures=measures,
+        official=OFFICIAL_COUNTS[name],
         switches={"query": query, "junk": "taken out before ranking"},
-        missing=photos.missing,
-        lost_queries=lost,
+        missing=tuple(dict.fromkeys(missing)),
     )
 
 
@@ -100,20 +118,35 @@ def _judgements(lists: Names, photos: Photos, revisited: bool) -> dict[str, Judg
     }
 
 
-def _read_truth(name: str, folder: Path) -> tuple[list[str] | None, list[_Truth]]:
-    """Names of the photos to rank, where they are listed, and the queries."""
+def _read_truth(name: str, folder: Path) -> tuple[list[str], list[_Truth]]:
+    """Names of the photos to rank, and the queries."""
     for suffix in (".json", ".pkl"):
         found = sorted(folder.rglob(f"gnd_{name}{suffix}"))
         found += folder.parent.glob(f"gnd_{name}{suffix}")
         if found:
             return _from_mapping(found[0], name)
     texts = sorted(folder.rglob("*_query.txt")) or sorted(folder.parent.glob("*_query.txt"))
-    if not texts or name.startswith("r"):
+    truths = [] if name.startswith("r") else [_from_texts(path) for path in texts]
+    truths = [truth for truth in truths if _is_of(name, truth.name)]
+    if not truths:
         wanted = "" if name.startswith("r") else "the official text files (*_query.txt) or "
         raise DatasetError(
             f"{folder}: no ground truth of {name}: put {wanted}gnd_{name}.pkl there or beside it"
         )
-    return None, [_from_texts(path) for path in texts]
+    return _listed_by_texts(name, folder, truths), truths
+
+
+def _listed_by_texts(name: str, folder: Path, truths: Iterable[_Truth]) -> list[str]:
+    """The text files list the photos that are judged; the rest of the benchmark is on the disk."""
+    judged = {photo for truth in truths for names in truth.lists.values() for photo in names}
+    on_disk = (photo.path.stem for photo in find_photos([folder]).photos)
+    others = {photo for photo in on_disk if _is_of(name, photo)}
+    return sorted((judged | others | {truth.name for truth in truths}) - UNREADABLE)
+
+
+def _is_of(name: str, photo: str) -> bool:
+    """Whether a photo is of a benchmark: both are often unpacked into one folder."""
+    return photo.startswith(PARIS) == (name == "paris6k")
 
 
 def _from_texts(path: Path) -> _Truth:
@@ -121,7 +154,7 @@ def _from_texts(path: Path) -> _Truth:
     stem = path.name.removesuffix("_query.txt")
     try:
         name, *corners = path.read_text("ascii").split()
-        x1, y1, x2, y2 = map(float, corners)
+        box = _corners(corners)
         lists = {
             kind: frozenset((path.parent / f"{stem}_{kind}.txt").read_text("ascii").split())
             for kind in ("good", "ok", "junk")
@@ -129,7 +162,7 @@ def _from_texts(path: Path) -> _Truth:
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not the official ground truth: {error}") from None
     names = {"ok": lists["good"] | lists["ok"], "junk": lists["junk"]}
-    return _Truth(name.removeprefix(PREFIX), (x1, y1, x2, y2), names)
+    return _Truth(name.removeprefix(PREFIX), box, names)
 
 
 def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
@@ -141,8 +174,8 @@ def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
         truths = [
             _Truth(
                 query,
-                tuple(float(value) for value in truth["bbx"]),  # type: ignore[arg-type]
-                {kind: frozenset(images[row] for row in truth[kind]) for kind in kinds},
+                _corners(truth["bbx"]),
+                {kind: frozenset(_chosen(images, truth[kind])) for kind in kinds},
             )
             for query, truth in zip(queries, content["gnd"], strict=True)
         ]
@@ -152,6 +185,20 @@ def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path}: not the ground truth of {name}: {what}") from None
     return images, truths
+
+
+def _corners(values: Iterable[Any]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = map(float, values)
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise ValueError("a box of no finite numbers")
+    return x1, y1, x2, y2
+
+
+def _chosen(images: list[str], rows: Iterable[int]) -> Iterator[str]:
+    for row in rows:
+        if row < 0:  # would be counted from the end
+            raise IndexError(f"the row {row}")
+        yield images[row]
 
 
 OFFICIAL_COUNTS: Mapping[str, tuple[int, int]] = {

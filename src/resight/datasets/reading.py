@@ -24,33 +24,45 @@ READERS: Mapping[str, Callable[..., Dataset]] = {
 
 SWITCHES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "groups": {},
-    "holidays": {"database": ("all", "others")},
+    "holidays": {"database": ("all", "others"), "upright": ()},
     "ukb": {"queries": ("all", "first")},
     **{name: {"query": ("crop", "full")} for name in OFFICIAL_COUNTS},
 }
-"""What can be chosen where a protocol leaves a choice; the first is the default."""
+"""What can be chosen where a protocol leaves a choice; the first is the default, none is a file."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a benchmark can be had by hand, and how many photos and queries it has."""
+    """Where a benchmark can be had by hand, on what terms, and the paper to cite."""
 
     url: str
-    photos: int
-    queries: int
+    terms: str
+    citation: str
 
 
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/oxbuildings/"
 _PARIS = "https://www.robots.ox.ac.uk/~vgg/data/parisbuildings/"
 _REVISITED = "https://cmp.felk.cvut.cz/revisitop/"
+_FLICKR = "photos of Flickr users, whose terms hold"
+_RADENOVIC = "Radenovic et al., Revisiting Oxford and Paris, CVPR 2018"
 
 ORIGINS: Mapping[str, Origin] = {
-    "holidays": Origin("https://lear.inrialpes.fr/~jegou/data.php", 1491, 500),
-    "ukb": Origin("https://archive.org/details/ukbench", 10200, 10200),
-    "oxford5k": Origin(_OXFORD, *OFFICIAL_COUNTS["oxford5k"]),
-    "paris6k": Origin(_PARIS, *OFFICIAL_COUNTS["paris6k"]),
-    "roxford5k": Origin(f"{_OXFORD} and {_REVISITED}", *OFFICIAL_COUNTS["roxford5k"]),
-    "rparis6k": Origin(f"{_PARIS} and {_REVISITED}", *OFFICIAL_COUNTS["rparis6k"]),
+    "holidays": Origin(
+        "https://lear.inrialpes.fr/~jegou/data.php",
+        "copyright INRIA, as is, the paper is to be cited",
+        "Jegou, Douze and Schmid, Hamming embedding and weak geometric consistency, ECCV 2008",
+    ),
+    "ukb": Origin(
+        "https://archive.org/details/ukbench",
+        "see there",
+        "Nister and Stewenius, Scalable recognition with a vocabulary tree, CVPR 2006",
+    ),
+    "oxford5k": Origin(
+        _OXFORD, _FLICKR, "Philbin et al., Object retrieval with large vocabularies, CVPR 2007"
+    ),
+    "paris6k": Origin(_PARIS, _FLICKR, "Philbin et al., Lost in quantization, CVPR 2008"),
+    "roxford5k": Origin(f"{_OXFORD} (photos), {_REVISITED} (ground truth)", _FLICKR, _RADENOVIC),
+    "rparis6k": Origin(f"{_PARIS} (photos), {_REVISITED} (ground truth)", _FLICKR, _RADENOVIC),
 }
 
 
@@ -86,6 +98,6 @@ def read_dataset(name: str, folder: Path, switches: Mapping[str, str] | None = N
         if allowed is None:
             has = ", ".join(SWITCHES[name]) or "none"
             raise DatasetError(f"{name}: has no switch {switch!r} (it has {has})")
-        if value not in allowed:
+        if allowed and value not in allowed:
             raise DatasetError(f"{name}: {switch}: {value!r} is not one of {', '.join(allowed)}")
     return READERS[name](folder, **(switches or {}))

@@ -41,10 +41,15 @@ def read_ukb(folder: Path, *, queries: str = "all") -> Dataset:
         for name in wanted
         if (row := photos.row(name)) is not None
     )
-    lost = sum(queries == "all" or _number(name) % GROUP == 0 for name in photos.missing)
-    switches = {"queries": "every photo" if queries == "all" else "the first of each group"}
     return Dataset(
-        "ukb", photos.names, photos.paths, found, (NS_SCORE,), switches, photos.missing, lost
+        name="ukb",
+        names=photos.names,
+        paths=photos.paths,
+        queries=found,
+        measures=(NS_SCORE,),
+        official=(PHOTOS, PHOTOS if queries == "all" else PHOTOS // GROUP),
+        switches={"queries": "every photo" if queries == "all" else "the first of each group"},
+        missing=photos.missing,
     )
 
 

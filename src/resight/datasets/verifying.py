@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight.datasets.dataset import Dataset
+from resight.datasets.landmarks import UNREADABLE
 from resight.datasets.reading import ORIGINS, Origin, read_dataset
 from resight.errors import ImageError
+from resight.files import find_photos
 from resight.images import image_size
 
 
@@ -16,35 +18,42 @@ class Verification:
 
     Attributes:
         dataset: as it was read.
-        origin: where it can be had, and how large it officially is; None for a folder of one's own.
+        origin: where it can be had; None for a folder of one's own.
         unreadable: path and reason of files that are no photos.
+        unexpected: photos in the folder that the benchmark does not have; they are not ranked.
     """
 
     dataset: Dataset
     origin: Origin | None
     unreadable: list[tuple[Path, str]]
+    unexpected: list[Path]
 
     @property
     def whole(self) -> bool:
         """Whether every photo and query is there and can be read."""
-        official = self.origin is None or (
-            len(self.dataset.names) == self.origin.photos
-            and len(self.dataset.queries) == self.origin.queries
-        )
-        return official and not self.dataset.missing and not self.unreadable
+        return self.dataset.effect_of_missing() is None and not self.unreadable
 
 
 def verify(name: str, folder: Path, switches: Mapping[str, str] | None = None) -> Verification:
     """Look at a benchmark's ground truth and at the head of every photo.
+
+    A photo whose head is right and whose pixels are cut off is found only when it is described.
 
     Raises:
         DatasetError: it cannot be read at all; see `read_dataset`.
     """
     dataset = read_dataset(name, folder, switches)
     unreadable = []
-    for path in dict.fromkeys([*dataset.paths, *(query.path for query in dataset.queries)]):
+    used = dict.fromkeys([*dataset.paths, *(query.path for query in dataset.queries)])
+    for path in used:
         try:
             image_size(path)
         except ImageError as error:
             unreadable.append((path, str(error)))
-    return Verification(dataset, ORIGINS.get(name), unreadable)
+    place = folder if folder.is_dir() else folder.parent
+    unexpected = [
+        photo.path
+        for photo in find_photos([place]).photos
+        if photo.path not in used and photo.path.stem not in UNREADABLE
+    ]
+    return Verification(dataset, ORIGINS.get(name), unreadable, unexpected)
