@@ -21,17 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from resight.approximating import make_approximate
-from resight.arrays import load_arrays
-from resight.collection import Collection
 from resight.config import ExtractionConfig, SelectionConfig
-from resight.files import PhotoFile
-from resight.graph import Graph
-from resight.indexing import no_progress
-from resight.integrity import check
-from resight.neighbors import Query, nearest, nearest_by_graph
-from resight.searching import Searcher
-from resight.writer import writing
+from resight.photos.files import PhotoFile
+from resight.progress import no_progress
+from resight.ranking.graph import Graph
+from resight.ranking.neighbors import Query, nearest, nearest_by_graph
+from resight.searching.searcher import Searcher
+from resight.storage.approximating import make_approximate
+from resight.storage.arrays import load_arrays
+from resight.storage.collection import Collection
+from resight.storage.integrity import check
+from resight.storage.writer import writing
 from speed import draw, machine
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -44,10 +44,10 @@ import sys, time
 started = time.perf_counter()
 from pathlib import Path
 import numpy as np
-from resight.collection import Collection
-from resight.neighbors import Query
-from resight.searching import Searcher
-from resight.extractor import Description
+from resight.storage.collection import Collection
+from resight.ranking.neighbors import Query
+from resight.searching.searcher import Searcher
+from resight.descriptors.extractor import Description
 with Collection.open(Path(sys.argv[1])) as collection:
     searcher = Searcher(collection)
     query = np.array(searcher.arrays().database.global_[5])

@@ -118,12 +118,12 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     import torch
 
     import oracle
-    from resight.backbones import load_parameters
     from resight.config import ExtractionConfig
-    from resight.files import find_photos
-    from resight.fitting import fit_quantized_network
-    from resight.indexing import no_progress
+    from resight.indexing.fitting import fit_quantized_network
     from resight.methods import ModelOptions, cnn_extractor, cnn_model
+    from resight.networks.backbones import load_parameters
+    from resight.photos.files import find_photos
+    from resight.progress import no_progress
 
     photos = find_photos([folder]).photos
     config = ExtractionConfig()
@@ -162,8 +162,8 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
 
 def describe(extractor: Any, photo: Path) -> dict[str, float]:
     """Describe a photo; the seconds of each stage."""
-    from resight.descriptor import describe_maps
-    from resight.images import load_image
+    from resight.descriptors.descriptor import describe_maps
+    from resight.photos.images import load_image
 
     moments = [time.perf_counter()]
     image = load_image(photo, extractor.decode_at)
@@ -208,9 +208,9 @@ def measure_search(count: int) -> dict[str, Any]:
     import scipy.spatial.distance
     import torch
 
-    from resight.codes import choose_steps, encode
-    from resight.graph import grow_graph, open_graph
-    from resight.neighbors import Database, Query, nearest_by_graph, nearest_to_each
+    from resight.ranking.codes import choose_steps, encode
+    from resight.ranking.graph import grow_graph, open_graph
+    from resight.ranking.neighbors import Database, Query, nearest_by_graph, nearest_to_each
 
     rng = np.random.default_rng(0)
     rows = draw(count, rng)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from resight.config import ExtractionConfig, SelectionConfig
-from resight.files import PhotoFile
-from resight.images import image_size
-from resight.writer import writing
+from resight.photos.files import PhotoFile
+from resight.photos.images import image_size
+from resight.storage.writer import writing
 
 VALUES = 3072
 

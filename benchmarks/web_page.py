@@ -22,9 +22,9 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from resight.collection import Collection
 from resight.methods import ModelOptions
-from resight.searching import Searcher, load_query
+from resight.searching.searcher import Searcher, load_query
+from resight.storage.collection import Collection
 
 TIMER = """() => {
     const times = window.times = {};

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from resight import pipeline
-from resight.collection import Collection, Photo
 from resight.config import SiftVladConfig, to_dict
+from resight.storage.collection import Collection, Photo
 
 QUICK = SiftVladConfig(longest_side=128, max_keypoints=60, centers=4, sample=4000)
 """Some milliseconds a photo; descriptors of 512 values."""

@@ -14,16 +14,18 @@ import numpy as np
 import pytest
 
 import samples
-from resight import arrays, derived, neighbors, pipeline, rowfiles
-from resight.arrays import SearchArrays, load_arrays
-from resight.collection import Collection
+from resight import pipeline
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.errors import CollectionError
-from resight.files import PhotoFile
-from resight.integrity import check
-from resight.searching import Searcher
-from resight.selection import Selection
-from resight.writer import Writer, writing
+from resight.photos.files import PhotoFile
+from resight.ranking import neighbors
+from resight.searching.searcher import Searcher
+from resight.selection.pfa import Selection
+from resight.storage import arrays, derived, rowfiles
+from resight.storage.arrays import SearchArrays, load_arrays
+from resight.storage.collection import Collection
+from resight.storage.integrity import check
+from resight.storage.writer import Writer, writing
 
 KEPT = Selection(np.array([1, 2, 5, 7]))
 
@@ -421,8 +423,8 @@ def test_check_finds_damaged_and_missing_descriptors(collection: Path) -> None:
 LOAD = """
 import sys
 from pathlib import Path
-from resight.arrays import load_arrays
-from resight.collection import Collection
+from resight.storage.arrays import load_arrays
+from resight.storage.collection import Collection
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(20):
@@ -485,8 +487,8 @@ def test_a_full_disk_while_building_is_said(tmp_path: Path) -> None:
 import shutil, sys
 from pathlib import Path
 import samples
-from resight.arrays import load_arrays
-from resight.collection import Collection
+from resight.storage.arrays import load_arrays
+from resight.storage.collection import Collection
 from resight.errors import CollectionError
 folder = Path(sys.argv[1]) / "c"
 shutil.copytree({str(tmp_path / "c")!r}, folder)

@@ -18,13 +18,13 @@ from resight.benchmark.page import page
 from resight.benchmark.ranking import query_file
 from resight.benchmark.report import as_json, effects, markdown, rows
 from resight.benchmark.running import BenchmarkRun, chosen_methods, run_benchmark
-from resight.cnn import CnnExtractor
 from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
+from resight.datasets.rankings import read_holidays_ranks, read_trec
 from resight.datasets.reading import read_dataset
+from resight.descriptors.cnn import CnnExtractor
 from resight.errors import FitError, UsageError
-from resight.indexing import no_progress
 from resight.methods import ModelOptions
-from resight.rankings import read_holidays_ranks, read_trec
+from resight.progress import no_progress
 from resight.recipes import RECIPES, Recipe
 from samples import QUICK, picture
 
@@ -426,7 +426,7 @@ def test_verify(photos: Path, tmp_path: Path, resight: Run) -> None:
     done = resight("benchmark", "verify", "ukb", tmp_path)
     assert done.returncode == 1
     assert "missing: 10199" in done.stdout
-    assert "from https://" in done.stdout
+    assert "by hand: https://" in done.stdout
     assert done.stdout.splitlines()[-1] == "not whole"
 
 

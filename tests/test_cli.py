@@ -20,8 +20,7 @@ from PIL import Image
 import samples
 from conftest import Run
 from resight import pipeline
-from resight.cli import app, main
-from resight.collection import Collection
+from resight.cli.app import app, main
 from resight.config import (
     ExtractionConfig,
     SearchConfig,
@@ -30,8 +29,9 @@ from resight.config import (
     WhiteningConfig,
 )
 from resight.methods import ModelOptions
-from resight.searching import Searcher
-from resight.writer import writing
+from resight.searching.searcher import Searcher
+from resight.storage.collection import Collection
+from resight.storage.writer import writing
 
 COMMANDS = ("index", "fit", "search", "describe", "evaluate", "info", "remove", "check", "demo")
 

@@ -12,11 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight import arrays, codes, derived, neighbors, sad
-from resight.codes import LEVELS, UNIT_BYTES, Coded, choose_steps, encode, encode_blocks, shortlist
-from resight.collection import Collection
-from resight.groups import neighbor_lists
-from resight.neighbors import Database, Query, manhattan, nearest, nearest_to_each
+from resight.ranking import codes, neighbors, sad
+from resight.ranking.codes import (
+    LEVELS,
+    UNIT_BYTES,
+    Coded,
+    choose_steps,
+    encode,
+    encode_blocks,
+    shortlist,
+)
+from resight.ranking.groups import neighbor_lists
+from resight.ranking.neighbors import Database, Query, manhattan, nearest, nearest_to_each
+from resight.storage import arrays, derived
+from resight.storage.collection import Collection
 from test_arrays import make
 
 
@@ -135,7 +144,7 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
         np.testing.assert_array_equal(found, expected[:count])
         assert used
     used.clear()
-    monkeypatch.delitem(sys.modules, "resight.sad")
+    monkeypatch.delitem(sys.modules, "resight.ranking.sad")
     monkeypatch.setattr(codes, "_compared", [0])
     shortlist(asked[:1], rows, units, 10)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -18,15 +18,15 @@ import pytest
 
 import samples
 from resight import pipeline
-from resight.arrays import load_arrays
-from resight.collection import Collection, Model, Photo, blob_crc32
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, SiftVladConfig
-from resight.database import FORMAT_VERSION
 from resight.errors import CollectionError, CollectionLocked, CollectionMismatch, ResightError
-from resight.files import PhotoFile
-from resight.integrity import check
-from resight.selection import Selection
-from resight.writer import LOCK_NAME, Writer, writing
+from resight.photos.files import PhotoFile
+from resight.selection.pfa import Selection
+from resight.storage.arrays import load_arrays
+from resight.storage.collection import Collection, Model, Photo, blob_crc32
+from resight.storage.database import FORMAT_VERSION
+from resight.storage.integrity import check
+from resight.storage.writer import LOCK_NAME, Writer, writing
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CNN = ExtractionConfig(), SelectionConfig(features=2)
@@ -382,7 +382,7 @@ def test_another_version_of_the_method_is_refused(
 HOLD = """
 import sys
 from pathlib import Path
-from resight.writer import writing
+from resight.storage.writer import writing
 with writing(Path(sys.argv[1])) as writer:
     if len(sys.argv) > 2:
         writer.collection.database.execute("BEGIN IMMEDIATE")
@@ -633,9 +633,9 @@ TOUCH = """
 import sys
 from pathlib import Path
 from resight.errors import CollectionError
-from resight.collection import Collection
+from resight.storage.collection import Collection
 from resight.config import SelectionConfig, SiftVladConfig
-from resight.writer import writing
+from resight.storage.writer import writing
 try:
     with writing(Path(sys.argv[1]), (SiftVladConfig(), SelectionConfig())):
         print("written")

@@ -114,14 +114,16 @@ def test_every_field_of_the_method_is_explained(field):
     assert field in structural or f"`{field}" in text, f"{field} is missing in docs/method.md"
 
 
-def test_module_table_names_modules_that_exist():
+def test_module_table_names_every_room_and_modules_that_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     table = text[text.index("| stage |") : text.index("## Rules")]
-    modules = set(re.findall(r"`(\w+)`", table))
-    assert modules >= {"images", "pooling", "collection"}
-    for module in modules:
-        source = ROOT / "src" / "resight" / module
-        assert source.with_suffix(".py").exists() or (source / "__init__.py").exists(), module
+    named = set(re.findall(r"`([\w.]+)`", table))
+    source = ROOT / "src" / "resight"
+    paths = [path.relative_to(source).with_suffix("").parts for path in source.rglob("*.py")]
+    modules = {parts[-1] for parts in paths} | {".".join(parts) for parts in paths}
+    rooms = {path.parent.name for path in source.glob("*/__init__.py")}
+    assert named <= modules | rooms
+    assert rooms - {"demo"} <= named
 
 
 def test_package_is_importable_without_its_command_line():

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import resight.engines
-from resight.backbones import Network, Parameters, load_parameters
-from resight.engines import ENGINES, load_network
+import resight.networks.engines
 from resight.errors import UsageError
+from resight.networks.backbones import Network, Parameters, load_parameters
+from resight.networks.engines import ENGINES, load_network
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -81,8 +81,8 @@ def test_what_auto_means(
     device: str, gpu: bool, installed: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr(resight.engines, "_may_have_gpu", lambda: gpu)
-    monkeypatch.setattr(resight.engines, "_installed", lambda package: installed)
+    monkeypatch.setattr(resight.networks.engines, "_may_have_gpu", lambda: gpu)
+    monkeypatch.setattr(resight.networks.engines, "_installed", lambda package: installed)
     for engine in list(ENGINES):
         monkeypatch.setitem(ENGINES, engine, lambda *given, engine=engine: taken.append(engine))
     load_network("resnet50", NOTHING, device=device)
@@ -108,7 +108,7 @@ def refusal(**options: str) -> str:
 def test_an_engine_that_is_not_installed_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resight.engines, "_installed", lambda package: False)
+    monkeypatch.setattr(resight.networks.engines, "_installed", lambda package: False)
     assert "pip install 'resight[openvino]'" in refusal(engine="openvino")
 
 

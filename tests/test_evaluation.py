@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import oracle
 from resight.errors import DatasetError
-from resight.evaluation import (
+from resight.evaluation.measures import (
     Report,
     average_precision,
     evaluate_groups,

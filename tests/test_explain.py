@@ -10,25 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resight.backbones import Classifier
 from resight.config import ExtractionConfig, SiftVladConfig
 from resight.demo.backgrounds import SURFACES
 from resight.demo.collection import FAMILIES
 from resight.demo.paint import PALETTES
 from resight.demo.scenes import SIZE, lay
-from resight.descriptor import FeatureMaps, describe_maps
+from resight.descriptors.descriptor import FeatureMaps, describe_maps
+from resight.descriptors.localization import cam_mask, class_activation_map
+from resight.descriptors.pooling import modified_rmac
+from resight.descriptors.sift import LocalFeatures, root_sift
+from resight.descriptors.vlad import vlad
 from resight.errors import UsageError
-from resight.explain import _coarser, column_matches, explain_maps, shared_heat
-from resight.explain_sift import feature_heats, feature_matches, feature_supply, heat_map
-from resight.explaining import Explanation, explain, explain_images
-from resight.localization import cam_mask, class_activation_map
-from resight.neighbors import manhattan
-from resight.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
-from resight.pooling import modified_rmac
-from resight.selection import Selection
-from resight.sift import LocalFeatures, root_sift
-from resight.supply import Supply, photo_supply, rmac_supply
-from resight.vlad import vlad
+from resight.explaining.explain import _coarser, column_matches, explain_maps, shared_heat
+from resight.explaining.explain_sift import feature_heats, feature_matches, feature_supply, heat_map
+from resight.explaining.supply import Supply, photo_supply, rmac_supply
+from resight.networks.backbones import Classifier
+from resight.pictures.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
+from resight.ranking.neighbors import manhattan
+from resight.searching.pairs import Explanation, explain, explain_images
+from resight.selection.pfa import Selection
 
 Box = tuple[float, float, float, float]
 DESCRIPTORS = ExtractionConfig()
@@ -327,7 +327,7 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
 
 @pytest.mark.weights
 def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
-    from resight.cnn import CnnExtractor
+    from resight.descriptors.cnn import CnnExtractor
 
     config = ExtractionConfig(resolutions=(400,))
     extractor = CnnExtractor(config, real_weights)
@@ -463,10 +463,10 @@ def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Pa
 
 
 def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
-    from resight.collection import Collection
     from resight.config import SearchConfig
     from resight.pipeline import index
-    from resight.searching import Searcher
+    from resight.searching.searcher import Searcher
+    from resight.storage.collection import Collection
 
     photos = tmp_path / "photos"
     photos.mkdir()

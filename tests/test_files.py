@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resight.errors import UsageError
-from resight.files import COLLECTION_MARK, PhotoFile, absolute, find_photos, is_under
+from resight.photos.files import COLLECTION_MARK, PhotoFile, absolute, find_photos, is_under
 
 
 def touch(path: Path, content: bytes = b"x") -> Path:

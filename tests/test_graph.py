@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 
 import samples
-from resight import approximating, graph, pipeline
-from resight.approximating import approximate_status, make_approximate, open_graphs
-from resight.arrays import load_arrays
-from resight.collection import Collection
+from resight import pipeline
 from resight.config import SearchConfig
 from resight.errors import CollectionError, UsageError
-from resight.graph import grow_graph, open_graph
-from resight.indexing import no_progress
-from resight.integrity import check
-from resight.neighbors import Database, Query, nearest, nearest_by_graph
-from resight.writer import writing
+from resight.progress import no_progress
+from resight.ranking import graph
+from resight.ranking.graph import grow_graph, open_graph
+from resight.ranking.neighbors import Database, Query, nearest, nearest_by_graph
+from resight.storage import approximating
+from resight.storage.approximating import approximate_status, make_approximate, open_graphs
+from resight.storage.arrays import load_arrays
+from resight.storage.collection import Collection
+from resight.storage.integrity import check
+from resight.storage.writer import writing
 from test_arrays import KEPT, describe, make
 from test_codes import coded, descriptors
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.config import SiftVladConfig
-from resight.groups import (
+from resight.ranking.groups import (
     CHANCE,
     FEW,
     NEAR_DUPLICATE,
@@ -26,7 +26,7 @@ from resight.groups import (
     groups_as_json,
     neighbor_lists,
 )
-from resight.neighbors import Database, cosine, manhattan
+from resight.ranking.neighbors import Database, cosine, manhattan
 
 
 def on_a_line(*places: float) -> Database:
@@ -265,10 +265,10 @@ def test_csv_export() -> None:
 
 def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
     """Pictures of one object are joined and those of different ones are not, by sift-vlad."""
-    from resight.arrays import load_arrays
-    from resight.collection import Collection
     from resight.demo import draw_collection
     from resight.pipeline import index
+    from resight.storage.arrays import load_arrays
+    from resight.storage.collection import Collection
 
     photos = draw_collection(tmp_path / "photos", objects=8, clutter=8).parent
     index([photos], tmp_path / "c", config=SiftVladConfig(sample=20_000))

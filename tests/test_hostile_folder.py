@@ -1,8 +1,8 @@
 """A folder of broken and odd files: each is indexed or listed with its reason, and that is all."""
 
 from broken_photos import make_files
-from resight.collection import Collection
-from resight.images import PHOTO_SUFFIXES
+from resight.photos.images import PHOTO_SUFFIXES
+from resight.storage.collection import Collection
 
 
 def test_every_broken_file_is_indexed_or_listed(tmp_path, resight):

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import broken_photos
-from resight import images
 from resight.errors import ImageError, UsageError
-from resight.images import crop_box, image_size, load_image, resized_copies, scaled_size
+from resight.photos import images
+from resight.photos.images import crop_box, image_size, load_image, resized_copies, scaled_size
 
 # A process that loads photos hides what Pillow warns of; in here pytest sets its own filters.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -33,7 +33,7 @@ LOADER = """
 import json, os, sys, time
 from pathlib import Path
 from resight.errors import ImageError
-from resight.images import load_image
+from resight.photos.images import load_image
 
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 printed = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -225,7 +225,7 @@ def test_heic_without_the_extra_names_it(tmp_path):
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     code = (
         "import sys; sys.modules['pillow_heif'] = None\n"
-        "from pathlib import Path; from resight.images import load_image\n"
+        "from pathlib import Path; from resight.photos.images import load_image\n"
         "from resight.errors import ImageError\n"
         "try: load_image(Path(sys.argv[1]))\n"
         "except ImageError as error: print(error)"
@@ -243,7 +243,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from PIL import Image
-from resight.images import load_image
+from resight.photos.images import load_image
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -319,7 +319,7 @@ def test_conversions_need_no_second_copy(tmp_path, suffix, mode, bytes_per_pixel
 def test_too_little_memory_is_said_so(large_photo):
     code = (
         "import resource, sys; from pathlib import Path; from PIL import Image\n"
-        "from resight.errors import ImageError; from resight.images import load_image\n"
+        "from resight.errors import ImageError; from resight.photos.images import load_image\n"
         "load_image(Path(sys.argv[1]).with_name('small.jpg'))\n"
         "lines = Path('/proc/self/status').read_text().splitlines()\n"
         "used = next(int(line.split()[1]) for line in lines if line.startswith('VmSize'))\n"

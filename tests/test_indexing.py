@@ -13,14 +13,16 @@ import pytest
 from PIL import Image
 
 import samples
-from resight import fitting, indexing, pipeline
-from resight.collection import Collection
+from resight import pipeline
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
+from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, CollectionMismatch, FitError, UsageError
-from resight.extractor import Description, Extractor
-from resight.integrity import check
+from resight.indexing import fitting
+from resight.indexing import plan as indexing
 from resight.methods import ModelOptions
-from resight.writer import writing
+from resight.storage.collection import Collection
+from resight.storage.integrity import check
+from resight.storage.writer import writing
 
 
 class Counting:

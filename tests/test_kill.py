@@ -18,11 +18,11 @@ import pytest
 
 import samples
 from resight import pipeline
-from resight.collection import Collection
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
-from resight.files import PhotoFile
-from resight.integrity import check
-from resight.writer import writing
+from resight.photos.files import PhotoFile
+from resight.storage.collection import Collection
+from resight.storage.integrity import check
+from resight.storage.writer import writing
 
 PHOTOS = 70
 MOMENTS = 20
@@ -34,7 +34,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     """The command line in a process that an interrupt reaches, whoever started this one."""
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from resight.cli import main; main()"
+        "from resight.cli.app import main; main()"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from resight.images import MAX_PIXELS
+from resight.photos.images import MAX_PIXELS
 
 LIMIT_KIB = 2 * 1024**2
 

@@ -18,19 +18,19 @@ from PIL import Image
 from torch import Tensor
 
 import oracle
-import resight.cnn
-from resight.backbones import Classifier, Network, Parameters, load_parameters
-from resight.cnn import CnnExtractor
+import resight.descriptors.cnn
 from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, method_from_dict
-from resight.descriptor import describe_maps, dimensions
-from resight.engines import load_network
+from resight.descriptors.cnn import CnnExtractor
+from resight.descriptors.descriptor import describe_maps, dimensions
+from resight.descriptors.extractor import Description
+from resight.descriptors.fusion import early_fusion, late_fusion, rescale
+from resight.descriptors.localization import cam_mask, class_activation_map
+from resight.descriptors.pooling import l2_normalize, modified_rmac
 from resight.errors import WeightsError
-from resight.extractor import Description
-from resight.fusion import early_fusion, late_fusion, rescale
-from resight.images import load_image
-from resight.localization import cam_mask, class_activation_map
-from resight.pooling import l2_normalize, modified_rmac
-from resight.writer import writing
+from resight.networks.backbones import Classifier, Network, Parameters, load_parameters
+from resight.networks.engines import load_network
+from resight.photos.images import load_image
+from resight.storage.writer import writing
 
 SMALL = (160, 120, 96)
 """Longest sides that keep a network on a processor fast; the method knows no smallest size."""
@@ -66,8 +66,8 @@ def _load_each_network_once() -> Iterator[None]:
         return networks[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resight.cnn, "load_parameters", functools.cache(load_parameters))
-        patch.setattr(resight.cnn, "load_network", load_once)
+        patch.setattr(resight.descriptors.cnn, "load_parameters", functools.cache(load_parameters))
+        patch.setattr(resight.descriptors.cnn, "load_network", load_once)
         yield
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-import resight.neighbors
+import resight.ranking.neighbors
 from resight.errors import UsageError
-from resight.neighbors import (
+from resight.ranking.neighbors import (
     DISTANCES,
     Database,
     Query,
@@ -216,7 +216,7 @@ def test_blocks_do_not_matter(
 ) -> None:
     query, database = Query(rows(1, 7, 0)[0]), numbered(rows(10, 7, 1))
     whole = DISTANCES[name](query.global_, database.global_)
-    monkeypatch.setattr(resight.neighbors, "BLOCK_VALUES", block_values)
+    monkeypatch.setattr(resight.ranking.neighbors, "BLOCK_VALUES", block_values)
     np.testing.assert_array_equal(distances_to(query, database, DISTANCES[name]), whole)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.config import ExtractionConfig
-from resight.descriptor import POOLINGS
-from resight.regions import region_grid, region_vectors
+from resight.descriptors.descriptor import POOLINGS
+from resight.descriptors.regions import region_grid, region_vectors
 
 CONFIG = ExtractionConfig()
 

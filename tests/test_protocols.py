@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resight.evaluation import average_precision
-from resight.protocols import (
+from resight.evaluation.measures import average_precision
+from resight.evaluation.protocols import (
     Judgement,
     Kind,
     Measure,

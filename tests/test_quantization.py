@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 import samples
-from resight import pipeline, quantization
-from resight.backbones import load_parameters
-from resight.collection import Collection
+from resight import pipeline
 from resight.config import ExtractionConfig, SearchConfig
-from resight.engines import load_network
 from resight.errors import CollectionMismatch, FitError, UsageError
 from resight.methods import ModelOptions
+from resight.networks import quantization
+from resight.networks.backbones import load_parameters
+from resight.networks.engines import load_network
+from resight.storage.collection import Collection
+from resight.storage.writer import writing
 from resight.wanted import requested
-from resight.writer import writing
 
 CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")
 

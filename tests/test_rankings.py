@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import BESIDE
 from resight.datasets.dataset import Dataset, DatasetQuery
-from resight.errors import DatasetError, UsageError
-from resight.protocols import Judgement, Measure, judge
-from resight.rankings import (
+from resight.datasets.rankings import (
     RankedList,
     read_holidays_ranks,
     read_trec,
@@ -20,6 +18,8 @@ from resight.rankings import (
     write_qrels,
     write_trec,
 )
+from resight.errors import DatasetError, UsageError
+from resight.evaluation.protocols import Judgement, Measure, judge
 
 LISTS = {
     "q1.jpg": RankedList(["q1.jpg", "b.jpg", "c.jpg"], [0.0, 0.25, 1.5]),

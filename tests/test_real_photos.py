@@ -15,17 +15,17 @@ from resight.benchmark.extracting import Descriptors, covering, extract, read
 from resight.benchmark.ranking import compare, rank_all
 from resight.benchmark.report import markdown
 from resight.benchmark.running import run_benchmark
-from resight.cnn import CnnExtractor
-from resight.codes import choose_steps, encode
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.datasets.reading import read_dataset
-from resight.evaluation import read_groups
-from resight.fusion import early_fusion
-from resight.images import load_image
-from resight.indexing import no_progress
-from resight.localization import class_activation_map
+from resight.descriptors.cnn import CnnExtractor
+from resight.descriptors.fusion import early_fusion
+from resight.descriptors.localization import class_activation_map
+from resight.evaluation.measures import read_groups
 from resight.methods import ModelOptions
-from resight.neighbors import Database, Query, nearest, nearest_to_each
+from resight.photos.images import load_image
+from resight.progress import no_progress
+from resight.ranking.codes import choose_steps, encode
+from resight.ranking.neighbors import Database, Query, nearest, nearest_to_each
 from resight.recipes import RECIPES
 
 SAMPLE = [

@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.config import RerankConfig, Reranking
-from resight.neighbors import DISTANCES, Database, Query, cosine, distances_to, manhattan, ranking
-from resight.reranking import RERANKERS, Items, make_items, reorder, rerank, with_query
+from resight.ranking.neighbors import (
+    DISTANCES,
+    Database,
+    Query,
+    cosine,
+    distances_to,
+    manhattan,
+    ranking,
+)
+from resight.ranking.reranking import RERANKERS, Items, make_items, reorder, rerank, with_query
 
 METHODS = [name for name in RERANKERS if name != "none"]
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 import oracle
 from resight.config import SelectionConfig
 from resight.errors import FitError
-from resight.selection import Selection, fit_selection, principal_components, principal_rows
+from resight.selection.pfa import Selection, fit_selection, principal_components, principal_rows
 
 
 def descriptors(images: int, dimensions: int, seed: int = 0) -> np.ndarray:
@@ -353,7 +353,7 @@ FIT = """
 import hashlib, os, sys
 import numpy as np
 from resight.config import SelectionConfig
-from resight.selection import fit_selection
+from resight.selection.pfa import fit_selection
 
 x = np.load(sys.argv[1])
 indices = fit_selection([x], SelectionConfig(features=int(sys.argv[2]))).indices

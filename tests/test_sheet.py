@@ -8,7 +8,7 @@ from PIL import Image, ImageFont
 
 from resight import sheet as module
 from resight.errors import UsageError
-from resight.sheet import (
+from resight.pictures.sheet import (
     BACKGROUND,
     BOX,
     GAP,

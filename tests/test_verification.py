@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-import resight.verification
+import resight.ranking.verification
 from resight.config import SiftVladConfig
+from resight.descriptors.sift import LocalFeatures, root_sift
 from resight.errors import UsageError
-from resight.sift import LocalFeatures, root_sift
-from resight.verification import MIN_INLIERS, Verification, mutual_matches, rerank, verify
+from resight.ranking.verification import MIN_INLIERS, Verification, mutual_matches, rerank, verify
 
 
 def texture(width: int, height: int, seed: int) -> np.ndarray:
@@ -196,7 +196,7 @@ def test_points_of_a_mirrored_map_do_not_agree() -> None:
     for view, count in [("the same", len(source)), ("mirrored", 0)]:
         homography = np.array({**ACCEPTED, **REFUSED}[view], float)
         target = project(homography, source)
-        agree = resight.verification._agreeing(homography, source, target, 1.0)
+        agree = resight.ranking.verification._agreeing(homography, source, target, 1.0)
         assert agree.sum() == count
 
 
@@ -358,7 +358,7 @@ def test_chunks_change_nothing(values: int, monkeypatch: pytest.MonkeyPatch) -> 
     query, other = unit_rows(40, 7, 4), unit_rows(30, 8, 4)
     expected = mutual_matches(query, other, 0.9)
     assert len(expected) > 3
-    monkeypatch.setattr(resight.verification, "CHUNK_VALUES", values)
+    monkeypatch.setattr(resight.ranking.verification, "CHUNK_VALUES", values)
     np.testing.assert_array_equal(mutual_matches(query, other, 0.9), expected)
 
 

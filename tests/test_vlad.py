@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-import resight.vlad
+import resight.descriptors.vlad
+from resight.descriptors.vlad import fit_vocabulary, vlad
 from resight.errors import FitError
-from resight.vlad import fit_vocabulary, vlad
 
 
 def root_sift_like(count: int, seed: int, size: int = 128) -> np.ndarray:
@@ -130,7 +130,7 @@ def test_order_of_the_words_is_the_order_of_the_blocks(words: int, seed: int) ->
 def test_chunks_change_nothing(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptors, vocabulary = root_sift_like(100, 2), root_sift_like(10, 3)
     expected = vlad(descriptors, vocabulary, 0.5)
-    monkeypatch.setattr(resight.vlad, "CHUNK_VALUES", values)
+    monkeypatch.setattr(resight.descriptors.vlad, "CHUNK_VALUES", values)
     np.testing.assert_allclose(vlad(descriptors, vocabulary, 0.5), expected, atol=1e-7)
 
 
@@ -192,7 +192,6 @@ def test_descriptors_too_much_alike() -> None:
 
 
 def test_import_stays_light() -> None:
-    code = (
-        "import sys, resight.vlad; sys.exit(bool({'sklearn', 'torch', 'cv2'} & set(sys.modules)))"
-    )
+    heavy = "{'sklearn', 'torch', 'cv2'}"
+    code = f"import sys, resight.descriptors.vlad; sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)

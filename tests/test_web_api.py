@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 
 from resight import pipeline
-from resight.collection import Collection
 from resight.config import SearchConfig
-from resight.explaining import explain
-from resight.groups import find_groups
 from resight.methods import ModelOptions
-from resight.neighbors import Query, distances_to, ranking
-from resight.searching import Searcher
+from resight.ranking.groups import find_groups
+from resight.ranking.neighbors import Query, distances_to, ranking
+from resight.searching.pairs import explain
+from resight.searching.searcher import Searcher
+from resight.storage.collection import Collection
 from web_server import (
     V1,
     Running,
@@ -497,7 +497,7 @@ def test_one_job_at_a_time_and_it_can_be_stopped(own):
 
 
 def test_a_job_fails_in_plain_words_while_another_program_writes(own):
-    from resight.writer import writing
+    from resight.storage.writer import writing
 
     server, collection, _ = own
     with writing(collection):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from resight.collection import Collection, Photo
+from resight.storage.collection import Collection, Photo
 from resight.web.catalog import known_places, shown
 from resight.web.fetching import fetch, is_public
 from resight.web.metrics import Metrics

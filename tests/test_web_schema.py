@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from resight.indexing import Progress
+from resight.progress import Progress
 from web_server import Running, make_photos, make_sift_collection, running
 
 V1 = "/api/v1"

@@ -23,12 +23,12 @@ from PIL import Image
 from torch import Tensor
 
 import oracle
-from resight.backbones import Parameters, load_parameters
-from resight.cnn import CnnExtractor
 from resight.config import ExtractionConfig
-from resight.engines import load_network
+from resight.descriptors.cnn import CnnExtractor
 from resight.errors import WeightsError, WeightsMissing
-from resight.weights import (
+from resight.networks.backbones import Parameters, load_parameters
+from resight.networks.engines import load_network
+from resight.networks.weights import (
     ENVIRONMENT_VARIABLE,
     WEIGHTS,
     WeightsFile,
@@ -591,7 +591,8 @@ def test_parameters_are_found_again_without_torch(small_weights: Path, kept: Pat
     assert [path.name for path in kept.iterdir()] == ["resnet50-ab12.npy"]
     assert_same_parameters(load_parameters("resnet50", Path("gone.pth"), "ab12"), expected)
     program = (
-        "import sys; from pathlib import Path; from resight.backbones import load_parameters; "
+        "import sys; from pathlib import Path; "
+        "from resight.networks.backbones import load_parameters; "
         "load_parameters('resnet50', Path('gone.pth'), 'ab12'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

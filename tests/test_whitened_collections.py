@@ -8,12 +8,12 @@ import pytest
 
 from conftest import Run
 from resight import pipeline
-from resight.arrays import load_arrays
-from resight.collection import Collection
 from resight.errors import UsageError
-from resight.explaining import explain
 from resight.methods import ModelOptions
-from resight.whitening import Whitening
+from resight.searching.pairs import explain
+from resight.selection.whitening import Whitening
+from resight.storage.arrays import load_arrays
+from resight.storage.collection import Collection
 from samples import draw_many
 
 TOML = 'resolutions = [64]\ncam = {cam}\n[selection]\nmethod = "whitening"\nfewest = 20\n'

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from resight.config import SelectionConfig, WhiteningConfig, to_dict
 from resight.errors import FitError
-from resight.reduction import Reduction, fit_reduction, from_bytes, to_bytes
-from resight.whitening import Whitening, chosen_width, fit_whitening, power_law
+from resight.selection.reduction import Reduction, fit_reduction, from_bytes, to_bytes
+from resight.selection.whitening import Whitening, chosen_width, fit_whitening, power_law
 
 SIZES = (6, 4)
 

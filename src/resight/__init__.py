@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resight.collection import Collection
     from resight.config import (
         ExtractionConfig,
         SearchConfig,
@@ -18,26 +17,27 @@ if TYPE_CHECKING:
         WhiteningConfig,
     )
     from resight.errors import ResightError
-    from resight.integrity import check
     from resight.methods import ModelOptions
     from resight.pipeline import describe, evaluate, fit, index, info, remove, search
     from resight.recipes import RECIPES
-    from resight.searching import Searcher
+    from resight.searching.searcher import Searcher
+    from resight.storage.collection import Collection
+    from resight.storage.integrity import check
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Collection": "collection",
+    "Collection": "storage.collection",
     "ExtractionConfig": "config",
     "ModelOptions": "methods",
     "RECIPES": "recipes",
     "ResightError": "errors",
     "SearchConfig": "config",
-    "Searcher": "searching",
+    "Searcher": "searching.searcher",
     "SelectionConfig": "config",
     "SiftVladConfig": "config",
     "WhiteningConfig": "config",
-    "check": "integrity",
+    "check": "storage.integrity",
     "describe": "pipeline",
     "evaluate": "pipeline",
     "fit": "pipeline",

@@ -1,5 +1,5 @@
 """`python -m resight` is the command line."""
 
-from resight.cli import main
+from resight.cli.app import main
 
 main()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.cnn import CnnExtractor
-from resight.collection import Collection, Model
 from resight.config import ExtractionConfig, SiftVladConfig
+from resight.descriptors.cnn import CnnExtractor
+from resight.descriptors.extractor import Extractor
 from resight.errors import CollectionError, UsageError
-from resight.extractor import Extractor
-from resight.weights import Progress as DownloadProgress
-from resight.weights import find_weights
+from resight.networks.weights import Progress as DownloadProgress
+from resight.networks.weights import find_weights
+from resight.storage.collection import Collection, Model
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,6 @@ def vocabulary_model(vocabulary: np.ndarray) -> Model:
 
 
 def _sift_vlad(config: SiftVladConfig, vocabulary: np.ndarray) -> Extractor:
-    from resight.sift_vlad import SiftVladExtractor
+    from resight.descriptors.sift_vlad import SiftVladExtractor
 
     return SiftVladExtractor(config, vocabulary)

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resight.approximating import check_approximate, keep_approximate
-from resight.collection import Collection
-from resight.comparing import Evaluation, evaluate, groups
 from resight.config import (
     ExtractionConfig,
     MethodConfig,
@@ -19,11 +16,11 @@ from resight.config import (
     reduction_from_dict,
     to_dict,
 )
-from resight.describing import Described, describe
+from resight.descriptors.extractor import Extractor
 from resight.errors import CollectionMismatch, UsageError
-from resight.extractor import Extractor
-from resight.files import absolute, find_photos, is_under
-from resight.fitting import (
+from resight.evaluation.comparing import Evaluation, evaluate, groups
+from resight.indexing.describing import Described, describe
+from resight.indexing.fitting import (
     MIN_PHOTOS_TO_FIT,
     FitRun,
     Vocabulary,
@@ -32,16 +29,7 @@ from resight.fitting import (
     fit_photo_vocabulary,
     fit_quantized_network,
 )
-from resight.images import Box
-from resight.indexing import (
-    IndexReport,
-    Plan,
-    Progress,
-    check_room,
-    no_progress,
-    plan_run,
-    run_plan,
-)
+from resight.indexing.plan import IndexReport, Plan, check_room, plan_run, run_plan
 from resight.methods import (
     ModelOptions,
     cnn_extractor,
@@ -49,11 +37,16 @@ from resight.methods import (
     collection_extractor,
     vocabulary_model,
 )
-from resight.overview import Info, info
-from resight.quantization import check_possible
-from resight.searching import Searcher, SearchResults
+from resight.networks.quantization import check_possible
+from resight.photos.files import absolute, find_photos, is_under
+from resight.photos.images import Box
+from resight.progress import Progress, no_progress
+from resight.searching.searcher import Searcher, SearchResults
+from resight.storage.approximating import check_approximate, keep_approximate
+from resight.storage.collection import Collection
+from resight.storage.overview import Info, info
+from resight.storage.writer import Writer, check_place, writing
 from resight.wanted import requested
-from resight.writer import Writer, check_place, writing
 
 __all__ = [
     "Described",

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from resight.backbones import Classifier
 from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, fingerprint
-from resight.evaluation import average_precision
-from resight.fusion import early_fusion, late_fusion
-from resight.localization import cam_mask, class_activation_map
-from resight.pooling import modified_rmac
+from resight.descriptors.fusion import early_fusion, late_fusion
+from resight.descriptors.localization import cam_mask, class_activation_map
+from resight.descriptors.pooling import modified_rmac
+from resight.descriptors.vlad import vlad
+from resight.evaluation.measures import average_precision
+from resight.networks.backbones import Classifier
 from resight.recipes import RECIPES
-from resight.selection import fit_selection
-from resight.vlad import vlad
+from resight.selection.pfa import fit_selection
 
 FOLDER = Path(__file__).parent
 MODEL = "0123456789abcdef" * 4

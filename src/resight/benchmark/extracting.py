@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from resight import pipeline
-from resight.backbones import CHANNELS
-from resight.cnn import CnnExtractor
-from resight.collection import Collection, Model
 from resight.config import ExtractionConfig, MethodConfig, NoReduction, fingerprint
-from resight.descriptor import FeatureMaps, describe_maps
+from resight.descriptors.cnn import CnnExtractor
+from resight.descriptors.descriptor import FeatureMaps, describe_maps
 from resight.errors import ImageError, UsageError
-from resight.files import COLLECTION_MARK, PhotoFile
-from resight.images import image_size, load_image, resized_copies
-from resight.indexing import Progress
 from resight.memory import release_unused_memory
 from resight.methods import ModelOptions, cnn_model
-from resight.writer import Writer, writing
+from resight.networks.backbones import CHANNELS
+from resight.photos.files import COLLECTION_MARK, PhotoFile
+from resight.photos.images import image_size, load_image, resized_copies
+from resight.progress import Progress
+from resight.storage.collection import Collection, Model
+from resight.storage.writer import Writer, writing
 
 AHEAD = 2
 """Photos that are read while the network works."""

@@ -15,8 +15,8 @@ from resight.benchmark.report import Row, effects, rows, shown
 from resight.benchmark.running import BenchmarkRun
 from resight.datasets.dataset import DatasetQuery
 from resight.errors import ImageError
-from resight.images import load_image
-from resight.protocols import Measure
+from resight.evaluation.protocols import Measure
+from resight.photos.images import load_image
 
 HARDEST = 12
 """Queries that are shown with pictures."""

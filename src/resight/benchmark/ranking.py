@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.backbones import CHANNELS
 from resight.benchmark.extracting import Descriptors, columns_of
 from resight.config import ExtractionConfig, NoReduction, RerankConfig, SiftVladConfig
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.errors import FitError
-from resight.indexing import Progress
-from resight.neighbors import DISTANCES, Database, Query, distances_to, ranking
-from resight.protocols import judge, mean_values
+from resight.evaluation.protocols import judge, mean_values
+from resight.networks.backbones import CHANNELS
+from resight.progress import Progress
+from resight.ranking.neighbors import DISTANCES, Database, Query, distances_to, ranking
+from resight.ranking.reranking import make_items, reorder
 from resight.recipes import Recipe
-from resight.reduction import Reduction, fit_reduction
-from resight.reranking import make_items, reorder
+from resight.selection.reduction import Reduction, fit_reduction
 
 KEPT_RANKS = 100
 """Of every ranking so many first photos are kept for exports and pages."""

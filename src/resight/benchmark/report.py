@@ -6,8 +6,8 @@ from typing import Any
 
 from resight.benchmark.ranking import MethodResult
 from resight.benchmark.running import BenchmarkRun
-from resight.protocols import Measure
-from resight.rankings import RankedList
+from resight.datasets.rankings import RankedList
+from resight.evaluation.protocols import Measure
 
 REFERENCE = {1: "holidays", 2: "holidays", 3: "ukb", 4: "oxford5k", 5: "oxford5k"}
 """A table's benchmark, whose numbers stand beside ours where a dataset has none of its own."""

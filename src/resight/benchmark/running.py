@@ -25,11 +25,11 @@ from resight.benchmark.ranking import MethodResult, compare, query_file, rank_al
 from resight.config import ExtractionConfig, MethodConfig
 from resight.datasets.dataset import Dataset
 from resight.errors import ImageError, UsageError
-from resight.images import Box, crop_box, load_image
-from resight.indexing import Progress, no_progress
 from resight.methods import ModelOptions, cnn_model
+from resight.networks.weights import user_cache
+from resight.photos.images import Box, crop_box, load_image
+from resight.progress import Progress, no_progress
 from resight.recipes import RECIPES, Recipe
-from resight.weights import user_cache
 
 TABLES = {
     1: "the steps of the method (Holidays in the paper)",

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import DatasetError
-from resight.files import find_photos
-from resight.images import Box
-from resight.protocols import Judgement, Measure
+from resight.evaluation.protocols import Judgement, Measure
+from resight.photos.files import find_photos
+from resight.photos.images import Box
 
 
 @dataclass(frozen=True)

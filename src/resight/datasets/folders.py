@@ -5,9 +5,9 @@ from typing import Any
 
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.errors import DatasetError
-from resight.evaluation import Groups, read_groups
-from resight.files import find_photos
-from resight.protocols import Judgement, Measure
+from resight.evaluation.measures import Groups, read_groups
+from resight.evaluation.protocols import Judgement, Measure
+from resight.photos.files import find_photos
 
 MEAN_AVERAGE_PRECISION = Measure("mAP", "average precision")
 NS_SCORE = Measure("N-S", "first four", "first four")

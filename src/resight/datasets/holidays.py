@@ -9,7 +9,7 @@ from typing import Any
 from resight.datasets.dataset import Dataset, DatasetQuery, Photos
 from resight.datasets.folders import MEAN_AVERAGE_PRECISION
 from resight.errors import DatasetError
-from resight.protocols import Judgement
+from resight.evaluation.protocols import Judgement
 
 PHOTOS, QUERIES = 1491, 500
 SUFFIX = ".jpg"

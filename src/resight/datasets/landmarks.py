@@ -14,9 +14,9 @@ from resight.datasets.dataset import Dataset, DatasetQuery, Photos
 from resight.datasets.folders import MEAN_AVERAGE_PRECISION
 from resight.datasets.unpickling import read_plain
 from resight.errors import DatasetError
-from resight.files import absolute, find_photos
-from resight.images import Box
-from resight.protocols import Judgement, Measure
+from resight.evaluation.protocols import Judgement, Measure
+from resight.photos.files import absolute, find_photos
+from resight.photos.images import Box
 
 REVISITED = tuple(
     Measure(f"{name} {level}", kind, level, k)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 from resight.datasets.dataset import Dataset, DatasetQuery, Photos
 from resight.datasets.folders import NS_SCORE
 from resight.errors import DatasetError
-from resight.protocols import Judgement
+from resight.evaluation.protocols import Judgement
 
 PHOTOS, GROUP = 10200, 4
 NAME = re.compile(r"ukbench(\d{5})")

@@ -8,8 +8,8 @@ from resight.datasets.dataset import Dataset
 from resight.datasets.landmarks import UNREADABLE
 from resight.datasets.reading import ORIGINS, Origin, read_dataset
 from resight.errors import ImageError
-from resight.files import find_photos
-from resight.images import image_size
+from resight.photos.files import find_photos
+from resight.photos.images import image_size
 
 
 @dataclass(frozen=True)

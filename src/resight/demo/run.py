@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight import pipeline
-from resight.collection import Collection
 from resight.config import ExtractionConfig, SearchConfig
 from resight.demo.collection import GROUPS_FILE, draw_collection
 from resight.errors import UsageError, WeightsMissing
-from resight.evaluation import read_groups
-from resight.images import load_image
+from resight.evaluation.measures import read_groups
 from resight.methods import ModelOptions, cnn_model
-from resight.searching import Searcher
-from resight.sheet import SheetPhoto, contact_sheets
+from resight.photos.images import load_image
+from resight.pictures.sheet import SheetPhoto, contact_sheets
+from resight.searching.searcher import Searcher
+from resight.storage.collection import Collection
 from resight.wanted import load_config
 
 SHOWN_QUERIES = 5

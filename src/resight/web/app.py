@@ -12,8 +12,8 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 import resight
-from resight.collection import Collection
 from resight.methods import ModelOptions
+from resight.storage.collection import Collection
 from resight.web import (
     explanations,
     grouping,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from resight.collection import Collection, Photo
-from resight.database import explained
+from resight.storage.collection import Collection, Photo
+from resight.storage.database import explained
 from resight.web.problems import Problem
 
 COLUMNS = "id, path, size, mtime_ns, content, width, height, state, reason"

@@ -19,16 +19,16 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from resight.arrays import SearchArrays, load_arrays
-from resight.collection import Collection, Photo
 from resight.config import ExtractionConfig
+from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError, WeightsError
-from resight.explaining import Explanation, explain_images
-from resight.extractor import Description, Extractor
-from resight.images import Box, crop_box, image_size, load_image, scale_box
 from resight.memory import release_unused_memory
 from resight.methods import ModelOptions, collection_extractor
-from resight.searching import Result, Searcher
+from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
+from resight.searching.pairs import Explanation, explain_images
+from resight.searching.searcher import Result, Searcher
+from resight.storage.arrays import SearchArrays, load_arrays
+from resight.storage.collection import Collection, Photo
 from resight.web.catalog import in_order, photos_by_id
 from resight.web.problems import Problem
 from resight.web.uploads import Upload

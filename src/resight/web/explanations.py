@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from resight.images import Box
+from resight.photos.images import Box
 from resight.web import schemas
 from resight.web.catalog import photo_by_id
 from resight.web.context import Context, json_answer

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from resight.collection import Collection, Photo
-from resight.groups import (
+from resight.ranking.groups import (
     Groups,
     NeighborLists,
     estimate_limit,
@@ -18,6 +17,7 @@ from resight.groups import (
     groups_as_json,
     neighbor_lists,
 )
+from resight.storage.collection import Collection, Photo
 from resight.web import schemas
 from resight.web.catalog import in_order, photo_dict, photos_by_id
 from resight.web.context import Context, json_answer

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from resight.errors import ResightError
-from resight.indexing import Progress
+from resight.progress import Progress
 from resight.web.problems import Problem, as_problem, log
 
 State = Literal["running", "done", "failed"]

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
 
-from resight.collection import Collection, Photo
 from resight.config import ExtractionConfig, to_dict
+from resight.storage.collection import Collection, Photo
 from resight.web import schemas
 from resight.web.catalog import photo_by_id, photo_dict, photos_after, shown, version
 from resight.web.context import Context, if_none_match, json_answer

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
-from resight.images import Box
+from resight.photos.images import Box
 from resight.web.problems import Problem
 
 MAX_ID = 2**63 - 1

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from resight.collection import Collection
+from resight.storage.collection import Collection
 from resight.web import schemas
 from resight.web.catalog import photo_by_id, photo_dict
 from resight.web.context import Context, json_answer

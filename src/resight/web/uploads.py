@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from resight.errors import ImageError
-from resight.images import image_size
+from resight.photos.images import image_size
 from resight.web.problems import Problem
 from resight.web.settings import WebSettings
 

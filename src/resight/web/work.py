@@ -11,8 +11,9 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
 from resight import pipeline
-from resight.collection import Collection
-from resight.indexing import Progress
+from resight.progress import Progress
+from resight.storage.collection import Collection
+from resight.storage.writer import writing
 from resight.web import schemas
 from resight.web.catalog import known_places, photos_by_id
 from resight.web.context import Context, json_answer
@@ -20,7 +21,6 @@ from resight.web.forms import read_json
 from resight.web.jobs import Job, Work
 from resight.web.problems import Problem
 from resight.web.schemas import JobRequest, problems
-from resight.writer import writing
 
 LOOK_EVERY_S = 0.2
 HEARTBEAT = 75

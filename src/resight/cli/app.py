@@ -1,0 +1,362 @@
+"""The command line: parse, call `pipeline`, print.
+
+Answers go to stdout, everything else to stderr. Exit status 0 is success, 2 an error in plain
+words, 3 (`--strict`) photos that could not be read, 1 a collection that `check` found damaged,
+130 an interrupt.
+"""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resight.cli import benchmark as cli_benchmark
+from resight.cli import web as cli_web
+from resight.cli.options import (
+    Cam,
+    Collection,
+    Config,
+    Device,
+    Engine,
+    Json,
+    Precision,
+    Rerank,
+    Weights,
+    chosen_config,
+    model_options,
+    selection_option,
+)
+from resight.config import SearchConfig, from_dict
+from resight.errors import ResightError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="resight",
+    help="Find the photos that show the very same object, building or scene.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def index(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS...", help="Folders and photos.", show_default=False),
+    ],
+    collection: Collection,
+    weights: Weights = None,
+    config: Config = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="cnn, or sift-vlad, which needs no weights.", show_default="cnn"),
+    ] = None,
+    cam: Cam = None,
+    precision: Precision = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(min=1, help="Threads that prepare photos.")] = 1,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget photos that are gone.")] = False,
+    approximate: Annotated[
+        bool | None,
+        typer.Option(
+            help="An approximate index for fast searches in a very large collection.",
+            show_default="from 100,000 photos on",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 when a photo cannot be read.")
+    ] = False,
+) -> None:
+    """Bring a collection up to date with folders of photos; run it again after any change."""
+    from resight import pipeline
+    from resight.cli import output
+
+    with output.progress() as progress:
+        run = pipeline.index(
+            photos,
+            collection,
+            config=chosen_config(config, method),
+            cam=cam,
+            precision=precision,
+            model=model_options(weights, engine, device),
+            workers=workers,
+            prune=prune,
+            approximate=approximate,
+            progress=progress,
+        )
+    output.print_index_run(run, collection)
+    if run.report.interrupted:
+        sys.exit(INTERRUPTED)  # past `main`: how to go on has been said
+    if strict and run.report.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def fit(
+    collection: Collection,
+    method: Annotated[str | None, selection_option("method")] = None,
+    features: Annotated[int | None, selection_option("features")] = None,
+    variance: Annotated[float | None, selection_option("variance")] = None,
+    components: Annotated[int | None, selection_option("components")] = None,
+    restarts: Annotated[int | None, selection_option("restarts")] = None,
+    absolute: Annotated[bool | None, selection_option("absolute")] = None,
+    renormalize: Annotated[bool | None, selection_option("renormalize")] = None,
+    seed: Annotated[int | None, selection_option("seed")] = None,
+    share: Annotated[float | None, selection_option("share")] = None,
+    most: Annotated[int | None, selection_option("most")] = None,
+    shrinkage: Annotated[float | None, selection_option("shrinkage")] = None,
+    whiten: Annotated[bool | None, selection_option("whiten")] = None,
+    power: Annotated[float | None, selection_option("power")] = None,
+    fewest: Annotated[int | None, selection_option("fewest")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Fit on this collection instead.", show_default=False),
+    ] = None,
+) -> None:
+    """Fit the selection or whitening anew; options left out are the collection's own."""
+    from resight import pipeline
+    from resight.cli import output
+
+    with output.progress() as progress:
+        run = pipeline.fit(
+            collection,
+            source=source,
+            progress=progress,
+            method=method,
+            features=features,
+            variance=variance,
+            components=components,
+            restarts=restarts,
+            absolute=absolute,
+            renormalize=renormalize,
+            seed=seed,
+            share=share,
+            most=most,
+            shrinkage=shrinkage,
+            whiten=whiten,
+            power=power,
+            fewest=fewest,
+        )
+    output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
+
+
+@app.command()
+def search(
+    query: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="The photo to search with.", show_default=False)
+    ],
+    collection: Collection,
+    k: Annotated[int, typer.Option("-k", help="How many results.")] = SearchConfig.k,
+    box: Annotated[
+        str | None,
+        typer.Option(help="x,y,w,h: search with this region, in pixels.", show_default=False),
+    ] = None,
+    json: Json = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write a contact sheet of the results.", show_default=False),
+    ] = None,
+    verify: Annotated[
+        int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
+    ] = SearchConfig.verify,
+    verify_by: Annotated[
+        str, typer.Option(help="What is matched: sift, or the network's columns.")
+    ] = SearchConfig.verify_by,
+    rerank: Rerank = SearchConfig.rerank,
+    approximate: Annotated[
+        bool,
+        typer.Option("--approximate", help="Search by the approximate index, where there is one."),
+    ] = SearchConfig.approximate,
+    weights: Weights = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Find the photos of a collection that show the same thing as a photo."""
+    from resight import pipeline, targets
+    from resight.cli import output
+
+    if sheet is not None:
+        targets.check_picture_target(sheet)
+    found = pipeline.search(
+        query,
+        collection,
+        from_dict(
+            SearchConfig,
+            {
+                "k": k,
+                "verify": verify,
+                "verify_by": verify_by,
+                "approximate": approximate,
+                "rerank": rerank,
+            },
+        ),
+        box=None if box is None else output.parse_box(box),
+        model=model_options(weights, engine, device),
+    )
+    if sheet is not None:
+        output.write_sheet(found, sheet)
+    output.print_results(found, as_json=json)
+
+
+@app.command()
+def describe(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS...", help="Photos and folders.", show_default=False),
+    ],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="The .npz file to write.", show_default=False)
+    ],
+    weights: Weights = None,
+    config: Config = None,
+    cam: Cam = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Write the descriptors of photos, before selection, as NumPy arrays."""
+    from resight import pipeline, targets
+    from resight.cli import output
+
+    targets.check_target(out)
+    with output.progress() as progress:
+        described = pipeline.describe(
+            images,
+            config=config,
+            cam=cam,
+            model=model_options(weights, engine, device),
+            progress=progress,
+        )
+    described.save(out)
+    output.print_failures(described.failed)
+    output.say(f"{out}: descriptors {described.descriptors.shape} of {len(described.paths)} photos")
+
+
+@app.command()
+def evaluate(
+    groups: Annotated[
+        Path,
+        typer.Argument(
+            metavar="GROUPS.JSON", help="{group: [paths beside it]}.", show_default=False
+        ),
+    ],
+    collection: Collection,
+    rerank: Rerank = SearchConfig.rerank,
+    json: Json = False,
+) -> None:
+    """Measure how well a collection finds known groups: mAP and N-S score."""
+    from resight import pipeline
+    from resight.cli import output
+
+    with output.progress() as progress:
+        method = from_dict(SearchConfig, {"rerank": rerank}).rerank
+        evaluation = pipeline.evaluate(groups, collection, rerank=method, progress=progress)
+    output.print_evaluation(evaluation, as_json=json)
+
+
+@app.command()
+def info(collection: Collection, json: Json = False) -> None:
+    """Say what a collection is, what is in it, and which photos failed."""
+    from resight import pipeline
+    from resight.cli import output
+
+    output.print_info(pipeline.info(collection), as_json=json)
+
+
+@app.command()
+def remove(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATHS...", help="Photos or folders.", show_default=False),
+    ],
+    collection: Collection,
+) -> None:
+    """Forget photos; the files themselves are left alone."""
+    from resight import pipeline
+    from resight.cli import output
+
+    removed = pipeline.remove(paths, collection)
+    output.say(f"removed {len(removed)} photos from {collection}")
+
+
+@app.command()
+def check(collection: Collection) -> None:
+    """Read everything in a collection; repair what is derived."""
+    from resight.cli import output
+    from resight.storage import integrity
+
+    report = integrity.check(collection)
+    output.print_check(report, collection)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put it.")] = Path(
+        "resight-demo"
+    ),
+    weights: Weights = None,
+    config: Annotated[str, typer.Option(help="paper or fast.")] = "fast",
+    engine: Engine = "auto",
+    device: Device = "auto",
+) -> None:
+    """Draw a small collection, index it, search in it, and show the result."""
+    from resight.cli import output
+    from resight.demo.run import run_demo
+
+    with output.progress() as progress:
+        result = run_demo(
+            folder, config=config, model=model_options(weights, engine, device), progress=progress
+        )
+    output.print_demo(result)
+
+
+for command in (cli_web.serve, cli_web.groups, cli_web.explain, cli_benchmark.methods):
+    app.command()(command)
+app.add_typer(cli_benchmark.benchmark, name="benchmark")
+
+
+def main() -> None:
+    """Run the command line; every error that has a plain text is one line on stderr."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on odd files, amid the output
+    try:
+        status = app(sys.argv[1:] or ["--help"], prog_name="resight", standalone_mode=False)
+        sys.stdout.flush()
+    except ResightError as error:
+        status = _fail(str(error))
+    except _CommandLineError as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "resight"
+        status = _fail(f"{error.format_message()} (see {command} --help)")  # type: ignore[attr-defined]
+    except OSError as error:
+        status = _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
+        _discard_output()
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if status == INTERRUPTED:  # typer turns Ctrl-C into this status, without a word
+        print("resight: stopped; run the same command again to go on", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+"""Typer exports only this class's descendant; it is the base of all its errors of usage."""
+
+
+def _fail(message: str) -> int:
+    print(f"resight: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _discard_output() -> None:
+    """Nothing more on stdout, where it cannot be written: the interpreter would try at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,97 @@
+"""The options that commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resight.config import SelectionConfig, WhiteningConfig
+from resight.errors import UsageError
+from resight.wanted import load_config
+
+if TYPE_CHECKING:
+    from resight.methods import ModelOptions
+
+
+def selection_option(name: str) -> Any:
+    """An option of `fit`: a field of `SelectionConfig` or `WhiteningConfig`, or of both."""
+    texts, defaults = [], []
+    for method, cls in (("PFA", SelectionConfig), ("whitening", WhiteningConfig)):
+        field = cls.__dataclass_fields__.get(name)
+        if field is not None:
+            help = field.metadata["help"]
+            texts.append(f"{method}: {help}" if name != "method" else help)
+            defaults.append("none" if field.default is None else str(field.default).lower())
+    texts, defaults = list(dict.fromkeys(texts)), list(dict.fromkeys(defaults))
+    text = "; ".join(texts)
+    default = "the collection's" if name == "method" else " or ".join(defaults)
+    return typer.Option(help=f"{text[0].upper()}{text[1:]}.", show_default=default)
+
+
+Collection = Annotated[
+    Path, typer.Option("--collection", "-c", help="The collection's folder.", show_default=False)
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
+]
+Engine = Annotated[
+    str,
+    typer.Option(help="What computes the network: auto, torch, openvino or onnx (CPU)."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        help="A method by its name (see resight methods), or a TOML file of fields.",
+        show_default="paper",
+    ),
+]
+Cam = Annotated[
+    bool | None,
+    typer.Option(
+        "--cam/--no-cam",
+        help="Also a local descriptor, masked by the class activation map.",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, or int8: faster, a little less exact, quantised on the photos.",
+        show_default="float32",
+    ),
+]
+Rerank = Annotated[
+    str,
+    typer.Option(
+        help="Put the first results into a better order: aqe, alpha-qe, dba, k-reciprocal or "
+        "diffusion."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def chosen_config(config: str | None, method: str | None) -> str | None:
+    """What `--config` and `--method` name together; None where neither is given.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if method not in (None, "cnn", "sift-vlad"):
+        raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
+    if config is None:
+        return "paper" if method == "cnn" else method
+    if method is not None:
+        asked = load_config(config)[0].method
+        if asked != method:
+            raise UsageError(f"--config {config}: is of the method {asked}, not {method}")
+    return config
+
+
+def model_options(weights: Path | None, engine: str, device: str) -> "ModelOptions":
+    """How to find and run a network, with downloads told on stderr."""
+    from resight.cli import output
+    from resight.methods import ModelOptions
+
+    return ModelOptions(weights, device, engine, output.download_progress())

@@ -1,0 +1,1 @@
+"""From a photo to its descriptors, stage by stage."""

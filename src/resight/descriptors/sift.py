@@ -1,0 +1,82 @@
+"""RootSIFT local features: where a photo has texture, and what it looks like there.
+
+SIFT: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 2004. RootSIFT:
+Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR
+2012, section 3.
+
+Points are `(x, y)`, x to the right, y downwards, in pixels of the image given; `(0, 0)` is the
+center of the upper left pixel.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from resight.config import SiftVladConfig
+from resight.photos.images import scaled_size
+
+DESCRIPTOR_SIZE = 128
+
+
+@dataclass(frozen=True)
+class LocalFeatures:
+    """The local features of one image, the strongest first.
+
+    Attributes:
+        points: float32 (N, 2), x and y in pixels of the image given.
+        descriptors: float32 (N, 128), RootSIFT: values from 0 to 1, rows of unit length (a row of
+            zeros where SIFT found no gradient).
+        scale: pixels of the image for each pixel of the copy that SIFT saw, 1.0 or more: a point
+            is known to about one pixel of that copy.
+    """
+
+    points: np.ndarray
+    descriptors: np.ndarray
+    scale: float = 1.0
+
+
+def root_sift(image: Image.Image, config: SiftVladConfig) -> LocalFeatures:
+    """The strongest SIFT keypoints of an image, described by RootSIFT.
+
+    Args:
+        image: RGB, any size; it is shrunk to `config.longest_side` first, never enlarged.
+        config: gives also `max_keypoints` and `contrast_threshold`.
+
+    Returns:
+        At most `max_keypoints` features by decreasing response; ties are ordered by place, size
+        and angle, so that the result is the same from run to run and for any number of threads.
+        An image without texture gives shapes (0, 2) and (0, 128).
+    """
+    width, height = scaled_size(image.width, image.height, config.longest_side, upscale=False)
+    copy = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    sift = cv2.SIFT.create(
+        nfeatures=config.max_keypoints,
+        contrastThreshold=config.contrast_threshold,
+        enable_precise_upscale=True,  # without it points are off by a quarter of a pixel
+    )
+    keypoints, descriptors = sift.detectAndCompute(np.asarray(copy), None)
+    scale = max(image.width / width, image.height / height)
+    if not keypoints:
+        nothing = np.zeros((0, DESCRIPTOR_SIZE), np.float32)
+        return LocalFeatures(np.zeros((0, 2), np.float32), nothing, scale)
+    # OpenCV returns more than `nfeatures` where responses tie, in no particular order.
+    strongest = sorted(range(len(keypoints)), key=lambda i: _rank(keypoints[i]))
+    strongest = strongest[: config.max_keypoints]
+    points = np.array([keypoints[i].pt for i in strongest])
+    ratio = np.array([image.width / width, image.height / height])
+    points = (points + 0.5) * ratio - 0.5
+    return LocalFeatures(points.astype(np.float32), _root(descriptors[strongest]), scale)
+
+
+def _rank(keypoint: cv2.KeyPoint) -> tuple[float, ...]:
+    x, y = keypoint.pt
+    return -keypoint.response, y, x, keypoint.size, keypoint.angle
+
+
+def _root(descriptors: np.ndarray) -> np.ndarray:
+    """RootSIFT (section 3): L1-normalized, then the square root of each value."""
+    sums = np.abs(descriptors).sum(axis=1, keepdims=True, dtype=np.float64)
+    rooted = np.sqrt(np.abs(descriptors) / np.where(sums > 0, sums, 1.0))
+    return np.asarray(rooted, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Where two photos agree."""

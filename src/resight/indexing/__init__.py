@@ -1,0 +1,1 @@
+"""From files to a collection: what to describe, and what is fitted on it."""

@@ -1,0 +1,84 @@
+"""Descriptors of photos by themselves: without a collection, before selection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resight.config import ExtractionConfig, MethodConfig
+from resight.errors import ImageError, UsageError
+from resight.methods import ModelOptions, cnn_extractor, cnn_model
+from resight.photos.files import find_photos
+from resight.photos.images import load_image
+from resight.progress import Progress, no_progress
+from resight.wanted import requested
+
+
+@dataclass(frozen=True)
+class Described:
+    """Descriptors of photos, before selection.
+
+    Attributes:
+        paths: the photos that could be read, absolute, in the order they were named.
+        descriptors: float32 (N, D).
+        local: float32 (N, D) with class activation maps, else None.
+        failed: path and reason of the others.
+    """
+
+    paths: list[Path]
+    descriptors: np.ndarray
+    local: np.ndarray | None
+    failed: list[tuple[Path, str]]
+
+    def save(self, path: Path) -> None:
+        """Write `paths`, `descriptors` and, if there, `local` as an `.npz` file."""
+        arrays = {"paths": np.array([str(p) for p in self.paths]), "descriptors": self.descriptors}
+        if self.local is not None:
+            arrays["local"] = self.local
+        try:
+            with path.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def describe(
+    images: Sequence[Path],
+    *,
+    config: str | MethodConfig | None = None,
+    cam: bool | None = None,
+    model: ModelOptions | None = None,
+    progress: Progress = no_progress,
+) -> Described:
+    """Descriptors of photos (folders are searched), without a collection and before selection.
+
+    Raises:
+        UsageError: a path does not exist, no photo can be read, or the method needs a collection.
+        WeightsError: there are no weights.
+    """
+    method, _ = requested(config, cam)
+    if not isinstance(method, ExtractionConfig):
+        raise UsageError("describe: sift-vlad needs a vocabulary, which is fitted by index")
+    model = model or ModelOptions()
+    walk = find_photos(images)
+    extractor = cnn_extractor(method, cnn_model(method, model), model)
+    paths, descriptions, failed = [], [], list(walk.unreadable)
+    for done, file in enumerate(walk.photos, 1):
+        try:
+            image = load_image(file.path, extractor.decode_at)
+            descriptions.append(extractor.describe(extractor.prepare(image)))
+            paths.append(file.path)
+        except ImageError as error:
+            failed.append((file.path, str(error)))
+        progress("describing", done, len(walk.photos))
+    if not paths:
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in failed[:3])
+        raise UsageError(f"no photo could be read ({reasons or 'none there'})")
+    local = [d.local for d in descriptions if d.local is not None]
+    return Described(
+        paths,
+        np.stack([d.global_ for d in descriptions]),
+        np.stack(local) if local else None,
+        failed,
+    )

@@ -1,0 +1,212 @@
+"""What is fitted on a collection: selection or whitening, vocabulary, quantised network."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resight.config import (
+    ExtractionConfig,
+    NoReduction,
+    ReductionConfig,
+    SelectionConfig,
+    SiftVladConfig,
+    WhiteningConfig,
+    reduction_from_dict,
+)
+from resight.errors import FitError, ImageError, UsageError
+from resight.networks.backbones import CHANNELS
+from resight.photos.files import PhotoFile, absolute
+from resight.photos.images import load_image, resized_copies
+from resight.progress import Progress
+from resight.selection.reduction import fit_reduction
+from resight.storage.collection import Collection, Model
+from resight.storage.writer import Writer
+
+MIN_PHOTOS_TO_FIT = 2 * 64
+"""An index run fits a selection by itself from so many photos on (whitening: `fewest`)."""
+
+GROWTH = 2
+"""When a collection has so many times the photos that whitening was fitted on, it is fitted anew:
+how much it does depends on their number. A selection stays as it is."""
+
+FIT_BLOCK = 1024
+
+Vocabulary = tuple[np.ndarray, dict[str, Any]]
+"""Visual words, float32 (centers, 128), and what they were fitted on."""
+
+QuantizedNetwork = tuple[bytes, dict[str, Any]]
+"""A network in 8-bit integers, and what it was calibrated on."""
+
+CALIBRATION_PHOTOS = 100
+"""Photos on which a network is quantised, at most; each at one of the resolutions."""
+
+SAMPLE_PHOTOS = 300
+"""Photos whose local features a vocabulary is fitted on, at most."""
+
+
+@dataclass(frozen=True)
+class FitRun:
+    """A fitted selection or whitening: values kept, out of how many, from how many photos."""
+
+    features: int
+    dimensions: int
+    photos: int
+
+
+def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
+    """Fit the first selection of a collection, or its whitening when it has grown.
+
+    Returns:
+        What there is to say about it.
+    """
+    collection, config = writer.collection, writer.collection.selection_config
+    if not isinstance(collection.config, ExtractionConfig) or isinstance(config, NoReduction):
+        return None
+    before, photos = collection.how_fitted("selection"), collection.count("ok")
+    if before is not None:
+        config = reduction_from_dict(before["config"])
+        if not isinstance(config, WhiteningConfig) or photos < GROWTH * before["photos"]:
+            return None
+    needed = MIN_PHOTOS_TO_FIT if isinstance(config, SelectionConfig) else config.fewest
+    if photos < needed:
+        return (
+            f"searching compares all values of the descriptors: {_name(config)} needs "
+            f"{needed} photos or more"
+        )
+    try:
+        fitted = fit_collection_selection(writer, config, collection, progress)
+    except FitError as error:
+        return f"searching compares all values of the descriptors: {error}"
+    return (
+        f"fitted {_name(config)} of {fitted.features} of {fitted.dimensions} values on "
+        f"{fitted.photos} photos (fit it anew with: resight fit)"
+    )
+
+
+def _name(config: ReductionConfig) -> str:
+    return "a selection" if isinstance(config, SelectionConfig) else "a whitening"
+
+
+def fit_collection_selection(
+    writer: Writer, config: ReductionConfig, source: Collection, progress: Progress
+) -> FitRun:
+    """Fit a selection or whitening on the descriptors of a collection and store it in the writer's.
+
+    What was fitted before is forgotten where the configuration asks for all values.
+
+    Raises:
+        UsageError: the writer's collection is not of the CNN.
+        FitError: too few photos, or fewer usable values than wanted.
+    """
+    extraction = writer.collection.config
+    if not isinstance(extraction, ExtractionConfig):
+        raise UsageError(f"{writer.collection.folder}: sift-vlad has no selection to fit")
+    photos = source.count("ok")
+    first = next(source.photo_descriptors(), None)
+    if first is None:
+        raise FitError(f"{source.folder}: holds no photos to fit a selection on")
+    if isinstance(config, NoReduction):
+        writer.forget_selection()
+        return FitRun(len(first[1]), len(first[1]), photos)
+    progress(f"fitting {_name(config)}", 0, 1)
+    sizes = [CHANNELS[layer] for layer in extraction.layers]
+    selection = fit_reduction(lambda: _blocks(source), sizes, config)
+    progress(f"fitting {_name(config)}", 1, 1)
+    fitted_on = {
+        "collection": str(absolute(source.folder)),
+        "photos": photos,
+        "values": selection.dimensions,
+    }
+    writer.store_selection(selection, config, fitted_on)
+    return FitRun(selection.dimensions, len(first[1]), photos)
+
+
+def _blocks(collection: Collection) -> Iterator[np.ndarray]:
+    block: list[np.ndarray] = []
+    for _, global_, _ in collection.photo_descriptors():
+        block.append(global_)
+        if len(block) == FIT_BLOCK:
+            yield np.stack(block)
+            block = []
+    if block:
+        yield np.stack(block)
+
+
+def fit_photo_vocabulary(
+    config: SiftVladConfig, files: Sequence[PhotoFile], progress: Progress
+) -> Vocabulary:
+    """Fit the vocabulary of a `sift-vlad` collection on a sample of its photos.
+
+    Raises:
+        FitError: none of the photos can be read, or they have too few local features.
+    """
+    from resight.descriptors.sift import root_sift
+    from resight.descriptors.vlad import fit_vocabulary
+
+    chosen = random.Random(config.seed).sample(list(files), min(SAMPLE_PHOTOS, len(files)))
+    generator = np.random.default_rng(config.seed)
+    share = -(-config.sample // max(1, len(chosen)))
+    parts, failed = [], []
+    for done, file in enumerate(chosen, 1):
+        progress("sampling", done, len(chosen))
+        try:
+            features = root_sift(load_image(file.path, 2 * config.longest_side), config)
+        except ImageError as error:
+            failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
+            continue
+        rows = generator.permutation(len(features.descriptors))[:share]
+        parts.append(features.descriptors[rows])
+    if not parts:
+        raise FitError(
+            f"none of the photos can be read ({'; '.join(failed[:3])}): "
+            "there is nothing to fit a vocabulary on"
+        )
+    sample = np.concatenate(parts)
+    vocabulary = fit_vocabulary(sample, config.centers, config.seed)
+    return vocabulary, {
+        "photos": len(parts),
+        "local_features": len(sample),
+        "seed": config.seed,
+    }
+
+
+def fit_quantized_network(
+    config: ExtractionConfig, model: Model, files: Sequence[PhotoFile], progress: Progress
+) -> QuantizedNetwork:
+    """Quantise the network of an int8 collection on a sample of its photos.
+
+    Raises:
+        FitError: none of the photos can be read.
+        WeightsError: the weights do not fit.
+    """
+    from resight.networks.backbones import load_parameters
+    from resight.networks.quantization import quantize
+
+    chosen = random.Random(0).sample(list(files), min(CALIBRATION_PHOTOS, len(files)))
+    pictures, failed = [], []
+    for done, file in enumerate(chosen, 1):
+        progress("sampling", done, len(chosen))
+        resolution = config.resolutions[done % len(config.resolutions)]
+        try:
+            image = load_image(file.path, 2 * resolution)
+        except ImageError as error:
+            failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
+            continue
+        pictures += resized_copies(
+            image, (resolution,), filter=config.resize_filter, upscale=config.upscale
+        )
+    if not pictures:
+        raise FitError(
+            f"none of the photos can be read ({'; '.join(failed[:3])}): "
+            "there is nothing to quantise the network on"
+        )
+    if model.path is None:
+        raise FitError("a network needs a weights file")
+    parameters = load_parameters(config.backbone, model.path, model.sha256)
+    progress("quantising", 0, 1)
+    network = quantize(config.backbone, parameters, iter(pictures))
+    progress("quantising", 1, 1)
+    return network, {"photos": len(pictures)}

@@ -1,0 +1,267 @@
+"""An index run: compare the photos on disk with the collection, describe what is new."""
+
+import collections
+import hashlib
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.config import ExtractionConfig
+from resight.descriptors.extractor import Extractor
+from resight.errors import CollectionError, ImageError
+from resight.memory import release_unused_memory
+from resight.photos.files import PhotoFile, Walk, is_under
+from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
+from resight.progress import Progress
+from resight.storage.collection import Collection, Photo
+from resight.storage.database import DISK_FULL
+from resight.storage.writer import Writer
+
+LARGE_PIXELS = 16_000_000
+"""Photos with more pixels are decoded one at a time, which bounds the memory of many workers."""
+
+RELEASE_EVERY = 8
+"""Photos after which freed memory is given back."""
+
+
+@dataclass
+class IndexReport:
+    """What an index run found and did; paths are absolute.
+
+    Attributes:
+        new, changed, copied: photos described (a copy of a known photo costs no extraction).
+        moved: from where to where, not described again.
+        unchanged: photos left as they were.
+        failed: path and reason.
+        vanished: photos of the collection that are no longer there.
+        pruned: how many of those were removed from the collection.
+        ignored: files passed over, by suffix.
+        interrupted: how many photos were still to do when the run was stopped.
+    """
+
+    new: int = 0
+    changed: int = 0
+    copied: int = 0
+    moved: list[tuple[Path, Path]] = field(default_factory=list)
+    unchanged: int = 0
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+    vanished: list[Path] = field(default_factory=list)
+    pruned: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    interrupted: int = 0
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What a worker made of a file: `prepared` or a `reason`, neither where it is known."""
+
+    file: PhotoFile
+    content: str | None = None
+    pixels: tuple[int, int] = (0, 0)
+    prepared: Any = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The difference between the disk and the collection.
+
+    Attributes:
+        walk: what is on the disk.
+        todo: files that are new, changed, touched, or failed before.
+        unchanged: how many are as they were.
+        vanished: photos of the collection that are gone from the disk.
+        outdated: failures of files that are gone, or of folders that can be read by now.
+        before: the collection's photos by path.
+    """
+
+    walk: Walk
+    todo: list[PhotoFile]
+    unchanged: int
+    vanished: list[Photo]
+    outdated: list[Photo]
+    before: dict[Path, Photo]
+
+
+def plan_run(collection: Collection, places: Sequence[Path], walk: Walk) -> Plan:
+    """Compare the photos found under the given (absolute) places with the collection's.
+
+    A photo whose size and modification time are those of its row is taken for unchanged; one
+    that failed is always tried again.
+    """
+    before = {photo.path: photo for photo in collection.photos()}
+    todo = [file for file in walk.photos if not _is_unchanged(file, before.get(file.path))]
+    present = {file.path for file in walk.photos}
+    unreadable = [path for path, _ in walk.unreadable]
+    missing = [
+        photo
+        for path, photo in before.items()
+        if path not in present and is_under(path, places) and not is_under(path, unreadable)
+    ]
+    vanished = [photo for photo in missing if photo.state == "ok" and not photo.path.exists()]
+    outdated = [photo for photo in missing if photo.state == "failed"]
+    return Plan(walk, todo, len(walk.photos) - len(todo), vanished, outdated, before)
+
+
+def check_room(collection: Collection, plan: Plan, dimensions: int) -> None:
+    """Refuse a run whose descriptors the disk has no room for, before the work.
+
+    Photos that may only have moved are not counted.
+
+    Args:
+        collection: which will hold them.
+        plan: what is to be described.
+        dimensions: values of a descriptor.
+
+    Raises:
+        CollectionError: it says how much is needed, and how much there is.
+    """
+    config = collection.config
+    sides = 2 if isinstance(config, ExtractionConfig) and config.cam else 1
+    photos = max(0, len(plan.todo) - len(plan.vanished))
+    needed = photos * sides * dimensions * np.dtype(config.dtype).itemsize
+    free = shutil.disk_usage(collection.folder).free
+    if needed > free:
+        raise CollectionError(
+            f"{collection.folder}: {DISK_FULL} ({photos} photos need {needed / 2**20:,.1f} MiB "
+            f"there, {free / 2**20:,.1f} are free)"
+        )
+
+
+def run_plan(
+    writer: Writer,
+    plan: Plan,
+    extractor: Extractor | None,
+    *,
+    workers: int,
+    progress: Progress,
+) -> IndexReport:
+    """Describe what the plan says, one transaction a photo; an interrupt ends the run cleanly.
+
+    Args:
+        writer: of the collection the plan was made for.
+        plan: what to do.
+        extractor: may be None where nothing is to do.
+        workers: threads that read, decode and prepare photos while the network works.
+        progress: called after every photo.
+    """
+    report = IndexReport(unchanged=plan.unchanged, ignored=dict(plan.walk.ignored))
+    for path, reason in plan.walk.unreadable:
+        writer.record_failed(PhotoFile(path, 0, 0), None, reason)
+        report.failed.append((path, reason))
+    gone: dict[str, list[Photo]] = {}
+    for photo in plan.vanished:
+        gone.setdefault(str(photo.content), []).append(photo)
+    done = 0
+    if extractor is not None:
+        try:
+            for loaded in _load_ahead(plan.todo, writer.collection, extractor, workers):
+                _record(writer, loaded, extractor, plan, gone, report)
+                done += 1
+                if done % RELEASE_EVERY == 0:
+                    release_unused_memory()
+                progress("indexing", done, len(plan.todo))
+        except KeyboardInterrupt:
+            report.interrupted = len(plan.todo) - done
+    if not report.interrupted:
+        # Only now: where photos swapped their names, one needs what the other had.
+        writer.remove(plan.outdated)
+    moved_away = {source for source, _ in report.moved}
+    report.vanished = [p.path for p in plan.vanished if p.path not in moved_away]
+    return report
+
+
+def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:
+    return (
+        photo is not None
+        and photo.state == "ok"
+        and (photo.size, photo.mtime_ns) == (file.size, file.mtime_ns)
+    )
+
+
+def _record(
+    writer: Writer,
+    loaded: _Loaded,
+    extractor: Extractor,
+    plan: Plan,
+    gone: dict[str, list[Photo]],
+    report: IndexReport,
+) -> None:
+    file, content = loaded.file, loaded.content
+    before = plan.before.get(file.path)
+    if content is None or loaded.reason is not None:
+        reason = loaded.reason or "cannot be read"
+        writer.record_failed(file, content, reason)
+        report.failed.append((file.path, reason))
+        return
+    fresh = before is None or before.state == "failed"
+    if not writer.collection.is_described(content):
+        description = extractor.describe(loaded.prepared)
+        writer.record_described(
+            file, content, loaded.pixels, description.global_, description.local
+        )
+    elif before is not None and before.content == content and before.state == "ok":
+        writer.record_known(file, content, loaded.pixels)  # touched, but the same
+        report.unchanged += 1
+        return
+    elif gone.get(content):
+        source = gone[content].pop(0)
+        writer.record_moved(file, source)
+        report.moved.append((source.path, file.path))
+        return
+    else:
+        writer.record_known(file, content, loaded.pixels)
+        report.copied += fresh and (before is None or before.content != content)
+    if fresh:
+        report.new += 1
+    else:
+        report.changed += 1
+
+
+def _load_ahead(
+    files: Sequence[PhotoFile], collection: Collection, extractor: Extractor, workers: int
+) -> Iterator[_Loaded]:
+    """Load files in order, a few ahead of the consumer."""
+    known = collection.described()
+    large = threading.Lock()
+    waiting: collections.deque[Future[_Loaded]] = collections.deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="photos") as pool:
+        try:
+            for file in files:
+                waiting.append(pool.submit(_load, file, known, extractor, large))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(file: PhotoFile, known: set[str], extractor: Extractor, large: threading.Lock) -> _Loaded:
+    content = None
+    if file.size > MAX_FILE_BYTES:
+        return _Loaded(file, reason=f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
+    try:
+        with file.path.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+            opened.seek(0)
+            width, height = image_size(opened)
+            if content in known:
+                return _Loaded(file, content, (width, height))
+            opened.seek(0)
+            if width * height <= LARGE_PIXELS:
+                image = load_image(opened, extractor.decode_at)
+                return _Loaded(file, content, (width, height), extractor.prepare(image))
+            with large:
+                image = load_image(opened, extractor.decode_at)
+                return _Loaded(file, content, (width, height), extractor.prepare(image))
+    except ImageError as error:
+        return _Loaded(file, content, reason=str(error))
+    except OSError as error:
+        return _Loaded(file, content, reason=error.strerror or str(error))

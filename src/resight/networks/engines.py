@@ -1,0 +1,100 @@
+"""What computes a network: the engines by name, and which one `auto` means on this machine."""
+
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from resight.errors import UsageError
+from resight.networks.backbones import Network, Parameters
+
+CONVERTER = "openvino.tools.ovc"
+
+
+def load_network(
+    backbone: str,
+    parameters: Parameters,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    quantized: bytes | None = None,
+) -> Network:
+    """A network on an engine, ready for inference.
+
+    Args:
+        backbone: a name of `backbones.BLOCKS`.
+        parameters: the backbone's.
+        engine: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed
+            and no GPU is at hand or asked for, else torch.
+        device: a torch device, or `auto`: a GPU where there is one, else the CPU.
+        quantized: the network in 8-bit integers, which OpenVINO alone can run.
+
+    Raises:
+        UsageError: there is no such engine or device, or the engine is not installed.
+    """
+    if quantized is not None:
+        if engine not in ("auto", "openvino"):
+            raise UsageError(f"--engine {engine}: int8 networks run on openvino alone")
+        return _openvino(backbone, parameters, device, quantized)
+    if engine == "auto":
+        on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
+        engine = "openvino" if on_cpu and _installed("openvino") else "torch"
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}: is not one of auto, {', '.join(ENGINES)}")
+    return ENGINES[engine](backbone, parameters, device)
+
+
+def _torch(backbone: str, parameters: Parameters, device: str) -> Network:
+    # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    from resight.networks.engine_torch import TorchNetwork  # imports torch, which takes a second
+
+    return TorchNetwork(backbone, parameters, device)
+
+
+def _openvino(
+    backbone: str, parameters: Parameters, device: str, quantized: bytes | None = None
+) -> Network:
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--engine openvino: runs on the CPU, not on --device {device}")
+    if not _installed("openvino"):
+        raise UsageError("--engine openvino: not installed; run pip install 'resight[openvino]'")
+    # OpenVINO's converter, and the telemetry it brings, stay out: neither is needed here, and
+    # without them the import takes a third of the time. Whoever wants it can still import it.
+    sys.modules.setdefault(CONVERTER, None)  # type: ignore[arg-type]
+    from resight.networks.engine_openvino import OpenVinoNetwork
+
+    if sys.modules[CONVERTER] is None:
+        del sys.modules[CONVERTER]
+    return OpenVinoNetwork(backbone, parameters, quantized)
+
+
+def _onnx(backbone: str, parameters: Parameters, device: str) -> Network:
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--engine onnx: runs on the CPU, not on --device {device}")
+    if not (_installed("onnx") and _installed("onnxruntime")):
+        raise UsageError("--engine onnx: not installed; run pip install 'resight[onnx]'")
+    from resight.networks.engine_onnx import OnnxNetwork
+
+    return OnnxNetwork(backbone, parameters)
+
+
+ENGINES: dict[str, Callable[[str, Parameters, str], Network]] = {
+    "torch": _torch,
+    "openvino": _openvino,
+    "onnx": _onnx,
+}
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth asking torch for a GPU, which takes a second."""
+    if platform.system() == "Linux":
+        # The drivers of NVIDIA, of AMD, and of Windows for Linux.
+        return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+    return True

@@ -1,0 +1,1 @@
+"""Photos on the disk: the files, and what is read from them."""

@@ -1,0 +1,245 @@
+"""Contact sheets: a query and what was found, on one picture.
+
+Sheets are RGB images. Everything that comes from outside is taken as it is: photos of any shape or
+mode, photos that are gone, names in any language (letters the font lacks are drawn as boxes).
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from resight.errors import UsageError
+from resight.photos.images import Box, crop_box, scaled_size
+
+Color = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+MARGIN = 28
+GAP = 18
+MAX_SIDE = 65_000
+"""A JPEG holds at most 65535 pixels in either direction."""
+
+BACKGROUND: Color = (250, 249, 246)
+PANEL: Color = (239, 237, 231)
+LINE: Color = (218, 215, 207)
+INK: Color = (36, 36, 40)
+FAINT: Color = (122, 120, 116)
+BOX: Color = (255, 122, 26)
+RIGHT: Color = (40, 145, 84)
+WRONG: Color = (203, 58, 52)
+
+
+@dataclass(frozen=True)
+class SheetPhoto:
+    """A photo of a sheet and what is written under it.
+
+    Attributes:
+        image: any mode and size; None for a file that cannot be read any more.
+        caption: usually the file's name; shortened in the middle when it is too long.
+        detail: usually the distance, like "0.412".
+        highlight: a green frame (True), a red one (False), or none.
+    """
+
+    image: Image.Image | None
+    caption: str
+    detail: str = ""
+    highlight: bool | None = None
+
+
+def contact_sheet(
+    query: SheetPhoto,
+    results: Sequence[SheetPhoto],
+    *,
+    box: Box | None = None,
+    title: str = "",
+    columns: int = 5,
+    tile: int = 240,
+) -> Image.Image:
+    """One query, large and on the left, and its results in a grid with their ranks.
+
+    Args:
+        query: the photo searched with.
+        results: best first; there may be none.
+        box: the region searched with, in pixels of the query's image: it gets a frame, and
+            what is outside of it is dimmed. Ignored when the query cannot be read.
+        title: a line at the top.
+        columns: results in a row, at most.
+        tile: side of the square a result is fitted into, in pixels.
+
+    Raises:
+        UsageError: the box is not inside the query, `columns` or `tile` cannot be, or the sheet
+            would be higher or wider than `MAX_SIDE`.
+    """
+    if columns < 1:
+        raise UsageError(f"columns: {columns} is not 1 or more")
+    columns = max(1, min(columns, len(results)))
+    rows = max(1, -(-len(results) // columns))
+    large, cell = _check_tile(tile) * 3 // 2, tile + _label_height(tile)
+    left, top = MARGIN + large + 2 * GAP, MARGIN + _title_height(title, tile)
+    width = left + columns * (tile + GAP) - GAP + MARGIN
+    height = top + max(large + _label_height(tile), rows * (cell + GAP) - GAP) + MARGIN
+    sheet, draw = _new_sheet(width, height, title, tile)
+    draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
+    _place(sheet, query, (MARGIN, top), large, tile, box=box)
+    for i, photo in enumerate(results):
+        row, column = divmod(i, columns)
+        corner = left + column * (tile + GAP), top + row * (cell + GAP)
+        _place(sheet, photo, corner, tile, tile, rank=i + 1)
+    if not results:
+        center = (left + tile / 2, top + tile / 2)
+        draw.text(center, "no results", fill=FAINT, font=_font(_text_size(tile)), anchor="mm")
+    return sheet
+
+
+def contact_sheets(
+    rows: Sequence[tuple[SheetPhoto, Sequence[SheetPhoto]]], *, title: str = "", tile: int = 200
+) -> Image.Image:
+    """Several queries under one another, each followed by its results.
+
+    Args:
+        rows: a query and its results, best first; rows may differ in length.
+        title: a line at the top.
+        tile: side of the square each photo is fitted into, in pixels.
+
+    Raises:
+        UsageError: `tile` cannot be, or the sheet would be higher or wider than `MAX_SIDE`.
+    """
+    cell = _check_tile(tile) + _label_height(tile)
+    longest = max((len(results) for _, results in rows), default=0)
+    left, top = MARGIN + tile + 2 * GAP, MARGIN + _title_height(title, tile)
+    width = left + max(1, longest) * (tile + GAP) - GAP + MARGIN
+    height = top + max(0, len(rows) * (cell + GAP) - GAP) + MARGIN
+    sheet, draw = _new_sheet(width, height, title, tile)
+    if rows:
+        draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
+    for i, (query, results) in enumerate(rows):
+        y = top + i * (cell + GAP)
+        _place(sheet, query, (MARGIN, y), tile, tile)
+        for k, photo in enumerate(results):
+            _place(sheet, photo, (left + k * (tile + GAP), y), tile, tile, rank=k + 1)
+    return sheet
+
+
+def shorten(text: str, font: Font, width: float) -> str:
+    """The text on one line of at most `width` pixels, its middle replaced by "..." if need be.
+
+    Characters that cannot be drawn (line ends, parts of damaged file names) become "?".
+    """
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    if len(text) <= 1000 and font.getlength(text) <= width:
+        return text
+    # The most characters, half from the front and half from the end, that fit.
+    low, high = 0, min(len(text) - 1, 1000)
+    while low < high:
+        kept = (low + high + 1) // 2
+        low, high = (kept, high) if font.getlength(_cut(text, kept)) <= width else (low, kept - 1)
+    return _cut(text, low)
+
+
+def _cut(text: str, kept: int) -> str:
+    front, back = kept - kept // 2, kept // 2
+    return text[:front] + "..." + text[len(text) - back :]
+
+
+def _check_tile(tile: int) -> int:
+    if not 48 <= tile <= 2048:
+        raise UsageError(f"tile: {tile} is not from 48 to 2048 pixels")
+    return tile
+
+
+def _new_sheet(
+    width: int, height: int, title: str, tile: int
+) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    if width > MAX_SIDE or height > MAX_SIDE:
+        raise UsageError(
+            f"the sheet would be {width} x {height} pixels, more than {MAX_SIDE}: show less on it"
+        )
+    sheet = Image.new("RGB", (width, height), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        font = _font(_title_size(tile))
+        text = shorten(title, font, width - 2 * MARGIN)
+        draw.text((MARGIN, MARGIN), text, fill=INK, font=font, anchor="la")
+    return sheet, draw
+
+
+def _place(
+    sheet: Image.Image,
+    photo: SheetPhoto,
+    corner: tuple[int, int],
+    side: int,
+    tile: int,
+    *,
+    rank: int | None = None,
+    box: Box | None = None,
+) -> None:
+    """A photo fitted into the square at `corner`, with its frame and two lines below it."""
+    x, y = corner
+    draw = ImageDraw.Draw(sheet)
+    font = _font(_text_size(tile))
+    draw.rectangle((x, y, x + side - 1, y + side - 1), fill=PANEL)
+    if photo.image is None:
+        center = (x + side / 2, y + side / 2)
+        draw.text(center, "cannot be read", fill=FAINT, font=font, anchor="mm")
+    else:
+        fitted = _fit(photo.image, side, box)
+        sheet.paste(fitted, (x + (side - fitted.width) // 2, y + (side - fitted.height) // 2))
+    if photo.highlight is not None:
+        frame = (x - 4, y - 4, x + side + 3, y + side + 3)
+        draw.rectangle(frame, outline=RIGHT if photo.highlight else WRONG, width=4)
+    line = _line_height(tile)
+    first, second = y + side + line // 2, y + side + line // 2 + line
+    head = "query" if rank is None else str(rank)
+    draw.text((x, first), head, fill=INK, font=font, anchor="la")
+    room = side - draw.textlength(head, font=font) - line / 2
+    detail = shorten(photo.detail, font, room) if photo.detail else ""
+    draw.text((x + side, first), detail, fill=INK, font=font, anchor="ra")
+    draw.text((x, second), shorten(photo.caption, font, side), fill=FAINT, font=font, anchor="la")
+
+
+def _fit(image: Image.Image, side: int, box: Box | None) -> Image.Image:
+    """The image as RGB, its longest side `side`, with the box marked."""
+    size = scaled_size(image.width, image.height, side)
+    fitted = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    if box is None:
+        return fitted
+    crop_box(image, box)  # for its error
+    x, y, w, h = box
+    across, down = fitted.width / image.width, fitted.height / image.height
+    left, top = min(int(x * across), fitted.width - 1), min(int(y * down), fitted.height - 1)
+    right, bottom = (
+        max(left + 1, round((x + w) * across)),
+        max(top + 1, round((y + h) * down)),
+    )
+    dimmed = Image.blend(fitted, Image.new("RGB", fitted.size, INK), 0.5)
+    dimmed.paste(fitted.crop((left, top, right, bottom)), (left, top))
+    thick = min(max(2, side // 100), (min(right - left, bottom - top) + 1) // 2)
+    ImageDraw.Draw(dimmed).rectangle((left, top, right - 1, bottom - 1), outline=BOX, width=thick)
+    return dimmed
+
+
+@functools.cache
+def _font(size: int) -> Font:
+    return ImageFont.load_default(size)
+
+
+def _text_size(tile: int) -> int:
+    return max(9, tile // 16)
+
+
+def _title_size(tile: int) -> int:
+    return max(13, tile // 9)
+
+
+def _line_height(tile: int) -> int:
+    return _text_size(tile) * 4 // 3
+
+
+def _label_height(tile: int) -> int:
+    return _line_height(tile) * 5 // 2
+
+
+def _title_height(title: str, tile: int) -> int:
+    return _title_size(tile) * 2 if title else 0

@@ -1,0 +1,1 @@
+"""Answers out of a collection, and why two photos match."""

@@ -1,0 +1,317 @@
+"""A collection: one folder with one SQLite database, the truth about photos and descriptors.
+
+Descriptors are kept by the content of the photo (SHA-256), so that a photo that is moved, renamed
+or stored twice is described once. Write-ahead logging lets readers work while a run writes;
+writing is in `writer`. Whatever else lies in the folder is derived from the database (`arrays`).
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from resight import config as configuration
+from resight.config import MethodConfig, ReductionConfig, SiftVladConfig
+from resight.errors import CollectionError, CollectionMismatch
+from resight.photos.files import COLLECTION_MARK
+from resight.selection.reduction import Reduction, from_bytes
+from resight.storage.database import explained, open_database
+
+State = Literal["ok", "failed"]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo's row: `content` is the file's SHA-256, sizes in pixels (upright) and bytes."""
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    content: str | None
+    width: int | None
+    height: int | None
+    state: State
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the descriptors were made with: a weights file, or (no path) a vocabulary."""
+
+    sha256: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class StoredDescriptors:
+    """One content's descriptors, float32 (D,), and whether their check sum is right."""
+
+    content: str
+    global_: np.ndarray
+    local: np.ndarray | None
+    intact: bool
+
+
+class Collection:
+    """An open collection, for reading; close it, or use it in a `with` statement."""
+
+    def __init__(self, folder: Path, database: sqlite3.Connection) -> None:
+        self.folder = folder
+        self.database = database
+
+    @classmethod
+    def open(cls, folder: Path) -> "Collection":
+        """An existing collection.
+
+        Raises:
+            CollectionError: there is none, it is damaged, or of a newer format.
+        """
+        if not cls.exists(folder):
+            raise CollectionError(
+                f"{folder}: no collection here; make one with: resight index PHOTOS -c {folder}"
+            )
+        with explained(folder):
+            return cls(folder, open_database(folder / COLLECTION_MARK))
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether a folder is a collection."""
+        return (folder / COLLECTION_MARK).is_file()
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def __enter__(self) -> "Collection":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """One state of the database for several reads, whatever a writer does meanwhile."""
+        if self.database.in_transaction:
+            yield
+            return
+        self.database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.database.execute("ROLLBACK")
+
+    # What it was made with
+
+    @property
+    def config(self) -> MethodConfig:
+        """The method's configuration."""
+        return configuration.method_from_dict(self.meta("config"))
+
+    @property
+    def selection_config(self) -> ReductionConfig:
+        """How a selection, or whitening, is fitted when nothing else is asked for."""
+        return configuration.reduction_from_dict(self.meta("selection_config"))
+
+    @property
+    def model(self) -> Model | None:
+        """The weights or vocabulary in use; None as long as nothing was described."""
+        stored = self.meta("model")
+        if stored is None:
+            return None
+        return Model(stored["sha256"], Path(stored["path"]) if stored["path"] else None)
+
+    @property
+    def stamp(self) -> str:
+        """A token that changes with everything that changes the answers to a search."""
+        return f"{self.generation}-{self.last_change}"
+
+    @property
+    def generation(self) -> str:
+        """The part of the stamp that changes when all descriptors do, as by another selection."""
+        return str(self.meta("stamp"))
+
+    @property
+    def last_change(self) -> int:
+        """The number of the last change that searches see."""
+        row = self._row(
+            "SELECT number FROM changes WHERE what != 'unseen' ORDER BY number DESC LIMIT 1"
+        )
+        return int(row[0]) if row else 0
+
+    def changed_since(self, number: int) -> list[int]:
+        """The ids of the photos of which searches see another descriptor since a change."""
+        rows = self._rows(
+            "SELECT DISTINCT photo FROM changes WHERE number > ? AND what = 'descriptor'", number
+        )
+        return [id_ for (id_,) in rows]
+
+    def meta(self, key: str) -> Any:
+        """A value of the table `meta`, None where there is none."""
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else json.loads(row[0])
+
+    def selection(self) -> Reduction | None:
+        """The fitted selection or whitening, if there is one."""
+        row = self._row("SELECT how, data FROM fitted WHERE name = 'selection'")
+        if row is None:
+            return None
+        return from_bytes(row[1], json.loads(row[0])["config"])
+
+    @property
+    def distance(self) -> Literal["manhattan", "cosine"]:
+        """By which distance the descriptors are compared."""
+        config = self.config
+        if isinstance(config, SiftVladConfig):
+            return config.distance
+        how = self.how_fitted("selection")
+        whitened = how is not None and how["config"].get("method") == "whitening"
+        return "cosine" if whitened else "manhattan"
+
+    def vocabulary(self) -> np.ndarray | None:
+        """The visual words of `sift-vlad`, float32 (centers, 128), once they are fitted."""
+        row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
+        return None if row is None else np.frombuffer(row[0], "<f4").reshape(-1, 128)
+
+    def quantized_network(self) -> bytes | None:
+        """The network in 8-bit integers, where the configuration asks for one."""
+        row = self._row("SELECT data FROM fitted WHERE name = 'network'")
+        return None if row is None else row[0]
+
+    def how_fitted(
+        self, name: Literal["selection", "vocabulary", "network"]
+    ) -> dict[str, Any] | None:
+        """What one of them was fitted on: photos, time, configuration."""
+        row = self._row("SELECT how FROM fitted WHERE name = ?", name)
+        return None if row is None else json.loads(row[0])
+
+    def fingerprint(self, model: Model) -> str:
+        """The fingerprint of this collection's descriptors if they are made with a model."""
+        quantized = self.how_fitted("network")
+        made_with = model.sha256 if quantized is None else model.sha256 + quantized["sha256"]
+        return configuration.fingerprint(self.config, made_with)
+
+    def check_model(self, model: Model) -> None:
+        """Refuse a model that is not the one the descriptors were made with.
+
+        Raises:
+            CollectionMismatch: other weights, or another version of the method.
+        """
+        known, stored = self.model, self.meta("fingerprint")
+        if known is not None and known.sha256 != model.sha256:
+            raise CollectionMismatch(
+                f"{self.folder}: was made with other weights (SHA-256 {known.sha256[:12]}..., "
+                f"these are {model.sha256[:12]}...); pass the same file with --weights, or make "
+                "a new collection"
+            )
+        if stored not in (None, self.fingerprint(model)):
+            raise CollectionMismatch(
+                f"{self.folder}: was made by another version of the method; make a new collection"
+            )
+
+    # What is in it
+
+    def photos(self, state: State | None = None) -> Iterator[Photo]:
+        """The photos (of a state) by ascending id."""
+        rows = self._rows(
+            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
+            "WHERE ?1 IS NULL OR state = ?1 ORDER BY id",
+            state,
+        )
+        for id_, path, *rest in rows:
+            yield Photo(id_, Path(os.fsdecode(path)), *rest)
+
+    def photo_at(self, path: Path) -> Photo | None:
+        """The photo at an absolute path, if it is known."""
+        row = self._row(
+            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
+            "WHERE path = ?",
+            os.fsencode(path),
+        )
+        return None if row is None else Photo(row[0], path, *row[2:])
+
+    def count(self, state: State) -> int:
+        """How many photos are of a state."""
+        return int(self._rows("SELECT count(*) FROM photos WHERE state = ?", state)[0][0])
+
+    def paths(self, ids: np.ndarray) -> list[Path]:
+        """The paths of photos, in the order of their ids (N,)."""
+        return [
+            Path(os.fsdecode(self._rows("SELECT path FROM photos WHERE id = ?", int(id_))[0][0]))
+            for id_ in ids
+        ]
+
+    def is_described(self, content: str) -> bool:
+        """Whether there are descriptors of a content."""
+        return self._row("SELECT 1 FROM descriptors WHERE content = ?", content) is not None
+
+    def described(self) -> set[str]:
+        """The contents there are descriptors of."""
+        return {content for (content,) in self._rows("SELECT content FROM descriptors")}
+
+    def descriptors(self, content: str) -> StoredDescriptors | None:
+        """The descriptors of a content, if it was described."""
+        with explained(self.folder):
+            return next(self._stored("WHERE content = ?", content), None)
+
+    def all_descriptors(self) -> Iterator[StoredDescriptors]:
+        """The descriptors of every content."""
+        return self._stored("")
+
+    def photo_descriptors(
+        self, since: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+        """Id, global and local descriptor (float32) of each searchable photo, by ascending id.
+
+        Args:
+            since: only of photos that have another descriptor since the change of this number.
+        """
+        changed = "AND p.id IN (SELECT photo FROM changes WHERE number > ? AND what = 'descriptor')"
+        rows = self.database.execute(
+            "SELECT p.id, d.global, d.local FROM photos p JOIN descriptors d USING (content) "
+            f"WHERE p.state = 'ok' {'' if since is None else changed} ORDER BY p.id",
+            () if since is None else (since,),
+        )
+        for id_, global_, local in rows:
+            yield id_, self._decode(global_), None if local is None else self._decode(local)
+
+    def encode(self, values: np.ndarray) -> bytes:
+        """A descriptor (D,) as it is stored."""
+        return values.astype(self._dtype).tobytes()
+
+    def _stored(self, where: str, *values: object) -> Iterator[StoredDescriptors]:
+        rows = self.database.execute(
+            f"SELECT content, global, local, crc32 FROM descriptors {where}", values
+        )
+        for content, global_, local, crc32 in rows:
+            intact = blob_crc32(global_, local) == crc32
+            decoded = None if local is None else self._decode(local)
+            yield StoredDescriptors(content, self._decode(global_), decoded, intact)
+
+    def _decode(self, blob: bytes) -> np.ndarray:
+        whole = len(blob) - len(blob) % self._dtype.itemsize
+        return np.frombuffer(blob[:whole], self._dtype).astype(np.float32)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.config.dtype).newbyteorder("<")
+
+    def _row(self, sql: str, *values: object) -> Any:
+        with explained(self.folder):
+            return self.database.execute(sql, values).fetchone()
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        with explained(self.folder):
+            return self.database.execute(sql, values).fetchall()
+
+
+def blob_crc32(global_: bytes, local: bytes | None) -> int:
+    """The check sum of a content's descriptors."""
+    return zlib.crc32(local or b"", zlib.crc32(global_))
