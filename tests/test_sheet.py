@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from resight import sheet as module
 from resight.errors import UsageError
+from resight.pictures import sheet as module
 from resight.pictures.sheet import (
     BACKGROUND,
     BOX,
