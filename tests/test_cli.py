@@ -30,7 +30,7 @@ from resight.config import (
 )
 from resight.methods import ModelOptions
 from resight.searching.searcher import Searcher
-from resight.storage.collection import Collection
+from resight.storage.collection import Collection, Model
 from resight.storage.writer import writing
 
 COMMANDS = ("index", "fit", "search", "describe", "evaluate", "info", "remove", "check", "demo")
@@ -370,7 +370,7 @@ def test_defaults_are_those_of_the_configurations(resight: Run) -> None:
 def network_collection(folder: Path, count: int) -> Path:
     """A collection of the network's kind with made-up descriptors of eight values."""
     with writing(folder, (ExtractionConfig(), SelectionConfig())) as writer:
-        writer.bind_model(pipeline.vocabulary_model(np.zeros((1, 128), np.float32)))
+        writer.bind_model(Model("cd" * 32))
         for number in range(count):
             values = np.random.default_rng(number).random(8, np.float32)
             file = pipeline.find_photos([Path(__file__)]).photos[0]

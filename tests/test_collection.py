@@ -26,6 +26,7 @@ from resight.storage.arrays import load_arrays
 from resight.storage.collection import Collection, Model, Photo, blob_crc32
 from resight.storage.database import FORMAT_VERSION
 from resight.storage.integrity import check
+from resight.storage.learned import sha256
 from resight.storage.writer import LOCK_NAME, Writer, writing
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -63,7 +64,7 @@ def test_a_new_collection_remembers_its_configuration(tmp_path: Path) -> None:
         assert opened.selection_config == SelectionConfig(seed=3)
         assert opened.model is None
         assert opened.selection() is None
-        assert opened.vocabulary() is None
+        assert opened.learned() is None
         assert opened.how_fitted("selection") is None
         assert opened.meta("no such thing") is None
         assert list(opened.photos()) == []
@@ -279,15 +280,41 @@ def test_a_selection_comes_back(tmp_path: Path) -> None:
         assert how["config"]["features"] == 3
 
 
-def test_a_vocabulary_comes_back(tmp_path: Path) -> None:
-    words = np.random.default_rng(0).random((4, 128), np.float32)
+def test_what_was_learned_comes_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    learned = {"words": rng.random((4, 128), np.float32), "idf": rng.random(4, np.float32)}
     with new(tmp_path / "c", samples.QUICK) as writer:
-        writer.store_vocabulary(words, {"photos": 9})
+        writer.store_learned(learned, {"photos": 9})
     with Collection.open(tmp_path / "c") as opened:
-        stored = opened.vocabulary()
+        stored = opened.learned()
         assert stored is not None
-        assert stored.dtype == np.float32
-        np.testing.assert_array_equal(stored, words)
+        assert stored.keys() == learned.keys()
+        for name, values in learned.items():
+            assert stored[name].dtype == np.float32
+            np.testing.assert_array_equal(stored[name], values)
+        how = opened.how_fitted("learned")
+        assert how is not None
+        assert (how["photos"], how["sha256"]) == (9, sha256(learned))
+
+
+def test_what_was_learned_by_a_network_is_in_the_fingerprint(tmp_path: Path) -> None:
+    model = Model("ab" * 32, Path("/weights.pth"))
+    found = set()
+    for value in (None, 0.0, 1.0):
+        with new(tmp_path / str(value), ExtractionConfig()) as writer:
+            if value is not None:
+                writer.store_learned({"mean": np.full(3, value)}, {})
+            writer.bind_model(model)
+            found.add(writer.collection.meta("fingerprint"))
+    assert len(found) == 3
+
+
+def test_damaged_learned_arrays_are_told(tmp_path: Path) -> None:
+    with new(tmp_path / "c", samples.QUICK) as writer:
+        writer.store_learned({"words": np.zeros((4, 128))}, {})
+        writer.collection.database.execute("UPDATE fitted SET data = substr(data, 1, 99)")
+    with Collection.open(tmp_path / "c") as opened, pytest.raises(CollectionError, match="damaged"):
+        opened.learned()
 
 
 # The stamp
@@ -335,7 +362,7 @@ def test_the_stamp_changes_with_what_changes_answers_and_with_nothing_else(tmp_p
         assert changed()
         writer.remove([photo("copy")])
         assert changed()
-        writer.store_vocabulary(np.zeros((2, 128), np.float32), {})
+        writer.store_learned({"words": np.zeros((2, 128), np.float32)}, {})
         assert changed()
 
 
@@ -738,9 +765,9 @@ def test_format_1_of_sift_vlad_is_read(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(FIXTURES / "collection-v1-sift-vlad", tmp_path / "v1"))
     with Collection.open(folder) as opened:
         assert opened.config == SiftVladConfig(centers=2)
-        vocabulary = opened.vocabulary()
-        assert vocabulary is not None
-        np.testing.assert_array_equal(vocabulary.ravel(), np.arange(256) / 256)
+        learned = opened.learned()
+        assert learned is not None
+        np.testing.assert_array_equal(learned["words"].ravel(), np.arange(256) / 256)
     query = tmp_path / "query.jpg"
     query.write_bytes(b"photo one")
     found = pipeline.search(query, folder, SearchConfig(k=2))

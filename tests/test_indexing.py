@@ -53,13 +53,16 @@ class Library:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.photos, self.collection = folder / "photos", folder / "collection"
         self.extractors: list[Counting] = []
-        real = pipeline.collection_extractor
+        real = pipeline._extractor_for
 
-        def counting(*arguments: Any) -> Counting:
-            self.extractors.append(Counting(real(*arguments)))
+        def counting(*arguments: Any) -> Counting | None:
+            extractor = real(*arguments)
+            if extractor is None:
+                return None
+            self.extractors.append(Counting(extractor))
             return self.extractors[-1]
 
-        monkeypatch.setattr(pipeline, "collection_extractor", counting)
+        monkeypatch.setattr(pipeline, "_extractor_for", counting)
 
     def index(self, **options: Any) -> tuple[int, pipeline.IndexReport]:
         """Index everything: how many photos were described, and the report."""

@@ -34,8 +34,8 @@ LAYERS = {
     "evaluation": "evaluation.measures evaluation.protocols",
     "explaining": "explaining.supply explaining.explain explaining.explain_sift",
     "storage": (
-        "storage.database storage.collection storage.writer storage.rowfiles storage.derived "
-        "storage.arrays storage.approximating storage.integrity storage.overview"
+        "storage.database storage.learned storage.collection storage.writer storage.rowfiles "
+        "storage.derived storage.arrays storage.approximating storage.integrity storage.overview"
     ),
     "datasets": "datasets",
     "methods": "methods",

@@ -129,6 +129,11 @@ class SiftVladConfig:
 MethodConfig = ExtractionConfig | SiftVladConfig
 
 
+def learns(config: MethodConfig) -> bool:
+    """Whether a method learns something from photos before it can describe any."""
+    return isinstance(config, SiftVladConfig)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SelectionConfig:
     """Principal feature analysis (section 6)."""

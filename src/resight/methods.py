@@ -1,18 +1,16 @@
 """Which extractor a configuration asks for, and the model (weights, vocabulary) behind it."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from resight.config import ExtractionConfig, SiftVladConfig
+from resight.config import ExtractionConfig, MethodConfig, SiftVladConfig, learns
 from resight.descriptors.cnn import CnnExtractor
-from resight.descriptors.extractor import Extractor
+from resight.descriptors.extractor import Extractor, Learned, Learner
 from resight.errors import CollectionError, UsageError
 from resight.networks.weights import Progress as DownloadProgress
 from resight.networks.weights import find_weights
 from resight.storage.collection import Collection, Model
+from resight.storage.learned import sha256
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,19 @@ def cnn_extractor(
     )
 
 
+def collection_model(collection: Collection, options: ModelOptions) -> Model:
+    """The model behind a collection's descriptors: weights, or what was learned without any.
+
+    Raises:
+        WeightsError: no weights are found.
+        CollectionError: the collection was never indexed.
+    """
+    config, known = collection.config, collection.model
+    if isinstance(config, ExtractionConfig):
+        return cnn_model(config, options, known.path if known else None)
+    return Model(sha256(_learned(collection)))
+
+
 def collection_extractor(collection: Collection, options: ModelOptions) -> Extractor:
     """The extractor that made a collection's descriptors.
 
@@ -70,23 +81,33 @@ def collection_extractor(collection: Collection, options: ModelOptions) -> Extra
         CollectionMismatch: the weights are not those of the collection.
         CollectionError: the collection was never indexed.
     """
-    config, known = collection.config, collection.model
+    config, model = collection.config, None
+    learned = _learned(collection) if learns(config) else {}
     if isinstance(config, ExtractionConfig):
-        model = cnn_model(config, options, known.path if known else None)
+        model = collection_model(collection, options)
         collection.check_model(model)
-        return cnn_extractor(config, model, options, collection.quantized_network())
-    vocabulary = collection.vocabulary()
-    if vocabulary is None:
+        if not learns(config):
+            return cnn_extractor(config, model, options, collection.quantized_network())
+    return learner(config, model, options).taught(learned)
+
+
+def _learned(collection: Collection) -> Learned:
+    learned = collection.learned()
+    if learned is None:
         raise CollectionError(f"{collection.folder}: holds no photos yet; run resight index")
-    return _sift_vlad(config, vocabulary)
+    return learned
 
 
-def vocabulary_model(vocabulary: np.ndarray) -> Model:
-    """The hash that stands for a vocabulary, float32 (centers, 128)."""
-    return Model(hashlib.sha256(vocabulary.astype("<f4").tobytes()).hexdigest())
+def learner(config: MethodConfig, model: Model | None, options: ModelOptions) -> Learner:
+    """What learns from photos before any is described by a configuration.
 
+    Args:
+        config: one of those that learn.
+        model: the weights of its network, if it has one.
+        options: how to run that.
+    """
+    from resight.descriptors.sift_vlad import SiftVladExtractor  # OpenCV takes a while
 
-def _sift_vlad(config: SiftVladConfig, vocabulary: np.ndarray) -> Extractor:
-    from resight.descriptors.sift_vlad import SiftVladExtractor
-
-    return SiftVladExtractor(config, vocabulary)
+    if not isinstance(config, SiftVladConfig):
+        raise UsageError(f"{config.method}: learns nothing from photos")
+    return SiftVladExtractor(config)

@@ -13,6 +13,7 @@ from resight.config import (
     ExtractionConfig,
     MethodConfig,
     SearchConfig,
+    learns,
     reduction_from_dict,
     to_dict,
 )
@@ -23,11 +24,12 @@ from resight.indexing.describing import Described, describe
 from resight.indexing.fitting import (
     MIN_PHOTOS_TO_FIT,
     FitRun,
-    Vocabulary,
+    Lesson,
+    QuantizedNetwork,
     fit_collection_selection,
     fit_missing_selection,
-    fit_photo_vocabulary,
     fit_quantized_network,
+    learn,
 )
 from resight.indexing.plan import IndexReport, Plan, check_room, plan_run, run_plan
 from resight.methods import (
@@ -35,10 +37,11 @@ from resight.methods import (
     cnn_extractor,
     cnn_model,
     collection_extractor,
-    vocabulary_model,
+    collection_model,
+    learner,
 )
 from resight.networks.quantization import check_possible
-from resight.photos.files import absolute, find_photos, is_under
+from resight.photos.files import PhotoFile, absolute, find_photos, is_under
 from resight.photos.images import Box
 from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher, SearchResults
@@ -110,12 +113,12 @@ def index(
         UsageError: a path does not exist, or a new collection would be empty.
         CollectionError: see `resight.errors`.
         WeightsError: photos are to be described and no weights are found.
-        FitError: no vocabulary can be fitted on the photos of a new `sift-vlad` collection.
+        FitError: the photos are too few, or too plain, for what the method learns from them.
     """
     model = model or ModelOptions()
     places = [absolute(path) for path in photos]
     walk = find_photos(places)
-    new, loaded, fitted, quantized = None, None, None, None
+    new, made = None, None
     if Collection.exists(collection):
         with Collection.open(collection) as existing:
             _check_wanted(existing, config, cam, precision)
@@ -131,19 +134,10 @@ def index(
         check_place(collection)
         # Without a network that can be used, or a vocabulary, there shall be no empty collection,
         # nor one that remembers those weights.
-        if isinstance(new[0], ExtractionConfig):
-            weights = cnn_model(new[0], model)
-            if new[0].precision == "int8":
-                check_possible(model.engine)
-                quantized = fit_quantized_network(new[0], weights, walk.photos, progress)
-            loaded = cnn_extractor(new[0], weights, model, quantized and quantized[0])
-        else:
-            fitted = fit_photo_vocabulary(new[0], walk.photos, progress)
+        made = _make_method(new[0], model, walk.photos, progress)
     with writing(collection, new) as writer:
         plan = plan_run(writer.collection, places, walk)
-        if quantized is not None:
-            writer.store_quantized_network(*quantized)
-        extractor = _extractor_for(writer, plan, model, loaded, fitted, progress)
+        extractor = _extractor_for(writer, plan, model, made, progress)
         if extractor is not None:
             check_room(writer.collection, plan, extractor.dimensions)
         report = run_plan(writer, plan, extractor, workers=workers, progress=progress)
@@ -253,34 +247,64 @@ def _check_wanted(
     )
 
 
+@dataclass(frozen=True)
+class _Method:
+    """A method ready to describe photos, and what of it was fitted on photos for that."""
+
+    extractor: Extractor
+    quantized: QuantizedNetwork | None = None
+    lesson: Lesson | None = None
+
+
+def _make_method(
+    config: MethodConfig, options: ModelOptions, photos: Sequence[PhotoFile], progress: Progress
+) -> _Method:
+    """The method of a new collection, with what is fitted on its photos before any is described."""
+    model, quantized = None, None
+    if isinstance(config, ExtractionConfig):
+        model = cnn_model(config, options)
+        if config.precision == "int8":
+            check_possible(options.engine)
+            quantized = fit_quantized_network(config, model, photos, progress)
+        if not learns(config):
+            extractor = cnn_extractor(config, model, options, quantized and quantized[0])
+            return _Method(extractor, quantized)
+    pupil = learner(config, model, options)
+    lesson = learn(pupil, photos, progress)
+    return _Method(pupil.taught(lesson[0]), quantized, lesson)
+
+
+def _is_made(collection: Collection) -> bool:
+    """Whether a collection holds what its method fits before photos are described."""
+    config = collection.config
+    int8 = isinstance(config, ExtractionConfig) and config.precision == "int8"
+    if learns(config) and collection.how_fitted("learned") is None:
+        return False
+    return not int8 or collection.how_fitted("network") is not None
+
+
 def _extractor_for(
     writer: Writer,
     plan: Plan,
     options: ModelOptions,
-    loaded: Extractor | None,
-    fitted: Vocabulary | None,
+    made: _Method | None,
     progress: Progress,
 ) -> Extractor | None:
-    """The extractor the plan needs, if it is not loaded; the model is remembered and guarded."""
+    """The extractor the plan needs, if any; the model is remembered and guarded."""
     collection, config = writer.collection, writer.collection.config
     if not plan.todo and options.weights is None:
         return None
-    if isinstance(config, ExtractionConfig):
-        known = collection.model
-        weights = cnn_model(config, options, known.path if known else None)
-        if config.precision == "int8" and collection.quantized_network() is None and plan.todo:
-            # Of a run that was killed before it stored one.
-            network = fit_quantized_network(config, weights, plan.todo, progress)
-            writer.store_quantized_network(*network)
-        # Loaded first: weights that cannot be used are not remembered.
-        extractor = loaded
-        if extractor is None and plan.todo:
-            extractor = collection_extractor(collection, options)
-        writer.bind_model(weights)
-        return extractor
-    if collection.vocabulary() is None and plan.todo:
-        writer.store_vocabulary(*(fitted or fit_photo_vocabulary(config, plan.todo, progress)))
-    vocabulary = collection.vocabulary()
-    if vocabulary is not None:
-        writer.bind_model(vocabulary_model(vocabulary))
-    return collection_extractor(collection, options) if plan.todo else None
+    if made is None and plan.todo and not _is_made(collection):
+        # Of a run that was killed before it stored it.
+        made = _make_method(config, options, plan.todo, progress)
+    if made is not None and made.quantized is not None:
+        writer.store_quantized_network(*made.quantized)
+    if made is not None and made.lesson is not None:
+        writer.store_learned(*made.lesson)
+    # Loaded first: weights that cannot be used are not remembered.
+    extractor = made.extractor if made is not None else None
+    if extractor is None and plan.todo:
+        extractor = collection_extractor(collection, options)
+    if _is_made(collection):
+        writer.bind_model(collection_model(collection, options))
+    return extractor

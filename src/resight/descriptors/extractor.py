@@ -4,11 +4,18 @@ A method has two steps, so that preparing the next photos (decoding, resizing, l
 can go on in threads while the network works on the current one.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
+
+Learned = Mapping[str, np.ndarray]
+"""What a method learned from photos before it describes any: float32 arrays by name."""
+
+Features = Sequence[np.ndarray]
+"""Local features of a photo, float32 (n, D) for each kind of them that a method tells apart."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +42,35 @@ class Extractor(Protocol):
 
     def describe(self, prepared: Any) -> Description:
         """The descriptors of a prepared image."""
+
+
+class Learner(Protocol):
+    """A method that learns from photos before it can describe any, such as a vocabulary."""
+
+    @property
+    def limit(self) -> int:
+        """Features of each kind that are enough to learn from."""
+
+    @property
+    def seed(self) -> int:
+        """Of the random choice of them."""
+
+    @property
+    def decode_at(self) -> int | None:
+        """As an extractor's."""
+
+    def sample(self, image: Image.Image) -> Features:
+        """What can be learned from an image."""
+
+    def learn(self, photos: Sequence[Features]) -> Learned:
+        """What is to be known before photos are described.
+
+        Args:
+            photos: each one's features, or a random part of them.
+
+        Raises:
+            FitError: too few features.
+        """
+
+    def taught(self, learned: Learned) -> Extractor:
+        """The extractor that knows it."""

@@ -1,21 +1,23 @@
 """The conventional method as an extractor: image, RootSIFT, VLAD."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
 from resight.config import SiftVladConfig
-from resight.descriptors.extractor import Description
+from resight.descriptors.extractor import Description, Features, Learned
 from resight.descriptors.sift import root_sift
-from resight.descriptors.vlad import vlad
+from resight.descriptors.vlad import fit_vocabulary, vlad
 
 
 class SiftVladExtractor:
     """RootSIFT aggregated by VLAD over a vocabulary (section 11); no network."""
 
-    def __init__(self, config: SiftVladConfig, vocabulary: np.ndarray) -> None:
-        """Take a vocabulary, float32 (centers, 128)."""
+    def __init__(self, config: SiftVladConfig, learned: Learned | None = None) -> None:
+        """Take a vocabulary, `words` (centers, 128), without which it can only learn one."""
         self.config = config
-        self.vocabulary = vocabulary
+        self.vocabulary = (learned or {}).get("words", np.zeros((0, 128), np.float32))
 
     @property
     def dimensions(self) -> int:
@@ -34,3 +36,26 @@ class SiftVladExtractor:
     def describe(self, prepared: np.ndarray) -> Description:
         """The VLAD of a photo's RootSIFT descriptors."""
         return Description(vlad(prepared, self.vocabulary, self.config.power))
+
+    @property
+    def limit(self) -> int:
+        """RootSIFT descriptors that the vocabulary is fitted on, at most."""
+        return self.config.sample
+
+    @property
+    def seed(self) -> int:
+        """Of their choice, and of the k-means."""
+        return self.config.seed
+
+    def sample(self, image: Image.Image) -> Features:
+        """The image's RootSIFT descriptors."""
+        return [self.prepare(image)]
+
+    def learn(self, photos: Sequence[Features]) -> Learned:
+        """The vocabulary of photos' RootSIFT descriptors."""
+        descriptors = np.concatenate([features[0] for features in photos])
+        return {"words": fit_vocabulary(descriptors, self.config.centers, self.config.seed)}
+
+    def taught(self, learned: Learned) -> "SiftVladExtractor":
+        """The extractor with a vocabulary."""
+        return SiftVladExtractor(self.config, learned)

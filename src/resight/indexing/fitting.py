@@ -1,4 +1,4 @@
-"""What is fitted on a collection: selection or whitening, vocabulary, quantised network."""
+"""What is fitted on a collection: selection or whitening, what a method learns, int8 network."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ from resight.config import (
     NoReduction,
     ReductionConfig,
     SelectionConfig,
-    SiftVladConfig,
     WhiteningConfig,
     reduction_from_dict,
 )
+from resight.descriptors.extractor import Learned, Learner
 from resight.errors import FitError, ImageError, UsageError
 from resight.networks.backbones import CHANNELS
 from resight.photos.files import PhotoFile, absolute
@@ -34,8 +34,8 @@ how much it does depends on their number. A selection stays as it is."""
 
 FIT_BLOCK = 1024
 
-Vocabulary = tuple[np.ndarray, dict[str, Any]]
-"""Visual words, float32 (centers, 128), and what they were fitted on."""
+Lesson = tuple[Learned, dict[str, Any]]
+"""What a method learned, and what from."""
 
 QuantizedNetwork = tuple[bytes, dict[str, Any]]
 """A network in 8-bit integers, and what it was calibrated on."""
@@ -44,7 +44,7 @@ CALIBRATION_PHOTOS = 100
 """Photos on which a network is quantised, at most; each at one of the resolutions."""
 
 SAMPLE_PHOTOS = 300
-"""Photos whose local features a vocabulary is fitted on, at most."""
+"""Photos that a method learns from, at most."""
 
 
 @dataclass(frozen=True)
@@ -135,41 +135,33 @@ def _blocks(collection: Collection) -> Iterator[np.ndarray]:
         yield np.stack(block)
 
 
-def fit_photo_vocabulary(
-    config: SiftVladConfig, files: Sequence[PhotoFile], progress: Progress
-) -> Vocabulary:
-    """Fit the vocabulary of a `sift-vlad` collection on a sample of its photos.
+def learn(learner: Learner, files: Sequence[PhotoFile], progress: Progress) -> Lesson:
+    """Let a method learn from a sample of photos.
 
     Raises:
         FitError: none of the photos can be read, or they have too few local features.
     """
-    from resight.descriptors.sift import root_sift
-    from resight.descriptors.vlad import fit_vocabulary
-
-    chosen = random.Random(config.seed).sample(list(files), min(SAMPLE_PHOTOS, len(files)))
-    generator = np.random.default_rng(config.seed)
-    share = -(-config.sample // max(1, len(chosen)))
-    parts, failed = [], []
+    chosen = random.Random(learner.seed).sample(list(files), min(SAMPLE_PHOTOS, len(files)))
+    generator = np.random.default_rng(learner.seed)
+    share = -(-learner.limit // max(1, len(chosen)))
+    photos, failed = [], []
     for done, file in enumerate(chosen, 1):
         progress("sampling", done, len(chosen))
         try:
-            features = root_sift(load_image(file.path, 2 * config.longest_side), config)
+            features = learner.sample(load_image(file.path, learner.decode_at))
         except ImageError as error:
             failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
             continue
-        rows = generator.permutation(len(features.descriptors))[:share]
-        parts.append(features.descriptors[rows])
-    if not parts:
+        photos.append([kind[generator.permutation(len(kind))[:share]] for kind in features])
+    if not photos:
         raise FitError(
             f"none of the photos can be read ({'; '.join(failed[:3])}): "
             "there is nothing to fit a vocabulary on"
         )
-    sample = np.concatenate(parts)
-    vocabulary = fit_vocabulary(sample, config.centers, config.seed)
-    return vocabulary, {
-        "photos": len(parts),
-        "local_features": len(sample),
-        "seed": config.seed,
+    return learner.learn(photos), {
+        "photos": len(photos),
+        "local_features": sum(len(kind) for features in photos for kind in features),
+        "seed": learner.seed,
     }
 
 

@@ -22,6 +22,7 @@ from resight.config import MethodConfig, ReductionConfig, SiftVladConfig
 from resight.errors import CollectionError, CollectionMismatch
 from resight.photos.files import COLLECTION_MARK
 from resight.selection.reduction import Reduction, from_bytes
+from resight.storage import learned as learned_arrays
 from resight.storage.database import explained, open_database
 
 State = Literal["ok", "failed"]
@@ -44,7 +45,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Model:
-    """What the descriptors were made with: a weights file, or (no path) a vocabulary."""
+    """What the descriptors were made with: a weights file, or (no path) what was learned."""
 
     sha256: str
     path: Path | None = None
@@ -122,7 +123,7 @@ class Collection:
 
     @property
     def model(self) -> Model | None:
-        """The weights or vocabulary in use; None as long as nothing was described."""
+        """The weights in use, or what was learned; None as long as nothing was described."""
         stored = self.meta("model")
         if stored is None:
             return None
@@ -175,27 +176,38 @@ class Collection:
         whitened = how is not None and how["config"].get("method") == "whitening"
         return "cosine" if whitened else "manhattan"
 
-    def vocabulary(self) -> np.ndarray | None:
-        """The visual words of `sift-vlad`, float32 (centers, 128), once they are fitted."""
+    def learned(self) -> dict[str, np.ndarray] | None:
+        """What the method learned from photos before it described any, once it did."""
+        row = self._row("SELECT data FROM fitted WHERE name = 'learned'")
+        if row is not None:
+            try:
+                return learned_arrays.from_bytes(row[0])
+            except ValueError as error:
+                raise CollectionError(
+                    f"{self.folder}: the database is damaged ({error}); restore it from a backup "
+                    "or index anew"
+                ) from None
+        # Of `sift-vlad`, before there were other methods that learn.
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
-        return None if row is None else np.frombuffer(row[0], "<f4").reshape(-1, 128)
+        return None if row is None else {"words": np.frombuffer(row[0], "<f4").reshape(-1, 128)}
 
     def quantized_network(self) -> bytes | None:
         """The network in 8-bit integers, where the configuration asks for one."""
         row = self._row("SELECT data FROM fitted WHERE name = 'network'")
         return None if row is None else row[0]
 
-    def how_fitted(
-        self, name: Literal["selection", "vocabulary", "network"]
-    ) -> dict[str, Any] | None:
+    def how_fitted(self, name: Literal["selection", "learned", "network"]) -> dict[str, Any] | None:
         """What one of them was fitted on: photos, time, configuration."""
-        row = self._row("SELECT how FROM fitted WHERE name = ?", name)
+        names = [name, "vocabulary"] if name == "learned" else [name]  # see `learned`
+        row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", names[0], names[-1])
         return None if row is None else json.loads(row[0])
 
     def fingerprint(self, model: Model) -> str:
         """The fingerprint of this collection's descriptors if they are made with a model."""
-        quantized = self.how_fitted("network")
-        made_with = model.sha256 if quantized is None else model.sha256 + quantized["sha256"]
+        made_with = model.sha256
+        if model.path is not None:  # else the model is what was learned
+            for how in (self.how_fitted("network"), self.how_fitted("learned")):
+                made_with += "" if how is None else how["sha256"]
         return configuration.fingerprint(self.config, made_with)
 
     def check_model(self, model: Model) -> None:

@@ -40,9 +40,9 @@ CREATE TABLE descriptors (
     crc32 INTEGER NOT NULL             -- of global, then local
 );
 CREATE TABLE fitted (
-    name TEXT PRIMARY KEY,             -- 'selection' or 'vocabulary'
+    name TEXT PRIMARY KEY,             -- 'selection', 'learned', 'network' ('vocabulary' of old)
     how TEXT NOT NULL,                 -- JSON: what it was fitted on, and the configuration
-    data BLOB NOT NULL                 -- int32 column indices, or float32 (centers, 128)
+    data BLOB NOT NULL                 -- as to_bytes of reduction or learned has it
 );
 """
 

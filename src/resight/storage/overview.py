@@ -19,7 +19,7 @@ class Info:
     model: dict[str, Any] | None
     fingerprint: str | None
     selection: dict[str, Any] | None
-    vocabulary: dict[str, Any] | None
+    learned: dict[str, Any] | None
     approximate: ApproximateIndex | None
     created: str
     bytes_on_disk: int
@@ -35,7 +35,7 @@ def info(collection: Path) -> Info:
             model=opened.meta("model"),
             fingerprint=opened.meta("fingerprint"),
             selection=opened.how_fitted("selection"),
-            vocabulary=opened.how_fitted("vocabulary"),
+            learned=opened.how_fitted("learned"),
             approximate=approximate_status(opened),
             created=str(opened.meta("created")),
             bytes_on_disk=sum(f.stat().st_size for f in collection.rglob("*") if f.is_file()),

@@ -15,9 +15,11 @@ import numpy as np
 
 from resight import config as configuration
 from resight.config import MethodConfig, NoReduction, Preset, ReductionConfig
+from resight.descriptors.extractor import Learned
 from resight.errors import CollectionError, CollectionLocked
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.selection.reduction import Reduction, to_bytes
+from resight.storage import learned as learned_arrays
 from resight.storage.collection import Collection, Model, Photo, blob_crc32
 from resight.storage.database import create_database, explained, transaction
 
@@ -163,10 +165,10 @@ class Writer:
             self._db.execute("DELETE FROM fitted WHERE name = 'selection'")
             self._new_stamp()
 
-    def store_vocabulary(self, vocabulary: np.ndarray, how: dict[str, Any]) -> None:
-        """Store the visual words, float32 (centers, 128), of a new `sift-vlad` collection."""
-        data = vocabulary.astype("<f4").tobytes()
-        self._store_fitted("vocabulary", {**how, "fitted_at": _now()}, data)
+    def store_learned(self, learned: Learned, how: dict[str, Any]) -> None:
+        """Store what a new collection's method learned."""
+        how = {**how, "sha256": learned_arrays.sha256(learned), "fitted_at": _now()}
+        self._store_fitted("learned", how, learned_arrays.to_bytes(learned))
 
     def store_quantized_network(self, network: bytes, how: dict[str, Any]) -> None:
         """Store the network of a new collection of the precision int8."""
