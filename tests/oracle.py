@@ -73,19 +73,76 @@ def random_state(depth: int, seed: int) -> dict[str, Tensor]:
 
 def backbone(pixels: np.ndarray, state: State, depth: int = 50) -> Maps:
     """Section 1: the maps `layer3` (1024, h, w) and `layer4` (2048, h', w') of uint8 (H, W, 3)."""
-    image: np.ndarray = pixels.astype(np.float32) / np.float32(255)
-    image = (image - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-    x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+    maps = resnet(pixels, state, depth)
+    return {"layer3": maps["layer3"], "layer4": maps["layer4"]}
+
+
+def resnet(pixels: np.ndarray, state: State, depth: int = 50) -> Maps:
+    """Every stage of a ResNet: `conv1` (behind its ReLU), `layer1` to `layer4`."""
     maps: Maps = {}
     with torch.no_grad():
+        x = _normalized(pixels)
         x = F.relu(_normalize(_convolve(x, state, "conv1", stride=2, padding=3), state, "bn1"))
+        maps["conv1"] = x[0]
         x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
         for stage, blocks in enumerate(BLOCKS[depth], start=1):
             for block in range(blocks):
                 stride = 2 if stage > 1 and block == 0 else 1
                 x = _bottleneck(x, state, f"layer{stage}.{block}", stride)
             maps[f"layer{stage}"] = x[0]
-    return {"layer3": maps["layer3"], "layer4": maps["layer4"]}
+    return maps
+
+
+def vgg16(pixels: np.ndarray, state: State) -> Maps:
+    """Every stage of VGG-16: `conv1` to `conv5`, `pool5`, and with a classifier `fc6`, `fc7`.
+
+    Fully connected layers are computed as such, on a picture of 224 x 224 pixels.
+    """
+    maps: Maps = {}
+    with torch.no_grad():
+        x, place = _normalized(pixels), 0
+        for stage, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
+            for _ in range(convolutions):
+                bias = state[f"features.{place}.bias"]
+                x = F.relu(
+                    _convolve(x, state, f"features.{place}", padding=1) + bias[:, None, None]
+                )
+                place += 2
+            maps[f"conv{stage}"] = x[0]
+            x = F.max_pool2d(x, kernel_size=2, stride=2)
+            place += 1
+        maps["pool5"] = x[0]
+        if "classifier.0.weight" in state:
+            for name, layer in (("fc6", "classifier.0"), ("fc7", "classifier.3")):
+                x = F.relu(F.linear(x.flatten(), state[f"{layer}.weight"], state[f"{layer}.bias"]))
+                maps[name] = x[:, None, None]
+    return maps
+
+
+def random_vgg16_state(seed: int, *, classifier: bool = False) -> dict[str, Tensor]:
+    """Weights of VGG-16 in its shapes; those of the classifier take no room: they repeat."""
+    generator = torch.Generator().manual_seed(seed)
+    state: dict[str, Tensor] = {}
+    inputs, place = 3, 0
+    for channels, convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(convolutions):
+            weight = torch.randn(channels, inputs, 3, 3, generator=generator)
+            state[f"features.{place}.weight"] = weight * math.sqrt(2 / (9 * inputs))
+            state[f"features.{place}.bias"] = 0.1 * torch.randn(channels, generator=generator)
+            inputs, place = channels, place + 2
+        place += 1
+    shapes = ((0, 4096, 25088), (3, 4096, 4096), (6, 1000, 4096))
+    for place, outputs, inputs in shapes if classifier else ():
+        values = torch.randn(outputs + inputs, generator=generator) * math.sqrt(2 / inputs)
+        state[f"classifier.{place}.weight"] = values.as_strided((outputs, inputs), (1, 1))
+        state[f"classifier.{place}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
+    return state
+
+
+def _normalized(pixels: np.ndarray) -> Tensor:
+    image: np.ndarray = pixels.astype(np.float32) / np.float32(255)
+    image = (image - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
 
 
 def _bottleneck(x: Tensor, state: State, name: str, stride: int) -> Tensor:

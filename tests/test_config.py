@@ -107,12 +107,19 @@ LITERALS = {
 }
 EXTRACTION = st.fixed_dictionaries(
     {
-        **{name: values for name, values in LITERALS.items() if name != "fusion"},
+        **{n: values for n, values in LITERALS.items() if n not in ("fusion", "backbone", "cam")},
+        "network": st.sampled_from(
+            [
+                {"backbone": "resnet50", "layers": ("layer4", "layer3"), "cam": True},
+                {"backbone": "resnet50", "layers": ("layer3", "layer4"), "cam": False},
+                {"backbone": "resnet101", "layers": ("layer4",), "cam": True},
+                {"backbone": "resnet101", "layers": ("conv1", "layer1", "layer2")},
+                {"backbone": "vgg16", "layers": ("conv1", "conv2", "conv3", "conv4", "conv5")},
+                {"backbone": "vgg16", "layers": ("fc6",), "square": True},
+            ]
+        ),
         "fusion_interpolation": st.sampled_from(["bilinear", "bicubic"]),
         "resolutions": st.lists(st.integers(32, 8192), min_size=1, max_size=4).map(tuple),
-        "layers": st.sampled_from(
-            [("layer4",), ("layer3",), ("layer4", "layer3"), ("layer3", "layer4")]
-        ),
         "levels": st.integers(1, 8),
         "gem_power": st.floats(0.1, 100),
         "stride": st.floats(0, 1, exclude_min=True),
@@ -123,12 +130,11 @@ EXTRACTION = st.fixed_dictionaries(
                 "reduced_jpeg",
                 "fusion_align_corners",
                 "normalize_concatenation",
-                "cam",
             ),
             st.booleans(),
         ),
     }
-).map(lambda fields: ExtractionConfig(**fields))
+).map(lambda fields: ExtractionConfig(**fields.pop("network"), **fields))
 SELECTION = st.builds(
     SelectionConfig,
     features=st.integers(1, 10_000),
@@ -197,16 +203,17 @@ def test_whole_numbers_are_numbers() -> None:
 BAD: dict[type[Any], dict[str, list[Any]]] = {
     ExtractionConfig: {
         "method": ["sift-vlad", None, 1],
-        "backbone": ["vgg16", None, 50],
+        "backbone": ["vgg19", None, 50],
         "resolutions": [(), (31,), (8193,), (550, 0), (-5,), (550.0,), (True,), 550, "550", None],
         "resize_filter": ["nearest", None],
         "resize_from": ["next", False],
         "upscale": [1, "true", None],
+        "square": [0, "no", None],
         "reduced_jpeg": [0, None],
         "fusion": ["sum", None],
         "fusion_interpolation": ["area", None],
         "fusion_align_corners": ["no", None],
-        "layers": [(), ("layer4", "layer4"), ("layer2",), "layer4", None],
+        "layers": [(), ("layer4", "layer4"), ("conv5",), "layer4", None],
         "levels": [0, 9, -1, 3.0, True, None],
         "pooling": ["max", None],
         "gem_power": [0, -1, float("nan"), "3", None],
@@ -305,7 +312,12 @@ def test_a_refusal_says_what_would_do() -> None:
         ({"resolutions": (10,)}, "resolutions: one or more sizes from 32 to 8192 pixels"),
         (
             {"layers": ("layer5",)},
-            "layers: ('layer5',) is not a list, each one of layer4, layer3",
+            "layers: ('layer5',) is not a list, each one of layer4, layer3, layer2, layer1, "
+            "conv1, conv2, conv3, conv4, conv5, pool5, fc6, fc7",
+        ),
+        (
+            {"layers": ("fc6",)},
+            "layers: fc6 is no stage of resnet50, which has conv1, layer1, layer2, layer3, layer4",
         ),
     ):
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
@@ -318,6 +330,8 @@ def test_a_refusal_says_what_would_do() -> None:
     ("fields", "name"),
     [
         ({"cam": True, "fusion": "late"}, "cam"),
+        ({"cam": True, "backbone": "vgg16", "layers": ("conv5",)}, "cam"),
+        ({"backbone": "vgg16"}, "layers"),
         ({"fusion_align_corners": True, "fusion_interpolation": "nearest"}, "fusion_align_corners"),
     ],
 )
@@ -399,6 +413,7 @@ OTHER: dict[type[Any], dict[str, Any]] = {
         "resize_filter": "lanczos",
         "resize_from": "previous",
         "upscale": False,
+        "square": True,
         "reduced_jpeg": True,
         "fusion": "late",
         "fusion_interpolation": "bicubic",

@@ -18,8 +18,8 @@ LAYERS = {
     "ground": "errors config progress recipes wanted memory targets",
     "photos": "photos.images photos.files",
     "networks": (
-        "networks.weights networks.backbones networks.engine_torch networks.engine_openvino "
-        "networks.engine_onnx networks.engines networks.quantization"
+        "networks.weights networks.architectures networks.backbones networks.engine_torch "
+        "networks.engine_openvino networks.engine_onnx networks.engines networks.quantization"
     ),
     "descriptors": (
         "descriptors.pooling descriptors.regions descriptors.fusion descriptors.localization "

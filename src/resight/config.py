@@ -20,7 +20,34 @@ from resight.errors import UsageError
 ALGORITHM_VERSION = 1
 """Raised whenever the same configuration would give other numbers than before."""
 
+RESNET_STAGES = {"conv1": 64, "layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
+STAGES: dict[str, dict[str, int]] = {
+    "resnet50": RESNET_STAGES,
+    "resnet101": RESNET_STAGES,
+    "vgg16": {
+        **{"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 512, "conv5": 512, "pool5": 512},
+        **{"fc6": 4096, "fc7": 4096},
+    },
+}
+"""The stages of each network that can be described, from the first to the last, and their
+channels."""
+
 T = typing.TypeVar("T")
+Backbone = Literal["resnet50", "resnet101", "vgg16"]
+Layer = Literal[
+    "layer4",
+    "layer3",
+    "layer2",
+    "layer1",
+    "conv1",
+    "conv2",
+    "conv3",
+    "conv4",
+    "conv5",
+    "pool5",
+    "fc6",
+    "fc7",
+]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 
@@ -33,7 +60,7 @@ class ExtractionConfig:
     """The paper's descriptor (sections 1-5 and 7); the defaults are the configuration `paper`."""
 
     method: Literal["cnn"] = _option("cnn", "the family of methods")
-    backbone: Literal["resnet50", "resnet101"] = _option("resnet50", "the network")
+    backbone: Backbone = _option("resnet50", "the network")
     resolutions: tuple[int, ...] = _option(
         (1050, 800, 550), "longest sides of the copies of a photo, in pixels"
     )
@@ -44,6 +71,7 @@ class ExtractionConfig:
         "original", "make each copy from the photo itself or from the copy before it"
     )
     upscale: bool = _option(True, "enlarge photos that are smaller than a resolution")
+    square: bool = _option(False, "make the copies square, whatever the shape of the photo")
     reduced_jpeg: bool = _option(
         False, "decode a JPEG at 1/2, 1/4 or 1/8 while at least twice the largest copy remains"
     )
@@ -54,7 +82,7 @@ class ExtractionConfig:
         "bilinear", "how maps are rescaled to the size of the first resolution's"
     )
     fusion_align_corners: bool = _option(False, "corner convention of that rescaling")
-    layers: tuple[Literal["layer4", "layer3"], ...] = _option(
+    layers: tuple[Layer, ...] = _option(
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
     pooling: Literal[
@@ -86,6 +114,12 @@ class ExtractionConfig:
             bool(self.layers) and len(set(self.layers)) == len(self.layers),
             "layers: one or more, each once",
         )
+        for layer in self.layers:
+            _require(
+                layer in STAGES[self.backbone],
+                f"layers: {layer} is no stage of {self.backbone}, "
+                f"which has {', '.join(STAGES[self.backbone])}",
+            )
         _require(1 <= self.levels <= 8, "levels: from 1 to 8")
         _require(0 < self.stride <= 1, "stride: above 0, at most 1")
         _require(0.1 <= self.gem_power <= 100, "gem_power: from 0.1 to 100")
@@ -93,6 +127,10 @@ class ExtractionConfig:
         _require(
             not (self.cam and self.fusion == "late"),
             'cam: needs fusion = "early", for the mask is made on the fused map',
+        )
+        _require(
+            not (self.cam and self.backbone == "vgg16"),
+            "cam: needs a ResNet, whose classifier sees the average of the last stage",
         )
         _require(
             not self.fusion_align_corners or self.fusion_interpolation != "nearest",
@@ -292,7 +330,12 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
 
 
-BEFORE_THERE_WAS_A_CHOICE = {"precision": "float32", "pooling": "modified-rmac", "gem_power": 3.0}
+BEFORE_THERE_WAS_A_CHOICE = {
+    "precision": "float32",
+    "pooling": "modified-rmac",
+    "gem_power": 3.0,
+    "square": False,
+}
 """Fields that came later: with these values a fingerprint is what it was before."""
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from resight import pipeline
-from resight.config import ExtractionConfig, MethodConfig, NoReduction, fingerprint
+from resight.config import ExtractionConfig, Layer, MethodConfig, NoReduction, fingerprint
 from resight.descriptors.cnn import CnnExtractor
-from resight.descriptors.descriptor import FeatureMaps, describe_maps
+from resight.descriptors.descriptor import FeatureMaps, describe_maps, network_layers
 from resight.errors import ImageError, UsageError
 from resight.memory import release_unused_memory
 from resight.methods import ModelOptions, cnn_model
-from resight.networks.backbones import CHANNELS
+from resight.networks.architectures import CHANNELS
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.images import image_size, load_image, resized_copies
 from resight.progress import Progress
@@ -34,8 +34,11 @@ AHEAD = 2
 RELEASE_EVERY = 8
 """Photos after which freed memory is given back."""
 
-Copies = dict[tuple[str, bool, int], np.ndarray]
-"""Filter, enlarging and resolution of a copy of a photo to its pixels, uint8 (H, W, 3)."""
+BOTH: tuple[Layer, ...] = ("layer4", "layer3")
+"""The layers of the paper, which are described together where one of them is wanted."""
+
+CopyKey = tuple[str, bool, bool, int]
+"""What makes a copy of a photo: filter, enlarging, square or not, and resolution."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,10 @@ def covering(
 
 
 def _with_both(config: ExtractionConfig) -> ExtractionConfig:
-    """The configuration with both layers, unless its parts have no length of their own."""
-    if config.normalize_concatenation:
+    """The configuration with both layers, where they are apart in it and it is one of them."""
+    if config.normalize_concatenation or not set(config.layers) <= set(BOTH):
         return config
-    return dataclasses.replace(config, layers=("layer4", "layer3"))
+    return dataclasses.replace(config, layers=BOTH)
 
 
 def kept_configs(folder: Path) -> list[MethodConfig]:
@@ -223,37 +226,46 @@ class _Network:
         if model.path is None:
             raise UsageError("a network needs a weights file")
         self.extractor = CnnExtractor(
-            first, model.path, sha256=model.sha256, engine=options.engine, device=options.device
+            first,
+            model.path,
+            sha256=model.sha256,
+            layers=network_layers(configs),
+            engine=options.engine,
+            device=options.device,
         )
 
-    def copies(self, path: Path, configs: list[ExtractionConfig]) -> tuple[tuple[int, int], Copies]:
+    def copies(
+        self, path: Path, configs: list[ExtractionConfig]
+    ) -> tuple[tuple[int, int], dict[CopyKey, np.ndarray]]:
         """Size of a photo, and its copies at all resolutions that configurations need."""
         image = load_image(path)
-        copies: Copies = {}
-        for config in configs:
-            for resolution in config.resolutions:
-                key = (config.resize_filter, config.upscale, resolution)
-                if key not in copies:
-                    (copies[key],) = resized_copies(
-                        image, (resolution,), filter=key[0], upscale=key[1]
-                    )
+        copies: dict[CopyKey, np.ndarray] = {}
+        for key in dict.fromkeys(key for config in configs for key in _copy_keys(config)):
+            filter, upscale, square, resolution = key
+            (copies[key],) = resized_copies(
+                image, (resolution,), filter=filter, upscale=upscale, square=square
+            )
         return image.size, copies
 
     def describe(
-        self, copies: Copies, configs: list[ExtractionConfig]
+        self, copies: dict[CopyKey, np.ndarray], configs: list[ExtractionConfig]
     ) -> Iterator[tuple[ExtractionConfig, np.ndarray, np.ndarray | None]]:
         """Every configuration's global and local descriptor."""
-        maps: dict[tuple[str, bool, int], FeatureMaps] = {
+        maps: dict[CopyKey, FeatureMaps] = {
             key: self.extractor.feature_maps([pixels])[0] for key, pixels in copies.items()
         }
         for config in configs:
-            chosen = [
-                maps[(config.resize_filter, config.upscale, resolution)]
-                for resolution in config.resolutions
-            ]
+            chosen = [maps[key] for key in _copy_keys(config)]
             classifier = self.extractor.classifier if config.cam else None
             pooled = describe_maps(chosen, config, classifier)
             yield config, pooled.global_, pooled.local
+
+
+def _copy_keys(config: ExtractionConfig) -> list[CopyKey]:
+    return [
+        (config.resize_filter, config.upscale, config.square, resolution)
+        for resolution in config.resolutions
+    ]
 
 
 def _describe(
@@ -263,7 +275,7 @@ def _describe(
     progress: Progress,
 ) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="photos") as pool:
-        ahead: list[Future[tuple[tuple[int, int], Copies]]] = []
+        ahead: list[Future[tuple[tuple[int, int], dict[CopyKey, np.ndarray]]]] = []
         try:
             for done, (file, content, missing) in enumerate(todo, 1):
                 for next_file, _, next_missing in todo[done - 1 + len(ahead) : done + AHEAD]:

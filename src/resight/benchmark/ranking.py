@@ -12,7 +12,7 @@ from resight.config import ExtractionConfig, NoReduction, RerankConfig, SiftVlad
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.errors import FitError
 from resight.evaluation.protocols import judge, mean_values
-from resight.networks.backbones import CHANNELS
+from resight.networks.architectures import CHANNELS
 from resight.progress import Progress
 from resight.ranking.neighbors import DISTANCES, Database, Query, distances_to, ranking
 from resight.ranking.reranking import make_items, reorder

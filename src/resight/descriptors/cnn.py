@@ -1,12 +1,13 @@
 """The paper's method as an extractor: image, copies, feature maps, descriptors."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from resight.config import ExtractionConfig
-from resight.descriptors.descriptor import FeatureMaps, describe_maps, dimensions
+from resight.descriptors.descriptor import FeatureMaps, describe_maps, dimensions, network_layers
 from resight.descriptors.extractor import Description
 from resight.errors import WeightsError
 from resight.networks.backbones import load_parameters
@@ -23,6 +24,7 @@ class CnnExtractor:
         weights: Path,
         *,
         sha256: str | None = None,
+        layers: Sequence[str] = (),
         engine: str = "auto",
         device: str = "auto",
         quantized: bytes | None = None,
@@ -33,6 +35,7 @@ class CnnExtractor:
             config: the method's.
             weights: the file of the network's weights.
             sha256: of that file, by which its parameters are found in the user's cache.
+            layers: stages whose maps are wanted; none given are those that the configuration needs.
             engine: as `load_network` takes it.
             device: likewise.
             quantized: likewise; what a configuration of the precision int8 needs.
@@ -43,11 +46,22 @@ class CnnExtractor:
         """
         self.config = config
         parameters = load_parameters(config.backbone, weights, sha256)
+        layers = layers or network_layers([config])
+        missing = {"fc6", "fc7"} & set(layers)
+        if missing and parameters.classifier is None:
+            raise WeightsError(
+                f"{weights}: have no fully connected layers (classifier), which {min(missing)} is"
+            )
         if config.cam and parameters.classifier is None:
             raise WeightsError(f"{weights}: have no classifier (fc), which --cam needs")
         self.classifier = parameters.classifier if config.cam else None
         self.network = load_network(
-            config.backbone, parameters, engine=engine, device=device, quantized=quantized
+            config.backbone,
+            parameters,
+            layers=layers,
+            engine=engine,
+            device=device,
+            quantized=quantized,
         )
 
     @property
@@ -68,6 +82,7 @@ class CnnExtractor:
             filter=self.config.resize_filter,
             upscale=self.config.upscale,
             from_previous=self.config.resize_from == "previous",
+            square=self.config.square,
         )
 
     def describe(self, prepared: list[np.ndarray]) -> Description:
@@ -76,5 +91,5 @@ class CnnExtractor:
         return Description(pooled.global_, pooled.local)
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
-        """`layer3` (1024, h, w) and `layer4` (2048, h, w) of each copy, uint8 (H, W, 3)."""
+        """The maps of each copy, uint8 (H, W, 3), at the stages that the network was loaded for."""
         return [self.network.feature_maps(copy) for copy in copies]

@@ -1,16 +1,17 @@
 """From the feature maps of a photo's resolutions to its descriptors (sections 3-5 and 7)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from resight.config import ExtractionConfig
+from resight.config import STAGES, ExtractionConfig
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.localization import cam_mask, class_activation_map
 from resight.descriptors.pooling import crow, gem, l2_normalize, mac, modified_rmac, spoc
 from resight.descriptors.regions import rmac
-from resight.networks.backbones import CHANNELS, Classifier
+from resight.networks.architectures import ARCHITECTURES, CHANNELS
+from resight.networks.backbones import Classifier
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
@@ -71,6 +72,20 @@ def describe_maps(
 def dimensions(config: ExtractionConfig) -> int:
     """Length of the descriptor: 2048 for `layer4` and 1024 for `layer3`."""
     return sum(CHANNELS[layer] for layer in config.layers)
+
+
+def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
+    """The stages of one network that configurations need, in its order.
+
+    Among them are the one that class activation maps are made on, and the one whose columns are
+    compared when the geometry of a result is verified.
+    """
+    needed: set[str] = set()
+    for config in configs:
+        needed |= {*config.layers, ARCHITECTURES[config.backbone].columns}
+        needed |= {"layer4"} if config.cam else set()
+    stages = list(STAGES[config.backbone])
+    return tuple(sorted(needed, key=stages.index))
 
 
 def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:

@@ -13,7 +13,7 @@ from resight.config import ExtractionConfig
 from resight.descriptors.descriptor import FeatureMaps
 from resight.descriptors.fusion import early_fusion, rescale
 from resight.descriptors.pooling import modified_rmac, region_maxima, rmac_grid
-from resight.networks.backbones import CHANNELS
+from resight.networks.architectures import CHANNELS
 from resight.selection.pfa import Selection
 
 TINY = np.finfo(np.float32).tiny

@@ -17,7 +17,7 @@ from resight.config import (
 )
 from resight.descriptors.extractor import Learned, Learner
 from resight.errors import FitError, ImageError, UsageError
-from resight.networks.backbones import CHANNELS
+from resight.networks.architectures import CHANNELS
 from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
 from resight.progress import Progress
@@ -174,6 +174,7 @@ def fit_quantized_network(
         FitError: none of the photos can be read.
         WeightsError: the weights do not fit.
     """
+    from resight.descriptors.descriptor import network_layers
     from resight.networks.backbones import load_parameters
     from resight.networks.quantization import quantize
 
@@ -188,7 +189,11 @@ def fit_quantized_network(
             failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
             continue
         pictures += resized_copies(
-            image, (resolution,), filter=config.resize_filter, upscale=config.upscale
+            image,
+            (resolution,),
+            filter=config.resize_filter,
+            upscale=config.upscale,
+            square=config.square,
         )
     if not pictures:
         raise FitError(
@@ -199,6 +204,6 @@ def fit_quantized_network(
         raise FitError("a network needs a weights file")
     parameters = load_parameters(config.backbone, model.path, model.sha256)
     progress("quantising", 0, 1)
-    network = quantize(config.backbone, parameters, iter(pictures))
+    network = quantize(config.backbone, parameters, network_layers([config]), iter(pictures))
     progress("quantising", 1, 1)
     return network, {"photos": len(pictures)}

@@ -1,5 +1,6 @@
 """Networks computed by ONNX Runtime on the CPU, where OpenVINO is not to be had."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from resight.networks.backbones import CHANNELS, Parameters, resnet
-from resight.networks.weights import WEIGHTS
+from resight.networks.architectures import CHANNELS, compute, large_enough
+from resight.networks.backbones import Parameters
 
 OPSET = 17
 IR_VERSION = 8
@@ -18,34 +19,36 @@ IR_VERSION = 8
 class OnnxNetwork:
     """A backbone as an ONNX graph, for pictures of any size."""
 
-    def __init__(self, backbone: str, parameters: Parameters) -> None:
+    def __init__(self, backbone: str, parameters: Parameters, layers: Sequence[str]) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
         # Memory that is kept for pictures of one size would be kept for every size.
         options.enable_cpu_mem_arena = False
-        graph = build_model(backbone, parameters).SerializeToString()
+        self._backbone = backbone
+        self._layers = list(layers)
+        graph = build_model(backbone, parameters, layers).SerializeToString()
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """As `backbones.Network` says."""
-        picture = np.ascontiguousarray(pixels[None])
-        maps = self._session.run(list(CHANNELS), {"pixels": picture})
-        return {layer: values[0] for layer, values in zip(CHANNELS, maps, strict=True)}
+        picture = large_enough(pixels, self._backbone, self._layers)
+        maps = self._session.run(self._layers, {"pixels": np.ascontiguousarray(picture[None])})
+        return {layer: values[0] for layer, values in zip(self._layers, maps, strict=True)}
 
 
-def build_model(backbone: str, parameters: Parameters) -> onnx.ModelProto:
+def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> onnx.ModelProto:
     """The network as a graph: uint8 (1, H, W, 3) to maps (1, C, h, w)."""
-    spec, operations = WEIGHTS[backbone], _Operations(parameters)
+    operations = _Operations(parameters)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "H", "W", 3])
     values = operations.node("Cast", "pixels", to=TensorProto.FLOAT)
     scaled = operations.node("Div", values, operations.constant("levels", [255.0]))
-    centered = operations.node("Sub", scaled, operations.constant("mean", spec.mean))
-    normalized = operations.node("Div", centered, operations.constant("std", spec.std))
+    centered = operations.node("Sub", scaled, operations.constant("mean", parameters.mean))
+    normalized = operations.node("Div", centered, operations.constant("std", parameters.std))
     x = operations.node("Transpose", normalized, perm=[0, 3, 1, 2])
     results = []
-    for layer, values in resnet(backbone, operations, x).items():
+    for layer, values in compute(backbone, operations, x, layers).items():
         operations.node("Identity", values, output=layer)
         shape = [1, CHANNELS[layer], f"{layer} height", f"{layer} width"]
         results.append(helper.make_tensor_value_info(layer, TensorProto.FLOAT, shape))
@@ -74,11 +77,11 @@ class _Operations:
         self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
         return name
 
-    def convolve(self, x: str, name: str, stride: int = 1) -> str:
+    def convolve(self, x: str, name: str, stride: int = 1, padding: int | None = None) -> str:
         weight, bias = self._convolutions[name]
         given = self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)
-        sides = weight.shape[-1]
-        return self.node("Conv", x, *given, pads=[sides // 2] * 4, strides=[stride] * 2)
+        around = weight.shape[-1] // 2 if padding is None else padding
+        return self.node("Conv", x, *given, pads=[around] * 4, strides=[stride] * 2)
 
     def relu(self, x: str) -> str:
         return self.node("Relu", x)
@@ -86,5 +89,6 @@ class _Operations:
     def add(self, x: str, y: str) -> str:
         return self.node("Add", x, y)
 
-    def max_pool(self, x: str) -> str:
-        return self.node("MaxPool", x, kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2])
+    def max_pool(self, x: str, side: int) -> str:
+        pads = [(side - 1) // 2] * 4
+        return self.node("MaxPool", x, kernel_shape=[side] * 2, pads=pads, strides=[2, 2])

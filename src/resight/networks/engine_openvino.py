@@ -3,14 +3,15 @@
 import io
 import threading
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import openvino
 from openvino import opset13 as op
 
-from resight.networks.backbones import CHANNELS, Parameters, resnet
-from resight.networks.weights import WEIGHTS
+from resight.networks.architectures import compute, large_enough
+from resight.networks.backbones import Parameters
 
 KERNELS = "400"
 """Compiled kernels that are kept: those of six picture sizes. Each further size would take 3 MB, up
@@ -21,11 +22,23 @@ class OpenVinoNetwork:
     """A backbone compiled for the CPU, for pictures of any size."""
 
     def __init__(
-        self, backbone: str, parameters: Parameters, quantized: bytes | None = None
+        self,
+        backbone: str,
+        parameters: Parameters,
+        layers: Sequence[str],
+        quantized: bytes | None = None,
     ) -> None:
-        """Compile the network; `quantized` (as `quantization.quantize` made it) in its place."""
+        """Compile the network up to the stages `layers`.
+
+        `quantized` (as `quantization.quantize` made it) comes in its place, with its own stages.
+        """
         core = openvino.Core()
-        model = build_model(backbone, parameters) if quantized is None else _read(core, quantized)
+        if quantized is None:
+            model = build_model(backbone, parameters, layers)
+        else:
+            model = _read(core, quantized)
+        self._backbone = backbone
+        self._layers = [result.get_friendly_name() for result in model.get_results()]
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -36,23 +49,25 @@ class OpenVinoNetwork:
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """As `backbones.Network` says."""
+        picture = large_enough(pixels, self._backbone, self._layers)
         # The results are copied, for the request's own memory is that of its next run.
         with self._lock:
-            outputs = self._request.infer([pixels[None]], share_inputs=True).to_tuple()
-        maps = zip(CHANNELS, outputs, strict=True)
+            outputs = self._request.infer([picture[None]], share_inputs=True).to_tuple()
+        maps = zip(self._layers, outputs, strict=True)
         return {layer: values[0].transpose(2, 0, 1) for layer, values in maps}
 
 
-def build_model(backbone: str, parameters: Parameters) -> openvino.Model:
+def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> openvino.Model:
     """The network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
-    spec = WEIGHTS[backbone]
     pixels = op.parameter([1, -1, -1, 3], openvino.Type.u8, name="pixels")
     scaled = op.divide(op.convert(pixels, "f32"), _constant([255.0]))
-    normalized = op.divide(op.subtract(scaled, _constant(spec.mean)), _constant(spec.std))
+    normalized = op.divide(
+        op.subtract(scaled, _constant(parameters.mean)), _constant(parameters.std)
+    )
     x = op.transpose(normalized, op.constant([0, 3, 1, 2]))
-    maps = resnet(backbone, _Operations(parameters), x)
+    maps = compute(backbone, _Operations(parameters), x, layers)
     last = op.constant([0, 2, 3, 1])
-    results = [op.result(op.transpose(maps[layer], last), name=layer) for layer in CHANNELS]
+    results = [op.result(op.transpose(found, last), name=layer) for layer, found in maps.items()]
     return openvino.Model(results, [pixels], backbone)
 
 
@@ -66,11 +81,11 @@ class _Operations:
     def __init__(self, parameters: Parameters) -> None:
         self._convolutions = parameters.convolutions
 
-    def convolve(self, x: Any, name: str, stride: int = 1) -> Any:
+    def convolve(self, x: Any, name: str, stride: int = 1, padding: int | None = None) -> Any:
         weight, bias = self._convolutions[name]
-        padding = [weight.shape[-1] // 2] * 2
+        around = [weight.shape[-1] // 2 if padding is None else padding] * 2
         shared = op.constant(weight, shared_memory=True)
-        y = op.convolution(x, shared, [stride] * 2, padding, padding, [1, 1])
+        y = op.convolution(x, shared, [stride] * 2, around, around, [1, 1])
         y.set_friendly_name(name)
         return op.add(y, op.constant(bias.reshape(1, -1, 1, 1)))
 
@@ -80,8 +95,9 @@ class _Operations:
     def add(self, x: Any, y: Any) -> Any:
         return op.add(x, y)
 
-    def max_pool(self, x: Any) -> Any:
-        return op.max_pool(x, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
+    def max_pool(self, x: Any, side: int) -> Any:
+        around = [(side - 1) // 2] * 2
+        return op.max_pool(x, [2, 2], [1, 1], around, around, [side] * 2).output(0)
 
 
 def _constant(values: Any) -> Any:

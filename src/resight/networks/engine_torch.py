@@ -3,30 +3,34 @@
 Memory is laid out channels-last, which on a CPU is about a third faster.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from resight.errors import UsageError
-from resight.networks.backbones import Parameters, resnet
-from resight.networks.weights import WEIGHTS
+from resight.networks.architectures import compute, large_enough
+from resight.networks.backbones import Parameters
 
 
 class TorchNetwork:
     """A backbone on a torch device."""
 
-    def __init__(self, backbone: str, parameters: Parameters, device: str = "cpu") -> None:
-        """Move the parameters to a device.
+    def __init__(
+        self, backbone: str, parameters: Parameters, layers: Sequence[str], device: str = "cpu"
+    ) -> None:
+        """Move the parameters to a device; `layers` are the stages that are computed.
 
         Raises:
             UsageError: no such device.
         """
         self._backbone = backbone
+        self._layers = layers
         self._device = choose_device(device)
-        spec = WEIGHTS[backbone]
-        self._mean = torch.tensor(spec.mean, device=self._device).view(3, 1, 1)
-        self._std = torch.tensor(spec.std, device=self._device).view(3, 1, 1)
+        self._mean = torch.tensor(parameters.mean, device=self._device).view(3, 1, 1)
+        self._std = torch.tensor(parameters.std, device=self._device).view(3, 1, 1)
         self._operations = _Operations(
             {
                 name: (
@@ -43,7 +47,8 @@ class TorchNetwork:
         """As `backbones.Network` says."""
         # Full float32 on every device: TF32 would be outside the tolerance of section 10.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            maps = resnet(self._backbone, self._operations, self._normalized(pixels))
+            x = self._normalized(large_enough(pixels, self._backbone, self._layers))
+            maps = compute(self._backbone, self._operations, x, self._layers)
             return {layer: values[0].cpu().numpy() for layer, values in maps.items()}
 
     def _normalized(self, pixels: np.ndarray) -> Tensor:
@@ -56,9 +61,10 @@ class _Operations:
     def __init__(self, convolutions: dict[str, tuple[Tensor, Tensor]]) -> None:
         self._convolutions = convolutions
 
-    def convolve(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
+    def convolve(self, x: Tensor, name: str, stride: int = 1, padding: int | None = None) -> Tensor:
         weight, bias = self._convolutions[name]
-        return F.conv2d(x, weight, bias, stride, padding=weight.shape[-1] // 2)
+        around = weight.shape[-1] // 2 if padding is None else padding
+        return F.conv2d(x, weight, bias, stride, around)
 
     def relu(self, x: Tensor) -> Tensor:
         return F.relu_(x)
@@ -66,8 +72,8 @@ class _Operations:
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         return x.add_(y)
 
-    def max_pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+    def max_pool(self, x: Tensor, side: int) -> Tensor:
+        return F.max_pool2d(x, kernel_size=side, stride=2, padding=(side - 1) // 2)
 
 
 def choose_device(name: str) -> torch.device:

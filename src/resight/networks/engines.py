@@ -4,11 +4,14 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from resight.errors import UsageError
 from resight.networks.backbones import Network, Parameters
+
+LAYERS = ("layer3", "layer4")
+"""The stages of the paper's method."""
 
 CONVERTER = "openvino.tools.ovc"
 
@@ -17,6 +20,7 @@ def load_network(
     backbone: str,
     parameters: Parameters,
     *,
+    layers: Sequence[str] = LAYERS,
     engine: str = "auto",
     device: str = "auto",
     quantized: bytes | None = None,
@@ -24,8 +28,9 @@ def load_network(
     """A network on an engine, ready for inference.
 
     Args:
-        backbone: a name of `backbones.BLOCKS`.
+        backbone: a name of `ARCHITECTURES`.
         parameters: the backbone's.
+        layers: the stages whose maps are wanted; nothing behind the last one is computed.
         engine: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed
             and no GPU is at hand or asked for, else torch.
         device: a torch device, or `auto`: a GPU where there is one, else the CPU.
@@ -37,25 +42,29 @@ def load_network(
     if quantized is not None:
         if engine not in ("auto", "openvino"):
             raise UsageError(f"--engine {engine}: int8 networks run on openvino alone")
-        return _openvino(backbone, parameters, device, quantized)
+        return _openvino(backbone, parameters, layers, device, quantized)
     if engine == "auto":
         on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
         engine = "openvino" if on_cpu and _installed("openvino") else "torch"
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: is not one of auto, {', '.join(ENGINES)}")
-    return ENGINES[engine](backbone, parameters, device)
+    return ENGINES[engine](backbone, parameters, layers, device)
 
 
-def _torch(backbone: str, parameters: Parameters, device: str) -> Network:
+def _torch(backbone: str, parameters: Parameters, layers: Sequence[str], device: str) -> Network:
     # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from resight.networks.engine_torch import TorchNetwork  # imports torch, which takes a second
 
-    return TorchNetwork(backbone, parameters, device)
+    return TorchNetwork(backbone, parameters, layers, device)
 
 
 def _openvino(
-    backbone: str, parameters: Parameters, device: str, quantized: bytes | None = None
+    backbone: str,
+    parameters: Parameters,
+    layers: Sequence[str],
+    device: str,
+    quantized: bytes | None = None,
 ) -> Network:
     if device not in ("auto", "cpu"):
         raise UsageError(f"--engine openvino: runs on the CPU, not on --device {device}")
@@ -68,20 +77,20 @@ def _openvino(
 
     if sys.modules[CONVERTER] is None:
         del sys.modules[CONVERTER]
-    return OpenVinoNetwork(backbone, parameters, quantized)
+    return OpenVinoNetwork(backbone, parameters, layers, quantized)
 
 
-def _onnx(backbone: str, parameters: Parameters, device: str) -> Network:
+def _onnx(backbone: str, parameters: Parameters, layers: Sequence[str], device: str) -> Network:
     if device not in ("auto", "cpu"):
         raise UsageError(f"--engine onnx: runs on the CPU, not on --device {device}")
     if not (_installed("onnx") and _installed("onnxruntime")):
         raise UsageError("--engine onnx: not installed; run pip install 'resight[onnx]'")
     from resight.networks.engine_onnx import OnnxNetwork
 
-    return OnnxNetwork(backbone, parameters)
+    return OnnxNetwork(backbone, parameters, layers)
 
 
-ENGINES: dict[str, Callable[[str, Parameters, str], Network]] = {
+ENGINES: dict[str, Callable[[str, Parameters, Sequence[str], str], Network]] = {
     "torch": _torch,
     "openvino": _openvino,
     "onnx": _onnx,

@@ -13,16 +13,14 @@ import logging
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from resight.errors import UsageError
+from resight.networks.architectures import ARCHITECTURES, large_enough
 from resight.networks.backbones import Parameters
-
-FLOAT_LAYERS = ["conv1"]
-"""Convolutions that stay in float32."""
 
 
 def check_possible(engine: str) -> None:
@@ -38,12 +36,18 @@ def check_possible(engine: str) -> None:
             raise UsageError("--precision int8: not installed; run pip install 'resight[int8]'")
 
 
-def quantize(backbone: str, parameters: Parameters, pictures: Iterator[np.ndarray]) -> bytes:
+def quantize(
+    backbone: str,
+    parameters: Parameters,
+    layers: Sequence[str],
+    pictures: Iterator[np.ndarray],
+) -> bytes:
     """The network in 8-bit integers, as OpenVINO's two files in one archive.
 
     Args:
-        backbone: a name of `backbones.BLOCKS`.
+        backbone: a name of `ARCHITECTURES`.
         parameters: the backbone's.
+        layers: the stages whose maps are wanted.
         pictures: uint8 (H, W, 3), like those the network is for; each is run once.
     """
     os.environ.setdefault("NNCF_CI", "1")  # else NNCF would report its use over the network
@@ -53,14 +57,15 @@ def quantize(backbone: str, parameters: Parameters, pictures: Iterator[np.ndarra
     from resight.networks.engine_openvino import build_model
 
     nncf.set_log_level(logging.ERROR)
-    batches = [picture[None] for picture in pictures]
+    first = ARCHITECTURES[backbone].convolutions[0].name
+    batches = [large_enough(picture, backbone, layers)[None] for picture in pictures]
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         quantized = nncf.quantize(
-            build_model(backbone, parameters),
+            build_model(backbone, parameters, layers),
             nncf.Dataset(batches),
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(batches),
-            ignored_scope=nncf.IgnoredScope(names=FLOAT_LAYERS),
+            ignored_scope=nncf.IgnoredScope(names=[first]),
         )
     archive = io.BytesIO()
     with (

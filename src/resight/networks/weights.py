@@ -52,6 +52,14 @@ WEIGHTS: dict[str, WeightsSpec] = {
         license="BSD-3-Clause (torchvision); trained on ImageNet",
         paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
     ),
+    "vgg16": WeightsSpec(
+        url="https://download.pytorch.org/models/vgg16-397923af.pth",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        license="BSD-3-Clause (torchvision); trained on ImageNet",
+        paper="Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015",
+    ),
 }
 
 

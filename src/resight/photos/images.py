@@ -142,16 +142,18 @@ def resized_copies(
     filter: str = "bilinear",
     upscale: bool = True,
     from_previous: bool = False,
+    square: bool = False,
 ) -> list[np.ndarray]:
     """The copies of an image whose longest sides are `resolutions` (section 2).
 
     Returns:
-        One uint8 array (h, w, 3) for each resolution, aspect kept, both sides rounded to the
-        nearest pixel and at least 1.
+        One uint8 array (h, w, 3) for each resolution, aspect kept unless `square`, both sides
+        rounded to the nearest pixel and at least 1.
     """
     copies, source = [], image
     for longest_side in resolutions:
         size = scaled_size(image.width, image.height, longest_side, upscale=upscale)
+        size = (max(size),) * 2 if square else size
         copy = source.resize(size, RESIZE_FILTERS[filter])
         copies.append(np.asarray(copy))
         source = copy if from_previous else image

@@ -14,6 +14,7 @@ from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
+from resight.networks.architectures import ARCHITECTURES
 from resight.photos.images import Box, check_box, crop_box
 from resight.ranking.neighbors import Distance, manhattan
 from resight.searching.searcher import Searcher, load_query
@@ -153,7 +154,8 @@ def _explain_cnn(
     config = extractor.config
     a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
     found = explain_maps(a, b, config, classifier=extractor.classifier, selection=selection)
-    columns = fuse(a, "layer3", config), fuse(b, "layer3", config)
+    stage = ARCHITECTURES[config.backbone].columns
+    columns = fuse(a, stage, config), fuse(b, stage, config)
     matches = column_matches(*columns, query.size, other.size)
     mask_query, mask_other = found.masks or (None, None)
     return Explanation(

@@ -13,6 +13,7 @@ from resight.config import RerankConfig, SearchConfig, SiftVladConfig, VerifiedB
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, ImageError, UsageError
 from resight.methods import ModelOptions, collection_extractor
+from resight.networks.architectures import ARCHITECTURES
 from resight.photos.files import absolute
 from resight.photos.images import (
     Box,
@@ -247,7 +248,8 @@ class Searcher:
         if not isinstance(extractor, CnnExtractor):
             raise UsageError("--verify-by columns: needs a network; sift-vlad has none")
         copies = resized_copies(image, (COLUMNS_SIDE,))
-        return place_features(extractor.feature_maps(copies)[0]["layer3"], image.size)
+        columns = ARCHITECTURES[extractor.config.backbone].columns
+        return place_features(extractor.feature_maps(copies)[0][columns], image.size)
 
 
 def load_query(query: Path, box: Box | None) -> Image.Image:
