@@ -170,9 +170,13 @@ def test_the_registry_says_all_one_must_know(name: str) -> None:
     # The public files carry the beginning of their check sum in their names.
     assert spec.file_name == f"{name}-{spec.sha256[:8]}.pth"
     assert len(spec.sha256) == 64
-    assert (spec.mean, spec.std) == (oracle.MEAN, oracle.STD)
     assert spec.license
     assert spec.paper
+
+
+def test_pictures_are_normalized_as_the_weights_were_trained() -> None:
+    parameters = Parameters({}, None)
+    assert (parameters.mean, parameters.std) == (oracle.MEAN, oracle.STD)
 
 
 def test_the_cache_is_torch_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

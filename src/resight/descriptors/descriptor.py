@@ -70,7 +70,7 @@ def describe_maps(
 
 
 def dimensions(config: ExtractionConfig) -> int:
-    """Length of the descriptor: 2048 for `layer4` and 1024 for `layer3`."""
+    """Length of the descriptor: the channels of all its layers, 3072 for the paper's two."""
     return sum(CHANNELS[layer] for layer in config.layers)
 
 

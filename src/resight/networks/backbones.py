@@ -16,7 +16,7 @@ import numpy as np
 
 from resight.errors import WeightsError
 from resight.networks.architectures import ARCHITECTURES, Convolution
-from resight.networks.weights import IMAGENET_MEAN, IMAGENET_STD, read_state_dict, user_cache
+from resight.networks.weights import read_state_dict, user_cache
 
 BATCH_NORM_EPSILON = 1e-5
 """As in torchvision's networks."""
@@ -44,8 +44,8 @@ class Parameters:
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
     classifier: Classifier | None
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
 class Network(Protocol):

@@ -22,10 +22,8 @@ class WeightsSpec:
 
     url: str
     sha256: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    license: str
     paper: str
+    license: str = "BSD-3-Clause (torchvision); trained on ImageNet"
 
     @property
     def file_name(self) -> str:
@@ -33,31 +31,20 @@ class WeightsSpec:
         return self.url.rsplit("/", 1)[-1]
 
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 WEIGHTS: dict[str, WeightsSpec] = {
     "resnet50": WeightsSpec(
         url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
         sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        license="BSD-3-Clause (torchvision); trained on ImageNet",
         paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
     ),
     "resnet101": WeightsSpec(
         url="https://download.pytorch.org/models/resnet101-63fe2227.pth",
         sha256="63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        license="BSD-3-Clause (torchvision); trained on ImageNet",
         paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
     ),
     "vgg16": WeightsSpec(
         url="https://download.pytorch.org/models/vgg16-397923af.pth",
         sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        license="BSD-3-Clause (torchvision); trained on ImageNet",
         paper="Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015",
     ),
 }
