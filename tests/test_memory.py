@@ -12,14 +12,31 @@ from resight.photos.images import MAX_PIXELS
 LIMIT_KIB = 2 * 1024**2
 
 
+PEAK = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:])
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process between, for a new process is told the peak of the one that starts it."""
+
+
 def peak_kib(command: list[str]) -> int:
     """Peak resident memory of a command that must succeed, in KiB."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, process.stderr.read().decode()
-    process.stderr.close()
-    return usage.ru_maxrss
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, *command], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout.splitlines()[-1])
+
+
+def test_the_peak_is_the_commands_own():
+    held = bytearray(os.urandom(2**20) * 300)
+    small = peak_kib([sys.executable, "-c", "pass"])
+    large = peak_kib([sys.executable, "-c", "bytearray(b'x' * 2**28)"])
+    assert small < len(held) / 1024 / 3
+    assert large > 2**28 / 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")

@@ -218,6 +218,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "resize_filter": (SMALLEST, {"resize_filter": "lanczos"}),
     "resize_from": (SMALLEST, {"resize_from": "previous"}),
     "upscale": ({"resolutions": (400, 64)}, {"upscale": False}),
+    "square": (SMALLEST, {"square": True}),
     "reduced_jpeg": (SMALLEST, {"reduced_jpeg": True}),
     "fusion": (SMALLEST, {"fusion": "late"}),
     "fusion_interpolation": (SMALLEST, {"fusion_interpolation": "nearest"}),

@@ -24,7 +24,7 @@ def release_unused_memory() -> None:
 def keep_heap_small() -> None:
     """From now on, return large blocks when they are freed, and let threads share two heaps.
 
-    For a process with many threads that runs for days; to be called before they start.
+    For a process with many threads that works for long; to be called before they start.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):

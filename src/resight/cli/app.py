@@ -77,7 +77,9 @@ def index(
     """Bring a collection up to date with folders of photos; run it again after any change."""
     from resight import pipeline
     from resight.cli import output
+    from resight.memory import keep_heap_small
 
+    keep_heap_small()
     with output.progress() as progress:
         run = pipeline.index(
             photos,
