@@ -122,7 +122,7 @@ def measure(collection: Path) -> dict[str, float]:
     found["check, s"] = seconds(lambda: check(collection))
     found["database, MB"] = megabytes(collection, "resight.sqlite*")
     found["arrays, MB"] = megabytes(collection, "arrays/*/*.npy")
-    found["approximate index, MB"] = megabytes(collection, "arrays/*/*.faiss")
+    found["approximate index, MB"] = megabytes(collection, "arrays/*/*.usearch")
     return {name: float(value) for name, value in found.items()}
 
 

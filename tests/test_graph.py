@@ -12,8 +12,10 @@ from resight.config import SearchConfig
 from resight.errors import CollectionError, UsageError
 from resight.progress import no_progress
 from resight.ranking import graph
+from resight.ranking.codes import choose_steps
 from resight.ranking.graph import grow_graph, open_graph
 from resight.ranking.neighbors import Database, Query, nearest, nearest_by_graph
+from resight.searching.searcher import Searcher
 from resight.storage import approximating
 from resight.storage.approximating import approximate_status, make_approximate, open_graphs
 from resight.storage.arrays import load_arrays
@@ -27,8 +29,11 @@ from test_codes import coded, descriptors
 def graphs_of(database: Database, folder: Path) -> tuple[graph.Graph, ...]:
     sides = [rows for rows in (database.global_, database.local) if rows is not None]
     for i, rows in enumerate(sides):
-        grow_graph(folder / f"{i}.faiss", rows)
-    return tuple(open_graph(folder / f"{i}.faiss") for i in range(len(sides)))
+        grow_graph(folder / f"{i}.usearch", rows, choose_steps(rows))
+    return tuple(
+        open_graph(folder / f"{i}.usearch", rows.shape[1], choose_steps(rows))
+        for i, rows in enumerate(sides)
+    )
 
 
 @pytest.mark.parametrize("local", [False, True])
@@ -65,14 +70,15 @@ def test_rows_that_are_not_in_the_graph_are_found_too(tmp_path: Path, with_codes
 
 
 def test_a_graph_grows(tmp_path: Path) -> None:
-    rows, path, told = descriptors(5000, 16, 1), tmp_path / "g.faiss", []
-    assert grow_graph(path, rows[:2000]) == 2000
-    assert grow_graph(path, rows, lambda done, total: told.append((done, total))) == 3000
-    assert open_graph(path).count == 5000
+    rows, path, told = descriptors(5000, 16, 1), tmp_path / "g.usearch", []
+    steps = choose_steps(rows[:2000])
+    assert grow_graph(path, rows[:2000], steps) == 2000
+    assert grow_graph(path, rows, steps, lambda done, total: told.append((done, total))) == 3000
+    assert open_graph(path, 16, steps).count == 5000
     assert told[-1] == (5000, 5000)
-    assert grow_graph(path, rows) == 0
+    assert grow_graph(path, rows, steps) == 0
     database = Database(np.arange(5000), rows)
-    found = nearest_by_graph(Query(rows[4999]), database, [open_graph(path)], 1)
+    found = nearest_by_graph(Query(rows[4999]), database, [open_graph(path, 16, steps)], 1)
     assert found.ids.tolist() == [4999]
 
 
@@ -89,18 +95,17 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
     assert (found.rows, found.queries) == (298, 100)
     assert set(found.sha256) == ({"global", "local"} if cam else {"global"})
     assert pipeline.info(folder).approximate == found
-    before = sorted((folder / "arrays").rglob("*.faiss"))[0].stat().st_mtime_ns
+    before = sorted((folder / "arrays").rglob("*.usearch"))[0].stat().st_mtime_ns
     with writing(folder) as writer:
         describe(writer, 1000, cam=cam)
     assert made(folder) == found  # few new photos are not added yet, and yet found
-    assert sorted((folder / "arrays").rglob("*.faiss"))[0].stat().st_mtime_ns == before
+    assert sorted((folder / "arrays").rglob("*.usearch"))[0].stat().st_mtime_ns == before
     with Collection.open(folder) as collection:
         arrays = load_arrays(collection)
         database = arrays.database
         local = None if database.local is None else database.local[-1]
-        near = nearest_by_graph(
-            Query(database.global_[-1], local), database, open_graphs(arrays), 1
-        )
+        graphs = open_graphs(arrays, found)
+        near = nearest_by_graph(Query(database.global_[-1], local), database, graphs, 1)
         assert near.ids[0] == database.ids[-1]
     with writing(folder) as writer:
         for seed in range(2000, 2030):
@@ -112,18 +117,82 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
     assert made(folder).rows == 329
 
 
-def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
-    folder = make(tmp_path / "c", cam=False, count=50)
-    made(folder)
-    (path,) = (folder / "arrays").rglob("*.faiss")
+def damage(folder: Path) -> None:
+    (path,) = (folder / "arrays").rglob("*.usearch")
     with path.open("r+b") as file:
         file.seek(-5, 2)
         file.write(b"\x99")
+
+
+def keep(folder: Path) -> approximating.ApproximateIndex | None:
+    """What an index run does when it is told nothing of an approximate index."""
+    with Collection.open(folder) as collection:
+        approximating.keep_approximate(collection, None, no_progress)
+        return approximate_status(collection)
+
+
+def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", cam=False, count=50)
+    made(folder)
+    damage(folder)
     report = check(folder)
-    assert report.problems == ["approximate index: global.faiss was damaged"]
+    assert report.problems == ["approximate index: global.usearch was damaged"]
     assert pipeline.info(folder).approximate is None
-    assert made(folder).rows == 48
+    again = keep(folder)
+    assert again is not None
+    assert again.rows == 48
     assert check(folder).problems == []
+
+
+def test_nothing_is_added_to_a_damaged_index(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", cam=False, count=50)
+    made(folder)
+    damage(folder)
+    with writing(folder) as writer:
+        for seed in range(1000, 1010):
+            describe(writer, seed, cam=False)
+    assert made(folder).rows == 58
+    assert check(folder).problems == []
+
+
+def test_an_index_that_is_cut_off_is_said_in_one_line(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", cam=False, count=50)
+    known = made(folder)
+    (path,) = (folder / "arrays").rglob("*.usearch")
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with (
+        Collection.open(folder) as collection,
+        pytest.raises(CollectionError, match=r"approximate index is damaged .* run resight check"),
+    ):
+        open_graphs(load_arrays(collection), known)
+
+
+def test_a_graph_of_descriptors_of_another_length_is_refused(tmp_path: Path) -> None:
+    rows = descriptors(100, 24, 1)
+    graphs_of(Database(np.arange(100), rows), tmp_path)
+    with pytest.raises(ValueError, match=r"0.usearch is of 24 values, not 16"):
+        open_graph(tmp_path / "0.usearch", 16, choose_steps(rows))
+
+
+def test_an_index_of_earlier_versions_is_made_anew(tmp_path: Path) -> None:
+    folder = make(tmp_path / "c", cam=False, count=50)
+    with Collection.open(folder) as collection:
+        arrays = load_arrays(collection).folder
+    (arrays / "global.faiss").write_bytes(b"IHNf")
+    status = {"rows": 48, "recall": 1.0, "queries": 48, "sha256": {"global": "0" * 64}}
+    (arrays / "graph.json").write_text(json.dumps(status), "utf-8")
+    assert pipeline.info(folder).approximate is None
+    assert check(folder).problems == []
+    with (
+        Collection.open(folder) as collection,
+        pytest.raises(CollectionError, match="has no approximate index; make one with"),
+    ):
+        Searcher(collection).graphs()
+    again = keep(folder)
+    assert again is not None
+    assert again.rows == 48
+    assert not (arrays / "global.faiss").exists()
 
 
 def test_an_empty_collection_has_none(tmp_path: Path) -> None:
@@ -181,12 +250,12 @@ def test_the_photos_of_a_search_are_those_of_the_exact_one(
     assert answers[0] == answers[1]
 
 
-def test_without_faiss_the_package_is_named(
+def test_without_its_packages_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples.draw_many(tmp_path / "photos", 1)
     monkeypatch.setattr(graph, "is_possible", lambda: False)
-    with pytest.raises(UsageError, match=r"pip install 'resight\[faiss\]'"):
+    with pytest.raises(UsageError, match=r"pip install 'resight\[approximate\]'"):
         pipeline.index([tmp_path / "photos"], tmp_path / "c", approximate=True)
 
 

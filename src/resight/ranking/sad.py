@@ -1,4 +1,4 @@
-"""Sums of absolute differences of bytes, of several queries at once; compiled by Numba.
+"""Sums of absolute differences of bytes, compiled by Numba: of several queries at once, or of two.
 
 OpenCV reads the database once for every query. Here each row meets four queries while it is in the
 registers, which is several times faster for many queries. The loop is written in LLVM's own terms,
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import carray, cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -26,10 +26,44 @@ BYTES = ir.VectorType(ir.IntType(8), LANES)
 SUMS = ir.VectorType(INT32, LANES)
 
 
+def _compare(context: Any, builder: Any, row: Any, others: Any, width: Any) -> Any:
+    """A tuple of the sums of one row and some others, over the values that fill whole vectors.
+
+    Args:
+        context: Numba's.
+        builder: of LLVM's instructions.
+        row: where its values start.
+        others: where theirs start.
+        width: values of each.
+    """
+
+    def load(start: Any, place: Any) -> Any:
+        where = builder.gep(start, [place])
+        values = builder.load(builder.bitcast(where, BYTES.as_pointer()), align=1)
+        return builder.zext(values, SUMS)
+
+    def function(name: str, *kinds: Any) -> Any:
+        kind = ir.FunctionType(kinds[0], kinds[1:])
+        return cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}i32")
+
+    absolute = function("abs", SUMS, SUMS, ir.IntType(1))
+    total = function("vector.reduce.add", INT32, SUMS)
+    sums = [cgutils.alloca_once_value(builder, SUMS([0] * LANES)) for _ in others]
+    # Said in this way, the loop is not unrolled, which would hide the pattern.
+    end = builder.sub(width, INT64(LANES - 1))
+    with cgutils.for_range_slice(builder, INT64(0), end, INT64(LANES)) as (place, _):
+        here = load(row, place)
+        for other, so_far in zip(others, sums, strict=True):
+            difference = builder.sub(here, load(other, place))
+            apart = builder.call(absolute, [difference, ir.IntType(1)(0)])
+            builder.store(builder.add(builder.load(so_far), apart), so_far)
+    totals = [builder.call(total, [builder.load(so_far)]) for so_far in sums]
+    return context.make_tuple(builder, types.UniTuple(types.int32, len(totals)), totals)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _sums(context: Any, codes: Any, row: Any, queries: Any, first: Any) -> Any:
     """Sums for one row and `TOGETHER` queries, over the values that fill whole vectors."""
-    result = types.UniTuple(types.int32, TOGETHER)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         codes, row, queries, first = arguments
@@ -39,36 +73,38 @@ def _sums(context: Any, codes: Any, row: Any, queries: Any, first: Any) -> Any:
             width = builder.extract_value(opened.shape, 1)
             return builder.gep(opened.data, [builder.mul(index, width)]), width
 
-        def load(start: Any, place: Any) -> Any:
-            where = builder.gep(start, [place])
-            values = builder.load(builder.bitcast(where, BYTES.as_pointer()), align=1)
-            return builder.zext(values, SUMS)
-
-        def function(name: str, *kinds: Any) -> Any:
-            kind = ir.FunctionType(kinds[0], kinds[1:])
-            return cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}i32")
-
-        absolute = function("abs", SUMS, SUMS, ir.IntType(1))
-        total = function("vector.reduce.add", INT32, SUMS)
         database_kind, _, query_kind, _ = signature.args
         values, width = start_of(database_kind, codes, row)
         others = [
             start_of(query_kind, queries, builder.add(first, INT64(i)))[0] for i in range(TOGETHER)
         ]
-        sums = [cgutils.alloca_once_value(builder, SUMS([0] * LANES)) for _ in others]
-        # Said in this way, the loop is not unrolled, which would hide the pattern.
-        end = builder.sub(width, INT64(LANES - 1))
-        with cgutils.for_range_slice(builder, INT64(0), end, INT64(LANES)) as (place, _):
-            here = load(values, place)
-            for other, so_far in zip(others, sums, strict=True):
-                apart = builder.call(
-                    absolute, [builder.sub(here, load(other, place)), ir.IntType(1)(0)]
-                )
-                builder.store(builder.add(builder.load(so_far), apart), so_far)
-        totals = [builder.call(total, [builder.load(so_far)]) for so_far in sums]
-        return context.make_tuple(builder, signature.return_type, totals)
+        return _compare(context, builder, values, others, width)
 
-    return result(codes, row, queries, first), generate
+    return types.UniTuple(types.int32, TOGETHER)(codes, row, queries, first), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sum(context: Any, one: Any, other: Any, width: Any) -> Any:
+    """Likewise for two rows, told by where they start."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one, other, width = arguments
+        return _compare(context, builder, one, [other], width)
+
+    return types.UniTuple(types.int32, 1)(one, other, width), generate
+
+
+_BYTES = types.CPointer(types.uint8)
+
+
+@cfunc(types.float32(_BYTES, _BYTES, types.int64), cache=True)  # type: ignore[untyped-decorator]
+def distance_of_codes(one: Any, other: Any, width: Any) -> Any:
+    """The sum for two rows of `width` bytes, as a function that C programs call by its address."""
+    (total,) = _sum(one, other, width)
+    first, second = carray(one, width), carray(other, width)
+    for place in range(width & -LANES, width):
+        total += abs(np.int32(first[place]) - np.int32(second[place]))
+    return np.float32(total)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -123,12 +123,13 @@ class Searcher:
         """
         arrays = self.arrays()
         if self._graphs is None or self._graphs[0] != arrays.stamp:
-            if self.distance is not manhattan or approximate_status(self.collection) is None:
+            made = approximate_status(self.collection)
+            if self.distance is not manhattan or made is None:
                 raise CollectionError(
                     f"{self.collection.folder}: has no approximate index; make one with: "
                     "resight index PHOTOS --approximate, or search without --approximate"
                 )
-            self._graphs = arrays.stamp, open_graphs(arrays)
+            self._graphs = arrays.stamp, open_graphs(arrays, made)
         return self._graphs[1]
 
     def _rerank(self, query: Query, found: Neighbors, config: RerankConfig) -> Neighbors:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from resight.errors import CollectionError, UsageError
 from resight.memory import available_bytes
 from resight.networks.weights import file_sha256
 from resight.progress import Progress
+from resight.ranking.codes import Steps, choose_steps
 from resight.ranking.graph import Graph, check_possible, grow_graph, is_possible, open_graph
 from resight.ranking.neighbors import GONE, Database, Query, nearest, nearest_by_graph
 from resight.storage.arrays import SearchArrays, load_arrays, present_folder
@@ -24,7 +26,7 @@ APPROXIMATE_FROM = 100_000
 MOST_UNLINKED = 0.05
 """Share of the rows that may be missing in the graph, and are scanned, before they are added."""
 LINK_BYTES = 300
-"""What a row takes in a graph beside its descriptor, about."""
+"""What a row takes in a graph beside its codes, about."""
 MEASURED_QUERIES, MEASURED_RANKS = 100, 10
 STATUS_NAME = "graph.json"
 
@@ -38,30 +40,36 @@ class ApproximateIndex:
         recall: share of the true first ten that it found, over a sample of the photos.
         queries: size of that sample.
         sha256: of the file of each descriptor.
+        steps: of each descriptor's codes: `low`, `step` and `lost`.
     """
 
     rows: int
     recall: float
     queries: int
     sha256: dict[str, str]
+    steps: dict[str, dict[str, float]]
 
 
 def approximate_status(collection: Collection) -> ApproximateIndex | None:
-    """What is known of a collection's approximate index, if there is one for its arrays."""
+    """What is known of a collection's approximate index, if there is one for its arrays.
+
+    One of another kind, as earlier versions made, or with a file missing counts for none.
+    """
     folder = present_folder(collection)
     if folder is None:
         return None
     try:
-        return ApproximateIndex(**json.loads((folder / STATUS_NAME).read_text("utf-8")))
+        made = ApproximateIndex(**json.loads((folder / STATUS_NAME).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    return made if all(_file(folder, name).exists() for name in made.sha256) else None
 
 
 def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
     """Refuse an approximate index where there can be none.
 
     Raises:
-        UsageError: FAISS is not installed, or the method compares by another distance.
+        UsageError: USearch or Numba is not installed, or the method compares by another distance.
     """
     check_possible()
     if not isinstance(config, ExtractionConfig):
@@ -74,7 +82,7 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
     """Make the approximate index of a collection, or add to it what is missing.
 
     Raises:
-        UsageError: FAISS is not installed, or the method compares by another distance.
+        UsageError: USearch or Numba is not installed, or the method compares by another distance.
         CollectionError: the collection is empty, or memory or disk have no room.
     """
     check_approximate(collection.config, collection.selection_config)
@@ -92,19 +100,27 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
             raise CollectionError(f"{collection.folder}: holds no photos yet; index some")
         sides = _sides(database)
         _check_space(collection, folder, sides)
+        if known and _damaged(folder, known):
+            known = None
         (folder / STATUS_NAME).unlink(missing_ok=True)
+        steps, graphs = {}, []
         for name, rows in sides.items():
+            path = _file(folder, name)
             if known is None:
-                _file(folder, name).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                path.with_suffix(".faiss").unlink(missing_ok=True)  # of earlier versions
+            steps[name] = choose_steps(rows) if known is None else Steps(**known.steps[name])
             grow_graph(
-                _file(folder, name),
+                path,
                 rows,
+                steps[name],
                 lambda done, total: progress("linking neighbours", done, total),
             )
-        graphs = open_graphs(arrays)
+            graphs.append(open_graph(path, rows.shape[1], steps[name]))
         sums = {name: file_sha256(_file(folder, name)) for name in sides}
         recall, queries = measure_recall(database, graphs)
-        made = ApproximateIndex(len(database.ids), recall, queries, sums)
+        meant = {name: asdict(made) for name, made in steps.items()}
+        made = ApproximateIndex(len(database.ids), recall, queries, sums, meant)
         (folder / STATUS_NAME).write_text(json.dumps(asdict(made)), "utf-8")
         return made
 
@@ -112,18 +128,33 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
 def keep_approximate(collection: Collection, wanted: bool | None, progress: Progress) -> None:
     """What an index run does: make or add to the index where it is wanted, or there, or useful."""
     if wanted is None and collection.distance == "manhattan" and is_possible():
-        large = collection.count("ok") >= APPROXIMATE_FROM
-        wanted = large or approximate_status(collection) is not None
+        folder = present_folder(collection)
+        # There was one once, though it may be damaged now.
+        there = folder is not None and (folder / STATUS_NAME).exists()
+        wanted = there or collection.count("ok") >= APPROXIMATE_FROM
     if wanted:
         make_approximate(collection, progress)
 
 
-def open_graphs(arrays: SearchArrays) -> tuple[Graph, ...]:
-    """The graphs of the global and, where there are any, the local descriptors."""
-    return tuple(open_graph(_file(arrays.folder, name)) for name in _sides(arrays.database))
+def open_graphs(arrays: SearchArrays, made: ApproximateIndex) -> tuple[Graph, ...]:
+    """The graphs of the global and, where there are any, the local descriptors.
+
+    Raises:
+        CollectionError: a file is not whole.
+    """
+    try:
+        return tuple(
+            open_graph(_file(arrays.folder, name), rows.shape[1], Steps(**made.steps[name]))
+            for name, rows in _sides(arrays.database).items()
+        )
+    except ValueError as error:
+        raise CollectionError(
+            f"{arrays.folder}: the approximate index is damaged ({error}); run resight check, and "
+            "then resight index once more"
+        ) from None
 
 
-def measure_recall(database: Database, graphs: tuple[Graph, ...]) -> tuple[float, int]:
+def measure_recall(database: Database, graphs: Sequence[Graph]) -> tuple[float, int]:
     """Share of the true first ten of a sample of the photos that the graphs find; its size."""
     present = np.flatnonzero(database.ids != GONE)
     chosen = present[:: max(1, len(present) // MEASURED_QUERIES)][:MEASURED_QUERIES]
@@ -142,12 +173,15 @@ def find_damaged(collection: Collection) -> str | None:
     known, folder = approximate_status(collection), present_folder(collection)
     if known is None or folder is None:
         return None
-    for name, sha256 in known.sha256.items():
-        path = _file(folder, name)
-        if not path.exists() or file_sha256(path) != sha256:
-            (folder / STATUS_NAME).unlink()
-            return f"{path.name} was damaged"
-    return None
+    damaged = _damaged(folder, known)
+    for name in damaged:
+        _file(folder, name).unlink()
+    return ", ".join(f"{_file(folder, name).name} was damaged" for name in damaged) or None
+
+
+def _damaged(folder: Path, known: ApproximateIndex) -> list[str]:
+    """The descriptors whose file is not what it was; every byte is read."""
+    return [n for n, sha256 in known.sha256.items() if file_sha256(_file(folder, n)) != sha256]
 
 
 def _sides(database: Database) -> dict[str, np.ndarray]:
@@ -156,12 +190,12 @@ def _sides(database: Database) -> dict[str, np.ndarray]:
 
 
 def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.faiss"
+    return folder / f"{name}.usearch"
 
 
 def _check_space(collection: Collection, folder: Path, sides: dict[str, np.ndarray]) -> None:
-    """Refuse to begin what memory or disk has no room for: descriptors once more, and links."""
-    sizes = [rows.nbytes + LINK_BYTES * len(rows) for rows in sides.values()]
+    """Refuse to begin what memory or disk has no room for: codes once more, and links."""
+    sizes = [rows.size + LINK_BYTES * len(rows) for rows in sides.values()]
     memory, needed = available_bytes(), sum(sizes)
     if memory is not None and max(sizes) > memory:
         raise CollectionError(
