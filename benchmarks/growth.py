@@ -23,6 +23,7 @@ import numpy as np
 
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.photos.files import PhotoFile
+from resight.pipeline import remove
 from resight.progress import no_progress
 from resight.ranking.graph import Graph
 from resight.ranking.neighbors import Query, nearest, nearest_by_graph
@@ -91,8 +92,12 @@ def add(collection: Path, size: int) -> None:
 def record(writer: Any, name: str, values: np.ndarray) -> None:
     """Record a photo that there is not."""
     content = hashlib.sha256(name.encode()).hexdigest()
-    file = PhotoFile(Path(f"/photos/{name}.jpg"), 1, 1)
-    writer.record_described(file, content, (640, 480), values, None)
+    writer.record_described(PhotoFile(path_of(name), 1, 1), content, (640, 480), values, None)
+
+
+def path_of(name: str) -> Path:
+    """Where a photo would be."""
+    return Path(f"/photos/{name}.jpg")
 
 
 def measure(collection: Path) -> dict[str, float]:
@@ -133,15 +138,16 @@ def by_graph(query: Query, database: Any, graphs: tuple[Graph, ...]) -> None:
 
 def change(collection: Path, count: int) -> None:
     """Add or remove photos, and bring what searches read up to date."""
-    rng = np.random.default_rng(7)
-    values = draw(CHANGED, rng) if count > 0 else None
+    names = [f"new {i}" for i in range(CHANGED)]
+    if count < 0:
+        remove([path_of(name) for name in names], collection)
+        with Collection.open(collection) as opened:
+            load_arrays(opened)
+        return
+    values = draw(CHANGED, np.random.default_rng(7))
     with writing(collection) as writer:
-        if values is not None:
-            for i, row in enumerate(values):
-                record(writer, f"new {i}", row)
-        else:
-            names = [p for p in writer.collection.photos("ok") if p.path.name.startswith("new ")]
-            writer.remove(names)
+        for name, row in zip(names, values, strict=True):
+            record(writer, name, row)
         load_arrays(writer.collection)
 
 

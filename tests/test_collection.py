@@ -1,5 +1,6 @@
 """What a collection stores, gives back, guards and refuses."""
 
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import samples
 from resight import pipeline
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, SiftVladConfig
 from resight.errors import CollectionError, CollectionLocked, CollectionMismatch, ResightError
-from resight.photos.files import PhotoFile
+from resight.photos.files import PhotoFile, is_under
 from resight.selection.pfa import Selection
 from resight.storage.arrays import load_arrays
 from resight.storage.collection import Collection, Model, Photo, blob_crc32
@@ -161,6 +162,21 @@ def test_paths_are_in_the_order_of_the_ids(tmp_path: Path) -> None:
             describe(writer, name, name)
         names = [path.name for path in writer.collection.paths(np.array([3, 1, 2, 1]))]
         assert names == ["c", "a", "b", "a"]
+
+
+def test_the_photos_under_a_place_are_those_that_a_look_at_all_finds(tmp_path: Path) -> None:
+    # Among the names are the characters before and after the slash, and bytes that are no UTF-8.
+    names = ["a", "a.", "a0", "a-b", "A", "é", "\udcff", "\udcff\udcff"]
+    known = [Path("/", *parts) for n in (1, 2, 3) for parts in itertools.product(names, repeat=n)]
+    known = known[::5]
+    places = {place for path in known for place in (path, *path.parents)} | {Path("/a/b")}
+    with new(tmp_path / "c") as writer:
+        for path in known:
+            writer.record_failed(PhotoFile(path, 1, 1), None, "no photo")
+        photos = list(writer.collection.photos())
+        for place in places:
+            expected = [photo for photo in photos if is_under(photo.path, [place])]
+            assert writer.collection.photos_under(place) == expected
 
 
 def test_a_photo_that_was_never_read_keeps_what_it_had(tmp_path: Path) -> None:

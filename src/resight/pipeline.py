@@ -41,12 +41,12 @@ from resight.methods import (
     learner,
 )
 from resight.networks.quantization import check_possible
-from resight.photos.files import PhotoFile, absolute, find_photos, is_under
+from resight.photos.files import PhotoFile, absolute, find_photos
 from resight.photos.images import Box
 from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher, SearchResults
 from resight.storage.approximating import check_approximate, keep_approximate
-from resight.storage.collection import Collection
+from resight.storage.collection import Collection, Photo
 from resight.storage.overview import Info, info
 from resight.storage.writer import Writer, check_place, writing
 from resight.wanted import requested
@@ -213,15 +213,16 @@ def remove(paths: Sequence[Path], collection: Path) -> list[Path]:
     Raises:
         UsageError: a path names no photo of the collection; nothing is removed then.
     """
-    places = [absolute(path) for path in paths]
     with writing(collection) as writer:
-        photos = list(writer.collection.photos())
-        for named, place in zip(paths, places, strict=True):
-            if not any(is_under(photo.path, [place]) for photo in photos):
-                raise UsageError(f"{named}: no photo of {collection} is there; nothing was removed")
-        chosen = [photo for photo in photos if is_under(photo.path, places)]
-        writer.remove(chosen)
-        return [photo.path for photo in chosen]
+        chosen: dict[int, Photo] = {}
+        for path in paths:
+            found = writer.collection.photos_under(absolute(path))
+            if not found:
+                raise UsageError(f"{path}: no photo of {collection} is there; nothing was removed")
+            chosen |= {photo.id: photo for photo in found}
+        photos = [chosen[id_] for id_ in sorted(chosen)]
+        writer.remove(photos)
+        return [photo.path for photo in photos]
 
 
 def _check_wanted(

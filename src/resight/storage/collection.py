@@ -26,6 +26,8 @@ from resight.storage import learned as learned_arrays
 from resight.storage.database import explained, open_database
 
 State = Literal["ok", "failed"]
+PHOTO = "id, path, size, mtime_ns, content, width, height, state, reason"
+"""The columns of a `Photo`."""
 
 
 @dataclass(frozen=True)
@@ -233,21 +235,28 @@ class Collection:
     def photos(self, state: State | None = None) -> Iterator[Photo]:
         """The photos (of a state) by ascending id."""
         rows = self._rows(
-            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
-            "WHERE ?1 IS NULL OR state = ?1 ORDER BY id",
-            state,
+            f"SELECT {PHOTO} FROM photos WHERE ?1 IS NULL OR state = ?1 ORDER BY id", state
         )
-        for id_, path, *rest in rows:
-            yield Photo(id_, Path(os.fsdecode(path)), *rest)
+        yield from map(_photo, rows)
+
+    def photos_under(self, place: Path) -> list[Photo]:
+        """The photo at an absolute path, or the photos below it, by ascending id.
+
+        Only their rows are read, by the index of the paths: the names below a folder are those
+        between it with a slash and it with what comes after a slash.
+        """
+        below = os.fsencode(os.path.join(place, ""))
+        end = below[:-1] + bytes([below[-1] + 1])
+        rows = self._rows(
+            f"SELECT {PHOTO} FROM photos WHERE path = ?1 OR (path > ?2 AND path < ?3) ORDER BY id",
+            *(os.fsencode(place), below, end),
+        )
+        return [_photo(row) for row in rows]
 
     def photo_at(self, path: Path) -> Photo | None:
         """The photo at an absolute path, if it is known."""
-        row = self._row(
-            "SELECT id, path, size, mtime_ns, content, width, height, state, reason FROM photos "
-            "WHERE path = ?",
-            os.fsencode(path),
-        )
-        return None if row is None else Photo(row[0], path, *row[2:])
+        row = self._row(f"SELECT {PHOTO} FROM photos WHERE path = ?", os.fsencode(path))
+        return None if row is None else _photo(row)
 
     def count(self, state: State) -> int:
         """How many photos are of a state."""
@@ -322,6 +331,11 @@ class Collection:
     def _rows(self, sql: str, *values: object) -> list[Any]:
         with explained(self.folder):
             return self.database.execute(sql, values).fetchall()
+
+
+def _photo(row: tuple[Any, ...]) -> Photo:
+    """A photo from its `PHOTO` columns."""
+    return Photo(row[0], Path(os.fsdecode(row[1])), *row[2:])
 
 
 def blob_crc32(global_: bytes, local: bytes | None) -> int:
