@@ -18,7 +18,7 @@ from resight.benchmark.page import page
 from resight.benchmark.ranking import query_file
 from resight.benchmark.report import as_json, effects, markdown, rows
 from resight.benchmark.running import BenchmarkRun, chosen_methods, run_benchmark
-from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
+from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, WhiteningConfig
 from resight.datasets.rankings import read_holidays_ranks, read_trec
 from resight.datasets.reading import read_dataset
 from resight.descriptors.cnn import CnnExtractor
@@ -109,6 +109,28 @@ def test_a_method_ranks_as_a_collection_of_it_does(
     values = [query.average_precision for query in expected.queries]
     assert found.values["mAP"] == pytest.approx(values)
     assert found.measures["N-S"] == expected.ns_score
+
+
+@pytest.mark.parametrize(("name", "by"), [("sift", "sift"), ("both", "columns")])
+def test_a_method_verifies_as_a_collection_of_it_does(
+    name: str,
+    by: Any,
+    run: tuple[BenchmarkRun, Path],
+    photos: Path,
+    small_weights: Path,
+    tmp_path: Path,
+) -> None:
+    found, cache = run
+    recipe = dataclasses.replace(RECIPES_SMALL[name], verify=3, verify_by=by)
+    options = ModelOptions(small_weights)
+    checked = run_benchmark(found.dataset, {name: recipe}, cache=cache, model=options).results[0]
+    pipeline.index([photos], tmp_path / "c", config=recipe.extraction, model=options)
+    for query, ranked in zip(found.dataset.queries, checked.ranked, strict=True):
+        config = SearchConfig(k=13, verify=3, verify_by=by)
+        expected = pipeline.search(query.path, tmp_path / "c", config, model=options).results
+        assert ranked is not None
+        assert [found.dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
+        assert ranked.distances == sorted(ranked.distances)
 
 
 def test_descriptors_are_those_of_the_method_alone(
@@ -211,6 +233,15 @@ def landmarks(tmp_path: Path) -> Path:
     content = {"imlist": names, "qimlist": ["p_0", "q_apart"], "gnd": gnd}
     (folder / "gnd_paris6k.pkl").write_bytes(pickle.dumps(content))
     return folder
+
+
+def test_queries_that_are_regions_or_apart_are_verified(landmarks: Path, tmp_path: Path) -> None:
+    dataset = read_dataset("paris6k", landmarks)
+    recipes = {"sift": dataclasses.replace(RECIPES_SMALL["sift"], verify=6)}
+    first, second = run_benchmark(dataset, recipes, cache=tmp_path / "c").results[0].ranked
+    assert first is not None
+    assert second is not None
+    assert (first.rows[0], second.rows[0]) == (0, 2)
 
 
 @pytest.mark.parametrize("query", ["crop", "full"])

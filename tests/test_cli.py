@@ -28,6 +28,7 @@ from resight.config import (
     SiftVladConfig,
     WhiteningConfig,
 )
+from resight.evaluation.measures import average_precision, ranks_of, read_groups
 from resight.methods import ModelOptions
 from resight.searching.searcher import Searcher
 from resight.storage.collection import Collection, Model
@@ -173,6 +174,7 @@ def test_the_answer_is_that_of_the_python_interface(
         expected = [
             {"path": str(r.path), "distance": r.distance, "rank": r.rank}
             | ({} if r.inliers is None else {"inliers": r.inliers})
+            | ({"region": list(r.region), "query_region": list(r.query_region)} if r.region else {})
             for r in found.results
         ]
         assert said["results"] == expected
@@ -188,6 +190,40 @@ def test_results_that_are_there_can_be_verified(collection: Path, query: Path) -
         first, second = searcher.verify(query, None, found[5:3:-1], 1)
     assert {first.path, second.path} == {found[5].path, found[4].path}
     assert [first.inliers is None, second.inliers is None] == [False, True]
+
+
+def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: Path) -> None:
+    """A photo with a wide margin around, and a box in it."""
+    with Collection.open(collection) as opened:
+        paths = [photo.path for photo in opened.photos()]
+        with Image.open(paths[0]) as image:
+            framed = Image.new("RGB", (image.width + 500, image.height + 300), "grey")
+            framed.paste(image, (400, 200))
+            size = image.size
+        framed.save(tmp_path / "framed.png")
+        box = (300, 150, framed.width - 300, framed.height - 150)
+        config = SearchConfig(k=1, verify=16)
+        for asked in (None, box):
+            (first,) = Searcher(opened).search(tmp_path / "framed.png", config, asked).results
+            assert first.path == paths[0]
+            assert first.inliers is not None
+            assert first.inliers > 100
+            assert first.region is not None
+            assert first.query_region is not None
+            x, y, w, h = first.region
+            assert min(x, y) >= 0
+            assert x + w <= size[0]
+            assert y + h <= size[1]
+            assert w * h > 0.3 * size[0] * size[1]
+            moved = np.subtract(first.query_region, first.region)
+            assert np.abs(moved - [400, 200, 0, 0]).max() <= 3
+
+
+def test_what_does_not_match_has_no_region(collection: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
+    found = pipeline.search(tmp_path / "grey.png", collection, SearchConfig(k=3, verify=2)).results
+    assert [(r.inliers, r.region, r.query_region) for r in found[:2]] == [(0, None, None)] * 2
+    assert found[2].inliers is None
 
 
 def test_names_of_any_kind_are_printed_safely(tmp_path: Path, resight: Run) -> None:
@@ -224,6 +260,44 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
     assert said["ns_score"] == pytest.approx(expected.ns_score)
     assert said["groups"].keys() == {f"object-{number:02}" for number in range(1, 5)}
     assert (said["queries"], said["photos"], said["missing"]) == (16, 16, [])
+
+
+@pytest.mark.parametrize(
+    "options", [("--rerank", "aqe"), ("--verify", 6), ("--rerank", "diffusion", "--verify", 3)]
+)
+def test_evaluate_ranks_as_search_does(
+    options: tuple[Any, ...], home: Path, collection: Path, resight: Run
+) -> None:
+    groups = home / "photos" / "groups.json"
+    done = resight("evaluate", groups, "-c", collection, "--json", *options)
+    assert done.returncode == 0, done.stderr  # a slow machine shows its progress there
+    fields = dict(zip((str(name)[2:] for name in options[::2]), options[1::2], strict=True))
+    config = SearchConfig(k=16, **fields)
+    truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
+
+    def rank(photo: str) -> list[str]:
+        return [str(r.path) for r in pipeline.search(Path(photo), collection, config).results]
+
+    precisions = []
+    for members in truth.values():
+        for photo in members:
+            found = ranks_of(set(members) - {photo}, rank(photo), junk=[photo])  # type: ignore[arg-type]
+            precisions.append(average_precision(found, len(members) - 1))
+    assert json.loads(done.stdout)["mAP"] == pytest.approx(100 * np.mean(precisions))
+
+
+def test_evaluate_verifies_with_the_photos_themselves(
+    home: Path, collection: Path, query: Path, resight: Run, tmp_path: Path
+) -> None:
+    photos = shutil.copytree(home / "photos", tmp_path / "photos")
+    config = SiftVladConfig(longest_side=400, max_keypoints=300, centers=16)
+    pipeline.index([photos], tmp_path / "c2", config=config)
+    next(photos.rglob("*.jpg")).unlink()
+    arguments = (photos / "groups.json", "-c", tmp_path / "c2")
+    assert resight("evaluate", *arguments).returncode == 0
+    done = resight("evaluate", *arguments, "--verify", 3)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("the geometry of a photo needs its file")
 
 
 def test_info(collection: Path, resight: Run) -> None:
@@ -451,6 +525,11 @@ MORE_BAD_INPUT = [
     ("index {PHOTOS} -c {NEW} --config auto-dba", "search with --rerank dba"),
     ("search {QUERY} -c {C} --rerank nonsense", "rerank: 'nonsense' is not one of none, aqe"),
     ("search {QUERY} -c {C} --verify 3 --verify-by columns", "needs a network; sift-vlad has none"),
+    (
+        "evaluate {PHOTOS}/groups.json -c {C} --verify 3 --verify-by columns",
+        "needs a network; sift-vlad has none",
+    ),
+    ("evaluate {PHOTOS}/groups.json -c {C} --verify -3", "verify: 0 or more"),
     ("search {QUERY} -c {C} --verify 3 --verify-by orb", "verify_by: 'orb' is not one of sift"),
     ("fit -c {C} --method nonsense", "method: 'nonsense' is not one of pfa, whitening, none"),
     ("index {PHOTOS} -c {NEW} --config nonsense", "--config: no method or file 'nonsense'"),

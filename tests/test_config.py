@@ -64,11 +64,13 @@ def test_presets() -> None:
     assert load_config("auto") == (ExtractionConfig(), WhiteningConfig())
     assert load_config("sift-vlad") == (SiftVladConfig(), NoReduction())
     for name, recipe in RECIPES.items():
-        if recipe.rerank == RerankConfig():
+        if recipe.rerank == RerankConfig() and not recipe.verify:
             assert load_config(name) == (recipe.extraction, recipe.selection)
         else:
             with pytest.raises(UsageError, match="re-ranking belongs to the search"):
                 load_config(name)
+    with pytest.raises(UsageError, match="search with --verify 20 --verify-by columns"):
+        load_config("auto-columns")
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -40,7 +40,7 @@ LAYERS = {
     "datasets": "datasets",
     "methods": "methods",
     "indexing": "indexing.plan indexing.fitting indexing.describing",
-    "searching": "searching.searcher searching.pairs evaluation.comparing",
+    "searching": "searching.geometry searching.searcher searching.pairs evaluation.comparing",
     "pipeline": "pipeline benchmark",
     "pictures": "pictures.sheet pictures.overlay demo",
     "faces": (

@@ -68,8 +68,14 @@ def ids_of(collection: Path) -> dict[str, int]:
 def same(answer: dict, found: pipeline.SearchResults, collection: Path) -> None:
     """Ids, ranks and distances, digit by digit."""
     ids = ids_of(collection)
-    theirs = [(ids[str(r.path)], r.rank, repr(r.distance), r.inliers) for r in found.results]
-    ours = [(r["id"], r["rank"], repr(r["distance"]), r.get("inliers")) for r in answer["results"]]
+    theirs = [
+        (ids[str(r.path)], r.rank, repr(r.distance), r.inliers, r.region and list(r.region))
+        for r in found.results
+    ]
+    ours = [
+        (r["id"], r["rank"], repr(r["distance"]), r.get("inliers"), r.get("region"))
+        for r in answer["results"]
+    ]
     assert ours == theirs
 
 
@@ -107,6 +113,26 @@ def test_box_and_verification_answer_like_the_python_interface(
     assert named["results"] == answer["results"]
     id_ = ids_of(collection)[str(query)]
     assert server.search(photo=id_, k=5, verify=verify, **fields)["results"] == answer["results"]
+
+
+@pytest.mark.parametrize("rerank", ["alpha-qe", "diffusion"])
+def test_re_ranking_answers_like_the_python_interface(server, collection, photos, rerank):
+    query = photos / "object-01" / "view-2.jpg"
+    config = SearchConfig(k=5, verify=3, rerank=rerank)
+    found = pipeline.search(query, collection, config)
+    same(server.upload(query, k=5, verify=3, rerank=rerank), found, collection)
+    whole = server.search(photo=1, k=15, rerank=rerank)["results"]
+    pages = [server.search(photo=1, k=5, offset=at, rerank=rerank) for at in (0, 5, 10)]
+    assert [result for page in pages for result in page["results"]] == whole
+    limit = sorted(result["distance"] for result in whole)[5]
+    within = server.search(photo=1, k=15, rerank=rerank, limit=limit)
+    assert within["total"] == len(within["results"]) == 6
+    assert max(result["distance"] for result in within["results"]) == limit
+
+
+def test_columns_need_a_network(server):
+    refused = server.search(photo=1, verify=2, verify_by="columns", status=422)
+    assert "has no network" in refused["detail"]
 
 
 def test_a_photo_that_is_not_in_the_collection(server, collection, tmp_path):
@@ -184,6 +210,9 @@ def test_the_network_answers_like_the_python_interface(photos, tmp_path, small_w
                 found = pipeline.search(query, folder, box=box, model=model)
                 answer = server.upload(query, **fields)
                 same(answer, found, folder)
+                config = SearchConfig(verify=2, verify_by="columns")
+                found = pipeline.search(query, folder, config, box=box, model=model)
+                same(server.upload(query, verify=2, verify_by="columns", **fields), found, folder)
                 body = {"query": {"upload": answer["query"]["upload"]}, "result": 2, **fields}
                 why = explained(server, body)
                 python = explain(

@@ -17,6 +17,7 @@ from resight.config import (
     Reranking,
     SelectionConfig,
     SiftVladConfig,
+    VerifiedBy,
     WhiteningConfig,
     from_dict,
     to_dict,
@@ -31,10 +32,14 @@ RAZAVIAN = "Razavian et al. [34], Visual instance retrieval with deep networks, 
 RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
 JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
 NEURAL_CODES = "Babenko et al. [6], Neural codes for image retrieval, ECCV 2014"
+PHILBIN = "Philbin et al. [29], Object retrieval with large vocabularies, CVPR 2007"
 OURS = "this project"
 
 STAGE_VALUES = {"layer4": 2048, "layer3": 1024}
 SIFT_VALUES = 128
+
+VERIFIED = 20
+"""First results whose geometry is checked, in the recipes that do it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,8 @@ class Recipe:
         extraction: how a photo becomes a descriptor.
         selection: how descriptors become shorter, fitted on the photos that are searched.
         rerank: how the first results are put into a better order.
+        verify: so many first results are checked by their geometry.
+        verify_by: what is matched for that.
         tables: of Seddati et al. in which it is a row.
         published: benchmark to what its paper (or Seddati et al., of it) reports: mAP in percent,
             N-S score from 0 to 4.
@@ -59,6 +66,8 @@ class Recipe:
     extraction: MethodConfig
     selection: ReductionConfig = NoReduction()
     rerank: RerankConfig = RerankConfig()
+    verify: int = 0
+    verify_by: VerifiedBy = "sift"
     tables: tuple[int, ...] = ()
     published: Mapping[str, float] = field(default_factory=dict)
     published_with: str = ""
@@ -87,6 +96,17 @@ def _reranked(method: Reranking, source: str) -> Recipe:
         extraction=ExtractionConfig(),
         selection=WhiteningConfig(),
         rerank=RerankConfig(method=method),
+    )
+
+
+def _verified(by: VerifiedBy, title: str) -> Recipe:
+    return Recipe(
+        title=f"auto, the first {VERIFIED} verified by {title}",
+        source=PHILBIN,
+        extraction=ExtractionConfig(),
+        selection=WhiteningConfig(),
+        verify=VERIFIED,
+        verify_by=by,
     )
 
 
@@ -175,6 +195,8 @@ RECIPES: Mapping[str, Recipe] = {
     "auto-diffusion": _reranked(
         "diffusion", "Iscen et al., Efficient diffusion on region manifolds, CVPR 2017"
     ),
+    "auto-sift": _verified("sift", "RootSIFT and RANSAC"),
+    "auto-columns": _verified("columns", "the network's columns and RANSAC"),
     "fast": Recipe(
         title="paper at 550 pixels alone",
         source=SEDDATI,

@@ -16,7 +16,7 @@ from resight.config import (
     to_dict,
 )
 from resight.errors import UsageError
-from resight.recipes import RECIPES
+from resight.recipes import RECIPES, Recipe
 
 
 def load_config(name_or_path: str) -> Preset:
@@ -28,10 +28,11 @@ def load_config(name_or_path: str) -> Preset:
     """
     if name_or_path in RECIPES:
         recipe = RECIPES[name_or_path]
-        if recipe.rerank.method != "none":
+        search = _of_the_search(recipe)
+        if search:
             raise UsageError(
                 f"--config {name_or_path}: re-ranking belongs to the search: index with --config "
-                f"auto, and search with --rerank {recipe.rerank.method}"
+                f"auto, and search with {search}"
             )
         return recipe.extraction, recipe.selection
     path = Path(name_or_path)
@@ -48,6 +49,13 @@ def load_config(name_or_path: str) -> Preset:
         return method_from_dict(fields), selection
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def _of_the_search(recipe: Recipe) -> str:
+    """The options of a search that a recipe has; those of `index` do not hold them."""
+    verify = f"--verify {recipe.verify} --verify-by {recipe.verify_by}" * bool(recipe.verify)
+    rerank = f"--rerank {recipe.rerank.method}" * (recipe.rerank.method != "none")
+    return " ".join(filter(None, [rerank, verify]))
 
 
 def requested(

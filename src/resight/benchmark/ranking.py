@@ -1,7 +1,7 @@
 """A method's descriptors made comparable, every query's ranking, and how good it is."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from resight.progress import Progress
 from resight.ranking.neighbors import DISTANCES, Database, Query, distances_to, ranking
 from resight.ranking.reranking import make_items, reorder
 from resight.recipes import Recipe
+from resight.searching.geometry import PhotoMatcher
 from resight.selection.reduction import Reduction, fit_reduction
 
 KEPT_RANKS = 100
@@ -112,6 +113,27 @@ def compare(
     return Compared(database, apart, distance, database.global_.shape[1], list(photos.rows))
 
 
+@dataclass(frozen=True)
+class Verifying:
+    """How the first results are verified.
+
+    Attributes:
+        matcher: compares photos.
+        count: so many first results are checked.
+        files: by `query_file`, the files of queries that are not photos of the dataset.
+    """
+
+    matcher: PhotoMatcher
+    count: int
+    files: Mapping[Path, Path]
+
+    def order(self, query: DatasetQuery, paths: Sequence[Path]) -> list[int]:
+        """Places among the paths of the first results, in a better order."""
+        name = query_file(query)
+        features, _ = self.matcher.of_file(self.files.get(name, name))
+        return self.matcher.order(features, paths)[0]
+
+
 def rank_all(
     method: str,
     dataset: Dataset,
@@ -119,6 +141,7 @@ def rank_all(
     progress: Progress,
     rerank: RerankConfig | None = None,
     fitted_on: str = "",
+    verifying: Verifying | None = None,
 ) -> MethodResult:
     """Rank the photos for every query of a dataset, and judge the rankings.
 
@@ -127,25 +150,16 @@ def rank_all(
     started = time.perf_counter()
     row_of = {path: row for row, path in enumerate(dataset.paths)}
     rows = np.array([row_of[path] for path in compared.paths])
-    own = {path: place for place, path in enumerate(compared.paths)}
     values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
     ranked: list[Ranked | None] = []
-    config, distance = rerank or RerankConfig(), DISTANCES[compared.distance]
-    small = config.method != "none" and len(rows) <= config.shortlist
-    whole = make_items(compared.database, distance) if small else None
+    rank_one = _ranker(compared, rerank or RerankConfig(), verifying)
     for done, query in enumerate(dataset.queries, 1):
-        vectors = _vectors(query, compared, own)
-        order = None
-        if vectors is None:
+        found, order = rank_one(query), None
+        if found is None:
             ranked.append(None)
         else:
-            distances = distances_to(vectors, compared.database, distance)
-            places = ranking(distances, compared.database.ids)
-            if config.method != "none":
-                places = reorder(vectors, compared.database, places, distance, config, whole)
-                distances[places] = np.arange(len(places))
-            order = rows[places]
-            first = places[:KEPT_RANKS]
+            places, distances = found
+            order, first = rows[places], places[:KEPT_RANKS]
             ranked.append(Ranked(rows[first].tolist(), distances[first].tolist()))
         for measure in dataset.measures:
             judgement = query.judgements.get(measure.judgement)
@@ -157,6 +171,36 @@ def rank_all(
     seconds = time.perf_counter() - started
     means = mean_values(values)
     return MethodResult(method, means, values, ranked, compared.dimensions, fitted_on, seconds)
+
+
+def _ranker(
+    compared: Compared, config: RerankConfig, verifying: Verifying | None
+) -> Callable[[DatasetQuery], tuple[np.ndarray, np.ndarray] | None]:
+    """From a query to places, nearest first (N,), and each place's distance (N,).
+
+    None for a query that could not be read.
+    """
+    own = {path: place for place, path in enumerate(compared.paths)}
+    database, distance = compared.database, DISTANCES[compared.distance]
+    small = config.method != "none" and len(own) <= config.shortlist
+    whole = make_items(database, distance) if small else None
+
+    def rank(query: DatasetQuery) -> tuple[np.ndarray, np.ndarray] | None:
+        vectors = _vectors(query, compared, own)
+        if vectors is None:
+            return None
+        distances = distances_to(vectors, database, distance)
+        places = ranking(distances, database.ids)
+        places = reorder(vectors, database, places, distance, config, whole)
+        if verifying is not None:
+            first = places[: verifying.count]
+            better = verifying.order(query, [compared.paths[place] for place in first])
+            places = np.concatenate([first[better], places[len(first) :]])
+        if config.method != "none" or verifying is not None:
+            distances[places] = np.arange(len(places))
+        return places, distances
+
+    return rank
 
 
 def _vectors(query: DatasetQuery, compared: Compared, own: dict[Path, int]) -> Query | None:

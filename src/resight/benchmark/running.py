@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import os
 import platform
@@ -21,15 +22,17 @@ from resight.benchmark.extracting import (
     read,
     unreadable,
 )
-from resight.benchmark.ranking import MethodResult, compare, query_file, rank_all
+from resight.benchmark.ranking import MethodResult, Verifying, compare, query_file, rank_all
 from resight.config import ExtractionConfig, MethodConfig
 from resight.datasets.dataset import Dataset
+from resight.descriptors.extractor import Extractor
 from resight.errors import ImageError, UsageError
-from resight.methods import ModelOptions, cnn_model
+from resight.methods import ModelOptions, cnn_extractor, cnn_model
 from resight.networks.weights import user_cache
 from resight.photos.images import Box, crop_box, load_image
 from resight.progress import Progress, no_progress
 from resight.recipes import RECIPES, Recipe
+from resight.searching.geometry import PhotoMatcher, columns_map
 
 TABLES = {
     1: "the steps of the method (Holidays in the paper)",
@@ -128,7 +131,8 @@ def run_benchmark(
         others = read(places[config], fit_on.paths) if fit_on else None
         compared = compare(recipe, dataset.name, config, *known[config], fitted_on=others)
         said = f"{fit_on.name} ({len(fit_on.paths)} photos)" if fit_on else "the ranked photos"
-        results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said))
+        checking = _verifying(recipe, apart, options)
+        results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said, checking))
     conditions = _conditions(recipes, options)
     return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions)
 
@@ -151,6 +155,24 @@ def _covers(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, MethodConf
         else recipe.extraction
         for name, recipe in recipes.items()
     }
+
+
+def _verifying(
+    recipe: Recipe, apart: Mapping[Path, Path], options: ModelOptions
+) -> Verifying | None:
+    """What verifies a recipe's first results; the network is loaded when it is asked for."""
+    if not recipe.verify:
+        return None
+
+    @functools.cache
+    def network() -> Extractor:
+        config = recipe.extraction
+        if not isinstance(config, ExtractionConfig):
+            raise UsageError(f"{recipe.title}: has no network whose columns could be compared")
+        return cnn_extractor(config, cnn_model(config, options), options)
+
+    matcher = PhotoMatcher(recipe.verify_by, lambda image: columns_map(network(), image))
+    return Verifying(matcher, recipe.verify, {name: path for path, name in apart.items()})
 
 
 def _queries_apart(dataset: Dataset, folder: Path) -> dict[Path, Path]:

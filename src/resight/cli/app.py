@@ -24,6 +24,8 @@ from resight.cli.options import (
     Json,
     Precision,
     Rerank,
+    Verify,
+    VerifyBy,
     Weights,
     chosen_config,
     model_options,
@@ -165,12 +167,8 @@ def search(
         Path | None,
         typer.Option(help="Write a contact sheet of the results.", show_default=False),
     ] = None,
-    verify: Annotated[
-        int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
-    ] = SearchConfig.verify,
-    verify_by: Annotated[
-        str, typer.Option(help="What is matched: sift, or the network's columns.")
-    ] = SearchConfig.verify_by,
+    verify: Verify = SearchConfig.verify,
+    verify_by: VerifyBy = SearchConfig.verify_by,
     rerank: Rerank = SearchConfig.rerank,
     approximate: Annotated[
         bool,
@@ -250,15 +248,26 @@ def evaluate(
     ],
     collection: Collection,
     rerank: Rerank = SearchConfig.rerank,
+    verify: Verify = SearchConfig.verify,
+    verify_by: VerifyBy = SearchConfig.verify_by,
     json: Json = False,
+    weights: Weights = None,
+    engine: Engine = "auto",
+    device: Device = "auto",
 ) -> None:
     """Measure how well a collection finds known groups: mAP and N-S score."""
     from resight import pipeline
     from resight.cli import output
 
+    fields = {"rerank": rerank, "verify": verify, "verify_by": verify_by}
     with output.progress() as progress:
-        method = from_dict(SearchConfig, {"rerank": rerank}).rerank
-        evaluation = pipeline.evaluate(groups, collection, rerank=method, progress=progress)
+        evaluation = pipeline.evaluate(
+            groups,
+            collection,
+            from_dict(SearchConfig, fields),
+            model=model_options(weights, engine, device),
+            progress=progress,
+        )
     output.print_evaluation(evaluation, as_json=json)
 
 

@@ -69,6 +69,10 @@ Rerank = Annotated[
         "diffusion."
     ),
 ]
+Verify = Annotated[
+    int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
+]
+VerifyBy = Annotated[str, typer.Option(help="What is matched: sift, or the network's columns.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

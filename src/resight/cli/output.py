@@ -125,7 +125,11 @@ def print_results(found: SearchResults, *, as_json: bool) -> None:
 
 
 def results_as_dict(found: SearchResults) -> dict[str, Any]:
-    """Results as JSON values: `query`, `box` where there is one, and `results`."""
+    """Results as JSON values: `query`, `box` where there is one, and `results`.
+
+    A result that was verified has `inliers`, and where there are any `region` and `query_region`,
+    the boxes [x, y, w, h] of the result and of the query that hold them.
+    """
     results = []
     for result in found.results:
         entry: dict[str, Any] = {
@@ -135,6 +139,8 @@ def results_as_dict(found: SearchResults) -> dict[str, Any]:
         }
         if result.inliers is not None:
             entry["inliers"] = result.inliers
+        if result.region and result.query_region:
+            entry |= {"region": list(result.region), "query_region": list(result.query_region)}
         results.append(entry)
     box = {"box": list(found.box)} if found.box else {}
     return {"query": str(found.query), **box, "results": results}

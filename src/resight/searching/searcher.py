@@ -1,19 +1,17 @@
 """Answering queries: one open collection, its arrays and its extractor, kept for many searches."""
 
 import hashlib
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from resight.config import RerankConfig, SearchConfig, SiftVladConfig, VerifiedBy
+from resight.config import RerankConfig, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, ImageError, UsageError
 from resight.methods import ModelOptions, collection_extractor
-from resight.networks.architectures import ARCHITECTURES
 from resight.photos.files import absolute
 from resight.photos.images import (
     Box,
@@ -21,7 +19,6 @@ from resight.photos.images import (
     crop_box,
     image_size,
     load_image,
-    resized_copies,
     scale_box,
 )
 from resight.ranking.graph import Graph
@@ -40,7 +37,7 @@ from resight.storage.arrays import SearchArrays, load_arrays
 from resight.storage.collection import Collection
 
 if TYPE_CHECKING:
-    from resight.descriptors.sift import LocalFeatures
+    from resight.searching.geometry import PhotoMatcher
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,17 @@ class Result:
 
     With re-ranking or verification the distance does not decide the rank.
 
-    `inliers` counts the local features that agree on one geometry with the query's, where that
-    was asked for and the file could be read.
+    Where verification was asked for and the file could be read, `inliers` counts the local features
+    that agree on one geometry with the query's; `region` is the smallest box of the result that
+    holds them, `query_region` of the query, in pixels of the upright photos, None without any.
     """
 
     rank: int
     path: Path
     distance: float
     inliers: int | None = None
+    region: Box | None = None
+    query_region: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Searcher:
         else:
             reranking = RerankConfig(method=config.rerank)
             found = find(description, max(wanted, reranking.shortlist))
-            found = self._rerank(self._query(description), found, reranking)
+            found = self.reranked(description, found, reranking)
         paths = self.collection.paths(found.ids)
         pairs = list(zip(paths, map(float, found.distances), strict=True))
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
@@ -132,7 +132,11 @@ class Searcher:
             self._graphs = arrays.stamp, open_graphs(arrays, made)
         return self._graphs[1]
 
-    def _rerank(self, query: Query, found: Neighbors, config: RerankConfig) -> Neighbors:
+    def reranked(
+        self, description: Description, found: Neighbors, config: RerankConfig
+    ) -> Neighbors:
+        """What was found for a descriptor (before selection), in a better order."""
+        query = self._query(description)
         database = self.arrays().database
         by_id = np.argsort(database.ids, kind="stable")
         rows = by_id[np.searchsorted(database.ids, found.ids, sorter=by_id)]
@@ -215,42 +219,39 @@ class Searcher:
             UsageError: the query is no image, the box is not inside it, or the method has no
                 network whose columns could be compared.
         """
-        from resight.explaining.explain import MATCH_ERROR, MATCH_RATIO, MIN_COLUMNS
-        from resight.ranking.verification import MIN_INLIERS, rerank, verify
-
-        compare = verify
-        if by == "columns":
-            compare = partial(verify, ratio=MATCH_RATIO, max_error=MATCH_ERROR)
-        features = self._local_features(load_query(query, box), by)
-        inliers: list[int | None] = []
-        for result in results[:count]:
-            try:
-                other = self._local_features(load_image(result.path), by)
-                inliers.append(compare(features, other).inliers)
-            except ImageError:
-                inliers.append(None)  # shown as unknown; it keeps its place by distance
-        least = MIN_COLUMNS if by == "columns" else MIN_INLIERS
-        order = rerank(range(len(inliers)), [n or 0 for n in inliers], least)
-        order = [*order, *range(len(inliers), len(results))]
-        return [
-            Result(rank, results[i].path, results[i].distance, dict(enumerate(inliers)).get(i))
-            for rank, i in enumerate(order, 1)
+        matcher, image = self.matcher(by), load_query(query, box)
+        whole = box or (0, 0, *image_size(absolute(query)))
+        first = [result.path for result in results[:count]]
+        order, found = matcher.order(matcher.features(image), first)
+        checked = [
+            replace(
+                result,
+                inliers=common.inliers,
+                region=common.region,
+                query_region=_placed(common.query_region, image.size, whole),
+            )
+            if common
+            else result
+            for result, common in zip(results, found, strict=False)
         ]
+        in_order = [*(checked[i] for i in order), *results[len(first) :]]
+        return [replace(result, rank=rank) for rank, result in enumerate(in_order, 1)]
 
-    def _local_features(self, image: Image.Image, by: VerifiedBy) -> "LocalFeatures":
-        if by == "sift":
-            from resight.descriptors.sift import root_sift
+    def matcher(self, by: VerifiedBy) -> "PhotoMatcher":
+        """What compares photos by their local features; the network is loaded when it must be."""
+        from resight.searching.geometry import PhotoMatcher
 
-            return root_sift(image, SiftVladConfig())
-        from resight.descriptors.cnn import CnnExtractor
-        from resight.explaining.explain import COLUMNS_SIDE, place_features
+        return PhotoMatcher(by, self.columns_map)
 
-        extractor = self.extractor()
-        if not isinstance(extractor, CnnExtractor):
-            raise UsageError("--verify-by columns: needs a network; sift-vlad has none")
-        copies = resized_copies(image, (COLUMNS_SIDE,))
-        columns = ARCHITECTURES[extractor.config.backbone].columns
-        return place_features(extractor.feature_maps(copies)[0][columns], image.size)
+    def columns_map(self, image: Image.Image) -> np.ndarray:
+        """The network's map of an upright image whose columns are matched, (C, h, w).
+
+        Raises:
+            UsageError: the collection's method has no network.
+        """
+        from resight.searching.geometry import columns_map
+
+        return columns_map(self.extractor(), image)
 
 
 def load_query(query: Path, box: Box | None) -> Image.Image:
@@ -268,6 +269,14 @@ def load_query(query: Path, box: Box | None) -> Image.Image:
         return image
     check_box(box, size)
     return crop_box(image, scale_box(box, size, image.size))
+
+
+def _placed(region: Box | None, part: tuple[int, int], whole: Box) -> Box | None:
+    """A box of an image of size `part`, which shows the box `whole` of a photo, in the photo."""
+    if region is None:
+        return None
+    x, y, w, h = scale_box(region, part, whole[2:])
+    return x + whole[0], y + whole[1], w, h
 
 
 def _content(query: Path) -> str:

@@ -19,12 +19,14 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from resight.config import ExtractionConfig
+from resight.config import ExtractionConfig, RerankConfig, Reranking, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods import ModelOptions, collection_extractor
 from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
+from resight.ranking.neighbors import Neighbors
+from resight.searching.geometry import columns_map
 from resight.searching.pairs import Explanation, explain_images
 from resight.searching.searcher import Result, Searcher
 from resight.storage.arrays import SearchArrays, load_arrays
@@ -259,6 +261,8 @@ class SharedSearcher(Searcher):
         offset: int = 0,
         limit: float | None = None,
         verify: int = 0,
+        verify_by: VerifiedBy = "sift",
+        rerank: Reranking = "none",
     ) -> Answer:
         """The photos nearest to a query, from rank `offset + 1` on.
 
@@ -269,20 +273,16 @@ class SharedSearcher(Searcher):
             offset: how many to pass over.
             limit: photos farther than this are left out.
             verify: check the geometry of so many first results.
+            verify_by: what is matched for that.
+            rerank: how the first results are put into a better order; `limit` comes before.
         """
-        arrays = self.arrays()
+        self.arrays()  # an empty collection is said before the network is loaded
         described = self._engine.recall(self.collection, subject, box)
         if described is None:
             described = self.describe(subject.load(box))
             self._engine.remember(self.collection, subject, box, described)
-        total = arrays.database.count
-        wanted = max(offset + count, verify) if limit is None else total
-        found = self.neighbors(described, wanted)
+        found, total = self._found(described, max(offset + count, verify), limit, rerank)
         ids, distances = found.ids, found.distances
-        if limit is not None:
-            total = int(np.count_nonzero(distances <= limit))
-            wanted = min(total, max(offset + count, verify))
-            ids, distances = ids[:wanted], distances[:wanted]
         # Without geometry to check, photos before the offset are only counted.
         first = 0 if verify else min(offset, len(ids))
         photos = photos_by_id(self.collection, ids[first:])
@@ -292,10 +292,31 @@ class SharedSearcher(Searcher):
             if rank > first and int(id_) in photos
         ]
         if verify:
-            results = self._check_geometry(subject, box, results, verify)
+            results = self._check_geometry(subject, box, results, verify, verify_by)
         by_path = {photo.path: photo for photo in in_order(ids, photos)}
         shown = [r for r in results if offset < r.rank <= offset + count]
         return Answer([(by_path[r.path], r) for r in shown], total)
+
+    def _found(
+        self, described: Description, count: int, limit: float | None, rerank: Reranking
+    ) -> tuple[Neighbors, int]:
+        """The first photos within a limit, re-ranked, and how many there are within it."""
+        total = self.arrays().database.count
+        config = RerankConfig(method=rerank)
+        wanted = count if rerank == "none" else max(count, config.shortlist)
+        found = self.neighbors(described, wanted if limit is None else total)
+        if limit is not None:
+            total = int(np.count_nonzero(found.distances <= limit))
+            wanted = min(total, wanted)
+            found = Neighbors(found.ids[:wanted], found.distances[:wanted])
+        if rerank != "none":
+            found = self.reranked(described, found, config)
+        return Neighbors(found.ids[:count], found.distances[:count]), total
+
+    def columns_map(self, image: Image.Image) -> np.ndarray:
+        """The network's map whose columns are matched; the network serves one at a time."""
+        extractor = self.extractor()  # reads the database, which is this thread's
+        return self._engine.on_network(lambda: columns_map(extractor, image))
 
     def explain(self, subject: Subject, box: Box | None, other: Subject) -> Explanation:
         """Why two photos match; matches in pixels of the upright photos."""
@@ -318,9 +339,11 @@ class SharedSearcher(Searcher):
         return dataclasses.replace(found, matches=found.matches * np.array(scales))
 
     def _check_geometry(
-        self, subject: Subject, box: Box | None, results: list[Result], count: int
+        self, subject: Subject, box: Box | None, results: list[Result], count: int, by: VerifiedBy
     ) -> list[Result]:
+        if by == "columns" and not isinstance(self.collection.config, ExtractionConfig):
+            raise Problem(422, "This collection's method has no network, so no columns to compare.")
         try:
-            return self.verify(subject.path, box, results, count)
+            return self.verify(subject.path, box, results, count, by)
         except UsageError:  # its text names the file, which is not for the client
             raise Problem(422, "The photo to verify with cannot be read any more.") from None

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
+from resight.config import Reranking, VerifiedBy
 from resight.photos.images import Box
 from resight.web.problems import Problem
 
@@ -36,6 +37,8 @@ class SearchOptions(Request):
     offset: int = Field(0, ge=0, le=MAX_OFFSET, description="how many results to pass over")
     limit: float | None = Field(None, ge=0, le=1e9, description="the largest distance shown")
     verify: int = Field(0, ge=0, le=50, description="check the geometry of so many first results")
+    verify_by: VerifiedBy = Field("sift", description="by SIFT, or the network's columns")
+    rerank: Reranking = Field("none", description="put the first results into a better order")
 
 
 class StrictSearchOptions(SearchOptions):
@@ -137,11 +140,17 @@ class PhotoAnswer(BaseModel):
 
 
 class ResultAnswer(PhotoAnswer):
-    """A photo found; `inliers` only where the geometry was checked."""
+    """A photo found; `inliers` only where the geometry was checked.
+
+    `region` and `query_region` are the boxes x, y, w, h of the photo found and of the query that
+    hold what agrees.
+    """
 
     rank: int
     distance: float
     inliers: int | None = None
+    region: list[int] | None = None
+    query_region: list[int] | None = None
 
 
 class QueryAnswer(BaseModel):

@@ -120,9 +120,11 @@ async def _answer(
                 offset=options.offset,
                 limit=options.limit,
                 verify=options.verify,
+                verify_by=options.verify_by,
+                rerank=options.rerank,
             )
 
-    if options.verify == 0:
+    if options.verify == 0 and options.rerank == "none":
         quick = await context.lookups.run(request, lambda: search(only_recalled=True))
         if quick is not None:
             return quick
@@ -141,6 +143,8 @@ def _as_dict(
         entry |= {"rank": result.rank, "distance": result.distance}
         if result.inliers is not None:
             entry["inliers"] = result.inliers
+        if result.region and result.query_region:
+            entry |= {"region": list(result.region), "query_region": list(result.query_region)}
         results.append(entry)
     box = parse_box(options.box)
     width, height = subject.size
