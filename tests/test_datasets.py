@@ -173,6 +173,16 @@ def test_a_query_file_of_another_form(text: str, oxford: Path) -> None:
         read_dataset("oxford5k", oxford)
 
 
+@pytest.mark.parametrize("place", [".", "gt_files"])
+def test_text_files_beside_the_photos(place: str, oxford: Path) -> None:
+    truth = read_dataset("oxford5k", oxford)
+    beside = oxford.parent / place
+    beside.mkdir(exist_ok=True)
+    for path in (oxford / "gt").iterdir():
+        path.rename(beside / path.name)
+    assert read_dataset("oxford5k", oxford) == truth
+
+
 def test_a_list_that_is_missing(oxford: Path) -> None:
     (oxford / "gt" / "all_souls_1_junk.txt").unlink()
     with pytest.raises(DatasetError, match=r"_query\.txt: not the official .*No such file") as said:

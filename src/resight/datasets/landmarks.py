@@ -62,7 +62,7 @@ def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
 
     The ground truth is the official text files (`all_souls_1_query.txt` and so on) or, by its usual
     name (`gnd_oxford5k.pkl`), the pickle of the public evaluation code, or that as JSON; somewhere
-    in the folder or beside it.
+    in the folder or beside it, text files also in a folder beside it such as `gt_files`.
 
     Args:
         name: `oxford5k`, `paris6k`, `roxford5k` or `rparis6k`.
@@ -125,8 +125,7 @@ def _read_truth(name: str, folder: Path) -> tuple[list[str], list[_Truth]]:
         found += folder.parent.glob(f"gnd_{name}{suffix}")
         if found:
             return _from_mapping(found[0], name)
-    texts = sorted(folder.rglob("*_query.txt")) or sorted(folder.parent.glob("*_query.txt"))
-    truths = [] if name.startswith("r") else [_from_texts(path) for path in texts]
+    truths = [] if name.startswith("r") else [_from_texts(path) for path in _query_files(folder)]
     truths = [truth for truth in truths if _is_of(name, truth.name)]
     if not truths:
         wanted = "" if name.startswith("r") else "the official text files (*_query.txt) or "
@@ -134,6 +133,12 @@ def _read_truth(name: str, folder: Path) -> tuple[list[str], list[_Truth]]:
             f"{folder}: no ground truth of {name}: put {wanted}gnd_{name}.pkl there or beside it"
         )
     return _listed_by_texts(name, folder, truths), truths
+
+
+def _query_files(folder: Path) -> list[Path]:
+    """The text files of queries in a folder, or beside it, or in a folder `gt...` beside it."""
+    beside = (sorted(folder.parent.glob(pattern)) for pattern in ("*_query.txt", "gt*/*_query.txt"))
+    return next(filter(None, (sorted(folder.rglob("*_query.txt")), *beside)), [])
 
 
 def _listed_by_texts(name: str, folder: Path, truths: Iterable[_Truth]) -> list[str]:
