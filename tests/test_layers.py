@@ -15,7 +15,7 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
-    "ground": "errors config progress recipes wanted memory targets",
+    "ground": "errors config progress ahead recipes wanted memory targets",
     "photos": "photos.images photos.files",
     "networks": (
         "networks.weights networks.architectures networks.backbones networks.engine_torch "

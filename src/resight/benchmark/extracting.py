@@ -9,13 +9,13 @@ import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from resight import pipeline
+from resight.ahead import ahead
 from resight.config import ExtractionConfig, Layer, MethodConfig, NoReduction, fingerprint
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.descriptor import FeatureMaps, describe_maps, network_layers
@@ -29,8 +29,6 @@ from resight.progress import Progress
 from resight.storage.collection import Collection, Model
 from resight.storage.writer import Writer, writing
 
-AHEAD = 2
-"""Photos that are read while the network works."""
 RELEASE_EVERY = 8
 """Photos after which freed memory is given back."""
 
@@ -39,6 +37,15 @@ BOTH: tuple[Layer, ...] = ("layer4", "layer3")
 
 CopyKey = tuple[str, bool, bool, int]
 """What makes a copy of a photo: filter, enlarging, square or not, and resolution."""
+
+Job = tuple[PhotoFile, str, list[ExtractionConfig]]
+"""A photo, the SHA-256 of its content, and the configurations that it is to be described by."""
+
+Copies = tuple[tuple[int, int], dict[CopyKey, np.ndarray]]
+"""Width and height of a photo, and its copies."""
+
+Made = tuple[tuple[int, int], list[tuple[ExtractionConfig, np.ndarray, np.ndarray | None]]]
+"""Width and height of a photo, and every configuration's global and local descriptor."""
 
 
 @dataclass(frozen=True)
@@ -234,9 +241,7 @@ class _Network:
             device=options.device,
         )
 
-    def copies(
-        self, path: Path, configs: list[ExtractionConfig]
-    ) -> tuple[tuple[int, int], dict[CopyKey, np.ndarray]]:
+    def copies(self, path: Path, configs: list[ExtractionConfig]) -> Copies:
         """Size of a photo, and its copies at all resolutions that configurations need."""
         image = load_image(path)
         copies: dict[CopyKey, np.ndarray] = {}
@@ -249,16 +254,17 @@ class _Network:
 
     def describe(
         self, copies: dict[CopyKey, np.ndarray], configs: list[ExtractionConfig]
-    ) -> Iterator[tuple[ExtractionConfig, np.ndarray, np.ndarray | None]]:
+    ) -> list[tuple[ExtractionConfig, np.ndarray, np.ndarray | None]]:
         """Every configuration's global and local descriptor."""
-        maps: dict[CopyKey, FeatureMaps] = {
-            key: self.extractor.feature_maps([pixels])[0] for key, pixels in copies.items()
-        }
+        found = self.extractor.feature_maps(list(copies.values()))
+        maps: dict[CopyKey, FeatureMaps] = dict(zip(copies, found, strict=True))
+        descriptors = []
         for config in configs:
             chosen = [maps[key] for key in _copy_keys(config)]
             classifier = self.extractor.classifier if config.cam else None
             pooled = describe_maps(chosen, config, classifier)
-            yield config, pooled.global_, pooled.local
+            descriptors.append((config, pooled.global_, pooled.local))
+        return descriptors
 
 
 def _copy_keys(config: ExtractionConfig) -> list[CopyKey]:
@@ -269,27 +275,34 @@ def _copy_keys(config: ExtractionConfig) -> list[CopyKey]:
 
 
 def _describe(
-    todo: list[tuple[PhotoFile, str, list[ExtractionConfig]]],
+    todo: list[Job],
     writers: dict[ExtractionConfig, Writer],
     network: _Network,
     progress: Progress,
 ) -> None:
-    with ThreadPoolExecutor(1, thread_name_prefix="photos") as pool:
-        ahead: list[Future[tuple[tuple[int, int], dict[CopyKey, np.ndarray]]]] = []
+    def load(job: Job) -> Copies | ImageError:
         try:
-            for done, (file, content, missing) in enumerate(todo, 1):
-                for next_file, _, next_missing in todo[done - 1 + len(ahead) : done + AHEAD]:
-                    ahead.append(pool.submit(network.copies, next_file.path, next_missing))
-                try:
-                    size, copies = ahead.pop(0).result()
-                except ImageError as error:
-                    for config in missing:
-                        writers[config].record_failed(file, content or None, str(error))
-                else:
-                    for config, global_, local in network.describe(copies, missing):
-                        writers[config].record_described(file, content, size, global_, local)
-                if done % RELEASE_EVERY == 0:
-                    release_unused_memory()
-                progress("describing", done, len(todo))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            return network.copies(job[0].path, job[2])
+        except ImageError as error:
+            return error
+
+    def describe(given: tuple[Job, Copies | ImageError]) -> tuple[Job, Made | ImageError]:
+        job, loaded = given
+        if isinstance(loaded, ImageError):
+            return job, loaded
+        size, copies = loaded
+        return job, (size, network.describe(copies, job[2]))
+
+    loaded = zip(todo, ahead(load, todo, 1, "photos"), strict=True)
+    described = ahead(describe, loaded, network.extractor.at_once + 1, "maps")
+    for done, ((file, content, missing), made) in enumerate(described, 1):
+        if isinstance(made, ImageError):
+            for config in missing:
+                writers[config].record_failed(file, content or None, str(made))
+        else:
+            size, descriptors = made
+            for config, global_, local in descriptors:
+                writers[config].record_described(file, content, size, global_, local)
+        if done % RELEASE_EVERY == 0:
+            release_unused_memory()
+        progress("describing", done, len(todo))

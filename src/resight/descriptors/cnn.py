@@ -1,5 +1,6 @@
 """The paper's method as an extractor: image, copies, feature maps, descriptors."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +64,9 @@ class CnnExtractor:
             device=device,
             quantized=quantized,
         )
+        # All copies of a photo in turn: else two photos would be done at the same moment, and
+        # the network would wait while both are pooled.
+        self._photos = threading.BoundedSemaphore(self.at_once)
 
     @property
     def dimensions(self) -> int:
@@ -73,6 +77,11 @@ class CnnExtractor:
     def decode_at(self) -> int | None:
         """Twice the largest copy, when the configuration allows a reduced decoding."""
         return 2 * max(self.config.resolutions) if self.config.reduced_jpeg else None
+
+    @property
+    def at_once(self) -> int:
+        """Photos that the network works on at the same time."""
+        return 1
 
     def prepare(self, image: Image.Image) -> list[np.ndarray]:
         """The copies of the image at the configured resolutions, uint8 (h, w, 3)."""
@@ -92,4 +101,5 @@ class CnnExtractor:
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
         """The maps of each copy, uint8 (H, W, 3), at the stages that the network was loaded for."""
-        return [self.network.feature_maps(copy) for copy in copies]
+        with self._photos:
+            return [self.network.feature_maps(copy) for copy in copies]

@@ -1,7 +1,8 @@
 """From an image to its descriptors: what every method offers.
 
 A method has two steps, so that preparing the next photos (decoding, resizing, local features)
-can go on in threads while the network works on the current one.
+can go on in threads while the network works on the current one. The second step may be called from
+several threads, so that the maps of one photo are pooled while the network works on the next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,18 @@ class Extractor(Protocol):
     def decode_at(self) -> int | None:
         """Longest side, in pixels, at which a reduced decoding of a JPEG is good enough."""
 
+    @property
+    def at_once(self) -> int:
+        """Photos that the slowest part of `describe` works on at the same time.
+
+        With one thread more that calls `describe` that part never waits for the rest.
+        """
+
     def prepare(self, image: Image.Image) -> Any:
-        """The part that may run in another thread; what it returns is for `describe`."""
+        """The part that may run in any thread; what it returns is for `describe`."""
 
     def describe(self, prepared: Any) -> Description:
-        """The descriptors of a prepared image."""
+        """The descriptors of a prepared image; may be called from several threads."""
 
 
 class Learner(Protocol):

@@ -29,6 +29,11 @@ class SiftVladExtractor:
         """Twice the side at which keypoints are found."""
         return 2 * self.config.longest_side
 
+    @property
+    def at_once(self) -> int:
+        """One: what takes long is `prepare`."""
+        return 1
+
     def prepare(self, image: Image.Image) -> np.ndarray:
         """The image's RootSIFT descriptors, float32 (N, 128)."""
         return root_sift(image, self.config).descriptors

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from resight.ahead import ahead
 from resight.config import ExtractionConfig, MethodConfig
+from resight.descriptors.extractor import Description
 from resight.errors import ImageError, UsageError
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
-from resight.photos.files import find_photos
+from resight.photos.files import PhotoFile, find_photos
 from resight.photos.images import load_image
 from resight.progress import Progress, no_progress
 from resight.wanted import requested
@@ -64,13 +67,24 @@ def describe(
     walk = find_photos(images)
     extractor = cnn_extractor(method, cnn_model(method, model), model)
     paths, descriptions, failed = [], [], list(walk.unreadable)
-    for done, file in enumerate(walk.photos, 1):
+
+    def prepare(file: PhotoFile) -> Any:
         try:
-            image = load_image(file.path, extractor.decode_at)
-            descriptions.append(extractor.describe(extractor.prepare(image)))
-            paths.append(file.path)
+            return extractor.prepare(load_image(file.path, extractor.decode_at))
         except ImageError as error:
-            failed.append((file.path, str(error)))
+            return error
+
+    def describe_one(prepared: Any) -> Description | ImageError:
+        return prepared if isinstance(prepared, ImageError) else extractor.describe(prepared)
+
+    prepared = ahead(prepare, walk.photos, 1, "photos")
+    described = ahead(describe_one, prepared, extractor.at_once + 1, "maps")
+    for done, (file, found) in enumerate(zip(walk.photos, described, strict=True), 1):
+        if isinstance(found, ImageError):
+            failed.append((file.path, str(found)))
+        else:
+            descriptions.append(found)
+            paths.append(file.path)
         progress("describing", done, len(walk.photos))
     if not paths:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in failed[:3])

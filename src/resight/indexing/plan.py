@@ -1,19 +1,18 @@
 """An index run: compare the photos on disk with the collection, describe what is new."""
 
-import collections
 import hashlib
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resight.ahead import ahead
 from resight.config import ExtractionConfig
-from resight.descriptors.extractor import Extractor
+from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, ImageError
 from resight.memory import release_unused_memory
 from resight.photos.files import PhotoFile, Walk, is_under
@@ -59,13 +58,17 @@ class IndexReport:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What a worker made of a file: `prepared` or a `reason`, neither where it is known."""
+    """What a worker made of a file: `prepared` or a `reason`, neither where it is known.
+
+    Then comes the `description` in place of what was prepared.
+    """
 
     file: PhotoFile
     content: str | None = None
     pixels: tuple[int, int] = (0, 0)
     prepared: Any = None
     reason: str | None = None
+    description: Description | None = None
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,8 @@ def run_plan(
     done = 0
     if extractor is not None:
         try:
-            for loaded in _load_ahead(plan.todo, writer.collection, extractor, workers):
-                _record(writer, loaded, extractor, plan, gone, report)
+            for described in _describe_ahead(plan.todo, writer.collection, extractor, workers):
+                _record(writer, described, plan, gone, report)
                 done += 1
                 if done % RELEASE_EVERY == 0:
                     release_unused_memory()
@@ -188,7 +191,6 @@ def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:
 def _record(
     writer: Writer,
     loaded: _Loaded,
-    extractor: Extractor,
     plan: Plan,
     gone: dict[str, list[Photo]],
     report: IndexReport,
@@ -201,11 +203,9 @@ def _record(
         report.failed.append((file.path, reason))
         return
     fresh = before is None or before.state == "failed"
-    if not writer.collection.is_described(content):
-        description = extractor.describe(loaded.prepared)
-        writer.record_described(
-            file, content, loaded.pixels, description.global_, description.local
-        )
+    if loaded.description is not None:
+        found = loaded.description
+        writer.record_described(file, content, loaded.pixels, found.global_, found.local)
     elif before is not None and before.content == content and before.state == "ok":
         writer.record_known(file, content, loaded.pixels)  # touched, but the same
         report.unchanged += 1
@@ -224,23 +224,36 @@ def _record(
         report.changed += 1
 
 
-def _load_ahead(
+def _describe_ahead(
     files: Sequence[PhotoFile], collection: Collection, extractor: Extractor, workers: int
 ) -> Iterator[_Loaded]:
-    """Load files in order, a few ahead of the consumer."""
-    known = collection.described()
-    large = threading.Lock()
-    waiting: collections.deque[Future[_Loaded]] = collections.deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="photos") as pool:
-        try:
-            for file in files:
-                waiting.append(pool.submit(_load, file, known, extractor, large))
-                if len(waiting) > workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    """Load and describe files in order, ahead of the consumer.
+
+    While the network works on one photo, the next ones are loaded and the one before is pooled.
+    """
+    known, large = collection.described(), threading.Lock()
+
+    def load(file: PhotoFile) -> _Loaded:
+        return _load(file, known, extractor, large)
+
+    def describe(loaded: _Loaded) -> _Loaded:
+        if loaded.prepared is None:
+            return loaded
+        return replace(loaded, prepared=None, description=extractor.describe(loaded.prepared))
+
+    loaded = ahead(load, files, workers, "photos")
+    return ahead(describe, _each_content_once(loaded, set(known)), extractor.at_once + 1, "maps")
+
+
+def _each_content_once(photos: Iterable[_Loaded], known: set[str]) -> Iterator[_Loaded]:
+    """The photos, prepared only where their content is not known and did not come before."""
+    for loaded in photos:
+        if loaded.content in known:
+            yield replace(loaded, prepared=None)
+        else:
+            if loaded.prepared is not None:
+                known.add(str(loaded.content))
+            yield loaded
 
 
 def _load(file: PhotoFile, known: set[str], extractor: Extractor, large: threading.Lock) -> _Loaded:

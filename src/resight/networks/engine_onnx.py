@@ -35,11 +35,12 @@ class OnnxNetwork:
         """As `backbones.Network` says."""
         picture = large_enough(pixels, self._backbone, self._layers)
         maps = self._session.run(self._layers, {"pixels": np.ascontiguousarray(picture[None])})
-        return {layer: values[0] for layer, values in zip(self._layers, maps, strict=True)}
+        found = zip(self._layers, maps, strict=True)
+        return {layer: values[0].transpose(2, 0, 1) for layer, values in found}
 
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> onnx.ModelProto:
-    """The network as a graph: uint8 (1, H, W, 3) to maps (1, C, h, w)."""
+    """The network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
     operations = _Operations(parameters)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "H", "W", 3])
     values = operations.node("Cast", "pixels", to=TensorProto.FLOAT)
@@ -49,8 +50,8 @@ def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) ->
     x = operations.node("Transpose", normalized, perm=[0, 3, 1, 2])
     results = []
     for layer, values in compute(backbone, operations, x, layers).items():
-        operations.node("Identity", values, output=layer)
-        shape = [1, CHANNELS[layer], f"{layer} height", f"{layer} width"]
+        operations.node("Transpose", values, output=layer, perm=[0, 2, 3, 1])
+        shape = [1, f"{layer} height", f"{layer} width", CHANNELS[layer]]
         results.append(helper.make_tensor_value_info(layer, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         operations.nodes, backbone, [pixels], results, initializer=operations.constants
