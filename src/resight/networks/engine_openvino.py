@@ -17,6 +17,9 @@ KERNELS = "400"
 """Compiled kernels that are kept: those of six picture sizes. Each further size would take 3 MB, up
 to OpenVINO's 5000 kernels, while making them anew takes a twentieth of a picture's time."""
 
+EMPTY = openvino.Shape([0, 0, 0, 0])
+"""Of a result before it is there."""
+
 
 class OpenVinoNetwork:
     """A backbone compiled for the CPU, for pictures of any size."""
@@ -50,11 +53,14 @@ class OpenVinoNetwork:
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """As `backbones.Network` says."""
         picture = large_enough(pixels, self._backbone, self._layers)
-        # The results are copied, for the request's own memory is that of its next run.
+        # Written into memory of their own: the request's would be that of its next run, too.
+        outputs = [openvino.Tensor(openvino.Type.f32, EMPTY) for _ in self._layers]
         with self._lock:
-            outputs = self._request.infer([picture[None]], share_inputs=True).to_tuple()
+            for number, output in enumerate(outputs):
+                self._request.set_output_tensor(number, output)
+            self._request.infer([picture[None]], share_inputs=True, share_outputs=True)
         maps = zip(self._layers, outputs, strict=True)
-        return {layer: values[0].transpose(2, 0, 1) for layer, values in maps}
+        return {layer: output.data[0].transpose(2, 0, 1) for layer, output in maps}
 
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> openvino.Model:
