@@ -28,6 +28,7 @@ from resight.ranking.codes import choose_steps, encode
 from resight.ranking.neighbors import Database, Query, nearest, nearest_to_each
 from resight.recipes import RECIPES
 
+VALUES = 768
 SAMPLE = [
     "benchmark-samples/holidays/jpg/100000.jpg",
     "benchmark-samples/oxford5k/jpg/pitt_rivers_000033.jpg",
@@ -182,12 +183,17 @@ def test_figures_of_other_methods_on_buildings(buildings):
     assert buildings["auto-diffusion"] >= paper + 8
 
 
+COVERS = covering(
+    recipe.extraction
+    for recipe in METHODS.values()
+    if isinstance(recipe.extraction, ExtractionConfig)
+)
+
+
 def descriptors_of(config, real_photos, real_weights, cache):
     photos = read_dataset("groups", real_photos / "buildings").paths
-    extractions = [recipe.extraction for recipe in METHODS.values()]
-    covers = covering(c for c in extractions if isinstance(c, ExtractionConfig))[config]
-    places = extract(photos, [covers], cache, ModelOptions(real_weights), no_progress)
-    return read(places[covers], photos)
+    places = extract(photos, [COVERS[config]], cache, ModelOptions(real_weights), no_progress)
+    return read(places[COVERS[config]], photos)
 
 
 def test_auto_is_no_worse_than_the_paper_on_samples(buildings, real_photos, real_weights, cache):
@@ -224,17 +230,17 @@ def test_searches_in_codes_are_exact_on_real_descriptors(
     rng = np.random.default_rng(0)
     sides = []
     for descriptors in (both.global_, both.local):
-        real = descriptors[:, :768]
+        real = descriptors[:, :VALUES]
         first, second = rng.integers(0, len(real), (2, 20_000))
         share = rng.random((20_000, 1)).astype(np.float32)  # of each value, from either photo
-        mixed = np.where(rng.random((20_000, 768)) < share, real[first], real[second])
+        mixed = np.where(rng.random((20_000, VALUES)) < share, real[first], real[second])
         views = mixed * np.exp(rng.normal(0, 0.1, mixed.shape))
         sides.append(np.concatenate([real, views]).astype(np.float32))
     ids = np.arange(len(sides[0]))
     coded = []
     for rows in sides:
         coded.append(encode(rows, choose_steps(rows)))
-    asked = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 100)]
+    asked = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 250)]
     for count in (1, 2):  # without and with local descriptors
         plain = Database(ids, sides[0], sides[1] if count == 2 else None)
         fast = dataclasses.replace(plain, coded=tuple(coded[:count]))
@@ -242,3 +248,25 @@ def test_searches_in_codes_are_exact_on_real_descriptors(
             expected = nearest(query, plain, 10)
             np.testing.assert_array_equal(found.ids, expected.ids)
             np.testing.assert_array_equal(found.distances, expected.distances)
+
+
+def test_a_thousand_lists_are_those_of_the_exact_search(
+    buildings, real_photos, real_weights, cache
+):
+    # What the methods made of the photos, every second channel, so many at a time: none is drawn.
+    parts = []
+    for config in {covers: config for config, covers in COVERS.items()}.values():
+        both = descriptors_of(config, real_photos, real_weights, cache)
+        for side in (both.global_, both.local):
+            if side is not None:
+                parts += np.split(side[:, ::2], side.shape[1] // (2 * VALUES), axis=1)
+    rows = np.concatenate(parts)
+    assert len(rows) >= 2500
+    plain = Database(np.arange(len(rows)), rows)
+    coded = dataclasses.replace(plain, coded=(encode(rows, choose_steps(rows)),))
+    chosen = np.random.default_rng(0).choice(len(rows), 1000, replace=False)
+    queries = [Query(row) for row in rows[chosen]]
+    for query, found in zip(queries, nearest_to_each(queries, coded, 10), strict=True):
+        expected = nearest(query, plain, 10)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.distances, expected.distances)
