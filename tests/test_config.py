@@ -109,7 +109,11 @@ LITERALS = {
 }
 EXTRACTION = st.fixed_dictionaries(
     {
-        **{n: values for n, values in LITERALS.items() if n not in ("fusion", "backbone", "cam")},
+        **{
+            n: values
+            for n, values in LITERALS.items()
+            if n not in ("fusion", "backbone", "precision")
+        },
         "network": st.sampled_from(
             [
                 {"backbone": "resnet50", "layers": ("layer4", "layer3"), "cam": True},
@@ -163,7 +167,8 @@ def test_files_and_back(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     chosen = {name: value for name, value in to_dict(selection).items() if value is not None}
-    text = f"{toml(to_dict(config))}[selection]\n{toml(chosen)}"
+    fields = {name: value for name, value in to_dict(config).items() if value is not None}
+    text = f"{toml(fields)}[selection]\n{toml(chosen)}"
     path = write(tmp_path_factory.getbasetemp(), text)
     assert load_config(path) == (config, selection)
 
@@ -219,6 +224,9 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "levels": [0, 9, -1, 3.0, True, None],
         "pooling": ["max", None],
         "gem_power": [0, -1, float("nan"), "3", None],
+        "region_values": [0, -1, 8.0, True],
+        "layer_weights": [(1.0,), (0.0, 0.0), (1.0, -1.0), ("1", "1"), 1.0, None],
+        "learn_layer_weights": [1, None],
         "stride": [0, -0.4, 1.01, float("nan"), float("inf"), 10**400, "0.4", True, None],
         "normalize_concatenation": [1, None],
         "cam": ["yes", None],
@@ -424,6 +432,9 @@ OTHER: dict[type[Any], dict[str, Any]] = {
         "levels": 4,
         "pooling": "gem",
         "gem_power": 2.0,
+        "region_values": 8,
+        "layer_weights": (1.0, 2.0),
+        "learn_layer_weights": True,
         "stride": 0.5,
         "normalize_concatenation": True,
         "cam": True,

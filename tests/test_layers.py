@@ -18,15 +18,16 @@ LAYERS = {
     "ground": "errors config progress ahead recipes wanted memory targets",
     "photos": "photos.images photos.files",
     "networks": (
-        "networks.weights networks.architectures networks.backbones networks.engine_torch "
-        "networks.engine_openvino networks.engine_onnx networks.engines networks.quantization"
-    ),
-    "descriptors": (
-        "descriptors.pooling descriptors.regions descriptors.fusion descriptors.localization "
-        "descriptors.sift descriptors.vlad descriptors.extractor descriptors.descriptor "
-        "descriptors.cnn descriptors.sift_vlad"
+        "networks.weights networks.architectures networks.projection networks.backbones "
+        "networks.engine_torch networks.engine_openvino networks.engine_onnx networks.engines "
+        "networks.quantization"
     ),
     "selection": "selection.pfa selection.whitening selection.reduction",
+    "descriptors": (
+        "descriptors.pooling descriptors.regions descriptors.fusion descriptors.localization "
+        "descriptors.sift descriptors.vlad descriptors.weighting descriptors.extractor "
+        "descriptors.descriptor descriptors.cnn descriptors.sift_vlad"
+    ),
     "ranking": (
         "ranking.sad ranking.codes ranking.graph ranking.neighbors ranking.reranking "
         "ranking.verification ranking.groups"
@@ -53,7 +54,7 @@ stands before it. A package stands for the modules in it that are not named them
 
 MATHS = [
     module
-    for layer in ("ground", "descriptors", "selection", "ranking", "evaluation", "explaining")
+    for layer in ("ground", "selection", "descriptors", "ranking", "evaluation", "explaining")
     for module in LAYERS[layer].split()
 ]
 

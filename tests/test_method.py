@@ -21,7 +21,7 @@ import oracle
 import resight.descriptors.cnn
 from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, method_from_dict
 from resight.descriptors.cnn import CnnExtractor
-from resight.descriptors.descriptor import describe_maps, dimensions
+from resight.descriptors.descriptor import describe_maps, layer_sizes
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.localization import cam_mask, class_activation_map
@@ -228,6 +228,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "stride": (SMALLEST, {"stride": 0.8}),
     "pooling": (SMALLEST, {"pooling": "spoc"}),
     "gem_power": ({"resolutions": (96, 64), "pooling": "gem"}, {"gem_power": 2.0}),
+    "layer_weights": (SMALLEST, {"layer_weights": (1.0, 2.0)}),
     "normalize_concatenation": (SMALLEST, {"normalize_concatenation": True}),
     "cam": (SMALLEST, {"cam": True}),
     "cam_threshold": (WITH_CAM, {"cam_threshold": 1.1}),
@@ -235,9 +236,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """For a field, a configuration and the change of that field alone."""
 
-PROVED_ELSEWHERE = {"method", "backbone", "dtype", "precision"}
+LEARNED = {"region_values", "learn_layer_weights"}
+PROVED_ELSEWHERE = {"method", "backbone", "dtype", "precision", *LEARNED}
 """Fields that decide which network or which storage: each has a test of its own below, but for the
-precision, which has a file of them."""
+precision and what is learned, which have files of them."""
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ def test_only_a_reduced_decoding_tells_the_decoder_a_size(small_weights: Path) -
     ],
 )
 def test_dimensions(layers: Any, expected: int) -> None:
-    assert dimensions(ExtractionConfig(layers=layers)) == expected
+    assert sum(layer_sizes(ExtractionConfig(layers=layers))) == expected
 
 
 # Pooling

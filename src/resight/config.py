@@ -86,11 +86,29 @@ class ExtractionConfig:
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
     pooling: Literal[
-        "modified-rmac", "rmac", "rmac-integral", "mac", "spoc", "spoc-center", "crow", "gem"
+        "modified-rmac",
+        "rmac",
+        "rmac-integral",
+        "rmac-whitened",
+        "mac",
+        "spoc",
+        "spoc-center",
+        "crow",
+        "gem",
     ] = _option("modified-rmac", "how a feature map becomes a vector")
     levels: int = _option(3, "scales of the R-MAC grid")
     stride: float = _option(0.4, "step between regions, as a share of their side")
     gem_power: float = _option(3.0, "the power p of the generalized means")
+    region_values: int | None = _option(
+        None,
+        "rmac-whitened: components kept of a region's vector; none leaves that to the spectrum",
+    )
+    layer_weights: tuple[float, ...] = _option(
+        (), "what each layer counts in the cosine of two descriptors; none: they stand side by side"
+    )
+    learn_layer_weights: bool = _option(
+        False, "learn from the photos what each layer counts, without labels"
+    )
     normalize_concatenation: bool = _option(
         False, "give the concatenated descriptor unit length once more"
     )
@@ -123,6 +141,22 @@ class ExtractionConfig:
         _require(1 <= self.levels <= 8, "levels: from 1 to 8")
         _require(0 < self.stride <= 1, "stride: above 0, at most 1")
         _require(0.1 <= self.gem_power <= 100, "gem_power: from 0.1 to 100")
+        _require(self.region_values is None or self.region_values >= 1, "region_values: 1 or more")
+        weights = tuple(map(float, self.layer_weights))
+        object.__setattr__(self, "layer_weights", weights)
+        _require(
+            not weights
+            or (len(weights) == len(self.layers) and min(weights) >= 0 and max(weights) > 0),
+            "layer_weights: one for each layer, 0 or more, not all 0",
+        )
+        _require(
+            not self.learn_layer_weights or not (weights or self.pooling == "rmac-whitened"),
+            "learn_layer_weights: not with layer_weights, nor with the pooling rmac-whitened",
+        )
+        _require(
+            self.precision == "float32" or not learns(self),
+            "precision: int8 is not for methods that learn from photos",
+        )
         _require(self.cam_threshold >= 0, "cam_threshold: 0 or more")
         _require(
             not (self.cam and self.fusion == "late"),
@@ -169,7 +203,16 @@ MethodConfig = ExtractionConfig | SiftVladConfig
 
 def learns(config: MethodConfig) -> bool:
     """Whether a method learns something from photos before it can describe any."""
-    return isinstance(config, SiftVladConfig)
+    if isinstance(config, SiftVladConfig):
+        return True
+    return config.learn_layer_weights or config.pooling == "rmac-whitened"
+
+
+def own_distance(config: MethodConfig) -> Literal["manhattan", "cosine"]:
+    """The distance that descriptors are compared by where nothing was fitted on them."""
+    if isinstance(config, SiftVladConfig):
+        return config.distance
+    return "cosine" if learns(config) or config.layer_weights else "manhattan"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,6 +378,9 @@ BEFORE_THERE_WAS_A_CHOICE = {
     "pooling": "modified-rmac",
     "gem_power": 3.0,
     "square": False,
+    "region_values": None,
+    "layer_weights": [],
+    "learn_layer_weights": False,
 }
 """Fields that came later: with these values a fingerprint is what it was before."""
 
@@ -349,7 +395,7 @@ def fingerprint(config: MethodConfig, model_sha256: str) -> str:
     """
     content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **to_dict(config)}
     for name, first in BEFORE_THERE_WAS_A_CHOICE.items():
-        if content.get(name) == first:
+        if name in content and content[name] == first:
             del content[name]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

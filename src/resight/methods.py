@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from resight.config import ExtractionConfig, MethodConfig, SiftVladConfig, learns
+from resight.config import ExtractionConfig, MethodConfig, learns
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.extractor import Extractor, Learned, Learner
 from resight.errors import CollectionError, UsageError
@@ -40,7 +40,7 @@ def cnn_extractor(
     model: Model,
     options: ModelOptions,
     quantized: bytes | None = None,
-) -> Extractor:
+) -> CnnExtractor:
     """The network of a configuration, loaded.
 
     Raises:
@@ -106,8 +106,10 @@ def learner(config: MethodConfig, model: Model | None, options: ModelOptions) ->
         model: the weights of its network, if it has one.
         options: how to run that.
     """
+    if isinstance(config, ExtractionConfig):
+        if model is None:
+            raise CollectionError("a network needs a weights file")
+        return cnn_extractor(config, model, options)
     from resight.descriptors.sift_vlad import SiftVladExtractor  # OpenCV takes a while
 
-    if not isinstance(config, SiftVladConfig):
-        raise UsageError(f"{config.method}: learns nothing from photos")
     return SiftVladExtractor(config)

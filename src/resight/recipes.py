@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from resight.config import (
+    STAGES,
     ExtractionConfig,
     MethodConfig,
     NoReduction,
@@ -22,6 +23,7 @@ from resight.config import (
     from_dict,
     to_dict,
 )
+from resight.errors import UsageError
 
 SEDDATI = "Seddati et al., Towards good practices for image retrieval, ICCVW 2017"
 GORDO = "Gordo et al. [10], Deep image retrieval, ECCV 2016"
@@ -29,13 +31,13 @@ TOLIAS = "Tolias et al. [40], Particular object retrieval with integral max-pool
 BABENKO = "Babenko and Lempitsky [5], Aggregating deep convolutional features, ICCV 2015"
 KALANTIDIS = "Kalantidis et al. [18], Cross-dimensional weighting, ECCVW 2016"
 RAZAVIAN = "Razavian et al. [34], Visual instance retrieval with deep networks, 2015"
+LI = "Li et al. [21], MS-RMAC, Signal Processing Letters 2017"
 RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
 JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
 NEURAL_CODES = "Babenko et al. [6], Neural codes for image retrieval, ECCV 2014"
 PHILBIN = "Philbin et al. [29], Object retrieval with large vocabularies, CVPR 2007"
 OURS = "this project"
 
-STAGE_VALUES = {"layer4": 2048, "layer3": 1024}
 SIFT_VALUES = 128
 
 VERIFIED = 20
@@ -80,7 +82,10 @@ class Recipe:
             return str(self.selection.features or "by the spectrum")
         if isinstance(self.extraction, SiftVladConfig):
             return str(self.extraction.centers * SIFT_VALUES)
-        return str(sum(STAGE_VALUES[layer] for layer in self.extraction.layers))
+        if self.extraction.pooling == "rmac-whitened":
+            return str(self.extraction.region_values or "by the spectrum")
+        stages = STAGES[self.extraction.backbone]
+        return str(sum(stages[layer] for layer in self.extraction.layers))
 
     def selection_for(self, benchmark: str) -> ReductionConfig:
         """The selection with the number of values that the paper keeps on a benchmark."""
@@ -271,11 +276,72 @@ RECIPES: Mapping[str, Recipe] = {
         source=TOLIAS,
         extraction=_pooled("rmac", 1024),
         selection=WhiteningConfig(),
+    ),
+    "rmac-whitened": Recipe(
+        title="R-MAC at 1024 pixels, regions PCA-whitened",
+        source=TOLIAS,
+        extraction=_pooled("rmac-whitened", 1024),
         tables=(2, 5),
         published={"holidays": 86.9, "oxford5k": 66.9, "paris6k": 83.0},
-        published_with="VGG-16, 512 values, regions whitened",
+        published_with="VGG-16, 512 values",
+    ),
+    "mr-rmac": Recipe(
+        title="R-MAC, regions PCA-whitened, at three resolutions, vectors added",
+        source=GORDO,
+        extraction=ExtractionConfig(layers=("layer4",), fusion="late", pooling="rmac-whitened"),
+        tables=(2,),
+        published={"holidays": 91.3},
+        published_with="ResNet-101, 2048 values",
+    ),
+    "ms-rmac": Recipe(
+        title="R-MAC of five stages, what each counts learned",
+        source=LI,
+        extraction=ExtractionConfig(
+            resolutions=(800,),
+            layers=("conv1", "layer1", "layer2", "layer3", "layer4"),
+            pooling="rmac",
+            learn_layer_weights=True,
+        ),
+        tables=(2, 5),
+        published={"holidays": 86.7, "oxford5k": 68.9, "paris6k": 77.6},
+        published_with="VGG-16, 1472 values",
     ),
     "sift-vlad": Recipe(
         title="RootSIFT, VLAD; no network", source=JEGOU_VLAD, extraction=SiftVladConfig()
     ),
 }
+
+
+def find_recipe(name: str) -> Recipe | None:
+    """A method by its name, or by `NAME@NETWORK` on another network; None where there is none.
+
+    Its stages are those at the same place in the other network, counted from the first.
+
+    Raises:
+        UsageError: there is no such network, or the method cannot be computed on it.
+    """
+    plain, at, backbone = name.partition("@")
+    recipe = RECIPES.get(plain)
+    if recipe is None or not at:
+        return recipe
+    config = recipe.extraction
+    if not isinstance(config, ExtractionConfig):
+        raise UsageError(f"{name}: {plain} has no network that could be another one")
+    if backbone not in STAGES:
+        raise UsageError(f"{name}: {backbone} is not one of {', '.join(STAGES)}")
+    places = dict(zip(_maps(config.backbone), _maps(backbone), strict=True))
+    missing = [layer for layer in config.layers if layer not in places]
+    if missing:
+        raise UsageError(f"{name}: {backbone} has nothing like {missing[0]} of {config.backbone}")
+    layers = [places[layer] for layer in config.layers]
+    fields = {**to_dict(config), "backbone": backbone, "layers": layers}
+    return dataclasses.replace(
+        recipe,
+        title=f"{recipe.title}, on {backbone}",
+        extraction=from_dict(ExtractionConfig, fields),
+    )
+
+
+def _maps(backbone: str) -> list[str]:
+    """The five stages of a network that are maps, one for each size of them."""
+    return list(STAGES[backbone])[:5]

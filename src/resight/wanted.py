@@ -16,7 +16,7 @@ from resight.config import (
     to_dict,
 )
 from resight.errors import UsageError
-from resight.recipes import RECIPES, Recipe
+from resight.recipes import Recipe, find_recipe
 
 
 def load_config(name_or_path: str) -> Preset:
@@ -26,8 +26,8 @@ def load_config(name_or_path: str) -> Preset:
         UsageError: no such recipe or file, one whose re-ranking belongs to the search, not TOML, an
             unknown field, or a value that cannot be.
     """
-    if name_or_path in RECIPES:
-        recipe = RECIPES[name_or_path]
+    recipe = find_recipe(name_or_path)
+    if recipe is not None:
         search = _of_the_search(recipe)
         if search:
             raise UsageError(

@@ -16,7 +16,7 @@ import numpy as np
 
 from resight import pipeline
 from resight.ahead import ahead
-from resight.config import ExtractionConfig, Layer, MethodConfig, NoReduction, fingerprint
+from resight.config import ExtractionConfig, Layer, MethodConfig, NoReduction, fingerprint, learns
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.descriptor import FeatureMaps, describe_maps, network_layers
 from resight.errors import ImageError, UsageError
@@ -88,7 +88,8 @@ def covering(
 
 def _with_both(config: ExtractionConfig) -> ExtractionConfig:
     """The configuration with both layers, where they are apart in it and it is one of them."""
-    if config.normalize_concatenation or not set(config.layers) <= set(BOTH):
+    together = config.normalize_concatenation or config.layer_weights or learns(config)
+    if together or not set(config.layers) <= set(BOTH):
         return config
     return dataclasses.replace(config, layers=BOTH)
 
@@ -191,7 +192,7 @@ def _extract_shared(
 def _shares(config: ExtractionConfig) -> bool:
     """Whether a configuration's copies and feature maps are those of others, too."""
     plain = config.resize_from == "original" and not config.reduced_jpeg
-    return plain and config.precision == "float32"
+    return plain and config.precision == "float32" and not learns(config)
 
 
 def _contents(photos: Sequence[Path], progress: Progress) -> Iterator[tuple[PhotoFile, str]]:

@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from resight.benchmark.extracting import Descriptors, columns_of
-from resight.config import ExtractionConfig, NoReduction, RerankConfig, SiftVladConfig
+from resight.config import (
+    ExtractionConfig,
+    NoReduction,
+    RerankConfig,
+    SiftVladConfig,
+    own_distance,
+)
 from resight.datasets.dataset import Dataset, DatasetQuery
+from resight.descriptors.descriptor import part_sizes
 from resight.errors import FitError
 from resight.evaluation.protocols import judge, mean_values
-from resight.networks.architectures import CHANNELS
 from resight.progress import Progress
 from resight.ranking.neighbors import DISTANCES, Database, Query, distances_to, ranking
 from resight.ranking.reranking import make_items, reorder
@@ -106,10 +112,7 @@ def compare(
         for path, row in queries.rows.items():
             own = made(queries.local[row]) if cam and queries.local is not None else None
             apart[path] = Query(made(queries.global_[row]), own)
-    if isinstance(recipe.extraction, SiftVladConfig):
-        distance: str = recipe.extraction.distance
-    else:
-        distance = "manhattan" if reduction is None else reduction.distance
+    distance = own_distance(recipe.extraction) if reduction is None else reduction.distance
     return Compared(database, apart, distance, database.global_.shape[1], list(photos.rows))
 
 
@@ -219,6 +222,8 @@ def query_file(query: DatasetQuery) -> Path:
 
 
 def _columns(recipe: Recipe, covers: ExtractionConfig | SiftVladConfig) -> np.ndarray | slice:
+    if recipe.extraction == covers:
+        return slice(None)
     if isinstance(recipe.extraction, ExtractionConfig) and isinstance(covers, ExtractionConfig):
         return columns_of(recipe.extraction, covers)
     return slice(None)
@@ -228,7 +233,7 @@ def _fit(recipe: Recipe, benchmark: str, descriptors: np.ndarray) -> Reduction |
     selection = recipe.selection_for(benchmark)
     if isinstance(selection, NoReduction) or not isinstance(recipe.extraction, ExtractionConfig):
         return None
-    sizes: Sequence[int] = [CHANNELS[layer] for layer in recipe.extraction.layers]
+    sizes = part_sizes(recipe.extraction, descriptors.shape[1])
     try:
         return fit_reduction(lambda: [descriptors], sizes, selection)
     except FitError as error:

@@ -31,7 +31,7 @@ from resight.methods import ModelOptions, cnn_extractor, cnn_model
 from resight.networks.weights import user_cache
 from resight.photos.images import Box, crop_box, load_image
 from resight.progress import Progress, no_progress
-from resight.recipes import RECIPES, Recipe
+from resight.recipes import RECIPES, Recipe, find_recipe
 from resight.searching.geometry import PhotoMatcher, columns_map
 
 TABLES = {
@@ -82,10 +82,13 @@ def chosen_methods(methods: str | None, table: int | None) -> dict[str, Recipe]:
             raise UsageError(f"--table {table}: is not one of {', '.join(map(str, TABLES))}")
         return {name: recipe for name, recipe in RECIPES.items() if table in recipe.tables}
     names = [name.strip() for name in str(methods).split(",") if name.strip()]
+    found = {}
     for name in names:
-        if name not in RECIPES:
+        recipe = find_recipe(name)
+        if recipe is None:
             raise UsageError(f"--methods {name}: is not one of {', '.join(RECIPES)}")
-    return {name: RECIPES[name] for name in names}
+        found[name] = recipe
+    return found
 
 
 def run_benchmark(

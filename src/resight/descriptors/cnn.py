@@ -1,5 +1,6 @@
 """The paper's method as an extractor: image, copies, feature maps, descriptors."""
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +9,35 @@ import numpy as np
 from PIL import Image
 
 from resight.config import ExtractionConfig
-from resight.descriptors.descriptor import FeatureMaps, describe_maps, dimensions, network_layers
-from resight.descriptors.extractor import Description
+from resight.descriptors.descriptor import (
+    NO_REGIONS,
+    FeatureMaps,
+    Regions,
+    describe_maps,
+    fuse,
+    layer_sizes,
+    network_layers,
+)
+from resight.descriptors.extractor import Description, Features, Learned
+from resight.descriptors.regions import fit_region_whitening, region_vectors
+from resight.descriptors.weighting import learn_layer_weights
 from resight.errors import WeightsError
 from resight.networks.backbones import load_parameters
 from resight.networks.engines import load_network
+from resight.networks.projection import Projection
 from resight.photos.images import resized_copies
 
 
 class CnnExtractor:
-    """The paper's descriptor by a convolutional network (sections 1-5 and 7)."""
+    """The paper's descriptor by a convolutional network (sections 1-5 and 7).
+
+    With the pooling `rmac-whitened`, or where the weights of layers are learned, it has to learn
+    first: see `extractor.Learner`.
+    """
+
+    limit = 30_000
+    """Regions (or photos) of a stage that is learned from, at most."""
+    seed = 0
 
     def __init__(
         self,
@@ -46,6 +66,7 @@ class CnnExtractor:
             UsageError: no such engine or device.
         """
         self.config = config
+        self.regions: Regions = NO_REGIONS
         parameters = load_parameters(config.backbone, weights, sha256)
         layers = layers or network_layers([config])
         missing = {"fc6", "fc7"} & set(layers)
@@ -71,7 +92,7 @@ class CnnExtractor:
     @property
     def dimensions(self) -> int:
         """Length D of the descriptors."""
-        return dimensions(self.config)
+        return sum(layer_sizes(self.config, self.regions))
 
     @property
     def decode_at(self) -> int | None:
@@ -96,8 +117,54 @@ class CnnExtractor:
 
     def describe(self, prepared: list[np.ndarray]) -> Description:
         """The descriptors of a photo from its copies."""
-        pooled = describe_maps(self.feature_maps(prepared), self.config, self.classifier)
+        maps = self.feature_maps(prepared)
+        pooled = describe_maps(maps, self.config, self.classifier, self.regions)
         return Description(pooled.global_, pooled.local)
+
+    def sample(self, image: Image.Image) -> Features:
+        """For each stage the vectors of the image's regions as they are added, or their sum."""
+        config, maps = self.config, self.feature_maps(self.prepare(image))
+        if config.learn_layer_weights:
+            vector = describe_maps(maps, config).global_
+            ends = np.cumsum(layer_sizes(config))[:-1]
+            return [part[None] for part in np.split(vector, ends)]
+        found = []
+        for layer in config.layers:
+            pooled = [resolution[layer] for resolution in maps]
+            if config.fusion == "early":
+                pooled = [fuse(maps, layer, config)]
+            vectors = [region_vectors(fm, levels=config.levels) for fm in pooled]
+            found.append(np.concatenate(vectors))
+        return found
+
+    def learn(self, photos: Sequence[Features]) -> Learned:
+        """The weights of the layers, `weights`, or the whitening of each one's regions.
+
+        The latter is named `layer4.weight`, `layer4.bias` and so on.
+        """
+        layers = [np.concatenate(vectors) for vectors in zip(*photos, strict=True)]
+        if self.config.learn_layer_weights:
+            return {"weights": learn_layer_weights(layers, self.seed).astype(np.float32)}
+        learned = {}
+        for layer, vectors in zip(self.config.layers, layers, strict=True):
+            whitening = fit_region_whitening(vectors, self.config.region_values)
+            learned[f"{layer}.weight"] = whitening.weight
+            learned[f"{layer}.bias"] = whitening.bias
+        return learned
+
+    def taught(self, learned: Learned) -> "CnnExtractor":
+        """The extractor, which from now on knows what was learned."""
+        if self.config.learn_layer_weights:
+            weights = tuple(map(float, learned["weights"]))
+            self.config = dataclasses.replace(
+                self.config, layer_weights=weights, learn_layer_weights=False
+            )
+            return self
+        self.regions = {
+            layer: Projection(learned[f"{layer}.weight"], learned[f"{layer}.bias"])
+            for layer in self.config.layers
+        }
+        return self
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
         """The maps of each copy, uint8 (H, W, 3), at the stages that the network was loaded for."""

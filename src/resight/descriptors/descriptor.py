@@ -12,6 +12,7 @@ from resight.descriptors.pooling import crow, gem, l2_normalize, mac, modified_r
 from resight.descriptors.regions import rmac
 from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.backbones import Classifier
+from resight.networks.projection import Projection
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
@@ -27,7 +28,12 @@ POOLINGS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
     "crow": lambda fm, c: crow(fm),
     "gem": lambda fm, c: gem(fm, c.gem_power),
 }
-"""Name of a pooling to what makes a vector (C,) of unit length of a feature map (C, H, W)."""
+"""Name of a pooling to what makes a vector (C,) of unit length of a feature map (C, H, W); but for
+`rmac-whitened`, which needs more than the map."""
+
+Regions = Mapping[str, Projection]
+"""Stage name to the whitening of its regions' vectors."""
+NO_REGIONS: Regions = {}
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ def describe_maps(
     resolutions: Sequence[FeatureMaps],
     config: ExtractionConfig,
     classifier: Classifier | None = None,
+    regions: Regions = NO_REGIONS,
 ) -> PooledMaps:
     """The global and, given a classifier, the local descriptor of a photo.
 
@@ -49,16 +56,18 @@ def describe_maps(
         resolutions: the feature maps of each resolution, in the order of the configuration.
         config: fusion, layers, pooling and masking.
         classifier: the network's, for class activation maps (early fusion only).
+        regions: the whitening of regions' vectors, for the pooling `rmac-whitened`.
 
     Returns:
-        Each layer's part has unit length, in the order of `config.layers`.
+        Each layer's part has unit length, in the order of `config.layers`; with `layer_weights`
+        the whole has, and the square of a part's length is its share of the weights.
     """
     if config.fusion == "late":
-        return PooledMaps(_describe_late(resolutions, config), None)
+        return PooledMaps(_describe_late(resolutions, config, regions), None)
     # The mask is made on the last stage, also where that is no part of the descriptor.
     needed = dict.fromkeys([*config.layers, *(["layer4"] if classifier else [])])
-    fused = {layer: _fuse(resolutions, layer, config) for layer in needed}
-    global_ = _pool(fused, config)
+    fused = {layer: fuse(resolutions, layer, config) for layer in needed}
+    global_ = _pool(fused, config, regions)
     if classifier is None:
         return PooledMaps(global_, None)
     mask = cam_mask(class_activation_map(fused["layer4"], classifier), config.cam_threshold)
@@ -66,12 +75,23 @@ def describe_maps(
         layer: fm * rescale(mask[None], fm.shape[1:], config.mask_interpolation)
         for layer, fm in fused.items()
     }
-    return PooledMaps(global_, _pool(masked, config))
+    return PooledMaps(global_, _pool(masked, config, regions))
 
 
-def dimensions(config: ExtractionConfig) -> int:
-    """Length of the descriptor: the channels of all its layers, 3072 for the paper's two."""
-    return sum(CHANNELS[layer] for layer in config.layers)
+def layer_sizes(config: ExtractionConfig, regions: Regions = NO_REGIONS) -> list[int]:
+    """Length of each layer's part of the descriptor: 2048 for `layer4`, 1024 for `layer3`."""
+    return [
+        len(regions[layer].bias) if layer in regions else CHANNELS[layer] for layer in config.layers
+    ]
+
+
+def part_sizes(config: ExtractionConfig, length: int) -> list[int]:
+    """Lengths of the parts of a descriptor that are whitened by themselves.
+
+    They are the layers; the whole, where its length is another one that was learned.
+    """
+    sizes = layer_sizes(config)
+    return sizes if sum(sizes) == length else [length]
 
 
 def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
@@ -88,7 +108,8 @@ def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
     return tuple(sorted(needed, key=stages.index))
 
 
-def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
+def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
+    """The sum of a layer's maps (section 3), whatever the fusion of the descriptor: (C, H, W)."""
     return early_fusion(
         [maps[layer] for maps in resolutions],
         interpolation=config.fusion_interpolation,
@@ -96,19 +117,32 @@ def _fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConf
     )
 
 
-def _pool(maps: FeatureMaps, config: ExtractionConfig) -> np.ndarray:
-    pool = POOLINGS[config.pooling]
-    return _concatenate([pool(maps[layer], config) for layer in config.layers], config)
+def _pool_layer(
+    feature_map: np.ndarray, layer: str, config: ExtractionConfig, regions: Regions
+) -> np.ndarray:
+    if config.pooling == "rmac-whitened":
+        return rmac(feature_map, levels=config.levels, whitening=regions[layer])
+    return POOLINGS[config.pooling](feature_map, config)
 
 
-def _describe_late(resolutions: Sequence[FeatureMaps], config: ExtractionConfig) -> np.ndarray:
-    pool = POOLINGS[config.pooling]
+def _pool(maps: FeatureMaps, config: ExtractionConfig, regions: Regions) -> np.ndarray:
+    parts = [_pool_layer(maps[layer], layer, config, regions) for layer in config.layers]
+    return _concatenate(parts, config)
+
+
+def _describe_late(
+    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, regions: Regions
+) -> np.ndarray:
     parts = [
-        late_fusion([pool(maps[layer], config) for maps in resolutions]) for layer in config.layers
+        late_fusion([_pool_layer(maps[layer], layer, config, regions) for maps in resolutions])
+        for layer in config.layers
     ]
     return _concatenate(parts, config)
 
 
 def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarray:
+    if config.layer_weights:
+        shares = np.sqrt(np.array(config.layer_weights) / sum(config.layer_weights))
+        parts = [part * np.float32(share) for part, share in zip(parts, shares, strict=True)]
     descriptor = np.concatenate(parts)
     return l2_normalize(descriptor) if config.normalize_concatenation else descriptor

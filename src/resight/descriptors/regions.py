@@ -8,7 +8,10 @@ import math
 
 import numpy as np
 
+from resight.config import WhiteningConfig
 from resight.descriptors.pooling import l2_normalize
+from resight.networks.projection import Projection
+from resight.selection.whitening import fit_whitening
 
 OVERLAP = 0.4
 """Neighboring regions of the first scale share about so much."""
@@ -62,9 +65,40 @@ def region_vectors(
     return np.stack([l2_normalize(row) for row in [whole, *find(feature_map, regions)]])
 
 
-def rmac(feature_map: np.ndarray, *, levels: int = 3, integral: bool = False) -> np.ndarray:
-    """R-MAC without whitening: the sum of the regions' vectors, (C,), of unit length."""
-    return l2_normalize(region_vectors(feature_map, levels=levels, integral=integral).sum(axis=0))
+def rmac(
+    feature_map: np.ndarray,
+    *,
+    levels: int = 3,
+    integral: bool = False,
+    whitening: Projection | None = None,
+) -> np.ndarray:
+    """R-MAC: the sum of the regions' vectors, of unit length.
+
+    Returns:
+        float32 (C,); with a whitening of the regions, as in the paper (section 3.2), (d,).
+    """
+    vectors = region_vectors(feature_map, levels=levels, integral=integral)
+    if whitening is not None:
+        vectors = whitening.apply(vectors)
+    return l2_normalize(vectors.sum(axis=0))
+
+
+def fit_region_whitening(vectors: np.ndarray, values: int | None = None) -> Projection:
+    """PCA-whitening of regions' vectors.
+
+    Small variances are enlarged as those of whole descriptors are (section 12).
+
+    Args:
+        vectors: float32 (N, C), regions of many photos.
+        values: components kept; None leaves their number to the spectrum.
+
+    Raises:
+        FitError: fewer regions, or directions in which they vary, than are wanted.
+    """
+    config = WhiteningConfig(features=values)
+    fitted = fit_whitening(lambda: [vectors], [vectors.shape[1]], config)
+    weight = np.ascontiguousarray(fitted.parts[0].T)
+    return Projection(weight, -weight @ fitted.means)
 
 
 def _starts(length: int, side: int, count: int) -> list[int]:

@@ -17,12 +17,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.config import ExtractionConfig
-from resight.descriptors.descriptor import FeatureMaps, describe_maps
+from resight.config import ExtractionConfig, own_distance
+from resight.descriptors.descriptor import (
+    NO_REGIONS,
+    FeatureMaps,
+    Regions,
+    describe_maps,
+    fuse,
+)
 from resight.descriptors.fusion import rescale
 from resight.descriptors.localization import cam_mask, class_activation_map
 from resight.descriptors.sift import LocalFeatures
-from resight.explaining.supply import TINY, Supply, fuse, photo_supply
+from resight.explaining.supply import TINY, Supply, photo_supply
 from resight.networks.backbones import Classifier
 from resight.ranking.neighbors import DISTANCES
 from resight.ranking.verification import verify
@@ -78,6 +84,7 @@ def explain_maps(
     *,
     classifier: Classifier | None = None,
     selection: Reduction | None = None,
+    regions: Regions = NO_REGIONS,
 ) -> MapExplanation:
     """Why two photos are close, from the feature maps of their resolutions.
 
@@ -88,15 +95,17 @@ def explain_maps(
         classifier: given one, the local descriptors are explained where they are the closer ones.
         selection: only the values it keeps count. Whitened values belong to no places: with
             whitening the heat is that of the values they are made from, the distance whitening's.
+        regions: as `describe_maps` takes it.
     """
     photos = (query, other)
-    pooled = [describe_maps(maps, config, classifier) for maps in photos]
+    pooled = [describe_maps(maps, config, classifier, regions) for maps in photos]
+    by = own_distance(config) if selection is None else selection.distance
     a, b = (_kept(p.global_, selection) for p in pooled)
-    distance, masks = _distance(a, b, selection), None
+    distance, masks = _distance(a, b, by), None
     if classifier is not None:
         local_a, local_b = (_kept(p.local, selection) for p in pooled if p.local is not None)
-        if _distance(local_a, local_b, selection) < distance:
-            a, b, distance = local_a, local_b, _distance(local_a, local_b, selection)
+        if _distance(local_a, local_b, by) < distance:
+            a, b, distance = local_a, local_b, _distance(local_a, local_b, by)
             masks = [_mask(maps, config, classifier) for maps in photos]
     chosen = selection if isinstance(selection, Selection) else None
     supplies = [
@@ -104,9 +113,8 @@ def explain_maps(
         for i, maps in enumerate(photos)
     ]
     heats = _add_layers(*supplies)
-    by_l1 = selection is None or selection.distance == "manhattan"
     # The share of the sum that is common; for whitened vectors of unit length the cosine.
-    both = float(a.sum() + b.sum()) if by_l1 else 1.0
+    both = float(a.sum() + b.sum()) if by == "manhattan" else 1.0
     return MapExplanation(
         heats=(_contrast(heats[0]), _contrast(heats[1])),
         masks=(_on_grid(masks[0], heats[0]), _on_grid(masks[1], heats[1])) if masks else None,
@@ -210,9 +218,8 @@ def _kept(vector: np.ndarray, selection: Reduction | None) -> np.ndarray:
     return vector if selection is None else selection.apply(vector)
 
 
-def _distance(a: np.ndarray, b: np.ndarray, selection: Reduction | None) -> float:
-    by = DISTANCES["manhattan" if selection is None else selection.distance]
-    return float(by(a, b[None])[0])
+def _distance(a: np.ndarray, b: np.ndarray, by: str) -> float:
+    return float(DISTANCES[by](a, b[None])[0])
 
 
 def _coarser(supply: Supply) -> Supply:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from resight.config import ExtractionConfig
-from resight.descriptors.descriptor import FeatureMaps
-from resight.descriptors.fusion import early_fusion, rescale
+from resight.descriptors.descriptor import FeatureMaps, fuse
+from resight.descriptors.fusion import rescale
 from resight.descriptors.pooling import modified_rmac, region_maxima, rmac_grid
 from resight.networks.architectures import CHANNELS
 from resight.selection.pfa import Selection
@@ -105,15 +105,6 @@ def photo_supply(
         chosen[layer] = Supply(kept.transpose(2, 0, 1), columns)
         start += CHANNELS[layer]
     return _unit_length(chosen) if selection.renormalize else chosen
-
-
-def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
-    """The sum of a layer's maps (section 3), whatever the fusion of the descriptor: (C, H, W)."""
-    return early_fusion(
-        [maps[layer] for maps in resolutions],
-        interpolation=config.fusion_interpolation,
-        align_corners=config.fusion_align_corners,
-    )
 
 
 def _split(shares: np.ndarray, region: np.ndarray, maxima: np.ndarray, supply: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from resight.ahead import ahead
-from resight.config import ExtractionConfig, MethodConfig
+from resight.config import ExtractionConfig, MethodConfig, learns
 from resight.descriptors.extractor import Description
 from resight.errors import ImageError, UsageError
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
@@ -63,6 +63,8 @@ def describe(
     method, _ = requested(config, cam)
     if not isinstance(method, ExtractionConfig):
         raise UsageError("describe: sift-vlad needs a vocabulary, which is fitted by index")
+    if learns(method):
+        raise UsageError("describe: the method learns from a collection's photos; use index")
     model = model or ModelOptions()
     walk = find_photos(images)
     extractor = cnn_extractor(method, cnn_model(method, model), model)

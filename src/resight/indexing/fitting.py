@@ -15,9 +15,9 @@ from resight.config import (
     WhiteningConfig,
     reduction_from_dict,
 )
+from resight.descriptors.descriptor import network_layers, part_sizes
 from resight.descriptors.extractor import Learned, Learner
 from resight.errors import FitError, ImageError, UsageError
-from resight.networks.architectures import CHANNELS
 from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
 from resight.progress import Progress
@@ -112,7 +112,7 @@ def fit_collection_selection(
         writer.forget_selection()
         return FitRun(len(first[1]), len(first[1]), photos)
     progress(f"fitting {_name(config)}", 0, 1)
-    sizes = [CHANNELS[layer] for layer in extraction.layers]
+    sizes = part_sizes(extraction, len(first[1]))
     selection = fit_reduction(lambda: _blocks(source), sizes, config)
     progress(f"fitting {_name(config)}", 1, 1)
     fitted_on = {
@@ -174,7 +174,6 @@ def fit_quantized_network(
         FitError: none of the photos can be read.
         WeightsError: the weights do not fit.
     """
-    from resight.descriptors.descriptor import network_layers
     from resight.networks.backbones import load_parameters
     from resight.networks.quantization import quantize
 

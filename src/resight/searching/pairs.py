@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from resight.config import ExtractionConfig, MethodConfig
+from resight.config import ExtractionConfig, MethodConfig, learns
 from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
@@ -100,6 +100,8 @@ def explain(
     method = method or load_config(str(config or "paper"))[0]
     if not isinstance(method, ExtractionConfig):
         raise UsageError("explain: sift-vlad needs a collection, which holds its vocabulary")
+    if learns(method):
+        raise UsageError("explain: the method needs a collection, from whose photos it learns")
     model = model or ModelOptions()
     extractor = cnn_extractor(method, cnn_model(method, model), model)
     return _explain(extractor, None, manhattan, *images, box)
@@ -146,14 +148,21 @@ def _explain_cnn(
     extractor: Extractor, selection: Reduction | None, query: Image.Image, other: Image.Image
 ) -> Explanation:
     from resight.descriptors.cnn import CnnExtractor
+    from resight.descriptors.descriptor import fuse
     from resight.explaining.explain import column_matches, explain_maps
-    from resight.explaining.supply import fuse
 
     if not isinstance(extractor, CnnExtractor):
         raise UsageError(f"explain: does not know the method {type(extractor).__name__}")
     config = extractor.config
     a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
-    found = explain_maps(a, b, config, classifier=extractor.classifier, selection=selection)
+    found = explain_maps(
+        a,
+        b,
+        config,
+        classifier=extractor.classifier,
+        selection=selection,
+        regions=extractor.regions,
+    )
     stage = ARCHITECTURES[config.backbone].columns
     columns = fuse(a, stage, config), fuse(b, stage, config)
     matches = column_matches(*columns, query.size, other.size)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.config import ExtractionConfig, MethodConfig, ReductionConfig, SelectionConfig
+from resight.config import (
+    ExtractionConfig,
+    MethodConfig,
+    NoReduction,
+    ReductionConfig,
+    SelectionConfig,
+    own_distance,
+)
 from resight.errors import CollectionError, UsageError
 from resight.memory import available_bytes
 from resight.networks.weights import file_sha256
@@ -74,6 +81,8 @@ def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
     check_possible()
     if not isinstance(config, ExtractionConfig):
         raise UsageError("--approximate: for Manhattan distance only, not for sift-vlad")
+    if isinstance(selection, NoReduction) and own_distance(config) != "manhattan":
+        raise UsageError("--approximate: for Manhattan distance only, not for cosine")
     if not isinstance(selection, SelectionConfig):
         raise UsageError("--approximate: for Manhattan distance only, not for whitening")
 

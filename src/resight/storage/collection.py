@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from resight import config as configuration
-from resight.config import MethodConfig, ReductionConfig, SiftVladConfig
+from resight.config import MethodConfig, ReductionConfig
 from resight.errors import CollectionError, CollectionMismatch
 from resight.photos.files import COLLECTION_MARK
 from resight.selection.reduction import Reduction, from_bytes
@@ -171,12 +171,10 @@ class Collection:
     @property
     def distance(self) -> Literal["manhattan", "cosine"]:
         """By which distance the descriptors are compared."""
-        config = self.config
-        if isinstance(config, SiftVladConfig):
-            return config.distance
         how = self.how_fitted("selection")
-        whitened = how is not None and how["config"].get("method") == "whitening"
-        return "cosine" if whitened else "manhattan"
+        if how is None:
+            return configuration.own_distance(self.config)
+        return "cosine" if how["config"].get("method") == "whitening" else "manhattan"
 
     def learned(self) -> dict[str, np.ndarray] | None:
         """What the method learned from photos before it described any, once it did."""
