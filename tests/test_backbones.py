@@ -16,6 +16,7 @@ from resight.errors import WeightsError
 from resight.networks.architectures import CHANNELS, large_enough
 from resight.networks.backbones import Parameters, load_parameters
 from resight.networks.engines import ENGINES, load_network
+from resight.recipes import RECIPES
 
 INSTALLED = [
     engine for engine in ENGINES if engine != "openvino" or importlib.util.find_spec("openvino")
@@ -73,6 +74,20 @@ def test_fully_connected_layers_are_convolutions(
         np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-3, atol=1e-3)
     # A larger picture has more positions, a smaller one is continued by its border.
     assert network.feature_maps(picture(20, 300))["fc7"].shape == (4096, 1, 3)
+
+
+@pytest.mark.parametrize("layer", ["fc6", "fc7"])
+def test_neural_codes_are_the_activations(
+    layer: str, whole_vgg16: tuple[Parameters, oracle.Maps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters, expected = whole_vgg16
+    monkeypatch.setattr("resight.descriptors.cnn.load_parameters", lambda *_: parameters)
+    config = RECIPES[f"neural-codes-{layer}"].extraction
+    assert isinstance(config, ExtractionConfig)
+    extractor = CnnExtractor(config, Path("vgg16.pth"))
+    found = extractor.describe(extractor.prepare(Image.fromarray(picture(224, 224)))).global_
+    code = expected[layer].ravel()
+    np.testing.assert_allclose(found, code / np.linalg.norm(code), atol=1e-4)
 
 
 @pytest.mark.parametrize("engine", INSTALLED)
@@ -215,7 +230,7 @@ def test_without_fully_connected_layers_they_are_not_to_be_had(vgg16_weights: Pa
 
 
 def test_a_network_is_not_another(vgg16_weights: Path, small_weights: Path) -> None:
-    with pytest.raises(WeightsError, match="are not weights of resnet50"):
+    with pytest.raises(WeightsError, match="are weights of vgg16, not of resnet50"):
         load_parameters("resnet50", vgg16_weights)
-    with pytest.raises(WeightsError, match="are not weights of vgg16"):
+    with pytest.raises(WeightsError, match="are weights of resnet50, not of vgg16"):
         load_parameters("vgg16", small_weights)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import oracle
 from conftest import Run
 from resight import pipeline
 from resight.benchmark import running
@@ -22,8 +24,9 @@ from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, Whit
 from resight.datasets.rankings import read_holidays_ranks, read_trec
 from resight.datasets.reading import read_dataset
 from resight.descriptors.cnn import CnnExtractor
-from resight.errors import FitError, UsageError
+from resight.errors import FitError, UsageError, WeightsError, WeightsMissing
 from resight.methods import ModelOptions
+from resight.networks.weights import file_sha256
 from resight.progress import no_progress
 from resight.recipes import RECIPES, Recipe
 from samples import QUICK, picture
@@ -196,6 +199,51 @@ def test_a_stopped_run_goes_on(photos: Path, small_weights: Path, tmp_path: Path
     assert set(described) == {13}
 
 
+def test_every_network_has_its_weights(
+    photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("RESIGHT_WEIGHTS", str(tmp_path / "not-looked-at"))
+    state = oracle.random_state(50, seed=1)
+    tuned = {f"module.{name}": value for name, value in state.items() if name[:3] != "fc."}
+    tuned |= {"adpool.p": torch.tensor([2.0]), "fc.weight": torch.eye(9, 2048)}
+    options = {"arch": "resnet50_rmac", "pooling": "gem"}
+    content = {"state_dict": tuned | {"fc.bias": torch.zeros(9)}, "model_options": options}
+    torch.save(content, tmp_path / "tuned.pth")
+    torch.save(oracle.random_vgg16_state(seed=0), tmp_path / "vgg16.pth")
+    small = {"resolutions": (64,), "fusion": "late"}
+    configs = {
+        "plain": ExtractionConfig(layers=("layer4",), pooling="gem", gem_power=2.0, **small),
+        "vgg": ExtractionConfig(backbone="vgg16", layers=("conv5",), pooling="mac", **small),
+        "tuned": ExtractionConfig(layers=("layer4",), pooling="fine-tuned", **small),
+        "deep": ExtractionConfig(backbone="resnet101", layers=("layer4",), **small),
+    }
+    recipes = {n: Recipe(title=n, source="x", extraction=c) for n, c in configs.items()}
+    files = (tmp_path / "vgg16.pth", tmp_path / "tuned.pth", small_weights)
+    model, dataset = ModelOptions(several=files), read_dataset("groups", photos)
+    with pytest.raises(WeightsMissing, match="no weights for resnet101"):
+        run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model)
+    found = run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model, leave_out=True)
+    assert [(result.method, result.dimensions) for result in found.results] == [
+        ("plain", 2048),
+        ("vgg", 512),
+        ("tuned", 9),
+    ]
+    assert found.left_out == {"deep": "needs ResNet-101 weights"}
+    assert "| `deep` | needs ResNet-101 weights |" in markdown(found)
+    assert "needs ResNet-101 weights" in page(found)
+    hashes = found.conditions["weights"]
+    assert hashes["fine-tuned ResNet-50"] == file_sha256(tmp_path / "tuned.pth")
+    assert hashes["ResNet-50"] == file_sha256(small_weights)
+    only = {"tuned": recipes["tuned"]}
+    with pytest.raises(WeightsMissing, match="fine-tuned for retrieval, as its authors publish"):
+        run_benchmark(dataset, only, cache=tmp_path / "d", model=ModelOptions(several=files[:1]))
+    bad = tmp_path / "bad.pth"
+    torch.save({"a": torch.ones(1)}, bad)
+    with pytest.raises(WeightsError, match=r"bad\.pth: are weights of none of resnet50"):
+        run_benchmark(dataset, recipes, cache=tmp_path / "d", model=ModelOptions(several=(bad,)))
+
+
 def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "p"
     folder.mkdir()
@@ -328,7 +376,7 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
 def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
     found = json.loads(json.dumps(as_json(run[0], 1)))
     assert set(found["conditions"]) >= {"weights", "versions", "engine", "time"}
-    assert len(found["conditions"]["weights"]["resnet50"]) == 64
+    assert len(found["conditions"]["weights"]["ResNet-50"]) == 64
     assert found["switches"] == {"queries": "every photo of a group of two or more"}
     method = found["methods"][0]
     assert method["method"] == "one"
@@ -387,7 +435,9 @@ def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight
         *(f"{method}.{kind}" for method in ("mac", "spoc") for kind in ("trec", "ranks")),
     }
     assert len(read_trec(out / "mac.trec")) == len(read_holidays_ranks(out / "mac.ranks")) == 12
-    as_text = resight("benchmark", "run", *common, "--methods", "mac", "--json").stdout
+    other = ("--weights", tmp_path / "vgg16.pth")
+    torch.save(oracle.random_vgg16_state(seed=0), other[1])
+    as_text = resight("benchmark", "run", *other, *common, "--methods", "mac", "--json").stdout
     assert json.loads(as_text)["methods"][0]["method"] == "mac"
 
 

@@ -107,6 +107,7 @@ LITERALS = {
     for name, hint in typing.get_type_hints(ExtractionConfig).items()
     if typing.get_origin(hint) is typing.Literal
 }
+LITERALS["pooling"] = LITERALS["pooling"].filter(lambda name: name != "fine-tuned")
 EXTRACTION = st.fixed_dictionaries(
     {
         **{

@@ -18,15 +18,15 @@ LAYERS = {
     "ground": "errors config progress ahead recipes wanted memory targets",
     "photos": "photos.images photos.files",
     "networks": (
-        "networks.weights networks.architectures networks.projection networks.backbones "
-        "networks.engine_torch networks.engine_openvino networks.engine_onnx networks.engines "
-        "networks.quantization"
+        "networks.weights networks.architectures networks.projection networks.layouts "
+        "networks.backbones networks.engine_torch networks.engine_openvino networks.engine_onnx "
+        "networks.engines networks.quantization"
     ),
     "selection": "selection.pfa selection.whitening selection.reduction",
     "descriptors": (
-        "descriptors.pooling descriptors.regions descriptors.fusion descriptors.localization "
-        "descriptors.sift descriptors.vlad descriptors.weighting descriptors.extractor "
-        "descriptors.descriptor descriptors.cnn descriptors.sift_vlad"
+        "descriptors.pooling descriptors.regions descriptors.fusion descriptors.fine_tuned "
+        "descriptors.localization descriptors.sift descriptors.vlad descriptors.weighting "
+        "descriptors.extractor descriptors.descriptor descriptors.cnn descriptors.sift_vlad"
     ),
     "ranking": (
         "ranking.sad ranking.codes ranking.graph ranking.neighbors ranking.reranking "

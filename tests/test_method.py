@@ -279,7 +279,7 @@ def test_the_field_method_names_the_class() -> None:
 
 
 def test_the_field_backbone_names_the_network(small_weights: Path) -> None:
-    with pytest.raises(WeightsError, match=r"are not weights of resnet101: layer3\.6"):
+    with pytest.raises(WeightsError, match="are weights of resnet50, not of resnet101"):
         CnnExtractor(ExtractionConfig(backbone="resnet101"), small_weights)
 
 

@@ -32,6 +32,12 @@ STAGES: dict[str, dict[str, int]] = {
 """The stages of each network that can be described, from the first to the last, and their
 channels."""
 
+
+def last_maps(backbone: str) -> str:
+    """The last stage of a network that is a map, before what makes one vector of it."""
+    return list(STAGES[backbone])[4]
+
+
 T = typing.TypeVar("T")
 Backbone = Literal["resnet50", "resnet101", "vgg16"]
 Layer = Literal[
@@ -95,6 +101,7 @@ class ExtractionConfig:
         "spoc-center",
         "crow",
         "gem",
+        "fine-tuned",
     ] = _option("modified-rmac", "how a feature map becomes a vector")
     levels: int = _option(3, "scales of the R-MAC grid")
     stride: float = _option(0.4, "step between regions, as a share of their side")
@@ -152,6 +159,12 @@ class ExtractionConfig:
         _require(
             not self.learn_layer_weights or not (weights or self.pooling == "rmac-whitened"),
             "learn_layer_weights: not with layer_weights, nor with the pooling rmac-whitened",
+        )
+        _require(
+            self.pooling != "fine-tuned"
+            or (self.fusion == "late" and self.layers == (last_maps(self.backbone),)),
+            'pooling: fine-tuned needs fusion = "late" and the last maps as layers, '
+            f'["{last_maps(self.backbone)}"]',
         )
         _require(
             self.precision == "float32" or not learns(self),
@@ -212,7 +225,8 @@ def own_distance(config: MethodConfig) -> Literal["manhattan", "cosine"]:
     """The distance that descriptors are compared by where nothing was fitted on them."""
     if isinstance(config, SiftVladConfig):
         return config.distance
-    return "cosine" if learns(config) or config.layer_weights else "manhattan"
+    by_cosine = learns(config) or config.layer_weights or config.pooling == "fine-tuned"
+    return "cosine" if by_cosine else "manhattan"
 
 
 @dataclass(frozen=True, kw_only=True)

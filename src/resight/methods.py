@@ -7,20 +7,25 @@ from resight.config import ExtractionConfig, MethodConfig, learns
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.extractor import Extractor, Learned, Learner
 from resight.errors import CollectionError, UsageError
+from resight.networks.backbones import recognize
 from resight.networks.weights import Progress as DownloadProgress
-from resight.networks.weights import find_weights
+from resight.networks.weights import find_weights, named_file
 from resight.storage.collection import Collection, Model
 from resight.storage.learned import sha256
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to find and run a network: weights file, device, engine, what hears of a download."""
+    """How to find and run a network: weights file, device, engine, what hears of a download.
+
+    Of several files in place of the one, each serves the methods on the network it is of.
+    """
 
     weights: Path | None = None
     device: str = "auto"
     engine: str = "auto"
     on_download: DownloadProgress | None = None
+    several: tuple[Path, ...] = ()
 
 
 def cnn_model(
@@ -31,8 +36,25 @@ def cnn_model(
     Raises:
         WeightsError: there are none.
     """
-    found = find_weights(config.backbone, options.weights, remembered, progress=options.on_download)
+    wanted = needed_network(config)
+    for path in options.several:
+        file = named_file(path, "--weights")
+        if recognize(file) == wanted:
+            return Model(file.sha256, file.path)
+    found = find_weights(
+        config.backbone,
+        options.weights,
+        remembered,
+        environment=not options.several,
+        published=not wanted[1],
+        progress=options.on_download,
+    )
     return Model(found.sha256, found.path)
+
+
+def needed_network(config: ExtractionConfig) -> tuple[str, bool]:
+    """The network of a configuration, and whether it has to be one fine-tuned for retrieval."""
+    return config.backbone, config.pooling == "fine-tuned"
 
 
 def cnn_extractor(

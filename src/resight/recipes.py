@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from resight.config import (
     STAGES,
     ExtractionConfig,
+    Layer,
     MethodConfig,
     NoReduction,
     ReductionConfig,
@@ -32,6 +33,7 @@ BABENKO = "Babenko and Lempitsky [5], Aggregating deep convolutional features, I
 KALANTIDIS = "Kalantidis et al. [18], Cross-dimensional weighting, ECCVW 2016"
 RAZAVIAN = "Razavian et al. [34], Visual instance retrieval with deep networks, 2015"
 LI = "Li et al. [21], MS-RMAC, Signal Processing Letters 2017"
+RADENOVIC_BOW = "Radenovic et al. [32], CNN image retrieval learns from BoW, ECCV 2016"
 RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
 JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
 NEURAL_CODES = "Babenko et al. [6], Neural codes for image retrieval, ECCV 2014"
@@ -39,6 +41,8 @@ PHILBIN = "Philbin et al. [29], Object retrieval with large vocabularies, CVPR 2
 OURS = "this project"
 
 SIFT_VALUES = 128
+NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "vgg16": "VGG-16"}
+"""The networks as people call them."""
 
 VERIFIED = 20
 """First results whose geometry is checked, in the recipes that do it."""
@@ -76,12 +80,22 @@ class Recipe:
     features: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def weights(self) -> str:
+        """Which weights it needs; empty where it needs none."""
+        config = self.extraction
+        if not isinstance(config, ExtractionConfig):
+            return ""
+        return "fine-tuned " * (config.pooling == "fine-tuned") + NETWORKS[config.backbone]
+
+    @property
     def values(self) -> str:
         """How many values of a descriptor are compared."""
         if not isinstance(self.selection, NoReduction):
             return str(self.selection.features or "by the spectrum")
         if isinstance(self.extraction, SiftVladConfig):
             return str(self.extraction.centers * SIFT_VALUES)
+        if self.extraction.pooling == "fine-tuned":
+            return "the weights'"
         if self.extraction.pooling == "rmac-whitened":
             return str(self.extraction.region_values or "by the spectrum")
         stages = STAGES[self.extraction.backbone]
@@ -117,12 +131,21 @@ def _verified(by: VerifiedBy, title: str) -> Recipe:
 
 _ONE = ExtractionConfig(resolutions=(800,), layers=("layer4",))
 _BOTH = ExtractionConfig()
+_TUNED = ExtractionConfig(
+    resolutions=(1024,), layers=("layer4",), fusion="late", pooling="fine-tuned"
+)
 _PFA = {"oxford5k": 320, "paris6k": 384}
 
 
 def _pooled(pooling: str, resolution: int = 800) -> ExtractionConfig:
     fields = {**to_dict(_ONE), "pooling": pooling, "resolutions": [resolution]}
     return from_dict(ExtractionConfig, fields)
+
+
+def _fully_connected(layer: Layer) -> ExtractionConfig:
+    return ExtractionConfig(
+        backbone="vgg16", resolutions=(224,), square=True, layers=(layer,), pooling="mac"
+    )
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -219,6 +242,21 @@ RECIPES: Mapping[str, Recipe] = {
         published={"holidays": 78.9, "oxford5k": 55.7},
         published_with="another network, retrained; 128 values",
     ),
+    "neural-codes-fc6": Recipe(
+        title="the first fully connected layer of a square picture, PCA",
+        source=NEURAL_CODES,
+        extraction=_fully_connected("fc6"),
+        selection=WhiteningConfig(whiten=False),
+        tables=(2, 5),
+        published={"holidays": 78.9, "oxford5k": 55.7},
+        published_with="another network, retrained; 128 values",
+    ),
+    "neural-codes-fc7": Recipe(
+        title="the second fully connected layer, PCA",
+        source=NEURAL_CODES,
+        extraction=_fully_connected("fc7"),
+        selection=WhiteningConfig(whiten=False),
+    ),
     "mac": Recipe(
         title="maximum of each channel",
         source=f"{RAZAVIAN}; {TOLIAS}",
@@ -305,6 +343,22 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2, 5),
         published={"holidays": 86.7, "oxford5k": 68.9, "paris6k": 77.6},
         published_with="VGG-16, 1472 values",
+    ),
+    "radenovic": Recipe(
+        title="fine-tuned: generalized means or maxima, whitened, as the weights say",
+        source=RADENOVIC_BOW,
+        extraction=dataclasses.replace(_TUNED, backbone="vgg16", layers=("conv5",)),
+        tables=(2, 5),
+        published={"holidays": 82.5, "oxford5k": 79.7, "paris6k": 83.8},
+        published_with="VGG-16, maxima, 512 values",
+    ),
+    "gordo": Recipe(
+        title="fine-tuned: generalized means, projected, at three resolutions",
+        source=f"{GORDO}; with the pooling of the authors' published networks",
+        extraction=dataclasses.replace(_TUNED, backbone="resnet101", resolutions=(1050, 800, 550)),
+        tables=(2, 5),
+        published={"holidays": 94.8, "oxford5k": 86.1, "paris6k": 94.5},
+        published_with="ResNet-101, R-MAC, 2048 values",
     ),
     "sift-vlad": Recipe(
         title="RootSIFT, VLAD; no network", source=JEGOU_VLAD, extraction=SiftVladConfig()

@@ -21,7 +21,7 @@ from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.descriptor import FeatureMaps, describe_maps, network_layers
 from resight.errors import ImageError, UsageError
 from resight.memory import release_unused_memory
-from resight.methods import ModelOptions, cnn_model
+from resight.methods import ModelOptions, cnn_model, needed_network
 from resight.networks.architectures import CHANNELS
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.images import image_size, load_image, resized_copies
@@ -89,7 +89,7 @@ def covering(
 def _with_both(config: ExtractionConfig) -> ExtractionConfig:
     """The configuration with both layers, where they are apart in it and it is one of them."""
     together = config.normalize_concatenation or config.layer_weights or learns(config)
-    if together or not set(config.layers) <= set(BOTH):
+    if together or config.pooling == "fine-tuned" or not set(config.layers) <= set(BOTH):
         return config
     return dataclasses.replace(config, layers=BOTH)
 
@@ -135,10 +135,10 @@ def extract(
         if isinstance(config, ExtractionConfig) and _shares(config):
             networks.append(config)
         else:
-            made[config] = folder / fingerprint(config, "fitted on the photos")[:16]
+            made[config] = folder / fingerprint(config, _not_shared(config, model))[:16]
             pipeline.index(photos, made[config], config=config, model=model, progress=progress)
-    for backbone in dict.fromkeys(config.backbone for config in networks):
-        same = [config for config in networks if config.backbone == backbone]
+    for network in dict.fromkeys(map(needed_network, networks)):
+        same = [config for config in networks if needed_network(config) == network]
         for config, place in _extract_shared(photos, same, folder, model, progress).items():
             made[config] = place
     return made
@@ -187,6 +187,12 @@ def _extract_shared(
         for writer in writers.values():
             writer.bind_model(found)
     return places
+
+
+def _not_shared(config: MethodConfig, options: ModelOptions) -> str:
+    """What stands for the model of a configuration whose model is made from the photos."""
+    weights = cnn_model(config, options).sha256 if isinstance(config, ExtractionConfig) else ""
+    return f"{weights} fitted on the photos".strip()
 
 
 def _shares(config: ExtractionConfig) -> bool:
@@ -263,7 +269,7 @@ class _Network:
         for config in configs:
             chosen = [maps[key] for key in _copy_keys(config)]
             classifier = self.extractor.classifier if config.cam else None
-            pooled = describe_maps(chosen, config, classifier)
+            pooled = describe_maps(chosen, config, classifier, self.extractor.known)
             descriptors.append((config, pooled.global_, pooled.local))
         return descriptors
 

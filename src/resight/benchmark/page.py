@@ -5,6 +5,7 @@ The file stands by itself: figures are drawn as SVG, photos are small pictures i
 
 import base64
 import io
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def page(run: BenchmarkRun, table: int | None = None) -> str:
     parts = [
         f"<h1>{title}</h1>",
         f"<p><small>{escape('; '.join(remarks))}</small></p>",
-        _table(found, dataset.measures),
+        _table(found, dataset.measures, run.left_out),
         f"<h2>{escape(measure.name)} of each method</h2>",
         _bars(found, measure),
         f"<h2>Every query, hardest first</h2><p><small>{escape(measure.name)} by "
@@ -71,7 +72,7 @@ def hardest(result: MethodResult, measure: Measure) -> list[int]:
     return [i for _, i in sorted(known)[:HARDEST]]
 
 
-def _table(found: list[Row], measures: tuple[Measure, ...]) -> str:
+def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[str, str]) -> str:
     head = "".join(f'<th class="n">{escape(m.name)}</th>' for m in measures)
     lines = []
     for row in found:
@@ -84,6 +85,11 @@ def _table(found: list[Row], measures: tuple[Measure, ...]) -> str:
             f"<tr><td><b>{escape(row.method)}</b><br><small>{escape(row.title)}</small></td>"
             f'<td class="n">{row.dimensions}</td>{cells}'
             f'<td class="n">{paper}<br><small>{escape(on)}</small></td></tr>'
+        )
+    for method, needs in left_out.items():
+        lines.append(
+            f"<tr><td><b>{escape(method)}</b></td>"
+            f'<td colspan="{len(measures) + 2}">{escape(needs)}</td></tr>'
         )
     return (
         f'<table><tr><th>method</th><th class="n">values</th>{head}<th class="n">paper</th></tr>'

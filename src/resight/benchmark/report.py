@@ -51,6 +51,8 @@ def markdown(run: BenchmarkRun, table: int | None = None) -> str:
         cells = [f"`{row.method}`", row.title, str(row.dimensions)]
         cells += [shown(row.values[measure.name], measure) for measure in measures]
         lines.append(f"| {' | '.join([*cells, *_published_cells(row, measures[0], found)])} |")
+    for method, needs in run.left_out.items():
+        lines.append(f"| `{method}` | {needs} |{' |' * (len(head) - 2)}")
     remarks = [f"{len(run.dataset.queries)} queries, {len(run.dataset.names)} photos"]
     remarks += [f"{name}: {value}" for name, value in run.dataset.switches.items()]
     remarks += [f"fitted on: {value}" for value in {result.fitted_on for result in run.results}]
@@ -69,6 +71,7 @@ def as_json(run: BenchmarkRun, table: int | None = None) -> dict[str, Any]:
         "missing": list(dataset.missing),
         "unreadable": [{"path": str(path), "reason": reason} for path, reason in run.failed],
         "conditions": dict(run.conditions),
+        "left_out": dict(run.left_out),
         "methods": [
             {
                 **vars(row),

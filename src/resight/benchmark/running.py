@@ -26,7 +26,7 @@ from resight.benchmark.ranking import MethodResult, Verifying, compare, query_fi
 from resight.config import ExtractionConfig, MethodConfig
 from resight.datasets.dataset import Dataset
 from resight.descriptors.extractor import Extractor
-from resight.errors import ImageError, UsageError
+from resight.errors import ImageError, UsageError, WeightsMissing
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
 from resight.networks.weights import user_cache
 from resight.photos.images import Box, crop_box, load_image
@@ -60,6 +60,7 @@ class BenchmarkRun:
         results: one for each method.
         failed: photos that could not be read, and why; they are not ranked.
         conditions: weights, versions, switches, time: what the figures depend on.
+        left_out: methods that could not be computed, and what they need.
     """
 
     dataset: Dataset
@@ -67,6 +68,7 @@ class BenchmarkRun:
     results: list[MethodResult]
     failed: list[tuple[Path, str]] = field(default_factory=list)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def chosen_methods(methods: str | None, table: int | None) -> dict[str, Recipe]:
@@ -98,6 +100,7 @@ def run_benchmark(
     fit_on: Dataset | None = None,
     cache: Path | None = None,
     model: ModelOptions | None = None,
+    leave_out: bool = False,
     progress: Progress = no_progress,
 ) -> BenchmarkRun:
     """Compare methods on a dataset.
@@ -108,6 +111,7 @@ def run_benchmark(
         fit_on: photos on which selection and whitening are fitted; None is the ranked ones.
         cache: folder in which descriptors are kept; None is one in the user's cache.
         model: weights, engine and device.
+        leave_out: methods without weights are left out, as long as there are others.
         progress: called while photos are described and ranked.
 
     Raises:
@@ -115,6 +119,9 @@ def run_benchmark(
         FitError: too few photos for the values that a method keeps.
     """
     options = model or ModelOptions()
+    left_out = _without_weights(recipes, options) if leave_out else {}
+    if len(left_out) < len(recipes):
+        recipes = {name: recipe for name, recipe in recipes.items() if name not in left_out}
     folder = cache or default_cache(dataset)
     dataset = _turned(dataset, folder / "upright")
     covers = _covers(recipes, folder)
@@ -137,7 +144,26 @@ def run_benchmark(
         checking = _verifying(recipe, apart, options)
         results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said, checking))
     conditions = _conditions(recipes, options)
-    return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions)
+    return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions, left_out)
+
+
+def _without_weights(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[str, str]:
+    """Methods whose weights are nowhere to be found, and what they need."""
+    missing: dict[str, bool] = {}
+    for recipe in recipes.values():
+        if recipe.weights in missing or not isinstance(recipe.extraction, ExtractionConfig):
+            continue
+        try:
+            cnn_model(recipe.extraction, options)
+        except WeightsMissing:
+            missing[recipe.weights] = True
+        else:
+            missing[recipe.weights] = False
+    return {
+        name: f"needs {recipe.weights} weights"
+        for name, recipe in recipes.items()
+        if missing.get(recipe.weights)
+    }
 
 
 def default_cache(dataset: Dataset) -> Path:
@@ -244,9 +270,9 @@ def _renamed(descriptors: Descriptors, names: Mapping[Path, Path]) -> Descriptor
 
 def _conditions(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[str, Any]:
     weights = {
-        config.backbone: cnn_model(config, options).sha256
-        for config in (recipe.extraction for recipe in recipes.values())
-        if isinstance(config, ExtractionConfig)
+        recipe.weights: cnn_model(recipe.extraction, options).sha256
+        for recipe in recipes.values()
+        if isinstance(recipe.extraction, ExtractionConfig)
     }
     packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
     return {

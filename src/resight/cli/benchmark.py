@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resight.cli.options import Device, Engine, Json, Weights, model_options
+from resight.cli.options import Device, Engine, Json, several_weights
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,13 @@ def run(
         typer.Option(help="Where descriptors are kept.", show_default="the user's cache"),
     ] = None,
     json: Json = False,
-    weights: Weights = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Network weights, .pth or .safetensors; again for those of another network.",
+            show_default=False,
+        ),
+    ] = None,
     engine: Engine = "auto",
     device: Device = "auto",
 ) -> None:
@@ -92,7 +98,8 @@ def run(
             names,
             fit_on=others,
             cache=cache,
-            model=model_options(weights, engine, device),
+            model=several_weights(weights, engine, device),
+            leave_out=table is not None,
             progress=progress,
         )
     if out is not None:

@@ -1,5 +1,7 @@
 """The options that commands share."""
 
+import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,3 +101,12 @@ def model_options(weights: Path | None, engine: str, device: str) -> "ModelOptio
     from resight.methods import ModelOptions
 
     return ModelOptions(weights, device, engine, output.download_progress())
+
+
+def several_weights(weights: list[Path] | None, engine: str, device: str) -> "ModelOptions":
+    """The same with several weights files, or that of the environment, each for its network."""
+    from resight.networks.weights import ENVIRONMENT_VARIABLE
+
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    files = weights or ([Path(named).expanduser()] if named else [])
+    return dataclasses.replace(model_options(None, engine, device), several=tuple(files))

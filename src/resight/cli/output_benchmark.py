@@ -10,7 +10,7 @@ from resight.benchmark.report import as_json as report_json
 from resight.benchmark.report import effects, markdown, ranked_lists, rows, shown
 from resight.benchmark.running import BenchmarkRun
 from resight.cli.output import print_json, print_table, say
-from resight.config import ExtractionConfig, to_dict
+from resight.config import to_dict
 from resight.datasets.rankings import write_holidays, write_qrels, write_trec
 from resight.datasets.verifying import Verification
 from resight.errors import UsageError
@@ -26,15 +26,15 @@ def print_methods(*, as_json: bool) -> None:
         print_json({name: _plain(recipe) for name, recipe in RECIPES.items()})
         return
     table = Table(box=None, pad_edge=False)
-    for head in ("method", "what", "network", "values", "tables", "published", "paper"):
-        table.add_column(head, no_wrap=head in ("method", "network"))
+    for head in ("method", "what", "weights", "values", "tables", "published", "paper"):
+        table.add_column(head, no_wrap=head in ("method", "weights"))
     for name, recipe in RECIPES.items():
         numbers = ", ".join(f"{where} {value:g}" for where, value in recipe.published.items())
         with_ = f" ({recipe.published_with})" if recipe.published_with else ""
         table.add_row(
             name,
             recipe.title,
-            getattr(recipe.extraction, "backbone", "none"),
+            recipe.weights or "none",
             recipe.values,
             ", ".join(map(str, recipe.tables)),
             numbers + with_,
@@ -59,6 +59,8 @@ def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
         paper = "" if row.published is None else f"{row.published:g} ({row.published_on})"
         figures = [shown(row.values[measure.name], measure) for measure in measures]
         shown_table.add_row(row.method, str(row.dimensions), *figures, paper, difference)
+    for method, needs in run.left_out.items():
+        shown_table.add_row(method, needs)
     print_table(shown_table)
     say(f"{len(run.dataset.queries)} queries, {len(run.dataset.names)} photos")
     for effect in effects(run):
@@ -129,7 +131,7 @@ def _plain(recipe: Recipe) -> dict[str, object]:
         "published": dict(recipe.published),
         "published_with": recipe.published_with,
         "values": recipe.values,
-        "needs_weights": isinstance(recipe.extraction, ExtractionConfig),
+        "weights": recipe.weights,
         "extraction": to_dict(recipe.extraction),
         "selection": to_dict(recipe.selection),
     }

@@ -10,9 +10,8 @@ from PIL import Image
 
 from resight.config import ExtractionConfig
 from resight.descriptors.descriptor import (
-    NO_REGIONS,
     FeatureMaps,
-    Regions,
+    Known,
     describe_maps,
     fuse,
     layer_sizes,
@@ -66,7 +65,6 @@ class CnnExtractor:
             UsageError: no such engine or device.
         """
         self.config = config
-        self.regions: Regions = NO_REGIONS
         parameters = load_parameters(config.backbone, weights, sha256)
         layers = layers or network_layers([config])
         missing = {"fc6", "fc7"} & set(layers)
@@ -76,7 +74,13 @@ class CnnExtractor:
             )
         if config.cam and parameters.classifier is None:
             raise WeightsError(f"{weights}: have no classifier (fc), which --cam needs")
+        if config.pooling == "fine-tuned" and parameters.head is None:
+            raise WeightsError(
+                f"{weights}: are not fine-tuned for retrieval, so that they have no pooling of "
+                "their own: take another method"
+            )
         self.classifier = parameters.classifier if config.cam else None
+        self.known = Known(head=parameters.head)
         self.network = load_network(
             config.backbone,
             parameters,
@@ -92,7 +96,7 @@ class CnnExtractor:
     @property
     def dimensions(self) -> int:
         """Length D of the descriptors."""
-        return sum(layer_sizes(self.config, self.regions))
+        return sum(layer_sizes(self.config, self.known))
 
     @property
     def decode_at(self) -> int | None:
@@ -118,7 +122,7 @@ class CnnExtractor:
     def describe(self, prepared: list[np.ndarray]) -> Description:
         """The descriptors of a photo from its copies."""
         maps = self.feature_maps(prepared)
-        pooled = describe_maps(maps, self.config, self.classifier, self.regions)
+        pooled = describe_maps(maps, self.config, self.classifier, self.known)
         return Description(pooled.global_, pooled.local)
 
     def sample(self, image: Image.Image) -> Features:
@@ -160,10 +164,11 @@ class CnnExtractor:
                 self.config, layer_weights=weights, learn_layer_weights=False
             )
             return self
-        self.regions = {
+        regions: dict[str, Projection] = {
             layer: Projection(learned[f"{layer}.weight"], learned[f"{layer}.bias"])
             for layer in self.config.layers
         }
+        self.known = dataclasses.replace(self.known, regions=regions)
         return self
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:

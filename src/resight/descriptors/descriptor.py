@@ -1,18 +1,19 @@
 """From the feature maps of a photo's resolutions to its descriptors (sections 3-5 and 7)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from resight.config import STAGES, ExtractionConfig
+from resight.descriptors.fine_tuned import describe_fine_tuned
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.localization import cam_mask, class_activation_map
 from resight.descriptors.pooling import crow, gem, l2_normalize, mac, modified_rmac, spoc
 from resight.descriptors.regions import rmac
 from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.backbones import Classifier
-from resight.networks.projection import Projection
+from resight.networks.projection import Head, Projection
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
@@ -29,11 +30,24 @@ POOLINGS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
     "gem": lambda fm, c: gem(fm, c.gem_power),
 }
 """Name of a pooling to what makes a vector (C,) of unit length of a feature map (C, H, W); but for
-`rmac-whitened`, which needs more than the map."""
+`rmac-whitened` and `fine-tuned`, which need more than the map."""
 
-Regions = Mapping[str, Projection]
-"""Stage name to the whitening of its regions' vectors."""
-NO_REGIONS: Regions = {}
+
+@dataclass(frozen=True)
+class Known:
+    """What a method knows besides its configuration.
+
+    Attributes:
+        regions: stage name to the whitening of its regions' vectors, learned from photos, for the
+            pooling `rmac-whitened`.
+        head: what fine-tuned weights do with the last maps, for the pooling `fine-tuned`.
+    """
+
+    regions: Mapping[str, Projection] = field(default_factory=dict)
+    head: Head | None = None
+
+
+NOTHING = Known()
 
 
 @dataclass(frozen=True)
@@ -48,7 +62,7 @@ def describe_maps(
     resolutions: Sequence[FeatureMaps],
     config: ExtractionConfig,
     classifier: Classifier | None = None,
-    regions: Regions = NO_REGIONS,
+    known: Known = NOTHING,
 ) -> PooledMaps:
     """The global and, given a classifier, the local descriptor of a photo.
 
@@ -56,18 +70,21 @@ def describe_maps(
         resolutions: the feature maps of each resolution, in the order of the configuration.
         config: fusion, layers, pooling and masking.
         classifier: the network's, for class activation maps (early fusion only).
-        regions: the whitening of regions' vectors, for the pooling `rmac-whitened`.
+        known: what the pooling needs besides.
 
     Returns:
         Each layer's part has unit length, in the order of `config.layers`; with `layer_weights`
         the whole has, and the square of a part's length is its share of the weights.
     """
+    if known.head is not None and config.pooling == "fine-tuned":
+        maps = [resolution[config.layers[0]] for resolution in resolutions]
+        return PooledMaps(describe_fine_tuned(maps, known.head), None)
     if config.fusion == "late":
-        return PooledMaps(_describe_late(resolutions, config, regions), None)
+        return PooledMaps(_describe_late(resolutions, config, known), None)
     # The mask is made on the last stage, also where that is no part of the descriptor.
     needed = dict.fromkeys([*config.layers, *(["layer4"] if classifier else [])])
     fused = {layer: fuse(resolutions, layer, config) for layer in needed}
-    global_ = _pool(fused, config, regions)
+    global_ = _pool(fused, config, known)
     if classifier is None:
         return PooledMaps(global_, None)
     mask = cam_mask(class_activation_map(fused["layer4"], classifier), config.cam_threshold)
@@ -75,11 +92,14 @@ def describe_maps(
         layer: fm * rescale(mask[None], fm.shape[1:], config.mask_interpolation)
         for layer, fm in fused.items()
     }
-    return PooledMaps(global_, _pool(masked, config, regions))
+    return PooledMaps(global_, _pool(masked, config, known))
 
 
-def layer_sizes(config: ExtractionConfig, regions: Regions = NO_REGIONS) -> list[int]:
+def layer_sizes(config: ExtractionConfig, known: Known = NOTHING) -> list[int]:
     """Length of each layer's part of the descriptor: 2048 for `layer4`, 1024 for `layer3`."""
+    if config.pooling == "fine-tuned" and known.head is not None:
+        return [known.head.dimensions(CHANNELS[config.layers[0]], len(config.resolutions))]
+    regions = known.regions
     return [
         len(regions[layer].bias) if layer in regions else CHANNELS[layer] for layer in config.layers
     ]
@@ -118,23 +138,23 @@ def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfi
 
 
 def _pool_layer(
-    feature_map: np.ndarray, layer: str, config: ExtractionConfig, regions: Regions
+    feature_map: np.ndarray, layer: str, config: ExtractionConfig, known: Known
 ) -> np.ndarray:
     if config.pooling == "rmac-whitened":
-        return rmac(feature_map, levels=config.levels, whitening=regions[layer])
+        return rmac(feature_map, levels=config.levels, whitening=known.regions[layer])
     return POOLINGS[config.pooling](feature_map, config)
 
 
-def _pool(maps: FeatureMaps, config: ExtractionConfig, regions: Regions) -> np.ndarray:
-    parts = [_pool_layer(maps[layer], layer, config, regions) for layer in config.layers]
+def _pool(maps: FeatureMaps, config: ExtractionConfig, known: Known) -> np.ndarray:
+    parts = [_pool_layer(maps[layer], layer, config, known) for layer in config.layers]
     return _concatenate(parts, config)
 
 
 def _describe_late(
-    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, regions: Regions
+    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, known: Known
 ) -> np.ndarray:
     parts = [
-        late_fusion([_pool_layer(maps[layer], layer, config, regions) for maps in resolutions])
+        late_fusion([_pool_layer(maps[layer], layer, config, known) for maps in resolutions])
         for layer in config.layers
     ]
     return _concatenate(parts, config)

@@ -120,9 +120,14 @@ def gem(feature_map: np.ndarray, power: float = 3.0) -> np.ndarray:
     Source: Radenovic, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation",
     PAMI 2018, section 3.1.
     """
+    return l2_normalize(generalized_mean(feature_map, power))
+
+
+def generalized_mean(feature_map: np.ndarray, power: float) -> np.ndarray:
+    """`(mean of x^p)^(1/p)` of each channel, as `gem`, but as long as it is: float32 (C,)."""
     peak = feature_map.max(initial=0)
-    if peak == 0:
-        return np.zeros(len(feature_map), np.float32)
+    if peak == 0 or np.isinf(power):
+        return np.asarray(feature_map.max(axis=(1, 2)), np.float32)
     # Relative to the largest value, so that no power overflows.
     means = ((feature_map / peak) ** power).mean(axis=(1, 2), dtype=np.float64) ** (1 / power)
-    return l2_normalize(means.astype(np.float32))
+    return np.asarray(means * peak, np.float32)

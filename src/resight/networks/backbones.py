@@ -6,6 +6,8 @@ is in `architectures.py`, what computes it is an engine (`engines.py`).
 """
 
 import contextlib
+import dataclasses
+import functools
 import math
 import os
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ import numpy as np
 
 from resight.errors import WeightsError
 from resight.networks.architectures import ARCHITECTURES, Convolution
-from resight.networks.weights import read_state_dict, user_cache
+from resight.networks.layouts import MEAN, STD, read_weights
+from resight.networks.projection import Head
+from resight.networks.weights import WeightsFile, user_cache
 
 BATCH_NORM_EPSILON = 1e-5
 """As in torchvision's networks."""
@@ -40,12 +44,14 @@ class Parameters:
         classifier: None where the weights came without fully connected layers.
         mean: of red, green and blue in 0..1, subtracted from a picture.
         std: by which that is divided.
+        head: of networks that were fine-tuned for retrieval.
     """
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
     classifier: Classifier | None
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    head: Head | None = None
 
 
 class Network(Protocol):
@@ -68,25 +74,61 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     """The parameters of a backbone from a weights file.
 
     What was read is kept, folded, in the user's cache, where the next process finds it without
-    importing torch. A file without the fully connected layers is accepted.
+    importing torch; but for fine-tuned networks, of which there is more to know. A file without the
+    fully connected layers is accepted.
 
     Args:
         backbone: a name of `ARCHITECTURES`.
-        path: a `.pth` or `.safetensors` file in torchvision's layout.
+        path: a `.pth` or `.safetensors` file in torchvision's layout, or one of `layouts`.
         sha256: of the file's content; without it nothing is kept.
 
     Raises:
         WeightsError: the file's names, shapes or kind of numbers are not exactly the network's.
     """
-    kept = None if sha256 is None else user_cache() / f"{backbone}-{sha256}.npy"
+    kept = None if sha256 is None else _kept(backbone, sha256)
     values = None if kept is None else _read_kept(kept, backbone)
-    if values is None:
-        state = read_state_dict(path)
-        check_state(backbone, state, path)
-        values = _fold_batch_norm(state, backbone)
-        if kept is not None:
-            _keep(values, kept)
-    return _split(values, backbone)
+    if values is not None:
+        return _split(values, backbone)
+    weights = read_weights(path)
+    found = weights.backbone or backbone_of(weights.state, path)
+    if found not in (None, backbone):
+        raise WeightsError(
+            f"{path}: are weights of {found}, not of {backbone}: take a method on that network, "
+            f"such as --config paper@{found}"
+        )
+    check_state(backbone, weights.state, path)
+    values = _fold_batch_norm(weights.state, backbone)
+    if kept is not None and weights.head is None:
+        _keep(values, kept)
+    return dataclasses.replace(
+        _split(values, backbone), mean=weights.mean, std=weights.std, head=weights.head
+    )
+
+
+@functools.cache
+def recognize(file: WeightsFile) -> tuple[str, bool]:
+    """Which network a file's weights are of, and whether they were fine-tuned for retrieval.
+
+    Raises:
+        WeightsError: the file cannot be read, or they are of none.
+    """
+    for backbone in ARCHITECTURES:
+        if _read_kept(_kept(backbone, file.sha256), backbone) is not None:
+            return backbone, False
+    weights = read_weights(file.path)
+    found = weights.backbone or backbone_of(weights.state, file.path)
+    if found is None:
+        raise WeightsError(f"{file.path}: are weights of none of {', '.join(ARCHITECTURES)}")
+    return found, weights.head is not None
+
+
+def backbone_of(state: dict[str, np.ndarray], path: Path) -> str | None:
+    """The network whose state dict it is; None where it is none's."""
+    for backbone in ARCHITECTURES:
+        with contextlib.suppress(WeightsError):
+            check_state(backbone, state, path)
+            return backbone
+    return None
 
 
 def check_state(backbone: str, state: dict[str, np.ndarray], path: Path) -> None:
@@ -178,6 +220,10 @@ def _split(values: np.ndarray, backbone: str) -> Parameters:
 
 def _count(layers: tuple[Convolution, ...]) -> int:
     return sum(math.prod(layer.shape) + layer.shape[0] for layer in layers)
+
+
+def _kept(backbone: str, sha256: str) -> Path:
+    return user_cache() / f"{backbone}-{sha256}.npy"
 
 
 def _read_kept(path: Path, backbone: str) -> np.ndarray | None:

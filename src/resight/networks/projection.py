@@ -1,4 +1,4 @@
-"""An affine map of vectors, and unit length: PCA-whitening, or a layer that was learned."""
+"""Affine maps of vectors to unit length, and what fine-tuned weights bring of them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Projection:
-    """Float32 weight (d, D) and bias (d,)."""
+    """PCA-whitening, or a layer that was learned: float32 weight (d, D) and bias (d,)."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -17,3 +17,33 @@ class Projection:
         found = vectors @ self.weight.T + self.bias
         lengths = np.linalg.norm(found, axis=-1, keepdims=True)
         return np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What weights that were fine-tuned for retrieval do behind the network's last map.
+
+    Attributes:
+        power: of the generalized mean of the map; infinity is the maximum.
+        unit: whether that has unit length before it is projected.
+        projection: of each resolution's vector, trained with the network.
+        whitening: of the whole descriptor, fitted afterwards, on descriptors of one resolution.
+        whitening_of_several: the same, of more than one.
+    """
+
+    power: float
+    unit: bool = True
+    projection: Projection | None = None
+    whitening: Projection | None = None
+    whitening_of_several: Projection | None = None
+
+    def last(self, resolutions: int) -> Projection | None:
+        """The whitening for descriptors of so many resolutions."""
+        return self.whitening if resolutions == 1 else self.whitening_of_several
+
+    def dimensions(self, channels: int, resolutions: int) -> int:
+        """Length of the descriptor, from maps of so many channels."""
+        for projection in (self.last(resolutions), self.projection):
+            if projection is not None:
+                return len(projection.bias)
+        return channels

@@ -5,12 +5,22 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resight.errors import WeightsError, WeightsMissing
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
+
+SKLEARN = (
+    "holds an object of scikit-learn, which is a program and not read. Write its numbers instead, "
+    'where you trust the file: python -c "import sys, torch; a, b = sys.argv[1:]; '
+    "c = torch.load(a, map_location='cpu', weights_only=False); c['pca'] = {n: {'mean': p.mean_, "
+    "'components': p.components_, 'variance': p.explained_variance_} for n, p in "
+    "c['pca'].items()}; torch.save(c, b)\" FILE NEW"
+)
+"""What is said of a file with a scikit-learn PCA in it: how to convert it."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes received so far and the bytes in all (0 when the server does not say)."""
@@ -63,6 +73,8 @@ def find_weights(
     explicit: Path | None = None,
     remembered: Path | None = None,
     *,
+    environment: bool = True,
+    published: bool = True,
     download: bool = True,
     progress: Progress | None = None,
 ) -> WeightsFile:
@@ -72,16 +84,31 @@ def find_weights(
     `remembered` (the file a collection was made with, if it is still there), the torch hub
     cache, and a download into that cache.
 
+    Args:
+        backbone: the network.
+        explicit: a named file.
+        remembered: a collection's.
+        environment: whether the variable is looked at.
+        published: whether weights of ImageNet would do, in the cache or by a download.
+        download: whether they may be fetched.
+        progress: called while they are.
+
     Raises:
         WeightsMissing: no place has any.
         WeightsError: a named file is missing, or a cached file is damaged.
     """
-    environment = os.environ.get(ENVIRONMENT_VARIABLE)
-    for path, source in ((explicit, "--weights"), (environment, ENVIRONMENT_VARIABLE)):
+    named = os.environ.get(ENVIRONMENT_VARIABLE) if environment else None
+    for path, source in ((explicit, "--weights"), (named, ENVIRONMENT_VARIABLE)):
         if path:
-            return _named_file(Path(path).expanduser(), source)
+            return named_file(Path(path).expanduser(), source)
     if remembered is not None and remembered.is_file():
-        return _named_file(remembered, "the collection")
+        return named_file(remembered, "the collection")
+    if not published:
+        raise WeightsMissing(
+            f"no weights: the method needs those of a {backbone} that was fine-tuned for "
+            "retrieval, as its authors publish them: pass --weights FILE or set "
+            f"{ENVIRONMENT_VARIABLE}=FILE"
+        )
     spec = WEIGHTS[backbone]
     cached = hub_cache() / spec.file_name
     if cached.is_file():
@@ -104,11 +131,14 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
 
 
-def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a `.pth` or `.safetensors` file; floating-point ones as float32.
+def read_content(path: Path) -> Any:
+    """What a `.pth` or `.safetensors` file holds: plain values, dictionaries, lists and arrays.
+
+    Tensors become arrays, floating-point ones float32. Nothing in the file is run: classes are
+    refused, but for NumPy's arrays.
 
     Raises:
-        WeightsError: the file cannot be read as a flat dictionary of tensors.
+        WeightsError: the file cannot be read so.
     """
     import torch
 
@@ -116,17 +146,58 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == ".safetensors":
             import safetensors.torch
 
-            state = safetensors.torch.load_file(path)
+            content: Any = safetensors.torch.load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numpy_globals()):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file can make the readers raise anything
+        if "GLOBAL sklearn" in str(error):
+            raise WeightsError(f"{path}: {SKLEARN}") from None
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: cannot be read as weights: {first_line[:200]}") from None
-    if not isinstance(state, dict) or not all(
-        isinstance(n, str) and torch.is_tensor(v) for n, v in state.items()
+    return _as_arrays(content)
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file that holds nothing else, by their names.
+
+    Raises:
+        WeightsError: the file cannot be read as a flat dictionary of tensors.
+    """
+    return flat(read_content(path), path)
+
+
+def flat(content: Any, path: Path) -> dict[str, np.ndarray]:
+    """A dictionary of names with arrays, or a `WeightsError`."""
+    if not isinstance(content, dict) or not all(
+        isinstance(n, str) and isinstance(v, np.ndarray) for n, v in content.items()
     ):
         raise WeightsError(f"{path}: is not a flat state dict (names with tensors)")
-    return {n: (v.float() if v.is_floating_point() else v).numpy() for n, v in state.items()}
+    return content
+
+
+def _numpy_globals() -> list[Any]:
+    """What a pickle of NumPy's arrays names, in files of old versions of it and new ones."""
+    functions = [np.ndarray(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    names = [
+        (function, f"{module}.{name}")
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for function, name in zip(functions, ("_reconstruct", "scalar"), strict=True)
+    ]
+    kinds = {type(np.dtype(name)) for name in ("<f2", "<f4", "<f8", "<i4", "<i8", "|b1")}
+    return [*names, np.ndarray, np.dtype, *kinds]
+
+
+def _as_arrays(content: Any) -> Any:
+    import torch
+
+    if isinstance(content, dict):
+        return {name: _as_arrays(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_as_arrays(value) for value in content]
+    if torch.is_tensor(content):
+        return (content.float() if content.is_floating_point() else content).detach().numpy()
+    return content
 
 
 def file_sha256(path: Path) -> str:
@@ -135,7 +206,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _named_file(path: Path, source: str) -> WeightsFile:
+def named_file(path: Path, source: str) -> WeightsFile:
+    """A file that somebody named, with its hash, or a `WeightsError` that says where it was."""
     try:
         return WeightsFile(path.resolve(), file_sha256(path))
     except OSError as error:

@@ -161,7 +161,7 @@ def _explain_cnn(
         config,
         classifier=extractor.classifier,
         selection=selection,
-        regions=extractor.regions,
+        known=extractor.known,
     )
     stage = ARCHITECTURES[config.backbone].columns
     columns = fuse(a, stage, config), fuse(b, stage, config)
