@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from stages import PHOTOS, STAGES, describe, index_run, spread
+
 ROOT = Path(__file__).parent.parent
 ROUNDS, WARM_UP = 9, 2
-STAGES = ("decoding", "copies", "network", "pooling")
 VALUES = 768
 FACTORS = 40
 QUERIES = 32
@@ -117,7 +118,7 @@ def rounds(contenders: Contenders, before: Callable[[int], None] = lambda _: Non
 
 
 def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
-    """The configuration `paper`, one photo at a time, by every engine and by plain PyTorch."""
+    """The configuration `paper` by every engine: one photo at a time, and in an index run."""
     sys.path.insert(0, str(ROOT / "tests"))
     import torch
 
@@ -154,31 +155,18 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
         return lambda: stages[name].append(describe(extractors[name], now[0]))
 
     def next_photo(number: int) -> None:
-        now[:] = [photos[number * len(photos) // (ROUNDS + WARM_UP)].path]
+        now[:] = [chosen[number].path]
+
+    chosen = spread(photos, ROUNDS + WARM_UP)
 
     found = rounds({"plain PyTorch": plain} | {name: ours(name) for name in extractors}, next_photo)
     profile = {
         name: {stage: float(np.median([s[stage] for s in each[WARM_UP:]])) for stage in STAGES}
         for name, each in stages.items()
     }
-    return {"seconds": found, "stages": profile}
-
-
-def describe(extractor: Any, photo: Path) -> dict[str, float]:
-    """Describe a photo; the seconds of each stage."""
-    from resight.descriptors.descriptor import describe_maps
-    from resight.photos.images import load_image
-
-    moments = [time.perf_counter()]
-    image = load_image(photo, extractor.decode_at)
-    moments.append(time.perf_counter())
-    copies = extractor.prepare(image)
-    moments.append(time.perf_counter())
-    maps = extractor.feature_maps(copies)
-    moments.append(time.perf_counter())
-    describe_maps(maps, extractor.config, extractor.classifier)
-    moments.append(time.perf_counter())
-    return dict(zip(STAGES, np.diff(moments).tolist(), strict=True))
+    files = [photo.path for photo in spread(photos, PHOTOS + WARM_UP)]
+    runs = {name: index_run(extractor, files) for name, extractor in extractors.items()}
+    return {"seconds": found, "stages": profile, "index": runs}
 
 
 # Searching
@@ -334,6 +322,7 @@ def table(result: dict[str, Any]) -> str:
         seconds = medians(result["extraction"]["seconds"])
         head = ["from a JPEG to its descriptor", "s", "times plain PyTorch"]
         head += [f"{stage}, ms" for stage in STAGES] + ["network's share"]
+        head += ["in an index run, s", "the network at work", "the network alone"]
         lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for name, value in seconds.items():
             cells = [name, f"{value:.3f}", f"{seconds['plain PyTorch'] / value:.2f}"]
@@ -341,6 +330,10 @@ def table(result: dict[str, Any]) -> str:
             if profile:
                 cells += [f"{1e3 * profile[stage]:.1f}" for stage in STAGES]
                 cells.append(f"{100 * profile['network'] / sum(profile.values()):.0f} %")
+            run = result["extraction"].get("index", {}).get(name)
+            if run:
+                cells.append(f"{run['seconds']:.3f}")
+                cells += [f"{100 * run[share]:.0f} %" for share in ("busy", "alone")]
             lines.append(f"| {' | '.join(cells + [''] * (len(head) - len(cells)))} |")
     for rows, found in result["search"].items():
         one, together = medians(found["seconds"]["one"]), medians(found["seconds"]["together"])

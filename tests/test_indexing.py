@@ -17,8 +17,7 @@ from resight import pipeline
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, CollectionMismatch, FitError, UsageError
-from resight.indexing import fitting
-from resight.indexing import plan as indexing
+from resight.indexing import fitting, room
 from resight.methods import ModelOptions
 from resight.storage.collection import Collection
 from resight.storage.integrity import check
@@ -740,9 +739,32 @@ def test_too_little_room_is_said_before_the_work(
 ) -> None:
     samples.draw_many(tmp_path / "photos", 5)
     usage = shutil._ntuple_diskusage(1000, 0, 5 * 512 * 4 - 1)  # type: ignore[attr-defined]
-    monkeypatch.setattr(indexing.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(CollectionError, match=r"the disk is full; .* \(5 photos need 0.0 MiB"):
         samples.index(tmp_path / "photos", tmp_path / "c")
     assert samples.photos_by_name(tmp_path / "c") == {}
     monkeypatch.undo()
     assert samples.index(tmp_path / "photos", tmp_path / "c").report.new == 5
+
+
+def test_too_little_memory_is_said_before_the_work(
+    tmp_path: Path, net: str, small_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples.draw_many(tmp_path / "photos", 2)
+    model, folder = ModelOptions(small_weights, "cpu"), tmp_path / "c"
+    monkeypatch.setattr(room, "available_bytes", lambda: 100 << 20)
+    with pytest.raises(CollectionError, match=r"too little memory \(describing .* 202 MiB, 100 "):
+        samples.index(tmp_path / "photos", folder, config=net, model=model)
+    assert samples.photos_by_name(folder) == {}
+    for unknown_or_enough in (None, 203 << 20):
+        monkeypatch.setattr(room, "available_bytes", lambda memory=unknown_or_enough: memory)
+        samples.index(tmp_path / "photos", folder, config=net, model=model)
+    assert len(samples.photos_by_name(folder)) == 2
+
+
+def test_what_a_network_needs_grows_with_its_largest_copy() -> None:
+    small, large = (
+        room.memory_needed(ExtractionConfig(resolutions=(side, 64))) for side in (500, 1000)
+    )
+    assert large - room.BESIDE_BYTES == 4 * (small - room.BESIDE_BYTES)
+    assert room.memory_needed(samples.QUICK) == 0

@@ -19,8 +19,8 @@ LAYERS = {
     "photos": "photos.images photos.files",
     "networks": (
         "networks.weights networks.architectures networks.projection networks.layouts "
-        "networks.backbones networks.engine_torch networks.engine_openvino networks.engine_onnx "
-        "networks.engines networks.quantization"
+        "networks.backbones networks.batching networks.engine_torch networks.engine_openvino "
+        "networks.engine_onnx networks.engines networks.quantization"
     ),
     "selection": "selection.pfa selection.whitening selection.reduction",
     "descriptors": (
@@ -40,7 +40,7 @@ LAYERS = {
     ),
     "datasets": "datasets",
     "methods": "methods",
-    "indexing": "indexing.plan indexing.fitting indexing.describing",
+    "indexing": "indexing.plan indexing.room indexing.fitting indexing.describing",
     "searching": "searching.geometry searching.searcher searching.pairs evaluation.comparing",
     "pipeline": "pipeline benchmark",
     "pictures": "pictures.sheet pictures.overlay demo",

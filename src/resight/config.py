@@ -125,8 +125,10 @@ class ExtractionConfig:
         "nearest", "how the mask is rescaled to the other layer's map"
     )
     dtype: Literal["float32", "float16"] = _option("float32", "how descriptors are stored")
-    precision: Literal["float32", "int8"] = _option(
-        "float32", "what the network computes in; int8 is quantised on the collection's photos"
+    precision: Literal["float32", "float16", "int8"] = _option(
+        "float32",
+        "what the network computes in; float16 is for GPUs, int8 is quantised on the collection's "
+        "photos",
     )
 
     def __post_init__(self) -> None:

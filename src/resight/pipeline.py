@@ -31,7 +31,8 @@ from resight.indexing.fitting import (
     fit_quantized_network,
     learn,
 )
-from resight.indexing.plan import IndexReport, Plan, check_room, plan_run, run_plan
+from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
+from resight.indexing.room import check_room
 from resight.methods import (
     ModelOptions,
     cnn_extractor,

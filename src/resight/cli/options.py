@@ -60,7 +60,8 @@ Cam = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        help="float32, or int8: faster, a little less exact, quantised on the photos.",
+        help="float32; float16, faster on a GPU; or int8: faster on a CPU, a little less exact, "
+        "quantised on the photos.",
         show_default="float32",
     ),
 ]

@@ -88,7 +88,9 @@ class CnnExtractor:
             engine=engine,
             device=device,
             quantized=quantized,
+            half=config.precision == "float16",
         )
+        self.at_once = self.network.at_once
         # All copies of a photo in turn: else two photos would be done at the same moment, and
         # the network would wait while both are pooled.
         self._photos = threading.BoundedSemaphore(self.at_once)
@@ -102,11 +104,6 @@ class CnnExtractor:
     def decode_at(self) -> int | None:
         """Twice the largest copy, when the configuration allows a reduced decoding."""
         return 2 * max(self.config.resolutions) if self.config.reduced_jpeg else None
-
-    @property
-    def at_once(self) -> int:
-        """Photos that the network works on at the same time."""
-        return 1
 
     def prepare(self, image: Image.Image) -> list[np.ndarray]:
         """The copies of the image at the configured resolutions, uint8 (h, w, 3)."""

@@ -1,25 +1,20 @@
 """An index run: compare the photos on disk with the collection, describe what is new."""
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from resight.ahead import ahead
-from resight.config import ExtractionConfig
 from resight.descriptors.extractor import Description, Extractor
-from resight.errors import CollectionError, ImageError
+from resight.errors import ImageError
 from resight.memory import release_unused_memory
 from resight.photos.files import PhotoFile, Walk, is_under
 from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
 from resight.progress import Progress
 from resight.storage.collection import Collection, Photo
-from resight.storage.database import DISK_FULL
 from resight.storage.writer import Writer
 
 LARGE_PIXELS = 16_000_000
@@ -110,31 +105,6 @@ def plan_run(collection: Collection, places: Sequence[Path], walk: Walk) -> Plan
     vanished = [photo for photo in missing if photo.state == "ok" and not photo.path.exists()]
     outdated = [photo for photo in missing if photo.state == "failed"]
     return Plan(walk, todo, len(walk.photos) - len(todo), vanished, outdated, before)
-
-
-def check_room(collection: Collection, plan: Plan, dimensions: int) -> None:
-    """Refuse a run whose descriptors the disk has no room for, before the work.
-
-    Photos that may only have moved are not counted.
-
-    Args:
-        collection: which will hold them.
-        plan: what is to be described.
-        dimensions: values of a descriptor.
-
-    Raises:
-        CollectionError: it says how much is needed, and how much there is.
-    """
-    config = collection.config
-    sides = 2 if isinstance(config, ExtractionConfig) and config.cam else 1
-    photos = max(0, len(plan.todo) - len(plan.vanished))
-    needed = photos * sides * dimensions * np.dtype(config.dtype).itemsize
-    free = shutil.disk_usage(collection.folder).free
-    if needed > free:
-        raise CollectionError(
-            f"{collection.folder}: {DISK_FULL} ({photos} photos need {needed / 2**20:,.1f} MiB "
-            f"there, {free / 2**20:,.1f} are free)"
-        )
 
 
 def run_plan(

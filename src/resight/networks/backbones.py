@@ -57,6 +57,10 @@ class Parameters:
 class Network(Protocol):
     """A network on an engine, ready for inference."""
 
+    @property
+    def at_once(self) -> int:
+        """Pictures that are computed at the same time, where so many threads ask for it."""
+
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Feature maps of a picture.
 

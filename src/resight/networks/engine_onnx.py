@@ -19,6 +19,8 @@ IR_VERSION = 8
 class OnnxNetwork:
     """A backbone as an ONNX graph, for pictures of any size."""
 
+    at_once = 1
+
     def __init__(self, backbone: str, parameters: Parameters, layers: Sequence[str]) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors

@@ -24,6 +24,8 @@ EMPTY = openvino.Shape([0, 0, 0, 0])
 class OpenVinoNetwork:
     """A backbone compiled for the CPU, for pictures of any size."""
 
+    at_once = 1
+
     def __init__(
         self,
         backbone: str,
