@@ -125,6 +125,7 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     import oracle
     from resight.config import ExtractionConfig
     from resight.indexing.fitting import fit_quantized_network
+    from resight.memory import keep_heap_small
     from resight.methods import ModelOptions, cnn_extractor, cnn_model
     from resight.networks.backbones import load_parameters
     from resight.photos.files import find_photos
@@ -165,6 +166,7 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
         for name, each in stages.items()
     }
     files = [photo.path for photo in spread(photos, PHOTOS + WARM_UP)]
+    keep_heap_small()  # as the command does
     runs = {name: index_run(extractor, files) for name, extractor in extractors.items()}
     return {"seconds": found, "stages": profile, "index": runs}
 
@@ -322,7 +324,9 @@ def table(result: dict[str, Any]) -> str:
         seconds = medians(result["extraction"]["seconds"])
         head = ["from a JPEG to its descriptor", "s", "times plain PyTorch"]
         head += [f"{stage}, ms" for stage in STAGES] + ["network's share"]
-        head += ["in an index run, s", "the network at work", "the network alone"]
+        runs = result["extraction"].get("index", {})
+        if runs:
+            head += ["in an index run, s", "the network at work", "the network alone"]
         lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for name, value in seconds.items():
             cells = [name, f"{value:.3f}", f"{seconds['plain PyTorch'] / value:.2f}"]
@@ -330,7 +334,7 @@ def table(result: dict[str, Any]) -> str:
             if profile:
                 cells += [f"{1e3 * profile[stage]:.1f}" for stage in STAGES]
                 cells.append(f"{100 * profile['network'] / sum(profile.values()):.0f} %")
-            run = result["extraction"].get("index", {}).get(name)
+            run = runs.get(name)
             if run:
                 cells.append(f"{run['seconds']:.3f}")
                 cells += [f"{100 * run[share]:.0f} %" for share in ("busy", "alone")]
