@@ -9,11 +9,13 @@ themselves are measured one photo after the other. Run it on a machine that does
 
 import argparse
 import contextlib
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -37,9 +39,8 @@ def main() -> None:
         print(table(f"{name}: an index run, a photo", index), end="\n\n")
     stages = network_profile(photos, options.weights)
     print(table("float32: the network, a photo", stages), end="\n\n")
-    print(
-        table("float32: a picture of 800 x 600 pixels", shape_profile(options.weights)), end="\n\n"
-    )
+    shapes = shape_profile(options.weights)
+    print(table("float32: a picture of 800 x 600 pixels", shapes), end="\n\n")
     search = search_profile(options.rows)
     print(table(f"a search in {options.rows:,} descriptors", search))
 
@@ -267,42 +268,35 @@ def shape_profile(weights: Path | None) -> dict[str, float]:
 def search_profile(rows: int) -> dict[str, float]:
     """Seconds of the parts of a search over descriptors that look like real ones."""
     from resight.config import RerankConfig
-    from resight.ranking.codes import choose_steps, encode, shortlist
-    from resight.ranking.neighbors import (
-        FIRST_SHORT_LIST,
-        Database,
-        Query,
-        manhattan,
-        nearest,
-    )
+    from resight.ranking import neighbors
+    from resight.ranking.codes import choose_steps, encode
     from resight.ranking.reranking import reorder
     from speed import draw  # which imports this module
 
     values = draw(rows, np.random.default_rng(0))
     coded = encode(values, choose_steps(values))
-    database = Database(np.arange(rows), values, coded=(coded,))
-    wanted = RerankConfig().shortlist
+    database = neighbors.Database(np.arange(rows), values, coded=(coded,))
     found: dict[str, list[float]] = {}
 
-    def timed(part: str, run: Callable[[], Any]) -> Any:
+    def timed(part: str, run: Callable[..., Any], *given: Any) -> Any:
         started = time.perf_counter()
-        result = run()
+        result = run(*given)
         found.setdefault(part, []).append(time.perf_counter() - started)
         return result
 
+    scan = functools.partial(timed, "scan of the codes", neighbors.shortlist)
     for row in np.random.default_rng(1).choice(rows, QUERIES, replace=False):
-        query = Query(values[row] * np.float32(1.01))
-        asked = coded.steps.encode_queries(query.global_[None])
-        scan = (asked, coded.codes, coded.units, FIRST_SHORT_LIST)
-        timed("scan of the codes", lambda scan=scan: shortlist(*scan))
-        timed("the whole search, k = 10", lambda query=query: nearest(query, database, 10))
-        order = nearest(query, database, wanted).ids
+        query = neighbors.Query(values[row] * np.float32(1.01))
+        with mock.patch.object(neighbors, "shortlist", scan):
+            timed("the whole search", neighbors.nearest, query, database, 10)
+        order = neighbors.nearest(query, database, RerankConfig().shortlist).ids
         for method in ("alpha-qe", "diffusion"):
-            given = (query, database, order, manhattan, RerankConfig(method=method))
-            timed(f"re-ranking: {method}", lambda given=given: reorder(*given))
+            given = (query, database, order, neighbors.manhattan, RerankConfig(method=method))
+            timed(f"re-ranking by {method}", reorder, *given)
     medians = {part: float(np.median(seconds)) for part, seconds in found.items()}
-    compared = medians["the whole search, k = 10"] - medians["scan of the codes"]
-    return {"comparing the short list exactly": compared} | medians
+    scanning, whole = medians.pop("scan of the codes"), medians.pop("the whole search")
+    parts = {"scan of the codes": scanning, "comparing exactly": whole - scanning}
+    return parts | {"the whole search, k = 10": whole} | medians
 
 
 if __name__ == "__main__":
