@@ -22,7 +22,7 @@ LINKS = 32
 """Neighbours that each row is linked to; twice as many on the lowest level."""
 BUILD_EFFORT = 80
 """Candidates that are kept in mind while a row's neighbours are looked for."""
-SEARCH_EFFORT = 96
+SEARCH_EFFORT = 128
 """Likewise while a query's are."""
 BLOCK_ROWS = 2048
 """Rows that are added between two reports of progress."""
