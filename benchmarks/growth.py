@@ -48,11 +48,10 @@ import numpy as np
 from resight.storage.collection import Collection
 from resight.ranking.neighbors import Query
 from resight.searching.searcher import Searcher
-from resight.descriptors.extractor import Description
 with Collection.open(Path(sys.argv[1])) as collection:
     searcher = Searcher(collection)
-    query = np.array(searcher.arrays().database.global_[5])
-    searcher.neighbors(Description(query), 10)
+    query = np.array(searcher.store.arrays().database.global_[5])
+    searcher.neighbors(Query(query), 10)
 taken = time.perf_counter() - started
 # Not getrusage, which tells the peak of the parent where that was higher.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -112,7 +111,7 @@ def measure(collection: Path) -> dict[str, float]:
         started = [subprocess_figures(collection) for _ in range(3)]
         found["start and first search, s"], found["memory of it, MB"] = np.median(started, axis=0)
         searcher = Searcher(opened)
-        arrays, graphs = searcher.arrays(), searcher.graphs()
+        arrays, graphs = searcher.store.arrays(), searcher.store.graphs()
         rng = np.random.default_rng(1)
         rows = rng.integers(0, len(arrays.database.ids), REPEATS)
         queries = [Query(np.array(arrays.database.global_[row]) * 1.05) for row in rows]

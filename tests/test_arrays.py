@@ -277,10 +277,10 @@ def test_too_little_room_is_said_before_the_work(
 def test_an_open_searcher_sees_what_another_process_wrote(collection: Path) -> None:
     with Collection.open(collection) as opened:
         searcher = Searcher(opened)
-        assert len(searcher.arrays().database.ids) == 18
+        assert len(searcher.store.arrays().database.ids) == 18
         with writing(collection) as writer:
             describe(writer, 99, cam=True)
-        assert len(searcher.arrays().database.ids) == 19
+        assert len(searcher.store.arrays().database.ids) == 19
 
 
 def test_leftovers_of_killed_readers_go_when_they_are_old(collection: Path) -> None:

@@ -31,7 +31,8 @@ from resight.config import (
 from resight.evaluation.measures import average_precision, ranks_of, read_groups
 from resight.methods import ModelOptions
 from resight.searching.searcher import Searcher
-from resight.storage.collection import Collection, Model
+from resight.storage.collection import Collection
+from resight.storage.made_with import Model
 from resight.storage.writer import writing
 
 COMMANDS = ("index", "fit", "search", "describe", "evaluate", "info", "remove", "check", "demo")

@@ -24,10 +24,11 @@ from resight.errors import CollectionError, CollectionLocked, CollectionMismatch
 from resight.photos.files import PhotoFile, is_under
 from resight.selection.pfa import Selection
 from resight.storage.arrays import load_arrays
-from resight.storage.collection import Collection, Model, Photo, blob_crc32
+from resight.storage.collection import Collection, Photo, blob_crc32
 from resight.storage.database import FORMAT_VERSION
 from resight.storage.integrity import check
 from resight.storage.learned import sha256
+from resight.storage.made_with import Model
 from resight.storage.writer import LOCK_NAME, Writer, writing
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -153,15 +154,19 @@ def test_paths_come_back_byte_for_byte(tmp_path: Path, name: str) -> None:
     with Collection.open(tmp_path / "c") as opened:
         (photo,) = opened.photos()
         assert photo.path == Path("/photos") / name
-        assert opened.paths(np.array([photo.id])) == [photo.path]
+        assert opened.photos_by_id([photo.id]) == {photo.id: photo}
 
 
-def test_paths_are_in_the_order_of_the_ids(tmp_path: Path) -> None:
+def test_photos_by_id_and_page_by_page(tmp_path: Path) -> None:
     with new(tmp_path / "c") as writer:
         for name in ("a", "b", "c"):
             describe(writer, name, name)
-        names = [path.name for path in writer.collection.paths(np.array([3, 1, 2, 1]))]
-        assert names == ["c", "a", "b", "a"]
+        writer.record_failed(file("b"), "b", "damaged")
+        collection = writer.collection
+        names = {id_: photo.path.name for id_, photo in collection.photos_by_id([3, 2, 1]).items()}
+        assert names == {1: "a", 3: "c"}
+        pages = [collection.photos_after(after, 1) for after in (0, 1, 3)]
+        assert [[photo.path.name for photo in page] for page in pages] == [["a"], ["c"], []]
 
 
 def test_the_photos_under_a_place_are_those_that_a_look_at_all_finds(tmp_path: Path) -> None:

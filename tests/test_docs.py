@@ -159,3 +159,56 @@ def test_every_data_set_is_described():
         for switch, values in SWITCHES[name].items():
             said = f"`{switch}={values[0]}` or `{values[1]}`" if values else f"`{switch}=FILE`"
             assert said in line
+
+
+def test_engine_examples_run_and_find_what_a_folder_finds(
+    beside_photos, monkeypatch, capsys, postgres
+):
+    from resight.cli.app import main
+
+    photos = beside_photos / "photos"
+    for folder in photos.glob("*/"):
+        if folder.name not in ("object-02", "object-03", "object-07"):
+            shutil.rmtree(folder)
+    truth = json.loads((photos / "groups.json").read_text())
+    kept = {name: paths for name, paths in truth.items() if (photos / paths[0]).exists()}
+    (photos / "groups.json").write_text(json.dumps(kept))
+    (beside_photos / "few.toml").write_text('method = "sift-vlad"\ncenters = 16\n')
+    addresses = {
+        "postgresql://resight@localhost/photos/my-collection": postgres.address(
+            postgres.new_database(), "my-collection"
+        ),
+        "qdrant+http://localhost:6333/my-collection": f"qdrant+file://{beside_photos}/qdrant/mine",
+    }
+
+    def run(line: str) -> str:
+        words = [addresses.get(word, word) for word in line.split()]
+        if line == "resight index photos -c my-collection":
+            words += ["--config", "few.toml"]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert not ended.value.code, (line, said.err)
+        return said.out
+
+    text = (ROOT / "docs" / "engines.md").read_text("utf-8")
+    lines = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    answers = {line: run(line) for line in lines}
+    assert len(answers) == 16
+    for line, answer in answers.items():
+        if re.match(r"resight (search|evaluate) ", line):
+            in_folder = re.sub(r"-c \S+", "-c my-collection", line)
+            assert sorted(answer.splitlines()) == sorted(run(in_folder).splitlines()), line
+            assert re.search("view-1|mAP", answer) or "--taken" in line
+        if line.startswith("resight groups "):  # with so few photos the page's finds none
+            joined = [
+                run(f"resight groups --limit 0.9 -c {c}")
+                for c in (line.split()[-1], "my-collection")
+            ]
+            assert sorted(joined[0].splitlines()) == sorted(joined[1].splitlines())
+            assert "view-1" in joined[0]

@@ -165,7 +165,7 @@ def test_an_upright_size_and_box_for_a_photo_that_lies_on_its_side(server, colle
 def test_every_photo_by_id_is_ranked_as_in_an_exhaustive_scan(server, collection):
     with Collection.open(collection) as opened:
         searcher = Searcher(opened)
-        database = searcher.arrays().database
+        database = searcher.store.arrays().database
         for row, id_ in enumerate(map(int, database.ids)):
             distances = distances_to(Query(database.global_[row]), database, searcher.distance)
             order = ranking(distances, database.ids)
@@ -298,7 +298,7 @@ def test_groups_equal_the_python_interface(own):
     pipeline.index([photos], collection)
     with Collection.open(collection) as opened:
         searcher = Searcher(opened)
-        database = searcher.arrays().database
+        database = searcher.store.arrays().database
         for limit in (None, 0.0, 0.3, 0.9, 5.0):
             found = find_groups(database, searcher.distance, limit)
             parameters = {} if limit is None else {"limit": limit}

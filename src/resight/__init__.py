@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resight.config import (
+        EngineConfig,
         ExtractionConfig,
         SearchConfig,
         SelectionConfig,
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
     )
     from resight.errors import ResightError
     from resight.methods import ModelOptions
-    from resight.pipeline import describe, evaluate, fit, index, info, remove, search
+    from resight.pipeline import describe, evaluate, fit, index, info, pull, push, remove, search
     from resight.recipes import RECIPES
     from resight.searching.searcher import Searcher
     from resight.storage.collection import Collection
     from resight.storage.integrity import check
+    from resight.stores.store import Filter
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Collection": "storage.collection",
+    "EngineConfig": "config",
     "ExtractionConfig": "config",
+    "Filter": "stores.store",
     "ModelOptions": "methods",
     "RECIPES": "recipes",
     "ResightError": "errors",
@@ -43,6 +47,8 @@ _HOMES = {
     "fit": "pipeline",
     "index": "pipeline",
     "info": "pipeline",
+    "pull": "pipeline",
+    "push": "pipeline",
     "remove": "pipeline",
     "search": "pipeline",
 }
@@ -51,7 +57,9 @@ _HOMES = {
 __all__ = [
     "RECIPES",
     "Collection",
+    "EngineConfig",
     "ExtractionConfig",
+    "Filter",
     "ModelOptions",
     "ResightError",
     "SearchConfig",
@@ -65,6 +73,8 @@ __all__ = [
     "fit",
     "index",
     "info",
+    "pull",
+    "push",
     "remove",
     "search",
 ]

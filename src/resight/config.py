@@ -345,6 +345,30 @@ class SearchConfig:
         _require(self.verify >= 0, "verify: 0 or more")
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """How an engine keeps and searches a collection; no distance depends on it."""
+
+    links: int = _option(48, "HNSW: photos that each photo is linked to")
+    build_effort: int = _option(256, "HNSW: candidates kept in mind while photos are linked")
+    search_effort: int = _option(256, "HNSW: likewise while a query's neighbors are looked for")
+    half: bool = _option(False, "PostgreSQL: an index of half the size, in half precision")
+    build_memory: int = _option(1024, "PostgreSQL: MiB that making the index may take")
+    shards: int = _option(1, "Qdrant: parts that a collection is spread over")
+    replicas: int = _option(1, "Qdrant: machines that keep a copy of each part")
+    oversampling: float = _option(4.0, "Qdrant: candidates by 8-bit codes, times the neighbors")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(2 <= self.links <= 100, "links: from 2 to 100")
+        _require(4 <= self.build_effort <= 1000, "build_effort: from 4 to 1000")
+        _require(1 <= self.search_effort <= 1000, "search_effort: from 1 to 1000")
+        _require(1 <= self.build_memory <= 2**20, "build_memory: from 1 to 1048576 MiB")
+        _require(1 <= self.shards <= 10_000, "shards: from 1 to 10000")
+        _require(1 <= self.replicas <= 100, "replicas: from 1 to 100")
+        _require(1 <= self.oversampling <= 100, "oversampling: from 1 to 100")
+
+
 def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
     """The configuration whose `method` is named in `fields` (`cnn` when it is not)."""
     classes: dict[str, type[MethodConfig]] = {"cnn": ExtractionConfig, "sift-vlad": SiftVladConfig}

@@ -11,6 +11,7 @@
     ├── FitError              too little data to fit a selection or a vocabulary
     ├── DatasetError          ground truth that cannot be read
     └── CollectionError       a collection that cannot be used
+        ├── CollectionEmpty       there are no photos in it to search for
         ├── CollectionMismatch    made with another configuration or other weights
         └── CollectionLocked      another process is writing to it
 
@@ -55,6 +56,10 @@ class DatasetError(ResightError):
 
 class CollectionError(ResightError):
     """A collection that is missing, damaged, of a newer format, or cannot be written."""
+
+
+class CollectionEmpty(CollectionError):  # noqa: N818 - reads as what happened
+    """A collection without photos, in which nothing can be searched."""
 
 
 class CollectionMismatch(CollectionError):  # noqa: N818 - reads as what happened

@@ -10,8 +10,8 @@ from resight.errors import CollectionError, UsageError
 from resight.networks.backbones import recognize
 from resight.networks.weights import Progress as DownloadProgress
 from resight.networks.weights import find_weights, named_file
-from resight.storage.collection import Collection, Model
 from resight.storage.learned import sha256
+from resight.storage.made_with import MadeWith, Model
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def cnn_extractor(
     )
 
 
-def collection_model(collection: Collection, options: ModelOptions) -> Model:
+def collection_model(collection: MadeWith, options: ModelOptions) -> Model:
     """The model behind a collection's descriptors: weights, or what was learned without any.
 
     Raises:
@@ -95,7 +95,7 @@ def collection_model(collection: Collection, options: ModelOptions) -> Model:
     return Model(sha256(_learned(collection)))
 
 
-def collection_extractor(collection: Collection, options: ModelOptions) -> Extractor:
+def collection_extractor(collection: MadeWith, options: ModelOptions) -> Extractor:
     """The extractor that made a collection's descriptors.
 
     Raises:
@@ -113,10 +113,10 @@ def collection_extractor(collection: Collection, options: ModelOptions) -> Extra
     return learner(config, model, options).taught(learned)
 
 
-def _learned(collection: Collection) -> Learned:
+def _learned(collection: MadeWith) -> Learned:
     learned = collection.learned()
     if learned is None:
-        raise CollectionError(f"{collection.folder}: holds no photos yet; run resight index")
+        raise CollectionError(f"{collection.name}: holds no photos yet; run resight index")
     return learned
 
 

@@ -4,7 +4,8 @@ The functions take paths and options, open and close what they need, and return 
 results. Long ones report to a `progress` function of what, how many done, how many in all.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,20 @@ from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher, SearchResults
 from resight.storage.approximating import check_approximate, keep_approximate
 from resight.storage.collection import Collection, Photo
-from resight.storage.overview import Info, info
 from resight.storage.writer import Writer, check_place, writing
+from resight.stores.overview import Info, info
+from resight.stores.places import open_remote, open_store
+from resight.stores.store import Filter
+from resight.stores.transfer import Transfer, pull, push
 from resight.wanted import requested
 
 __all__ = [
     "Described",
     "Evaluation",
+    "Filter",
     "IndexRun",
     "Info",
+    "Transfer",
     "describe",
     "evaluate",
     "fit",
@@ -64,6 +70,8 @@ __all__ = [
     "index",
     "info",
     "no_progress",
+    "pull",
+    "push",
     "remove",
     "search",
 ]
@@ -194,18 +202,28 @@ def fit(
 
 def search(
     query: Path,
-    collection: Path,
+    collection: Path | str,
     config: SearchConfig | None = None,
     *,
     box: Box | None = None,
+    where: Filter | None = None,
     model: ModelOptions | None = None,
 ) -> SearchResults:
-    """The photos of a collection nearest to a photo or a region of it; see `Searcher.search`."""
-    with Collection.open(collection) as opened:
-        return Searcher(opened, model).search(query, config or SearchConfig(), box)
+    """The photos of a collection nearest to a photo or a region of it; see `Searcher.search`.
+
+    Args:
+        query: the photo.
+        collection: the collection's folder, or its address on an engine.
+        config: how to answer.
+        box: the region that is meant.
+        where: which photos to search among.
+        model: weights and device.
+    """
+    with open_store(collection) as store:
+        return Searcher(store, model).search(query, config or SearchConfig(), box, where)
 
 
-def remove(paths: Sequence[Path], collection: Path) -> list[Path]:
+def remove(paths: Sequence[Path], collection: Path | str) -> list[Path]:
     """Forget photos (or all below a folder); the files themselves are never touched.
 
     Returns:
@@ -214,16 +232,29 @@ def remove(paths: Sequence[Path], collection: Path) -> list[Path]:
     Raises:
         UsageError: a path names no photo of the collection; nothing is removed then.
     """
-    with writing(collection) as writer:
-        chosen: dict[int, Photo] = {}
-        for path in paths:
-            found = writer.collection.photos_under(absolute(path))
-            if not found:
-                raise UsageError(f"{path}: no photo of {collection} is there; nothing was removed")
-            chosen |= {photo.id: photo for photo in found}
-        photos = [chosen[id_] for id_ in sorted(chosen)]
-        writer.remove(photos)
-        return [photo.path for photo in photos]
+    remote = open_remote(collection)
+    if remote is not None:
+        with contextlib.closing(remote):
+            chosen = _chosen(paths, remote.photos_under, remote.name)
+            remote.remove([photo.id for photo in chosen])
+    else:
+        with writing(Path(collection)) as writer:
+            chosen = _chosen(paths, writer.collection.photos_under, str(collection))
+            writer.remove(chosen)
+    return [photo.path for photo in chosen]
+
+
+def _chosen(
+    paths: Sequence[Path], photos_under: Callable[[Path], list[Photo]], collection: str
+) -> list[Photo]:
+    """The photos at or below some paths, by ascending id."""
+    chosen: dict[int, Photo] = {}
+    for path in paths:
+        found = photos_under(absolute(path))
+        if not found:
+            raise UsageError(f"{path}: no photo of {collection} is there; nothing was removed")
+        chosen |= {photo.id: photo for photo in found}
+    return [chosen[id_] for id_ in sorted(chosen)]
 
 
 def _check_wanted(

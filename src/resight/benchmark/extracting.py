@@ -26,7 +26,8 @@ from resight.networks.architectures import CHANNELS
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.images import image_size, load_image, resized_copies
 from resight.progress import Progress
-from resight.storage.collection import Collection, Model
+from resight.storage.collection import Collection
+from resight.storage.made_with import Model
 from resight.storage.writer import Writer, writing
 
 RELEASE_EVERY = 8

@@ -8,12 +8,14 @@ words, 3 (`--strict`) photos that could not be read, 1 a collection that `check`
 import os
 import sys
 import warnings
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from resight.cli import benchmark as cli_benchmark
+from resight.cli import transfer as cli_transfer
 from resight.cli import web as cli_web
 from resight.cli.options import (
     Cam,
@@ -22,6 +24,7 @@ from resight.cli.options import (
     Device,
     Engine,
     Json,
+    Place,
     Precision,
     Rerank,
     Verify,
@@ -35,6 +38,8 @@ from resight.config import SearchConfig, from_dict
 from resight.errors import ResightError
 
 INTERRUPTED = 130
+TIMES = ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+"""How a time may be written; its first moment is meant."""
 
 app = typer.Typer(
     name="resight",
@@ -156,7 +161,7 @@ def search(
     query: Annotated[
         Path, typer.Argument(metavar="PHOTO", help="The photo to search with.", show_default=False)
     ],
-    collection: Collection,
+    collection: Place,
     k: Annotated[int, typer.Option("-k", help="How many results.")] = SearchConfig.k,
     box: Annotated[
         str | None,
@@ -174,6 +179,23 @@ def search(
         bool,
         typer.Option("--approximate", help="Search by the approximate index, where there is one."),
     ] = SearchConfig.approximate,
+    under: Annotated[
+        Path | None,
+        typer.Option(help="Among the photos in or below this folder alone.", show_default=False),
+    ] = None,
+    taken_from: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=TIMES, metavar="<date>", help="Taken then or later, as the camera says."
+        ),
+    ] = None,
+    taken_before: Annotated[
+        datetime | None, typer.Option(formats=TIMES, metavar="<date>", help="Taken earlier.")
+    ] = None,
+    min_side: Annotated[
+        int | None,
+        typer.Option(min=1, help="The shorter side has so many pixels.", show_default=False),
+    ] = None,
     weights: Weights = None,
     engine: Engine = "auto",
     device: Device = "auto",
@@ -181,6 +203,7 @@ def search(
     """Find the photos of a collection that show the same thing as a photo."""
     from resight import pipeline, targets
     from resight.cli import output
+    from resight.photos.files import absolute
 
     if sheet is not None:
         targets.check_picture_target(sheet)
@@ -198,6 +221,7 @@ def search(
             },
         ),
         box=None if box is None else output.parse_box(box),
+        where=pipeline.Filter(under and absolute(under), taken_from, taken_before, min_side),
         model=model_options(weights, engine, device),
     )
     if sheet is not None:
@@ -246,7 +270,7 @@ def evaluate(
             metavar="GROUPS.JSON", help="{group: [paths beside it]}.", show_default=False
         ),
     ],
-    collection: Collection,
+    collection: Place,
     rerank: Rerank = SearchConfig.rerank,
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
@@ -272,7 +296,7 @@ def evaluate(
 
 
 @app.command()
-def info(collection: Collection, json: Json = False) -> None:
+def info(collection: Place, json: Json = False) -> None:
     """Say what a collection is, what is in it, and which photos failed."""
     from resight import pipeline
     from resight.cli import output
@@ -286,7 +310,7 @@ def remove(
         list[Path],
         typer.Argument(metavar="PATHS...", help="Photos or folders.", show_default=False),
     ],
-    collection: Collection,
+    collection: Place,
 ) -> None:
     """Forget photos; the files themselves are left alone."""
     from resight import pipeline
@@ -329,7 +353,10 @@ def demo(
     output.print_demo(result)
 
 
-for command in (cli_web.serve, cli_web.groups, cli_web.explain, cli_benchmark.methods):
+for command in (
+    *(cli_web.serve, cli_web.groups, cli_web.explain),
+    *(cli_transfer.push, cli_transfer.pull, cli_benchmark.methods),
+):
     app.command()(command)
 app.add_typer(cli_benchmark.benchmark, name="benchmark")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import SelectionConfig, WhiteningConfig
+from resight.config import EngineConfig, SelectionConfig, WhiteningConfig
 from resight.errors import UsageError
 from resight.wanted import load_config
 
@@ -30,8 +30,50 @@ def selection_option(name: str) -> Any:
     return typer.Option(help=f"{text[0].upper()}{text[1:]}.", show_default=default)
 
 
+def engine_option(name: str) -> Any:
+    """An option of `push`: a field of `EngineConfig`."""
+    field = EngineConfig.__dataclass_fields__[name]
+    text = field.metadata["help"]
+    default = "no" if field.default is False else str(field.default)
+    flags = [f"--{name}"] if field.default is False else []
+    return typer.Option(*flags, help=f"{text[0].upper()}{text[1:]}.", show_default=default)
+
+
+def _folder(text: str) -> Path:
+    from resight.stores.addresses import check_folder
+
+    return check_folder(text)
+
+
 Collection = Annotated[
-    Path, typer.Option("--collection", "-c", help="The collection's folder.", show_default=False)
+    Path,
+    typer.Option(
+        "--collection",
+        "-c",
+        help="The collection's folder.",
+        parser=_folder,
+        metavar="<path>",
+        show_default=False,
+    ),
+]
+Place = Annotated[
+    str,
+    typer.Option(
+        "--collection",
+        "-c",
+        help="The collection's folder, or its address on an engine: "
+        "postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.",
+        metavar="<path or address>",
+        show_default=False,
+    ),
+]
+Address = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.",
+        show_default=False,
+    ),
 ]
 Weights = Annotated[
     Path | None,

@@ -18,7 +18,7 @@ from rich.table import Table
 from resight.cli.progress import progress_on
 from resight.errors import ImageError, UsageError
 from resight.photos.images import Box, image_size, load_image, scale_box
-from resight.pipeline import Evaluation, IndexRun, Info
+from resight.pipeline import Evaluation, IndexRun, Info, Transfer
 from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
 from resight.searching.searcher import SearchResults
 from resight.storage.integrity import CheckReport
@@ -232,11 +232,11 @@ def print_info(info: Info, *, as_json: bool) -> None:
         "photos": str(info.photos),
         "failed": str(len(info.failed)),
         "made": info.created,
-        "disk": f"{info.bytes_on_disk / 1e6:.1f} MB",
+        "disk": "?" if info.bytes_on_disk is None else f"{info.bytes_on_disk / 1e6:.1f} MB",
         "fingerprint": (info.fingerprint or "none yet")[:16],
         "weights": str(info.model["path"]) if info.model and info.model["path"] else "none",
         "selection": kept,
-        "approximate index": _approximate(info),
+        **(info.about or {"approximate index": _approximate(info)}),
         **{name: str(value) for name, value in info.config.items()},
     }
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -266,6 +266,19 @@ def print_check(report: CheckReport, collection: Path) -> None:
         say(f"run resight index again: {len(report.to_describe)} photos are to be described anew")
     state = "damaged" if report.problems else "whole"
     say(f"{collection}: {report.photos} photos, {state}")
+
+
+def print_transfer(done: Transfer) -> None:
+    """What was brought from one place to another, and what was left out."""
+    counts = {"sent": done.sent, "known": done.known, "removed": done.removed}
+    parts = [f"{count} {name}" for name, count in counts.items() if count or name == "sent"]
+    say(f"{done.place}: {done.photos} photos ({', '.join(parts)})")
+    if done.failed:
+        _list(
+            f"{len(done.failed)} were left out",
+            [f"{_shown(path)}: {reason}" for path, reason in done.failed],
+            limit=None,
+        )
 
 
 def print_demo(result: "DemoResult") -> None:

@@ -6,18 +6,18 @@ from typing import Annotated
 import typer
 
 from resight.cli.options import (
-    Collection,
     Config,
     Device,
     Engine,
     Json,
+    Place,
     Weights,
     model_options,
 )
 
 
 def serve(
-    collection: Collection,
+    collection: Place,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 is any free one.")] = 8765,
     token: Annotated[
@@ -49,7 +49,7 @@ def serve(
 
 
 def groups(
-    collection: Collection,
+    collection: Place,
     limit: Annotated[
         float | None,
         typer.Option(help="Largest distance within a group.", show_default="estimated"),
@@ -73,8 +73,14 @@ def explain(
         Path, typer.Option("--output", "-o", help="The picture to write.", show_default=False)
     ],
     collection: Annotated[
-        Path | None,
-        typer.Option("--collection", "-c", help="Explain by its method.", show_default=False),
+        str | None,
+        typer.Option(
+            "--collection",
+            "-c",
+            metavar="<path or address>",
+            help="Explain by its method.",
+            show_default=False,
+        ),
     ] = None,
     config: Config = None,
     box: Annotated[

@@ -1,6 +1,6 @@
 """A collection compared with itself: how well it finds known groups, and which groups it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.config import RerankConfig, SearchConfig
-from resight.errors import DatasetError, ImageError, UsageError
+from resight.errors import CollectionError, DatasetError, ImageError, UsageError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods import ModelOptions
 from resight.photos.files import absolute
 from resight.progress import Progress, no_progress
-from resight.ranking.groups import Groups, find_groups
-from resight.ranking.neighbors import GONE, Query, distances_to, ranking
+from resight.ranking.groups import (
+    Groups,
+    NeighborLists,
+    estimate_limit,
+    group_photos,
+    neighbor_lists_of,
+)
+from resight.ranking.neighbors import Neighbors, Query
 from resight.ranking.reranking import make_items, reorder
 from resight.searching.searcher import Searcher
-from resight.storage.collection import Collection
+from resight.stores.places import open_store
+from resight.stores.store import Store
 
 if TYPE_CHECKING:
     from resight.descriptors.sift import LocalFeatures
@@ -42,7 +49,7 @@ class Evaluation:
 
 def evaluate(
     groups: Path,
-    collection: Path,
+    collection: Path | str,
     config: SearchConfig | None = None,
     *,
     model: ModelOptions | None = None,
@@ -55,7 +62,7 @@ def evaluate(
 
     Args:
         groups: a `groups.json`.
-        collection: the collection's folder.
+        collection: the collection's folder, or its address on an engine.
         config: re-ranking and verification; `k` and `approximate` play no part.
         model: weights and device, needed only to verify by the network's columns.
         progress: called after each query.
@@ -65,52 +72,105 @@ def evaluate(
         UsageError: the method has no network whose columns could be compared.
     """
     truth = read_groups(groups)
-    with Collection.open(collection) as opened:
-        ids = {photo.path: photo.id for photo in opened.photos("ok")}
+    with open_store(collection) as opened:
+        store = opened.snapshot()
+        ids = {photo.path: photo.id for photo in store.photos("ok")}
         missing = [p for photos in truth.values() for p in photos if absolute(p) not in ids]
         known = {
             group: [ids[absolute(path)] for path in photos if absolute(path) in ids]
             for group, photos in truth.items()
         }
         if not any(known.values()):
-            raise DatasetError(f"{groups}: none of its photos is in {collection}; index them first")
+            raise DatasetError(f"{groups}: none of its photos is in {store.name}; index them first")
         total, done = sum(len(photos) for photos in known.values() if len(photos) > 1), 0
-        searcher = Searcher(opened, model)
-        rank_one = _ranker(searcher, config or SearchConfig())
+        rank = _ranking(Searcher(store, model), config or SearchConfig())
 
-        def rank(photo: int) -> list[int]:
+        def report(photo: int) -> list[int]:
             nonlocal done
-            order, done = rank_one(photo), done + 1
+            ranked, done = rank(photo), done + 1
             progress("evaluating", done, total)
-            return order
+            return ranked
 
-        report = evaluate_groups(known, rank)
-        return Evaluation(report, searcher.arrays().database.count, missing)
+        return Evaluation(evaluate_groups(known, report), store.count("ok"), missing)
 
 
-def _ranker(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[int]]:
+def groups(
+    collection: Path | str, *, limit: float | None = None, progress: Progress = no_progress
+) -> tuple[Groups, dict[int, Path]]:
+    """A collection's groups of photos of the same thing, and the paths of their photos by id.
+
+    Args:
+        collection: the collection's folder, or its address on an engine.
+        limit: largest distance between photos that are joined; None is estimated.
+        progress: called after each photo.
+    """
+    with open_store(collection) as opened:
+        store = opened.snapshot()
+        lists = store_lists(store, lambda done, total: progress("comparing", done, total))
+        estimated = estimate_limit(lists)
+        used = estimated if limit is None else limit
+        found = Groups(used, estimated, group_photos(lists, used))
+        ids = [id_ for group in found.groups for id_ in group.ids]
+        return found, {id_: photo.path for id_, photo in store.photos_by_id(ids).items()}
+
+
+def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborLists:
+    """The nearest others of each photo of a collection.
+
+    Raises:
+        CollectionError: it is empty, or changed meanwhile.
+    """
+    store.check()
+    ids = store.ids()
+
+    def find(queries: Sequence[Query], k: int) -> list[Neighbors]:
+        found = store.nearest(queries, k)
+        if not all(len(near.ids) == k and np.isin(near.ids, ids).all() for near in found):
+            raise _changed(store)
+        return found
+
+    return neighbor_lists_of(ids, lambda part: _queries(store, part), find, progress)
+
+
+def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[int]]:
     """From the id of a photo to those of all photos, in the order that a search gives them."""
-    database, distance = searcher.arrays().database, searcher.distance
-    rows = {int(id_): row for row, id_ in enumerate(database.ids) if id_ != GONE}
-    reranking = RerankConfig(method=config.rerank)
-    small = len(database.ids) == database.count <= reranking.shortlist
-    whole = make_items(database, distance) if config.rerank != "none" and small else None
+    store, distance = searcher.store, searcher.distance
+    store.check()
+    ids, reranking = store.ids(), RerankConfig(method=config.rerank)
+    # A collection that is no larger than the short list is made into items once.
+    small = config.rerank != "none" and len(ids) <= reranking.shortlist
+    database = store.rows(ids) if small else None
+    whole = make_items(database, distance) if database else None
     matcher = searcher.matcher(config.verify_by) if config.verify else None
 
     def rank(photo: int) -> list[int]:
-        row = rows[photo]
-        local = None if database.local is None else database.local[row]
-        query = Query(database.global_[row], local)
-        order = ranking(distances_to(query, database, distance), database.ids)
-        order = reorder(query, database, order, distance, reranking, whole)
+        query = _queries(store, np.array([photo]))[0]
+        ranked = store.nearest([query], len(ids))[0].ids
+        if database is not None:
+            order = np.searchsorted(database.ids, ranked)
+            ranked = database.ids[reorder(query, database, order, distance, reranking, whole)]
+        elif config.rerank != "none":
+            first = store.rows(ranked[: reranking.shortlist])
+            order = reorder(query, first, np.arange(len(first.ids)), distance, reranking)
+            ranked = np.concatenate([first.ids[order], ranked[reranking.shortlist :]])
         if matcher is not None:
-            first = searcher.collection.paths(database.ids[order[: config.verify]])
-            (own,) = searcher.collection.paths(np.array([photo]))
-            better, _ = matcher.order(_local_features(matcher, own), first)
-            order = np.concatenate([order[better], order[len(better) :]])
-        return [int(id_) for id_ in database.ids[order]]
+            ranked = _verified(store, matcher, photo, ranked, config.verify)
+        return [int(id_) for id_ in ranked]
 
     return rank
+
+
+def _verified(
+    store: Store, matcher: "PhotoMatcher", photo: int, ranked: np.ndarray, count: int
+) -> np.ndarray:
+    """A ranking with its first photos in the order that their geometry gives."""
+    first = ranked[:count].tolist()
+    photos = store.photos_by_id([photo, *first])
+    if not photos.keys() >= {photo, *first}:
+        raise _changed(store)
+    features = _local_features(matcher, photos[photo].path)
+    better, _ = matcher.order(features, [photos[id_].path for id_ in first])
+    return np.concatenate([ranked[better], ranked[len(better) :]])
 
 
 def _local_features(matcher: "PhotoMatcher", path: Path) -> "LocalFeatures":
@@ -120,24 +180,14 @@ def _local_features(matcher: "PhotoMatcher", path: Path) -> "LocalFeatures":
         raise UsageError(f"{path}: {error}; the geometry of a photo needs its file") from None
 
 
-def groups(
-    collection: Path, *, limit: float | None = None, progress: Progress = no_progress
-) -> tuple[Groups, dict[int, Path]]:
-    """A collection's groups of photos of the same thing, and the paths of their photos by id.
+def _queries(store: Store, ids: np.ndarray) -> list[Query]:
+    """The descriptors of photos as queries."""
+    database = store.rows(ids)
+    if len(database.ids) < len(ids):
+        raise _changed(store)
+    locals_ = [None] * len(ids) if database.local is None else list(database.local)
+    return [Query(*sides) for sides in zip(database.global_, locals_, strict=True)]
 
-    Args:
-        collection: the collection's folder.
-        limit: largest distance between photos that are joined; None is estimated.
-        progress: called after each photo.
-    """
-    with Collection.open(collection) as opened:
-        searcher = Searcher(opened)
-        database = searcher.arrays().database
-        found = find_groups(
-            database,
-            searcher.distance,
-            limit,
-            progress=lambda done, total: progress("comparing", done, total),
-        )
-        ids = np.array([id_ for group in found.groups for id_ in group.ids], np.int64)
-        return found, dict(zip(ids.tolist(), opened.paths(ids), strict=True))
+
+def _changed(store: Store) -> CollectionError:
+    return CollectionError(f"{store.name}: was changed meanwhile; run again")

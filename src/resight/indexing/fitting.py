@@ -22,7 +22,8 @@ from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
 from resight.progress import Progress
 from resight.selection.reduction import fit_reduction
-from resight.storage.collection import Collection, Model
+from resight.storage.collection import Collection
+from resight.storage.made_with import Model
 from resight.storage.writer import Writer
 
 MIN_PHOTOS_TO_FIT = 2 * 64

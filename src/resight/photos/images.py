@@ -15,6 +15,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -96,6 +97,16 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
         with contextlib.suppress(Exception):  # as in `_turn_upright`
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+
+
+def taken_at(file: Path) -> datetime | None:
+    """When a photo was taken, by its EXIF data, in the camera's own time; None if nobody knows."""
+    with contextlib.suppress(Exception), _reading(file) as image:  # as in `_turn_upright`
+        exif = image.getexif()
+        original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+        said = original or exif.get(ExifTags.Base.DateTime)
+        return datetime.strptime(str(said).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    return None
 
 
 def crop_box(image: Image.Image, box: Box) -> Image.Image:

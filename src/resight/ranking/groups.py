@@ -14,14 +14,22 @@ NIPS 2004.
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from resight.ranking.neighbors import GONE, Database, Distance, Query, manhattan, nearest_to_each
+from resight.ranking.neighbors import (
+    GONE,
+    Database,
+    Distance,
+    Neighbors,
+    Query,
+    manhattan,
+    nearest_to_each,
+)
 
 Kind = Literal["same-thing", "near-duplicate"]
 
@@ -108,16 +116,41 @@ def neighbor_lists(
     """
     present = np.flatnonzero(database.ids != GONE)
     present = present[np.argsort(database.ids[present])]
-    ids, count = database.ids[present], len(present)
+    row_of = dict(zip(database.ids[present].tolist(), present.tolist(), strict=True))
+
+    def queries_of(part: np.ndarray) -> list[Query]:
+        rows = [row_of[id_] for id_ in part.tolist()]
+        locals_ = [None if database.local is None else database.local[row] for row in rows]
+        return [Query(*sides) for sides in zip(database.global_[rows], locals_, strict=True)]
+
+    def find(queries: Sequence[Query], k: int) -> list[Neighbors]:
+        return nearest_to_each(queries, database, k, distance)
+
+    return neighbor_lists_of(database.ids[present], queries_of, find, progress, k)
+
+
+def neighbor_lists_of(
+    ids: np.ndarray,
+    queries_of: Callable[[np.ndarray], Sequence[Query]],
+    find: Callable[[Sequence[Query], int], Sequence[Neighbors]],
+    progress: Callable[[int, int], None] | None = None,
+    k: int = RANKS,
+) -> NeighborLists:
+    """Likewise, wherever the photos are searched.
+
+    Args:
+        ids: of all photos, ascending (N,).
+        queries_of: from some of the ids to their descriptors.
+        find: from queries and k to the k nearest of each, an approximate search's as well.
+        progress: called with photos done and photos in all.
+        k: how many others, at most N - 1.
+    """
+    count = len(ids)
     k = max(0, min(k, count - 1))
     rows, distances = np.zeros((count, k), np.int32), np.zeros((count, k), np.float32)
     for start in range(0, count, TOGETHER):
-        queries = [
-            Query(database.global_[row], None if database.local is None else database.local[row])
-            for row in present[start : start + TOGETHER]
-        ]
-        found = nearest_to_each(queries, database, k + 1, distance)
-        for row, near in enumerate(found, start):
+        queries = queries_of(ids[start : start + TOGETHER])
+        for row, near in enumerate(find(queries, k + 1), start):
             others = np.flatnonzero(near.ids != ids[row])[:k]  # k + 1 copies may hide it
             rows[row] = np.searchsorted(ids, near.ids[others])
             distances[row] = near.distances[others]

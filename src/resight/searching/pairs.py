@@ -19,7 +19,7 @@ from resight.photos.images import Box, check_box, crop_box
 from resight.ranking.neighbors import Distance, manhattan
 from resight.searching.searcher import Searcher, load_query
 from resight.selection.reduction import Reduction
-from resight.storage.collection import Collection
+from resight.stores.places import open_store
 from resight.wanted import load_config
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def explain(
     query: Path,
     other: Path,
     *,
-    collection: Path | None = None,
+    collection: Path | str | None = None,
     config: str | MethodConfig | None = None,
     box: Box | None = None,
     model: ModelOptions | None = None,
@@ -76,7 +76,7 @@ def explain(
     Args:
         query: a photo; it need not be in the collection.
         other: another one.
-        collection: whose method, selection and model to use.
+        collection: whose method, selection and model to use; a folder, or an address on an engine.
         config: a preset, a TOML file or a configuration, instead of a collection; None and no
             collection is `paper`.
         box: the region of the query that is meant.
@@ -94,7 +94,7 @@ def explain(
     if collection is not None:
         if config is not None:
             raise UsageError("explain: a collection has its own configuration; give one of them")
-        with Collection.open(collection) as opened:
+        with open_store(collection) as opened:
             return explain_images(Searcher(opened, model), *images, box=box)
     method = config if config is not None and not isinstance(config, str) else None
     method = method or load_config(str(config or "paper"))[0]
@@ -122,7 +122,7 @@ def explain_images(
         UsageError: the box is not inside the query.
         WeightsError: there are no weights.
     """
-    selection = searcher.collection.selection()
+    selection = searcher.store.made_with.selection()
     return _explain(searcher.extractor(), selection, searcher.distance, query, other, box)
 
 

@@ -1,4 +1,4 @@
-"""Answering queries: one open collection, its arrays and its extractor, kept for many searches."""
+"""Answering queries: one open collection and its extractor, kept for many searches."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from PIL import Image
 
 from resight.config import RerankConfig, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
-from resight.errors import CollectionError, ImageError, UsageError
+from resight.errors import ImageError, UsageError
 from resight.methods import ModelOptions, collection_extractor
 from resight.photos.files import absolute
 from resight.photos.images import (
@@ -21,20 +21,11 @@ from resight.photos.images import (
     load_image,
     scale_box,
 )
-from resight.ranking.graph import Graph
-from resight.ranking.neighbors import (
-    DISTANCES,
-    Distance,
-    Neighbors,
-    Query,
-    manhattan,
-    nearest,
-    nearest_by_graph,
-)
+from resight.ranking.neighbors import DISTANCES, Distance, Neighbors, Query
 from resight.ranking.reranking import reorder
-from resight.storage.approximating import approximate_status, open_graphs
-from resight.storage.arrays import SearchArrays, load_arrays
 from resight.storage.collection import Collection
+from resight.stores.local import LocalStore
+from resight.stores.store import Filter, Store
 
 if TYPE_CHECKING:
     from resight.searching.geometry import PhotoMatcher
@@ -69,104 +60,70 @@ class SearchResults:
 
 
 class Searcher:
-    """Searches a collection; notices by itself when the collection has changed."""
+    """Searches a collection, open in a folder or on an engine."""
 
-    def __init__(self, collection: Collection, options: ModelOptions | None = None) -> None:
-        self.collection = collection
+    def __init__(self, collection: Collection | Store, options: ModelOptions | None = None) -> None:
+        self.store = LocalStore(collection) if isinstance(collection, Collection) else collection
         self._options = options or ModelOptions()
         self._extractor: Extractor | None = None
-        self._arrays: SearchArrays | None = None
-        self._graphs: tuple[str, tuple[Graph, ...]] | None = None
 
-    def search(self, query: Path, config: SearchConfig, box: Box | None = None) -> SearchResults:
-        """The photos nearest to a photo, or to the region `box` of it.
+    def search(
+        self,
+        query: Path,
+        config: SearchConfig,
+        box: Box | None = None,
+        where: Filter | None = None,
+    ) -> SearchResults:
+        """The photos nearest to a photo, or to the region `box` of it, among those of a filter.
 
         Raises:
             UsageError: the query is no image, or the box is not inside it.
             CollectionError: the collection is empty.
             WeightsError: the query must be described and there are no weights.
         """
-        find = self.approximate_neighbors if config.approximate else self.neighbors
-        if config.approximate:
-            self.graphs()  # one that is missing is said before the network is loaded
-        description, wanted = self._describe(query, box), max(config.k, config.verify)
-        if config.rerank == "none":
-            found = find(description, wanted)
-        else:
-            reranking = RerankConfig(method=config.rerank)
-            found = find(description, max(wanted, reranking.shortlist))
-            found = self.reranked(description, found, reranking)
-        paths = self.collection.paths(found.ids)
-        pairs = list(zip(paths, map(float, found.distances), strict=True))
-        results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(pairs, 1)]
+        # What is missing is said before the network is loaded.
+        self.store.check(approximate=config.approximate)
+        asked, wanted = self._query(query, box), max(config.k, config.verify)
+        reranking = RerankConfig(method=config.rerank)
+        if config.rerank != "none":
+            wanted = max(wanted, reranking.shortlist)
+        found = self.neighbors(asked, wanted, where, approximate=config.approximate)
+        if config.rerank != "none":
+            found = self.reranked(asked, found, reranking)
+        photos = self.store.photos_by_id(found.ids.tolist())
+        pairs = zip(found.ids.tolist(), map(float, found.distances), strict=True)
+        present = [(photos[id_].path, distance) for id_, distance in pairs if id_ in photos]
+        results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(present, 1)]
         if config.verify:
             results = self.verify(query, box, results, config.verify, config.verify_by)
         return SearchResults(query, box, results[: config.k])
 
-    def neighbors(self, description: Description, k: int) -> Neighbors:
-        """The ids and distances of the photos nearest to a descriptor (before selection)."""
-        return nearest(self._query(description), self.arrays().database, k, self.distance)
-
-    def approximate_neighbors(self, description: Description, k: int) -> Neighbors:
-        """Likewise, but by the approximate index.
-
-        Raises:
-            CollectionError: there is none.
-        """
-        return nearest_by_graph(self._query(description), self.arrays().database, self.graphs(), k)
-
-    def graphs(self) -> tuple[Graph, ...]:
-        """The approximate index of the collection as it is now.
-
-        Raises:
-            CollectionError: there is none.
-        """
-        arrays = self.arrays()
-        if self._graphs is None or self._graphs[0] != arrays.stamp:
-            made = approximate_status(self.collection)
-            if self.distance is not manhattan or made is None:
-                raise CollectionError(
-                    f"{self.collection.folder}: has no approximate index; make one with: "
-                    "resight index PHOTOS --approximate, or search without --approximate"
-                )
-            self._graphs = arrays.stamp, open_graphs(arrays, made)
-        return self._graphs[1]
-
-    def reranked(
-        self, description: Description, found: Neighbors, config: RerankConfig
+    def neighbors(
+        self, query: Query, k: int, where: Filter | None = None, *, approximate: bool = False
     ) -> Neighbors:
-        """What was found for a descriptor (before selection), in a better order."""
-        query = self._query(description)
-        database = self.arrays().database
-        by_id = np.argsort(database.ids, kind="stable")
-        rows = by_id[np.searchsorted(database.ids, found.ids, sorter=by_id)]
-        better = reorder(query, database, rows, self.distance, config)
-        place = {row: i for i, row in enumerate(rows.tolist())}
-        order = [place[row] for row in better.tolist()]
-        return Neighbors(found.ids[order], found.distances[order])
+        """The ids and distances of the photos nearest to a query."""
+        return self.store.nearest([query], k, where, approximate=approximate)[0]
 
-    def _query(self, description: Description) -> Query:
-        selection = self.arrays().selection
+    def query(self, description: Description) -> Query:
+        """Descriptors as they are searched: after the selection."""
+        selection = self.store.selection()
         keep = selection.apply if selection else lambda values: values
         local = None if description.local is None else keep(description.local)
         return Query(keep(description.global_), local)
 
-    def arrays(self) -> SearchArrays:
-        """The arrays of the collection as it is now.
-
-        Raises:
-            CollectionError: it holds no photos.
-        """
-        if self._arrays is None or self._arrays.stamp != self.collection.stamp:
-            self._arrays = load_arrays(self.collection)
-        if self._arrays.database.count == 0:
-            raise CollectionError(f"{self.collection.folder}: holds no photos yet; index some")
-        return self._arrays
+    def reranked(self, query: Query, found: Neighbors, config: RerankConfig) -> Neighbors:
+        """What was found for a query, in a better order."""
+        database = self.store.rows(found.ids)
+        order = np.arange(len(database.ids))
+        better = reorder(query, database, order, self.distance, config)
+        distance_of = dict(zip(found.ids.tolist(), found.distances, strict=True))
+        ids = database.ids[better]
+        return Neighbors(ids, np.array([distance_of[id_] for id_ in ids.tolist()], np.float32))
 
     @property
     def distance(self) -> Distance:
         """The distance that the collection's descriptors are compared by."""
-        return DISTANCES[self.collection.distance]
+        return DISTANCES[self.store.made_with.distance]
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""
@@ -181,17 +138,16 @@ class Searcher:
             CollectionError: the weights are not those of the collection, or it was never indexed.
         """
         if self._extractor is None:
-            self._extractor = collection_extractor(self.collection, self._options)
+            self._extractor = collection_extractor(self.store.made_with, self._options)
         return self._extractor
 
-    def _describe(self, query: Path, box: Box | None) -> Description:
-        self.arrays()  # an empty collection is said before the network is loaded
+    def _query(self, query: Path, box: Box | None) -> Query:
         # Anything but a file, such as a pipe, would be waited for if it were opened.
         if box is None and absolute(query).is_file():
-            stored = self.collection.descriptors(_content(query))
-            if stored is not None and stored.intact:
-                return Description(stored.global_, stored.local)
-        return self.describe(load_query(query, box))
+            known = self.store.known(_content(query))
+            if known is not None:
+                return known
+        return self.query(self.describe(load_query(query, box)))
 
     def verify(
         self,

@@ -10,20 +10,19 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from resight import config as configuration
-from resight.config import MethodConfig, ReductionConfig
-from resight.errors import CollectionError, CollectionMismatch
+from resight.errors import CollectionError
 from resight.photos.files import COLLECTION_MARK
-from resight.selection.reduction import Reduction, from_bytes
 from resight.storage import learned as learned_arrays
 from resight.storage.database import explained, open_database
+from resight.storage.made_with import FittedName, MadeWith
 
 State = Literal["ok", "failed"]
 PHOTO = "id, path, size, mtime_ns, content, width, height, state, reason"
@@ -46,14 +45,6 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Model:
-    """What the descriptors were made with: a weights file, or (no path) what was learned."""
-
-    sha256: str
-    path: Path | None = None
-
-
-@dataclass(frozen=True)
 class StoredDescriptors:
     """One content's descriptors, float32 (D,), and whether their check sum is right."""
 
@@ -63,7 +54,7 @@ class StoredDescriptors:
     intact: bool
 
 
-class Collection:
+class Collection(MadeWith):
     """An open collection, for reading; close it, or use it in a `with` statement."""
 
     def __init__(self, folder: Path, database: sqlite3.Connection) -> None:
@@ -114,22 +105,31 @@ class Collection:
     # What it was made with
 
     @property
-    def config(self) -> MethodConfig:
-        """The method's configuration."""
-        return configuration.method_from_dict(self.meta("config"))
+    def name(self) -> str:
+        """The folder."""
+        return str(self.folder)
 
-    @property
-    def selection_config(self) -> ReductionConfig:
-        """How a selection, or whitening, is fitted when nothing else is asked for."""
-        return configuration.reduction_from_dict(self.meta("selection_config"))
+    def meta(self, key: str) -> Any:
+        """A value of the table `meta`, None where there is none."""
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else json.loads(row[0])
 
-    @property
-    def model(self) -> Model | None:
-        """The weights in use, or what was learned; None as long as nothing was described."""
-        stored = self.meta("model")
-        if stored is None:
+    def how_fitted(self, name: FittedName) -> dict[str, Any] | None:
+        """What one of them was fitted on: photos, time, configuration."""
+        names = [name, "vocabulary"] if name == "learned" else [name]  # see `fitted_data`
+        row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", names[0], names[-1])
+        return None if row is None else json.loads(row[0])
+
+    def fitted_data(self, name: FittedName) -> bytes | None:
+        """The fitted numbers themselves."""
+        row = self._row("SELECT data FROM fitted WHERE name = ?", name)
+        if row is not None or name != "learned":
+            return None if row is None else row[0]
+        # Of `sift-vlad`, before there were other methods that learn.
+        row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
+        if row is None:
             return None
-        return Model(stored["sha256"], Path(stored["path"]) if stored["path"] else None)
+        return learned_arrays.to_bytes({"words": np.frombuffer(row[0], "<f4").reshape(-1, 128)})
 
     @property
     def stamp(self) -> str:
@@ -155,78 +155,6 @@ class Collection:
             "SELECT DISTINCT photo FROM changes WHERE number > ? AND what = 'descriptor'", number
         )
         return [id_ for (id_,) in rows]
-
-    def meta(self, key: str) -> Any:
-        """A value of the table `meta`, None where there is none."""
-        row = self._row("SELECT value FROM meta WHERE key = ?", key)
-        return None if row is None else json.loads(row[0])
-
-    def selection(self) -> Reduction | None:
-        """The fitted selection or whitening, if there is one."""
-        row = self._row("SELECT how, data FROM fitted WHERE name = 'selection'")
-        if row is None:
-            return None
-        return from_bytes(row[1], json.loads(row[0])["config"])
-
-    @property
-    def distance(self) -> Literal["manhattan", "cosine"]:
-        """By which distance the descriptors are compared."""
-        how = self.how_fitted("selection")
-        if how is None:
-            return configuration.own_distance(self.config)
-        return "cosine" if how["config"].get("method") == "whitening" else "manhattan"
-
-    def learned(self) -> dict[str, np.ndarray] | None:
-        """What the method learned from photos before it described any, once it did."""
-        row = self._row("SELECT data FROM fitted WHERE name = 'learned'")
-        if row is not None:
-            try:
-                return learned_arrays.from_bytes(row[0])
-            except ValueError as error:
-                raise CollectionError(
-                    f"{self.folder}: the database is damaged ({error}); restore it from a backup "
-                    "or index anew"
-                ) from None
-        # Of `sift-vlad`, before there were other methods that learn.
-        row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
-        return None if row is None else {"words": np.frombuffer(row[0], "<f4").reshape(-1, 128)}
-
-    def quantized_network(self) -> bytes | None:
-        """The network in 8-bit integers, where the configuration asks for one."""
-        row = self._row("SELECT data FROM fitted WHERE name = 'network'")
-        return None if row is None else row[0]
-
-    def how_fitted(self, name: Literal["selection", "learned", "network"]) -> dict[str, Any] | None:
-        """What one of them was fitted on: photos, time, configuration."""
-        names = [name, "vocabulary"] if name == "learned" else [name]  # see `learned`
-        row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", names[0], names[-1])
-        return None if row is None else json.loads(row[0])
-
-    def fingerprint(self, model: Model) -> str:
-        """The fingerprint of this collection's descriptors if they are made with a model."""
-        made_with = model.sha256
-        if model.path is not None:  # else the model is what was learned
-            for how in (self.how_fitted("network"), self.how_fitted("learned")):
-                made_with += "" if how is None else how["sha256"]
-        return configuration.fingerprint(self.config, made_with)
-
-    def check_model(self, model: Model) -> None:
-        """Refuse a model that is not the one the descriptors were made with.
-
-        Raises:
-            CollectionMismatch: other weights, or another version of the method.
-        """
-        known, stored = self.model, self.meta("fingerprint")
-        if known is not None and known.sha256 != model.sha256:
-            raise CollectionMismatch(
-                f"{self.folder}: was made with other weights (SHA-256 {known.sha256[:12]}..., "
-                f"these are {model.sha256[:12]}...); pass the same file with --weights, or make "
-                "a new collection"
-            )
-        if stored not in (None, self.fingerprint(model)):
-            raise CollectionMismatch(
-                f"{self.folder}: was made by another version of the method; make a new collection"
-            )
 
     # What is in it
 
@@ -256,16 +184,24 @@ class Collection:
         row = self._row(f"SELECT {PHOTO} FROM photos WHERE path = ?", os.fsencode(path))
         return None if row is None else _photo(row)
 
+    def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
+        """Those of some photos that are (still) there and can be searched, by id."""
+        select = f"SELECT {PHOTO} FROM photos WHERE id = ? AND state = 'ok'"
+        rows = (self._row(select, int(id_)) for id_ in ids)
+        return {row[0]: _photo(row) for row in rows if row is not None}
+
+    def photos_after(self, after: int, count: int) -> list[Photo]:
+        """The next photos that can be searched by ascending id."""
+        rows = self._rows(
+            f"SELECT {PHOTO} FROM photos WHERE state = 'ok' AND id > ? ORDER BY id LIMIT ?",
+            after,
+            count,
+        )
+        return [_photo(row) for row in rows]
+
     def count(self, state: State) -> int:
         """How many photos are of a state."""
         return int(self._rows("SELECT count(*) FROM photos WHERE state = ?", state)[0][0])
-
-    def paths(self, ids: np.ndarray) -> list[Path]:
-        """The paths of photos, in the order of their ids (N,)."""
-        return [
-            Path(os.fsdecode(self._rows("SELECT path FROM photos WHERE id = ?", int(id_))[0][0]))
-            for id_ in ids
-        ]
 
     def is_described(self, content: str) -> bool:
         """Whether there are descriptors of a content."""
@@ -318,7 +254,7 @@ class Collection:
         whole = len(blob) - len(blob) % self._dtype.itemsize
         return np.frombuffer(blob[:whole], self._dtype).astype(np.float32)
 
-    @property
+    @cached_property
     def _dtype(self) -> np.dtype[Any]:
         return np.dtype(self.config.dtype).newbyteorder("<")
 

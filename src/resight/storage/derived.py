@@ -69,7 +69,7 @@ def write_all(collection: Collection, folder: Path) -> str:
     first = next(collection.photo_descriptors(), None)
     for name, values in zip(DESCRIPTORS, first[1:] if first else [np.empty(0), None], strict=True):
         if values is not None:
-            kept = values if selection is None else selection.apply(values)
+            kept = values if selection is None or not first else selection.apply(values)
             rowfiles.create(folder / f"{name}.npy", kept.shape, "<f4")
     add_photos(collection, folder, header, None)
     return stamp(header)

@@ -6,22 +6,23 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from resight import config as configuration
 from resight.config import MethodConfig, NoReduction, Preset, ReductionConfig
-from resight.descriptors.extractor import Learned
+from resight.descriptors.extractor import Description, Learned
 from resight.errors import CollectionError, CollectionLocked
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.selection.reduction import Reduction, to_bytes
 from resight.storage import learned as learned_arrays
-from resight.storage.collection import Collection, Model, Photo, blob_crc32
+from resight.storage.collection import Collection, Photo, blob_crc32
 from resight.storage.database import create_database, explained, transaction
+from resight.storage.made_with import FittedName, MadeWith, Model
 
 LOCK_NAME = "writer.lock"
 
@@ -81,6 +82,17 @@ class Writer:
             self._set_meta("model", {"sha256": model.sha256, "path": path})
             self._set_meta("fingerprint", self.collection.fingerprint(model))
 
+    def adopt(self, other: MadeWith) -> None:
+        """Make a collection in which nothing was described yet one of the same kind as another."""
+        with transaction(self._db):
+            for key in ("config", "selection_config", "model", "fingerprint"):
+                self._set_meta(key, other.meta(key))
+            for name in get_args(FittedName):
+                how, data = other.how_fitted(name), other.fitted_data(name)
+                if how is not None and data is not None:
+                    self._insert_fitted(name, how, data)
+            self._new_stamp()
+
     def record_described(
         self,
         file: PhotoFile,
@@ -98,6 +110,19 @@ class Writer:
                 (content, *blobs, blob_crc32(*blobs)),
             )
             self._record(file, content, pixels, None)
+
+    def record_all(self, photos: Iterable[tuple[Photo, Description]]) -> None:
+        """Photos of another collection with their descriptors; all or none of them."""
+        encode = self.collection.encode
+        with transaction(self._db):
+            for photo, found in photos:
+                blobs = encode(found.global_), None if found.local is None else encode(found.local)
+                self._db.execute(
+                    "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?)",
+                    (photo.content, *blobs, blob_crc32(*blobs)),
+                )
+                file = PhotoFile(photo.path, photo.size, photo.mtime_ns)
+                self._record(file, photo.content, (photo.width, photo.height), None)
 
     def record_known(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
         """A photo whose content was described before: a copy, or only touched."""
@@ -177,10 +202,13 @@ class Writer:
 
     def _store_fitted(self, name: str, how: dict[str, Any], data: bytes) -> None:
         with transaction(self._db):
-            self._db.execute(
-                "INSERT OR REPLACE INTO fitted VALUES (?, ?, ?)", (name, json.dumps(how), data)
-            )
+            self._insert_fitted(name, how, data)
             self._new_stamp()
+
+    def _insert_fitted(self, name: str, how: dict[str, Any], data: bytes) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO fitted VALUES (?, ?, ?)", (name, json.dumps(how), data)
+        )
 
     def _record(
         self,

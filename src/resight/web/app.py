@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 import resight
 from resight.methods import ModelOptions
-from resight.storage.collection import Collection
 from resight.web import (
     explanations,
     grouping,
@@ -44,25 +43,26 @@ REQUEST_MODELS: tuple[type[BaseModel], ...] = (
 
 
 def create_app(
-    collection: Path, settings: WebSettings | None = None, model: ModelOptions | None = None
+    collection: Path | str, settings: WebSettings | None = None, model: ModelOptions | None = None
 ) -> FastAPI:
     """The application for a collection; `app.state.context` is what its endpoints share.
 
     Args:
-        collection: the collection's folder.
+        collection: the collection's folder, or its address on an engine.
         settings: address, token and limits; who runs the application listens where they say.
         model: weights, device and engine.
 
     Raises:
         CollectionError: there is no collection, or it cannot be read.
     """
-    Collection.open(collection).close()
     context = Context.create(collection, settings or WebSettings(), model or ModelOptions())
+    with context.engine.store() as store:
+        store.count("ok")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # One connection stays open, for the last one to close tidies up the database.
-        with Collection.open(collection):
+        with context.engine.store():
             yield
             await asyncio.to_thread(context.close)
 

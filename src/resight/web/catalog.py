@@ -1,7 +1,7 @@
 """What the pages of a collection show, read from its database in bounded portions."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,44 +9,20 @@ import numpy as np
 
 from resight.storage.collection import Collection, Photo
 from resight.storage.database import explained
+from resight.stores.store import Store
 from resight.web.problems import Problem
 
-COLUMNS = "id, path, size, mtime_ns, content, width, height, state, reason"
 
-
-def photo_by_id(collection: Collection, id_: int) -> Photo:
+def photo_by_id(store: Store, id_: int) -> Photo:
     """A photo that can be searched.
 
     Raises:
         Problem: there is none of this id.
     """
-    found = photos_by_id(collection, [id_])
+    found = store.photos_by_id([id_])
     if id_ not in found:
         raise Problem(404, f"There is no photo {id_} in this collection.")
     return found[id_]
-
-
-def photos_by_id(collection: Collection, ids: Iterable[int]) -> dict[int, Photo]:
-    """Those of some photos that are (still) there and can be searched, by id."""
-    found = {}
-    with explained(collection.folder):
-        for id_ in ids:
-            row = collection.database.execute(
-                f"SELECT {COLUMNS} FROM photos WHERE id = ? AND state = 'ok'", (int(id_),)
-            ).fetchone()
-            if row is not None:
-                found[int(id_)] = _photo(row)
-    return found
-
-
-def photos_after(collection: Collection, after: int, count: int) -> list[Photo]:
-    """The next photos by ascending id."""
-    with explained(collection.folder):
-        rows = collection.database.execute(
-            f"SELECT {COLUMNS} FROM photos WHERE state = 'ok' AND id > ? ORDER BY id LIMIT ?",
-            (after, count),
-        ).fetchall()
-    return [_photo(row) for row in rows]
 
 
 def known_places(collection: Collection) -> list[Path]:
@@ -88,7 +64,3 @@ def shown(path: Path) -> str:
 def in_order(ids: Sequence[int] | np.ndarray, found: dict[int, Photo]) -> list[Photo]:
     """Photos in the order of their ids, without those that are gone."""
     return [found[int(id_)] for id_ in ids if int(id_) in found]
-
-
-def _photo(row: Sequence[Any]) -> Photo:
-    return Photo(row[0], Path(os.fsdecode(row[1])), *row[2:])

@@ -1,5 +1,6 @@
 """What the endpoints of one server share."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from fastapi.responses import JSONResponse, Response
 
 from resight.methods import ModelOptions
+from resight.networks.weights import user_cache
+from resight.stores.addresses import parse_address
 from resight.web.engine import Engine
 from resight.web.jobs import Jobs
 from resight.web.limits import Counter, Gate
@@ -27,7 +30,8 @@ class Context:
     a page still scrolls while many search.
     """
 
-    folder: Path
+    name: str
+    place: str
     settings: WebSettings
     model: ModelOptions
     engine: Engine
@@ -43,11 +47,16 @@ class Context:
     grouping: Gate
 
     @classmethod
-    def create(cls, folder: Path, settings: WebSettings, model: ModelOptions) -> "Context":
-        """All of it, for a collection."""
-        engine = Engine(folder, model)
+    def create(cls, place: Path | str, settings: WebSettings, model: ModelOptions) -> "Context":
+        """All of it, for a collection in a folder or on an engine."""
+        engine, address = Engine(place, model), parse_address(str(place))
+        folder = Path(place)
+        if address is not None:
+            digest = hashlib.sha256(address.shown.encode()).hexdigest()
+            folder = user_cache() / "engines" / digest[:16]
         return cls(
-            folder=folder,
+            name=folder.resolve().name if address is None else address.collection,
+            place=str(place) if address is None else address.shown,
             settings=settings,
             model=model,
             engine=engine,

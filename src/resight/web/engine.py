@@ -25,13 +25,17 @@ from resight.errors import ImageError, UsageError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods import ModelOptions, collection_extractor
 from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
-from resight.ranking.neighbors import Neighbors
+from resight.ranking.neighbors import Neighbors, Query
 from resight.searching.geometry import columns_map
 from resight.searching.pairs import Explanation, explain_images
 from resight.searching.searcher import Result, Searcher
 from resight.storage.arrays import SearchArrays, load_arrays
 from resight.storage.collection import Collection, Photo
-from resight.web.catalog import in_order, photos_by_id
+from resight.storage.made_with import MadeWith
+from resight.stores.local import LocalStore
+from resight.stores.places import open_remote
+from resight.stores.store import Remote, Store
+from resight.web.catalog import in_order
 from resight.web.problems import Problem
 from resight.web.uploads import Upload
 
@@ -39,6 +43,9 @@ T = TypeVar("T")
 
 REMEMBERED = 512
 """Descriptors of queries kept for their further pages."""
+
+MOST_WITHIN = 100_000
+"""Photos within a limit of distance are counted up to so many."""
 
 FAILURE_S = 30.0
 """For so long a network that could not be loaded is not tried again."""
@@ -110,8 +117,9 @@ class Answer:
 class Engine:
     """What all searches of a server share; thread-safe."""
 
-    def __init__(self, folder: Path, options: ModelOptions) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | str, options: ModelOptions) -> None:
+        self.place = place
+        self._remote = open_remote(place)
         self._network = ThreadPoolExecutor(1, thread_name_prefix="resight-network")
         self._options = options
         self._extractor: tuple[str, Extractor] | None = None
@@ -126,10 +134,24 @@ class Engine:
         )
 
     @contextlib.contextmanager
+    def store(self) -> Iterator[Store]:
+        """The collection, for the present thread."""
+        if self._remote is not None:  # which takes all threads
+            yield self._remote
+        else:
+            with Collection.open(Path(self.place)) as collection:
+                yield LocalStore(collection, self.arrays)
+
+    @property
+    def remote(self) -> Remote | None:
+        """The collection, where it is on an engine of another program."""
+        return self._remote
+
+    @contextlib.contextmanager
     def searching(self) -> Iterator["SharedSearcher"]:
         """A searcher for the present thread."""
-        with Collection.open(self.folder) as collection:
-            yield SharedSearcher(collection, self)
+        with self.store() as store:
+            yield SharedSearcher(store, self)
 
     def warm_up(self) -> None:
         """Load the network and the arrays before the first search needs them.
@@ -139,9 +161,9 @@ class Engine:
             CollectionError: the collection cannot be used.
         """
         with self.searching() as searcher:
-            if searcher.collection.count("ok"):
-                self.arrays(searcher.collection)
-                self.extractor(searcher.collection)
+            if searcher.store.count("ok"):
+                searcher.store.check()
+                self.extractor(searcher.store.made_with)
 
     def on_network(self, function: Callable[[], T]) -> T:
         """Run a function in the network's thread, when its turn comes."""
@@ -155,23 +177,25 @@ class Engine:
         return self._network.submit(run).result()
 
     def close(self) -> None:
-        """Wait for what runs, and end the network's thread."""
+        """Wait for what runs, end the network's thread and the connections."""
         self._network.shutdown(wait=True, cancel_futures=True)
+        if self._remote is not None:
+            self._remote.close()
 
-    def extractor(self, collection: Collection) -> Extractor:
+    def extractor(self, made_with: MadeWith) -> Extractor:
         """The network (or vocabulary) of the collection, loaded once.
 
         Raises:
             WeightsError: there are no weights, or they do not fit.
         """
-        fingerprint = str(collection.meta("fingerprint"))
+        fingerprint = str(made_with.meta("fingerprint"))
         with self._loading:
             if self._extractor is not None and self._extractor[0] == fingerprint:
                 return self._extractor[1]
             if self._failure is not None and time.monotonic() < self._failure[0]:
                 raise self._failure[1]
             try:
-                extractor = collection_extractor(collection, self._options)
+                extractor = collection_extractor(made_with, self._options)
             except WeightsError as error:
                 # A download that fails takes long, and would fail for every request anew.
                 self._failure = time.monotonic() + FAILURE_S, error
@@ -197,54 +221,44 @@ class Engine:
         """Let the next search see the collection as it is, for a job has changed it."""
         self._rest_until = 0.0
 
-    def recall(
-        self, collection: Collection, subject: Subject, box: Box | None
-    ) -> Description | None:
+    def recall(self, searcher: Searcher, subject: Subject, box: Box | None) -> Query | None:
         """The descriptors of a query that need no network: stored, or described a moment ago."""
         if box is None:
-            stored = collection.descriptors(subject.content)
-            if stored is not None and stored.intact:
-                return Description(stored.global_, stored.local)
-        key = self._key(collection, subject, box)
+            known = searcher.store.known(subject.content)
+            if known is not None:
+                return known
+        key = self._key(searcher.store, subject, box)
         with self._remembering:
             if key not in self._remembered:
                 return None
             self._remembered.move_to_end(key)
-            return self._remembered[key]
+            described = self._remembered[key]
+        return searcher.query(described)
 
     def remember(
-        self, collection: Collection, subject: Subject, box: Box | None, described: Description
+        self, store: Store, subject: Subject, box: Box | None, described: Description
     ) -> None:
         """Keep the descriptors of a query for its further pages."""
-        key = self._key(collection, subject, box)
+        key = self._key(store, subject, box)
         with self._remembering:
             self._remembered[key] = described
             while len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
 
-    def _key(
-        self, collection: Collection, subject: Subject, box: Box | None
-    ) -> tuple[str, str, Box | None]:
-        return str(collection.meta("fingerprint")), subject.content, box
+    def _key(self, store: Store, subject: Subject, box: Box | None) -> tuple[str, str, Box | None]:
+        return str(store.made_with.meta("fingerprint")), subject.content, box
 
 
 class SharedSearcher(Searcher):
     """A searcher of one thread, on the network and the arrays of all."""
 
-    def __init__(self, collection: Collection, engine: Engine) -> None:
-        super().__init__(collection)
+    def __init__(self, store: Store, engine: Engine) -> None:
+        super().__init__(store)
         self._engine = engine
-
-    def arrays(self) -> SearchArrays:
-        """The shared arrays; see `Engine.arrays`."""
-        arrays = self._engine.arrays(self.collection)
-        if arrays.database.count == 0:
-            raise Problem(409, "The collection holds no photos yet; index some.")
-        return arrays
 
     def extractor(self) -> Extractor:
         """The shared network; what it does is to be done `Engine.on_network`."""
-        return self._engine.extractor(self.collection)
+        return self._engine.extractor(self.store.made_with)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image; the network serves one at a time."""
@@ -276,16 +290,17 @@ class SharedSearcher(Searcher):
             verify_by: what is matched for that.
             rerank: how the first results are put into a better order; `limit` comes before.
         """
-        self.arrays()  # an empty collection is said before the network is loaded
-        described = self._engine.recall(self.collection, subject, box)
-        if described is None:
+        self.store.check()  # an empty collection is said before the network is loaded
+        query = self._engine.recall(self, subject, box)
+        if query is None:
             described = self.describe(subject.load(box))
-            self._engine.remember(self.collection, subject, box, described)
-        found, total = self._found(described, max(offset + count, verify), limit, rerank)
+            self._engine.remember(self.store, subject, box, described)
+            query = self.query(described)
+        found, total = self._found(query, max(offset + count, verify), limit, rerank)
         ids, distances = found.ids, found.distances
         # Without geometry to check, photos before the offset are only counted.
         first = 0 if verify else min(offset, len(ids))
-        photos = photos_by_id(self.collection, ids[first:])
+        photos = self.store.photos_by_id(ids[first:].tolist())
         results = [
             Result(rank, photos[int(id_)].path, float(distance))
             for rank, (id_, distance) in enumerate(zip(ids, distances, strict=True), 1)
@@ -298,19 +313,19 @@ class SharedSearcher(Searcher):
         return Answer([(by_path[r.path], r) for r in shown], total)
 
     def _found(
-        self, described: Description, count: int, limit: float | None, rerank: Reranking
+        self, query: Query, count: int, limit: float | None, rerank: Reranking
     ) -> tuple[Neighbors, int]:
         """The first photos within a limit, re-ranked, and how many there are within it."""
-        total = self.arrays().database.count
+        total = self.store.count("ok")
         config = RerankConfig(method=rerank)
         wanted = count if rerank == "none" else max(count, config.shortlist)
-        found = self.neighbors(described, wanted if limit is None else total)
+        found = self.neighbors(query, wanted if limit is None else min(total, MOST_WITHIN))
         if limit is not None:
             total = int(np.count_nonzero(found.distances <= limit))
             wanted = min(total, wanted)
             found = Neighbors(found.ids[:wanted], found.distances[:wanted])
         if rerank != "none":
-            found = self.reranked(described, found, config)
+            found = self.reranked(query, found, config)
         return Neighbors(found.ids[:count], found.distances[:count]), total
 
     def columns_map(self, image: Image.Image) -> np.ndarray:
@@ -329,7 +344,7 @@ class SharedSearcher(Searcher):
                 return explain_images(searcher, *images, box=box)
 
         # Local features need no network: others may search meanwhile.
-        network = isinstance(self.collection.config, ExtractionConfig)
+        network = isinstance(self.store.made_with.config, ExtractionConfig)
         found = self._engine.on_network(run) if network else run()
         scales = [
             share / decoded
@@ -341,7 +356,7 @@ class SharedSearcher(Searcher):
     def _check_geometry(
         self, subject: Subject, box: Box | None, results: list[Result], count: int, by: VerifiedBy
     ) -> list[Result]:
-        if by == "columns" and not isinstance(self.collection.config, ExtractionConfig):
+        if by == "columns" and not isinstance(self.store.made_with.config, ExtractionConfig):
             raise Problem(422, "This collection's method has no network, so no columns to compare.")
         try:
             return self.verify(subject.path, box, results, count, by)

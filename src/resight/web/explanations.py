@@ -43,7 +43,7 @@ def router(context: Context) -> APIRouter:
 
         def run() -> dict[str, Any]:
             with context.engine.searching() as searcher:
-                other = Subject.of_photo(photo_by_id(searcher.collection, asked.result))
+                other = Subject.of_photo(photo_by_id(searcher.store, asked.result))
                 return _explain(searcher, subject, box, other)
 
         return json_answer(await context.searches.run(request, run))

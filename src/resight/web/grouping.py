@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from resight.evaluation.comparing import store_lists
 from resight.ranking.groups import (
     Groups,
     NeighborLists,
@@ -15,11 +16,10 @@ from resight.ranking.groups import (
     group_photos,
     groups_as_csv,
     groups_as_json,
-    neighbor_lists,
 )
-from resight.storage.collection import Collection, Photo
+from resight.storage.collection import Photo
 from resight.web import schemas
-from resight.web.catalog import in_order, photo_dict, photos_by_id
+from resight.web.catalog import in_order, photo_dict
 from resight.web.context import Context, json_answer
 from resight.web.problems import Problem
 from resight.web.schemas import MAX_OFFSET, problems
@@ -43,13 +43,12 @@ class Grouper:
 
     def find(self, limit: float | None) -> Groups:
         """The groups under a limit, or under the estimated one."""
-        with self._lock, self._context.engine.searching() as searcher:
-            arrays = searcher.arrays()
-            if self._lists is None or self._lists[0] != arrays.stamp:
-                lists = neighbor_lists(
-                    arrays.database, searcher.distance, progress=self._check_stop
-                )
-                self._lists = arrays.stamp, lists, estimate_limit(lists)
+        with self._lock, self._context.engine.store() as store:
+            present = store.snapshot()
+            stamp = present.stamp()
+            if self._lists is None or self._lists[0] != stamp:
+                lists = store_lists(present, self._check_stop)
+                self._lists = stamp, lists, estimate_limit(lists)
             stamp, lists, estimated = self._lists
             used = estimated if limit is None else limit
             if self._found is None or (self._found[0], self._found[1].limit) != (stamp, used):
@@ -149,8 +148,8 @@ def router(context: Context) -> APIRouter:
 
 
 def _photos(context: Context, ids: list[int]) -> dict[int, Photo]:
-    with Collection.open(context.folder) as collection:
-        return photos_by_id(collection, ids)
+    with context.engine.store() as store:
+        return store.photos_by_id(ids)
 
 
 def _without_gone(found: Groups, photos: dict[int, Photo]) -> Groups:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
 
 from resight.config import ExtractionConfig, to_dict
-from resight.storage.collection import Collection, Photo
+from resight.storage.collection import Photo
+from resight.stores.store import Store
 from resight.web import schemas
-from resight.web.catalog import photo_by_id, photo_dict, photos_after, shown, version
+from resight.web.catalog import photo_by_id, photo_dict, shown, version
 from resight.web.context import Context, if_none_match, json_answer
 from resight.web.pictures import IMMUTABLE, PRIVATE, picture
 from resight.web.schemas import MAX_ID, problems
@@ -33,10 +34,10 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["photos"])
     with_path = context.settings.local_only
 
-    async def look(request: Request, function: Callable[[Collection], Response]) -> Response:
+    async def look(request: Request, function: Callable[[Store], Response]) -> Response:
         def run() -> Response:
-            with Collection.open(context.folder) as collection:
-                return function(collection)
+            with context.engine.store() as store:
+                return function(store)
 
         return await context.lookups.run(request, run)
 
@@ -62,8 +63,8 @@ def router(context: Context) -> APIRouter:
     ) -> Response:
         """The photos by ascending id, a page at a time."""
 
-        def page(opened: Collection) -> Response:
-            found = photos_after(opened, after, limit + 1)
+        def page(opened: Store) -> Response:
+            found = opened.photos_after(after, limit + 1)
             entries = [photo_dict(photo, with_path=with_path) for photo in found[:limit]]
             onward = found[limit - 1].id if len(found) > limit else None
             return json_answer({"photos": entries, "next": onward})
@@ -136,7 +137,7 @@ def router(context: Context) -> APIRouter:
     async def failed(request: Request) -> Response:
         """The photos that could not be indexed, with the reasons."""
 
-        def reasons(opened: Collection) -> Response:
+        def reasons(opened: Store) -> Response:
             entries = []
             for photo in opened.photos("failed"):
                 entry = {"name": shown(Path(photo.path.name)), "reason": photo.reason}
@@ -150,7 +151,7 @@ def router(context: Context) -> APIRouter:
 
 async def _photo(request: Request, context: Context, id_: int) -> Photo:
     def find() -> Photo:
-        with Collection.open(context.folder) as opened:
+        with context.engine.store() as opened:
             return photo_by_id(opened, id_)
 
     return await context.lookups.run(request, find)
@@ -161,16 +162,16 @@ def _cache_headers(photo: Photo, asked: str | None, kind: str) -> dict[str, str]
     return {"ETag": f'"{str(photo.content)[:32]}-{kind}"', "Cache-Control": control}
 
 
-def _describe(collection: Collection, context: Context) -> dict[str, object]:
-    config, settings = collection.config, context.settings
+def _describe(store: Store, context: Context) -> dict[str, object]:
+    config, settings = store.made_with.config, context.settings
     cnn = isinstance(config, ExtractionConfig)
     return {
-        "name": shown(Path(context.folder.resolve().name)),
-        "photos": collection.count("ok"),
-        "failed": collection.count("failed"),
+        "name": shown(Path(context.name)),
+        "photos": store.count("ok"),
+        "failed": store.count("failed"),
         "method": config.method,
         "config": to_dict(config),
-        "distance": collection.distance,
+        "distance": store.made_with.distance,
         "has_local": isinstance(config, ExtractionConfig) and config.cam,
         "indexing": context.jobs.running,
         "cnn": cnn,

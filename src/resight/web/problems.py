@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from resight.errors import (
+    CollectionEmpty,
     CollectionError,
     CollectionLocked,
     ImageError,
@@ -73,6 +74,8 @@ def as_problem(error: ResightError, *, with_paths: bool) -> Problem:
         return Problem(422, f"The photo cannot be read: {error}.")
     if isinstance(error, CollectionLocked):
         return Problem(409, "Another program is changing this collection; try again later.")
+    if isinstance(error, CollectionEmpty):
+        return Problem(409, "The collection holds no photos yet; index some.")
     status, what = 422, "That cannot be done"
     if isinstance(error, WeightsError):
         status, what = 503, "The network cannot be used, only photos of the collection searched"

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from resight.storage.collection import Collection
 from resight.web import schemas
 from resight.web.catalog import photo_by_id, photo_dict
 from resight.web.context import Context, json_answer
@@ -72,8 +71,8 @@ async def find_subject(request: Request, context: Context, named: Named) -> Subj
     id_ = named.photo or 0
 
     def find() -> Subject:
-        with Collection.open(context.folder) as collection:
-            return Subject.of_photo(photo_by_id(collection, id_))
+        with context.engine.store() as store:
+            return Subject.of_photo(photo_by_id(store, id_))
 
     return await context.lookups.run(request, find)
 
@@ -110,8 +109,8 @@ async def _answer(
     def search(only_recalled: bool) -> Answer | None:
         with context.engine.searching() as searcher:
             if only_recalled:
-                searcher.arrays()  # an empty collection is said before anything waits
-                if context.engine.recall(searcher.collection, subject, box) is None:
+                searcher.store.check()  # an empty collection is said before anything waits
+                if context.engine.recall(searcher, subject, box) is None:
                     return None
             return searcher.answer(
                 subject,

@@ -23,7 +23,7 @@ BACKLOG = 256
 
 
 def serve(
-    collection: Path,
+    collection: Path | str,
     *,
     settings: WebSettings | None = None,
     model: ModelOptions | None = None,
@@ -37,7 +37,7 @@ def serve(
     at, and the next index run goes on from there.
 
     Args:
-        collection: the collection's folder.
+        collection: the collection's folder, or its address on an engine.
         settings: address, token and limits.
         model: weights, device and engine.
         open_browser: show the page in the person's browser.
@@ -60,7 +60,7 @@ def serve(
         except WeightsError as error:
             say(f"photos of the collection can be searched with, others not: {error}")
         address = _address(settings, listener)
-        say(f"serving {collection} at {address} (stop with Ctrl-C)")
+        say(f"serving {app.state.context.place} at {address} (stop with Ctrl-C)")
 
         def tell() -> None:
             started(address)
@@ -72,7 +72,7 @@ def serve(
     say("stopped")
 
 
-def _create_app(collection: Path, settings: WebSettings, model: ModelOptions) -> "FastAPI":
+def _create_app(collection: Path | str, settings: WebSettings, model: ModelOptions) -> "FastAPI":
     try:
         import python_multipart  # noqa: F401 - Starlette reads forms with it
         import uvicorn  # noqa: F401

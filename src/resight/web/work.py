@@ -15,7 +15,7 @@ from resight.progress import Progress
 from resight.storage.collection import Collection
 from resight.storage.writer import writing
 from resight.web import schemas
-from resight.web.catalog import known_places, photos_by_id
+from resight.web.catalog import known_places
 from resight.web.context import Context, json_answer
 from resight.web.forms import read_json
 from resight.web.jobs import Job, Work
@@ -119,12 +119,15 @@ def _work(asked: JobRequest, context: Context) -> Work:
     """What a job is to do; what cannot be is refused here, before it starts."""
     if asked.action == "remove":
         return _removing(asked.photos or [], context)
-    return _indexing(_places(asked, context), asked.prune, context)
+    if context.engine.remote is not None:
+        raise Problem(409, "Photos are indexed in a folder, and brought here by resight push.")
+    folder = Path(context.engine.place)
+    return _indexing(folder, _places(folder, asked, context), asked.prune, context)
 
 
-def _places(asked: JobRequest, context: Context) -> list[Path]:
+def _places(folder: Path, asked: JobRequest, context: Context) -> list[Path]:
     if asked.folders is None:
-        with Collection.open(context.folder) as collection:
+        with Collection.open(folder) as collection:
             places = known_places(collection)
         if not places:
             raise Problem(409, "None of the folders that were indexed is there any more.")
@@ -138,11 +141,9 @@ def _places(asked: JobRequest, context: Context) -> list[Path]:
     return places
 
 
-def _indexing(places: list[Path], prune: bool, context: Context) -> Work:
+def _indexing(folder: Path, places: list[Path], prune: bool, context: Context) -> Work:
     def work(progress: Progress) -> dict[str, Any]:
-        run = pipeline.index(
-            places, context.folder, model=context.model, prune=prune, progress=progress
-        )
+        run = pipeline.index(places, folder, model=context.model, prune=prune, progress=progress)
         report = run.report
         if report.interrupted:
             raise KeyboardInterrupt
@@ -162,17 +163,22 @@ def _indexing(places: list[Path], prune: bool, context: Context) -> Work:
 
 
 def _removing(ids: list[int], context: Context) -> Work:
-    with Collection.open(context.folder) as collection:
-        found = photos_by_id(collection, ids)
+    with context.engine.store() as store:
+        found = store.photos_by_id(ids)
     for id_ in ids:
         if id_ not in found:
             raise Problem(404, f"There is no photo {id_} in this collection; none was removed.")
 
     def work(progress: Progress) -> dict[str, Any]:
-        with writing(context.folder) as writer:
-            photos = list(photos_by_id(writer.collection, ids).values())
-            writer.remove(photos)
-        progress("removing", len(photos), len(photos))
-        return {"removed": len(photos)}
+        if context.engine.remote is not None:
+            context.engine.remote.remove(ids)
+            removed = len(ids)
+        else:
+            with writing(Path(context.engine.place)) as writer:
+                photos = list(writer.collection.photos_by_id(ids).values())
+                writer.remove(photos)
+                removed = len(photos)
+        progress("removing", removed, removed)
+        return {"removed": removed}
 
     return work

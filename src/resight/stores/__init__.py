@@ -1,0 +1,1 @@
+"""Where collections are searched: a folder, Qdrant, PostgreSQL; one interface over the three."""

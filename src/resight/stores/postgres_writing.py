@@ -1,0 +1,94 @@
+"""Uploads to PostgreSQL, and the index over what was uploaded."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import psycopg
+from psycopg import sql
+
+from resight.progress import Progress
+from resight.stores import postgres_rows as rows
+from resight.stores import postgres_sql as statements
+from resight.stores.postgres_catalog import Kept
+from resight.stores.postgres_server import MIGRATION_LOCK
+from resight.stores.store import Record
+
+POLL_S = 1.0
+LINKED = "SELECT tuples_done FROM pg_stat_progress_create_index WHERE datname = current_database()"
+
+
+def write(
+    connection: psycopg.Connection[Any],
+    kept: Kept,
+    records: Sequence[Record],
+    encode: Callable[[np.ndarray], bytes],
+) -> None:
+    """Add photos by COPY, or put them in the place of what was at their paths.
+
+    Args:
+        connection: in a transaction.
+        kept: the collection.
+        records: the photos.
+        encode: makes bytes of descriptors before the selection.
+    """
+    table = statements.photos_table(kept.number)
+    columns = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
+    renewed = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in rows.COLUMNS
+    )
+    connection.execute(
+        sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0").format(
+            columns, table
+        )
+    )
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY incoming FROM STDIN (FORMAT binary)") as copy,
+    ):
+        copy.set_types(rows.COPIED)
+        for record in records:
+            copy.write_row(rows.copied(record, encode))
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO {} ({}) SELECT * FROM incoming ON CONFLICT (path) DO UPDATE SET {}"
+        ).format(table, columns, renewed)
+    )
+
+
+def make_index(connection: psycopg.Connection[Any], kept: Kept, side: str) -> None:
+    """Make the index of one of the descriptors, if no other program has."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK + kept.number,))
+    connection.execute(
+        "SELECT set_config('maintenance_work_mem', greatest("
+        "pg_size_bytes(current_setting('maintenance_work_mem')) / 1024, %s)::text, true)",
+        (kept.config.build_memory * 1024,),
+    )
+    connection.execute(statements.create_index(kept.number, side, kept.layout, kept.config))
+
+
+@contextmanager
+def watched(linked: Callable[[], int], progress: Progress, count: int) -> Iterator[None]:
+    """Report meanwhile how far the server is with an index.
+
+    Args:
+        linked: how many photos are linked already.
+        progress: hears of it every second.
+        count: how many there are.
+    """
+    stopped = threading.Event()
+
+    def watch() -> None:
+        while not stopped.wait(POLL_S):
+            progress("linking neighbours", min(count, linked()), count)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        watcher.join()
+    progress("linking neighbours", count, count)

@@ -1,0 +1,90 @@
+"""Clients of a Qdrant server, and its errors in plain words."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import httpx
+from pydantic import ValidationError
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from resight.errors import CollectionError, CollectionLocked
+
+OLDEST = (1, 12)
+"""The first with all that is used here."""
+TIMEOUT_S = 60
+KEY = "QDRANT_API_KEY"
+
+
+def open_client(address: str, shown: str) -> QdrantClient:
+    """A client of a server, or (`file://`) one that does without a server.
+
+    Raises:
+        CollectionError: there is none, it is too old, or it wants another key.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        with _locked(shown):
+            return QdrantClient(path=unquote(parts.path))
+    key = unquote(parts.password or "") or os.environ.get(KEY) or None
+    host = parts.netloc.rpartition("@")[2]
+    client = QdrantClient(
+        url=urlunsplit((parts.scheme, host, parts.path, "", "")),
+        port=parts.port or (443 if parts.scheme == "https" else 6333),
+        api_key=key,
+        timeout=TIMEOUT_S,
+        check_compatibility=False,
+    )
+    with explained(shown):
+        version = client.info().version
+    if tuple(int(part) for part in version.split("-")[0].split(".")[:2]) < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise CollectionError(f"{shown}: Qdrant {version} is too old; {needed} or newer is needed")
+    return client
+
+
+@contextlib.contextmanager
+def explained(shown: str) -> Iterator[None]:
+    """Turn errors of the server and of the way to it into one line that says what to do."""
+    try:
+        yield
+    except ResponseHandlingException as error:
+        raise CollectionError(f"{shown}: {_unreachable(error.source)}") from error
+    except httpx.HTTPError as error:
+        raise CollectionError(f"{shown}: {_unreachable(error)}") from error
+    except UnexpectedResponse as error:
+        raise CollectionError(f"{shown}: {_refusal(error)}") from error
+
+
+@contextlib.contextmanager
+def _locked(shown: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "already accessed" not in str(error):
+            raise
+        raise CollectionLocked(
+            f"{shown}: another process has this folder open; a server takes many at once"
+        ) from error
+
+
+def _unreachable(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "what answers there is no Qdrant server"
+    reason = str(error) or type(error).__name__
+    return f"cannot be reached ({reason}); is Qdrant running there? The next run goes on"
+
+
+def _refusal(error: UnexpectedResponse) -> str:
+    """What a server's answer means."""
+    said = error.content.decode("utf-8", "replace")
+    if error.status_code in (401, 403):
+        return f"wrong or missing key; put it into {KEY}"
+    if "space" in said.lower() or "disk" in said.lower():
+        return (
+            f"the engine's disk is full ({said}); free some space there and run again: it goes on "
+            "where it stopped"
+        )
+    return f"Qdrant refused: {error.status_code} {said}"
