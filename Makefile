@@ -10,7 +10,7 @@ demo: $(VENV)/installed  ## set everything up and run the main job
 	@echo "where resight is $(BIN)/resight"
 
 test: check  ## set everything up and run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-dev  ## format, lint and types
 	$(BIN)/ruff format --check .
