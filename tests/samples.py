@@ -42,6 +42,12 @@ def index(folder: Path, collection: Path, **options: Any) -> pipeline.IndexRun:
     return pipeline.index([folder], collection, config=options.pop("config", QUICK), **options)
 
 
+def root_sift_like(count: int, seed: int, size: int = 128) -> np.ndarray:
+    """Rows (count, size) like RootSIFT: not negative, of unit length."""
+    rows = np.random.default_rng(seed).gamma(0.5, size=(count, size)) + 1e-9
+    return np.sqrt(rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
 def write_config(path: Path, config: Any = QUICK, extra: str = "") -> Path:
     """A configuration as a TOML file."""
     lines = []

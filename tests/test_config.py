@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from resight import config as configuration
 from resight.config import (
     ExtractionConfig,
+    LocalConfig,
     MethodConfig,
     NoReduction,
     RerankConfig,
@@ -37,6 +38,7 @@ MODEL = "0" * 64
 CLASSES: list[type[Any]] = [
     ExtractionConfig,
     SiftVladConfig,
+    LocalConfig,
     SelectionConfig,
     WhiteningConfig,
     NoReduction,
@@ -188,6 +190,20 @@ def test_a_file_of_sift_vlad(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, toml(to_dict(config)))) == (config, SelectionConfig())
 
 
+def test_a_file_of_local_features(tmp_path: Path) -> None:
+    config = LocalConfig(features="cells", aggregation="stack", scales=(1, 2), layer="layer3")
+    plain = {name: value for name, value in to_dict(config).items() if value is not None}
+    assert load_config(write(tmp_path, toml(plain))) == (config, NoReduction())
+    white = toml(plain) + '[selection]\nmethod = "whitening"\n'
+    assert load_config(write(tmp_path, white)) == (config, WhiteningConfig())
+
+
+def test_a_recipe_with_re_ranking_names_the_one_without() -> None:
+    for name, base in (("auto-dba", "auto"), ("bow-aqe", "bow")):
+        with pytest.raises(UsageError, match=f"index with --config {base}, and search with"):
+            load_config(name)
+
+
 def test_a_file_names_the_fields_it_changes_alone(tmp_path: Path) -> None:
     path = write(tmp_path, "cam = true\nstride = 1\n[selection]\nfeatures = 320\n")
     assert load_config(path) == (
@@ -245,6 +261,26 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "sample": [127, 0, None],
         "power": [0, 1.1, float("nan"), None],
         "distance": ["euclidean", None],
+        "seed": [-1, 2**32, 0.0, None],
+        "dtype": ["int8", None],
+    },
+    LocalConfig: {
+        "method": ["cnn", None],
+        "features": ["surf", None],
+        "aggregation": ["sum", None],
+        "longest_side": [63, 8193, 1024.0, None],
+        "max_keypoints": [0, 100_001, None],
+        "contrast_threshold": [0, 1, -1, float("nan"), None],
+        "backbone": ["vgg19", None, 50],
+        "layer": ["conv5", "layer5", None],
+        "scales": [(), (0,), (17,), (1.0,), 1, (1, 2), None],
+        "patch_side": [31, 1025, None],
+        "values": [0, 1.0, True],
+        "centers": [0, 65_537, None],
+        "assigned": [0, 129, 1.0, None],
+        "sample": [127, 0, None],
+        "power": [0, 1.1, float("nan"), None],
+        "distance": ["hamming", None],
         "seed": [-1, 2**32, 0.0, None],
         "dtype": ["int8", None],
     },
@@ -351,6 +387,26 @@ def test_fields_that_exclude_each_other(fields: dict[str, Any], name: str) -> No
         ExtractionConfig(**fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"features": "columns", "scales": (1, 2)}, "scales: of cells and patches alone"),
+        ({"aggregation": "stack"}, "aggregation: stack is for cells"),
+        ({"aggregation": "netvlad", "centers": 1}, "centers: 2 or more for netvlad"),
+        ({"aggregation": "hamming", "features": "columns"}, "aggregation: hamming is for rootsift"),
+        (
+            {"aggregation": "hamming-wgc", "dtype": "float16"},
+            "dtype: float32 alone for hamming-wgc",
+        ),
+        ({"backbone": "vgg16", "layer": "layer4"}, "layer: layer4 is no stage of vgg16, which has"),
+    ],
+    ids=str,
+)
+def test_what_local_features_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}"):
+        LocalConfig(**fields)
+
+
 def test_a_sample_smaller_than_the_vocabulary_is_refused() -> None:
     assert SiftVladConfig(sample=64, centers=64).sample == 64
     with pytest.raises(UsageError, match=r"^sample: at least as many as centers$"):
@@ -374,7 +430,7 @@ def test_what_is_no_table_is_refused(fields: Any) -> None:
 
 @pytest.mark.parametrize("method", ["vlad", "", None, 1, ["cnn"], {"cnn": 1}], ids=str)
 def test_an_unknown_method_is_refused(method: Any) -> None:
-    with pytest.raises(UsageError, match=r"^method: .* is not one of cnn, sift-vlad$"):
+    with pytest.raises(UsageError, match=r"^method: .* is not one of cnn, sift-vlad, local$"):
         method_from_dict({"method": method})
 
 
@@ -455,8 +511,30 @@ OTHER: dict[type[Any], dict[str, Any]] = {
         "seed": 1,
         "dtype": "float16",
     },
+    LocalConfig: {
+        "features": "columns",
+        "aggregation": "fisher",
+        "longest_side": 800,
+        "max_keypoints": 1000,
+        "contrast_threshold": 0.02,
+        "backbone": "resnet101",
+        "layer": "layer3",
+        "scales": (1, 2),
+        "patch_side": 128,
+        "values": 64,
+        "centers": 64,
+        "assigned": 5,
+        "sample": 100_000,
+        "power": 0.4,
+        "distance": "manhattan",
+        "seed": 1,
+        "dtype": "float16",
+    },
 }
 """Another value of every field but `method`, which is the class itself."""
+
+NEEDED: dict[str, dict[str, Any]] = {"scales": {"features": "patches"}}
+"""What a field needs beside it."""
 
 
 @pytest.mark.parametrize(
@@ -465,8 +543,9 @@ OTHER: dict[type[Any], dict[str, Any]] = {
 )
 def test_every_field_changes_the_fingerprint(cls: type[Any], name: str) -> None:
     assert name in OTHER[cls], f"{name} is a new field: add another value of it"
-    changed = cls(**{name: OTHER[cls][name]})
-    assert fingerprint(changed, MODEL) != fingerprint(cls(), MODEL)
+    beside = NEEDED.get(name, {})
+    changed = cls(**beside, **{name: OTHER[cls][name]})
+    assert fingerprint(changed, MODEL) != fingerprint(cls(**beside), MODEL)
 
 
 def test_fingerprints_differ_by_method_model_and_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:

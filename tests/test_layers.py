@@ -25,8 +25,10 @@ LAYERS = {
     "selection": "selection.pfa selection.whitening selection.reduction",
     "descriptors": (
         "descriptors.pooling descriptors.regions descriptors.fusion descriptors.fine_tuned "
-        "descriptors.localization descriptors.sift descriptors.vlad descriptors.weighting "
-        "descriptors.extractor descriptors.descriptor descriptors.cnn descriptors.sift_vlad"
+        "descriptors.localization descriptors.sift descriptors.words descriptors.vlad "
+        "descriptors.fisher descriptors.triangulation descriptors.netvlad descriptors.hamming "
+        "descriptors.weighting descriptors.extractor descriptors.descriptor descriptors.cnn "
+        "descriptors.local_features descriptors.aggregation descriptors.local"
     ),
     "ranking": (
         "ranking.sad ranking.codes ranking.graph ranking.neighbors ranking.reranking "

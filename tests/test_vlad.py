@@ -13,12 +13,7 @@ from threadpoolctl import threadpool_limits
 import resight.descriptors.vlad
 from resight.descriptors.vlad import fit_vocabulary, vlad
 from resight.errors import FitError
-
-
-def root_sift_like(count: int, seed: int, size: int = 128) -> np.ndarray:
-    """Rows like RootSIFT: not negative, of unit length."""
-    rows = np.random.default_rng(seed).gamma(0.5, size=(count, size)) + 1e-9
-    return np.sqrt(rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
+from samples import root_sift_like
 
 
 def slow_vlad(descriptors: np.ndarray, vocabulary: np.ndarray, power: float) -> list[float]:

@@ -1,7 +1,7 @@
 """Every choice that changes a number, in frozen dataclasses: the only source of defaults.
 
-The method configuration (`ExtractionConfig` or `SiftVladConfig`) says how a photo becomes a
-descriptor; together with the weights it has a fingerprint, which a collection stores and guards.
+The method configuration (`ExtractionConfig`, `SiftVladConfig` or `LocalConfig`) says how a photo
+becomes a descriptor; together with the weights it has a fingerprint, which a collection stores.
 `SelectionConfig` says which values of the descriptors are kept, `SearchConfig` how to answer.
 Section numbers refer to `docs/method.md`.
 """
@@ -13,7 +13,7 @@ import sys
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 from resight.errors import UsageError
 
@@ -202,6 +202,13 @@ class SiftVladConfig:
     seed: int = _option(0, "seed of the k-means")
     dtype: Literal["float32", "float16"] = _option("float32", "how descriptors are stored")
 
+    # What `LocalConfig` leaves open.
+    features: ClassVar[Literal["rootsift"]] = "rootsift"
+    aggregation: ClassVar[Literal["vlad"]] = "vlad"
+    scales: ClassVar[tuple[int, ...]] = (1,)
+    values: ClassVar[None] = None
+    assigned: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
         _check_types(self)
         _require(64 <= self.longest_side <= 8192, "longest_side: from 64 to 8192 pixels")
@@ -213,22 +220,112 @@ class SiftVladConfig:
         _require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
 
 
-MethodConfig = ExtractionConfig | SiftVladConfig
+LocalKind = Literal["rootsift", "columns", "cells", "patches"]
+Aggregated = Literal[
+    "vlad", "fisher", "triangulation", "netvlad", "words", "hamming", "hamming-wgc", "stack"
+]
+SETS = ("hamming", "hamming-wgc")
+"""Aggregations whose descriptors are tables of local features, with a distance of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalConfig:
+    """Local features aggregated into one descriptor (section 14)."""
+
+    method: Literal["local"] = _option("local", "the family of methods")
+    features: LocalKind = _option(
+        "rootsift", "keypoints, columns or cells of a feature map, or patches of the photo"
+    )
+    aggregation: Aggregated = _option("vlad", "how they become one descriptor")
+    longest_side: int = _option(1024, "larger photos are shrunk to this, in pixels")
+    max_keypoints: int = _option(2000, "rootsift: the strongest keypoints kept of a photo")
+    contrast_threshold: float = _option(0.01, "rootsift: SIFT's contrast threshold")
+    backbone: Backbone = _option("resnet50", "the network, if there is one")
+    layer: Layer = _option("layer4", "its stage that is looked at")
+    scales: tuple[int, ...] = _option(
+        (1,), "cells, patches: parts of each side of the photo; each scale stands by itself"
+    )
+    patch_side: int = _option(224, "patches: what they are resized to, in pixels")
+    values: int | None = _option(None, "principal components kept of a feature; none: as it is")
+    centers: int = _option(128, "visual words, Gaussians or anchors")
+    assigned: int = _option(1, "vlad, words: nearest words that a feature counts for")
+    sample: int = _option(200_000, "features of a scale that all this is fitted on, at most")
+    power: float = _option(0.5, "exponent of the signed power law")
+    distance: Literal["manhattan", "cosine"] = _option("cosine", "distance of the descriptors")
+    seed: int = _option(0, "seed of the k-means, and of what else is random")
+    dtype: Literal["float32", "float16"] = _option("float32", "how descriptors are stored")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(64 <= self.longest_side <= 8192, "longest_side: from 64 to 8192 pixels")
+        _require(1 <= self.max_keypoints <= 100_000, "max_keypoints: from 1 to 100000")
+        _require(0 < self.contrast_threshold < 1, "contrast_threshold: between 0 and 1")
+        _require(
+            bool(self.scales) and all(1 <= scale <= 16 for scale in self.scales),
+            "scales: one or more, from 1 to 16",
+        )
+        _require(
+            self.layer in STAGES[self.backbone],
+            f"layer: {self.layer} is no stage of {self.backbone}, "
+            f"which has {', '.join(STAGES[self.backbone])}",
+        )
+        _require(32 <= self.patch_side <= 1024, "patch_side: from 32 to 1024 pixels")
+        _require(self.values is None or self.values >= 1, "values: 1 or more")
+        _require(1 <= self.centers <= 65_536, "centers: from 1 to 65536")
+        _require(1 <= self.assigned <= self.centers, "assigned: from 1 to centers")
+        _require(self.sample >= self.centers, "sample: at least as many as centers")
+        _require(0 < self.power <= 1, "power: above 0, at most 1")
+        _require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
+        _require(
+            self.scales == (1,) or self.features in ("cells", "patches"),
+            "scales: of cells and patches alone",
+        )
+        _require(
+            self.aggregation != "stack" or self.features == "cells",
+            "aggregation: stack is for cells, of which every photo has as many",
+        )
+        _require(
+            self.aggregation != "netvlad" or self.centers >= 2, "centers: 2 or more for netvlad"
+        )
+        if self.aggregation in SETS:
+            _require(
+                self.features == "rootsift", f"aggregation: {self.aggregation} is for rootsift"
+            )
+            _require(self.dtype == "float32", f"dtype: float32 alone for {self.aggregation}")
+
+
+MethodConfig = ExtractionConfig | SiftVladConfig | LocalConfig
 
 
 def learns(config: MethodConfig) -> bool:
     """Whether a method learns something from photos before it can describe any."""
     if isinstance(config, SiftVladConfig):
         return True
+    if isinstance(config, LocalConfig):
+        return config.aggregation != "stack" or config.values is not None
     return config.learn_layer_weights or config.pooling == "rmac-whitened"
 
 
-def own_distance(config: MethodConfig) -> Literal["manhattan", "cosine"]:
+def has_network(config: MethodConfig) -> TypeGuard[ExtractionConfig | LocalConfig]:
+    """Whether a method needs the weights of a network."""
+    if isinstance(config, LocalConfig):
+        return config.features != "rootsift"
+    return isinstance(config, ExtractionConfig)
+
+
+def reducible(config: MethodConfig) -> bool:
+    """Whether a method's descriptors can be made shorter; those of Hamming embedding are sets."""
+    if isinstance(config, LocalConfig):
+        return config.aggregation not in SETS
+    return isinstance(config, ExtractionConfig)
+
+
+def own_distance(config: MethodConfig) -> str:
     """The distance that descriptors are compared by where nothing was fitted on them."""
-    if isinstance(config, SiftVladConfig):
-        return config.distance
-    by_cosine = learns(config) or config.layer_weights or config.pooling == "fine-tuned"
-    return "cosine" if by_cosine else "manhattan"
+    if isinstance(config, ExtractionConfig):
+        by_cosine = learns(config) or config.layer_weights or config.pooling == "fine-tuned"
+        return "cosine" if by_cosine else "manhattan"
+    return config.aggregation if config.aggregation in SETS else config.distance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,9 +466,18 @@ class EngineConfig:
         _require(1 <= self.oversampling <= 100, "oversampling: from 1 to 100")
 
 
+def default_reduction(config: MethodConfig) -> ReductionConfig:
+    """How a method's descriptors become shorter where nothing is said of it."""
+    return NoReduction() if isinstance(config, LocalConfig) else SelectionConfig()
+
+
 def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
     """The configuration whose `method` is named in `fields` (`cnn` when it is not)."""
-    classes: dict[str, type[MethodConfig]] = {"cnn": ExtractionConfig, "sift-vlad": SiftVladConfig}
+    classes: dict[str, type[MethodConfig]] = {
+        "cnn": ExtractionConfig,
+        "sift-vlad": SiftVladConfig,
+        "local": LocalConfig,
+    }
     method = fields.get("method", "cnn")
     if not isinstance(method, str) or method not in classes:
         raise UsageError(f"method: {method!r} is not one of {', '.join(classes)}")

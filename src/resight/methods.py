@@ -2,16 +2,28 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resight.config import ExtractionConfig, MethodConfig, learns
+from resight.config import (
+    ExtractionConfig,
+    LocalConfig,
+    MethodConfig,
+    SiftVladConfig,
+    has_network,
+    learns,
+)
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.extractor import Extractor, Learned, Learner
 from resight.errors import CollectionError, UsageError
-from resight.networks.backbones import recognize
+from resight.networks.backbones import load_parameters, recognize
+from resight.networks.engines import load_network
 from resight.networks.weights import Progress as DownloadProgress
 from resight.networks.weights import find_weights, named_file
 from resight.storage.learned import sha256
 from resight.storage.made_with import MadeWith, Model
+
+if TYPE_CHECKING:
+    from resight.descriptors.local import LocalExtractor
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class ModelOptions:
 
 
 def cnn_model(
-    config: ExtractionConfig, options: ModelOptions, remembered: Path | None = None
+    config: ExtractionConfig | LocalConfig, options: ModelOptions, remembered: Path | None = None
 ) -> Model:
     """The weights for a configuration.
 
@@ -52,9 +64,10 @@ def cnn_model(
     return Model(found.sha256, found.path)
 
 
-def needed_network(config: ExtractionConfig) -> tuple[str, bool]:
+def needed_network(config: ExtractionConfig | LocalConfig) -> tuple[str, bool]:
     """The network of a configuration, and whether it has to be one fine-tuned for retrieval."""
-    return config.backbone, config.pooling == "fine-tuned"
+    tuned = isinstance(config, ExtractionConfig) and config.pooling == "fine-tuned"
+    return config.backbone, tuned
 
 
 def cnn_extractor(
@@ -90,7 +103,7 @@ def collection_model(collection: MadeWith, options: ModelOptions) -> Model:
         CollectionError: the collection was never indexed.
     """
     config, known = collection.config, collection.model
-    if isinstance(config, ExtractionConfig):
+    if has_network(config):
         return cnn_model(config, options, known.path if known else None)
     return Model(sha256(_learned(collection)))
 
@@ -105,12 +118,12 @@ def collection_extractor(collection: MadeWith, options: ModelOptions) -> Extract
     """
     config, model = collection.config, None
     learned = _learned(collection) if learns(config) else {}
-    if isinstance(config, ExtractionConfig):
+    if has_network(config):
         model = collection_model(collection, options)
         collection.check_model(model)
-        if not learns(config):
-            return cnn_extractor(config, model, options, collection.quantized_network())
-    return learner(config, model, options).taught(learned)
+    if learns(config):
+        return learner(config, model, options).taught(learned)
+    return plain_extractor(config, model, options, collection.quantized_network())
 
 
 def _learned(collection: MadeWith) -> Learned:
@@ -118,6 +131,26 @@ def _learned(collection: MadeWith) -> Learned:
     if learned is None:
         raise CollectionError(f"{collection.name}: holds no photos yet; run resight index")
     return learned
+
+
+def plain_extractor(
+    config: MethodConfig,
+    model: Model | None,
+    options: ModelOptions,
+    quantized: bytes | None = None,
+) -> Extractor:
+    """The extractor of a configuration that learns nothing from photos.
+
+    Raises:
+        UsageError: it does learn something, which takes a collection.
+    """
+    if learns(config):
+        raise UsageError(f"{config.method}: needs a collection, from whose photos it learns")
+    if isinstance(config, ExtractionConfig):
+        if model is None:
+            raise CollectionError("a network needs a weights file")
+        return cnn_extractor(config, model, options, quantized)
+    return local_extractor(config, model, options)
 
 
 def learner(config: MethodConfig, model: Model | None, options: ModelOptions) -> Learner:
@@ -132,6 +165,29 @@ def learner(config: MethodConfig, model: Model | None, options: ModelOptions) ->
         if model is None:
             raise CollectionError("a network needs a weights file")
         return cnn_extractor(config, model, options)
-    from resight.descriptors.sift_vlad import SiftVladExtractor  # OpenCV takes a while
+    return local_extractor(config, model, options)
 
-    return SiftVladExtractor(config)
+
+def local_extractor(
+    config: SiftVladConfig | LocalConfig, model: Model | None, options: ModelOptions
+) -> "LocalExtractor":
+    """The extractor of local features, which has not learned yet.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    from resight.descriptors.local import LocalExtractor  # OpenCV takes a while
+
+    if isinstance(config, SiftVladConfig) or config.features == "rootsift":
+        return LocalExtractor(config)
+    if model is None or model.path is None:
+        raise CollectionError("a network needs a weights file")
+    parameters = load_parameters(config.backbone, model.path, model.sha256)
+    network = load_network(
+        config.backbone,
+        parameters,
+        layers=(config.layer,),
+        engine=options.engine,
+        device=options.device,
+    )
+    return LocalExtractor(config, network)

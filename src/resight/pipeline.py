@@ -13,7 +13,9 @@ from typing import Any
 from resight.config import (
     ExtractionConfig,
     MethodConfig,
+    Preset,
     SearchConfig,
+    has_network,
     learns,
     reduction_from_dict,
     to_dict,
@@ -36,11 +38,11 @@ from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
 from resight.indexing.room import check_room
 from resight.methods import (
     ModelOptions,
-    cnn_extractor,
     cnn_model,
     collection_extractor,
     collection_model,
     learner,
+    plain_extractor,
 )
 from resight.networks.quantization import check_possible
 from resight.photos.files import PhotoFile, absolute, find_photos
@@ -90,7 +92,7 @@ def index(
     photos: Sequence[Path],
     collection: Path,
     *,
-    config: str | MethodConfig | None = None,
+    config: str | MethodConfig | Preset | None = None,
     cam: bool | None = None,
     precision: str | None = None,
     model: ModelOptions | None = None,
@@ -107,8 +109,8 @@ def index(
     Args:
         photos: folders (searched recursively) and files.
         collection: the collection's folder, made where it does not exist.
-        config: a preset, a TOML file or a configuration; None is the collection's own, `paper`
-            for a new one.
+        config: a preset's name, a TOML file, or a configuration, with its selection or without;
+            None is the collection's own, `paper` for a new one.
         cam: class activation maps on or off; None as the configuration says.
         precision: what the network computes in; None as the configuration says.
         model: weights and device.
@@ -259,7 +261,7 @@ def _chosen(
 
 def _check_wanted(
     existing: Collection,
-    config: str | MethodConfig | None,
+    config: str | MethodConfig | Preset | None,
     cam: bool | None,
     precision: str | None,
 ) -> None:
@@ -293,18 +295,16 @@ def _make_method(
     config: MethodConfig, options: ModelOptions, photos: Sequence[PhotoFile], progress: Progress
 ) -> _Method:
     """The method of a new collection, with what is fitted on its photos before any is described."""
-    model, quantized = None, None
-    if isinstance(config, ExtractionConfig):
-        model = cnn_model(config, options)
-        if config.precision == "int8":
-            check_possible(options.engine)
-            quantized = fit_quantized_network(config, model, photos, progress)
-        if not learns(config):
-            extractor = cnn_extractor(config, model, options, quantized and quantized[0])
-            return _Method(extractor, quantized)
-    pupil = learner(config, model, options)
-    lesson = learn(pupil, photos, progress)
-    return _Method(pupil.taught(lesson[0]), quantized, lesson)
+    model, quantized = cnn_model(config, options) if has_network(config) else None, None
+    if isinstance(config, ExtractionConfig) and config.precision == "int8" and model is not None:
+        check_possible(options.engine)
+        quantized = fit_quantized_network(config, model, photos, progress)
+    if learns(config):
+        pupil = learner(config, model, options)
+        lesson = learn(pupil, photos, progress)
+        return _Method(pupil.taught(lesson[0]), quantized, lesson)
+    extractor = plain_extractor(config, model, options, quantized and quantized[0])
+    return _Method(extractor, quantized)
 
 
 def _is_made(collection: Collection) -> bool:

@@ -12,6 +12,7 @@ from resight.config import (
     STAGES,
     ExtractionConfig,
     Layer,
+    LocalConfig,
     MethodConfig,
     NoReduction,
     ReductionConfig,
@@ -22,6 +23,7 @@ from resight.config import (
     VerifiedBy,
     WhiteningConfig,
     from_dict,
+    has_network,
     to_dict,
 )
 from resight.errors import UsageError
@@ -31,11 +33,15 @@ GORDO = "Gordo et al. [10], Deep image retrieval, ECCV 2016"
 TOLIAS = "Tolias et al. [40], Particular object retrieval with integral max-pooling, ICLR 2016"
 BABENKO = "Babenko and Lempitsky [5], Aggregating deep convolutional features, ICCV 2015"
 KALANTIDIS = "Kalantidis et al. [18], Cross-dimensional weighting, ECCVW 2016"
-RAZAVIAN = "Razavian et al. [34], Visual instance retrieval with deep networks, 2015"
+RAZAVIAN = "Razavian et al. [33], Visual instance retrieval with deep networks, 2016"
 LI = "Li et al. [21], MS-RMAC, Signal Processing Letters 2017"
 RADENOVIC_BOW = "Radenovic et al. [32], CNN image retrieval learns from BoW, ECCV 2016"
 RADENOVIC = "Radenovic et al., Fine-tuning CNN image retrieval, PAMI 2018"
 JEGOU_VLAD = "Jegou et al. [15], Aggregating local image descriptors into compact codes, PAMI 2012"
+PERRONNIN = "Perronnin et al. [28], Compressed Fisher vectors, CVPR 2010; [27], CVPR 2015"
+TRIANGULATION = "Jegou and Zisserman [17], Triangulation embedding, CVPR 2014"
+VIDEO_GOOGLE = "Sivic and Zisserman [37], Video Google, ICCV 2003"
+HAMMING = "Jegou et al. [13], Hamming embedding and weak geometry, ECCV 2008"
 NEURAL_CODES = "Babenko et al. [6], Neural codes for image retrieval, ECCV 2014"
 PHILBIN = "Philbin et al. [29], Object retrieval with large vocabularies, CVPR 2007"
 OURS = "this project"
@@ -83,17 +89,18 @@ class Recipe:
     def weights(self) -> str:
         """Which weights it needs; empty where it needs none."""
         config = self.extraction
-        if not isinstance(config, ExtractionConfig):
+        if not has_network(config):
             return ""
-        return "fine-tuned " * (config.pooling == "fine-tuned") + NETWORKS[config.backbone]
+        tuned = isinstance(config, ExtractionConfig) and config.pooling == "fine-tuned"
+        return "fine-tuned " * tuned + NETWORKS[config.backbone]
 
     @property
     def values(self) -> str:
         """How many values of a descriptor are compared."""
         if not isinstance(self.selection, NoReduction):
             return str(self.selection.features or "by the spectrum")
-        if isinstance(self.extraction, SiftVladConfig):
-            return str(self.extraction.centers * SIFT_VALUES)
+        if not isinstance(self.extraction, ExtractionConfig):
+            return str(sum(local_values(self.extraction)))
         if self.extraction.pooling == "fine-tuned":
             return "the weights'"
         if self.extraction.pooling == "rmac-whitened":
@@ -106,6 +113,31 @@ class Recipe:
         if benchmark in self.features and isinstance(self.selection, SelectionConfig):
             return dataclasses.replace(self.selection, features=self.features[benchmark])
         return self.selection
+
+
+def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
+    """How many values each scale of a descriptor has; of triangulation, at most."""
+    of_one = SIFT_VALUES
+    if isinstance(config, LocalConfig) and config.features != "rootsift":
+        of_one = STAGES[config.backbone][config.layer]
+    one = config.values or of_one
+    counts = {
+        "fisher": 2 * one * config.centers,
+        "triangulation": one * config.centers - one,
+        "words": config.centers,
+        "hamming": 8 * config.max_keypoints,
+        "hamming-wgc": 8 * config.max_keypoints,
+    }
+    of_many = counts.get(config.aggregation, one * config.centers)
+    whole = config.features in ("cells", "patches")
+    return [
+        of_one
+        if whole and scale == 1
+        else one * scale**2
+        if config.aggregation == "stack"
+        else of_many
+        for scale in config.scales
+    ]
 
 
 def _reranked(method: Reranking, source: str) -> Recipe:
@@ -129,6 +161,7 @@ def _verified(by: VerifiedBy, title: str) -> Recipe:
     )
 
 
+_BOW = LocalConfig(aggregation="words", centers=4096)
 _ONE = ExtractionConfig(resolutions=(800,), layers=("layer4",))
 _BOTH = ExtractionConfig()
 _TUNED = ExtractionConfig(
@@ -362,6 +395,99 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "sift-vlad": Recipe(
         title="RootSIFT, VLAD; no network", source=JEGOU_VLAD, extraction=SiftVladConfig()
+    ),
+    "sift-fisher": Recipe(
+        title="RootSIFT, Fisher vector",
+        source=PERRONNIN,
+        extraction=LocalConfig(aggregation="fisher", values=64, centers=64, sample=50_000),
+        tables=(2,),
+        published={"holidays": 84.7},
+        published_with="of [27]: supervised layers on top, 4000 values",
+    ),
+    "triangulation": Recipe(
+        title="RootSIFT, triangulation embedding, democratic aggregation",
+        source=TRIANGULATION,
+        extraction=LocalConfig(
+            aggregation="triangulation", centers=16, max_keypoints=1000, sample=20_000
+        ),
+        tables=(2, 3, 5),
+        published={"holidays": 72.0, "ukb": 3.53, "oxford5k": 56.0},
+        published_with="other keypoints, 1024 values",
+    ),
+    "bow": Recipe(
+        title="RootSIFT, bag of visual words, tf-idf", source=VIDEO_GOOGLE, extraction=_BOW
+    ),
+    "bow-soft": Recipe(
+        title="RootSIFT, bag of visual words, soft assignment",
+        source="Philbin et al. [30], Lost in quantization, CVPR 2008",
+        extraction=dataclasses.replace(_BOW, assigned=3),
+    ),
+    "bow-aqe": Recipe(
+        title="bag of visual words, average query expansion",
+        source="Chum et al. [7], Total recall, ICCV 2007",
+        extraction=_BOW,
+        rerank=RerankConfig(method="aqe"),
+    ),
+    "hamming": Recipe(
+        title="RootSIFT, Hamming embedding",
+        source=HAMMING,
+        extraction=dataclasses.replace(_BOW, aggregation="hamming"),
+    ),
+    "hamming-wgc": Recipe(
+        title="RootSIFT, Hamming embedding, weak geometric consistency",
+        source=HAMMING,
+        extraction=dataclasses.replace(_BOW, aggregation="hamming-wgc"),
+    ),
+    "vlad-conv": Recipe(
+        title="columns of layer3, VLAD, PCA-whitened",
+        source="Ng et al. [44], Exploiting local features from deep networks, CVPRW 2015",
+        extraction=LocalConfig(
+            features="columns",
+            layer="layer3",
+            longest_side=600,
+            values=128,
+            centers=100,
+            sample=100_000,
+        ),
+        selection=WhiteningConfig(),
+        tables=(2, 5),
+        published={"holidays": 83.6, "oxford5k": 59.3, "paris6k": 59.0},
+        published_with="GoogLeNet or VGG-16, 128 values",
+    ),
+    "netvlad": Recipe(
+        title="columns of layer3, NetVLAD layer as it begins, PCA-whitened",
+        source="Arandjelovic et al. [1], NetVLAD, CVPR 2016",
+        extraction=LocalConfig(
+            features="columns",
+            aggregation="netvlad",
+            layer="layer3",
+            longest_side=600,
+            centers=32,
+            sample=50_000,
+        ),
+        selection=WhiteningConfig(),
+        tables=(2, 5),
+        published={"holidays": 87.5, "oxford5k": 71.6, "paris6k": 79.7},
+        published_with="VGG-16, trained, 4096 values",
+    ),
+    "mop-cnn": Recipe(
+        title="patches at three scales, VLAD of each, PCA-whitened",
+        source="Gong et al. [9], Multi-scale orderless pooling, ECCV 2014",
+        extraction=LocalConfig(
+            features="patches", scales=(1, 2, 4), values=256, centers=64, assigned=5
+        ),
+        selection=WhiteningConfig(),
+        tables=(2,),
+        published={"holidays": 80.8},
+        published_with="AlexNet, 2048 values",
+    ),
+    "razavian": Recipe(
+        title="maxima of a grid over the last stage, PCA-whitened",
+        source=RAZAVIAN,
+        extraction=LocalConfig(
+            features="cells", aggregation="stack", longest_side=800, scales=(1, 2)
+        ),
+        selection=WhiteningConfig(),
     ),
 }
 

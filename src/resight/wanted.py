@@ -8,15 +8,14 @@ from resight.config import (
     ExtractionConfig,
     MethodConfig,
     Preset,
-    ReductionConfig,
-    SelectionConfig,
+    default_reduction,
     from_dict,
     method_from_dict,
     reduction_from_dict,
     to_dict,
 )
 from resight.errors import UsageError
-from resight.recipes import Recipe, find_recipe
+from resight.recipes import RECIPES, Recipe, find_recipe
 
 
 def load_config(name_or_path: str) -> Preset:
@@ -30,9 +29,15 @@ def load_config(name_or_path: str) -> Preset:
     if recipe is not None:
         search = _of_the_search(recipe)
         if search:
+            base = next(
+                name
+                for name, r in RECIPES.items()
+                if (r.extraction, r.selection) == (recipe.extraction, recipe.selection)
+                and not _of_the_search(r)
+            )
             raise UsageError(
                 f"--config {name_or_path}: re-ranking belongs to the search: index with --config "
-                f"auto, and search with {search}"
+                f"{base}, and search with {search}"
             )
         return recipe.extraction, recipe.selection
     path = Path(name_or_path)
@@ -45,8 +50,11 @@ def load_config(name_or_path: str) -> Preset:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
     try:
-        selection = reduction_from_dict(fields.pop("selection", {}))
-        return method_from_dict(fields), selection
+        selection = fields.pop("selection", None)
+        method = method_from_dict(fields)
+        if selection is None:
+            return method, default_reduction(method)
+        return method, reduction_from_dict(selection)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -59,29 +67,31 @@ def _of_the_search(recipe: Recipe) -> str:
 
 
 def requested(
-    config: str | MethodConfig | None, cam: bool | None, precision: str | None = None
+    config: str | MethodConfig | Preset | None, cam: bool | None, precision: str | None = None
 ) -> Preset:
     """The configuration that is asked for: a recipe, a TOML file or a configuration.
 
     Args:
-        config: None is `paper`.
+        config: None is `paper`; a configuration comes with its selection or takes the
+            default.
         cam: class activation maps on or off; None as the configuration says.
         precision: what the network computes in; None as the configuration says.
 
     Raises:
         UsageError: see `load_config`, or class activation maps of a method without a network.
     """
-    selection: ReductionConfig = SelectionConfig()
     if config is None or isinstance(config, str):
         method, selection = load_config(config or "paper")
+    elif isinstance(config, tuple):
+        method, selection = config
     else:
-        method = config
+        method, selection = config, default_reduction(config)
     if cam is not None:
         if not isinstance(method, ExtractionConfig):
-            raise UsageError("--cam: class activation maps need the CNN, not sift-vlad")
+            raise UsageError(f"--cam: class activation maps need the CNN, not {method.method}")
         method = dataclasses.replace(method, cam=cam)
     if precision is not None:
         if not isinstance(method, ExtractionConfig):
-            raise UsageError("--precision: sift-vlad has no network that computes in one")
+            raise UsageError(f"--precision: {method.method} has no network that computes in one")
         method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
     return method, selection

@@ -137,7 +137,8 @@ def extract(
             networks.append(config)
         else:
             made[config] = folder / fingerprint(config, _not_shared(config, model))[:16]
-            pipeline.index(photos, made[config], config=config, model=model, progress=progress)
+            preset = config, NoReduction()
+            pipeline.index(photos, made[config], config=preset, model=model, progress=progress)
     for network in dict.fromkeys(map(needed_network, networks)):
         same = [config for config in networks if needed_network(config) == network]
         for config, place in _extract_shared(photos, same, folder, model, progress).items():

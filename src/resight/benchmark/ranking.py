@@ -10,10 +10,11 @@ import numpy as np
 from resight.benchmark.extracting import Descriptors, columns_of
 from resight.config import (
     ExtractionConfig,
+    MethodConfig,
     NoReduction,
     RerankConfig,
-    SiftVladConfig,
     own_distance,
+    reducible,
 )
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.descriptors.descriptor import part_sizes
@@ -79,7 +80,7 @@ class Compared:
 def compare(
     recipe: Recipe,
     benchmark: str,
-    covers: ExtractionConfig | SiftVladConfig,
+    covers: MethodConfig,
     photos: Descriptors,
     queries: Descriptors | None,
     fitted_on: Descriptors | None = None,
@@ -112,7 +113,9 @@ def compare(
         for path, row in queries.rows.items():
             own = made(queries.local[row]) if cam and queries.local is not None else None
             apart[path] = Query(made(queries.global_[row]), own)
-    distance = own_distance(recipe.extraction) if reduction is None else reduction.distance
+    distance = own_distance(recipe.extraction)
+    if reduction is not None and reduction.distance == "cosine":
+        distance = "cosine"
     return Compared(database, apart, distance, database.global_.shape[1], list(photos.rows))
 
 
@@ -221,7 +224,7 @@ def query_file(query: DatasetQuery) -> Path:
     return Path(f"{query.path.stem}-{'-'.join(map(str, query.box))}.png")
 
 
-def _columns(recipe: Recipe, covers: ExtractionConfig | SiftVladConfig) -> np.ndarray | slice:
+def _columns(recipe: Recipe, covers: MethodConfig) -> np.ndarray | slice:
     if recipe.extraction == covers:
         return slice(None)
     if isinstance(recipe.extraction, ExtractionConfig) and isinstance(covers, ExtractionConfig):
@@ -231,7 +234,7 @@ def _columns(recipe: Recipe, covers: ExtractionConfig | SiftVladConfig) -> np.nd
 
 def _fit(recipe: Recipe, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
     selection = recipe.selection_for(benchmark)
-    if isinstance(selection, NoReduction) or not isinstance(recipe.extraction, ExtractionConfig):
+    if isinstance(selection, NoReduction) or not reducible(recipe.extraction):
         return None
     sizes = part_sizes(recipe.extraction, descriptors.shape[1])
     try:

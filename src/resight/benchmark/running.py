@@ -23,7 +23,7 @@ from resight.benchmark.extracting import (
     unreadable,
 )
 from resight.benchmark.ranking import MethodResult, Verifying, compare, query_file, rank_all
-from resight.config import ExtractionConfig, MethodConfig
+from resight.config import ExtractionConfig, MethodConfig, has_network
 from resight.datasets.dataset import Dataset
 from resight.descriptors.extractor import Extractor
 from resight.errors import ImageError, UsageError, WeightsMissing
@@ -272,7 +272,7 @@ def _conditions(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[st
     weights = {
         recipe.weights: cnn_model(recipe.extraction, options).sha256
         for recipe in recipes.values()
-        if isinstance(recipe.extraction, ExtractionConfig)
+        if has_network(recipe.extraction)
     }
     packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
     return {

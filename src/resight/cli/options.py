@@ -127,7 +127,7 @@ def chosen_config(config: str | None, method: str | None) -> str | None:
     Raises:
         UsageError: they contradict each other.
     """
-    if method not in (None, "cnn", "sift-vlad"):
+    if method not in (None, "cnn", "sift-vlad"):  # the others are named by --config
         raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
     if config is None:
         return "paper" if method == "cnn" else method

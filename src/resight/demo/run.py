@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight import pipeline
-from resight.config import ExtractionConfig, SearchConfig
+from resight.config import SearchConfig, has_network
 from resight.demo.collection import GROUPS_FILE, draw_collection
 from resight.errors import UsageError, WeightsMissing
 from resight.evaluation.measures import read_groups
@@ -86,7 +86,7 @@ def run_demo(
 def _possible_config(config: str, model: ModelOptions) -> tuple[str, str | None]:
     """The configuration asked for, or `sift-vlad` and the reason where no weights can be had."""
     method, _ = load_config(config)
-    if not isinstance(method, ExtractionConfig):
+    if not has_network(method):
         return config, None
     try:
         cnn_model(method, model)

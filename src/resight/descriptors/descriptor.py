@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resight.config import STAGES, ExtractionConfig
+from resight.config import STAGES, ExtractionConfig, MethodConfig
 from resight.descriptors.fine_tuned import describe_fine_tuned
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.localization import cam_mask, class_activation_map
@@ -14,6 +14,7 @@ from resight.descriptors.regions import rmac
 from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.backbones import Classifier
 from resight.networks.projection import Head, Projection
+from resight.recipes import local_values
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
@@ -105,12 +106,12 @@ def layer_sizes(config: ExtractionConfig, known: Known = NOTHING) -> list[int]:
     ]
 
 
-def part_sizes(config: ExtractionConfig, length: int) -> list[int]:
+def part_sizes(config: MethodConfig, length: int) -> list[int]:
     """Lengths of the parts of a descriptor that are whitened by themselves.
 
-    They are the layers; the whole, where its length is another one that was learned.
+    They are the layers, or the scales; the whole, where its length is another one that was learned.
     """
-    sizes = layer_sizes(config)
+    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
     return sizes if sum(sizes) == length else [length]
 
 

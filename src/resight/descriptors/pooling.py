@@ -60,7 +60,7 @@ def mac(feature_map: np.ndarray) -> np.ndarray:
     """The maximum of each channel: (C, H, W) to (C,), of unit length; zero for a zero map.
 
     Source: Tolias, Sicre and Jegou, "Particular object retrieval with integral max-pooling of CNN
-    activations", ICLR 2016, section 3.1; Razavian et al. [34].
+    activations", ICLR 2016, section 3.1; Razavian et al. [33].
     """
     return l2_normalize(feature_map.max(axis=(1, 2)))
 

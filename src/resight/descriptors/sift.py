@@ -8,13 +8,14 @@ Points are `(x, y)`, x to the right, y downwards, in pixels of the image given; 
 center of the upper left pixel.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from resight.config import SiftVladConfig
+from resight.config import LocalConfig, SiftVladConfig
 from resight.photos.images import scaled_size
 
 DESCRIPTOR_SIZE = 128
@@ -30,14 +31,16 @@ class LocalFeatures:
             zeros where SIFT found no gradient).
         scale: pixels of the image for each pixel of the copy that SIFT saw, 1.0 or more: a point
             is known to about one pixel of that copy.
+        frames: float32 (N, 2), the angle of each in radians and its size in pixels of that copy.
     """
 
     points: np.ndarray
     descriptors: np.ndarray
     scale: float = 1.0
+    frames: np.ndarray | None = None
 
 
-def root_sift(image: Image.Image, config: SiftVladConfig) -> LocalFeatures:
+def root_sift(image: Image.Image, config: SiftVladConfig | LocalConfig) -> LocalFeatures:
     """The strongest SIFT keypoints of an image, described by RootSIFT.
 
     Args:
@@ -60,14 +63,21 @@ def root_sift(image: Image.Image, config: SiftVladConfig) -> LocalFeatures:
     scale = max(image.width / width, image.height / height)
     if not keypoints:
         nothing = np.zeros((0, DESCRIPTOR_SIZE), np.float32)
-        return LocalFeatures(np.zeros((0, 2), np.float32), nothing, scale)
+        nowhere = np.zeros((0, 2), np.float32)
+        return LocalFeatures(nowhere, nothing, scale, nowhere)
     # OpenCV returns more than `nfeatures` where responses tie, in no particular order.
     strongest = sorted(range(len(keypoints)), key=lambda i: _rank(keypoints[i]))
     strongest = strongest[: config.max_keypoints]
     points = np.array([keypoints[i].pt for i in strongest])
     ratio = np.array([image.width / width, image.height / height])
     points = (points + 0.5) * ratio - 0.5
-    return LocalFeatures(points.astype(np.float32), _root(descriptors[strongest]), scale)
+    frames = [(math.radians(keypoints[i].angle), keypoints[i].size) for i in strongest]
+    return LocalFeatures(
+        points.astype(np.float32),
+        _root(descriptors[strongest]),
+        scale,
+        np.array(frames, np.float32),
+    )
 
 
 def _rank(keypoint: cv2.KeyPoint) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ import warnings
 
 import numpy as np
 
+from resight.descriptors.words import CHUNK_VALUES, nearest_words, soft_shares
 from resight.errors import FitError
 
 MAX_ITERATIONS = 50
@@ -26,9 +27,6 @@ ROUNDING = 1e-6
 would make a direction of noise. Descriptors have unit length."""
 
 REMEDY = "index more photos with texture, or choose fewer centers"
-
-CHUNK_VALUES = 2**22
-"""Distances held at once while assigning descriptors to words: 32 MiB as float64."""
 
 
 def fit_vocabulary(descriptors: np.ndarray, centers: int, seed: int) -> np.ndarray:
@@ -55,7 +53,7 @@ def fit_vocabulary(descriptors: np.ndarray, centers: int, seed: int) -> np.ndarr
     # Adding zero turns -0.0 into 0.0, so that equal rows have equal bytes; it also makes the copy
     # that k-means may overwrite.
     descriptors = np.ascontiguousarray(descriptors, dtype=np.float32) + np.float32(0)
-    found = _count_distinct(descriptors, enough=centers)
+    found = count_distinct(descriptors, enough=centers)
     if found < centers:
         raise FitError(
             f"{found} different local descriptors are too few for {centers} visual words: {REMEDY}"
@@ -79,20 +77,29 @@ def fit_vocabulary(descriptors: np.ndarray, centers: int, seed: int) -> np.ndarr
     return np.asarray(means.cluster_centers_, dtype=np.float32)
 
 
-def vlad(descriptors: np.ndarray, vocabulary: np.ndarray, power: float) -> np.ndarray:
+def vlad(
+    descriptors: np.ndarray, vocabulary: np.ndarray, power: float, *, assigned: int = 1
+) -> np.ndarray:
     """The VLAD vector of one image; the order of its descriptors does not matter.
 
     Args:
         descriptors: float32 (N, D), RootSIFT.
         vocabulary: float32 (K, D), the words; a descriptor between two words counts for the first.
         power: exponent of the signed power law, above 0; 1 leaves the sums as they are.
+        assigned: nearest words that a descriptor counts for, with shares that fall with the squared
+            distance as a Gaussian does whose variance is the mean squared distance to the nearest
+            (Gong et al. [9], section 3).
 
     Returns:
         float32 (K * D,), word by word, of unit length; zeros when there is no descriptor (or
         every one lies on its word).
     """
     words = np.asarray(vocabulary, dtype=np.float64)
-    sums = _residual_sums(descriptors, words)
+    sums = (
+        _residual_sums(descriptors, words)
+        if assigned == 1
+        else _shared(descriptors, words, assigned)
+    )
     noise = np.linalg.norm(sums, axis=1) <= ROUNDING
     sums[noise] = 0.0
     blocks = np.sign(sums) * np.abs(sums) ** power
@@ -116,7 +123,19 @@ def _residual_sums(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _count_distinct(rows: np.ndarray, enough: int) -> int:
+def _shared(descriptors: np.ndarray, words: np.ndarray, assigned: int) -> np.ndarray:
+    """float64 (K, D): the sums of residuals, each divided among several words."""
+    nearest, squares = nearest_words(descriptors, words, assigned)
+    shares = soft_shares(squares, float(squares[:, 0].mean()) or 1.0) if len(squares) else squares
+    sums: np.ndarray = np.zeros(words.shape)
+    x = np.asarray(descriptors, np.float64)
+    for rank in range(nearest.shape[1]):
+        word, share = nearest[:, rank], shares[:, rank, None]
+        np.add.at(sums, word, share * (x - words[word]))
+    return sums
+
+
+def count_distinct(rows: np.ndarray, enough: int) -> int:
     """The number of different rows, or `enough` as soon as that many are seen."""
     seen: set[bytes] = set()
     for row in rows:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from resight.ahead import ahead
-from resight.config import ExtractionConfig, MethodConfig, learns
+from resight.config import MethodConfig, has_network, learns
 from resight.descriptors.extractor import Description
 from resight.errors import ImageError, UsageError
-from resight.methods import ModelOptions, cnn_extractor, cnn_model
+from resight.methods import ModelOptions, cnn_model, plain_extractor
 from resight.photos.files import PhotoFile, find_photos
 from resight.photos.images import load_image
 from resight.progress import Progress, no_progress
@@ -61,13 +61,12 @@ def describe(
         WeightsError: there are no weights.
     """
     method, _ = requested(config, cam)
-    if not isinstance(method, ExtractionConfig):
-        raise UsageError("describe: sift-vlad needs a vocabulary, which is fitted by index")
     if learns(method):
-        raise UsageError("describe: the method learns from a collection's photos; use index")
+        raise UsageError(f"describe: {method.method} needs a vocabulary, which is fitted by index")
     model = model or ModelOptions()
     walk = find_photos(images)
-    extractor = cnn_extractor(method, cnn_model(method, model), model)
+    weights = cnn_model(method, model) if has_network(method) else None
+    extractor = plain_extractor(method, weights, model)
     paths, descriptions, failed = [], [], list(walk.unreadable)
 
     def prepare(file: PhotoFile) -> Any:

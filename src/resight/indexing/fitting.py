@@ -9,10 +9,12 @@ import numpy as np
 
 from resight.config import (
     ExtractionConfig,
+    LocalConfig,
     NoReduction,
     ReductionConfig,
     SelectionConfig,
     WhiteningConfig,
+    reducible,
     reduction_from_dict,
 )
 from resight.descriptors.descriptor import network_layers, part_sizes
@@ -64,7 +66,7 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
         What there is to say about it.
     """
     collection, config = writer.collection, writer.collection.selection_config
-    if not isinstance(collection.config, ExtractionConfig) or isinstance(config, NoReduction):
+    if not reducible(collection.config) or isinstance(config, NoReduction):
         return None
     before, photos = collection.how_fitted("selection"), collection.count("ok")
     if before is not None:
@@ -99,12 +101,13 @@ def fit_collection_selection(
     What was fitted before is forgotten where the configuration asks for all values.
 
     Raises:
-        UsageError: the writer's collection is not of the CNN.
+        UsageError: the descriptors of the writer's collection cannot be made shorter.
         FitError: too few photos, or fewer usable values than wanted.
     """
     extraction = writer.collection.config
-    if not isinstance(extraction, ExtractionConfig):
-        raise UsageError(f"{writer.collection.folder}: sift-vlad has no selection to fit")
+    if not reducible(extraction):
+        name = extraction.aggregation if isinstance(extraction, LocalConfig) else extraction.method
+        raise UsageError(f"{writer.collection.folder}: {name} has no selection to fit")
     photos = source.count("ok")
     first = next(source.photo_descriptors(), None)
     if first is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resight.descriptors.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
 from resight.ranking.codes import SLACK, Coded, shortlist
 from resight.ranking.graph import Graph
@@ -88,7 +89,12 @@ def cosine(query: np.ndarray, block: np.ndarray) -> np.ndarray:
     return np.clip(1 - cosines, 0, 2)
 
 
-DISTANCES: dict[str, Distance] = {"manhattan": manhattan, "cosine": cosine}
+DISTANCES: dict[str, Distance] = {
+    "manhattan": manhattan,
+    "cosine": cosine,
+    "hamming": hamming,
+    "hamming-wgc": hamming_wgc,
+}
 
 
 def distances_to(query: Query, database: Database, distance: Distance = manhattan) -> np.ndarray:

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from resight.config import RerankConfig
+from resight.descriptors.hamming import hamming, hamming_wgc
+from resight.errors import UsageError
 from resight.ranking.neighbors import Database, Distance, Query, distances_to
 
+AVERAGING = ("aqe", "alpha-qe", "dba")
 SAME = 1e-5
 """Descriptors that differ by no more than this share of the largest value are the same."""
 
@@ -86,9 +89,17 @@ def reorder(
 
     Returns:
         int (n,), the same rows.
+
+    Raises:
+        UsageError: descriptors that cannot be averaged would have to be.
     """
     if config.method == "none":
         return order
+    if config.method in AVERAGING and distance in (hamming, hamming_wgc):
+        raise UsageError(
+            f"--rerank {config.method}: averages descriptors, and those of Hamming embedding are "
+            "sets; k-reciprocal and diffusion re-rank them, too"
+        )
     first, rest = order[: config.shortlist], order[config.shortlist :]
     items, places = whole, first
     if items is None:

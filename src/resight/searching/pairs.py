@@ -23,7 +23,7 @@ from resight.stores.places import open_store
 from resight.wanted import load_config
 
 if TYPE_CHECKING:
-    from resight.descriptors.sift_vlad import SiftVladExtractor
+    from resight.descriptors.local import LocalExtractor
 
 BOX_GRID = 320
 """Cells along the longer side of a map that is laid into the photo its box was cut from."""
@@ -98,9 +98,7 @@ def explain(
             return explain_images(Searcher(opened, model), *images, box=box)
     method = config if config is not None and not isinstance(config, str) else None
     method = method or load_config(str(config or "paper"))[0]
-    if not isinstance(method, ExtractionConfig):
-        raise UsageError("explain: sift-vlad needs a collection, which holds its vocabulary")
-    if learns(method):
+    if not isinstance(method, ExtractionConfig) or learns(method):
         raise UsageError("explain: the method needs a collection, from whose photos it learns")
     model = model or ModelOptions()
     extractor = cnn_extractor(method, cnn_model(method, model), model)
@@ -134,10 +132,10 @@ def _explain(
     other: Image.Image,
     box: Box | None,
 ) -> Explanation:
-    from resight.descriptors.sift_vlad import SiftVladExtractor
+    from resight.descriptors.local import LocalExtractor
 
     part = query if box is None else crop_box(query, box)
-    if isinstance(extractor, SiftVladExtractor):
+    if isinstance(extractor, LocalExtractor):
         found = _explain_sift(extractor, distance, part, other)
     else:
         found = _explain_cnn(extractor, selection, part, other)
@@ -180,16 +178,19 @@ def _explain_cnn(
 
 
 def _explain_sift(
-    extractor: "SiftVladExtractor", distance: Distance, query: Image.Image, other: Image.Image
+    extractor: "LocalExtractor", distance: Distance, query: Image.Image, other: Image.Image
 ) -> Explanation:
     from resight.descriptors.sift import root_sift
     from resight.explaining.explain_sift import feature_heats, feature_matches, heat_map
 
-    config, vocabulary = extractor.config, extractor.vocabulary
+    config = extractor.config
+    if (config.features, config.aggregation, config.assigned) != ("rootsift", "vlad", 1):
+        raise UsageError(f"explain: does not know {config.aggregation} of {config.features}")
+    vocabulary = extractor.learned["words"]
     first, second = root_sift(query, config), root_sift(other, config)
     heat, other_heat = feature_heats(first, second, vocabulary, config.power)
     matches = feature_matches(first, second)
-    a, b = (extractor.describe(features.descriptors).global_ for features in (first, second))
+    a, b = (extractor.describe(features).global_ for features in (first, second))
     return Explanation(
         heat_query=heat_map(first.points, heat, query.size),
         heat_other=heat_map(second.points, other_heat, other.size),

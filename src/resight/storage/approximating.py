@@ -80,7 +80,7 @@ def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
     """
     check_possible()
     if not isinstance(config, ExtractionConfig):
-        raise UsageError("--approximate: for Manhattan distance only, not for sift-vlad")
+        raise UsageError(f"--approximate: for Manhattan distance only, not for {config.method}")
     if isinstance(selection, NoReduction) and own_distance(config) != "manhattan":
         raise UsageError("--approximate: for Manhattan distance only, not for cosine")
     if not isinstance(selection, SelectionConfig):

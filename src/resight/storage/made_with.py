@@ -63,7 +63,7 @@ class MadeWith(ABC):
         return Model(stored["sha256"], Path(stored["path"]) if stored["path"] else None)
 
     @property
-    def distance(self) -> Literal["manhattan", "cosine"]:
+    def distance(self) -> str:
         """By which distance the descriptors are compared."""
         how = self.how_fitted("selection")
         if how is None:

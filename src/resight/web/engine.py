@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from resight.config import ExtractionConfig, RerankConfig, Reranking, VerifiedBy
+from resight.config import ExtractionConfig, RerankConfig, Reranking, VerifiedBy, has_network
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError, WeightsError
 from resight.memory import release_unused_memory
@@ -344,7 +344,7 @@ class SharedSearcher(Searcher):
                 return explain_images(searcher, *images, box=box)
 
         # Local features need no network: others may search meanwhile.
-        network = isinstance(self.store.made_with.config, ExtractionConfig)
+        network = has_network(self.store.made_with.config)
         found = self._engine.on_network(run) if network else run()
         scales = [
             share / decoded
