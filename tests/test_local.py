@@ -24,6 +24,7 @@ from resight.methods import ModelOptions, collection_extractor
 from resight.photos.images import load_image
 from resight.recipes import local_values
 from resight.storage.collection import Collection
+from resight.stores.transfer import push
 from samples import QUICK, contents, draw_many, picture
 
 SMALL: dict[str, Any] = {"longest_side": 96, "max_keypoints": 60, "sample": 4000}
@@ -237,3 +238,9 @@ def test_too_few_features_leave_no_collection(photos: Path, tmp_path: Path) -> N
 def test_describe_needs_what_is_learned(photos: Path) -> None:
     with pytest.raises(UsageError, match=r"^describe: local needs a vocabulary"):
         pipeline.describe([photos], config=KINDS["fisher"])
+
+
+def test_sets_of_codes_stay_in_folders(photos: Path, tmp_path: Path) -> None:
+    pipeline.index([photos], tmp_path / "c", config=(KINDS["hamming"], NoReduction()))
+    with pytest.raises(UsageError, match="sets of codes, which no engine"):
+        push(tmp_path / "c", f"qdrant+file://{tmp_path}/engine/name")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.config import EngineConfig
+from resight.config import SETS, EngineConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionError, UsageError
 from resight.photos.images import taken_at
@@ -172,6 +172,11 @@ def _remote(text: str) -> Iterator[Remote]:
 
 
 def _layout(opened: Collection, *, keeps_whole: bool) -> Layout:
+    if opened.distance in SETS:
+        raise UsageError(
+            f"{opened.name}: {opened.distance} compares photos by sets of codes, which no engine "
+            "does; search them in the folder"
+        )
     selection = opened.selection()
     first = next(opened.photo_descriptors(), None)
     if first is None:
