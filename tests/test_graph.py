@@ -41,7 +41,7 @@ def test_a_graph_finds_nearly_all_of_the_nearest(tmp_path: Path, local: bool) ->
     sides = [descriptors(3000, 24, seed) for seed in range(2 if local else 1)]
     database = Database(7 + np.arange(3000), *sides)
     graphs = graphs_of(database, tmp_path)
-    shares = []
+    shares, firsts = [], []
     for row in range(0, 3000, 60):
         query = Query(database.global_[row], database.local[row + 1] if local else None)
         true = nearest(query, database, 10)
@@ -51,8 +51,9 @@ def test_a_graph_finds_nearly_all_of_the_nearest(tmp_path: Path, local: bool) ->
         known = dict(zip(true.ids.tolist(), true.distances.tolist(), strict=True))
         for id_, distance in zip(found.ids.tolist(), found.distances.tolist(), strict=True):
             assert distance == known.get(id_, distance)
-        assert found.distances[0] == true.distances[0]
+        firsts.append(found.distances[0] == true.distances[0])
     assert np.mean(shares) >= 0.98
+    assert np.mean(firsts) >= 0.98, "of the first places"
 
 
 @pytest.mark.parametrize("with_codes", [False, True])

@@ -62,7 +62,7 @@ def describe(
     """
     method, _ = requested(config, cam)
     if learns(method):
-        raise UsageError(f"describe: {method.method} needs a vocabulary, which is fitted by index")
+        raise UsageError("describe: the method learns from a collection's photos; use index")
     model = model or ModelOptions()
     walk = find_photos(images)
     weights = cnn_model(method, model) if has_network(method) else None

@@ -99,7 +99,9 @@ def grow_graph(
     first = len(index)
     for start in range(first, len(rows), BLOCK_ROWS):
         codes = steps.encode_queries(np.asarray(rows[start : start + BLOCK_ROWS]))
-        index.add(np.arange(start, start + len(codes)), codes.view(np.int8))
+        # Threads that begin a graph together do not see each other's rows, and link few of them.
+        threads = 1 if start == 0 else 0
+        index.add(np.arange(start, start + len(codes)), codes.view(np.int8), threads=threads)
         if progress:
             progress(len(index), len(rows))
     new = path.with_name(f"{path.name}.new")
