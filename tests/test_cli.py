@@ -569,7 +569,7 @@ MORE_BAD_INPUT = [
     ("remove {BAD}/text.jpg -c {C}", "nothing was removed"),
     ("index {PHOTOS} -c {NEW} --config fast --weights {BAD}/nowhere.pth", "nowhere.pth"),
     ("index {PHOTOS} -c {NEW} --config fast --weights {BAD}/junk.pth", "junk.pth"),
-    ("describe {PHOTOS} -o {BAD}/out.npz --config sift-vlad", "needs a vocabulary"),
+    ("describe {PHOTOS} -o {BAD}/out.npz --config sift-vlad", "learns from a collection"),
     ("demo {BAD}/text.jpg", "text.jpg"),
     ("evaluate {BAD}/nowhere.json -c {C}", "nowhere.json"),
     ("evaluate {BAD}/broken.json -c {C}", "broken.json"),

@@ -236,7 +236,7 @@ def test_too_few_features_leave_no_collection(photos: Path, tmp_path: Path) -> N
 
 
 def test_describe_needs_what_is_learned(photos: Path) -> None:
-    with pytest.raises(UsageError, match=r"^describe: local needs a vocabulary"):
+    with pytest.raises(UsageError, match=r"^describe: the method learns from a collection"):
         pipeline.describe([photos], config=KINDS["fisher"])
 
 
