@@ -128,16 +128,16 @@ def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
         "hamming": 8 * config.max_keypoints,
         "hamming-wgc": 8 * config.max_keypoints,
     }
-    of_many = counts.get(config.aggregation, one * config.centers)
-    whole = config.features in ("cells", "patches")
-    return [
-        of_one
-        if whole and scale == 1
-        else one * scale**2
-        if config.aggregation == "stack"
-        else of_many
-        for scale in config.scales
-    ]
+    patches = config.features in ("cells", "patches")
+    values = []
+    for scale in config.scales:
+        if patches and scale == 1:  # the whole photo is one feature, and stays as it is
+            values.append(of_one)
+        elif config.aggregation == "stack":
+            values.append(one * scale**2)
+        else:
+            values.append(counts.get(config.aggregation, one * config.centers))
+    return values
 
 
 def _reranked(method: Reranking, source: str) -> Recipe:
