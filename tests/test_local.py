@@ -15,6 +15,7 @@ from resight.config import (
     SearchConfig,
     SiftVladConfig,
     WhiteningConfig,
+    has_network,
     reducible,
 )
 from resight.descriptors.extractor import Extractor
@@ -22,7 +23,7 @@ from resight.descriptors.local import LocalExtractor
 from resight.errors import FitError, UsageError
 from resight.methods import ModelOptions, collection_extractor
 from resight.photos.images import load_image
-from resight.recipes import local_values
+from resight.recipes import RECIPES, local_values, name_of
 from resight.storage.collection import Collection
 from resight.stores.transfer import push
 from samples import QUICK, contents, draw_many, picture
@@ -163,6 +164,27 @@ def test_a_photo_that_is_no_longer_known_by_its_content_is_found(
     model = ModelOptions(small_weights)
     found = pipeline.search(tmp_path / "turned.png", collection, SearchConfig(k=1), model=model)
     assert found.results[0].path == photos / "003.png"
+
+
+def test_columns_of_the_network_verify_where_there_is_one(
+    kind: str, collection: Path, photos: Path, small_weights: Path
+) -> None:
+    config = SearchConfig(k=3, verify=2, verify_by="columns")
+    model, photo = ModelOptions(small_weights), photos / "001.png"
+    if has_network(KINDS[kind]):
+        found = pipeline.search(photo, collection, config, model=model).results
+        assert found[0].path == photo
+        assert found[0].inliers is not None
+        return
+    with pytest.raises(UsageError, match=f"columns: needs a network; {KINDS[kind].method} has"):
+        pipeline.search(photo, collection, config, model=model)
+
+
+def test_a_configuration_goes_by_the_name_of_its_recipe() -> None:
+    assert name_of(RECIPES["bow-soft"].extraction) == "bow-soft"
+    assert name_of(RECIPES["hamming"].extraction) == "hamming"
+    assert name_of(SiftVladConfig()) == "sift-vlad"
+    assert name_of(LocalConfig(centers=77)) == "local"
 
 
 def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path) -> None:

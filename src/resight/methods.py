@@ -15,6 +15,7 @@ from resight.config import (
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.extractor import Extractor, Learned, Learner
 from resight.errors import CollectionError, UsageError
+from resight.networks.architectures import ARCHITECTURES
 from resight.networks.backbones import load_parameters, recognize
 from resight.networks.engines import load_network
 from resight.networks.weights import Progress as DownloadProgress
@@ -183,10 +184,11 @@ def local_extractor(
     if model is None or model.path is None:
         raise CollectionError("a network needs a weights file")
     parameters = load_parameters(config.backbone, model.path, model.sha256)
+    columns = ARCHITECTURES[config.backbone].columns  # compared when geometry is verified
     network = load_network(
         config.backbone,
         parameters,
-        layers=(config.layer,),
+        layers=tuple(dict.fromkeys((config.layer, columns))),
         engine=options.engine,
         device=options.device,
     )

@@ -115,6 +115,12 @@ class Recipe:
         return self.selection
 
 
+def name_of(config: MethodConfig) -> str:
+    """The first recipe that describes photos so, or else the family of methods."""
+    named = (name for name, recipe in RECIPES.items() if recipe.extraction == config)
+    return next(named, config.method)
+
+
 def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
     """How many values each scale of a descriptor has; of triangulation, at most."""
     of_one = SIFT_VALUES

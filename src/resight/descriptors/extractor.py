@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from resight.config import MethodConfig
+
 Learned = Mapping[str, np.ndarray]
 """What a method learned from photos before it describes any: float32 arrays by name."""
 
@@ -29,6 +31,10 @@ class Description:
 
 class Extractor(Protocol):
     """A method that turns an upright RGB image into its descriptors."""
+
+    @property
+    def config(self) -> MethodConfig:
+        """What it describes photos by."""
 
     @property
     def dimensions(self) -> int:
@@ -50,6 +56,13 @@ class Extractor(Protocol):
 
     def describe(self, prepared: Any) -> Description:
         """The descriptors of a prepared image; may be called from several threads."""
+
+    def feature_maps(self, copies: list[np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
+        """The network's maps of each copy, uint8 (H, W, 3), at the stages it was loaded for.
+
+        Among them are those whose columns are compared when geometry is verified. Only of methods
+        with a network.
+        """
 
 
 class Learner(Protocol):

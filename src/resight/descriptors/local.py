@@ -77,6 +77,13 @@ class LocalExtractor:
                 parts.append(aggregation.apply(features, frames, learned, self.config))
         return Description(np.concatenate(parts).astype(np.float32))
 
+    def feature_maps(self, copies: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """The network's maps of each copy, as `Extractor` says."""
+        if self.network is None:
+            raise ValueError("a method without a network has no maps")
+        with self._photos:
+            return [self.network.feature_maps(copy) for copy in copies]
+
     def _features(self, prepared: Any) -> Features:
         with self._photos:
             return DESCRIBE[self.config.features](prepared, self.config, self.network)

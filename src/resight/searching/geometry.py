@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resight.config import SiftVladConfig, VerifiedBy
-from resight.descriptors.cnn import CnnExtractor
+from resight.config import SiftVladConfig, VerifiedBy, has_network
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.sift import LocalFeatures, root_sift
 from resight.errors import ImageError, UsageError
@@ -27,6 +26,7 @@ from resight.explaining.explain import (
 from resight.networks.architectures import ARCHITECTURES
 from resight.photos.images import Box, image_size, load_image, resized_copies, scale_box
 from resight.ranking.verification import MIN_INLIERS, Verification, rerank, verify
+from resight.recipes import name_of
 
 KEPT_BYTES = 256 << 20
 """Local features that may be asked for again: columns of some 35 photos, or SIFT of 250."""
@@ -131,11 +131,12 @@ def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
     """The map (C, h, w) of an upright image whose columns are matched.
 
     Raises:
-        UsageError: the method has no network with such a stage.
+        UsageError: the method has no network.
     """
-    if not isinstance(extractor, CnnExtractor):
-        raise UsageError("--verify-by columns: needs a network; sift-vlad has none")
-    stage = ARCHITECTURES[extractor.config.backbone].columns
+    config = extractor.config
+    if not has_network(config):
+        raise UsageError(f"--verify-by columns: needs a network; {name_of(config)} has none")
+    stage = ARCHITECTURES[config.backbone].columns
     return extractor.feature_maps(resized_copies(image, (COLUMNS_SIDE,)))[0][stage]
 
 

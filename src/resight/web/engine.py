@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from resight.config import ExtractionConfig, RerankConfig, Reranking, VerifiedBy, has_network
+from resight.config import RerankConfig, Reranking, VerifiedBy, has_network
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError, WeightsError
 from resight.memory import release_unused_memory
@@ -356,7 +356,7 @@ class SharedSearcher(Searcher):
     def _check_geometry(
         self, subject: Subject, box: Box | None, results: list[Result], count: int, by: VerifiedBy
     ) -> list[Result]:
-        if by == "columns" and not isinstance(self.store.made_with.config, ExtractionConfig):
+        if by == "columns" and not has_network(self.store.made_with.config):
             raise Problem(422, "This collection's method has no network, so no columns to compare.")
         try:
             return self.verify(subject.path, box, results, count, by)
