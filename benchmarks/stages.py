@@ -148,6 +148,7 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
         as a share of them.
     """
     from resight.config import NoReduction
+    from resight.indexing.outcomes import describe_files
     from resight.indexing.plan import plan_run, run_plan
     from resight.photos.files import find_photos
     from resight.storage.writer import writing
@@ -159,13 +160,9 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
         writing(Path(folder) / "c", (extractor.config, NoReduction())) as writer,
     ):
         plan = plan_run(writer.collection, [], find_photos(photos))
-        run_plan(
-            writer,
-            plan,
-            extractor,
-            workers=1,
-            progress=lambda *_: stored.append(time.perf_counter()),
-        )
+        outcomes = describe_files(plan.todo, extractor, known=set(), workers=1)
+        each = ((outcome,) for outcome in outcomes)
+        run_plan(writer, plan, each, lambda *_: stored.append(time.perf_counter()))
     begin, end = stored[WARM_UP - 1], stored[-1]
     busy = sum(max(0.0, min(b, end) - max(a, begin)) for a, b in network.worked)
     alone = network_alone(extractor, [file.path for file in plan.todo][WARM_UP:])

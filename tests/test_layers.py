@@ -49,7 +49,10 @@ LAYERS = {
     ),
     "datasets": "datasets",
     "methods": "methods",
-    "indexing": "indexing.plan indexing.room indexing.fitting indexing.describing",
+    "indexing": (
+        "indexing.outcomes indexing.plan indexing.room indexing.fitting indexing.describing"
+    ),
+    "cluster": "cluster.segments cluster.merging",
     "searching": "searching.geometry searching.searcher searching.pairs evaluation.comparing",
     "pipeline": "pipeline benchmark",
     "pictures": "pictures.sheet pictures.overlay demo",
@@ -267,6 +270,7 @@ PUBLIC = [
     "fit",
     "index",
     "info",
+    "merge",
     "pull",
     "push",
     "remove",

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     )
     from resight.errors import ResightError
     from resight.methods import ModelOptions
-    from resight.pipeline import describe, evaluate, fit, index, info, pull, push, remove, search
+    from resight.pipeline import (
+        describe,
+        evaluate,
+        fit,
+        index,
+        info,
+        merge,
+        pull,
+        push,
+        remove,
+        search,
+    )
     from resight.recipes import RECIPES
     from resight.searching.searcher import Searcher
     from resight.storage.collection import Collection
@@ -47,6 +58,7 @@ _HOMES = {
     "fit": "pipeline",
     "index": "pipeline",
     "info": "pipeline",
+    "merge": "pipeline",
     "pull": "pipeline",
     "push": "pipeline",
     "remove": "pipeline",
@@ -73,6 +85,7 @@ __all__ = [
     "fit",
     "index",
     "info",
+    "merge",
     "pull",
     "push",
     "remove",

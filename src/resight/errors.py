@@ -10,6 +10,7 @@
     │   └── WeightsMissing        there are none, and none were named
     ├── FitError              too little data to fit a selection or a vocabulary
     ├── DatasetError          ground truth that cannot be read
+    ├── SegmentError          a segment that is damaged or cannot be written
     └── CollectionError       a collection that cannot be used
         ├── CollectionEmpty       there are no photos in it to search for
         ├── CollectionMismatch    made with another configuration or other weights
@@ -52,6 +53,10 @@ class FitError(ResightError):
 
 class DatasetError(ResightError):
     """Ground truth that cannot be read or does not match the collection."""
+
+
+class SegmentError(ResightError):
+    """A segment that is damaged or cannot be read or written."""
 
 
 class CollectionError(ResightError):

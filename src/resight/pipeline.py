@@ -5,11 +5,13 @@ results. Long ones report to a `progress` function of what, how many done, how m
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resight.cluster.merging import merge_segment, named_segments
+from resight.cluster.segments import read_segment
 from resight.config import (
     ExtractionConfig,
     MethodConfig,
@@ -34,6 +36,7 @@ from resight.indexing.fitting import (
     fit_quantized_network,
     learn,
 )
+from resight.indexing.outcomes import Outcome, describe_files
 from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
 from resight.indexing.room import check_room
 from resight.methods import (
@@ -71,6 +74,7 @@ __all__ = [
     "groups",
     "index",
     "info",
+    "merge",
     "no_progress",
     "pull",
     "push",
@@ -151,19 +155,51 @@ def index(
         extractor = _extractor_for(writer, plan, model, made, progress)
         if extractor is not None:
             check_room(writer.collection, plan, extractor.dimensions)
-        report = run_plan(writer, plan, extractor, workers=workers, progress=progress)
+        outcomes = _describe_here(writer, plan, extractor, workers)
+        report = run_plan(writer, plan, outcomes, progress)
         if prune and not report.interrupted:
             gone = set(report.vanished)
             writer.remove([photo for photo in plan.vanished if photo.path in gone])
             report.pruned = len(gone)
+        return _completed(writer, report, approximate, progress)
+
+
+def merge(
+    segments: Sequence[Path], collection: Path, *, progress: Progress = no_progress
+) -> IndexRun:
+    """Bring the photos of segments into a collection; to do it again changes nothing.
+
+    Args:
+        segments: files, and folders of them, as `index` on a cluster leaves them.
+        collection: of the same configuration and weights.
+        progress: called after each segment.
+
+    Raises:
+        SegmentError: one is damaged; those before it are merged.
+        CollectionMismatch: one is of another configuration or other weights; likewise.
+        UsageError: there are none.
+    """
+    paths = named_segments(segments)
+    report = IndexReport()
+    with writing(collection) as writer:
+        for done, path in enumerate(paths, 1):
+            merge_segment(writer, read_segment(path), path, report)
+            progress("merging", done, len(paths))
+        return _completed(writer, report, None, progress)
+
+
+def _completed(
+    writer: Writer, report: IndexReport, approximate: bool | None, progress: Progress
+) -> IndexRun:
+    """What is made of a collection's photos once they are all there; an interrupt leaves it."""
+    note = None
+    if not report.interrupted:
         described = report.new + report.changed > 0
         # A run that was killed before it fitted leaves that to the next one, which finds all known.
-        enough = writer.collection.count("ok") >= MIN_PHOTOS_TO_FIT
-        fits = (described or enough) and not report.interrupted
-        note = fit_missing_selection(writer, progress) if fits else None
-        if not report.interrupted:
-            keep_approximate(writer.collection, approximate, progress)
-        return IndexRun(report, writer.collection.count("ok"), note)
+        if described or writer.collection.count("ok") >= MIN_PHOTOS_TO_FIT:
+            note = fit_missing_selection(writer, progress)
+        keep_approximate(writer.collection, approximate, progress)
+    return IndexRun(report, writer.collection.count("ok"), note)
 
 
 def fit(
@@ -314,6 +350,16 @@ def _is_made(collection: Collection) -> bool:
     if learns(config) and collection.how_fitted("learned") is None:
         return False
     return not int8 or collection.how_fitted("network") is not None
+
+
+def _describe_here(
+    writer: Writer, plan: Plan, extractor: Extractor | None, workers: int
+) -> Iterator[Sequence[Outcome]]:
+    """Describe the photos of a plan on this machine, one at a time."""
+    if extractor is not None:
+        known = writer.collection.described()
+        for outcome in describe_files(plan.todo, extractor, known=known, workers=workers):
+            yield (outcome,)
 
 
 def _extractor_for(

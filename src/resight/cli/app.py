@@ -108,6 +108,25 @@ def index(
 
 
 @app.command()
+def merge(
+    segments: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SEGMENTS...", help="Segments, and folders of them.", show_default=False
+        ),
+    ],
+    collection: Collection,
+) -> None:
+    """Bring segments that a cluster described into a collection; again changes nothing."""
+    from resight import pipeline
+    from resight.cli import output
+
+    with output.progress() as progress:
+        run = pipeline.merge(segments, collection, progress=progress)
+    output.print_index_run(run, collection)
+
+
+@app.command()
 def fit(
     collection: Collection,
     method: Annotated[str | None, selection_option("method")] = None,

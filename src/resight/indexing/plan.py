@@ -1,27 +1,14 @@
 """An index run: compare the photos on disk with the collection, describe what is new."""
 
-import hashlib
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from resight.ahead import ahead
-from resight.descriptors.extractor import Description, Extractor
-from resight.errors import ImageError
-from resight.memory import release_unused_memory
+from resight.indexing.outcomes import Outcome
 from resight.photos.files import PhotoFile, Walk, is_under
-from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
 from resight.progress import Progress
 from resight.storage.collection import Collection, Photo
 from resight.storage.writer import Writer
-
-LARGE_PIXELS = 16_000_000
-"""Photos with more pixels are decoded one at a time, which bounds the memory of many workers."""
-
-RELEASE_EVERY = 8
-"""Photos after which freed memory is given back."""
 
 
 @dataclass
@@ -49,21 +36,6 @@ class IndexReport:
     pruned: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
     interrupted: int = 0
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """What a worker made of a file: `prepared` or a `reason`, neither where it is known.
-
-    Then comes the `description` in place of what was prepared.
-    """
-
-    file: PhotoFile
-    content: str | None = None
-    pixels: tuple[int, int] = (0, 0)
-    prepared: Any = None
-    reason: str | None = None
-    description: Description | None = None
 
 
 @dataclass(frozen=True)
@@ -110,19 +82,16 @@ def plan_run(collection: Collection, places: Sequence[Path], walk: Walk) -> Plan
 def run_plan(
     writer: Writer,
     plan: Plan,
-    extractor: Extractor | None,
-    *,
-    workers: int,
+    outcomes: Iterable[Sequence[Outcome]],
     progress: Progress,
 ) -> IndexReport:
-    """Describe what the plan says, one transaction a photo; an interrupt ends the run cleanly.
+    """Record what became of the photos of a plan; an interrupt ends the run cleanly.
 
     Args:
         writer: of the collection the plan was made for.
-        plan: what to do.
-        extractor: may be None where nothing is to do.
-        workers: threads that read, decode and prepare photos while the network works.
-        progress: called after every photo.
+        plan: what is to do.
+        outcomes: of its photos, in order; what comes together is one transaction.
+        progress: called after each of those.
     """
     report = IndexReport(unchanged=plan.unchanged, ignored=dict(plan.walk.ignored))
     for path, reason in plan.walk.unreadable:
@@ -132,16 +101,15 @@ def run_plan(
     for photo in plan.vanished:
         gone.setdefault(str(photo.content), []).append(photo)
     done = 0
-    if extractor is not None:
-        try:
-            for described in _describe_ahead(plan.todo, writer.collection, extractor, workers):
-                _record(writer, described, plan, gone, report)
-                done += 1
-                if done % RELEASE_EVERY == 0:
-                    release_unused_memory()
-                progress("indexing", done, len(plan.todo))
-        except KeyboardInterrupt:
-            report.interrupted = len(plan.todo) - done
+    try:
+        for together in outcomes:
+            with writer.together():
+                for outcome in together:
+                    record(writer, outcome, plan.before.get(outcome.file.path), gone, report)
+            done += len(together)
+            progress("indexing", done, len(plan.todo))
+    except KeyboardInterrupt:
+        report.interrupted = len(plan.todo) - done
     if not report.interrupted:
         # Only now: where photos swapped their names, one needs what the other had.
         writer.remove(plan.outdated)
@@ -158,26 +126,36 @@ def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:
     )
 
 
-def _record(
+def record(
     writer: Writer,
-    loaded: _Loaded,
-    plan: Plan,
+    outcome: Outcome,
+    before: Photo | None,
     gone: dict[str, list[Photo]],
     report: IndexReport,
 ) -> None:
-    file, content = loaded.file, loaded.content
-    before = plan.before.get(file.path)
-    if content is None or loaded.reason is not None:
-        reason = loaded.reason or "cannot be read"
+    """Record what became of a photo, and count it.
+
+    Args:
+        writer: of the collection.
+        outcome: what became of it.
+        before: the photo that the collection knew at its path.
+        gone: photos of which the files are gone, by content: the photo may be one of them, moved.
+        report: where it is counted.
+    """
+    file, content, described = outcome.file, outcome.content, outcome.description
+    reason, known = outcome.reason, content and writer.collection.is_described(content)
+    if reason is None and described is None and not known:
+        reason = "is not described yet; index it again"
+    if content is None or outcome.pixels is None or reason is not None:
+        reason = reason or "cannot be read"
         writer.record_failed(file, content, reason)
         report.failed.append((file.path, reason))
         return
     fresh = before is None or before.state == "failed"
-    if loaded.description is not None:
-        found = loaded.description
-        writer.record_described(file, content, loaded.pixels, found.global_, found.local)
+    if described is not None and not known:
+        writer.record_described(file, content, outcome.pixels, described.global_, described.local)
     elif before is not None and before.content == content and before.state == "ok":
-        writer.record_known(file, content, loaded.pixels)  # touched, but the same
+        writer.record_known(file, content, outcome.pixels)  # touched, but the same
         report.unchanged += 1
         return
     elif gone.get(content):
@@ -186,65 +164,9 @@ def _record(
         report.moved.append((source.path, file.path))
         return
     else:
-        writer.record_known(file, content, loaded.pixels)
+        writer.record_known(file, content, outcome.pixels)
         report.copied += fresh and (before is None or before.content != content)
     if fresh:
         report.new += 1
     else:
         report.changed += 1
-
-
-def _describe_ahead(
-    files: Sequence[PhotoFile], collection: Collection, extractor: Extractor, workers: int
-) -> Iterator[_Loaded]:
-    """Load and describe files in order, ahead of the consumer.
-
-    While the network works on one photo, the next ones are loaded and the one before is pooled.
-    """
-    known, large = collection.described(), threading.Lock()
-
-    def load(file: PhotoFile) -> _Loaded:
-        return _load(file, known, extractor, large)
-
-    def describe(loaded: _Loaded) -> _Loaded:
-        if loaded.prepared is None:
-            return loaded
-        return replace(loaded, prepared=None, description=extractor.describe(loaded.prepared))
-
-    loaded = ahead(load, files, workers, "photos")
-    return ahead(describe, _each_content_once(loaded, set(known)), extractor.at_once + 1, "maps")
-
-
-def _each_content_once(photos: Iterable[_Loaded], known: set[str]) -> Iterator[_Loaded]:
-    """The photos, prepared only where their content is not known and did not come before."""
-    for loaded in photos:
-        if loaded.content in known:
-            yield replace(loaded, prepared=None)
-        else:
-            if loaded.prepared is not None:
-                known.add(str(loaded.content))
-            yield loaded
-
-
-def _load(file: PhotoFile, known: set[str], extractor: Extractor, large: threading.Lock) -> _Loaded:
-    content = None
-    if file.size > MAX_FILE_BYTES:
-        return _Loaded(file, reason=f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
-    try:
-        with file.path.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
-            opened.seek(0)
-            width, height = image_size(opened)
-            if content in known:
-                return _Loaded(file, content, (width, height))
-            opened.seek(0)
-            if width * height <= LARGE_PIXELS:
-                image = load_image(opened, extractor.decode_at)
-                return _Loaded(file, content, (width, height), extractor.prepare(image))
-            with large:
-                image = load_image(opened, extractor.decode_at)
-                return _Loaded(file, content, (width, height), extractor.prepare(image))
-    except ImageError as error:
-        return _Loaded(file, content, reason=str(error))
-    except OSError as error:
-        return _Loaded(file, content, reason=error.strerror or str(error))

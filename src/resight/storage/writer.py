@@ -70,6 +70,16 @@ class Writer:
         self.collection = collection
         self._db = collection.database
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """All changes meanwhile as one transaction, all or none of them."""
+        with transaction(self._db):
+            yield
+
+    def _change(self) -> contextlib.AbstractContextManager[None]:
+        """A transaction, or a part of that of `together`."""
+        return contextlib.nullcontext() if self._db.in_transaction else transaction(self._db)
+
     def bind_model(self, model: Model) -> None:
         """Remember the model on first use and insist on it afterwards.
 
@@ -104,7 +114,7 @@ class Writer:
         """A photo and its descriptors, float (D,); `pixels` are width and height, upright."""
         encode = self.collection.encode
         blobs = encode(global_), None if local is None else encode(local)
-        with transaction(self._db):
+        with self._change():
             self._db.execute(
                 "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?)",
                 (content, *blobs, blob_crc32(*blobs)),
@@ -126,13 +136,13 @@ class Writer:
 
     def record_known(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
         """A photo whose content was described before: a copy, or only touched."""
-        with transaction(self._db):
+        with self._change():
             self._record(file, content, pixels, None)
 
     def record_moved(self, file: PhotoFile, source: Photo) -> None:
         """A photo that was at `source` and is now at the file's path; it keeps its id."""
         path = os.fsencode(file.path)
-        with transaction(self._db):
+        with self._change():
             self._db.execute("DELETE FROM photos WHERE path = ?", (path,))
             self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
             self._record(file, str(source.content), (source.width, source.height), None)
@@ -143,7 +153,7 @@ class Writer:
         One that could not even be read (`content` None) keeps the descriptors it had: it may
         come back as it was.
         """
-        with transaction(self._db):
+        with self._change():
             self._record(file, content, (None, None), reason)
 
     def mark_damaged(self, content: str) -> None:

@@ -1,0 +1,1 @@
+"""Extraction past one machine: shards of a photo list become segments, segments a collection."""
