@@ -41,8 +41,8 @@ LAYERS = {
         "storage.rowfiles storage.derived storage.arrays storage.approximating storage.integrity"
     ),
     "stores": (
-        "stores.addresses stores.identity stores.store stores.local stores.postgres_sql "
-        "stores.postgres_rows stores.postgres_server stores.postgres_catalog "
+        "stores.addresses stores.identity stores.store stores.engine stores.local "
+        "stores.postgres_sql stores.postgres_rows stores.postgres_server stores.postgres_catalog "
         "stores.postgres_search stores.postgres_writing stores.postgres stores.qdrant_points "
         "stores.qdrant_server stores.qdrant_catalog stores.qdrant_search stores.qdrant "
         "stores.places stores.overview stores.transfer"

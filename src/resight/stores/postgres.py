@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,19 +11,19 @@ import psycopg
 from psycopg import sql
 
 from resight.config import EngineConfig
-from resight.errors import CollectionEmpty, CollectionError
+from resight.errors import CollectionError
 from resight.progress import Progress
 from resight.ranking.neighbors import Database, Neighbors, Query
-from resight.selection.reduction import Reduction
 from resight.storage.collection import Photo, State
 from resight.stores import postgres_catalog as catalog
 from resight.stores import postgres_rows as rows
 from resight.stores import postgres_search as searching
 from resight.stores import postgres_sql as statements
 from resight.stores import postgres_writing as writing
+from resight.stores.engine import EngineStore, Kept
 from resight.stores.identity import Identity
 from resight.stores.postgres_server import Server
-from resight.stores.store import Filter, Layout, Record, check_queries, paged
+from resight.stores.store import Filter, Layout, Record, check_queries
 
 T = TypeVar("T")
 
@@ -31,13 +31,12 @@ INDEXED_FROM = 10_000
 """Photos from which on there is an index; fewer are all compared."""
 
 
-class PostgresStore:
+class PostgresStore(EngineStore[int]):
     """A collection by its name in a database; thread-safe."""
 
     def __init__(self, server: Server, collection: str) -> None:
         self._server = server
         self._collection = collection
-        self._known: catalog.Kept | None = None
         self._counted: tuple[str, int] | None = None
 
     @classmethod
@@ -56,36 +55,10 @@ class PostgresStore:
 
     # What it is
 
-    @property
-    def made_with(self) -> Identity:
-        """What was pushed with the collection."""
-        return self._kept().identity
-
-    def exists(self) -> bool:
-        """Whether the collection is there."""
-        return self._look() is not None
-
-    def layout(self) -> Layout:
-        """How it is kept."""
-        return self._kept().layout
-
-    def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches among no photos."""
-        if not self._rows("SELECT 1 FROM {photos} LIMIT 1"):
-            raise CollectionEmpty(f"{self.name}: holds no photos yet; push some")
-
-    def selection(self) -> Reduction | None:
-        """What was fitted on the collection that was pushed."""
-        return self._kept().selection
-
-    def snapshot(self) -> "PostgresStore":
-        """The collection itself."""
-        return self
-
     def stamp(self) -> str:
         """Changes with every push."""
         change = self._rows("SELECT last_value, is_called FROM {changes}")[0]
-        return f"{self._kept().number}-{change[0]}-{change[1]}"
+        return f"{self._kept().key}-{change[0]}-{change[1]}"
 
     def count(self, state: State) -> int:
         """How many photos there are; failed ones are not pushed."""
@@ -100,10 +73,6 @@ class PostgresStore:
         """The ids of all photos, ascending."""
         found = self._rows("SELECT id FROM {photos} ORDER BY id")
         return np.array([id_ for (id_,) in found], np.int64)
-
-    def photos(self, state: State) -> Iterator[Photo]:
-        """The photos by ascending id; none have failed."""
-        return paged(self.photos_after) if state == "ok" else iter(())
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Those of some photos that are there, by id."""
@@ -132,7 +101,7 @@ class PostgresStore:
 
     def bytes_on_disk(self) -> int:
         """The table with its indexes."""
-        table = statements.photos_table(self._kept().number).as_string()
+        table = statements.photos_table(self._kept().key).as_string()
         return int(self._rows("SELECT pg_total_relation_size(%s::regclass)", (table,))[0][0])
 
     # Searching
@@ -186,7 +155,7 @@ class PostgresStore:
         """Remove the collection."""
         kept = self._look()
         if kept is not None:
-            self._server.run(lambda connection: catalog.drop(connection, kept.number))
+            self._server.run(lambda connection: catalog.drop(connection, kept.key))
         self._known = None
 
     def present(self, photos: Sequence[Photo]) -> set[Path]:
@@ -212,7 +181,7 @@ class PostgresStore:
         """The photos at or below a path, by ascending id."""
         condition, values = statements.condition(Filter(under=place))
         statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY id").format(
-            sql.SQL(rows.PHOTO), statements.photos_table(self._kept().number), condition
+            sql.SQL(rows.PHOTO), statements.photos_table(self._kept().key), condition
         )
         found = self._run(lambda c: c.execute(statement, values).fetchall())
         return [rows.photo_of(row) for row in found]
@@ -243,23 +212,12 @@ class PostgresStore:
         """Of whole descriptors, as in the folder."""
         return np.dtype(self.made_with.config.dtype).newbyteorder("<")
 
-    def _kept(self) -> catalog.Kept:
-        kept = self._known or self._look()
-        if kept is None:
-            raise CollectionError(
-                f"{self.name}: no collection there; make one with: resight push -c COLLECTION "
-                f"{self.name}"
-            )
-        self._known = kept
-        return kept
-
-    def _look(self) -> catalog.Kept | None:
-        """What the database says of the collection now."""
+    def _look(self) -> Kept[int] | None:
         return self._server.run(lambda c: catalog.look(c, self._collection, self.name))
 
     def _rows(self, select: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows of a statement over the collection's table."""
-        number = self._kept().number
+        number = self._kept().key
         statement = sql.SQL(select).format(
             photos=statements.photos_table(number), changes=statements.changes(number)
         )
@@ -277,13 +235,13 @@ class PostgresStore:
     def _is_indexed(self) -> bool:
         kept = self._kept()
         last = statements.SIDES[kept.layout.local]
-        name = f"resight.{statements.index_name(kept.number, last)}"
+        name = f"resight.{statements.index_name(kept.key, last)}"
         return self._rows("SELECT to_regclass(%s)", (name,))[0][0] is not None
 
     def _changed(self) -> None:
         """Let others see that there was a change, after it can be seen."""
         self._rows(
-            "SELECT nextval(%s::regclass)", (statements.changes(self._kept().number).as_string(),)
+            "SELECT nextval(%s::regclass)", (statements.changes(self._kept().key).as_string(),)
         )
 
     def _linked(self) -> int:

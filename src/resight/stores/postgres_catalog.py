@@ -1,32 +1,19 @@
 """What the collections in a PostgreSQL database were made with."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
-from resight.config import EngineConfig, from_dict, to_dict
-from resight.selection.reduction import Reduction
+from resight.config import EngineConfig
 from resight.stores import postgres_sql as statements
-from resight.stores.identity import Identity, identity_from_json
+from resight.stores.engine import Kept, from_said, to_said
+from resight.stores.identity import Identity
 from resight.stores.store import Layout
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What is known of a collection that is there; `number` names its tables."""
-
-    number: int
-    identity: Identity
-    layout: Layout
-    config: EngineConfig
-    selection: Reduction | None
-
-
-def look(connection: psycopg.Connection[Any], collection: str, shown: str) -> Kept | None:
+def look(connection: psycopg.Connection[Any], collection: str, shown: str) -> Kept[int] | None:
     """What the database says of a collection now; None where it is not there.
 
     Args:
@@ -46,9 +33,8 @@ def look(connection: psycopg.Connection[Any], collection: str, shown: str) -> Ke
     fitted = connection.execute(
         "SELECT name, data FROM resight.fitted WHERE collection = %s", (row[0],)
     ).fetchall()
-    identity = identity_from_json(shown, row[1], {name: bytes(data) for name, data in fitted})
-    config = from_dict(EngineConfig, row[3])
-    return Kept(row[0], identity, Layout(**row[2]), config, identity.selection())
+    said = dict(zip(("identity", "layout", "config"), row[1:], strict=True))
+    return from_said(row[0], shown, said, {name: bytes(data) for name, data in fitted})
 
 
 def create(
@@ -59,17 +45,12 @@ def create(
     config: EngineConfig,
 ) -> None:
     """Make a collection, empty, unless another program was faster."""
-    said: Mapping[str, Any] = {
-        "name": collection,
-        "identity": json.dumps(identity.to_json()),
-        "layout": json.dumps(asdict(layout)),
-        "config": json.dumps(to_dict(config)),
-    }
+    said = {what: Jsonb(value) for what, value in to_said(identity, layout, config).items()}
     row = connection.execute(
         "INSERT INTO resight.collections (name, identity, layout, config) "
         "VALUES (%(name)s, %(identity)s, %(layout)s, %(config)s) "
         "ON CONFLICT (name) DO NOTHING RETURNING id",
-        said,
+        {"name": collection, **said},
     ).fetchone()
     if row is None:
         return

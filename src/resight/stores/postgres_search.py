@@ -7,7 +7,7 @@ import psycopg
 
 from resight.ranking.neighbors import Neighbors, Query
 from resight.stores import postgres_sql as statements
-from resight.stores.postgres_catalog import Kept
+from resight.stores.engine import Kept
 from resight.stores.store import Filter
 
 MOST_APPROXIMATE = 1000
@@ -19,7 +19,7 @@ MOST_SCANNED = 200_000
 
 
 def nearest(
-    connection: psycopg.Connection[Any], kept: Kept, query: Query, k: int, where: Filter | None
+    connection: psycopg.Connection[Any], kept: Kept[int], query: Query, k: int, where: Filter | None
 ) -> Neighbors:
     """The k nearest photos to one query, by the index where there is one."""
     local = kept.layout.local and query.local is not None
@@ -31,18 +31,18 @@ def nearest(
     found: list[Any] = []
     if k <= MOST_APPROXIMATE and _begin_search(connection, kept, candidates):
         by_index = statements.nearest(
-            kept.number, kept.layout, kept.config, local=local, filtered=filtered
+            kept.key, kept.layout, kept.config, local=local, filtered=filtered
         )
         found = connection.execute(by_index, values).fetchall()
     if len(found) < k:  # no index, or one that did not reach as many
         connection.execute("SET LOCAL enable_indexscan = off")
-        of_all = statements.nearest_of_all(kept.number, kept.layout, local=local, filtered=filtered)
+        of_all = statements.nearest_of_all(kept.key, kept.layout, local=local, filtered=filtered)
         found = connection.execute(of_all, values).fetchall()
     ids, distances = (np.array([row[i] for row in found]) for i in (0, 1))
     return Neighbors(ids.astype(np.int64), distances.astype(np.float32))
 
 
-def _begin_search(connection: psycopg.Connection[Any], kept: Kept, candidates: int) -> bool:
+def _begin_search(connection: psycopg.Connection[Any], kept: Kept[int], candidates: int) -> bool:
     """Set how hard the index is searched; whether there is one."""
     effort = min(MOST_APPROXIMATE, max(kept.config.search_effort, candidates))
     row = connection.execute(
@@ -50,7 +50,7 @@ def _begin_search(connection: psycopg.Connection[Any], kept: Kept, candidates: i
         "set_config('hnsw.iterative_scan', 'relaxed_order', true), "
         "set_config('hnsw.max_scan_tuples', %s, true)",
         (
-            f"resight.{statements.index_name(kept.number, 'global')}",
+            f"resight.{statements.index_name(kept.key, 'global')}",
             str(effort),
             str(MOST_SCANNED),
         ),

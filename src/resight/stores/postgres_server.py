@@ -10,6 +10,7 @@ from pgvector.psycopg import register_vector
 from psycopg import errors, sql
 
 from resight.errors import CollectionError, CollectionLocked, UsageError
+from resight.stores.engine import disk_full, not_there, unreachable
 from resight.stores.postgres_sql import MIGRATIONS, OLDEST_PGVECTOR, OLDEST_SERVER
 
 T = TypeVar("T")
@@ -117,25 +118,19 @@ def explained(shown: str) -> Iterator[None]:
     try:
         yield
     except errors.DiskFull as error:
-        raise CollectionError(
-            f"{shown}: the engine's disk is full; free some space there and run again: it goes on "
-            "where it stopped"
-        ) from error
+        raise disk_full(shown, _first_line(error)) from error
     except errors.InsufficientPrivilege as error:
         raise CollectionError(
             f"{shown}: the user may not do that ({_first_line(error)}); ask the database's owner"
         ) from error
     except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-        raise CollectionError(
-            f"{shown}: no collection there (any more); make one with: resight push -c COLLECTION "
-            f"{shown}"
-        ) from error
+        raise not_there(shown) from error
     except (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled) as error:
         raise CollectionLocked(
             f"{shown}: another program holds the collection; try again later"
         ) from error
     except psycopg.OperationalError as error:
-        raise CollectionError(f"{shown}: {_unreachable(error)}") from error
+        raise _refused(shown, _first_line(error)) from error
     except psycopg.ProgrammingError as error:
         if isinstance(error, errors.Error) and error.sqlstate is None:  # an address libpq refuses
             raise UsageError(f"{shown}: {_first_line(error)}") from error
@@ -144,13 +139,14 @@ def explained(shown: str) -> Iterator[None]:
         raise CollectionError(f"{shown}: {_first_line(error)}") from error
 
 
-def _unreachable(error: psycopg.Error) -> str:
-    text = _first_line(error)
-    if "password" in text:
-        return (
-            f"wrong user or password ({text}); put them into the address, PGPASSWORD or ~/.pgpass"
+def _refused(shown: str, reason: str) -> CollectionError:
+    """What it means that there is no connection."""
+    if "password" in reason:
+        return CollectionError(
+            f"{shown}: wrong user or password ({reason}); put them into the address, PGPASSWORD or "
+            "~/.pgpass"
         )
-    return f"cannot be reached ({text}); is PostgreSQL running there? The next run goes on"
+    return unreachable(shown, "PostgreSQL", reason)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from psycopg import sql
 from resight.progress import Progress
 from resight.stores import postgres_rows as rows
 from resight.stores import postgres_sql as statements
-from resight.stores.postgres_catalog import Kept
+from resight.stores.engine import Kept
 from resight.stores.postgres_server import MIGRATION_LOCK
 from resight.stores.store import Record
 
@@ -22,7 +22,7 @@ LINKED = "SELECT tuples_done FROM pg_stat_progress_create_index WHERE datname = 
 
 def write(
     connection: psycopg.Connection[Any],
-    kept: Kept,
+    kept: Kept[int],
     records: Sequence[Record],
     encode: Callable[[np.ndarray], bytes],
 ) -> None:
@@ -34,7 +34,7 @@ def write(
         records: the photos.
         encode: makes bytes of descriptors before the selection.
     """
-    table = statements.photos_table(kept.number)
+    table = statements.photos_table(kept.key)
     columns = sql.SQL(", ").join(map(sql.Identifier, rows.COLUMNS))
     renewed = sql.SQL(", ").join(
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in rows.COLUMNS
@@ -58,15 +58,15 @@ def write(
     )
 
 
-def make_index(connection: psycopg.Connection[Any], kept: Kept, side: str) -> None:
+def make_index(connection: psycopg.Connection[Any], kept: Kept[int], side: str) -> None:
     """Make the index of one of the descriptors, if no other program has."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK + kept.number,))
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK + kept.key,))
     connection.execute(
         "SELECT set_config('maintenance_work_mem', greatest("
         "pg_size_bytes(current_setting('maintenance_work_mem')) / 1024, %s)::text, true)",
         (kept.config.build_memory * 1024,),
     )
-    connection.execute(statements.create_index(kept.number, side, kept.layout, kept.config))
+    connection.execute(statements.create_index(kept.key, side, kept.layout, kept.config))
 
 
 @contextmanager

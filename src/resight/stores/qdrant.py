@@ -4,24 +4,24 @@ A photo is a point: its descriptors are named vectors, its payload says where th
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
 from resight.config import EngineConfig
-from resight.errors import CollectionEmpty, CollectionError
+from resight.errors import CollectionError
 from resight.progress import Progress
 from resight.ranking.neighbors import Database, Neighbors, Query
-from resight.selection.reduction import Reduction
 from resight.storage.collection import Photo, State
 from resight.stores import qdrant_catalog as catalog
 from resight.stores import qdrant_points as points
 from resight.stores import qdrant_search as searching
+from resight.stores.engine import EngineStore, Kept
 from resight.stores.identity import Identity
 from resight.stores.qdrant_server import explained, open_client
-from resight.stores.store import PAGE, Filter, Layout, Record, check_queries, paged
+from resight.stores.store import PAGE, Filter, Layout, Record, check_queries
 
 UPLOADED = 250
 """Points in a request."""
@@ -29,7 +29,7 @@ GREEN_S = 0.5
 """How often a server is asked whether it has linked all photos."""
 
 
-class QdrantStore:
+class QdrantStore(EngineStore[str]):
     """A collection by its name on a server; thread-safe."""
 
     def __init__(
@@ -47,7 +47,6 @@ class QdrantStore:
         self._indexed = indexed
         self._collection = collection
         self._shown = shown
-        self._known: catalog.Kept | None = None
 
     @classmethod
     def connect(cls, address: str, collection: str, shown: str) -> "QdrantStore":
@@ -65,32 +64,6 @@ class QdrantStore:
         self._client.close()
 
     # What it is
-
-    @property
-    def made_with(self) -> Identity:
-        """What was pushed with the collection."""
-        return self._kept().identity
-
-    def exists(self) -> bool:
-        """Whether the collection is there."""
-        return self._look() is not None
-
-    def layout(self) -> Layout:
-        """How it is kept."""
-        return self._kept().layout
-
-    def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches among no photos."""
-        if not self._scroll(1, 0):
-            raise CollectionEmpty(f"{self.name}: holds no photos yet; push some")
-
-    def selection(self) -> Reduction | None:
-        """What was fitted on the collection that was pushed."""
-        return self._kept().selection
-
-    def snapshot(self) -> "QdrantStore":
-        """The collection itself."""
-        return self
 
     def stamp(self) -> str:
         """Changes with every push and removal."""
@@ -110,10 +83,6 @@ class QdrantStore:
         while page := self._scroll(10_000, found[-1] if found else 0):
             found += [int(point.id) for point in page]
         return np.array(found, np.int64)
-
-    def photos(self, state: State) -> Iterator[Photo]:
-        """The photos by ascending id; none have failed."""
-        return paged(self.photos_after) if state == "ok" else iter(())
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Those of some photos that are there, by id."""
@@ -234,25 +203,15 @@ class QdrantStore:
 
     # How it is done
 
-    def _kept(self) -> catalog.Kept:
-        kept = self._known or self._look()
-        if kept is None:
-            raise CollectionError(
-                f"{self.name}: no collection there; make one with: resight push -c COLLECTION "
-                f"{self.name}"
-            )
-        self._known = kept
-        return kept
-
-    def _look(self) -> catalog.Kept | None:
+    def _look(self) -> Kept[str] | None:
         with explained(self.name):
             return catalog.look(self._client, self._collection, self.name)
 
-    def _check_unreplaced(self, kept: catalog.Kept) -> None:
+    def _check_unreplaced(self, kept: Kept[str]) -> None:
         """Refuse to go on with what was replaced meanwhile: its selection may be another."""
         with explained(self.name):
             said = catalog.said(self._client, self._collection)
-        if said is None or said["token"] != kept.token:
+        if said is None or said["token"] != kept.key:
             self._known = None
             raise CollectionError(f"{self.name}: was replaced or removed meanwhile; run again")
 

@@ -6,15 +6,14 @@ others what was fitted, in parts.
 
 import base64
 import secrets
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-from resight.config import EngineConfig, from_dict, to_dict
-from resight.selection.reduction import Reduction
+from resight.config import EngineConfig
 from resight.stores import qdrant_points as points
-from resight.stores.identity import Identity, identity_from_json
+from resight.stores.engine import Kept, from_said, to_said
+from resight.stores.identity import Identity
 from resight.stores.store import Layout
 
 PART_BYTES = 1 << 20
@@ -26,17 +25,6 @@ FITTED_IDS: dict[str, int] = {
     "network": 3_000_000,
 }
 """The numbers of the first parts."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is known of a collection that is there; `token` is of this one and no later one."""
-
-    token: str
-    identity: Identity
-    layout: Layout
-    config: EngineConfig
-    selection: Reduction | None
 
 
 def beside(collection: str) -> str:
@@ -52,16 +40,13 @@ def said(client: QdrantClient, collection: str) -> dict[str, Any] | None:
     return found[0].payload if found else None
 
 
-def look(client: QdrantClient, collection: str, shown: str) -> Kept | None:
+def look(client: QdrantClient, collection: str, shown: str) -> Kept[str] | None:
     """The same with what was fitted; `shown` names the collection in messages."""
     found = said(client, collection)
     if found is None:
         return None
     data = {name: _fitted(client, collection, name, n) for name, n in found["parts"].items()}
-    identity = identity_from_json(shown, found["identity"], data)
-    config = from_dict(EngineConfig, found["config"])
-    layout = Layout(**found["layout"])
-    return Kept(found["token"], identity, layout, config, identity.selection())
+    return from_said(found["token"], shown, found, data)
 
 
 def create(
@@ -86,9 +71,7 @@ def create(
     for name, data in identity.data.items():
         parts[name] = _keep(client, collection, name, data)
     payload = {
-        "identity": identity.to_json(),
-        "layout": asdict(layout),
-        "config": to_dict(config),
+        **to_said(identity, layout, config),
         "token": secrets.token_hex(8),
         "change": secrets.token_hex(8),
         "parts": parts,

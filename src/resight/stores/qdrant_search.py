@@ -7,7 +7,7 @@ from qdrant_client import QdrantClient, models
 
 from resight.ranking.neighbors import Neighbors, Query, ranking
 from resight.stores import qdrant_points as points
-from resight.stores.qdrant_catalog import Kept
+from resight.stores.engine import Kept
 from resight.stores.store import Filter
 
 MOST_APPROXIMATE = 1000
@@ -19,7 +19,7 @@ TIES = 16
 def nearest(
     client: QdrantClient,
     collection: str,
-    kept: Kept,
+    kept: Kept[str],
     queries: Sequence[Query],
     k: int,
     where: Filter | None,

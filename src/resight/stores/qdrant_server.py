@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from resight.errors import CollectionError, CollectionLocked
+from resight.stores.engine import disk_full, unreachable
 
 OLDEST = (1, 12)
 """The first with all that is used here."""
@@ -51,11 +52,11 @@ def explained(shown: str) -> Iterator[None]:
     try:
         yield
     except ResponseHandlingException as error:
-        raise CollectionError(f"{shown}: {_unreachable(error.source)}") from error
+        raise _unreachable(shown, error.source) from error
     except httpx.HTTPError as error:
-        raise CollectionError(f"{shown}: {_unreachable(error)}") from error
+        raise _unreachable(shown, error) from error
     except UnexpectedResponse as error:
-        raise CollectionError(f"{shown}: {_refusal(error)}") from error
+        raise _refusal(shown, error) from error
 
 
 @contextlib.contextmanager
@@ -70,21 +71,17 @@ def _locked(shown: str) -> Iterator[None]:
         ) from error
 
 
-def _unreachable(error: Exception) -> str:
+def _unreachable(shown: str, error: Exception) -> CollectionError:
     if isinstance(error, ValidationError):
-        return "what answers there is no Qdrant server"
-    reason = str(error) or type(error).__name__
-    return f"cannot be reached ({reason}); is Qdrant running there? The next run goes on"
+        return CollectionError(f"{shown}: what answers there is no Qdrant server")
+    return unreachable(shown, "Qdrant", str(error) or type(error).__name__)
 
 
-def _refusal(error: UnexpectedResponse) -> str:
+def _refusal(shown: str, error: UnexpectedResponse) -> CollectionError:
     """What a server's answer means."""
     said = error.content.decode("utf-8", "replace")
     if error.status_code in (401, 403):
-        return f"wrong or missing key; put it into {KEY}"
+        return CollectionError(f"{shown}: wrong or missing key; put it into {KEY}")
     if "space" in said.lower() or "disk" in said.lower():
-        return (
-            f"the engine's disk is full ({said}); free some space there and run again: it goes on "
-            "where it stopped"
-        )
-    return f"Qdrant refused: {error.status_code} {said}"
+        return disk_full(shown, said)
+    return CollectionError(f"{shown}: Qdrant refused: {error.status_code} {said}")
