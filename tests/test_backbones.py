@@ -62,6 +62,21 @@ def test_every_stage_of_vgg16(engine: str, size: tuple[int, int], vgg16_weights:
 
 
 @pytest.mark.parametrize("engine", INSTALLED)
+def test_the_last_convolution_is_not_overwritten_by_its_relu(
+    engine: str, vgg16_weights: Path
+) -> None:
+    parameters, layers = load_parameters("vgg16", vgg16_weights), ("conv5", "conv5_3")
+    network = load_network("vgg16", parameters, layers=layers, engine=engine, device="cpu")
+    found = network.feature_maps(picture(33, 64))
+    assert 0.2 < (found["conv5_3"] < 0).mean() < 0.8
+    np.testing.assert_array_equal(np.maximum(found["conv5_3"], 0), found["conv5"])
+    alone = load_network("vgg16", parameters, layers=layers[1:], engine=engine, device="cpu")
+    np.testing.assert_allclose(
+        alone.feature_maps(picture(33, 64))["conv5_3"], found["conv5_3"], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("engine", INSTALLED)
 def test_fully_connected_layers_are_convolutions(
     engine: str, whole_vgg16: tuple[Parameters, oracle.Maps]
 ) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from resight import config as configuration
 from resight.config import (
+    BROUGHT,
     ExtractionConfig,
     LocalConfig,
     MethodConfig,
@@ -109,7 +110,7 @@ LITERALS = {
     for name, hint in typing.get_type_hints(ExtractionConfig).items()
     if typing.get_origin(hint) is typing.Literal
 }
-LITERALS["pooling"] = LITERALS["pooling"].filter(lambda name: name != "fine-tuned")
+LITERALS["pooling"] = LITERALS["pooling"].filter(lambda name: name not in BROUGHT)
 EXTRACTION = st.fixed_dictionaries(
     {
         **{
@@ -360,7 +361,7 @@ def test_a_refusal_says_what_would_do() -> None:
         (
             {"layers": ("layer5",)},
             "layers: ('layer5',) is not a list, each one of layer4, layer3, layer2, layer1, "
-            "conv1, conv2, conv3, conv4, conv5, pool5, fc6, fc7",
+            "conv1, conv2, conv3, conv4, conv5, conv5_3, pool5, fc6, fc7",
         ),
         (
             {"layers": ("fc6",)},

@@ -1,5 +1,6 @@
 """Fine-tuned networks in their authors' layouts: what is read of them, and what is refused."""
 
+import dataclasses
 import math
 import zipfile
 from collections.abc import Callable
@@ -18,9 +19,9 @@ from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.fine_tuned import describe_fine_tuned
 from resight.errors import UsageError, WeightsError
 from resight.networks.architectures import ARCHITECTURES
-from resight.networks.backbones import Parameters, load_parameters
-from resight.networks.projection import Head, Projection
-from resight.networks.weights import read_content
+from resight.networks.backbones import Parameters, load_parameters, recognize
+from resight.networks.projection import Head, NetVlad, Projection
+from resight.networks.weights import named_file, read_content
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
@@ -79,8 +80,49 @@ def save(content: Any, folder: Path) -> Path:
 
 
 def head_of(parameters: Parameters) -> Head:
-    assert parameters.head is not None
+    assert isinstance(parameters.head, Head)
     return parameters.head
+
+
+NETVLAD = {
+    "pytorch-NetVlad": ("encoder.", "pool.", "WPCA.0."),
+    "OpenIBL": ("base_model.base.", "net_vlad.", "pca_layer."),
+}
+WORDS = 4
+
+
+def netvlad_state(
+    layout: str, state: dict[str, Tensor] | None = None, **changes: Tensor | None
+) -> dict[str, Tensor]:
+    """A state dict of NetVLAD on VGG-16 in one of the layouts, random but for the network."""
+    network, layer, whitening = NETVLAD[layout]
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    named = {network + n.removeprefix("features."): v for n, v in (state or vgg_state()).items()}
+    named |= {
+        f"{layer}conv.weight": drawn(WORDS, 512, 1, 1),
+        f"{layer}centroids": drawn(WORDS, 512),
+    }
+    named |= {f"{whitening}weight": drawn(7, WORDS * 512, 1, 1), f"{whitening}bias": drawn(7)}
+    return {name: value for name, value in (named | changes).items() if value is not None}
+
+
+def slow_netvlad(feature_map: np.ndarray, layer: dict[str, Tensor], prefix: str) -> np.ndarray:
+    """Equation 4 of the paper, and its normalizations, place by place."""
+    words = layer[f"{prefix}centroids"].double().numpy()
+    weight = layer[f"{prefix}conv.weight"][:, :, 0, 0].double().numpy()
+    bias = layer.get(f"{prefix}conv.bias", torch.zeros(len(words))).double().numpy()
+    vlad = np.zeros_like(words)
+    for y, x in np.ndindex(feature_map.shape[1:]):
+        column = feature_map[:, y, x].astype(float)
+        column /= np.sqrt((column**2).sum())
+        shares = np.exp(weight @ column + bias)
+        vlad += (shares / shares.sum())[:, None] * (column - words)
+    vlad /= np.sqrt((vlad**2).sum(axis=1, keepdims=True))
+    return vlad.ravel() / np.sqrt((vlad**2).sum())
 
 
 def test_a_whitening_that_was_trained_with_the_network(tmp_path: Path) -> None:
@@ -285,6 +327,99 @@ def test_the_largest_values_where_the_power_is_infinite() -> None:
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", NETVLAD)
+@pytest.mark.parametrize("whitened", [True, False], ids=["whitened", "plain"])
+def test_a_photo_is_described_by_the_layer_of_netvlad(
+    layout: str, whitened: bool, tmp_path: Path
+) -> None:
+    _, prefix, last = NETVLAD[layout]
+    more: dict[str, Tensor | None] = {f"{prefix}conv.bias": torch.arange(WORDS) / 2}
+    if not whitened:
+        more = {f"{last}weight": None, f"{last}bias": None}
+    state = netvlad_state(layout, oracle.random_vgg16_state(seed=0), **more)
+    path = save({"state_dict": state, "epoch": 3} if whitened else state, tmp_path)
+    config = dataclasses.replace(TRAINED, resolutions=(64,))
+    extractor = CnnExtractor(config, path)
+    assert extractor.dimensions == (7 if whitened else WORDS * 512)
+    assert own_distance(config) == "cosine"
+    picture = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    copies = extractor.prepare(Image.fromarray(picture))
+    (maps,) = extractor.feature_maps(copies)
+    assert maps["conv5_3"].min() < 0
+    expected = slow_netvlad(maps["conv5_3"], state, prefix)
+    if whitened:
+        weight, bias = (state[f"{last}{part}"].double().numpy() for part in ("weight", "bias"))
+        expected = weight[:, :, 0, 0] @ expected + bias
+        expected /= np.sqrt((expected**2).sum())
+    found = extractor.describe(copies).global_
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_names_of_netvlad_as_trained_on_several_devices(tmp_path: Path) -> None:
+    filled = {"encoder.28.bias": torch.arange(512.0)}
+    state = netvlad_state("pytorch-NetVlad", **filled)
+    parts = [(name.partition("."), value) for name, value in state.items()]
+    named = {f"{part}.module.{rest}": value for (part, _, rest), value in parts}
+    parameters = load_parameters("vgg16", save({"state_dict": named}, tmp_path))
+    assert isinstance(parameters.head, NetVlad)
+    np.testing.assert_array_equal(parameters.head.layer["words"], state["pool.centroids"])
+    np.testing.assert_array_equal(parameters.head.layer["biases"], np.zeros(WORDS))
+    np.testing.assert_array_equal(parameters.convolutions["features.28"][1], np.arange(512))
+    assert parameters.mean == (0.485, 0.456, 0.406)
+
+
+def test_netvlad_of_openibl_sees_pictures_as_it_was_trained_with(tmp_path: Path) -> None:
+    parameters = load_parameters("vgg16", save(netvlad_state("OpenIBL"), tmp_path))
+    assert parameters.mean == pytest.approx((0.48502, 0.45796, 0.40760), abs=1e-5)
+    assert parameters.std == pytest.approx((1 / 255,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pool.centroids": None}, "pool.centroids is missing"),
+        ({"pool.conv.weight": None}, "pool.conv.weight is missing"),
+        (
+            {"pool.centroids": torch.ones(4, 8)},
+            r"pool.centroids has shape \(4, 8\), not \(words, 512",
+        ),
+        ({"pool.conv.weight": torch.ones(5, 512, 1, 1)}, r"conv.weight has shape \(5, 512, 1, 1\)"),
+        ({"pool.conv.bias": torch.ones(5)}, r"pool.conv.bias has shape \(5,\), not \(4,\)"),
+        ({"WPCA.0.weight": None}, "WPCA.0.weight is missing"),
+        ({"WPCA.0.bias": torch.ones(8)}, r"WPCA.0.weight has shape .*, not \(8, 2048, 1, 1\)"),
+        ({"WPCA.0.bias": None}, "WPCA.0.weight is unexpected"),
+        ({"encoder.28.bias": None}, "features.28.bias is missing"),
+        ({"pool.more": torch.ones(1)}, "pool.more is unexpected"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_netvlad_that_is_not_as_published_is_refused_in_one_line(
+    changes: dict[str, Tensor | None], message: str, tmp_path: Path
+) -> None:
+    path = save({"state_dict": netvlad_state("pytorch-NetVlad", **changes)}, tmp_path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_parameters("vgg16", path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_netvlad_and_other_methods_need_weights_of_their_own(tmp_path: Path) -> None:
+    path = save(netvlad_state("pytorch-NetVlad"), tmp_path)
+    assert recognize(named_file(path, "--weights")) == ("vgg16", "netvlad")
+    tuned = dataclasses.replace(TUNED, backbone="vgg16", layers=("conv5",))
+    with pytest.raises(WeightsError, match="are not fine-tuned for retrieval"):
+        CnnExtractor(tuned, path)
+    with pytest.raises(WeightsError, match="have no NetVLAD layer: take another method"):
+        CnnExtractor(TRAINED, save(vgg_state(), tmp_path))
+    for fields in ({"fusion": "early"}, {"layers": ("conv5",)}):
+        with pytest.raises(UsageError, match=r"^pooling: netvlad needs fusion"):
+            dataclasses.replace(TRAINED, **fields)
+    with pytest.raises(UsageError, match=r"^layers: conv5_3, which has negative values"):
+        dataclasses.replace(TRAINED, pooling="mac")
+
+
+TRAINED = ExtractionConfig(backbone="vgg16", layers=("conv5_3",), fusion="late", pooling="netvlad")
 TUNED = ExtractionConfig(
     resolutions=(96, 64), layers=("layer4",), fusion="late", pooling="fine-tuned"
 )

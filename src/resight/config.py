@@ -25,18 +25,21 @@ STAGES: dict[str, dict[str, int]] = {
     "resnet50": RESNET_STAGES,
     "resnet101": RESNET_STAGES,
     "vgg16": {
-        **{"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 512, "conv5": 512, "pool5": 512},
-        **{"fc6": 4096, "fc7": 4096},
+        **{"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 512, "conv5": 512, "conv5_3": 512},
+        **{"pool5": 512, "fc6": 4096, "fc7": 4096},
     },
 }
-"""The stages of each network that can be described, from the first to the last, and their
-channels."""
+"""The stages of each network that can be described, from the first to the last, and their channels;
+`conv5_3` is `conv5` before its last ReLU."""
 
 
 def last_maps(backbone: str) -> str:
     """The last stage of a network that is a map, before what makes one vector of it."""
     return list(STAGES[backbone])[4]
 
+
+BROUGHT = ("fine-tuned", "netvlad")
+"""Poolings that come with a network's weights."""
 
 T = typing.TypeVar("T")
 Backbone = Literal["resnet50", "resnet101", "vgg16"]
@@ -50,6 +53,7 @@ Layer = Literal[
     "conv3",
     "conv4",
     "conv5",
+    "conv5_3",
     "pool5",
     "fc6",
     "fc7",
@@ -102,6 +106,7 @@ class ExtractionConfig:
         "crow",
         "gem",
         "fine-tuned",
+        "netvlad",
     ] = _option("modified-rmac", "how a feature map becomes a vector")
     levels: int = _option(3, "scales of the R-MAC grid")
     stride: float = _option(0.4, "step between regions, as a share of their side")
@@ -167,6 +172,14 @@ class ExtractionConfig:
             or (self.fusion == "late" and self.layers == (last_maps(self.backbone),)),
             'pooling: fine-tuned needs fusion = "late" and the last maps as layers, '
             f'["{last_maps(self.backbone)}"]',
+        )
+        _require(
+            self.pooling != "netvlad" or (self.fusion == "late" and self.layers == ("conv5_3",)),
+            'pooling: netvlad needs fusion = "late" and layers = ["conv5_3"], of vgg16',
+        )
+        _require(
+            self.pooling == "netvlad" or "conv5_3" not in self.layers,
+            "layers: conv5_3, which has negative values, is for the pooling netvlad",
         )
         _require(
             self.precision == "float32" or not learns(self),
@@ -323,7 +336,7 @@ def reducible(config: MethodConfig) -> bool:
 def own_distance(config: MethodConfig) -> str:
     """The distance that descriptors are compared by where nothing was fitted on them."""
     if isinstance(config, ExtractionConfig):
-        by_cosine = learns(config) or config.layer_weights or config.pooling == "fine-tuned"
+        by_cosine = learns(config) or config.layer_weights or config.pooling in BROUGHT
         return "cosine" if by_cosine else "manhattan"
     return config.aggregation if config.aggregation in SETS else config.distance
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.config import (
+    BROUGHT,
     ExtractionConfig,
     LocalConfig,
     MethodConfig,
@@ -25,6 +26,10 @@ from resight.storage.made_with import MadeWith, Model
 
 if TYPE_CHECKING:
     from resight.descriptors.local import LocalExtractor
+
+
+TRAINED = {"fine-tuned": "that was fine-tuned for retrieval", "netvlad": "with NetVLAD's layer"}
+"""What a network has to be for the poolings that come with its weights."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +64,16 @@ def cnn_model(
         options.weights,
         remembered,
         environment=not options.several,
-        published=not wanted[1],
+        trained=TRAINED.get(wanted[1]),
         progress=options.on_download,
     )
     return Model(found.sha256, found.path)
 
 
-def needed_network(config: ExtractionConfig | LocalConfig) -> tuple[str, bool]:
-    """The network of a configuration, and whether it has to be one fine-tuned for retrieval."""
-    tuned = isinstance(config, ExtractionConfig) and config.pooling == "fine-tuned"
-    return config.backbone, tuned
+def needed_network(config: ExtractionConfig | LocalConfig) -> tuple[str, str]:
+    """The network of a configuration, and its pooling where that comes with the weights."""
+    pooling = config.pooling if isinstance(config, ExtractionConfig) else ""
+    return config.backbone, pooling if pooling in BROUGHT else ""
 
 
 def cnn_extractor(

@@ -44,11 +44,15 @@ VIDEO_GOOGLE = "Sivic and Zisserman [37], Video Google, ICCV 2003"
 HAMMING = "Jegou et al. [13], Hamming embedding and weak geometry, ECCV 2008"
 NEURAL_CODES = "Babenko et al. [6], Neural codes for image retrieval, ECCV 2014"
 PHILBIN = "Philbin et al. [29], Object retrieval with large vocabularies, CVPR 2007"
+NETVLAD = "Arandjelovic et al. [1], NetVLAD, CVPR 2016"
 OURS = "this project"
 
 SIFT_VALUES = 128
 NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "vgg16": "VGG-16"}
 """The networks as people call them."""
+
+TRAINED = {"fine-tuned": "fine-tuned ", "netvlad": "NetVLAD's "}
+"""Likewise those that bring a pooling."""
 
 VERIFIED = 20
 """First results whose geometry is checked, in the recipes that do it."""
@@ -91,8 +95,8 @@ class Recipe:
         config = self.extraction
         if not has_network(config):
             return ""
-        tuned = isinstance(config, ExtractionConfig) and config.pooling == "fine-tuned"
-        return "fine-tuned " * tuned + NETWORKS[config.backbone]
+        pooling = config.pooling if isinstance(config, ExtractionConfig) else ""
+        return TRAINED.get(pooling, "") + NETWORKS[config.backbone]
 
     @property
     def values(self) -> str:
@@ -101,7 +105,7 @@ class Recipe:
             return str(self.selection.features or "by the spectrum")
         if not isinstance(self.extraction, ExtractionConfig):
             return str(sum(local_values(self.extraction)))
-        if self.extraction.pooling == "fine-tuned":
+        if self.extraction.pooling in TRAINED:
             return "the weights'"
         if self.extraction.pooling == "rmac-whitened":
             return str(self.extraction.region_values or "by the spectrum")
@@ -462,7 +466,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "netvlad": Recipe(
         title="columns of layer3, NetVLAD layer as it begins, PCA-whitened",
-        source="Arandjelovic et al. [1], NetVLAD, CVPR 2016",
+        source=NETVLAD,
         extraction=LocalConfig(
             features="columns",
             aggregation="netvlad",
@@ -475,6 +479,20 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2, 5),
         published={"holidays": 87.5, "oxford5k": 71.6, "paris6k": 79.7},
         published_with="VGG-16, trained, 4096 values",
+    ),
+    "netvlad-trained": Recipe(
+        title="the NetVLAD layer and whitening that the weights bring",
+        source=NETVLAD,
+        extraction=ExtractionConfig(
+            backbone="vgg16",
+            resolutions=(1024,),
+            layers=("conv5_3",),
+            fusion="late",
+            pooling="netvlad",
+        ),
+        tables=(2, 5),
+        published={"holidays": 87.5, "oxford5k": 71.6, "paris6k": 79.7},
+        published_with="4096 values",
     ),
     "mop-cnn": Recipe(
         title="patches at three scales, VLAD of each, PCA-whitened",

@@ -16,7 +16,15 @@ import numpy as np
 
 from resight import pipeline
 from resight.ahead import ahead
-from resight.config import ExtractionConfig, Layer, MethodConfig, NoReduction, fingerprint, learns
+from resight.config import (
+    BROUGHT,
+    ExtractionConfig,
+    Layer,
+    MethodConfig,
+    NoReduction,
+    fingerprint,
+    learns,
+)
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.descriptor import FeatureMaps, describe_maps, network_layers
 from resight.errors import ImageError, UsageError
@@ -90,7 +98,7 @@ def covering(
 def _with_both(config: ExtractionConfig) -> ExtractionConfig:
     """The configuration with both layers, where they are apart in it and it is one of them."""
     together = config.normalize_concatenation or config.layer_weights or learns(config)
-    if together or config.pooling == "fine-tuned" or not set(config.layers) <= set(BOTH):
+    if together or config.pooling in BROUGHT or not set(config.layers) <= set(BOTH):
         return config
     return dataclasses.replace(config, layers=BOTH)
 

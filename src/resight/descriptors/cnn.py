@@ -26,6 +26,12 @@ from resight.networks.engines import load_network
 from resight.networks.projection import Projection
 from resight.photos.images import resized_copies
 
+LACKING = {
+    "fine-tuned": "are not fine-tuned for retrieval, so that they have no pooling of their own",
+    "netvlad": "have no NetVLAD layer",
+}
+"""What is said of weights without what a pooling takes from them."""
+
 
 class CnnExtractor:
     """The paper's descriptor by a convolutional network (sections 1-5 and 7).
@@ -74,11 +80,9 @@ class CnnExtractor:
             )
         if config.cam and parameters.classifier is None:
             raise WeightsError(f"{weights}: have no classifier (fc), which --cam needs")
-        if config.pooling == "fine-tuned" and parameters.head is None:
-            raise WeightsError(
-                f"{weights}: are not fine-tuned for retrieval, so that they have no pooling of "
-                "their own: take another method"
-            )
+        brought = parameters.head and parameters.head.pooling
+        if config.pooling in LACKING and config.pooling != brought:
+            raise WeightsError(f"{weights}: {LACKING[config.pooling]}: take another method")
         self.classifier = parameters.classifier if config.cam else None
         self.known = Known(head=parameters.head)
         self.network = load_network(

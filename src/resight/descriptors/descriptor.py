@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resight.config import STAGES, ExtractionConfig, MethodConfig
+from resight.config import BROUGHT, STAGES, ExtractionConfig, MethodConfig
 from resight.descriptors.fine_tuned import describe_fine_tuned
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.localization import cam_mask, class_activation_map
+from resight.descriptors.netvlad import describe_netvlad
 from resight.descriptors.pooling import crow, gem, l2_normalize, mac, modified_rmac, spoc
 from resight.descriptors.regions import rmac
 from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.backbones import Classifier
-from resight.networks.projection import Head, Projection
+from resight.networks.projection import Head, NetVlad, Projection
 from resight.recipes import local_values
 
 FeatureMaps = dict[str, np.ndarray]
@@ -31,7 +32,7 @@ POOLINGS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
     "gem": lambda fm, c: gem(fm, c.gem_power),
 }
 """Name of a pooling to what makes a vector (C,) of unit length of a feature map (C, H, W); but for
-`rmac-whitened` and `fine-tuned`, which need more than the map."""
+`rmac-whitened` and those that come with the weights, which need more than the map."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Known:
     Attributes:
         regions: stage name to the whitening of its regions' vectors, learned from photos, for the
             pooling `rmac-whitened`.
-        head: what fine-tuned weights do with the last maps, for the pooling `fine-tuned`.
+        head: what weights do with the last maps, for the poolings that come with them.
     """
 
     regions: Mapping[str, Projection] = field(default_factory=dict)
-    head: Head | None = None
+    head: Head | NetVlad | None = None
 
 
 NOTHING = Known()
@@ -77,8 +78,10 @@ def describe_maps(
         Each layer's part has unit length, in the order of `config.layers`; with `layer_weights`
         the whole has, and the square of a part's length is its share of the weights.
     """
-    if known.head is not None and config.pooling == "fine-tuned":
+    if known.head is not None and config.pooling in BROUGHT:
         maps = [resolution[config.layers[0]] for resolution in resolutions]
+        if isinstance(known.head, NetVlad):
+            return PooledMaps(describe_netvlad(maps, known.head), None)
         return PooledMaps(describe_fine_tuned(maps, known.head), None)
     if config.fusion == "late":
         return PooledMaps(_describe_late(resolutions, config, known), None)
@@ -98,7 +101,7 @@ def describe_maps(
 
 def layer_sizes(config: ExtractionConfig, known: Known = NOTHING) -> list[int]:
     """Length of each layer's part of the descriptor: 2048 for `layer4`, 1024 for `layer3`."""
-    if config.pooling == "fine-tuned" and known.head is not None:
+    if config.pooling in BROUGHT and known.head is not None:
         return [known.head.dimensions(CHANNELS[config.layers[0]], len(config.resolutions))]
     regions = known.regions
     return [

@@ -34,6 +34,9 @@ class Operations(Protocol, Generic[T]):
     def relu(self, x: T) -> T:
         """Negative values become 0; `x` may be overwritten."""
 
+    def copy(self, x: T) -> T:
+        """The same values, which nothing overwrites."""
+
     def add(self, x: T, y: T) -> T:
         """The sum; `x` may be overwritten."""
 
@@ -155,7 +158,10 @@ VGG16_STAGES: tuple[tuple[int, tuple[int, ...]], ...] = (
 def _vgg16(operations: Operations[T], x: T) -> Iterator[tuple[str, T]]:
     for stage, (_, places) in enumerate(VGG16_STAGES, start=1):
         for place in places:
-            x = operations.relu(operations.convolve(x, f"features.{place}"))
+            x = operations.convolve(x, f"features.{place}")
+            if place == VGG16_STAGES[-1][1][-1]:
+                yield "conv5_3", operations.copy(x)
+            x = operations.relu(x)
         yield f"conv{stage}", x
         x = operations.max_pool(x, 2)
     yield "pool5", x

@@ -19,7 +19,7 @@ import numpy as np
 from resight.errors import WeightsError
 from resight.networks.architectures import ARCHITECTURES, Convolution
 from resight.networks.layouts import MEAN, STD, read_weights
-from resight.networks.projection import Head
+from resight.networks.projection import Head, NetVlad
 from resight.networks.weights import WeightsFile, user_cache
 
 BATCH_NORM_EPSILON = 1e-5
@@ -44,14 +44,14 @@ class Parameters:
         classifier: None where the weights came without fully connected layers.
         mean: of red, green and blue in 0..1, subtracted from a picture.
         std: by which that is divided.
-        head: of networks that were fine-tuned for retrieval.
+        head: of networks that were fine-tuned for retrieval, or trained with NetVLAD.
     """
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
     classifier: Classifier | None
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
-    head: Head | None = None
+    head: Head | NetVlad | None = None
 
 
 class Network(Protocol):
@@ -110,20 +110,20 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
 
 
 @functools.cache
-def recognize(file: WeightsFile) -> tuple[str, bool]:
-    """Which network a file's weights are of, and whether they were fine-tuned for retrieval.
+def recognize(file: WeightsFile) -> tuple[str, str]:
+    """Which network a file's weights are of, and the pooling that they bring, or nothing.
 
     Raises:
         WeightsError: the file cannot be read, or they are of none.
     """
     for backbone in ARCHITECTURES:
         if _read_kept(_kept(backbone, file.sha256), backbone) is not None:
-            return backbone, False
+            return backbone, ""
     weights = read_weights(file.path)
     found = weights.backbone or backbone_of(weights.state, file.path)
     if found is None:
         raise WeightsError(f"{file.path}: are weights of none of {', '.join(ARCHITECTURES)}")
-    return found, weights.head is not None
+    return found, "" if weights.head is None else weights.head.pooling
 
 
 def backbone_of(state: dict[str, np.ndarray], path: Path) -> str | None:

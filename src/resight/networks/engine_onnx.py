@@ -89,6 +89,9 @@ class _Operations:
     def relu(self, x: str) -> str:
         return self.node("Relu", x)
 
+    def copy(self, x: str) -> str:
+        return x  # a node's output is never overwritten
+
     def add(self, x: str, y: str) -> str:
         return self.node("Add", x, y)
 

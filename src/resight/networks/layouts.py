@@ -1,8 +1,10 @@
 """The layouts in which weights are published, brought into torchvision's.
 
 `cirtorch` is that of Radenovic et al., https://github.com/filipradenovic/cnnimageretrieval-pytorch;
-`dirtorch` of Gordo et al. and Revaud et al., https://github.com/naver/deep-image-retrieval. A name
-that a layout does not know stays as it is, and is refused as none of the network's.
+`dirtorch` of Gordo et al. and Revaud et al., https://github.com/naver/deep-image-retrieval. NetVLAD
+on VGG-16 is read as https://github.com/Nanne/pytorch-NetVlad and
+https://github.com/yxgeee/OpenIBL have it. A name that a layout does not know stays as it is, and is
+refused as none of the network's.
 """
 
 import re
@@ -16,7 +18,7 @@ import numpy as np
 from resight.config import last_maps
 from resight.errors import WeightsError
 from resight.networks.architectures import ARCHITECTURES, CHANNELS
-from resight.networks.projection import Head, Projection
+from resight.networks.projection import Head, NetVlad, Projection
 from resight.networks.weights import flat, read_content
 
 MEAN = (0.485, 0.456, 0.406)
@@ -38,14 +40,14 @@ class Weights:
     Attributes:
         state: name to array, in torchvision's layout.
         backbone: the network's name, where the file says it.
-        head: None but for networks that were fine-tuned for retrieval.
+        head: None but for networks that were fine-tuned for retrieval, or trained with NetVLAD.
         mean: of red, green and blue, as `Parameters` has it.
         std: likewise.
     """
 
     state: dict[str, np.ndarray]
     backbone: str | None = None
-    head: Head | None = None
+    head: Head | NetVlad | None = None
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
 
@@ -57,9 +59,14 @@ def read_weights(path: Path) -> Weights:
         WeightsError: the file cannot be read, or asks for what is not computed here.
     """
     content = read_content(path)
-    if not isinstance(content, dict) or "state_dict" not in content:
-        return Weights(flat(content, path))
-    state = {n.removeprefix("module."): v for n, v in flat(content["state_dict"], path).items()}
+    nested = isinstance(content, dict) and "state_dict" in content
+    state = flat(content["state_dict"] if nested else content, path)
+    for layout in NETVLAD:
+        if any(name.startswith(layout.network) for name in state):
+            return _netvlad(layout, state, path)
+    if not nested:
+        return Weights(state)
+    state = {name.removeprefix("module."): value for name, value in state.items()}
     for mark, convert in LAYOUTS.items():
         if isinstance(content.get(mark), dict):
             try:
@@ -129,6 +136,69 @@ LAYOUTS: Mapping[str, Callable[[dict[str, Any], dict[str, np.ndarray], Path], We
     "model_options": _dirtorch,
 }
 """What stands beside the `state_dict` of a layout, and how that is converted."""
+
+
+@dataclass(frozen=True)
+class NetVladLayout:
+    """How names of NetVLAD on VGG-16 begin, and how pictures are normalized for it."""
+
+    network: str
+    layer: str
+    whitening: str
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+
+NETVLAD = (
+    NetVladLayout("encoder.", "pool.", "WPCA.0."),
+    NetVladLayout(
+        "base_model.base.",
+        "net_vlad.",
+        "pca_layer.",
+        mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
+        std=(1 / 255, 1 / 255, 1 / 255),
+    ),
+)
+"""Of pytorch-NetVlad, with the whitening that https://github.com/QVPR/Patch-NetVLAD adds, and of
+OpenIBL."""
+
+
+def _netvlad(layout: NetVladLayout, state: dict[str, np.ndarray], path: Path) -> Weights:
+    # Trained on several devices, each part of the model has one more name around it.
+    state = {".".join(p for p in n.split(".") if p != "module"): v for n, v in state.items()}
+    words = _taken(state, f"{layout.layer}centroids", path)
+    channels = CHANNELS["conv5_3"]
+    if words.shape[1:] != (channels,):
+        raise WeightsError(
+            f"{path}: {layout.layer}centroids has shape {words.shape}, not (words, {channels})"
+        )
+    count = len(words)
+    weights = _shaped(state, f"{layout.layer}conv.weight", (count, channels, 1, 1), path)
+    biases = np.zeros(count, np.float32)
+    if f"{layout.layer}conv.bias" in state:
+        biases = _shaped(state, f"{layout.layer}conv.bias", (count,), path)
+    whitening = None
+    if f"{layout.whitening}bias" in state:
+        bias = _taken(state, f"{layout.whitening}bias", path)
+        shape = (bias.size, count * channels, 1, 1)
+        weight = _shaped(state, f"{layout.whitening}weight", shape, path)
+        whitening = Projection(weight.reshape(shape[:2]), bias)
+    layer = {"words": words, "weights": weights.reshape(words.shape), "biases": biases}
+    named = {
+        re.sub(f"^{re.escape(layout.network)}", "features.", name): value
+        for name, value in state.items()
+    }
+    return Weights(named, "vgg16", NetVlad(layer, whitening), layout.mean, layout.std)
+
+
+def _shaped(
+    state: dict[str, np.ndarray], name: str, shape: tuple[int, ...], path: Path
+) -> np.ndarray:
+    """An array taken out of the state dict, which has to have a shape."""
+    found = _taken(state, name, path)
+    if found.shape != shape:
+        raise WeightsError(f"{path}: {name} has shape {found.shape}, not {shape}")
+    return found
 
 
 def _known_backbone(name: str, path: Path) -> str:

@@ -1,6 +1,8 @@
 """Affine maps of vectors to unit length, and what fine-tuned weights bring of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +33,8 @@ class Head:
         whitening_of_several: the same, of more than one.
     """
 
+    pooling: ClassVar[str] = "fine-tuned"
+
     power: float
     unit: bool = True
     projection: Projection | None = None
@@ -47,3 +51,24 @@ class Head:
             if projection is not None:
                 return len(projection.bias)
         return channels
+
+
+@dataclass(frozen=True)
+class NetVlad:
+    """What weights that were trained with a NetVLAD layer do behind the last convolution.
+
+    Attributes:
+        layer: its `words`, `weights` and `biases`, as `descriptors.netvlad` takes them.
+        whitening: of the layer's vector; None where the weights bring none.
+    """
+
+    pooling: ClassVar[str] = "netvlad"
+
+    layer: Mapping[str, np.ndarray]
+    whitening: Projection | None = None
+
+    def dimensions(self, channels: int, resolutions: int) -> int:
+        """Length of the descriptor, as that of a `Head`."""
+        if self.whitening is not None:
+            return len(self.whitening.bias)
+        return channels * len(self.layer["words"])

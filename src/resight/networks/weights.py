@@ -74,7 +74,7 @@ def find_weights(
     remembered: Path | None = None,
     *,
     environment: bool = True,
-    published: bool = True,
+    trained: str | None = None,
     download: bool = True,
     progress: Progress | None = None,
 ) -> WeightsFile:
@@ -89,7 +89,8 @@ def find_weights(
         explicit: a named file.
         remembered: a collection's.
         environment: whether the variable is looked at.
-        published: whether weights of ImageNet would do, in the cache or by a download.
+        trained: what it has to be, where weights of ImageNet, in the cache or by a download, would
+            not do.
         download: whether they may be fetched.
         progress: called while they are.
 
@@ -103,11 +104,10 @@ def find_weights(
             return named_file(Path(path).expanduser(), source)
     if remembered is not None and remembered.is_file():
         return named_file(remembered, "the collection")
-    if not published:
+    if trained is not None:
         raise WeightsMissing(
-            f"no weights: the method needs those of a {backbone} that was fine-tuned for "
-            "retrieval, as its authors publish them: pass --weights FILE or set "
-            f"{ENVIRONMENT_VARIABLE}=FILE"
+            f"no weights: the method needs those of a {backbone} {trained}, as its authors publish "
+            f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
     spec = WEIGHTS[backbone]
     cached = hub_cache() / spec.file_name
