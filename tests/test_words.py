@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 import resight.descriptors.words
+from resight.config import LocalConfig
+from resight.descriptors.aggregation import AGGREGATIONS
 from resight.descriptors.words import (
     bag_of_words,
     fit_words,
@@ -102,6 +104,22 @@ def test_idf_is_the_logarithm_of_how_rare_a_word_is() -> None:
     expected = [math.log(15 / max(1, with_word[word])) for word in range(10)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("assigned", [1, 3])
+def test_a_word_occurs_wherever_a_feature_counts_for_it(assigned: int) -> None:
+    photos = [root_sift_like(count, seed, 16) for seed, count in enumerate((1, 2, 5, 9, 1, 3))]
+    config = LocalConfig(aggregation="words", centers=8, assigned=assigned)
+    learned = AGGREGATIONS["words"].learn(photos, config)
+    occurs = [0] * 8
+    for photo in photos:
+        words = set()
+        for descriptor in photo:
+            apart = [math.dist(descriptor, word) for word in learned["words"]]
+            words |= set(np.argsort(apart)[:assigned].tolist())
+        occurs = [count + (k in words) for k, count in enumerate(occurs)]
+    expected = [math.log(6 / max(1, count)) for count in occurs]
+    np.testing.assert_allclose(learned["idf"], expected, rtol=1e-6)
 
 
 def test_a_word_of_every_photo_weighs_nothing() -> None:

@@ -51,14 +51,18 @@ def _learn_triangulation(photos: Sequence[np.ndarray], config: Config) -> Learne
     return fit_embedding(descriptors, fit_vocabulary(descriptors, config.centers, config.seed))
 
 
-def _learn_words(photos: Sequence[np.ndarray], config: Config) -> Learned:
+def _learn_words(photos: Sequence[np.ndarray], config: Config, assigned: int) -> Learned:
+    """Words, and how rare each is; one occurs wherever a feature counts for it, however little.
+
+    The latter is as Philbin et al. 2008 have it.
+    """
     found = words.fit_words(np.concatenate(photos), config.centers, config.seed)
-    occurring = (words.nearest_words(photo, found)[0] for photo in photos)
+    occurring = (words.nearest_words(photo, found, assigned)[0] for photo in photos)
     return {"words": found, "idf": words.inverse_document_frequency(occurring, len(found))}
 
 
 def _learn_hamming(photos: Sequence[np.ndarray], config: Config) -> Learned:
-    learned, descriptors = _learn_words(photos, config), np.concatenate(photos)
+    learned, descriptors = _learn_words(photos, config, assigned=1), np.concatenate(photos)
     projection = hamming.random_projection(descriptors.shape[1], config.seed)
     thresholds = hamming.fit_thresholds(descriptors, learned["words"], projection)
     return {**learned, "projection": projection, "thresholds": thresholds}
@@ -85,7 +89,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
     ),
     "netvlad": Aggregation(_learn_netvlad, lambda x, _, m, c: netvlad(x, m)),
     "words": Aggregation(
-        _learn_words,
+        lambda photos, c: _learn_words(photos, c, c.assigned),
         lambda x, _, m, c: words.bag_of_words(
             x, m["words"], m["idf"], assigned=c.assigned, sigma2=SIGMA2
         ),
