@@ -34,6 +34,7 @@ from resight.selection.pfa import fit_selection
 from resight.storage.collection import Collection, Photo
 from resight.storage.made_with import Model
 from resight.storage.writer import writing
+from resight.stores.local import LocalStore
 from resight.stores.store import Remote
 from resight.stores.transfer import prepare, upload
 from speed import draw, machine
@@ -66,16 +67,23 @@ def main() -> None:
         return
     real = np.concatenate([descriptors_of(folder) for folder in options.collections])
     measured: dict[str, dict[str, dict[str, float]]] = {}
+    in_folder: dict[str, float] = {}
     for size in options.sizes:
         with tempfile.TemporaryDirectory(prefix="resight-") as parent:
             questions = make(Path(parent) / "collection", real, size)
+            in_folder[str(size)] = bytes_of_folder(Path(parent) / "collection") / size
             for name, opened in ENGINES.items():
                 with opened(Path(parent)) as remote:
                     found = measure(Path(parent) / "collection", remote, questions)
                     found |= sizes_of(name, remote, Path(parent), size)
                 measured.setdefault(name, {})[str(size)] = found
                 print(size, name, json.dumps(found), flush=True)
-    result = {"machine": machine(), "real photos": len(real), "measured": measured}
+    result = {
+        "machine": machine(),
+        "real photos": len(real),
+        "folder, bytes/photo": in_folder,
+        "measured": measured,
+    }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
 
@@ -107,6 +115,14 @@ def make(folder: Path, real: np.ndarray, size: int) -> Questions:
         {"real": selection.apply(queries), "drawn": strange},
         Database(np.arange(size), selection.apply(rows)),
     )
+
+
+def bytes_of_folder(folder: Path) -> int:
+    """What a collection takes on the disk, with the arrays that are made from it."""
+    with Collection.open(folder) as opened:
+        store = LocalStore(opened)
+        store.arrays()
+        return store.bytes_on_disk()
 
 
 def photo(number: int) -> Photo:

@@ -128,6 +128,10 @@ class Stores:
             self._stack.callback(store.drop)
         return store
 
+    def linked(self, remote: Remote) -> int:
+        """How many descriptors Qdrant's engine has linked."""
+        return self._edge().indexed_vectors(remote.name.rpartition("/")[2])
+
     def _open(self, name: str) -> Remote:
         if self.kind == "postgres":
             address = f"postgresql://postgres@/postgres?host={self._postgres().socket}"

@@ -95,7 +95,7 @@ def test_http_examples_run_and_print_what_the_page_says(beside_photos):
 
     collection = make_sift_collection(beside_photos / "collection", beside_photos / "photos")
     with running(collection) as server:
-        run_examples("http.md", 5, lambda code: code.replace("http://127.0.0.1:8765", server.url))
+        run_examples("http.md", 6, lambda code: code.replace("http://127.0.0.1:8765", server.url))
         operations = server.client.get("/api/v1/openapi.json").json()["paths"]
     text = (ROOT / "docs" / "http.md").read_text("utf-8")
     told = set(re.findall(r"^\| `([A-Z]+ \S+)`", text, re.MULTILINE))

@@ -138,6 +138,16 @@ def test_boxes_that_cannot_be(server, jpeg, box):
         ({"verify": 51}, "verify:"),
         ({"colour": "red"}, "colour:"),
         ({"url": "x"}, "url:"),
+        ({"under": "photos"}, "under:"),
+        ({"under": "~/photos"}, "under:"),
+        ({"under": ""}, "under:"),
+        ({"under": "/photos\0/x"}, "under:"),
+        ({"taken_from": "yesterday"}, "taken_from:"),
+        ({"taken_from": "2020-01-01T00:00:00Z"}, "taken_from:"),
+        ({"taken_from": "0000"}, "There is no time"),
+        ({"taken_before": "2020-02-30"}, "There is no time"),
+        ({"min_side": 0}, "min_side:"),
+        ({"min_side": 10**7}, "min_side:"),
     ],
 )
 def test_options_that_cannot_be(server, jpeg, fields, said):
@@ -148,7 +158,9 @@ def test_options_that_cannot_be(server, jpeg, fields, said):
     "body",
     [{}, [], 7, "photo", {"photo": "1"}, {"photo": True}, {"photo": 0}, {"photo": 2**63},
      {"photo": 1, "upload": "x"}, {"photo": 1, "k": "3"}, {"photo": 1, "box": [1, 2, 3, 4]},
-     {"photo": 1, "more": 1}, {"photo": 1.5}],
+     {"photo": 1, "more": 1}, {"photo": 1.5}, {"photo": 1, "min_side": "3"},
+     {"photo": 1, "min_side": True}, {"photo": 1, "taken_from": 2020}, {"photo": 1, "under": 7},
+     {"photo": 1, "under": "/" + 4096 * "x"}],
 )  # fmt: skip
 def test_json_that_cannot_be(server, body):
     checked(server.client.post(f"{V1}/search", json=body), 422)

@@ -66,7 +66,7 @@ def checked(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running(
-    collection: Path, model: ModelOptions | None = None, **settings: Any
+    collection: Path | str, model: ModelOptions | None = None, **settings: Any
 ) -> Iterator[Running]:
     """A server in a thread of this process, stopped when the block ends."""
     app = create_app(collection, WebSettings(**settings), model)
@@ -94,9 +94,9 @@ def make_photos(folder: Path, objects: int = 4) -> Path:
     return draw_collection(folder, objects=objects, views=3, clutter=3).parent
 
 
-def make_sift_collection(folder: Path, photos: Path) -> Path:
+def make_sift_collection(folder: Path, photos: Path, centers: int = 32) -> Path:
     """A small collection that needs no network."""
-    pipeline.index([photos], folder, config=SiftVladConfig(centers=32, longest_side=320))
+    pipeline.index([photos], folder, config=SiftVladConfig(centers=centers, longest_side=320))
     return folder
 
 

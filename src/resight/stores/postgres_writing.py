@@ -39,22 +39,27 @@ def write(
     renewed = sql.SQL(", ").join(
         sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in rows.COLUMNS
     )
+    # As the table is, so that nothing is compressed in vain on its way.
     connection.execute(
-        sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0").format(
-            columns, table
-        )
+        sql.SQL(
+            "CREATE TEMP TABLE incoming (LIKE {} INCLUDING STORAGE) ON COMMIT DROP; "
+            "ALTER TABLE incoming DROP COLUMN id"
+        ).format(table)
     )
     with (
         connection.cursor() as cursor,
-        cursor.copy("COPY incoming FROM STDIN (FORMAT binary)") as copy,
+        cursor.copy(
+            sql.SQL("COPY incoming ({}) FROM STDIN (FORMAT binary)").format(columns)
+        ) as copy,
     ):
         copy.set_types(rows.COPIED)
-        for record in records:
+        # All writers go by the paths, so that none waits for one that waits for it.
+        for record in sorted(records, key=lambda record: record.photo.path):
             copy.write_row(rows.copied(record, encode))
     connection.execute(
         sql.SQL(
-            "INSERT INTO {} ({}) SELECT * FROM incoming ON CONFLICT (path) DO UPDATE SET {}"
-        ).format(table, columns, renewed)
+            "INSERT INTO {} ({}) SELECT {} FROM incoming ON CONFLICT (path) DO UPDATE SET {}"
+        ).format(table, columns, columns, renewed)
     )
 
 

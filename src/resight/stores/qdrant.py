@@ -186,13 +186,14 @@ class QdrantStore(EngineStore[str]):
 
     def finish(self, progress: Progress) -> None:
         """Wait until the server has linked all photos."""
-        count = self.count("ok")
+        count, layout = self.count("ok"), self.layout()
+        vectors = (1 + layout.local) * (1 + layout.keeps_whole)
         while True:
             with explained(self.name):
                 found = self._client.get_collection(self._collection)
             if found.status != models.CollectionStatus.YELLOW:
                 return
-            linked = (found.indexed_vectors_count or 0) // (1 + self.layout().local)
+            linked = (found.indexed_vectors_count or 0) // vectors
             progress("linking neighbours", min(linked, count), count)
             time.sleep(GREEN_S)
 

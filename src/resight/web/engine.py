@@ -34,7 +34,7 @@ from resight.storage.collection import Collection, Photo
 from resight.storage.made_with import MadeWith
 from resight.stores.local import LocalStore
 from resight.stores.places import open_remote
-from resight.stores.store import Remote, Store
+from resight.stores.store import Filter, Remote, Store
 from resight.web.catalog import in_order
 from resight.web.problems import Problem
 from resight.web.uploads import Upload
@@ -108,10 +108,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Answer:
-    """The results of one search: photos with their ranks, and how many there are in all."""
+    """The results of one search: photos with their ranks, and how many there are in all.
+
+    `total` is None where nobody has counted them: among some photos alone, without a limit.
+    """
 
     results: list[tuple[Photo, Result]]
-    total: int
+    total: int | None
 
 
 class Engine:
@@ -277,6 +280,7 @@ class SharedSearcher(Searcher):
         verify: int = 0,
         verify_by: VerifiedBy = "sift",
         rerank: Reranking = "none",
+        where: Filter | None = None,
     ) -> Answer:
         """The photos nearest to a query, from rank `offset + 1` on.
 
@@ -289,6 +293,7 @@ class SharedSearcher(Searcher):
             verify: check the geometry of so many first results.
             verify_by: what is matched for that.
             rerank: how the first results are put into a better order; `limit` comes before.
+            where: which photos the search is among.
         """
         self.store.check()  # an empty collection is said before the network is loaded
         query = self._engine.recall(self, subject, box)
@@ -296,7 +301,7 @@ class SharedSearcher(Searcher):
             described = self.describe(subject.load(box))
             self._engine.remember(self.store, subject, box, described)
             query = self.query(described)
-        found, total = self._found(query, max(offset + count, verify), limit, rerank)
+        found, total = self._found(query, max(offset + count, verify), limit, rerank, where)
         ids, distances = found.ids, found.distances
         # Without geometry to check, photos before the offset are only counted.
         first = 0 if verify else min(offset, len(ids))
@@ -313,13 +318,19 @@ class SharedSearcher(Searcher):
         return Answer([(by_path[r.path], r) for r in shown], total)
 
     def _found(
-        self, query: Query, count: int, limit: float | None, rerank: Reranking
-    ) -> tuple[Neighbors, int]:
+        self,
+        query: Query,
+        count: int,
+        limit: float | None,
+        rerank: Reranking,
+        where: Filter | None,
+    ) -> tuple[Neighbors, int | None]:
         """The first photos within a limit, re-ranked, and how many there are within it."""
-        total = self.store.count("ok")
+        present = self.store.count("ok")
         config = RerankConfig(method=rerank)
         wanted = count if rerank == "none" else max(count, config.shortlist)
-        found = self.neighbors(query, wanted if limit is None else min(total, MOST_WITHIN))
+        looked_at = wanted if limit is None else min(present, MOST_WITHIN)
+        found, total = self.neighbors(query, looked_at, where), None if where else present
         if limit is not None:
             total = int(np.count_nonzero(found.distances <= limit))
             wanted = min(total, wanted)

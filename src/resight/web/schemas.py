@@ -1,16 +1,23 @@
 """The shapes of requests and answers, as `/api/v1/openapi.json` describes them."""
 
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
 from resight.config import Reranking, VerifiedBy
+from resight.photos.files import absolute
 from resight.photos.images import Box
+from resight.stores.store import Filter
 from resight.web.problems import Problem
 
 MAX_ID = 2**63 - 1
 MAX_K = 1000
 MAX_OFFSET = 1_000_000
+MAX_SIDE = 1_000_000
+FIRST_MOMENT = "0001-01-01T00:00:00"
+"""What a time is completed with where less was said."""
 
 Id = Annotated[StrictInt, Field(ge=1, le=MAX_ID)]
 BoxText = Annotated[
@@ -19,6 +26,14 @@ BoxText = Annotated[
         pattern=r"^[0-9]{1,7},[0-9]{1,7},[0-9]{1,7},[0-9]{1,7}$",
         description="x,y,w,h in pixels of the upright photo",
         examples=["120,80,300,200"],
+    ),
+]
+TimeText = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?)?$",
+        description="a year, month, day, minute or second in the camera's time: its beginning",
+        examples=["2019-06", "2020-01-31T12:00"],
     ),
 ]
 
@@ -39,6 +54,16 @@ class SearchOptions(Request):
     verify: int = Field(0, ge=0, le=50, description="check the geometry of so many first results")
     verify_by: VerifiedBy = Field("sift", description="by SIFT, or the network's columns")
     rerank: Reranking = Field("none", description="put the first results into a better order")
+    under: str | None = Field(
+        None,
+        max_length=4096,
+        description="among the photos in or below this folder alone; only on the machine itself",
+    )
+    taken_from: TimeText | None = Field(None, description="among photos taken then or later")
+    taken_before: TimeText | None = Field(None, description="among photos taken earlier")
+    min_side: int | None = Field(
+        None, ge=1, le=MAX_SIDE, description="among photos whose shorter side has so many pixels"
+    )
 
 
 class StrictSearchOptions(SearchOptions):
@@ -51,6 +76,9 @@ class StrictSearchOptions(SearchOptions):
     )
     verify: StrictInt = Field(
         0, ge=0, le=50, description="check the geometry of so many first results"
+    )
+    min_side: StrictInt | None = Field(
+        None, ge=1, le=MAX_SIDE, description="among photos whose shorter side has so many pixels"
     )
 
 
@@ -163,12 +191,15 @@ class QueryAnswer(BaseModel):
 
 
 class SearchAnswer(BaseModel):
-    """The answer to a search; `total` counts the photos within the limit."""
+    """The answer to a search; `total` counts the photos within the limit.
+
+    Among some photos alone and without a limit it is null: nobody has counted them.
+    """
 
     query: QueryAnswer
     box: list[int] | None
     results: list[ResultAnswer]
-    total: int
+    total: int | None
     took_ms: float
 
 
@@ -284,6 +315,40 @@ def parse_box(text: str | None) -> Box | None:
         return None
     x, y, w, h = (int(part) for part in text.split(","))
     return x, y, w, h
+
+
+def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
+    """Which photos a search is among; None for all.
+
+    Args:
+        options: of the search.
+        local_only: whether the client may name folders of the server.
+
+    Raises:
+        Problem: it may not, or there is no such folder or time.
+    """
+    under = None if options.under is None else Path(options.under)
+    if under is not None and not local_only:
+        raise Problem(403, "Folders can be named only on the machine itself.")
+    if under is not None and ("\0" in str(under) or not under.is_absolute()):
+        raise Problem(422, "under: give the full path of a folder.")
+    where = Filter(
+        under and absolute(under),
+        _parse_time(options.taken_from),
+        _parse_time(options.taken_before),
+        options.min_side,
+    )
+    return None if where == Filter() else where
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    """The beginning of a year, month, day, minute or second."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text + FIRST_MOMENT[len(text) :])
+    except ValueError:
+        raise Problem(422, f"There is no time {text}.") from None
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

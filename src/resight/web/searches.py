@@ -14,7 +14,14 @@ from resight.web.fetching import fetch
 from resight.web.forms import is_form, read_json, reading_form
 from resight.web.limits import too_large
 from resight.web.problems import Problem
-from resight.web.schemas import Named, SearchOptions, SearchRequest, parse_box, problems
+from resight.web.schemas import (
+    Named,
+    SearchOptions,
+    SearchRequest,
+    parse_box,
+    parse_filter,
+    problems,
+)
 
 SEARCH_BODY = {
     "requestBody": {
@@ -105,6 +112,7 @@ async def _answer(
 ) -> Answer:
     box = parse_box(options.box)
     subject.check_box(box)
+    where = parse_filter(options, local_only=context.settings.local_only)
 
     def search(only_recalled: bool) -> Answer | None:
         with context.engine.searching() as searcher:
@@ -121,9 +129,10 @@ async def _answer(
                 verify=options.verify,
                 verify_by=options.verify_by,
                 rerank=options.rerank,
+                where=where,
             )
 
-    if options.verify == 0 and options.rerank == "none":
+    if options.verify == 0 and options.rerank == "none" and where is None:
         quick = await context.lookups.run(request, lambda: search(only_recalled=True))
         if quick is not None:
             return quick
