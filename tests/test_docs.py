@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import io
@@ -181,6 +182,7 @@ def test_engine_examples_run_and_find_what_a_folder_finds(
         "qdrant+http://localhost:6333/my-collection": f"qdrant+file://{beside_photos}/qdrant/mine",
     }
 
+    @functools.cache
     def run(line: str) -> str:
         words = [addresses.get(word, word) for word in line.split()]
         if line == "resight index photos -c my-collection":

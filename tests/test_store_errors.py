@@ -3,27 +3,26 @@
 import http.server
 import json
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
+import samples
 from postgres_server import PostgresServer, on_small_disk
 from resight import pipeline
 from resight.cli.app import main
-from resight.config import EngineConfig
-from resight.errors import CollectionError, MissingExtra, UsageError
-from resight.storage.collection import Collection
+from resight.errors import CollectionError, MissingExtra
+from resight.storage.writer import writing
 from resight.stores import postgres_server as server_module
-from resight.stores.identity import Identity
 from resight.stores.places import open_remote
-from resight.stores.store import Layout
-from store_samples import make
+from store_samples import make, record
 
 
 @pytest.fixture
@@ -132,15 +131,34 @@ def test_versions_that_are_too_old_or_too_new(capsys, folder, monkeypatch, postg
     assert re.search(r"PostgreSQL \d+ is too old; 99 or newer is needed", line)
 
 
-def test_more_values_than_can_be_indexed(folder, postgres: PostgresServer):
+@pytest.mark.parametrize("values", [4000, 4001])
+def test_more_values_than_can_be_indexed(capsys, tmp_path, values, postgres: PostgresServer):
     address = postgres.address(postgres.new_database(), "name")
-    with Collection.open(folder) as opened, closing(open_remote(address)) as remote:
-        layout = Layout(4001, 4001, False, "manhattan", True)
-        with pytest.raises(
-            UsageError, match=r"at most 4000 values, .* 4001; select fewer first \(resight"
-        ):
-            remote.create(Identity.of(opened), layout, EngineConfig())
-        remote.create(Identity.of(opened), replace(layout, dimensions=4000), EngineConfig())
+    sample = make(tmp_path / "c", 0, keep=np.arange(values))
+    sample.global_ = np.ones((3, values), np.float32)
+    with writing(sample.folder) as writer:
+        record(writer, sample, 0, 1, 2)
+    if values <= 4000:
+        assert pipeline.push(sample.folder, address).photos == 3
+        return
+    line = refused(capsys, "push", address, "-c", str(sample.folder))
+    assert re.search(r"at most 4000 values, .* 4001; select fewer first \(resight fit", line)
+
+
+def test_a_server_that_refuses(capsys, folder, postgres: PostgresServer):
+    for address in (
+        postgres.address("nowhere", "name"),
+        postgres.address("postgres", "name", "nobody"),
+    ):
+        line = refused(capsys, "push", address, "-c", str(folder))
+        assert re.search(r"refuses the address \(.* does not exist\); name a user and a", line)
+    database = postgres.new_database()
+    address = postgres.address(database, "name")
+    hasty = f"{address}&options=-c%20statement_timeout%3D1"
+    assert "the engine did not go on" in refused(capsys, "push", hasty, "-c", str(folder))
+    assert pipeline.push(folder, address).sent == 40
+    postgres.execute("UPDATE resight.collections SET identity = '[]'", database)
+    assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
 
 
 def test_a_server_that_is_gone_and_comes_back(folder, monkeypatch, postgres: PostgresServer):
@@ -244,6 +262,28 @@ def test_answers_of_a_server_that_refuses(capsys, folder, status, body, said):
     with answering(status, body) as address:
         line = refused(capsys, "push", address, "-c", str(folder))
     assert re.search(said, line), line
+
+
+def test_a_disk_that_becomes_full_under_the_client_alone(folder, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    push = ["push", f"qdrant+file://{disk}/qdrant/name", "-c", str(folder)]
+    command = [*samples.on_small_disk(disk, 64), sys.executable, "-m", "resight", *push]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("resight:"))
+    assert re.search(r"the engine's disk is full \(.*\); free some space there and run again", line)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_folder_of_the_client(capsys, folder, tmp_path):
+    address = f"qdrant+file://{tmp_path}/qdrant/name"
+    pipeline.push(folder, address)
+    for file in (tmp_path / "qdrant").rglob("*.sqlite"):
+        file.write_bytes(b"no database")
+    assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
+    (tmp_path / "qdrant" / "meta.json").write_text("{")
+    assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
 
 
 # The client leaves the file of its lock to the garbage collector.

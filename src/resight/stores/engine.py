@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, Self, TypeVar
 
 from resight.config import EngineConfig, from_dict, to_dict
-from resight.errors import CollectionEmpty, CollectionError
+from resight.errors import CollectionEmpty, CollectionError, UsageError
 from resight.selection.reduction import Reduction
 from resight.storage.collection import Photo, State
 from resight.stores.identity import Identity, identity_from_json
@@ -49,11 +49,14 @@ def from_said(
     """What `to_said` said of a collection, and its fitted numbers.
 
     Raises:
-        CollectionError: a newer Resight wrote it.
+        CollectionError: a newer Resight wrote it, or it is damaged.
     """
-    identity = identity_from_json(shown, said["identity"], data)
-    config = from_dict(EngineConfig, said["config"])
-    return Kept(key, identity, Layout(**said["layout"]), config, identity.selection())
+    try:
+        identity = identity_from_json(shown, said["identity"], data)
+        config = from_dict(EngineConfig, said["config"])
+        return Kept(key, identity, Layout(**said["layout"]), config, identity.selection())
+    except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
+        raise damaged(shown, str(error)) from error
 
 
 class EngineStore(ABC, Generic[K]):
@@ -126,6 +129,13 @@ def unreachable(shown: str, engine: str, reason: str) -> CollectionError:
     """An engine that does not answer."""
     return CollectionError(
         f"{shown}: cannot be reached ({reason}); is {engine} running there? The next run goes on"
+    )
+
+
+def damaged(shown: str, reason: str) -> CollectionError:
+    """A collection that somebody else has written to."""
+    return CollectionError(
+        f"{shown}: what is kept there is damaged ({reason}); remove it there, and push again"
     )
 
 

@@ -100,15 +100,17 @@ class Server:
             connect_timeout=CONNECT_S,
             application_name="resight",
         )
-        if connection.info.server_version < OLDEST_SERVER:
-            found = connection.info.server_version // 10000
+        try:
+            if connection.info.server_version < OLDEST_SERVER:
+                raise CollectionError(
+                    f"{self.shown}: PostgreSQL {connection.info.server_version // 10000} is too "
+                    f"old; {OLDEST_SERVER // 10000} or newer is needed"
+                )
+            with contextlib.suppress(psycopg.ProgrammingError):  # no extension yet: see `prepare`
+                register_vector(connection)
+        except BaseException:
             connection.close()
-            raise CollectionError(
-                f"{self.shown}: PostgreSQL {found} is too old; {OLDEST_SERVER // 10000} or newer "
-                "is needed"
-            )
-        with contextlib.suppress(psycopg.ProgrammingError):  # no extension yet: see `prepare`
-            register_vector(connection)
+            raise
         return connection
 
 
@@ -125,9 +127,13 @@ def explained(shown: str) -> Iterator[None]:
         ) from error
     except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
         raise not_there(shown) from error
-    except (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled) as error:
+    except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
         raise CollectionLocked(
             f"{shown}: another program holds the collection; try again later"
+        ) from error
+    except errors.QueryCanceled as error:
+        raise CollectionError(
+            f"{shown}: the engine did not go on ({_first_line(error)}); run again, or ask its owner"
         ) from error
     except psycopg.OperationalError as error:
         raise _refused(shown, _first_line(error)) from error
@@ -145,6 +151,11 @@ def _refused(shown: str, reason: str) -> CollectionError:
         return CollectionError(
             f"{shown}: wrong user or password ({reason}); put them into the address, PGPASSWORD or "
             "~/.pgpass"
+        )
+    if "does not exist" in reason:
+        return CollectionError(
+            f"{shown}: the server refuses the address ({reason}); name a user and a database that "
+            "are there"
         )
     return unreachable(shown, "PostgreSQL", reason)
 

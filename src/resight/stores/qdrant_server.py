@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -11,7 +12,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from resight.errors import CollectionError, CollectionLocked
-from resight.stores.engine import disk_full, unreachable
+from resight.stores.engine import damaged, disk_full, unreachable
 
 OLDEST = (1, 12)
 """The first with all that is used here."""
@@ -27,7 +28,7 @@ def open_client(address: str, shown: str) -> QdrantClient:
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
-        with _locked(shown):
+        with explained(shown), _opened(shown):
             return QdrantClient(path=unquote(parts.path))
     key = unquote(parts.password or "") or os.environ.get(KEY) or None
     host = parts.netloc.rpartition("@")[2]
@@ -57,12 +58,19 @@ def explained(shown: str) -> Iterator[None]:
         raise _unreachable(shown, error) from error
     except UnexpectedResponse as error:
         raise _refusal(shown, error) from error
+    except sqlite3.Error as error:  # of a client without a server
+        if "full" in str(error):
+            raise disk_full(shown, str(error)) from error
+        raise damaged(shown, str(error)) from error
 
 
 @contextlib.contextmanager
-def _locked(shown: str) -> Iterator[None]:
+def _opened(shown: str) -> Iterator[None]:
+    """Likewise of a folder that is opened without a server."""
     try:
         yield
+    except (ValueError, KeyError) as error:
+        raise damaged(shown, str(error)) from error
     except RuntimeError as error:
         if "already accessed" not in str(error):
             raise
