@@ -25,8 +25,8 @@ from resight.config import ExtractionConfig, SelectionConfig
 from resight.photos.files import PhotoFile
 from resight.pipeline import remove
 from resight.progress import no_progress
-from resight.ranking.graph import Graph
-from resight.ranking.neighbors import Query, nearest, nearest_by_graph
+from resight.ranking.inverted import InvertedLists
+from resight.ranking.neighbors import Query, nearest, nearest_by_lists
 from resight.searching.searcher import Searcher
 from resight.storage.approximating import make_approximate
 from resight.storage.arrays import load_arrays
@@ -111,13 +111,13 @@ def measure(collection: Path) -> dict[str, float]:
         started = [subprocess_figures(collection) for _ in range(3)]
         found["start and first search, s"], found["memory of it, MB"] = np.median(started, axis=0)
         searcher = Searcher(opened)
-        arrays, graphs = searcher.store.arrays(), searcher.store.graphs()
+        arrays, lists = searcher.store.arrays(), searcher.store.lists()
         rng = np.random.default_rng(1)
         rows = rng.integers(0, len(arrays.database.ids), REPEATS)
         queries = [Query(np.array(arrays.database.global_[row]) * 1.05) for row in rows]
         found["exact search, s"] = median(lambda q: nearest(q, arrays.database, 10), queries)
         found["approximate search, s"] = median(
-            lambda q: by_graph(q, arrays.database, graphs), queries
+            lambda q: by_lists(q, arrays.database, lists), queries
         )
         status = make_approximate(opened, no_progress)
         found["approximate recall"] = status.recall
@@ -126,13 +126,13 @@ def measure(collection: Path) -> dict[str, float]:
     found["check, s"] = seconds(lambda: check(collection))
     found["database, MB"] = megabytes(collection, "resight.sqlite*")
     found["arrays, MB"] = megabytes(collection, "arrays/*/*.npy")
-    found["approximate index, MB"] = megabytes(collection, "arrays/*/*.usearch")
+    found["approximate index, MB"] = megabytes(collection, "arrays/*/*.lists")
     return {name: float(value) for name, value in found.items()}
 
 
-def by_graph(query: Query, database: Any, graphs: tuple[Graph, ...]) -> None:
+def by_lists(query: Query, database: Any, lists: tuple[InvertedLists, ...]) -> None:
     """One approximate search."""
-    nearest_by_graph(query, database, graphs, 10)
+    nearest_by_lists(query, database, lists, 10)
 
 
 def change(collection: Path, count: int) -> None:
@@ -184,12 +184,10 @@ def fit(measured: dict[int, dict[str, float]]) -> dict[str, dict[str, float]]:
         if "recall" in name:
             continue
         values = np.array([figures[name] for figures in measured.values()])
-        # A walk along a graph gets longer with the logarithm of its size, all else with the size.
-        grown = np.log10 if name == "approximate search, s" else np.asarray
         # Relative errors count: the smallest collection has as much to say as the largest.
         weights = 1 / np.maximum(values, 1e-9)
-        b, a = np.polyfit(grown(sizes), values, 1, w=weights) if len(sizes) > 1 else (0, values[0])
-        model[name] = {"a": a, "b": b} | {str(n): float(a + b * grown(n)) for n in MODELLED}
+        b, a = np.polyfit(sizes, values, 1, w=weights) if len(sizes) > 1 else (0, values[0])
+        model[name] = {"a": a, "b": b} | {str(n): float(a + b * n) for n in MODELLED}
     return model
 
 

@@ -36,7 +36,7 @@ QUERIES = 32
 EQUALITY_QUERIES = 1000
 PACKAGES = (
     *("resight", "numpy", "torch", "openvino", "onnxruntime"),
-    *("faiss-cpu", "scipy", "numba", "usearch"),
+    *("faiss-cpu", "scipy", "numba"),
 )
 
 Contenders = dict[str, Callable[[], Any]]
@@ -47,7 +47,6 @@ def main() -> None:
     parser.add_argument("photos", type=Path, nargs="?", help="a folder of JPEGs")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=[200_000, 1_000_000])
-    parser.add_argument("--graphs", type=Path, help="a folder that keeps approximate indexes")
     parser.add_argument("-o", "--output", type=Path, default=Path("speed"))
     parser.add_argument("--table", type=Path, help="print the table of an earlier run")
     options = parser.parse_args()
@@ -58,7 +57,7 @@ def main() -> None:
     if options.photos:
         result["extraction"] = measure_extraction(options.photos, options.weights)
     for rows in options.rows:
-        result["search"][str(rows)] = measure_search(rows, options.graphs)
+        result["search"][str(rows)] = measure_search(rows)
     options.output.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     plot(result, options.output.with_suffix(".png"))
     print(table(result))
@@ -196,15 +195,15 @@ def draw(count: int, rng: np.random.Generator) -> np.ndarray:
     return rows
 
 
-def measure_search(count: int, graphs: Path | None) -> dict[str, Any]:
-    """One query, and 32 at once, over `count` descriptors; graphs are kept in a folder, if any."""
+def measure_search(count: int) -> dict[str, Any]:
+    """One query, and 32 at once, over `count` descriptors."""
     import faiss
     import scipy.spatial.distance
     import torch
 
     from resight.ranking.codes import choose_steps, encode
-    from resight.ranking.graph import open_graph
-    from resight.ranking.neighbors import Database, Query, nearest_by_graph, nearest_to_each
+    from resight.ranking.inverted import grow_lists, open_lists
+    from resight.ranking.neighbors import Database, Query, nearest_by_lists, nearest_to_each
 
     rng = np.random.default_rng(0)
     rows = draw(count, rng)
@@ -233,12 +232,12 @@ def measure_search(count: int, graphs: Path | None) -> dict[str, Any]:
         "reading the codes once": lambda: read_all(coded.codes),
     }
     with tempfile.TemporaryDirectory() as temporary:
-        path = (graphs or Path(temporary)) / f"{count}.usearch"
-        built = make_graph(path, rows, steps)
-        graph = open_graph(path, VALUES, steps)
-        one["Resight, approximate"] = lambda: nearest_by_graph(
-            queries[now[0]], database, [graph], 10
-        )
+        path = Path(temporary) / "lists"
+        started = time.perf_counter()
+        grow_lists(path, rows)
+        built = {"seconds": time.perf_counter() - started, "bytes": path.stat().st_size}
+        lists = [open_lists(path, VALUES)]
+        one["Resight, approximate"] = lambda: nearest_by_lists(queries[now[0]], database, lists, 10)
         found = {"one": rounds(one, next_query)}
         together: Contenders = {
             "Resight": lambda: nearest_to_each(queries[:QUERIES], database, 10),
@@ -248,7 +247,7 @@ def measure_search(count: int, graphs: Path | None) -> dict[str, Any]:
         found["together"] = rounds(together)
         distances, true = flat.search(asked, 10)
         exact = nearest_to_each(queries, database, 10)
-        near = [nearest_by_graph(query, database, [graph], 10) for query in queries]
+        near = [nearest_by_lists(query, database, lists, 10) for query in queries]
     return {
         "seconds": found,
         "identical_lists": sum(
@@ -262,31 +261,6 @@ def measure_search(count: int, graphs: Path | None) -> dict[str, Any]:
         ),
         "approximate_index": built,
     }
-
-
-def make_graph(path: Path, rows: np.ndarray, steps: Any) -> dict[str, Any]:
-    """Make the approximate index, or take the one that is there; how, and how fast if made now.
-
-    Args:
-        path: of its file, with a JSON file of what this returns beside it.
-        rows: float32 (N, D), always the same ones for a path.
-        steps: of their codes.
-    """
-    from resight.ranking import graph
-
-    note = path.with_suffix(".json")
-    settings = {"links": graph.LINKS, "build_effort": graph.BUILD_EFFORT}
-    if note.exists():
-        made: dict[str, Any] = json.loads(note.read_text())
-        if settings.items() <= made.items():
-            return made
-    path.unlink(missing_ok=True)
-    started = time.perf_counter()
-    graph.grow_graph(path, rows, steps)
-    seconds = time.perf_counter() - started
-    made = {**settings, "bytes": path.stat().st_size}
-    note.write_text(json.dumps(made))
-    return {**made, "seconds": seconds}
 
 
 def same(found: Any, ids: np.ndarray, distances: np.ndarray) -> bool:
@@ -361,15 +335,10 @@ def table(result: dict[str, Any]) -> str:
             f"Lists of ten that are those of the exact search: {found['identical_lists']} of "
             f"{found['queries_compared']}. The scan reads {found['scan_bytes_share']:.3f} of the "
             f"bytes of the float32 array. The approximate search finds "
-            f"{100 * found['approximate_recall']:.1f} % of the nearest ten; its index was made "
-            f"{told_time(found['approximate_index'])}.",
+            f"{100 * found['approximate_recall']:.1f} % of the nearest ten by an index of "
+            f"{found['approximate_index']['bytes'] / 1e6:.1f} MB.",
         ]
     return "\n".join(lines)
-
-
-def told_time(built: dict[str, Any]) -> str:
-    """When an approximate index was made, or how fast."""
-    return f"in {built['seconds']:.0f} s" if "seconds" in built else "before"
 
 
 def medians(seconds: dict[str, list[float]]) -> dict[str, float]:

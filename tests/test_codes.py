@@ -1,6 +1,5 @@
 """Descriptors in codes: their distances bound the true ones, and the answers stay exact."""
 
-import ctypes
 import importlib.util
 import platform
 import sys
@@ -153,23 +152,12 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
     assert not used
 
 
-@pytest.mark.parametrize("size", [1, 63, 64, 65, 768, 3000])
-def test_two_rows_are_compared_like_many(size: int) -> None:
-    pairs = np.random.default_rng(size).integers(0, 256, (50, 2, size), np.uint8)
-    for one, other in [*pairs, np.stack([np.zeros(size), np.full(size, 255)]).astype(np.uint8)]:
-        starts = [row.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)) for row in (one, other)]
-        found = sad.distance_of_codes.ctypes(*starts, size)
-        assert found == np.abs(one.astype(int) - other).sum()
-
-
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor")
 def test_compiled_scan_is_made_of_the_processors_instruction() -> None:
-    fresh = numba.njit(sad._keep_nearest.signatures[0], nogil=True, error_model="numpy")
-    (assembly,) = fresh(sad._keep_nearest.py_func).inspect_asm().values()
-    assert assembly.count("psadbw") >= sad.TOGETHER
-    two = sad.distance_of_codes
-    (assembly,) = numba.njit(two._sig)(two._pyfunc).inspect_asm().values()
-    assert "psadbw" in assembly
+    for scan, least in ((sad._keep_nearest, sad.TOGETHER), (sad._keep_nearest_of_one, 1)):
+        fresh = numba.njit(scan.signatures[0], nogil=True, error_model="numpy")(scan.py_func)
+        (assembly,) = fresh.inspect_asm().values()
+        assert assembly.count("psadbw") >= least
 
 
 @pytest.mark.parametrize("local", [False, True])

@@ -31,7 +31,7 @@ LAYERS = {
         "descriptors.local_features descriptors.aggregation descriptors.local"
     ),
     "ranking": (
-        "ranking.sad ranking.codes ranking.graph ranking.neighbors ranking.reranking "
+        "ranking.sad ranking.codes ranking.inverted ranking.neighbors ranking.reranking "
         "ranking.verification ranking.groups"
     ),
     "evaluation": "evaluation.measures evaluation.protocols",

@@ -13,7 +13,7 @@ import numpy as np
 from resight.descriptors.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
 from resight.ranking.codes import SLACK, Coded, shortlist
-from resight.ranking.graph import Graph
+from resight.ranking.inverted import InvertedLists
 
 BLOCK_VALUES = 1 << 22
 """Values compared at once: 16 MB of float32, so that a scan needs little memory."""
@@ -203,34 +203,43 @@ def _nearest_of(query: Query, database: Database, parts: Sequence[np.ndarray], k
     return Neighbors(listed.ids[order], distances[order])
 
 
-def nearest_by_graph(
-    query: Query, database: Database, graphs: Sequence[Graph], k: int
+def nearest_by_lists(
+    query: Query, database: Database, lists: Sequence[InvertedLists], k: int
 ) -> Neighbors:
-    """About the k nearest photos by Manhattan distance, found by walking along graphs.
+    """About the k nearest photos by Manhattan distance, found by inverted lists.
 
-    What is found is compared exactly, and rows that are not in the graphs are scanned.
+    What is found is compared by its codes, where there are any, and the nearest of that exactly.
+    Rows that are not in the lists yet are scanned.
 
     Args:
         query: the query.
-        database: with codes where many rows are not in the graphs.
-        graphs: one for each descriptor, in the order of `Database.coded`.
+        database: with codes where many rows are not in the lists.
+        lists: those of each descriptor, in the order of `Database.coded`.
         k: how many photos.
     """
-    wanted, lists = LONGER * k, []
-    for values, graph in zip((query.global_, query.local), graphs, strict=False):
-        if values is not None:
-            lists.append(graph.near(np.asarray(values, np.float32), wanted))
-    linked = min(graph.count for graph in graphs)
-    unlinked = np.arange(linked, len(database.ids))
-    if len(unlinked) > wanted and database.coded:
-        for values, coded in zip((query.global_, query.local), database.coded, strict=False):
-            if values is not None:
-                code = coded.steps.encode_queries(values[None])
-                near = shortlist(code, coded.codes[linked:], coded.units[linked:], wanted)[0][0]
-                lists.append(linked + near)
-    else:
-        lists.append(unlinked)
-    return _nearest_of(query, database, lists, k)
+    first = min(each.count for each in lists)
+    later, wanted, parts = np.arange(first, len(database.ids)), LONGER * k, []
+    for side, values in enumerate((query.global_, query.local)[: len(lists)]):
+        if values is None:
+            continue
+        found = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, wanted))
+        parts += [found, later]
+        if database.coded:
+            coded = database.coded[side]
+            near = _near_by_codes(values, coded, coded.codes[found], coded.units[found], wanted)
+            new = _near_by_codes(values, coded, coded.codes[first:], coded.units[first:], wanted)
+            parts[-2:] = [found[near], later[new]]
+    return _nearest_of(query, database, parts, k)
+
+
+def _near_by_codes(
+    values: np.ndarray, coded: Coded, codes: np.ndarray, units: np.ndarray, k: int
+) -> np.ndarray:
+    """Which of some codes (n, D) and units (n, 4) are nearest to a descriptor: at most k."""
+    k = min(k, len(codes))
+    if k == len(codes):
+        return np.arange(k)
+    return shortlist(coded.steps.encode_queries(values[None]), codes, units, k)[0][0]
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sums of absolute differences of bytes, compiled by Numba: of several queries at once, or of two.
+"""Sums of absolute differences of bytes, compiled by Numba, for one query or several at once.
 
 OpenCV reads the database once for every query. Here each row meets four queries while it is in the
 registers, which is several times faster for many queries. The loop is written in LLVM's own terms,
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, cfunc, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -26,11 +26,40 @@ BYTES = ir.VectorType(ir.IntType(8), LANES)
 SUMS = ir.VectorType(INT32, LANES)
 
 
-def _compare(context: Any, builder: Any, row: Any, others: Any, width: Any) -> Any:
-    """A tuple of the sums of one row and some others, over the values that fill whole vectors.
+def _sums_of(count: int) -> Any:
+    """A function of Numba's for the sums of one row and so many queries.
+
+    It takes codes (N, D), a row, queries (Q, D) and the first of the queries, and gives a tuple of
+    int32: the sums over the values that fill whole vectors.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        codes, row, queries, first = arguments
+
+        def start_of(kind: Any, array: Any, index: Any) -> tuple[Any, Any]:
+            opened = context.make_array(kind)(context, builder, array)
+            width = builder.extract_value(opened.shape, 1)
+            return builder.gep(opened.data, [builder.mul(index, width)]), width
+
+        database_kind, _, query_kind, _ = signature.args
+        values, width = start_of(database_kind, codes, row)
+        others = [
+            start_of(query_kind, queries, builder.add(first, INT64(i)))[0] for i in range(count)
+        ]
+        totals = _compare(builder, values, others, width)
+        return context.make_tuple(builder, signature.return_type, totals)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def sums(context: Any, codes: Any, row: Any, queries: Any, first: Any) -> Any:
+        return types.UniTuple(types.int32, count)(codes, row, queries, first), generate
+
+    return sums
+
+
+def _compare(builder: Any, row: Any, others: Any, width: Any) -> list[Any]:
+    """The sums of one row and some others, over the values that fill whole vectors.
 
     Args:
-        context: Numba's.
         builder: of LLVM's instructions.
         row: where its values start.
         others: where theirs start.
@@ -57,54 +86,10 @@ def _compare(context: Any, builder: Any, row: Any, others: Any, width: Any) -> A
             difference = builder.sub(here, load(other, place))
             apart = builder.call(absolute, [difference, ir.IntType(1)(0)])
             builder.store(builder.add(builder.load(so_far), apart), so_far)
-    totals = [builder.call(total, [builder.load(so_far)]) for so_far in sums]
-    return context.make_tuple(builder, types.UniTuple(types.int32, len(totals)), totals)
+    return [builder.call(total, [builder.load(so_far)]) for so_far in sums]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _sums(context: Any, codes: Any, row: Any, queries: Any, first: Any) -> Any:
-    """Sums for one row and `TOGETHER` queries, over the values that fill whole vectors."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        codes, row, queries, first = arguments
-
-        def start_of(kind: Any, array: Any, index: Any) -> tuple[Any, Any]:
-            opened = context.make_array(kind)(context, builder, array)
-            width = builder.extract_value(opened.shape, 1)
-            return builder.gep(opened.data, [builder.mul(index, width)]), width
-
-        database_kind, _, query_kind, _ = signature.args
-        values, width = start_of(database_kind, codes, row)
-        others = [
-            start_of(query_kind, queries, builder.add(first, INT64(i)))[0] for i in range(TOGETHER)
-        ]
-        return _compare(context, builder, values, others, width)
-
-    return types.UniTuple(types.int32, TOGETHER)(codes, row, queries, first), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _sum(context: Any, one: Any, other: Any, width: Any) -> Any:
-    """Likewise for two rows, told by where they start."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        one, other, width = arguments
-        return _compare(context, builder, one, [other], width)
-
-    return types.UniTuple(types.int32, 1)(one, other, width), generate
-
-
-_BYTES = types.CPointer(types.uint8)
-
-
-@cfunc(types.float32(_BYTES, _BYTES, types.int64), cache=True)  # type: ignore[untyped-decorator]
-def distance_of_codes(one: Any, other: Any, width: Any) -> Any:
-    """The sum for two rows of `width` bytes, as a function that C programs call by its address."""
-    (total,) = _sum(one, other, width)
-    first, second = carray(one, width), carray(other, width)
-    for place in range(width & -LANES, width):
-        total += abs(np.int32(first[place]) - np.int32(second[place]))
-    return np.float32(total)
+_sums_of_some, _sum_of_one = _sums_of(TOGETHER), _sums_of(1)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -122,42 +107,58 @@ def _replace_farthest(sums: Any, rows: Any, here: Any, row: Any) -> None:
     sums[place], rows[place] = here, row
 
 
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _add_units(here: Any, units: Any) -> Any:
+    for byte in units:
+        here += np.int32(byte)
+    return here
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _keep_if_near(query: Any, code: Any, sums: Any, rows: Any, here: Any, row: Any) -> None:
+    """Keep a row among the nearest of a query, if it is, by what whole vectors and units say."""
+    if here >= sums[0]:
+        return  # what is left over can only add to it
+    for j in range(len(code) & -LANES, len(code)):
+        here += abs(np.int32(code[j]) - np.int32(query[j]))
+    if here < sums[0]:
+        _replace_farthest(sums, rows, here, row)
+
+
 _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
+_KEEP = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, types.int64[:, ::1], types.int32[:, ::1])
 
 
-@njit(
-    types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, types.int64[:, ::1], types.int32[:, ::1]),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)  # type: ignore[untyped-decorator]
+@njit(_KEEP, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _keep_nearest(queries: Any, codes: Any, units: Any, rows: Any, sums: Any) -> None:
     """Fill `rows` and `sums` (Q, k) with the nearest of each of the first Q queries.
 
     Each query's are a heap, the farthest first. There are queries beyond the Q where those are no
     multiple of `TOGETHER`.
     """
-    count, width = codes.shape
+    count = len(codes)
     apart = np.empty((TOGETHER, BLOCK_ROWS), np.int32)
     for low in range(0, count, BLOCK_ROWS):
         high = min(low + BLOCK_ROWS, count)
         for first in range(0, len(queries), TOGETHER):
             for row in range(low, high):
-                found = _sums(codes, row, queries, first)
-                more = np.int32(0)
-                for byte in units[row]:
-                    more += np.int32(byte)
+                found = _sums_of_some(codes, row, queries, first)
+                more = _add_units(np.int32(0), units[row])
                 for i in range(TOGETHER):
                     apart[i, row - low] = found[i] + more
             for query in range(first, min(first + TOGETHER, len(sums))):
                 for row in range(low, high):
                     here = apart[query - first, row - low]
-                    if here >= sums[query, 0]:
-                        continue  # what is left over can only add to it
-                    for j in range(width & -LANES, width):
-                        here += abs(np.int32(codes[row, j]) - np.int32(queries[query, j]))
-                    if here < sums[query, 0]:
-                        _replace_farthest(sums[query], rows[query], here, row)
+                    _keep_if_near(queries[query], codes[row], sums[query], rows[query], here, row)
+
+
+@njit(_KEEP, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _keep_nearest_of_one(queries: Any, codes: Any, units: Any, rows: Any, sums: Any) -> None:
+    """The same for one query, as fast as the codes come from memory."""
+    for row in range(len(codes)):
+        (here,) = _sum_of_one(codes, row, queries, 0)
+        here = _add_units(here, units[row])
+        _keep_if_near(queries[0], codes[row], sums[0], rows[0], here, row)
 
 
 def nearest_rows(
@@ -174,10 +175,12 @@ def nearest_rows(
     Returns:
         Rows int64 (Q, k), and the sums int32 (Q, k), ascending.
     """
-    missing = -len(queries) % TOGETHER
-    filled = np.concatenate([queries, np.repeat(queries[-1:], missing, axis=0)])
+    keep, filled = _keep_nearest_of_one, queries
+    if len(queries) > 1:
+        missing = -len(queries) % TOGETHER
+        keep, filled = _keep_nearest, np.concatenate([queries, np.repeat(queries[-1:], missing, 0)])
     rows = np.zeros((len(queries), k), np.int64)
     sums = np.full((len(queries), k), np.iinfo(np.int32).max, np.int32)
-    _keep_nearest(filled, np.ascontiguousarray(codes), np.ascontiguousarray(units), rows, sums)
+    keep(filled, np.ascontiguousarray(codes), np.ascontiguousarray(units), rows, sums)
     order = np.argsort(sums, axis=1)
     return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,9 +19,14 @@ from resight.errors import CollectionError, UsageError
 from resight.memory import available_bytes
 from resight.networks.weights import file_sha256
 from resight.progress import Progress
-from resight.ranking.codes import Steps, choose_steps
-from resight.ranking.graph import Graph, check_possible, grow_graph, is_possible, open_graph
-from resight.ranking.neighbors import GONE, Database, Query, nearest, nearest_by_graph
+from resight.ranking.inverted import (
+    InvertedLists,
+    check_possible,
+    grow_lists,
+    is_possible,
+    open_lists,
+)
+from resight.ranking.neighbors import GONE, Database, Neighbors, Query, nearest, nearest_by_lists
 from resight.storage.arrays import SearchArrays, load_arrays, present_folder
 from resight.storage.collection import Collection
 from resight.storage.database import DISK_FULL, explained
@@ -31,11 +35,14 @@ from resight.storage.derived import DESCRIPTORS
 APPROXIMATE_FROM = 100_000
 """Photos from which on an index run makes an approximate index, where it can."""
 MOST_UNLINKED = 0.05
-"""Share of the rows that may be missing in the graph, and are scanned, before they are added."""
-LINK_BYTES = 300
-"""What a row takes in a graph beside its codes, about."""
+"""Share of the rows that may be missing in the lists, and are scanned, before they are added."""
+ENOUGH = 0.98
+"""Recall that more lists are read for, until it is reached."""
+ROW_BYTES = 48
+"""What a row takes in the lists, about."""
 MEASURED_QUERIES, MEASURED_RANKS = 100, 10
-STATUS_NAME = "graph.json"
+STATUS_NAME = "lists.json"
+EARLIER_SUFFIXES = (".usearch", ".faiss")
 
 
 @dataclass(frozen=True)
@@ -46,15 +53,15 @@ class ApproximateIndex:
         rows: how many rows of the arrays it holds.
         recall: share of the true first ten that it found, over a sample of the photos.
         queries: size of that sample.
+        probes: how many lists a search reads to find that.
         sha256: of the file of each descriptor.
-        steps: of each descriptor's codes: `low`, `step` and `lost`.
     """
 
     rows: int
     recall: float
     queries: int
+    probes: int
     sha256: dict[str, str]
-    steps: dict[str, dict[str, float]]
 
 
 def approximate_status(collection: Collection) -> ApproximateIndex | None:
@@ -76,7 +83,7 @@ def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
     """Refuse an approximate index where there can be none.
 
     Raises:
-        UsageError: USearch or Numba is not installed, or the method compares by another distance.
+        UsageError: FAISS is not installed, or the method compares by another distance.
     """
     check_possible()
     if not isinstance(config, ExtractionConfig):
@@ -91,7 +98,7 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
     """Make the approximate index of a collection, or add to it what is missing.
 
     Raises:
-        UsageError: USearch or Numba is not installed, or the method compares by another distance.
+        UsageError: FAISS is not installed, or the method compares by another distance.
         CollectionError: the collection is empty, or memory or disk have no room.
     """
     check_approximate(collection.config, collection.selection_config)
@@ -112,24 +119,14 @@ def make_approximate(collection: Collection, progress: Progress) -> ApproximateI
         if known and _damaged(folder, known):
             known = None
         (folder / STATUS_NAME).unlink(missing_ok=True)
-        steps, graphs = {}, []
         for name, rows in sides.items():
             path = _file(folder, name)
             if known is None:
-                path.unlink(missing_ok=True)
-                path.with_suffix(".faiss").unlink(missing_ok=True)  # of earlier versions
-            steps[name] = choose_steps(rows) if known is None else Steps(**known.steps[name])
-            grow_graph(
-                path,
-                rows,
-                steps[name],
-                lambda done, total: progress("linking neighbours", done, total),
-            )
-            graphs.append(open_graph(path, rows.shape[1], steps[name]))
+                for suffix in (path.suffix, *EARLIER_SUFFIXES):
+                    path.with_suffix(suffix).unlink(missing_ok=True)
+            grow_lists(path, rows, lambda done, total: progress("sorting into lists", done, total))
         sums = {name: file_sha256(_file(folder, name)) for name in sides}
-        recall, queries = measure_recall(database, graphs)
-        meant = {name: asdict(made) for name, made in steps.items()}
-        made = ApproximateIndex(len(database.ids), recall, queries, sums, meant)
+        made = ApproximateIndex(len(database.ids), *measure_recall(arrays), sums)
         (folder / STATUS_NAME).write_text(json.dumps(asdict(made)), "utf-8")
         return made
 
@@ -145,36 +142,56 @@ def keep_approximate(collection: Collection, wanted: bool | None, progress: Prog
         make_approximate(collection, progress)
 
 
-def open_graphs(arrays: SearchArrays, made: ApproximateIndex) -> tuple[Graph, ...]:
-    """The graphs of the global and, where there are any, the local descriptors.
+def open_index(arrays: SearchArrays, made: ApproximateIndex) -> tuple[InvertedLists, ...]:
+    """The lists of the global and, where there are any, the local descriptors.
 
     Raises:
         CollectionError: a file is not whole.
     """
     try:
-        return tuple(
-            open_graph(_file(arrays.folder, name), rows.shape[1], Steps(**made.steps[name]))
-            for name, rows in _sides(arrays.database).items()
-        )
-    except ValueError as error:
+        if _damaged(arrays.folder, made):
+            raise ValueError("its files are not what they were")
+        return _open(arrays, made.probes)
+    except (OSError, ValueError) as error:
         raise CollectionError(
             f"{arrays.folder}: the approximate index is damaged ({error}); run resight check, and "
             "then resight index once more"
         ) from None
 
 
-def measure_recall(database: Database, graphs: Sequence[Graph]) -> tuple[float, int]:
-    """Share of the true first ten of a sample of the photos that the graphs find; its size."""
+def _open(arrays: SearchArrays, probes: int | None = None) -> tuple[InvertedLists, ...]:
+    return tuple(
+        open_lists(_file(arrays.folder, name), rows.shape[1], probes)
+        for name, rows in _sides(arrays.database).items()
+    )
+
+
+def measure_recall(arrays: SearchArrays) -> tuple[float, int, int]:
+    """How much of the truth the lists find, and how many of them a search must read for that.
+
+    Twice as many are read until `ENOUGH` is found, or all are read.
+
+    Returns:
+        The share of the true first ten that is found, of how many photos, by how many probes.
+    """
+    database = arrays.database
     present = np.flatnonzero(database.ids != GONE)
     chosen = present[:: max(1, len(present) // MEASURED_QUERIES)][:MEASURED_QUERIES]
-    shares = []
-    for row in chosen:
-        local = None if database.local is None else database.local[row]
-        query = Query(database.global_[row], local)
-        true = nearest(query, database, MEASURED_RANKS).ids
-        found = nearest_by_graph(query, database, graphs, MEASURED_RANKS).ids
-        shares.append(len(np.intersect1d(true, found)) / len(true))
-    return float(np.mean(shares)), len(chosen)
+    local = database.local
+    queries = [Query(database.global_[i], None if local is None else local[i]) for i in chosen]
+    true = [nearest(query, database, MEASURED_RANKS) for query in queries]
+    lists = _open(arrays)
+    while True:
+        found = [nearest_by_lists(query, database, lists, MEASURED_RANKS) for query in queries]
+        recall = float(np.mean([_shared(*pair) for pair in zip(true, found, strict=True)]))
+        probes = max(each.probes for each in lists)
+        if recall >= ENOUGH or all(each.probes == each.lists for each in lists):
+            return recall, len(queries), probes
+        lists = _open(arrays, 2 * probes)
+
+
+def _shared(true: Neighbors, found: Neighbors) -> float:
+    return len(np.intersect1d(true.ids, found.ids)) / len(true.ids)
 
 
 def find_damaged(collection: Collection) -> str | None:
@@ -199,12 +216,12 @@ def _sides(database: Database) -> dict[str, np.ndarray]:
 
 
 def _file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.usearch"
+    return folder / f"{name}.lists"
 
 
 def _check_space(collection: Collection, folder: Path, sides: dict[str, np.ndarray]) -> None:
-    """Refuse to begin what memory or disk has no room for: codes once more, and links."""
-    sizes = [rows.size + LINK_BYTES * len(rows) for rows in sides.values()]
+    """Refuse to begin what memory or disk has no room for."""
+    sizes = [ROW_BYTES * len(rows) for rows in sides.values()]
     memory, needed = available_bytes(), sum(sizes)
     if memory is not None and max(sizes) > memory:
         raise CollectionError(

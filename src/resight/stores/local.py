@@ -7,18 +7,18 @@ import numpy as np
 from resight.errors import CollectionEmpty, CollectionError
 from resight.photos.files import is_under
 from resight.photos.images import taken_at
-from resight.ranking.graph import Graph
+from resight.ranking.inverted import InvertedLists
 from resight.ranking.neighbors import (
     DISTANCES,
     GONE,
     Database,
     Neighbors,
     Query,
-    nearest_by_graph,
+    nearest_by_lists,
     nearest_to_each,
 )
 from resight.selection.reduction import Reduction
-from resight.storage.approximating import approximate_status, open_graphs
+from resight.storage.approximating import approximate_status, open_index
 from resight.storage.arrays import SearchArrays, load_arrays
 from resight.storage.collection import Collection, Photo, State
 from resight.stores.store import Filter, check_queries
@@ -42,7 +42,7 @@ class LocalStore:
         self.collection = collection
         self._load = load
         self._arrays: SearchArrays | None = None
-        self._graphs: tuple[str, tuple[Graph, ...]] | None = None
+        self._lists: tuple[str, tuple[InvertedLists, ...]] | None = None
         self._places: tuple[str, np.ndarray] | None = None
 
     @property
@@ -71,14 +71,14 @@ class LocalStore:
             raise CollectionEmpty(f"{self.name}: holds no photos yet; index some")
         return self._arrays
 
-    def graphs(self) -> tuple[Graph, ...]:
+    def lists(self) -> tuple[InvertedLists, ...]:
         """The approximate index of the collection as it is now.
 
         Raises:
             CollectionError: there is none.
         """
         arrays = self.arrays()
-        if self._graphs is None or self._graphs[0] != arrays.stamp:
+        if self._lists is None or self._lists[0] != arrays.stamp:
             cosine = self.collection.distance != "manhattan"
             made = approximate_status(self.collection)
             if cosine or made is None:
@@ -86,13 +86,13 @@ class LocalStore:
                     f"{self.name}: has no approximate index; make one with: "
                     "resight index PHOTOS --approximate, or search without --approximate"
                 )
-            self._graphs = arrays.stamp, open_graphs(arrays, made)
-        return self._graphs[1]
+            self._lists = arrays.stamp, open_index(arrays, made)
+        return self._lists[1]
 
     def check(self, *, approximate: bool = False) -> None:
         """Refuse searches in an empty collection, or by an index that is not there."""
         if approximate:
-            self.graphs()
+            self.lists()
         self.arrays()
 
     def selection(self) -> Reduction | None:
@@ -160,14 +160,14 @@ class LocalStore:
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        """The k nearest photos to each query; exactly, but by the graphs where asked for."""
+        """The k nearest photos to each query; exactly, but by inverted lists where asked for."""
         check_queries(self.name, queries, self.arrays().database.global_.shape[1])
         if where is not None and where != Filter():
             return [self._nearest_where(query, k, where, approximate) for query in queries]
         database = self.arrays().database
         if approximate:
-            graphs = self.graphs()
-            return [nearest_by_graph(query, database, graphs, k) for query in queries]
+            lists = self.lists()
+            return [nearest_by_lists(query, database, lists, k) for query in queries]
         return nearest_to_each(queries, database, k, DISTANCES[self.collection.distance])
 
     def about(self) -> dict[str, str]:

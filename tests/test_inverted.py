@@ -11,13 +11,12 @@ from resight import pipeline
 from resight.config import SearchConfig
 from resight.errors import CollectionError, UsageError
 from resight.progress import no_progress
-from resight.ranking import graph
-from resight.ranking.codes import choose_steps
-from resight.ranking.graph import grow_graph, open_graph
-from resight.ranking.neighbors import Database, Query, nearest, nearest_by_graph
+from resight.ranking import inverted
+from resight.ranking.inverted import InvertedLists, grow_lists, open_lists
+from resight.ranking.neighbors import Database, Query, nearest, nearest_by_lists
 from resight.searching.searcher import Searcher
 from resight.storage import approximating
-from resight.storage.approximating import approximate_status, make_approximate, open_graphs
+from resight.storage.approximating import approximate_status, make_approximate, open_index
 from resight.storage.arrays import load_arrays
 from resight.storage.collection import Collection
 from resight.storage.integrity import check
@@ -26,26 +25,23 @@ from test_arrays import KEPT, describe, make
 from test_codes import coded, descriptors
 
 
-def graphs_of(database: Database, folder: Path) -> tuple[graph.Graph, ...]:
+def lists_of(database: Database, folder: Path) -> tuple[InvertedLists, ...]:
     sides = [rows for rows in (database.global_, database.local) if rows is not None]
     for i, rows in enumerate(sides):
-        grow_graph(folder / f"{i}.usearch", rows, choose_steps(rows))
-    return tuple(
-        open_graph(folder / f"{i}.usearch", rows.shape[1], choose_steps(rows))
-        for i, rows in enumerate(sides)
-    )
+        grow_lists(folder / f"{i}.lists", rows)
+    return tuple(open_lists(folder / f"{i}.lists", rows.shape[1]) for i, rows in enumerate(sides))
 
 
 @pytest.mark.parametrize("local", [False, True])
-def test_a_graph_finds_nearly_all_of_the_nearest(tmp_path: Path, local: bool) -> None:
+def test_lists_find_nearly_all_of_the_nearest(tmp_path: Path, local: bool) -> None:
     sides = [descriptors(3000, 24, seed) for seed in range(2 if local else 1)]
     database = Database(7 + np.arange(3000), *sides)
-    graphs = graphs_of(database, tmp_path)
+    lists = lists_of(database, tmp_path)
     shares, firsts = [], []
     for row in range(0, 3000, 60):
         query = Query(database.global_[row], database.local[row + 1] if local else None)
         true = nearest(query, database, 10)
-        found = nearest_by_graph(query, database, graphs, 10)
+        found = nearest_by_lists(query, database, lists, 10)
         shares.append(len(np.intersect1d(true.ids, found.ids)) / 10)
         assert np.all(np.diff(found.distances) >= 0)
         known = dict(zip(true.ids.tolist(), true.distances.tolist(), strict=True))
@@ -57,30 +53,33 @@ def test_a_graph_finds_nearly_all_of_the_nearest(tmp_path: Path, local: bool) ->
 
 
 @pytest.mark.parametrize("with_codes", [False, True])
-def test_rows_that_are_not_in_the_graph_are_found_too(tmp_path: Path, with_codes: bool) -> None:
+def test_rows_that_are_not_in_the_lists_are_found_too(tmp_path: Path, with_codes: bool) -> None:
     rows = descriptors(2000, 24, 1)
-    graphs = graphs_of(Database(np.arange(1500), rows[:1500]), tmp_path)
+    lists = lists_of(Database(np.arange(1500), rows[:1500]), tmp_path)
     ids = np.arange(2000)
     ids[[3, 1600]] = -1  # gone
     database = Database(ids, rows, coded=(coded(rows),) if with_codes else ())
     for row in (3, 10, 1499, 1500, 1600, 1999):
-        found = nearest_by_graph(Query(rows[row]), database, graphs, 5)
+        found = nearest_by_lists(Query(rows[row]), database, lists, 5)
         assert len(found.ids) == 5
         assert (found.ids[0] == row) == (row not in (3, 1600))
         assert -1 not in found.ids
 
 
-def test_a_graph_grows(tmp_path: Path) -> None:
-    rows, path, told = descriptors(5000, 16, 1), tmp_path / "g.usearch", []
-    steps = choose_steps(rows[:2000])
-    assert grow_graph(path, rows[:2000], steps) == 2000
-    assert grow_graph(path, rows, steps, lambda done, total: told.append((done, total))) == 3000
-    assert open_graph(path, 16, steps).count == 5000
+def test_lists_grow_and_are_made_anew_when_there_are_too_few(tmp_path: Path) -> None:
+    rows, path, told = descriptors(9000, 16, 1), tmp_path / "g.lists", []
+    assert grow_lists(path, rows[:4000]) == 4000
+    assert open_lists(path, 16).lists == 62
+    assert grow_lists(path, rows[:5000], lambda done, total: told.append((done, total))) == 1000
+    assert open_lists(path, 16).count == 5000
     assert told[-1] == (5000, 5000)
-    assert grow_graph(path, rows, steps) == 0
-    database = Database(np.arange(5000), rows)
-    found = nearest_by_graph(Query(rows[4999]), database, [open_graph(path, 16, steps)], 1)
-    assert found.ids.tolist() == [4999]
+    assert grow_lists(path, rows[:5000]) == 0
+    database = Database(np.arange(5000), rows[:5000])
+    for row in (0, 4999):
+        found = nearest_by_lists(Query(rows[row]), database, [open_lists(path, 16)], 1)
+        assert found.ids.tolist() == [row]
+    assert grow_lists(path, np.tile(rows, (3, 1))) == 27_000
+    assert open_lists(path, 16).lists == 164
 
 
 def made(folder: Path) -> approximating.ApproximateIndex:
@@ -96,17 +95,17 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
     assert (found.rows, found.queries) == (298, 100)
     assert set(found.sha256) == ({"global", "local"} if cam else {"global"})
     assert pipeline.info(folder).approximate == found
-    before = sorted((folder / "arrays").rglob("*.usearch"))[0].stat().st_mtime_ns
+    before = sorted((folder / "arrays").rglob("*.lists"))[0].stat().st_mtime_ns
     with writing(folder) as writer:
         describe(writer, 1000, cam=cam)
     assert made(folder) == found  # few new photos are not added yet, and yet found
-    assert sorted((folder / "arrays").rglob("*.usearch"))[0].stat().st_mtime_ns == before
+    assert sorted((folder / "arrays").rglob("*.lists"))[0].stat().st_mtime_ns == before
     with Collection.open(folder) as collection:
         arrays = load_arrays(collection)
         database = arrays.database
         local = None if database.local is None else database.local[-1]
-        graphs = open_graphs(arrays, found)
-        near = nearest_by_graph(Query(database.global_[-1], local), database, graphs, 1)
+        lists = open_index(arrays, found)
+        near = nearest_by_lists(Query(database.global_[-1], local), database, lists, 1)
         assert near.ids[0] == database.ids[-1]
     with writing(folder) as writer:
         for seed in range(2000, 2030):
@@ -118,8 +117,25 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
     assert made(folder).rows == 329
 
 
+def test_as_many_lists_are_read_as_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inverted, "FEWEST_PROBES", 1)
+    folder = make(tmp_path / "c", cam=False, count=300)
+    found = made(folder)
+    assert found.probes > 1
+    assert found.recall >= 0.98
+    with Collection.open(folder) as collection:
+        (lists,) = open_index(load_arrays(collection), found)
+        assert found.probes == lists.probes <= lists.lists
+    monkeypatch.setattr(approximating, "ENOUGH", 0.1)
+    with Collection.open(folder) as collection:
+        recall, _, probes = approximating.measure_recall(load_arrays(collection))
+    assert (recall < 0.98, probes) == (True, 1)
+
+
 def damage(folder: Path) -> None:
-    (path,) = (folder / "arrays").rglob("*.usearch")
+    (path,) = (folder / "arrays").rglob("*.lists")
     with path.open("r+b") as file:
         file.seek(-5, 2)
         file.write(b"\x99")
@@ -137,7 +153,7 @@ def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
     made(folder)
     damage(folder)
     report = check(folder)
-    assert report.problems == ["approximate index: global.usearch was damaged"]
+    assert report.problems == ["approximate index: global.lists was damaged"]
     assert pipeline.info(folder).approximate is None
     again = keep(folder)
     assert again is not None
@@ -159,21 +175,21 @@ def test_nothing_is_added_to_a_damaged_index(tmp_path: Path) -> None:
 def test_an_index_that_is_cut_off_is_said_in_one_line(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
     known = made(folder)
-    (path,) = (folder / "arrays").rglob("*.usearch")
+    (path,) = (folder / "arrays").rglob("*.lists")
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 2)
     with (
         Collection.open(folder) as collection,
         pytest.raises(CollectionError, match=r"approximate index is damaged .* run resight check"),
     ):
-        open_graphs(load_arrays(collection), known)
+        open_index(load_arrays(collection), known)
 
 
-def test_a_graph_of_descriptors_of_another_length_is_refused(tmp_path: Path) -> None:
+def test_lists_of_descriptors_of_another_length_is_refused(tmp_path: Path) -> None:
     rows = descriptors(100, 24, 1)
-    graphs_of(Database(np.arange(100), rows), tmp_path)
-    with pytest.raises(ValueError, match=r"0.usearch is of 24 values, not 16"):
-        open_graph(tmp_path / "0.usearch", 16, choose_steps(rows))
+    lists_of(Database(np.arange(100), rows), tmp_path)
+    with pytest.raises(ValueError, match=r"0.lists is of 24 values, not 16"):
+        open_lists(tmp_path / "0.lists", 16)
 
 
 def test_an_index_of_earlier_versions_is_made_anew(tmp_path: Path) -> None:
@@ -182,7 +198,7 @@ def test_an_index_of_earlier_versions_is_made_anew(tmp_path: Path) -> None:
         arrays = load_arrays(collection).folder
     (arrays / "global.faiss").write_bytes(b"IHNf")
     status = {"rows": 48, "recall": 1.0, "queries": 48, "sha256": {"global": "0" * 64}}
-    (arrays / "graph.json").write_text(json.dumps(status), "utf-8")
+    (arrays / "lists.json").write_text(json.dumps(status), "utf-8")
     assert pipeline.info(folder).approximate is None
     assert check(folder).problems == []
     with (
@@ -255,7 +271,7 @@ def test_without_its_packages_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples.draw_many(tmp_path / "photos", 1)
-    monkeypatch.setattr(graph, "is_possible", lambda: False)
+    monkeypatch.setattr(inverted, "is_possible", lambda: False)
     with pytest.raises(UsageError, match=r"pip install 'resight\[approximate\]'"):
         pipeline.index([tmp_path / "photos"], tmp_path / "c", approximate=True)
 
@@ -273,4 +289,4 @@ def test_large_collections_get_an_index_by_themselves(
         approximating.keep_approximate(collection, None, no_progress)
         status = approximate_status(collection)
     assert status is not None
-    assert json.loads(next((folder / "arrays").rglob("graph.json")).read_text())["rows"] == 28
+    assert json.loads(next((folder / "arrays").rglob("lists.json")).read_text())["rows"] == 28
