@@ -197,7 +197,7 @@ class PostgresStore(EngineStore[int]):
         if count < INDEXED_FROM or self._is_indexed():
             return
         with writing.watched(self._linked, progress, count):
-            for side in statements.SIDES[: 1 + kept.layout.local]:
+            for side in kept.layout.sides:
                 self._server.run(lambda c, side=side: writing.make_index(c, kept, side))  # type: ignore[misc]
 
     def records(self, after: int, count: int) -> list[Record]:
@@ -234,8 +234,7 @@ class PostgresStore(EngineStore[int]):
 
     def _is_indexed(self) -> bool:
         kept = self._kept()
-        last = statements.SIDES[kept.layout.local]
-        name = f"resight.{statements.index_name(kept.key, last)}"
+        name = f"resight.{statements.index_name(kept.key, kept.layout.sides[-1])}"
         return self._rows("SELECT to_regclass(%s)", (name,))[0][0] is not None
 
     def _changed(self) -> None:

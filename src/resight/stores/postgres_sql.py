@@ -11,7 +11,7 @@ from psycopg import sql
 
 from resight.config import EngineConfig
 from resight.errors import UsageError
-from resight.stores.store import Filter, Layout
+from resight.stores.store import SIDES, Filter, Layout
 
 MIGRATIONS: tuple[LiteralString, ...] = (
     """
@@ -42,7 +42,6 @@ PAGE_BYTES = 7000
 """Descriptors up to this size stay in their row's page instead of a table of their own."""
 OPERATORS: dict[str, LiteralString] = {"manhattan": "<+>", "cosine": "<=>"}
 OPERATOR_CLASSES = {"manhattan": "l1_ops", "cosine": "cosine_ops"}
-SIDES = ("global", "local")
 
 
 def check_layout(shown: str, layout: Layout) -> None:
@@ -77,7 +76,7 @@ def index_name(number: int, side: str) -> str:
 def create_photos(number: int, layout: Layout) -> sql.Composed:
     """The statements that make a collection's table."""
     table, vector = photos_table(number), sql.SQL(f"vector({int(layout.dimensions)})")
-    sides = SIDES if layout.local else SIDES[:1]
+    sides = layout.sides
     parts = [
         sql.SQL(
             "CREATE TABLE {} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "

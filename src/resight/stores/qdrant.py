@@ -187,7 +187,7 @@ class QdrantStore(EngineStore[str]):
     def finish(self, progress: Progress) -> None:
         """Wait until the server has linked all photos."""
         count, layout = self.count("ok"), self.layout()
-        vectors = (1 + layout.local) * (1 + layout.keeps_whole)
+        vectors = len(layout.sides) * (1 + layout.keeps_whole)
         while True:
             with explained(self.name):
                 found = self._client.get_collection(self._collection)
@@ -221,7 +221,7 @@ class QdrantStore(EngineStore[str]):
         return points.places(photos, lambda ids: self._retrieve(ids, points.PHOTO))
 
     def _sides(self) -> list[str]:
-        return list(points.SIDES[: 1 + self.layout().local])
+        return list(self.layout().sides)
 
     def _retrieve(
         self, ids: list[int], payload: bool | list[str] = False, *, vectors: bool = False

@@ -15,9 +15,8 @@ from resight.config import EngineConfig
 from resight.descriptors.extractor import Description
 from resight.ranking.neighbors import Database, Query
 from resight.storage.collection import Photo
-from resight.stores.store import Filter, Layout, Record
+from resight.stores.store import SIDES, Filter, Layout, Record
 
-SIDES = ("global", "local")
 WHOLE = ("whole_global", "whole_local")
 """Vectors before the selection; they are not searched, and lie on the disk."""
 PHOTO = ["path", "path_bytes", "content", "size", "mtime_ns", "width", "height"]
@@ -53,7 +52,7 @@ def settings(layout: Layout, config: EngineConfig) -> dict[str, Any]:
             ),
             on_disk=True,
         )
-        for side in SIDES[: 1 + layout.local]
+        for side in layout.sides
     }
     if layout.keeps_whole:
         vectors |= {

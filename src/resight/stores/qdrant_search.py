@@ -8,7 +8,7 @@ from qdrant_client import QdrantClient, models
 from resight.ranking.neighbors import Neighbors, Query, ranking
 from resight.stores import qdrant_points as points
 from resight.stores.engine import Kept
-from resight.stores.store import Filter
+from resight.stores.store import SIDES, Filter
 
 MOST_APPROXIMATE = 1000
 """Neighbors that the index is asked for at most; for more, all photos are compared."""
@@ -30,8 +30,8 @@ def nearest(
     sides = [
         (side, values)
         for query in queries
-        for side, values in zip(points.SIDES, (query.global_, query.local), strict=True)
-        if values is not None and (side == points.SIDES[0] or kept.layout.local)
+        for side, values in zip(SIDES, (query.global_, query.local), strict=True)
+        if values is not None and side in kept.layout.sides
     ]
     params = None
     if indexed:

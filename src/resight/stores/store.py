@@ -115,6 +115,10 @@ class Store(Protocol):
         """What it takes; None where that cannot be known."""
 
 
+SIDES = ("global", "local")
+"""What the descriptors of a photo are called on engines."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A photo on its way to an engine or back.
@@ -149,6 +153,11 @@ class Layout:
     local: bool
     distance: str
     keeps_whole: bool
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The names of a photo's descriptors."""
+        return SIDES[: 1 + self.local]
 
 
 class Remote(Store, Protocol):
