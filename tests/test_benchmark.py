@@ -324,7 +324,7 @@ def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) 
     assert RECIPES["paper"].selection_for("oxford5k") == SelectionConfig(features=320)
     assert RECIPES["paper"].selection_for("paris6k") == SelectionConfig(features=384)
     assert RECIPES["paper"].selection_for("holidays") == SelectionConfig(features=768)
-    assert RECIPES["auto"].selection_for("oxford5k") == WhiteningConfig()
+    assert RECIPES["auto"].selection_for("oxford5k") == RECIPES["auto"].selection
 
 
 def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:

@@ -64,7 +64,7 @@ def write(folder: Path, text: str) -> str:
 def test_presets() -> None:
     assert load_config("paper") == (ExtractionConfig(), SelectionConfig())
     assert load_config("fast") == (ExtractionConfig(resolutions=(550,)), SelectionConfig())
-    assert load_config("auto") == (ExtractionConfig(), WhiteningConfig())
+    assert load_config("auto") == (ExtractionConfig(), RECIPES["auto"].selection)
     assert load_config("sift-vlad") == (SiftVladConfig(), NoReduction())
     for name, recipe in RECIPES.items():
         if recipe.rerank == RerankConfig() and not recipe.verify:
@@ -291,9 +291,11 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "share": [0, 1.01, float("nan"), None],
         "most": [0, 1.0, None],
         "shrinkage": [-0.1, float("nan"), "0"],
+        "prior": [-1, float("nan"), None],
         "whiten": [1, None],
         "power": [0, 1.1, None],
         "fewest": [1, 2.0, None],
+        "below": ["whitening", None],
     },
     SelectionConfig: {
         "method": ["whitening", None],

@@ -121,6 +121,10 @@ def test_fitted_otherwise_and_back(
     done = resight("fit", "-c", folder, "--method", "pfa", "--features", 8)
     assert "kept 8 of 3072 values" in done.stderr
     assert "pfa, 8 values" in resight("info", "-c", folder).stdout
+    done = resight("fit", "-c", folder, "--method", "whitening", "--below", "pfa")
+    assert "kept 768 of 3072 values" in done.stderr, "a selection: 24 photos are fewer than 30"
+    assert "pfa, 768 values" in resight("info", "-c", folder).stdout
+    assert pipeline.search(photos[0], folder).results[1].distance > 1, "a Manhattan distance"
     white = ("--method", "whitening", "--fewest", 20)
     done = resight("fit", "-c", folder, *white, "--features", 5, "--shrinkage", 0.5)
     assert "kept 10 of 3072 values" in done.stderr, "of each of the two layers"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.config import SelectionConfig, WhiteningConfig, to_dict
+from resight.config import SelectionConfig, WhiteningConfig, reduction_for, to_dict
 from resight.errors import FitError
 from resight.selection.reduction import Reduction, fit_reduction, from_bytes, to_bytes
 from resight.selection.whitening import Whitening, chosen_width, fit_whitening, power_law
@@ -51,10 +51,11 @@ def test_as_the_formulas_say(photos: int, whiten: bool) -> None:
     assert found.shape == (5, 6)
 
 
-def test_the_shrinkage_follows_the_number_of_photos() -> None:
+@pytest.mark.parametrize("prior", [1000, 70])
+def test_the_shrinkage_follows_the_number_of_photos(prior: float) -> None:
     x, y = descriptors(50), descriptors(5, seed=1)
-    expected = slowly(x, y, 4, 1000 / 50, True)
-    found = fit(x, features=4).apply(y)
+    expected = slowly(x, y, 4, prior / 50, True)
+    found = fit(x, features=4, prior=prior).apply(y)
     np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
 
 
@@ -94,6 +95,14 @@ def test_whitened_descriptors(photos: int, seed: int, shrinkage: float, power: f
         lambda: [x[:3], x[3:]], SIZES, WhiteningConfig(fewest=2, shrinkage=shrinkage, power=power)
     )
     np.testing.assert_allclose(in_blocks.apply(x), rows, atol=1e-4)
+
+
+def test_too_few_photos_may_have_a_selection_instead() -> None:
+    auto = WhiteningConfig(fewest=128, below="pfa")
+    assert reduction_for(auto, 127) == SelectionConfig()
+    assert reduction_for(auto, 128) == auto
+    assert reduction_for(WhiteningConfig(), 2) == WhiteningConfig()
+    assert reduction_for(SelectionConfig(features=5), 2) == SelectionConfig(features=5)
 
 
 def test_power_law() -> None:

@@ -374,11 +374,15 @@ class WhiteningConfig:
     share: float = _option(0.75, "what the spectrum's choice keeps of the whitened variance")
     most: int = _option(384, "components of a layer that the spectrum's choice keeps at most")
     shrinkage: float | None = _option(
-        None, "share of the mean variance added to each; none is 1000 / photos"
+        None, "share of the mean variance added to each; none is prior / photos"
     )
+    prior: float = _option(1000.0, "photos that equal variances count for where shrinkage is none")
     whiten: bool = _option(True, "divide the components by their standard deviation")
     power: float = _option(1.0, "exponent of a signed power law that comes first")
-    fewest: int = _option(30, "photos below which nothing is fitted")
+    fewest: int = _option(30, "photos below which nothing is whitened")
+    below: Literal["none", "pfa"] = _option(
+        "none", "what is fitted on fewer: nothing, or the paper's selection"
+    )
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -386,6 +390,7 @@ class WhiteningConfig:
         _require(0 < self.share <= 1, "share: above 0, at most 1")
         _require(self.most >= 1, "most: 1 or more")
         _require(self.shrinkage is None or self.shrinkage >= 0, "shrinkage: 0 or more")
+        _require(self.prior >= 0, "prior: 0 or more")
         _require(0 < self.power <= 1, "power: above 0, at most 1")
         _require(self.fewest >= 2, "fewest: 2 or more")
 
@@ -402,6 +407,16 @@ class NoReduction:
 
 ReductionConfig = SelectionConfig | WhiteningConfig | NoReduction
 """How descriptors are made shorter before they are compared."""
+
+
+def reduction_for(
+    config: SelectionConfig | WhiteningConfig, photos: int
+) -> SelectionConfig | WhiteningConfig:
+    """What is fitted on so many photos: on too few for a whitening, what it has for that."""
+    if isinstance(config, WhiteningConfig) and config.below == "pfa" and photos < config.fewest:
+        return SelectionConfig()
+    return config
+
 
 Preset = tuple[MethodConfig, ReductionConfig]
 """What a collection is made with."""

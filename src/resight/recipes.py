@@ -150,12 +150,16 @@ def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
     return values
 
 
+_AUTO = WhiteningConfig(prior=2000, fewest=128, below="pfa")
+"""Whitening from as many photos on as an index run fits a selection from; on fewer, as `paper`."""
+
+
 def _reranked(method: Reranking, source: str) -> Recipe:
     return Recipe(
         title=f"auto, re-ranked by {method}",
         source=source,
         extraction=ExtractionConfig(),
-        selection=WhiteningConfig(),
+        selection=_AUTO,
         rerank=RerankConfig(method=method),
     )
 
@@ -165,7 +169,7 @@ def _verified(by: VerifiedBy, title: str) -> Recipe:
         title=f"auto, the first {VERIFIED} verified by {title}",
         source=PHILBIN,
         extraction=ExtractionConfig(),
-        selection=WhiteningConfig(),
+        selection=_AUTO,
         verify=VERIFIED,
         verify_by=by,
     )
@@ -246,16 +250,16 @@ RECIPES: Mapping[str, Recipe] = {
         features=_PFA,
     ),
     "auto": Recipe(
-        title="both stages, whitened as the collection's spectrum says",
+        title="both stages, whitened as the collection's size and spectrum say",
         source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
         extraction=_BOTH,
-        selection=WhiteningConfig(),
+        selection=_AUTO,
     ),
     "auto-cam": Recipe(
         title="auto, and a masked descriptor",
         source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
         extraction=ExtractionConfig(cam=True),
-        selection=WhiteningConfig(),
+        selection=_AUTO,
     ),
     "auto-aqe": _reranked("aqe", "Chum et al. [7], Total recall, ICCV 2007"),
     "auto-alpha-qe": _reranked("alpha-qe", RADENOVIC),

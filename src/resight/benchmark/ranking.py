@@ -15,6 +15,7 @@ from resight.config import (
     RerankConfig,
     own_distance,
     reducible,
+    reduction_for,
 )
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.descriptors.descriptor import part_sizes
@@ -237,7 +238,8 @@ def _fit(recipe: Recipe, benchmark: str, descriptors: np.ndarray) -> Reduction |
     if isinstance(selection, NoReduction) or not reducible(recipe.extraction):
         return None
     sizes = part_sizes(recipe.extraction, descriptors.shape[1])
+    chosen = reduction_for(selection, len(descriptors))
     try:
-        return fit_reduction(lambda: [descriptors], sizes, selection)
+        return fit_reduction(lambda: [descriptors], sizes, chosen)
     except FitError as error:
         raise FitError(f"{recipe.title}: {error}") from None

@@ -140,9 +140,11 @@ def fit(
     share: Annotated[float | None, selection_option("share")] = None,
     most: Annotated[int | None, selection_option("most")] = None,
     shrinkage: Annotated[float | None, selection_option("shrinkage")] = None,
+    prior: Annotated[float | None, selection_option("prior")] = None,
     whiten: Annotated[bool | None, selection_option("whiten")] = None,
     power: Annotated[float | None, selection_option("power")] = None,
     fewest: Annotated[int | None, selection_option("fewest")] = None,
+    below: Annotated[str | None, selection_option("below")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
@@ -168,9 +170,11 @@ def fit(
             share=share,
             most=most,
             shrinkage=shrinkage,
+            prior=prior,
             whiten=whiten,
             power=power,
             fewest=fewest,
+            below=below,
         )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 

@@ -15,6 +15,7 @@ from resight.config import (
     SelectionConfig,
     WhiteningConfig,
     reducible,
+    reduction_for,
     reduction_from_dict,
 )
 from resight.descriptors.descriptor import network_layers, part_sizes
@@ -115,6 +116,7 @@ def fit_collection_selection(
     if isinstance(config, NoReduction):
         writer.forget_selection()
         return FitRun(len(first[1]), len(first[1]), photos)
+    config = reduction_for(config, photos)
     progress(f"fitting {_name(config)}", 0, 1)
     sizes = part_sizes(extraction, len(first[1]))
     selection = fit_reduction(lambda: _blocks(source), sizes, config)

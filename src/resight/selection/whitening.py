@@ -20,9 +20,6 @@ from resight.config import WhiteningConfig
 from resight.errors import FitError
 from resight.selection.pfa import principal_components
 
-SHRINKAGE_PHOTOS = 1000.0
-"""The shrinkage that a collection chooses is this divided by its photos."""
-
 Blocks = Callable[[], Iterable[np.ndarray]]
 """Gives the descriptors, float blocks (n, D), as often as it is called."""
 
@@ -125,7 +122,7 @@ def _fit_layer(blocks: Blocks, config: WhiteningConfig) -> tuple[np.ndarray, np.
     variances = variances[variances > variances[0] * 1e-10]
     if not len(variances) or variances[0] <= 0:
         raise FitError("the photos' descriptors are all the same: there is nothing to whiten")
-    given = SHRINKAGE_PHOTOS / count if config.shrinkage is None else config.shrinkage
+    given = config.prior / count if config.shrinkage is None else config.shrinkage
     shrinkage = given * variances.mean()
     width = config.features
     if width is None:
