@@ -132,12 +132,14 @@ def test_package_is_importable_without_its_command_line():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["growth", "speed"])
-def test_the_tables_of_measurements_are_those_of_their_files(name, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "page"), [("growth", "speed"), ("speed", "speed"), ("auto", "benchmarks")]
+)
+def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     benchmark = importlib.import_module(name)
     measured = json.loads((ROOT / "docs" / f"{name}.json").read_text("utf-8"))
-    assert benchmark.table(measured) in (ROOT / "docs" / "speed.md").read_text("utf-8")
+    assert benchmark.table(measured) in (ROOT / "docs" / f"{page}.md").read_text("utf-8")
 
 
 def test_every_method_has_its_line():

@@ -1,0 +1,191 @@
+"""How `auto` compares with `paper` on many collections, small ones among them: samples of photos.
+
+    resight index PHOTOS... -c described --config mr-lj-lj1
+    python benchmarks/auto.py FOLDER/groups.json ... -c described -o docs/auto.json
+
+Photos of the collection that are in no group are distractors. Sets are drawn by whole groups, with
+and without as many distractors, and photo by photo, from each folder and from all; on each both
+methods are fitted anew, as `resight benchmark run` fits them. Descriptors are read from the
+collections, so that this takes minutes. Writes OUT.json and prints a Markdown table.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.benchmark.extracting import Descriptors, columns_of
+from resight.benchmark.ranking import compare
+from resight.config import ExtractionConfig
+from resight.evaluation.measures import evaluate_groups, read_groups
+from resight.ranking.neighbors import DISTANCES, Query, distances_to, ranking
+from resight.recipes import RECIPES
+from resight.storage.collection import Collection
+from speed import machine
+
+METHODS = ("paper", "auto")
+BOTH = RECIPES["auto"].extraction
+SIZES = (130, 160, 240, 350, 500)
+"""Of the sets; on fewer than 128 photos the two are the same method."""
+SEEDS = range(20, 22)
+"""Of the draws; others than those on which the rule of `auto` was chosen."""
+
+Groups = dict[str, list[int]]
+"""Name of a group to rows of the descriptors; a group of one is a distractor."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A set of photos: what of, how many were asked for, and the draw."""
+
+    kind: str
+    size: int | None
+    seed: int
+    groups: Groups
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("groups", type=Path, nargs="+")
+    parser.add_argument("-c", "--collection", type=Path, action="append", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("-o", "--output", type=Path, default=Path("auto.json"))
+    options = parser.parse_args()
+    paths, descriptors = described(options.collection)
+    row_of = {path: row for row, path in enumerate(paths)}
+    folders = {
+        file.parent.name: {
+            name: [row_of[path] for path in members] for name, members in read_groups(file).items()
+        }
+        for file in options.groups
+    }
+    measured = []
+    for sample in samples(folders, len(paths), options.seeds):
+        measured.append(measure(sample, descriptors))
+        print(json.dumps(measured[-1]), flush=True)
+    result = {"machine": machine(), "sets": measured}
+    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+
+
+def described(collections: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
+    """Photos and their descriptors of both stages, (N, 3072)."""
+    paths, rows = [], []
+    for folder in collections:
+        with Collection.open(folder) as collection:
+            config = collection.config
+            assert isinstance(config, ExtractionConfig)
+            assert isinstance(BOTH, ExtractionConfig)
+            keep = columns_of(BOTH, config)
+            path_of = {photo.id: photo.path for photo in collection.photos("ok")}
+            for id_, global_, _ in collection.photo_descriptors():
+                paths.append(path_of[id_])
+                rows.append(global_[keep])
+    return paths, np.stack(rows)
+
+
+def samples(folders: dict[str, Groups], photos: int, seeds: Sequence[int]) -> Iterator[Sample]:
+    """All sets that are measured: whole folders, then samples of them, then of everything."""
+    grouped = {row for groups in folders.values() for rows in groups.values() for row in rows}
+    others: Groups = {f"other {row}": [row] for row in range(photos) if row not in grouped}
+    everything = {f"{f}/{g}": rows for f, groups in folders.items() for g, rows in groups.items()}
+    everything |= others
+    for name, groups in {**folders, "all": everything}.items():
+        yield Sample(name, None, 0, groups)
+    for seed in seeds:
+        for size in SIZES:
+            for name, groups in {**folders, "all": everything}.items():
+                if count(groups) > size:
+                    by_group, by_photo = some(groups, size, seed), some_photos(groups, size, seed)
+                    yield Sample(f"{name}, by group", size, seed, by_group)
+                    yield Sample(f"{name}, by photo", size, seed, by_photo)
+                half = some(groups, size // 2, seed)
+                beside = some(others, size - count(half), seed)
+                if name in folders and count(half) + count(beside) >= size:
+                    yield Sample(f"{name}, others", size, seed, half | beside)
+
+
+def count(groups: Groups) -> int:
+    return sum(map(len, groups.values()))
+
+
+def some(groups: Groups, size: int, seed: int) -> Groups:
+    """Groups by chance until they have so many photos."""
+    found: Groups = {}
+    for name in np.random.default_rng([seed, size]).permutation(sorted(groups)):
+        if count(found) < size:
+            found[str(name)] = groups[str(name)]
+    return found
+
+
+def some_photos(groups: Groups, size: int, seed: int) -> Groups:
+    """So many photos by chance, whatever their groups."""
+    rows = [row for members in groups.values() for row in members]
+    kept = set(np.random.default_rng([seed, size]).permutation(sorted(rows))[:size].tolist())
+    cut = {name: [row for row in members if row in kept] for name, members in groups.items()}
+    return {name: members for name, members in cut.items() if members}
+
+
+def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
+    """mAP (percent) and N-S score of both methods, fitted on the sample.
+
+    `error` is the standard error of the difference of the mAP: what the choice of queries makes.
+    """
+    rows = [row for members in sample.groups.values() for row in members]
+    place = {row: at for at, row in enumerate(rows)}
+    known = {name: [place[row] for row in members] for name, members in sample.groups.items()}
+    part = Descriptors(descriptors[rows], None, {Path(str(row)): place[row] for row in rows})
+    found: dict[str, Any] = {"kind": sample.kind, "size": sample.size, "seed": sample.seed}
+    found["photos"] = len(rows)
+    precisions = []
+    for method in METHODS:
+        assert isinstance(BOTH, ExtractionConfig)
+        compared = compare(RECIPES[method], "groups", BOTH, part, None)
+        database, distance = compared.database, DISTANCES[compared.distance]
+        order = [
+            ranking(distances_to(Query(row), database, distance), database.ids).tolist()
+            for row in database.global_
+        ]
+        report = evaluate_groups(known, order.__getitem__)
+        precisions.append(np.array([query.average_precision for query in report.queries]))
+        found[method] = {"mAP": 100 * report.mean_average_precision, "N-S": report.ns_score}
+    change = 100 * (precisions[1] - precisions[0])
+    return {**found, "queries": len(change), "error": float(change.std() / len(change) ** 0.5)}
+
+
+def table(result: dict[str, Any]) -> str:
+    """One line for each kind of set: means over sizes and draws, and what single ones lose."""
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for entry in result["sets"]:
+        by_kind.setdefault(entry["kind"], []).append(entry)
+    lines = [
+        "| what | photos | queries | sets | `paper` | `auto` | difference "
+        "| below | by two errors | worst | N-S |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for kind, entries in by_kind.items():
+        paper, auto = (np.array([e[method]["mAP"] for e in entries]) for method in METHODS)
+        scores = [(e["auto"]["N-S"], e["paper"]["N-S"]) for e in entries]
+        gains = [auto - paper for auto, paper in scores if auto is not None]
+        change, error = auto - paper, np.array([entry["error"] for entry in entries])
+        lines.append(
+            f"| {kind} | {span(entries, 'photos')} | {span(entries, 'queries')} | {len(entries)} "
+            f"| {paper.mean():.2f} | {auto.mean():.2f} "
+            f"| {change.mean():+.2f} | {(change < 0).sum()} | {(change < -2 * error).sum()} "
+            f"| {change.min():+.2f} "
+            f"| {f'{np.mean(gains):+.3f}' if gains else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def span(entries: Sequence[dict[str, Any]], field: str) -> str:
+    values = sorted({entry[field] for entry in entries})
+    return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+if __name__ == "__main__":
+    main()
