@@ -24,6 +24,7 @@ HARDEST = 12
 FIRST_WRONG = 4
 """Wrong photos shown for each of them."""
 THUMBNAIL = 160
+NONE_HARD = "<p>None: every query finds all that is right first.</p>"
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #242428; background: #faf9f6;
@@ -57,7 +58,7 @@ def page(run: BenchmarkRun, table: int | None = None) -> str:
         f"{escape(best.method)}; one bar a query.</small></p>",
         _queries(best, measure),
         f"<h2>The hardest queries, and the first wrong photos ({escape(best.method)})</h2>",
-        *(_hard(run, best, index) for index in hardest(best, measure)),
+        *([_hard(run, best, index) for index in hardest(best, measure)] or [NONE_HARD]),
         f"<p><small>{escape(str(dict(run.conditions)))}</small></p>",
     ]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
@@ -67,9 +68,15 @@ def page(run: BenchmarkRun, table: int | None = None) -> str:
 
 
 def hardest(result: MethodResult, measure: Measure) -> list[int]:
-    """Indices of the queries with the lowest values, lowest first."""
-    known = [(value, i) for i, value in enumerate(result.values[measure.name]) if value is not None]
+    """Indices of the queries with the lowest values, lowest first; perfect ones are not hard."""
+    values = enumerate(result.values[measure.name])
+    known = [(value, i) for i, value in values if value is not None and value < _best(measure)]
     return [i for _, i in sorted(known)[:HARDEST]]
+
+
+def _best(measure: Measure) -> float:
+    """The value of a query whose ranking is perfect, but for rounding."""
+    return 4.0 if measure.kind == "first four" else 1 - 1e-9
 
 
 def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[str, str]) -> str:

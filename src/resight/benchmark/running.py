@@ -23,10 +23,10 @@ from resight.benchmark.extracting import (
     unreadable,
 )
 from resight.benchmark.ranking import MethodResult, Verifying, compare, query_file, rank_all
-from resight.config import ExtractionConfig, MethodConfig, has_network
+from resight.config import ExtractionConfig, MethodConfig, WhiteningConfig, has_network
 from resight.datasets.dataset import Dataset
 from resight.descriptors.extractor import Extractor
-from resight.errors import ImageError, UsageError, WeightsMissing
+from resight.errors import FitError, ImageError, UsageError, WeightsMissing
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
 from resight.networks.weights import user_cache
 from resight.photos.images import Box, crop_box, load_image
@@ -90,6 +90,8 @@ def chosen_methods(methods: str | None, table: int | None) -> dict[str, Recipe]:
         if recipe is None:
             raise UsageError(f"--methods {name}: is not one of {', '.join(RECIPES)}")
         found[name] = recipe
+    if not found:
+        raise UsageError("--methods: names none; resight methods lists them")
     return found
 
 
@@ -111,7 +113,8 @@ def run_benchmark(
         fit_on: photos on which selection and whitening are fitted; None is the ranked ones.
         cache: folder in which descriptors are kept; None is one in the user's cache.
         model: weights, engine and device.
-        leave_out: methods without weights are left out, as long as there are others.
+        leave_out: methods without weights, or that need more photos, are left out, as long as there
+            are others.
         progress: called while photos are described and ranked.
 
     Raises:
@@ -119,7 +122,12 @@ def run_benchmark(
         FitError: too few photos for the values that a method keeps.
     """
     options = model or ModelOptions()
+    fitted_on = len((fit_on or dataset).paths)
     left_out = _without_weights(recipes, options) if leave_out else {}
+    left_out |= _with_too_few_photos(recipes, fitted_on)
+    if not leave_out and left_out:
+        name, needs = next(iter(left_out.items()))
+        raise FitError(f"{name}: {needs}")
     if len(left_out) < len(recipes):
         recipes = {name: recipe for name, recipe in recipes.items() if name not in left_out}
     folder = cache or default_cache(dataset)
@@ -164,6 +172,18 @@ def _without_weights(recipes: Mapping[str, Recipe], options: ModelOptions) -> di
         for name, recipe in recipes.items()
         if missing.get(recipe.weights)
     }
+
+
+def _with_too_few_photos(recipes: Mapping[str, Recipe], photos: int) -> dict[str, str]:
+    """Methods whose whitening needs more photos: said before any is described."""
+    found = {}
+    for name, recipe in recipes.items():
+        config = recipe.selection
+        if not isinstance(config, WhiteningConfig) or config.below != "none":
+            continue
+        if photos < config.fewest:
+            found[name] = f"whitening needs {config.fewest} photos or more, not {photos}"
+    return found
 
 
 def default_cache(dataset: Dataset) -> Path:
