@@ -30,6 +30,9 @@ OCTAVE = 4
 """Steps of the scale in a doubling."""
 SCALES = 33
 """Changes of scale that are told apart, from 1/16 to 16 times."""
+ANGLE_REACH, SCALE_REACH = 4, 2
+"""Votes so many steps apart agree: 22.5 degrees, half an octave. The paper takes a moving average
+and leaves its width open; another view of a thing turns its keypoints by more than one step."""
 NO_WORD = -1
 MOST_BITS = 22
 """Signatures of a match differ in so many bits at most (ECCV 2008, section 6)."""
@@ -123,7 +126,7 @@ def hamming(query: np.ndarray, block: np.ndarray) -> np.ndarray:
 def hamming_wgc(query: np.ndarray, block: np.ndarray) -> np.ndarray:
     """The same with weak geometric consistency (section 5).
 
-    Votes are counted by the difference of the angles, and by that of the scales, neighboring steps
+    Votes are counted by the difference of the angles, and by that of the scales, those within reach
     together; what counts is the smaller of the two largest sums.
     """
     return _distances(query, block, geometry=True)
@@ -152,10 +155,10 @@ def _distances(query: np.ndarray, block: np.ndarray, *, geometry: bool) -> np.nd
         turns = (theirs[:, 5] - asked[5, ours]).astype(np.int64) % ANGLES
         zooms = (theirs[:, 6] - asked[6, ours]).astype(np.int64) + SCALES // 2
         by_angle = _histogram(votes, photos, turns, len(block), ANGLES)
-        by_angle += np.roll(by_angle, 1, axis=1) + np.roll(by_angle, -1, axis=1)
         by_scale = _histogram(votes, photos, zooms.clip(0, SCALES - 1), len(block), SCALES)
-        by_scale[:, 1:-1] += by_scale[:, :-2] + by_scale[:, 2:]
-        scores = np.minimum(by_angle.max(axis=1), by_scale.max(axis=1))
+        by_angle = np.pad(by_angle, ((0, 0), (ANGLE_REACH, ANGLE_REACH)), mode="wrap")
+        by_scale = np.pad(by_scale, ((0, 0), (SCALE_REACH, SCALE_REACH)))
+        scores = np.minimum(_most(by_angle, ANGLE_REACH), _most(by_scale, SCALE_REACH))
     else:
         scores = np.bincount(photos, votes, len(block))
     lengths = _lengths(tables) * _lengths(asked[None])
@@ -175,6 +178,12 @@ def _histogram(
     """Sums of votes (P,) by photo and step, float64 (count, width)."""
     flat = np.bincount(photos * width + steps, votes, count * width)
     return flat.reshape(count, width)
+
+
+def _most(histogram: np.ndarray, reach: int) -> np.ndarray:
+    """The largest sum over steps within reach of one of them, (count, width) to (count,)."""
+    together = np.lib.stride_tricks.sliding_window_view(histogram, 2 * reach + 1, axis=1)
+    return np.asarray(together.sum(axis=2).max(axis=1))
 
 
 def _lengths(tables: np.ndarray) -> np.ndarray:
