@@ -223,6 +223,7 @@ def test_every_network_has_its_weights(
     model, dataset = ModelOptions(several=files), read_dataset("groups", photos)
     with pytest.raises(WeightsMissing, match="no weights for resnet101"):
         run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model)
+    assert not (tmp_path / "c").exists(), "said before anything is described"
     found = run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model, leave_out=True)
     assert [(result.method, result.dimensions) for result in found.results] == [
         ("plain", 2048),

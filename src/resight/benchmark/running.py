@@ -123,13 +123,15 @@ def run_benchmark(
     """
     options = model or ModelOptions()
     fitted_on = len((fit_on or dataset).paths)
-    left_out = _without_weights(recipes, options) if leave_out else {}
-    left_out |= _with_too_few_photos(recipes, fitted_on)
-    if not leave_out and left_out:
+    left_out = _with_too_few_photos(recipes, fitted_on)
+    if leave_out:
+        left_out |= _without_weights(recipes, options)
+    elif left_out:
         name, needs = next(iter(left_out.items()))
         raise FitError(f"{name}: {needs}")
     if len(left_out) < len(recipes):
         recipes = {name: recipe for name, recipe in recipes.items() if name not in left_out}
+    conditions = _conditions(recipes, options)  # first, for it finds that weights are missing
     folder = cache or default_cache(dataset)
     dataset = _turned(dataset, folder / "upright")
     covers = _covers(recipes, folder)
@@ -151,7 +153,6 @@ def run_benchmark(
         said = f"{fit_on.name} ({len(fit_on.paths)} photos)" if fit_on else "the ranked photos"
         checking = _verifying(recipe, apart, options)
         results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said, checking))
-    conditions = _conditions(recipes, options)
     return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions, left_out)
 
 
