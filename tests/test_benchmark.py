@@ -258,7 +258,7 @@ def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None
     options = ModelOptions(small_weights)
     run = run_benchmark(dataset, recipes, cache=tmp_path / "c", model=options)
     assert [path.name for path, _ in run.failed] == ["broken.png"]
-    assert "1 photos could not be read (broken.png)" in effects(run)[0]
+    assert "1 photo could not be read (broken.png)" in effects(run)[0]
     values = run.results[0].values["mAP"]
     assert values[2] is None, "a query that cannot be read has no value"
     # Its group's other photo is found first or second; the broken one is never found.

@@ -91,9 +91,10 @@ def effects(run: BenchmarkRun) -> list[str]:
     if run.failed:
         names = ", ".join(path.name for path, _ in run.failed[:3])
         more = ", ..." if len(run.failed) > 3 else ""
+        photos = f"{len(run.failed)} photo{'s' * (len(run.failed) > 1)}"
         found.append(
-            f"{len(run.failed)} photos could not be read ({names}{more}): they are not ranked, "
-            "and as positives count as not found; a query among them has no value"
+            f"{photos} could not be read ({names}{more}): not ranked; as a positive one counts as "
+            "not found, as a query it has no value"
         )
     return [effect for effect in found if effect]
 
