@@ -201,6 +201,7 @@ def measure(folder: Path, remote: Remote, questions: Questions) -> dict[str, flo
 def sizes_of(name: str, remote: Any, folder: Path, count: int) -> dict[str, float]:
     """Bytes for each photo: on the disk in all, and of what searches read at every step."""
     if name == "Qdrant":
+        remote.close()  # its engine then lets go of what it has replaced
         files = [file for file in (folder / "qdrant").rglob("*") if file.is_file()]
         index = [f for f in files if "vector_index-global" in str(f) or "quantized" in f.name]
         parts = (sum(file.stat().st_blocks * 512 for file in kind) for kind in (files, index))
