@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -133,13 +134,47 @@ def test_package_is_importable_without_its_command_line():
 
 
 @pytest.mark.parametrize(
-    ("name", "page"), [("growth", "speed"), ("speed", "speed"), ("auto", "benchmarks")]
+    ("name", "page"),
+    [("growth", "speed"), ("speed", "speed"), ("engines", "engines"), ("auto", "benchmarks")],
 )
 def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     benchmark = importlib.import_module(name)
     measured = json.loads((ROOT / "docs" / f"{name}.json").read_text("utf-8"))
     assert benchmark.table(measured) in (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+
+
+def test_the_page_on_sizes_is_what_its_script_computes(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    sizing = importlib.import_module("sizing")
+    text = (ROOT / "docs" / "sizing.md").read_text("utf-8")
+    for table in sizing.tables(sizing.read(on_ray="| Ray" in text)):
+        assert table in text, "run benchmarks/sizing.py"
+
+
+def test_sizes_are_computed_by_the_formulas_of_the_page(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    sizing = importlib.import_module("sizing")
+    figures = {
+        "disk, bytes/photo": 20_000.0,
+        "index, bytes/photo": 4_800.0,
+        "upload, photos/s": 2_000.0,
+        "index, photos/s": 500.0,
+        "search, ms, real queries": 10.0,
+    }
+    engine = sizing.fitted({"20000": figures}, cores=2)
+    # 20,000 photos at 500 a second are 40 s of two cores, 5 s of 16.
+    assert sizing.link_hours(engine, 20_000) == pytest.approx(5 / 3600)
+    # Twice the logarithm, twice the time: 20,000 squared.
+    assert 1000 * engine.search * math.log(20_000**2) == pytest.approx(20)
+    # 48 GB of 64 are for the index: 4.8 GB of a million photos fit ten times.
+    assert [sizing.shards(engine, n) for n in (10**6, 10**7, 10**7 + 1, 10**9)] == [1, 1, 2, 100]
+    assert sizing.machine_for(48e9) == "1 of 64 GB"
+    assert sizing.machine_for(49e9) == "1 of 128 GB"
+    assert sizing.machine_for(1600e9) == "none"
+    assert [sizing.number(value) for value in (0.0234, 1, 9.96, 12345)] == [
+        *("0.023", "1.0", "10", "12,000")
+    ]
 
 
 def test_every_method_has_its_line():
