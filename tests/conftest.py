@@ -75,6 +75,40 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A server of S3 with the bucket `photos`; what to set in the environment to reach it."""
+    s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+    from moto.server import ThreadedMotoServer
+
+    import samples
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    store = s3fs.S3FileSystem(endpoint_url=endpoint, key="testing", secret="testing")
+    store.mkdir("photos")
+    folder = tmp_path_factory.mktemp("drawn")
+    drawn = [samples.draw(folder / f"{n:03}.png", 100 + n) for n in range(6)]
+    files = {f"2026/{path.name}": path.read_bytes() for path in drawn}
+    files |= {"2026/bad.jpg": b"no picture", "2026/notes.txt": b"not for us"}
+    files |= {"2026/.hidden/x.png": b"", "other/y.png": drawn[0].read_bytes()}
+    for name, content in files.items():
+        store.pipe_file(f"photos/{name}", content)
+    try:
+        yield {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "DRAWN": str(folder)}
+    finally:
+        server.stop()
+
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

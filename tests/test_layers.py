@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
     "ground": "errors config progress ahead recipes wanted memory targets",
-    "photos": "photos.images photos.files",
+    "photos": "photos.remote photos.images photos.files",
     "networks": (
         "networks.weights networks.architectures networks.projection networks.layouts "
         "networks.backbones networks.batching networks.engine_torch networks.engine_openvino "
@@ -52,7 +52,10 @@ LAYERS = {
     "indexing": (
         "indexing.outcomes indexing.plan indexing.room indexing.fitting indexing.describing"
     ),
-    "cluster": "cluster.segments cluster.merging",
+    "cluster": (
+        "cluster.segments cluster.merging cluster.shards cluster.work cluster.on_ray "
+        "cluster.describing"
+    ),
     "searching": "searching.geometry searching.searcher searching.pairs evaluation.comparing",
     "pipeline": "pipeline benchmark",
     "pictures": "pictures.sheet pictures.overlay demo",

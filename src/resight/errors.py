@@ -10,6 +10,7 @@
     │   └── WeightsMissing        there are none, and none were named
     ├── FitError              too little data to fit a selection or a vocabulary
     ├── DatasetError          ground truth that cannot be read
+    ├── ClusterError          a cluster that cannot be reached or used
     ├── SegmentError          a segment that is damaged or cannot be written
     └── CollectionError       a collection that cannot be used
         ├── CollectionEmpty       there are no photos in it to search for
@@ -53,6 +54,10 @@ class FitError(ResightError):
 
 class DatasetError(ResightError):
     """Ground truth that cannot be read or does not match the collection."""
+
+
+class ClusterError(ResightError):
+    """A cluster that cannot be reached, or cannot do the work."""
 
 
 class SegmentError(ResightError):

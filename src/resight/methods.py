@@ -34,9 +34,11 @@ TRAINED = {"fine-tuned": "that was fine-tuned for retrieval", "netvlad": "with N
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to find and run a network: weights file, device, engine, what hears of a download.
+    """How to find and run a network.
 
-    Of several files in place of the one, each serves the methods on the network it is of.
+    Weights file, device, engine, what hears of a download, threads that compute (None: as many as
+    the engine thinks best). Of several files in place of the one, each serves the methods on the
+    network it is of.
     """
 
     weights: Path | None = None
@@ -44,6 +46,24 @@ class ModelOptions:
     engine: str = "auto"
     on_download: DownloadProgress | None = None
     several: tuple[Path, ...] = ()
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class MadeMethod:
+    """All that a method's extractor is made of, on this machine or another.
+
+    Attributes:
+        config: the method's configuration.
+        model: the network's weights, if it has a network.
+        learned: what it learned from photos before it described any.
+        quantized: its network in 8-bit integers, if that is what computes.
+    """
+
+    config: MethodConfig
+    model: Model | None
+    learned: Learned
+    quantized: bytes | None
 
 
 def cnn_model(
@@ -98,6 +118,7 @@ def cnn_extractor(
         engine=options.engine,
         device=options.device,
         quantized=quantized,
+        threads=options.threads,
     )
 
 
@@ -122,14 +143,28 @@ def collection_extractor(collection: MadeWith, options: ModelOptions) -> Extract
         CollectionMismatch: the weights are not those of the collection.
         CollectionError: the collection was never indexed.
     """
+    return extractor(collection_method(collection, options), options)
+
+
+def collection_method(collection: MadeWith, options: ModelOptions) -> MadeMethod:
+    """What that extractor is made of; errors likewise."""
     config, model = collection.config, None
     learned = _learned(collection) if learns(config) else {}
     if has_network(config):
         model = collection_model(collection, options)
         collection.check_model(model)
-    if learns(config):
-        return learner(config, model, options).taught(learned)
-    return plain_extractor(config, model, options, collection.quantized_network())
+    return MadeMethod(config, model, learned, collection.quantized_network())
+
+
+def extractor(made: MadeMethod, options: ModelOptions) -> Extractor:
+    """The extractor of a method.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    if learns(made.config):
+        return learner(made.config, made.model, options).taught(made.learned)
+    return plain_extractor(made.config, made.model, options, made.quantized)
 
 
 def _learned(collection: MadeWith) -> Learned:
@@ -196,5 +231,6 @@ def local_extractor(
         layers=tuple(dict.fromkeys((config.layer, columns))),
         engine=options.engine,
         device=options.device,
+        threads=options.threads,
     )
     return LocalExtractor(config, network)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resight.cluster.describing import describe_plan
 from resight.cluster.merging import merge_segment, named_segments
+from resight.cluster.on_ray import connected
 from resight.cluster.segments import read_segment
 from resight.config import (
     ExtractionConfig,
@@ -48,7 +50,7 @@ from resight.methods import (
     plain_extractor,
 )
 from resight.networks.quantization import check_possible
-from resight.photos.files import PhotoFile, absolute, find_photos
+from resight.photos.files import PhotoFile, absolute, find_photos, read_lists
 from resight.photos.images import Box
 from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher, SearchResults
@@ -103,6 +105,8 @@ def index(
     workers: int = 1,
     prune: bool = False,
     approximate: bool | None = None,
+    on: str | None = None,
+    segments: Path | None = None,
     progress: Progress = no_progress,
 ) -> IndexRun:
     """Bring a collection up to date with the photos under some folders and files.
@@ -111,7 +115,8 @@ def index(
     cannot be read are listed. An interrupt (Ctrl-C) ends the run cleanly; the next run goes on.
 
     Args:
-        photos: folders (searched recursively) and files.
+        photos: folders (searched recursively), files, URLs of object stores, and `@FILE` for a
+            list of them, one a line.
         collection: the collection's folder, made where it does not exist.
         config: a preset's name, a TOML file, or a configuration, with its selection or without;
             None is the collection's own, `paper` for a new one.
@@ -122,6 +127,10 @@ def index(
         prune: remove photos from the collection that are gone from the disk.
         approximate: make an approximate index, or add to it; None for large collections, where
             that is possible.
+        on: a Ray cluster to describe on, as `cluster.on_ray.connected` takes it; None is this
+            machine. The result is the same.
+        segments: where what the cluster described is kept; None keeps it in the collection's
+            folder until it is in the collection.
         progress: called after each photo.
 
     Raises:
@@ -129,9 +138,12 @@ def index(
         CollectionError: see `resight.errors`.
         WeightsError: photos are to be described and no weights are found.
         FitError: the photos are too few, or too plain, for what the method learns from them.
+        ClusterError: the cluster cannot be reached or used.
     """
     model = model or ModelOptions()
-    places = [absolute(path) for path in photos]
+    if segments is not None and on is None:
+        raise UsageError("--segments: only with --on, for this machine alone needs none")
+    places = [absolute(path) for path in read_lists(photos)]
     walk = find_photos(places)
     new, made = None, None
     if Collection.exists(collection):
@@ -147,15 +159,22 @@ def index(
             names = ", ".join(map(str, photos))
             raise UsageError(f"{names}: no photos there, so there is nothing to index")
         check_place(collection)
-        # Without a network that can be used, or a vocabulary, there shall be no empty collection,
-        # nor one that remembers those weights.
-        made = _make_method(new[0], model, walk.photos, progress)
-    with writing(collection, new) as writer:
+    with contextlib.ExitStack() as stack:
+        ray = None if on is None else stack.enter_context(connected(on))
+        if new is not None:
+            # Without a network that can be used, or a vocabulary, there shall be no empty
+            # collection, nor one that remembers those weights.
+            made = _make_method(new[0], model, walk.photos, progress)
+        writer = stack.enter_context(writing(collection, new))
         plan = plan_run(writer.collection, places, walk)
         extractor = _extractor_for(writer, plan, model, made, progress)
         if extractor is not None:
-            check_room(writer.collection, plan, extractor.dimensions)
-        outcomes = _describe_here(writer, plan, extractor, workers)
+            check_room(writer.collection, plan, extractor.dimensions, here=ray is None)
+        if ray is None:
+            outcomes = _describe_here(writer, plan, extractor, workers)
+        else:
+            cluster = ray, writer.collection, plan, model
+            outcomes = describe_plan(*cluster, workers, segments, progress)
         report = run_plan(writer, plan, outcomes, progress)
         if prune and not report.interrupted:
             gone = set(report.vanished)

@@ -55,7 +55,11 @@ app = typer.Typer(
 def index(
     photos: Annotated[
         list[Path],
-        typer.Argument(metavar="PHOTOS...", help="Folders and photos.", show_default=False),
+        typer.Argument(
+            metavar="PHOTOS...",
+            help="Folders, photos, s3://BUCKET/FOLDER, and @FILE for a list of them.",
+            show_default=False,
+        ),
     ],
     collection: Collection,
     weights: Weights = None,
@@ -76,6 +80,17 @@ def index(
             help="An approximate index for fast searches in a very large collection.",
             show_default="from 100,000 photos on",
         ),
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster to describe on: ray, ray://HEAD:10001 or ray:HEAD:6379.",
+            show_default="this machine",
+        ),
+    ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(help="Keep here what the cluster described.", show_default=False),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 when a photo cannot be read.")
@@ -98,6 +113,8 @@ def index(
             workers=workers,
             prune=prune,
             approximate=approximate,
+            on=on,
+            segments=segments,
             progress=progress,
         )
     output.print_index_run(run, collection)

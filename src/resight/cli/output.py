@@ -18,6 +18,7 @@ from rich.table import Table
 from resight.cli.progress import progress_on
 from resight.errors import ImageError, UsageError
 from resight.photos.images import Box, image_size, load_image, scale_box
+from resight.photos.remote import as_text
 from resight.pipeline import Evaluation, IndexRun, Info, Transfer
 from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
 from resight.searching.searcher import SearchResults
@@ -133,7 +134,7 @@ def results_as_dict(found: SearchResults) -> dict[str, Any]:
     results = []
     for result in found.results:
         entry: dict[str, Any] = {
-            "path": str(result.path),
+            "path": as_text(result.path),
             "distance": result.distance,
             "rank": result.rank,
         }
@@ -308,7 +309,7 @@ def _list(title: str, lines: list[str], limit: int | None = LISTED) -> None:
 
 def _shown(path: Path) -> str:
     """A path as it can be printed: control characters and undecodable bytes are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fsencode(as_text(path)).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

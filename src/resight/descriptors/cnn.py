@@ -54,6 +54,7 @@ class CnnExtractor:
         engine: str = "auto",
         device: str = "auto",
         quantized: bytes | None = None,
+        threads: int | None = None,
     ) -> None:
         """Load the network.
 
@@ -65,6 +66,7 @@ class CnnExtractor:
             engine: as `load_network` takes it.
             device: likewise.
             quantized: likewise; what a configuration of the precision int8 needs.
+            threads: likewise.
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.
@@ -93,6 +95,7 @@ class CnnExtractor:
             device=device,
             quantized=quantized,
             half=config.precision == "float16",
+            threads=threads,
         )
         self.at_once = self.network.at_once
         # All copies of a photo in turn: else two photos would be done at the same moment, and

@@ -13,6 +13,7 @@ from resight.errors import ImageError
 from resight.memory import release_unused_memory
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
+from resight.photos.remote import open_photo
 
 LARGE_PIXELS = 16_000_000
 """Photos with more pixels are decoded one at a time, which bounds the memory of many workers."""
@@ -97,7 +98,7 @@ def _load(
         reason = f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB"
         return _Loaded(Outcome(file, reason=reason))
     try:
-        with file.path.open("rb") as opened:
+        with open_photo(file.path) as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()
             opened.seek(0)
             found = Outcome(file, content, image_size(opened))

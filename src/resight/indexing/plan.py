@@ -68,11 +68,11 @@ def plan_run(collection: Collection, places: Sequence[Path], walk: Walk) -> Plan
     before = {photo.path: photo for photo in collection.photos()}
     todo = [file for file in walk.photos if not _is_unchanged(file, before.get(file.path))]
     present = {file.path for file in walk.photos}
-    unreadable = [path for path, _ in walk.unreadable]
+    under, unreadable = set(places), {path for path, _ in walk.unreadable}
     missing = [
         photo
         for path, photo in before.items()
-        if path not in present and is_under(path, places) and not is_under(path, unreadable)
+        if path not in present and is_under(path, under) and not is_under(path, unreadable)
     ]
     vanished = [photo for photo in missing if photo.state == "ok" and not photo.path.exists()]
     outdated = [photo for photo in missing if photo.state == "failed"]

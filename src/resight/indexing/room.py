@@ -19,7 +19,7 @@ BESIDE_BYTES = 200 << 20
 """For photos of an ordinary size that are prepared and pooled meanwhile."""
 
 
-def check_room(collection: Collection, plan: Plan, dimensions: int) -> None:
+def check_room(collection: Collection, plan: Plan, dimensions: int, *, here: bool = True) -> None:
     """Refuse a run that the disk or the memory has no room for, before the work.
 
     Photos that may only have moved are not counted.
@@ -28,6 +28,7 @@ def check_room(collection: Collection, plan: Plan, dimensions: int) -> None:
         collection: which will hold the descriptors.
         plan: what is to be described.
         dimensions: values of a descriptor.
+        here: whether it is this machine that describes them, which takes memory.
 
     Raises:
         CollectionError: it says how much is needed, and how much there is.
@@ -43,7 +44,7 @@ def check_room(collection: Collection, plan: Plan, dimensions: int) -> None:
             f"there, {free / 2**20:,.1f} are free)"
         )
     memory, needed = available_bytes(), memory_needed(config)
-    if plan.todo and memory is not None and needed > memory:
+    if here and plan.todo and memory is not None and needed > memory:
         raise CollectionError(
             f"{collection.folder}: too little memory (describing photos needs "
             f"{needed >> 20:,} MiB, {memory >> 20:,} are available); end other programs, or take "

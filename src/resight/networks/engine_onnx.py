@@ -21,8 +21,15 @@ class OnnxNetwork:
 
     at_once = 1
 
-    def __init__(self, backbone: str, parameters: Parameters, layers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        parameters: Parameters,
+        layers: Sequence[str],
+        threads: int | None = None,
+    ) -> None:
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3  # errors
         # Memory that is kept for pictures of one size would be kept for every size.
         options.enable_cpu_mem_arena = False

@@ -32,6 +32,7 @@ class OpenVinoNetwork:
         parameters: Parameters,
         layers: Sequence[str],
         quantized: bytes | None = None,
+        threads: int | None = None,
     ) -> None:
         """Compile the network up to the stages `layers`.
 
@@ -48,6 +49,7 @@ class OpenVinoNetwork:
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": KERNELS,
+            "INFERENCE_NUM_THREADS": threads or 0,
         }
         self._lock = threading.Lock()  # a request answers one caller at a time
         self._request = core.compile_model(model, "CPU", options).create_infer_request()

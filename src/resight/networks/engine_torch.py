@@ -32,6 +32,7 @@ class TorchNetwork:
         layers: Sequence[str],
         device: str = "cpu",
         *,
+        threads: int | None = None,
         half: bool = False,
         batch: int | None = None,
     ) -> None:
@@ -42,6 +43,7 @@ class TorchNetwork:
             parameters: the backbone's.
             layers: the stages that are computed.
             device: as `choose_device` takes it.
+            threads: that compute, for all of torch in this process; None leaves them.
             half: compute in float16.
             batch: pictures of equal shape that are computed together; None as the device can.
 
@@ -56,6 +58,8 @@ class TorchNetwork:
             _check_half(self._device)
         self.at_once = _pictures_at_once(self._device) if batch is None else batch
         self._batches = Batches(self._compute, self.at_once)
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._mean = torch.tensor(parameters.mean, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(parameters.std, device=self._device).view(3, 1, 1)
         self._operations = _Operations(

@@ -25,6 +25,7 @@ def load_network(
     device: str = "auto",
     quantized: bytes | None = None,
     half: bool = False,
+    threads: int | None = None,
 ) -> Network:
     """A network on an engine, ready for inference.
 
@@ -37,6 +38,7 @@ def load_network(
         device: a torch device, or `auto`: a GPU where there is one, else the CPU.
         quantized: the network in 8-bit integers, which OpenVINO alone can run.
         half: compute in float16, which torch alone does, on any device that can.
+        threads: that compute on the CPU; None is as many as the engine thinks best.
 
     Raises:
         UsageError: there is no such engine or device, the engine is not installed, or cannot
@@ -45,27 +47,41 @@ def load_network(
     if quantized is not None:
         if engine not in ("auto", "openvino"):
             raise UsageError(f"--engine {engine}: int8 networks run on openvino alone")
-        return _openvino(backbone, parameters, layers, device, quantized)
+        return _openvino(backbone, parameters, layers, device, threads, quantized)
     if half:
         if engine not in ("auto", "torch"):
             raise UsageError(f"--engine {engine}: float16 networks run on torch alone")
-        return _torch(backbone, parameters, layers, device, half=True)
+        return _torch(backbone, parameters, layers, device, threads, half=True)
+    return ENGINES[choose_engine(engine, device)](backbone, parameters, layers, device, threads)
+
+
+def choose_engine(engine: str, device: str) -> str:
+    """The engine of a name: `auto` is OpenVINO on the CPU where it is installed, else torch.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
     if engine == "auto":
         on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
-        engine = "openvino" if on_cpu and _installed("openvino") else "torch"
+        return "openvino" if on_cpu and _installed("openvino") else "torch"
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: is not one of auto, {', '.join(ENGINES)}")
-    return ENGINES[engine](backbone, parameters, layers, device)
+    return engine
 
 
 def _torch(
-    backbone: str, parameters: Parameters, layers: Sequence[str], device: str, half: bool = False
+    backbone: str,
+    parameters: Parameters,
+    layers: Sequence[str],
+    device: str,
+    threads: int | None,
+    half: bool = False,
 ) -> Network:
     # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from resight.networks.engine_torch import TorchNetwork  # imports torch, which takes a second
 
-    return TorchNetwork(backbone, parameters, layers, device, half=half)
+    return TorchNetwork(backbone, parameters, layers, device, threads=threads, half=half)
 
 
 def _openvino(
@@ -73,6 +89,7 @@ def _openvino(
     parameters: Parameters,
     layers: Sequence[str],
     device: str,
+    threads: int | None,
     quantized: bytes | None = None,
 ) -> Network:
     if device not in ("auto", "cpu"):
@@ -86,20 +103,26 @@ def _openvino(
 
     if sys.modules[CONVERTER] is None:
         del sys.modules[CONVERTER]
-    return OpenVinoNetwork(backbone, parameters, layers, quantized)
+    return OpenVinoNetwork(backbone, parameters, layers, quantized, threads)
 
 
-def _onnx(backbone: str, parameters: Parameters, layers: Sequence[str], device: str) -> Network:
+def _onnx(
+    backbone: str,
+    parameters: Parameters,
+    layers: Sequence[str],
+    device: str,
+    threads: int | None,
+) -> Network:
     if device not in ("auto", "cpu"):
         raise UsageError(f"--engine onnx: runs on the CPU, not on --device {device}")
     if not (_installed("onnx") and _installed("onnxruntime")):
         raise UsageError("--engine onnx: not installed; run pip install 'resight[onnx]'")
     from resight.networks.engine_onnx import OnnxNetwork
 
-    return OnnxNetwork(backbone, parameters, layers)
+    return OnnxNetwork(backbone, parameters, layers, threads)
 
 
-ENGINES: dict[str, Callable[[str, Parameters, Sequence[str], str], Network]] = {
+ENGINES: dict[str, Callable[[str, Parameters, Sequence[str], str, int | None], Network]] = {
     "torch": _torch,
     "openvino": _openvino,
     "onnx": _onnx,

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError, UsageError
+from resight.photos.remote import is_remote, open_photo
 
 Box = tuple[int, int, int, int]
 
@@ -190,6 +191,8 @@ def scaled_size(
 def _reading(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """The image in a file, opened; whatever is wrong with it becomes an `ImageError`."""
     try:
+        if isinstance(file, Path) and is_remote(file):
+            file = open_photo(file)
         _check_file(file)
         with Image.open(file, formats=_decoders()) as image:
             yield image

@@ -195,7 +195,7 @@ class LocalStore:
 
 def _passes(photo: Photo, where: Filter) -> bool:
     """Whether a search may find a photo; its file is read where it matters when it was taken."""
-    if where.under is not None and not is_under(photo.path, [where.under]):
+    if where.under is not None and not is_under(photo.path, {where.under}):
         return False
     if where.min_side is not None and min(photo.width or 0, photo.height or 0) < where.min_side:
         return False

@@ -1,0 +1,68 @@
+"""A real Ray cluster of two nodes on this machine, and a photo that ends whatever reads it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+POISON = b"POISON"
+"""What a file begins with that kills the worker that reads it."""
+
+KILLS = f"""
+import hashlib, os
+real = hashlib.file_digest
+def file_digest(file, name):
+    if file.read({len(POISON)}) == {POISON!r}:
+        os.kill(os.getpid(), 9)
+    file.seek(0)
+    return real(file, name)
+hashlib.file_digest = file_digest
+"""
+
+
+class TwoNodes:
+    """A head and a second node, one CPU each."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        from ray.cluster_utils import Cluster
+
+        sizes = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+        head = {**sizes, "include_dashboard": False}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():  # a node's workers have its environment
+                patch.setenv(name, value)
+            self._cluster = Cluster(initialize_head=True, head_node_args=head)
+            self._second = self._cluster.add_node(**sizes)
+
+    @property
+    def on(self) -> str:
+        """The address, as `--on` takes it."""
+        return f"ray:{self._cluster.address}"
+
+    def kill_second(self) -> None:
+        """What a power cut does to the second node: its daemon and all workers are gone at once."""
+        raylet = psutil.Process(self._second.all_processes["raylet"][0].process.pid)
+        for process in [raylet, *raylet.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._cluster.remove_node(self._second, allow_graceful=False)
+
+    def close(self) -> None:
+        """Stop all nodes."""
+        self._cluster.shutdown()
+
+
+@contextlib.contextmanager
+def two_nodes(folder: Path, environment: dict[str, str]) -> Iterator[TwoNodes]:
+    """Start the cluster with an environment; its workers die of poison, this process does not."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(KILLS)
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    nodes = TwoNodes({**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
+    try:
+        yield nodes
+    finally:
+        nodes.close()
