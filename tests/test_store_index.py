@@ -18,7 +18,7 @@ from store_samples import Sample, Stores, make, record, stores
 
 __all__ = ["stores"]
 
-COUNT, QUERIES, VALUES, K = 600, 30, 768, 10
+COUNT, QUERIES, VALUES, K = 400, 20, 768, 10
 INDEXED = ["postgres", "qdrant-engine", "qdrant-server"]
 
 
@@ -57,7 +57,7 @@ def test_the_index_finds_what_an_exhaustive_scan_finds(
         upload(opened, remote)
     remote.finish(lambda what, done, total: None)
     row_of = {photo.id: sample.paths.index(photo.path) for photo in remote.photos("ok")}
-    # A filter lets one folder of the sixty through.
+    # A filter lets one folder of forty through.
     for where, kept in [(None, range(COUNT)), (Filter(Path("/photos/7")), range(70, 80))]:
         rows = np.array(kept)
         database = Database(rows, sample.global_[rows], sample.local[rows])

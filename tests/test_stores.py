@@ -25,7 +25,7 @@ from store_samples import KEPT, Sample, Stores, make, record, stores
 
 __all__ = ["stores"]
 
-KINDS_OF_COLLECTIONS = [{}, {"cam": True}, {"whitened": True}, {"cam": True, "whitened": True}]
+KINDS_OF_COLLECTIONS = [{}, {"cam": True}, {"cam": True, "whitened": True}]
 
 
 def searched(sample: Sample) -> tuple[Database, str]:
