@@ -14,8 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any
+from statistics import fmean
 
 DOCS = Path(__file__).parent.parent / "docs"
 SIZES = (10**6, 10**7, 10**8, 10**9)
@@ -86,7 +85,9 @@ def read(docs: Path = DOCS, *, on_ray: bool = True) -> Measured:
     }
     cluster = docs / "cluster.json"
     if on_ray and cluster.exists():
-        hourly |= hourly_on_ray(json.loads(cluster.read_text("utf-8")))
+        found = json.loads(cluster.read_text("utf-8"))
+        on_nodes = found["figures"]["ray"]["photos_an_hour_a_core"]
+        hourly[f"Ray, `{found['config']}`"] = on_nodes
     arrays, search = (growth["model"][name] for name in ("arrays, MB", "exact search, s"))
     cores = engines["machine"]["cores"]
     return Measured(
@@ -111,12 +112,6 @@ def fitted(measured: dict[str, dict[str, float]], cores: int) -> Engine:
         link=factor(lambda n, f: cores / f["index, photos/s"] / math.log(n)),
         search=factor(lambda n, f: f["search, ms, real queries"] / 1000 / math.log(n)),
     )
-
-
-def hourly_on_ray(cluster: dict[str, Any]) -> dict[str, float]:
-    """The same of nodes of a Ray cluster, which had one core each."""
-    nodes, seconds = 2, median(cluster["seconds"]["ray"])
-    return {f"Ray, `{cluster['config']}`": 3600 * cluster["photos"] / seconds / nodes}
 
 
 # What it takes
