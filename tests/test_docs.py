@@ -144,6 +144,17 @@ def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeyp
     assert benchmark.table(measured) in (ROOT / "docs" / f"{page}.md").read_text("utf-8")
 
 
+def test_a_clusters_start_is_not_counted_among_its_photos(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    figures = importlib.import_module("cluster").figures
+    # 16 photos more take 16 s more: one a second, on each of two cores 1,800 an hour.
+    assert figures({"8": [14.0, 11.0, 12.0], "24": [30.0, 27.0, 28.0]}, cores=2) == {
+        "seconds_a_photo": 1.0,
+        "start_seconds": 4.0,
+        "photos_an_hour_a_core": 1800.0,
+    }
+
+
 def test_the_page_on_sizes_is_what_its_script_computes(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     sizing = importlib.import_module("sizing")
