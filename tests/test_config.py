@@ -319,6 +319,8 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "mutual": [0, True, None],
         "gamma": [0, float("inf"), None],
         "damping": [0, 1, float("nan"), None],
+        "references": [0, 1.0, None],
+        "related": [-1, 1.0, None],
     },
     SearchConfig: {
         "rerank": ["best", None],

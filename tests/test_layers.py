@@ -31,8 +31,8 @@ LAYERS = {
         "descriptors.local_features descriptors.aggregation descriptors.local"
     ),
     "ranking": (
-        "ranking.sad ranking.codes ranking.inverted ranking.neighbors ranking.reranking "
-        "ranking.verification ranking.groups"
+        "ranking.sad ranking.codes ranking.inverted ranking.neighbors ranking.late_fusion "
+        "ranking.reranking ranking.verification ranking.groups"
     ),
     "evaluation": "evaluation.measures evaluation.protocols",
     "explaining": "explaining.supply explaining.explain explaining.explain_sift",

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.config import RerankConfig, Reranking
+from resight.config import ExtractionConfig, RerankConfig, Reranking, SiftVladConfig
+from resight.descriptors.descriptor import compared_sizes
+from resight.errors import UsageError
+from resight.ranking.late_fusion import areas
 from resight.ranking.neighbors import (
     DISTANCES,
     Database,
@@ -18,8 +21,12 @@ from resight.ranking.neighbors import (
     ranking,
 )
 from resight.ranking.reranking import RERANKERS, Items, make_items, reorder, rerank, with_query
+from resight.selection.pfa import Selection
+from resight.selection.whitening import Whitening
 
 METHODS = [name for name in RERANKERS if name != "none"]
+PARTS = (7, 5)
+"""The layers of the descriptors here."""
 
 
 def photos(count: int, seed: int = 0, groups: int = 4) -> np.ndarray:
@@ -31,7 +38,7 @@ def photos(count: int, seed: int = 0, groups: int = 4) -> np.ndarray:
 
 
 def items_of(x: np.ndarray, name: str = "manhattan") -> Items:
-    return make_items(Database(np.arange(len(x)), x), DISTANCES[name])
+    return make_items(Database(np.arange(len(x)), x), DISTANCES[name], PARTS)
 
 
 def every(x: np.ndarray, config: RerankConfig, name: str = "manhattan") -> np.ndarray:
@@ -131,6 +138,73 @@ def test_diffusion_is_where_the_walk_ends() -> None:
         np.testing.assert_allclose(-costs, f, atol=1e-5)
 
 
+def slow_late_fusion(
+    features: list[np.ndarray], references: int, related: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Zheng et al., equations 1 to 3, query by query: fused scores, and the features' weights."""
+    n = len(features[0])
+    fused, weights = np.ones((n, n)), np.zeros((len(features), n))
+    scores = [[[1 - d / feature.max() for d in row] for row in feature] for feature in features]
+    for q in range(n):
+        for f, score in enumerate(scores):
+            curves = [
+                sorted((s for j, s in enumerate(row) if j != i), reverse=True)
+                for i, row in enumerate(score)
+            ]
+            length = n - 1
+            unlike = {
+                i: sum(abs(curves[i][k] - curves[q][k]) for k in range(length // 2, length))
+                for i in range(n)
+                if i != q
+            }
+            alike = sorted(unlike, key=lambda i: (unlike[i], i))[:references]
+            lifted = []
+            for k in range(length):
+                later = min(k + related, length - 1)
+                reference = sum(curves[i][later] for i in alike) / len(alike)
+                lifted.append(curves[q][k] - reference)
+            low, high = min(lifted), max(lifted)
+            weights[f, q] = 1 / (sum((v - low) / (high - low) for v in lifted) / length)
+        weights[:, q] /= weights[:, q].sum()
+        for f, score in enumerate(scores):
+            fused[q] *= np.array(score[q]) ** weights[f, q]
+    return fused, weights
+
+
+@pytest.mark.parametrize(("references", "related"), [(10, 10), (3, 2), (1, 0)])
+def test_late_fusion(references: int, related: int) -> None:
+    x = photos(16)
+    parts = (x[:, :7], x[:, 7:])
+    features = [np.stack([manhattan(row, part) for row in part]) for part in parts]
+    config = RerankConfig(method="late-fusion", references=references, related=related)
+    fused, _ = slow_late_fusion(
+        [feature.astype(float) for feature in features], references, related
+    )
+    np.testing.assert_allclose(-every(x, config), fused, atol=1e-5)
+
+
+def test_the_feature_that_tells_things_apart_counts_more() -> None:
+    generator = np.random.default_rng(0)
+    knows = np.repeat(np.eye(10), 4, axis=0) + 0.05 * generator.random((40, 10))
+    guesses = generator.random((40, 10))
+    matrices = [
+        np.stack([manhattan(row, part) for row in part.astype(np.float32)])
+        for part in (knows, guesses)
+    ]
+    config = RerankConfig(method="late-fusion")
+    flat = [areas(1 - matrix / matrix.max(), np.arange(40), config) for matrix in matrices]
+    assert (flat[0] < 0.6 * flat[1]).all()
+    _, weights = slow_late_fusion([matrix.astype(float) for matrix in matrices], 10, 10)
+    assert weights[0].min() > 0.6
+
+
+def test_one_feature_is_not_fused() -> None:
+    x = photos(5)
+    database, config = Database(np.arange(5), x), RerankConfig(method="late-fusion")
+    with pytest.raises(UsageError, match=r"--rerank late-fusion: .* have one part alone"):
+        reorder(Query(x[0]), database, np.arange(5), manhattan, config, sizes=[12])
+
+
 # What holds for every one
 
 
@@ -158,11 +232,11 @@ def test_reordered_results_are_the_same_photos(method: Reranking, count: int) ->
     config = RerankConfig(method=method, shortlist=10)
     for query in (Query(x[0]), Query(x[0] + 0.01)):
         order = ranking(distances_to(query, database), database.ids)
-        better = reorder(query, database, order, manhattan, config)
+        better = reorder(query, database, order, manhattan, config, sizes=PARTS)
         assert sorted(better[:10]) == sorted(order[:10])
         assert better[10:].tolist() == order[10:].tolist()
     assert better.dtype == order.dtype
-    own = reorder(Query(x[0]), database, order, manhattan, config)
+    own = reorder(Query(x[0]), database, order, manhattan, config, sizes=PARTS)
     assert own[0] == 0, "a query that is in the collection is its own nearest photo"
 
 
@@ -170,11 +244,11 @@ def test_reordered_results_are_the_same_photos(method: Reranking, count: int) ->
 def test_the_whole_as_short_list(method: Reranking) -> None:
     x = photos(20)
     database, config = Database(np.arange(20), x), RerankConfig(method=method)
-    whole = make_items(database, cosine)
+    whole = make_items(database, cosine, PARTS)
     for query in (Query(x[3]), Query(x[3] + 0.02)):
         order = ranking(distances_to(query, database, cosine), database.ids)
-        expected = reorder(query, database, order, cosine, config)
-        found = reorder(query, database, order, cosine, config, whole)
+        expected = reorder(query, database, order, cosine, config, sizes=PARTS)
+        found = reorder(query, database, order, cosine, config, whole, PARTS)
         assert found.tolist() == expected.tolist()
 
 
@@ -182,8 +256,8 @@ def test_the_whole_as_short_list(method: Reranking) -> None:
 def test_local_descriptors_count(method: Reranking) -> None:
     x = photos(12)
     far = np.random.default_rng(1).random((12, 12)).astype(np.float32)
-    both = make_items(Database(np.arange(12), far, x), manhattan)
-    alone = make_items(Database(np.arange(12), far), manhattan)
+    both = make_items(Database(np.arange(12), far, x), manhattan, PARTS)
+    alone = make_items(Database(np.arange(12), far), manhattan, PARTS)
     config = RerankConfig(method=method)
     assert (
         np.abs(rerank(both, np.arange(12), config) - rerank(alone, np.arange(12), config)).max() > 0
@@ -191,7 +265,7 @@ def test_local_descriptors_count(method: Reranking) -> None:
     assert with_query(both, Query(far[0], x[0])).matrix.shape == (13, 13)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "diffusion"])
+@pytest.mark.parametrize("method", ["aqe", "alpha-qe", "dba", "k-reciprocal"])
 def test_photos_of_one_thing_come_nearer(method: Reranking) -> None:
     x = photos(24, seed=5)
     same = np.arange(24)[:, None] % 4 == np.arange(24) % 4
@@ -217,3 +291,15 @@ def test_zero_descriptors(method: Reranking) -> None:
     x = np.vstack([np.zeros((3, 12)), photos(5)]).astype(np.float32)
     for name in ("manhattan", "cosine"):
         assert np.isfinite(every(x, RerankConfig(method=method), name)).all()
+
+
+def test_parts_of_descriptors_as_they_are_compared() -> None:
+    both = ExtractionConfig()
+    assert compared_sizes(both, None, 3072) == [2048, 1024]
+    assert compared_sizes(both, Selection(np.array([0, 2047, 2048, 3070, 3071])), 5) == [2, 3]
+    assert compared_sizes(both, Selection(np.array([5, 6])), 2) == [2], "of one layer nothing left"
+    white = Whitening(np.zeros(5), (np.zeros((3, 2)), np.zeros((2, 1))))
+    assert compared_sizes(both, white, 3) == [2, 1]
+    assert compared_sizes(SiftVladConfig(), None, 16384) == [16384]
+    learned = ExtractionConfig(pooling="rmac-whitened")
+    assert compared_sizes(learned, Selection(np.array([5, 6])), 2) == [2]

@@ -8,7 +8,9 @@ import pytest
 
 from conftest import Run
 from resight import pipeline
+from resight.config import SearchConfig
 from resight.errors import UsageError
+from resight.evaluation.measures import average_precision, ranks_of
 from resight.methods import ModelOptions
 from resight.searching.pairs import explain
 from resight.selection.whitening import Whitening
@@ -58,7 +60,9 @@ def test_searches_compare_whitened_values(made: tuple[Path, list[Path], ModelOpt
     assert [r.distance for r in found.results] == sorted(r.distance for r in found.results)
 
 
-@pytest.mark.parametrize("method", ["aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion"])
+@pytest.mark.parametrize(
+    "method", ["aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
+)
 def test_searches_are_re_ranked(
     method: str, made: tuple[Path, list[Path], ModelOptions], resight: Run
 ) -> None:
@@ -71,6 +75,23 @@ def test_searches_are_re_ranked(
     assert {result["path"]: result["distance"] for result in found} == distances
     assert found[0]["path"] == str(photos[3])
     assert [result["rank"] for result in found] == list(range(1, 25))
+
+
+def test_evaluation_fuses_as_a_search_does(
+    made: tuple[Path, list[Path], ModelOptions], tmp_path: Path
+) -> None:
+    folder, photos, _ = made
+    groups = {"a": photos[:4], "b": photos[4:9]}
+    truth = tmp_path / "groups.json"
+    truth.write_text(json.dumps({name: list(map(str, paths)) for name, paths in groups.items()}))
+    config = SearchConfig(k=24, rerank="late-fusion")
+    report = pipeline.evaluate(truth, folder, config).report
+    for query in report.queries:
+        photo, others = photos[query.photo - 1], set(groups[query.group])
+        found = [result.path for result in pipeline.search(photo, folder, config).results]
+        ranks = ranks_of(others - {photo}, found, junk=[photo])  # type: ignore[arg-type]
+        expected = average_precision(ranks, len(others) - 1)
+        assert query.average_precision == pytest.approx(expected)
 
 
 def test_why_two_photos_match(made: tuple[Path, list[Path], ModelOptions]) -> None:

@@ -423,14 +423,16 @@ Preset = tuple[MethodConfig, ReductionConfig]
 
 
 VerifiedBy = Literal["sift", "columns"]
-Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion"]
+Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RerankConfig:
     """How the first results of a search are put into a better order (section 13)."""
 
-    method: Reranking = _option("none", "aqe, alpha-qe, dba, k-reciprocal or diffusion")
+    method: Reranking = _option(
+        "none", "aqe, alpha-qe, dba, k-reciprocal, diffusion or late-fusion"
+    )
     shortlist: int = _option(400, "so many first results are re-ranked")
     expanded: int = _option(2, "aqe, alpha-qe, dba: neighbors that a descriptor is averaged with")
     alpha: float = _option(3.0, "alpha-qe, dba: power of a neighbor's cosine, its weight")
@@ -440,6 +442,10 @@ class RerankConfig:
     mutual: int = _option(10, "diffusion: neighbors that are joined, when it is mutual")
     gamma: float = _option(3.0, "diffusion: power of the similarity, an edge's weight")
     damping: float = _option(0.5, "diffusion: how far it goes, below 1")
+    references: int = _option(10, "late-fusion: curves of irrelevant queries that are averaged")
+    related: int = _option(
+        10, "late-fusion: first results of a photo without which it is an irrelevant query"
+    )
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -452,6 +458,8 @@ class RerankConfig:
         _require(self.mutual >= 1, "mutual: 1 or more")
         _require(0 < self.gamma <= 100, "gamma: above 0, at most 100")
         _require(0 < self.damping < 1, "damping: between 0 and 1")
+        _require(self.references >= 1, "references: 1 or more")
+        _require(self.related >= 0, "related: 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

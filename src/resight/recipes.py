@@ -270,6 +270,15 @@ RECIPES: Mapping[str, Recipe] = {
     "auto-diffusion": _reranked(
         "diffusion", "Iscen et al., Efficient diffusion on region manifolds, CVPR 2017"
     ),
+    "late-fusion": Recipe(
+        title="both stages, their rankings fused anew for each query",
+        source="Zheng et al. [49], Query-adaptive late fusion, CVPR 2015",
+        extraction=_BOTH,
+        rerank=RerankConfig(method="late-fusion"),
+        tables=(3,),
+        published={"ukb": 3.84},
+        published_with="other features",
+    ),
     "auto-sift": _verified("sift", "RootSIFT and RANSAC"),
     "auto-columns": _verified("columns", "the network's columns and RANSAC"),
     "fast": Recipe(

@@ -18,7 +18,7 @@ from resight.config import (
     reduction_for,
 )
 from resight.datasets.dataset import Dataset, DatasetQuery
-from resight.descriptors.descriptor import part_sizes
+from resight.descriptors.descriptor import compared_sizes, part_sizes
 from resight.errors import FitError
 from resight.evaluation.protocols import judge, mean_values
 from resight.progress import Progress
@@ -69,13 +69,17 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class Compared:
-    """Descriptors as they are compared: reduced, for the photos and for queries apart from them."""
+    """Descriptors as they are compared: reduced, for the photos and for queries apart from them.
+
+    `sizes` are the values of each of their parts.
+    """
 
     database: Database
     queries: dict[Path, Query]
     distance: str
     dimensions: int
     paths: list[Path] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
 
 
 def compare(
@@ -117,7 +121,9 @@ def compare(
     distance = own_distance(recipe.extraction)
     if reduction is not None and reduction.distance == "cosine":
         distance = "cosine"
-    return Compared(database, apart, distance, database.global_.shape[1], list(photos.rows))
+    dimensions = database.global_.shape[1]
+    sizes = compared_sizes(recipe.extraction, reduction, dimensions)
+    return Compared(database, apart, distance, dimensions, list(photos.rows), sizes)
 
 
 @dataclass(frozen=True)
@@ -190,7 +196,8 @@ def _ranker(
     own = {path: place for place, path in enumerate(compared.paths)}
     database, distance = compared.database, DISTANCES[compared.distance]
     small = config.method != "none" and len(own) <= config.shortlist
-    whole = make_items(database, distance) if small else None
+    sizes = compared.sizes if config.method == "late-fusion" else []
+    whole = make_items(database, distance, sizes) if small else None
 
     def rank(query: DatasetQuery) -> tuple[np.ndarray, np.ndarray] | None:
         vectors = _vectors(query, compared, own)
@@ -198,7 +205,7 @@ def _ranker(
             return None
         distances = distances_to(vectors, database, distance)
         places = ranking(distances, database.ids)
-        places = reorder(vectors, database, places, distance, config, whole)
+        places = reorder(vectors, database, places, distance, config, whole, sizes)
         if verifying is not None:
             first = places[: verifying.count]
             better = verifying.order(query, [compared.paths[place] for place in first])

@@ -110,8 +110,8 @@ Precision = Annotated[
 Rerank = Annotated[
     str,
     typer.Option(
-        help="Put the first results into a better order: aqe, alpha-qe, dba, k-reciprocal or "
-        "diffusion."
+        help="Put the first results into a better order: aqe, alpha-qe, dba, k-reciprocal, "
+        "diffusion or late-fusion."
     ),
 ]
 Verify = Annotated[

@@ -16,6 +16,9 @@ from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.backbones import Classifier
 from resight.networks.projection import Head, NetVlad, Projection
 from resight.recipes import local_values
+from resight.selection.pfa import Selection
+from resight.selection.reduction import Reduction
+from resight.selection.whitening import Whitening
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
@@ -116,6 +119,19 @@ def part_sizes(config: MethodConfig, length: int) -> list[int]:
     """
     sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
     return sizes if sum(sizes) == length else [length]
+
+
+def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: int) -> list[int]:
+    """Lengths of the same parts in a descriptor as it is compared, of so many values in all."""
+    if isinstance(reduction, Whitening):
+        return [part.shape[1] for part in reduction.parts]
+    if not isinstance(reduction, Selection):
+        return part_sizes(config, length)
+    if isinstance(config, ExtractionConfig) and config.pooling in ("rmac-whitened", "fine-tuned"):
+        return [length]  # what the layers' lengths were is not known here
+    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
+    starts = np.searchsorted(reduction.indices, np.cumsum([0, *sizes]))
+    return [kept for kept in np.diff(starts).tolist() if kept]
 
 
 def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:

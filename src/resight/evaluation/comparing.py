@@ -140,7 +140,10 @@ def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[i
     # A collection that is no larger than the short list is made into items once.
     small = config.rerank != "none" and len(ids) <= reranking.shortlist
     database = store.rows(ids) if small else None
-    whole = make_items(database, distance) if database else None
+    sizes: list[int] = []
+    if config.rerank != "none":
+        sizes = searcher.fused_sizes(reranking, len(_queries(store, ids[:1])[0].global_))
+    whole = make_items(database, distance, sizes) if database else None
     matcher = searcher.matcher(config.verify_by) if config.verify else None
 
     def rank(photo: int) -> list[int]:
@@ -148,10 +151,13 @@ def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[i
         ranked = store.nearest([query], len(ids))[0].ids
         if database is not None:
             order = np.searchsorted(database.ids, ranked)
-            ranked = database.ids[reorder(query, database, order, distance, reranking, whole)]
+            ranked = database.ids[
+                reorder(query, database, order, distance, reranking, whole, sizes)
+            ]
         elif config.rerank != "none":
             first = store.rows(ranked[: reranking.shortlist])
-            order = reorder(query, first, np.arange(len(first.ids)), distance, reranking)
+            order = np.arange(len(first.ids))
+            order = reorder(query, first, order, distance, reranking, sizes=sizes)
             ranked = np.concatenate([first.ids[order], ranked[reranking.shortlist :]])
         if matcher is not None:
             ranked = _verified(store, matcher, photo, ranked, config.verify)

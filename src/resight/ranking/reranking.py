@@ -8,10 +8,11 @@ expansion: Radenovic et al., "Fine-tuning CNN image retrieval", PAMI 2018, secti
 augmentation: Arandjelovic and Zisserman, "Three things everyone should know", CVPR 2012, section
 5; weights as in alpha expansion. k-reciprocal: Zhong et al., "Re-ranking person re-identification
 with k-reciprocal encoding", CVPR 2017. Diffusion: Iscen et al., "Efficient diffusion on region
-manifolds", CVPR 2017, sections 3.1 and 3.2, the query being a node of the graph.
+manifolds", CVPR 2017, sections 3.1 and 3.2, the query being a node of the graph. Late fusion: see
+`late_fusion.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from resight.config import RerankConfig
 from resight.descriptors.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
+from resight.ranking.late_fusion import query_adaptive_fusion
 from resight.ranking.neighbors import Database, Distance, Query, distances_to
 
 AVERAGING = ("aqe", "alpha-qe", "dba")
@@ -34,24 +36,30 @@ class Items:
         sides: the descriptors, float32 (M, D): global, and local where there are any.
         matrix: float32 (M, M), distances between all items.
         distance: between descriptors.
+        sizes: values of each of their parts, (d_1, d_2 ...), which sum to D; or nothing.
+        parts: for each of these float32 (M, M), distances by it alone.
     """
 
     sides: tuple[np.ndarray, ...]
     matrix: np.ndarray
     distance: Distance
+    sizes: tuple[int, ...] = ()
+    parts: tuple[np.ndarray, ...] = ()
 
 
 Reranker = Callable[[Items, np.ndarray, RerankConfig], np.ndarray]
 """From items, the rows that are queries (Q,), and parameters to costs (Q, M)."""
 
 
-def make_items(database: Database, distance: Distance) -> Items:
-    """The photos of a database as items."""
+def make_items(database: Database, distance: Distance, sizes: Sequence[int] = ()) -> Items:
+    """The photos of a database as items; with the sizes of parts also compared by each of these."""
     sides = (database.global_,) if database.local is None else (database.global_, database.local)
     rows = range(len(database.ids))
     queries = (Query(*(np.asarray(side[row]) for side in sides)) for row in rows)
     matrix = np.stack([distances_to(query, database, distance) for query in queries])
-    return Items(tuple(np.asarray(side) for side in sides), matrix, distance)
+    whole = tuple(np.asarray(side) for side in sides)
+    parts = tuple(_between(part, part, distance) for part in _split(whole, sizes))
+    return Items(whole, matrix, distance, tuple(sizes), parts)
 
 
 def with_query(items: Items, query: Query) -> Items:
@@ -62,9 +70,13 @@ def with_query(items: Items, query: Query) -> Items:
         for side, values in zip(items.sides, own, strict=False)
         if values is not None
     )
-    new = _between(sides, sides, items.distance, np.array([len(items.matrix)]))[0]
-    matrix = np.vstack([np.column_stack([items.matrix, new[:-1]]), new])
-    return Items(sides, matrix, items.distance)
+    matrices = [
+        _with_last(matrix, part, items.distance)
+        for matrix, part in zip(
+            (items.matrix, *items.parts), [sides, *_split(sides, items.sizes)], strict=True
+        )
+    ]
+    return Items(sides, matrices[0], items.distance, items.sizes, tuple(matrices[1:]))
 
 
 def reorder(
@@ -74,6 +86,7 @@ def reorder(
     distance: Distance,
     config: RerankConfig,
     whole: Items | None = None,
+    sizes: Sequence[int] = (),
 ) -> np.ndarray:
     """A ranking whose first `config.shortlist` places are in a better order.
 
@@ -86,15 +99,22 @@ def reorder(
         distance: of the descriptors.
         config: method and parameters.
         whole: the database as items, where that is small enough to be the short list itself.
+        sizes: values of each part of the descriptors, for late fusion.
 
     Returns:
         int (n,), the same rows.
 
     Raises:
-        UsageError: descriptors that cannot be averaged would have to be.
+        UsageError: descriptors that cannot be averaged would have to be, or there is but one part
+            of them that could be fused.
     """
     if config.method == "none":
         return order
+    if config.method == "late-fusion" and len(sizes) < 2:
+        raise UsageError(
+            "--rerank late-fusion: fuses the parts of a descriptor (layers of a network, scales), "
+            "and descriptors of this method have one part alone; the other methods re-rank them"
+        )
     if config.method in AVERAGING and distance in (hamming, hamming_wgc):
         raise UsageError(
             f"--rerank {config.method}: averages descriptors, and those of Hamming embedding are "
@@ -104,7 +124,7 @@ def reorder(
     items, places = whole, first
     if items is None:
         local = None if database.local is None else database.local[first]
-        items = make_items(Database(first, database.global_[first], local), distance)
+        items = make_items(Database(first, database.global_[first], local), distance, sizes)
         places = np.arange(len(first))
     # Whitening one descriptor or many at once may differ in the last digit.
     apart = np.abs(items.sides[0] - query.global_).max(axis=1)
@@ -191,6 +211,11 @@ def _diffusion(items: Items, queries: np.ndarray, config: RerankConfig) -> np.nd
     return -arrived + 1e-6 * scaled
 
 
+def _late_fusion(items: Items, queries: np.ndarray, config: RerankConfig) -> np.ndarray:
+    """The parts of the descriptors fused by what each of them is worth to each query."""
+    return query_adaptive_fusion(items.parts, queries, config)
+
+
 RERANKERS: Mapping[str, Reranker] = {
     "none": _none,
     "aqe": _aqe,
@@ -198,7 +223,23 @@ RERANKERS: Mapping[str, Reranker] = {
     "dba": _dba,
     "k-reciprocal": _k_reciprocal,
     "diffusion": _diffusion,
+    "late-fusion": _late_fusion,
 }
+
+
+def _split(sides: tuple[np.ndarray, ...], sizes: Sequence[int]) -> list[tuple[np.ndarray, ...]]:
+    """The descriptors part by part, each with its sides."""
+    ends = np.cumsum(sizes)
+    return [
+        tuple(np.ascontiguousarray(side[:, end - size : end]) for side in sides)
+        for size, end in zip(sizes, ends, strict=True)
+    ]
+
+
+def _with_last(matrix: np.ndarray, sides: tuple[np.ndarray, ...], distance: Distance) -> np.ndarray:
+    """A matrix of distances with a row and a column for the last descriptor of the sides."""
+    new = _between(sides, sides, distance, np.array([len(matrix)]))[0]
+    return np.vstack([np.column_stack([matrix, new[:-1]]), new])
 
 
 def _order(matrix: np.ndarray) -> np.ndarray:

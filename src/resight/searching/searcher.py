@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from resight.config import RerankConfig, SearchConfig, VerifiedBy
+from resight.descriptors.descriptor import compared_sizes
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError
 from resight.methods import ModelOptions, collection_extractor
@@ -115,7 +116,8 @@ class Searcher:
         """What was found for a query, in a better order."""
         database = self.store.rows(found.ids)
         order = np.arange(len(database.ids))
-        better = reorder(query, database, order, self.distance, config)
+        sizes = self.fused_sizes(config, len(query.global_))
+        better = reorder(query, database, order, self.distance, config, sizes=sizes)
         distance_of = dict(zip(found.ids.tolist(), found.distances, strict=True))
         ids = database.ids[better]
         return Neighbors(ids, np.array([distance_of[id_] for id_ in ids.tolist()], np.float32))
@@ -124,6 +126,12 @@ class Searcher:
     def distance(self) -> Distance:
         """The distance that the collection's descriptors are compared by."""
         return DISTANCES[self.store.made_with.distance]
+
+    def fused_sizes(self, config: RerankConfig, length: int) -> list[int]:
+        """Values of each part of the descriptors, of so many in all; none where none is fused."""
+        if config.method != "late-fusion":
+            return []
+        return compared_sizes(self.store.made_with.config, self.store.selection(), length)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""
