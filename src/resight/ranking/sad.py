@@ -116,9 +116,7 @@ def _add_units(here: Any, units: Any) -> Any:
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _keep_if_near(query: Any, code: Any, sums: Any, rows: Any, here: Any, row: Any) -> None:
-    """Keep a row among the nearest of a query, if it is, by what whole vectors and units say."""
-    if here >= sums[0]:
-        return  # what is left over can only add to it
+    """Keep a row among the nearest of a query, if it still is with the values left over."""
     for j in range(len(code) & -LANES, len(code)):
         here += abs(np.int32(code[j]) - np.int32(query[j]))
     if here < sums[0]:
@@ -149,6 +147,8 @@ def _keep_nearest(queries: Any, codes: Any, units: Any, rows: Any, sums: Any) ->
             for query in range(first, min(first + TOGETHER, len(sums))):
                 for row in range(low, high):
                     here = apart[query - first, row - low]
+                    if here >= sums[query, 0]:
+                        continue  # what is left over can only add to it
                     _keep_if_near(queries[query], codes[row], sums[query], rows[query], here, row)
 
 
@@ -158,6 +158,8 @@ def _keep_nearest_of_one(queries: Any, codes: Any, units: Any, rows: Any, sums: 
     for row in range(len(codes)):
         (here,) = _sum_of_one(codes, row, queries, 0)
         here = _add_units(here, units[row])
+        if here >= sums[0, 0]:
+            continue
         _keep_if_near(queries[0], codes[row], sums[0], rows[0], here, row)
 
 
