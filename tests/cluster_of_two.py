@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on this machine, and a photo that ends whatever reads it."""
+"""A real Ray cluster of two nodes on this machine, and photos that its workers cannot bear."""
 
 import contextlib
 import os
@@ -10,13 +10,18 @@ import pytest
 
 POISON = b"POISON"
 """What a file begins with that kills the worker that reads it."""
+HIDDEN = b"HIDDEN"
+"""What a file begins with that is not there for a worker."""
 
-KILLS = f"""
-import hashlib, os
+AT_THE_NODES = f"""
+import errno, hashlib, os
 real = hashlib.file_digest
 def file_digest(file, name):
-    if file.read({len(POISON)}) == {POISON!r}:
+    begins = file.read({len(POISON)})
+    if begins == {POISON!r}:
         os.kill(os.getpid(), 9)
+    if begins == {HIDDEN!r}:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     file.seek(0)
     return real(file, name)
 hashlib.file_digest = file_digest
@@ -57,9 +62,9 @@ class TwoNodes:
 
 @contextlib.contextmanager
 def two_nodes(folder: Path, environment: dict[str, str]) -> Iterator[TwoNodes]:
-    """Start the cluster with an environment; its workers die of poison, this process does not."""
+    """Start the cluster with an environment; only its workers mind poison and what is hidden."""
     folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(KILLS)
+    (folder / "sitecustomize.py").write_text(AT_THE_NODES)
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     nodes = TwoNodes({**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
     try:

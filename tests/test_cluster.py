@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import samples
-from cluster_of_two import POISON, TwoNodes, two_nodes
+from cluster_of_two import HIDDEN, POISON, TwoNodes, two_nodes
 from conftest import ROOT, Run
 from resight import pipeline
 from resight.cluster import describing, on_ray
@@ -301,26 +301,14 @@ def test_the_commands_of_the_page(
 # What cannot be
 
 
-def test_photos_that_the_nodes_do_not_see(nodes: TwoNodes, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    prefix = samples.on_small_disk(tmp_path / "mine", 4096)
-    config = samples.write_config(tmp_path / "config.toml")
-    code = (
-        "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import samples; "
-        f"samples.draw_many(pathlib.Path({str(tmp_path / 'mine')!r}), 3); "
-        "sys.argv[1:] = sys.argv[2:]; from resight.cli.app import main; main()"
+def test_photos_that_the_nodes_do_not_see(nodes: TwoNodes, photos: Path, tmp_path: Path) -> None:
+    hidden = photos / "hidden.png"
+    hidden.write_bytes(HIDDEN)
+    line = (
+        f"{hidden}: this machine can read it, the node .* cannot .No such file or directory.; keep"
     )
-    arguments = ["index", tmp_path / "mine", "-c", tmp_path / "c", "--config", config]
-    command = [*prefix, sys.executable, "-c", code, Path(__file__).parent, *arguments]
-    done = subprocess.run(
-        [*map(str, command), "--on", nodes.on], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert re.fullmatch(
-        r"resight: \S+/mine/00\d.png: this machine can read it, the node \S+ cannot "
-        r"\(No such file or directory\); keep the photos where all nodes see them .*\n",
-        done.stderr,
-    )
+    with pytest.raises(ClusterError, match=line):
+        samples.index(photos, tmp_path / "c", on="ray")
 
 
 def test_nodes_with_other_versions(
