@@ -5,7 +5,7 @@
 Collections of 10,000, 100,000 and 1,000,000 photos are made without describing any photo, with
 descriptors that look like real ones (`speed.draw`), 768 values in float32, and what a user would
 wait for is measured on each. Needs 15 GB of disk and half an hour of two cores. The model is
-`a + b * photos` (of the approximate search: of their logarithm), fitted to the figures.
+`a + b * photos`, fitted to the figures.
 """
 
 import argparse

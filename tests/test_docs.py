@@ -135,7 +135,10 @@ def test_package_is_importable_without_its_command_line():
 
 @pytest.mark.parametrize(
     ("name", "page"),
-    [("growth", "speed"), ("speed", "speed"), ("engines", "engines"), ("auto", "benchmarks")],
+    [
+        *(("growth", "speed"), ("speed", "speed"), ("auto", "benchmarks")),
+        *(("engines", "engines"), ("cluster", "cluster")),
+    ],
 )
 def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")

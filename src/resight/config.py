@@ -243,7 +243,7 @@ SETS = ("hamming", "hamming-wgc")
 
 @dataclass(frozen=True, kw_only=True)
 class LocalConfig:
-    """Local features aggregated into one descriptor (section 14)."""
+    """Local features aggregated into one descriptor (section 15)."""
 
     method: Literal["local"] = _option("local", "the family of methods")
     features: LocalKind = _option(

@@ -50,6 +50,8 @@ class OpenVinoNetwork:
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": KERNELS,
             "INFERENCE_NUM_THREADS": threads or 0,
+            # Bound to cores, the threads of two workers of a cluster would share the first one.
+            "ENABLE_CPU_PINNING": threads is None,
         }
         self._lock = threading.Lock()  # a request answers one caller at a time
         self._request = core.compile_model(model, "CPU", options).create_infer_request()

@@ -119,9 +119,9 @@ def grow_lists(
     Returns:
         How many rows were added.
     """
+    check_possible()
     import faiss
 
-    check_possible()
     index = _read(path, rows.shape[1]) if path.exists() else None
     if index is None or _lists_for(len(rows)) > OUTGROWN * _inverted(index).nlist:
         index = _learn(rows)
