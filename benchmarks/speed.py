@@ -30,6 +30,8 @@ from stages import PHOTOS, STAGES, describe, index_run, spread
 
 ROOT = Path(__file__).parent.parent
 ROUNDS, WARM_UP = 9, 2
+PAUSE_S = 0.005
+"""Before each contender: the threads of the one before go on spinning for a while."""
 VALUES = 768
 FACTORS = 40
 QUERIES = 32
@@ -107,6 +109,7 @@ def rounds(contenders: Contenders, before: Callable[[int], None] = lambda _: Non
     for number in range(ROUNDS + WARM_UP):
         before(number)
         for name, run in contenders.items():
+            time.sleep(PAUSE_S)
             started = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started)

@@ -1,6 +1,9 @@
 """The engines that compute a network: which one is taken, what is refused, and that they agree."""
 
+import contextlib
 import importlib.util
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +130,22 @@ def test_a_device_that_is_not_here_is_refused_by_torch(device: str) -> None:
     found = refusal(engine="torch", device=device)
     assert found == f"--device {device}: not available here; try cpu or auto"
     assert refusal(device=device) == found
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="tells threads' cores on Linux")
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_threads_that_are_one_of_several_workers_are_bound_to_no_core(
+    small_weights: Path, engine: str
+) -> None:
+    pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    parameters = load_parameters("resnet50", small_weights)
+    network = load_network("resnet50", parameters, engine=engine, device="cpu", threads=1)
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    worker = threading.Thread(target=lambda: [network.feature_maps(pixels) for _ in range(3)])
+    allowed, bound = frozenset(os.sched_getaffinity(0)), set[frozenset[int]]()
+    worker.start()
+    while worker.is_alive():
+        with contextlib.suppress(ProcessLookupError):
+            bound.add(frozenset(os.sched_getaffinity(worker.native_id)))
+        worker.join(0.001)
+    assert bound == {allowed}

@@ -69,7 +69,7 @@ def test_rows_that_are_not_in_the_lists_are_found_too(tmp_path: Path, with_codes
 def test_lists_grow_and_are_made_anew_when_there_are_too_few(tmp_path: Path) -> None:
     rows, path, told = descriptors(9000, 16, 1), tmp_path / "g.lists", []
     assert grow_lists(path, rows[:4000]) == 4000
-    assert open_lists(path, 16).lists == 62
+    assert open_lists(path, 16).lists == 31
     assert grow_lists(path, rows[:5000], lambda done, total: told.append((done, total))) == 1000
     assert open_lists(path, 16).count == 5000
     assert told[-1] == (5000, 5000)
@@ -79,7 +79,7 @@ def test_lists_grow_and_are_made_anew_when_there_are_too_few(tmp_path: Path) -> 
         found = nearest_by_lists(Query(rows[row]), database, [open_lists(path, 16)], 1)
         assert found.ids.tolist() == [row]
     assert grow_lists(path, np.tile(rows, (3, 1))) == 27_000
-    assert open_lists(path, 16).lists == 164
+    assert open_lists(path, 16).lists == 82
 
 
 def made(folder: Path) -> approximating.ApproximateIndex:

@@ -145,10 +145,10 @@ def shortlist(
         from resight.ranking.sad import nearest_rows as scan
     elif len(queries) > 1:
         parts = 1  # OpenCV shares several queries among its threads itself
-    bounds = np.linspace(0, len(codes), max(1, parts) + 1).astype(int)
-    pieces = [slice(*piece) for piece in pairwise(bounds)]
-    if len(pieces) == 1:
+    if parts < 2:
         return scan(queries, codes, units, k)
+    bounds = np.linspace(0, len(codes), parts + 1).astype(int)
+    pieces = [slice(*piece) for piece in pairwise(bounds)]
     found = list(_pool().map(lambda piece: scan(queries, codes[piece], units[piece], k), pieces))
     parts_of = zip(found, pieces, strict=True)
     rows = np.concatenate([rows + piece.start for (rows, _), piece in parts_of], axis=1)
@@ -161,12 +161,10 @@ def _compiled(queries: int, rows: int) -> bool:
     """Whether the compiled scan is there and worth the time of loading it."""
     before = _compared[0]
     _compared[0] += queries * rows
-    if rows < COMPILED_ROWS:
-        return False
     if "resight.ranking.sad" in sys.modules:
         return True
     worth = queries >= COMPILED_QUERIES or before >= COMPILED_AFTER
-    return worth and importlib.util.find_spec("numba") is not None
+    return rows >= COMPILED_ROWS and worth and importlib.util.find_spec("numba") is not None
 
 
 _compared = [0]

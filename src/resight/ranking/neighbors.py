@@ -24,6 +24,8 @@ FIRST_COMPARED = 32
 """Rows of a short list that are compared exactly before it is known how near the others must be."""
 LONGER = 4
 """A short list that is not enough is made so many times longer."""
+COMPARED = 2
+"""Rows for each neighbor wanted that are compared exactly, of those that inverted lists give."""
 FEWEST_LISTS = 8
 """A database that would hold fewer short lists than this is scanned as it is."""
 
@@ -217,29 +219,29 @@ def nearest_by_lists(
         lists: those of each descriptor, in the order of `Database.coded`.
         k: how many photos.
     """
-    first = min(each.count for each in lists)
-    later, wanted, parts = np.arange(first, len(database.ids)), LONGER * k, []
+    first, wanted, parts = min(each.count for each in lists), COMPARED * k, []
     for side, values in enumerate((query.global_, query.local)[: len(lists)]):
         if values is None:
             continue
-        found = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, wanted))
-        parts += [found, later]
-        if database.coded:
-            coded = database.coded[side]
-            near = _near_by_codes(values, coded, coded.codes[found], coded.units[found], wanted)
-            new = _near_by_codes(values, coded, coded.codes[first:], coded.units[first:], wanted)
-            parts[-2:] = [found[near], later[new]]
+        found = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, LONGER * k))
+        if not database.coded:
+            parts += [found, np.arange(first, len(database.ids))]
+            continue
+        coded = database.coded[side]
+        parts.append(found[_near_by_codes(values, coded, found, wanted)])
+        if first < len(database.ids):
+            parts.append(first + _near_by_codes(values, coded, slice(first, None), wanted))
     return _nearest_of(query, database, parts, k)
 
 
 def _near_by_codes(
-    values: np.ndarray, coded: Coded, codes: np.ndarray, units: np.ndarray, k: int
+    values: np.ndarray, coded: Coded, rows: np.ndarray | slice, k: int
 ) -> np.ndarray:
-    """Which of some codes (n, D) and units (n, 4) are nearest to a descriptor: at most k."""
-    k = min(k, len(codes))
-    if k == len(codes):
-        return np.arange(k)
-    return shortlist(coded.steps.encode_queries(values[None]), codes, units, k)[0][0]
+    """Which of some rows are nearest to a descriptor by their codes: places, at most k."""
+    codes = coded.codes[rows]
+    if len(codes) <= k:
+        return np.arange(len(codes))
+    return shortlist(coded.steps.encode_queries(values[None]), codes, coded.units[rows], k)[0][0]
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:
