@@ -126,6 +126,23 @@ def test_short_list_equals_a_plain_scan(
         assert len(set(row.tolist())) == k
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(("count", "k", "size"), [(0, 3, 16), (5, 5, 64), (300, 40, 131)])
+def test_the_short_list_of_some_rows_equals_a_plain_scan_of_them(
+    monkeypatch: pytest.MonkeyPatch, compiled: bool, count: int, k: int, size: int
+) -> None:
+    monkeypatch.setattr(codes, "_compiled", lambda queries, rows: compiled)
+    rng = np.random.default_rng(k)
+    rows = rng.integers(0, 256, (1000, size), np.uint8)
+    units = rng.integers(0, 30, (1000, UNIT_BYTES), np.uint8)
+    (query,) = asked = rng.integers(0, 256, (1, size), np.uint8)
+    some = rng.permutation(1000)[:count]
+    sums = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
+    found = codes.shortlist_among(asked, rows, units, some, k)
+    assert set(found.tolist()) <= set(some.tolist())
+    np.testing.assert_array_equal(np.sort(sums[found]), np.sort(sums[some])[:k])
+
+
 def test_large_collections_are_scanned_by_the_compiled_scan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -157,6 +157,22 @@ def shortlist(
     return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)
 
 
+def shortlist_among(
+    query: np.ndarray, codes: np.ndarray, units: np.ndarray, some: np.ndarray, k: int
+) -> np.ndarray:
+    """The k of some rows, int64 (n,), whose codes and units are nearest to those of a query (1, D).
+
+    They are in no order, and fewer where there are no more.
+    """
+    if len(some) <= k:
+        return some
+    if _compiled(1, len(some)):
+        from resight.ranking.sad import nearest_of_some
+
+        return nearest_of_some(query, codes, units, some, k)
+    return some[_opencv_scan(query, codes[some], units[some], k)[0][0]]
+
+
 def _compiled(queries: int, rows: int) -> bool:
     """Whether the compiled scan is there and worth the time of loading it."""
     before = _compared[0]

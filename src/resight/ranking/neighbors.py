@@ -12,7 +12,7 @@ import numpy as np
 
 from resight.descriptors.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
-from resight.ranking.codes import SLACK, Coded, shortlist
+from resight.ranking.codes import SLACK, Coded, shortlist, shortlist_among
 from resight.ranking.inverted import InvertedLists
 
 BLOCK_VALUES = 1 << 22
@@ -219,29 +219,23 @@ def nearest_by_lists(
         lists: those of each descriptor, in the order of `Database.coded`.
         k: how many photos.
     """
-    first, wanted, parts = min(each.count for each in lists), COMPARED * k, []
+    first, wanted, parts = min(each.count for each in lists), LONGER * k, []
     for side, values in enumerate((query.global_, query.local)[: len(lists)]):
         if values is None:
             continue
-        found = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, LONGER * k))
+        found = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, wanted))
+        found = found[database.ids[found] != GONE]
         if not database.coded:
             parts += [found, np.arange(first, len(database.ids))]
             continue
         coded = database.coded[side]
-        parts.append(found[_near_by_codes(values, coded, found, wanted)])
-        if first < len(database.ids):
-            parts.append(first + _near_by_codes(values, coded, slice(first, None), wanted))
+        code = coded.steps.encode_queries(values[None])
+        parts.append(shortlist_among(code, coded.codes, coded.units, found, COMPARED * k))
+        later = len(coded.codes) - first
+        if later:
+            codes, units = coded.codes[first:], coded.units[first:]
+            parts.append(first + shortlist(code, codes, units, min(wanted, later))[0][0])
     return _nearest_of(query, database, parts, k)
-
-
-def _near_by_codes(
-    values: np.ndarray, coded: Coded, rows: np.ndarray | slice, k: int
-) -> np.ndarray:
-    """Which of some rows are nearest to a descriptor by their codes: places, at most k."""
-    codes = coded.codes[rows]
-    if len(codes) <= k:
-        return np.arange(len(codes))
-    return shortlist(coded.steps.encode_queries(values[None]), codes, coded.units[rows], k)[0][0]
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:

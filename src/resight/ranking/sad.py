@@ -20,6 +20,8 @@ LANES = 64
 """Bytes that are compared at once, where the processor can."""
 BLOCK_ROWS = 32
 """Rows that stay in the first cache while all queries pass."""
+FARTHEST = 2**31 - 1
+"""A sum that is larger than any."""
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 BYTES = ir.VectorType(ir.IntType(8), LANES)
@@ -124,7 +126,10 @@ def _keep_if_near(query: Any, code: Any, sums: Any, rows: Any, here: Any, row: A
 
 
 _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
-_KEEP = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, types.int64[:, ::1], types.int32[:, ::1])
+_KEPT = types.int64[:, ::1], types.int32[:, ::1]
+_KEEP = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, *_KEPT)
+_SOME = types.Array(types.int64, 1, "C", readonly=True)
+_KEEP_OF_SOME = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, _SOME, *_KEPT)
 
 
 @njit(_KEEP, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -163,6 +168,18 @@ def _keep_nearest_of_one(queries: Any, codes: Any, units: Any, rows: Any, sums: 
         _keep_if_near(queries[0], codes[row], sums[0], rows[0], here, row)
 
 
+@njit(_KEEP_OF_SOME, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _keep_nearest_of_some(
+    queries: Any, codes: Any, units: Any, some: Any, rows: Any, sums: Any
+) -> None:
+    """The same for one query and some of the rows."""
+    for row in some:
+        (here,) = _sum_of_one(codes, row, queries, 0)
+        here = _add_units(here, units[row])
+        if here < sums[0, 0]:
+            _keep_if_near(queries[0], codes[row], sums[0], rows[0], here, row)
+
+
 def nearest_rows(
     queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -180,11 +197,32 @@ def nearest_rows(
     keep, filled = _keep_nearest_of_one, queries
     if len(queries) > 1:
         keep, filled = _keep_nearest, _filled(queries)
-    rows = np.zeros((len(queries), k), np.int64)
-    sums = np.full((len(queries), k), np.iinfo(np.int32).max, np.int32)
+    rows, sums = _nothing_yet(len(queries), k)
     keep(filled, np.ascontiguousarray(codes), np.ascontiguousarray(units), rows, sums)
     each, order = np.arange(len(rows))[:, None], np.argsort(sums, axis=1)
     return rows[each, order], sums[each, order]
+
+
+def nearest_of_some(
+    query: np.ndarray, codes: np.ndarray, units: np.ndarray, some: np.ndarray, k: int
+) -> np.ndarray:
+    """The k of some rows that are nearest to a query, in no order.
+
+    Args:
+        query: uint8 (1, D).
+        codes: uint8 (N, D).
+        units: uint8 (N, U).
+        some: rows int64 (n,).
+        k: from 1 to n.
+    """
+    rows, sums = _nothing_yet(1, k)
+    _keep_nearest_of_some(query, codes, units, some, rows, sums)
+    return rows[0]
+
+
+def _nothing_yet(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Heaps of rows int64 (Q, k) and sums int32 (Q, k) that anything is nearer than."""
+    return np.zeros((queries, k), np.int64), np.full((queries, k), FARTHEST, np.int32)
 
 
 def _filled(queries: np.ndarray) -> np.ndarray:
