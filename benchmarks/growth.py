@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.photos.files import PhotoFile
@@ -177,17 +178,20 @@ def megabytes(folder: Path, pattern: str) -> float:
 
 
 def fit(measured: dict[int, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """`a + b * photos` for every figure but shares, and what it says of larger collections."""
+    """`a + b * photos` for every figure but shares, and what it says of larger collections.
+
+    Relative errors count: the smallest collection has as much to say as the largest. Nothing
+    becomes less with the photos, whatever the scatter of the times.
+    """
     sizes = np.array(list(measured), float)
     model = {}
     for name in next(iter(measured.values())):
         if "recall" in name:
             continue
-        values = np.array([figures[name] for figures in measured.values()])
-        # Relative errors count: the smallest collection has as much to say as the largest.
-        weights = 1 / np.maximum(values, 1e-9)
-        b, a = np.polyfit(sizes, values, 1, w=weights) if len(sizes) > 1 else (0, values[0])
-        model[name] = {"a": a, "b": b} | {str(n): float(a + b * n) for n in MODELLED}
+        values = np.maximum([figures[name] for figures in measured.values()], 1e-9)
+        terms = np.stack([np.ones_like(sizes), sizes], axis=1) / values[:, None]
+        (a, b), _ = nnls(terms, np.ones_like(sizes))
+        model[name] = {"a": float(a), "b": float(b)} | {str(n): float(a + b * n) for n in MODELLED}
     return model
 
 

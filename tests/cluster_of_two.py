@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,12 @@ hashlib.file_digest = file_digest
 """
 
 
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 class TwoNodes:
     """A head and a second node, one CPU each."""
 
@@ -35,8 +43,14 @@ class TwoNodes:
         from ray.cluster_utils import Cluster
 
         sizes = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-        head = {**sizes, "include_dashboard": False}
-        with pytest.MonkeyPatch.context() as patch:
+        self._client_port = free_port()
+        head = {
+            **sizes,
+            "include_dashboard": False,
+            "ray_client_server_port": self._client_port,
+        }
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # Ray leaves a log of its own open
             for name, value in environment.items():  # a node's workers have its environment
                 patch.setenv(name, value)
             self._cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -46,6 +60,11 @@ class TwoNodes:
     def on(self) -> str:
         """The address, as `--on` takes it."""
         return f"ray:{self._cluster.address}"
+
+    @property
+    def from_outside(self) -> str:
+        """The same for a machine that is none of the cluster."""
+        return f"ray://127.0.0.1:{self._client_port}"
 
     def kill_second(self) -> None:
         """What a power cut does to the second node: its daemon and all workers are gone at once."""

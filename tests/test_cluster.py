@@ -232,6 +232,18 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, **streams, text=True, start_new_session=True)  # type: ignore[call-overload]
 
 
+def test_a_machine_outside_of_the_cluster_has_it_describe_photos(
+    nodes: TwoNodes, photos: Path, tmp_path: Path
+) -> None:
+    config = samples.write_config(tmp_path / "config.toml", samples.QUICK)
+    samples.index(photos, tmp_path / "here", config=str(config))
+    arguments = [photos, "-c", tmp_path / "there", "--config", config, "--on", nodes.from_outside]
+    with start("index", *arguments) as process:
+        _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
+
+
 def test_an_interrupted_run_goes_on_and_repeats_no_shard(
     nodes: TwoNodes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
