@@ -375,7 +375,8 @@ def plot(result: dict[str, Any], path: Path) -> None:
     for axis, (title, values) in zip(axes[:, 0], charts, strict=True):
         colors = ["#1f6f54" if "Resight" in n or "OpenVINO" in n else "#b9b4a7" for n in values]
         bars = axis.barh(list(values), list(values.values()), color=colors)
-        axis.bar_label(bars, fmt="%.3g", padding=3)
+        labels = [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values.values()]
+        axis.bar_label(bars, labels, padding=3)
         axis.invert_yaxis()
         axis.margins(x=0.12)
         axis.set_title(title, loc="left", fontsize=10)
