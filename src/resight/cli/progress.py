@@ -40,14 +40,16 @@ def _bar(console: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 class _Pace:
-    """Rate and time left since the first report."""
+    """Rate and time left since the first report, or since the same is done once more."""
 
     def __init__(self) -> None:
         self._started: tuple[float, int] | None = None
+        self._last = 0
 
     def text(self, done: int, total: int) -> str:
         now = time.monotonic()
-        if self._started is None:
+        again, self._last = done < self._last, done
+        if self._started is None or again:
             self._started = now, done
             return ""
         start, first = self._started
