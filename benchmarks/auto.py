@@ -12,7 +12,7 @@ collections, so that this takes minutes. Writes OUT.json and prints a Markdown t
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,27 @@ import numpy as np
 
 from resight.benchmark.extracting import Descriptors, columns_of
 from resight.benchmark.ranking import compare
-from resight.config import ExtractionConfig
+from resight.config import ExtractionConfig, SelectionConfig
 from resight.evaluation.measures import evaluate_groups, read_groups
 from resight.ranking.neighbors import DISTANCES, Query, distances_to, ranking
 from resight.recipes import RECIPES
 from resight.storage.collection import Collection
 from speed import machine
 
-METHODS = ("paper", "auto")
+METHODS = {name: RECIPES[name] for name in ("paper", "auto")}
+OTHER_SEEDS = {
+    f"paper, seed {seed}": replace(RECIPES["paper"], selection=SelectionConfig(seed=seed))
+    for seed in (1, 2)
+}
+"""Of the k-means in the paper's selection: they show how much of a difference is chance."""
 BOTH = RECIPES["auto"].extraction
 SIZES = (130, 160, 240, 350, 500)
 """Of the sets; on fewer than 128 photos the two are the same method."""
 SEEDS = range(20, 22)
 """Of the draws; others than those on which the rule of `auto` was chosen."""
+
+EQUAL = 1e-9
+"""Percent that two mAPs may differ by through rounding alone."""
 
 Groups = dict[str, list[int]]
 """Name of a group to rows of the descriptors; a group of one is a distractor."""
@@ -131,7 +139,7 @@ def some_photos(groups: Groups, size: int, seed: int) -> Groups:
 
 
 def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
-    """mAP (percent) and N-S score of both methods, fitted on the sample.
+    """mAP (percent) and N-S score of both methods and of the paper's other seeds, fitted on it.
 
     `error` is the standard error of the difference of the mAP: what the choice of queries makes.
     """
@@ -142,9 +150,9 @@ def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": sample.kind, "size": sample.size, "seed": sample.seed}
     found["photos"] = len(rows)
     precisions = []
-    for method in METHODS:
+    for method, recipe in {**METHODS, **OTHER_SEEDS}.items():
         assert isinstance(BOTH, ExtractionConfig)
-        compared = compare(RECIPES[method], "groups", BOTH, part, None)
+        compared = compare(recipe, "groups", BOTH, part, None)
         database, distance = compared.database, DISTANCES[compared.distance]
         order = [
             ranking(distances_to(Query(row), database, distance), database.ids).tolist()
@@ -164,19 +172,20 @@ def table(result: dict[str, Any]) -> str:
         by_kind.setdefault(entry["kind"], []).append(entry)
     lines = [
         "| what | photos | queries | sets | `paper` | `auto` | difference "
-        "| below | by two errors | worst | N-S |",
+        "| below | worst | below all seeds | N-S |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, entries in by_kind.items():
         paper, auto = (np.array([e[method]["mAP"] for e in entries]) for method in METHODS)
         scores = [(e["auto"]["N-S"], e["paper"]["N-S"]) for e in entries]
         gains = [auto - paper for auto, paper in scores if auto is not None]
-        change, error = auto - paper, np.array([entry["error"] for entry in entries])
+        seeds = [[entry[name]["mAP"] for name in ("paper", *OTHER_SEEDS)] for entry in entries]
+        change, least = auto - paper, np.min(seeds, axis=1)
         lines.append(
             f"| {kind} | {span(entries, 'photos')} | {span(entries, 'queries')} | {len(entries)} "
             f"| {paper.mean():.2f} | {auto.mean():.2f} "
-            f"| {change.mean():+.2f} | {(change < 0).sum()} | {(change < -2 * error).sum()} "
-            f"| {change.min():+.2f} "
+            f"| {change.mean():+.2f} | {(change < -EQUAL).sum()} | {change.min():+.2f} "
+            f"| {(auto < least - EQUAL).sum()} "
             f"| {f'{np.mean(gains):+.3f}' if gains else ''} |"
         )
     return "\n".join(lines)

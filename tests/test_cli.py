@@ -523,7 +523,7 @@ MORE_BAD_INPUT = [
     ("search {QUERY} -c {C} --verify -1", "verify: 0 or more"),
     ("index {PHOTOS} -c {C} --workers 0", "--workers"),
     ("index {PHOTOS} -c {NEW} --method nonsense", "--method nonsense"),
-    ("index {PHOTOS} -c {NEW} --config auto-dba", "search with --rerank dba"),
+    ("index {PHOTOS} -c {NEW} --config whitened-dba", "search with --rerank dba"),
     ("search {QUERY} -c {C} --rerank nonsense", "rerank: 'nonsense' is not one of none, aqe"),
     ("search {QUERY} -c {C} --verify 3 --verify-by columns", "needs a network; sift-vlad has none"),
     (

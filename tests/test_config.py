@@ -73,7 +73,7 @@ def test_presets() -> None:
             with pytest.raises(UsageError, match="re-ranking belongs to the search"):
                 load_config(name)
     with pytest.raises(UsageError, match="search with --verify 20 --verify-by columns"):
-        load_config("auto-columns")
+        load_config("whitened-columns")
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -200,7 +200,7 @@ def test_a_file_of_local_features(tmp_path: Path) -> None:
 
 
 def test_a_recipe_with_re_ranking_names_the_one_without() -> None:
-    for name, base in (("auto-dba", "auto"), ("bow-aqe", "bow")):
+    for name, base in (("whitened-dba", "whitened"), ("bow-aqe", "bow")):
         with pytest.raises(UsageError, match=f"index with --config {base}, and search with"):
             load_config(name)
 
@@ -296,6 +296,8 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "power": [0, 1.1, None],
         "fewest": [1, 2.0, None],
         "below": ["whitening", None],
+        "beside": ["whitening", None],
+        "part": [0, 1, float("nan"), None],
     },
     SelectionConfig: {
         "method": ["whitening", None],

@@ -22,7 +22,7 @@ LAYERS = {
         "networks.backbones networks.batching networks.engine_torch networks.engine_openvino "
         "networks.engine_onnx networks.engines networks.quantization"
     ),
-    "selection": "selection.pfa selection.whitening selection.reduction",
+    "selection": "selection.pfa selection.whitening selection.beside selection.reduction",
     "descriptors": (
         "descriptors.pooling descriptors.regions descriptors.fusion descriptors.fine_tuned "
         "descriptors.localization descriptors.sift descriptors.words descriptors.vlad "

@@ -13,6 +13,7 @@ from resight.errors import UsageError
 from resight.evaluation.measures import average_precision, ranks_of
 from resight.methods import ModelOptions
 from resight.searching.pairs import explain
+from resight.selection.beside import Beside
 from resight.selection.whitening import Whitening
 from resight.storage.arrays import load_arrays
 from resight.storage.collection import Collection
@@ -108,6 +109,37 @@ def test_an_approximate_index_is_refused(made: tuple[Path, list[Path], ModelOpti
     folder, photos, options = made
     with pytest.raises(UsageError, match="for Manhattan distance only, not for whitening"):
         pipeline.index([photos[0].parent], folder, model=options, approximate=True)
+
+
+def test_whitened_values_beside_a_selection_are_searched_like_the_selection(
+    small_weights: Path, tmp_path: Path
+) -> None:
+    photos = draw_many(tmp_path / "photos", 24)
+    (tmp_path / "both.toml").write_text(TOML.format(cam="true") + 'beside = "pfa"\n')
+    options, folder = ModelOptions(small_weights), tmp_path / "c"
+    config = str(tmp_path / "both.toml")
+    run = pipeline.index([tmp_path / "photos"], folder, config=config, model=options)
+    assert str(run.selection_note).startswith("fitted a selection with whitened values of ")
+    with Collection.open(folder) as collection:
+        both, arrays = collection.selection(), load_arrays(collection)
+        assert isinstance(both, Beside)
+        assert collection.distance == "manhattan"
+        for row, (_, global_, _) in enumerate(collection.photo_descriptors()):
+            values = arrays.database.global_[row]
+            np.testing.assert_allclose(values, both.apply(global_), atol=1e-6)
+    found = pipeline.search(photos[3], folder)
+    assert found.results[0].path == photos[3]
+    assert found.results[0].distance == pytest.approx(0, abs=1e-5)
+    run = pipeline.index([tmp_path / "photos"], folder, model=options, approximate=True)
+    assert pipeline.info(folder).approximate is not None
+    near = pipeline.search(photos[3], folder, SearchConfig(approximate=True))
+    assert near.results[0].path == photos[3]
+    same, other = (
+        explain(photos[3], photo, collection=folder, model=options) for photo in photos[3:5]
+    )
+    assert (same.distance, same.agreement) == (0, 1)
+    assert other.distance > 0
+    assert 0 <= other.agreement < 1
 
 
 def test_whitening_follows_a_growing_collection(small_weights: Path, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """PCA and whitening: against plain readings of the formulas, and what must hold for any data."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from resight.config import SelectionConfig, WhiteningConfig, reduction_for, to_dict
 from resight.errors import FitError
+from resight.selection import beside
 from resight.selection.reduction import Reduction, fit_reduction, from_bytes, to_bytes
 from resight.selection.whitening import Whitening, chosen_width, fit_whitening, power_law
 
@@ -115,7 +119,49 @@ def test_a_photo_that_is_the_mean_stays_zero() -> None:
     assert not whitening.apply(whitening.means).any()
 
 
-@pytest.mark.parametrize("config", [SelectionConfig(features=5), WhiteningConfig(features=3)])
+FEW = dataclasses.replace(WhiteningConfig(features=3), beside="pfa")
+
+
+@pytest.fixture
+def small_selection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands beside whitened values keeps five values."""
+    monkeypatch.setattr(beside, "SelectionConfig", lambda: SelectionConfig(features=5))
+
+
+@given(
+    rows=st.integers(2, 12).flatmap(
+        lambda count: st.lists(
+            st.lists(st.floats(-9, 9), min_size=3, max_size=3), min_size=count, max_size=count
+        )
+    )
+)
+def test_the_mean_distance_is_that_of_all_pairs(rows: list[list[float]]) -> None:
+    x = np.array(rows)
+    pairs = [np.abs(a - b).sum() for a, b in itertools.combinations(x, 2)]
+    assert beside.mean_distance(x) == pytest.approx(np.mean(pairs), abs=1e-9)
+
+
+@pytest.mark.usefixtures("small_selection")
+@pytest.mark.parametrize("part", [0.25, 0.5])
+def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
+    x = descriptors(40)
+    config = dataclasses.replace(FEW, part=part)
+    both = fit_reduction(lambda: [x[:7], x[7:]], SIZES, config)
+    assert isinstance(both, beside.Beside)
+    assert (both.distance, both.dimensions) == ("manhattan", 5 + 3 * len(SIZES))
+    rows = both.apply(x)
+    plain = both.selection.apply(x)
+    np.testing.assert_allclose(rows[:, :5], (1 - part) * plain, rtol=1e-6)
+    whitened = fit_whitening(lambda: [x], SIZES, config).apply(x)
+    np.testing.assert_allclose(rows[:, 5:], both.scales[1] * whitened, atol=1e-5)
+    # In the mean the whole is as far apart as the selection alone, and the parts as was asked.
+    distance = beside.mean_distance(plain)
+    assert beside.mean_distance(rows) == pytest.approx(distance, rel=1e-4)
+    assert beside.mean_distance(rows[:, 5:]) == pytest.approx(part * distance, rel=1e-4)
+
+
+@pytest.mark.usefixtures("small_selection")
+@pytest.mark.parametrize("config", [SelectionConfig(features=5), WhiteningConfig(features=3), FEW])
 def test_stored_and_read(config: SelectionConfig | WhiteningConfig) -> None:
     x = descriptors(40)
     fitted: Reduction = fit_reduction(lambda: [x], SIZES, config)

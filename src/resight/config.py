@@ -383,6 +383,12 @@ class WhiteningConfig:
     below: Literal["none", "pfa"] = _option(
         "none", "what is fitted on fewer: nothing, or the paper's selection"
     )
+    beside: Literal["none", "pfa"] = _option(
+        "none",
+        "what the whitened values stand beside, compared by Manhattan distance: nothing, or the "
+        "paper's selection",
+    )
+    part: float = _option(0.25, "the whitened values' part of the distance beside others")
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -393,6 +399,12 @@ class WhiteningConfig:
         _require(self.prior >= 0, "prior: 0 or more")
         _require(0 < self.power <= 1, "power: above 0, at most 1")
         _require(self.fewest >= 2, "fewest: 2 or more")
+        _require(0 < self.part < 1, "part: between 0 and 1")
+
+    @property
+    def distance(self) -> str:
+        """What descriptors are compared by that were fitted so."""
+        return "cosine" if self.beside == "none" else "manhattan"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,26 +150,26 @@ def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
     return values
 
 
-_AUTO = WhiteningConfig(prior=2000, fewest=128, below="pfa")
+_WHITENED = WhiteningConfig(prior=2000, fewest=128, below="pfa")
 """Whitening from as many photos on as an index run fits a selection from; on fewer, as `paper`."""
 
 
 def _reranked(method: Reranking, source: str) -> Recipe:
     return Recipe(
-        title=f"auto, re-ranked by {method}",
+        title=f"whitened, re-ranked by {method}",
         source=source,
         extraction=ExtractionConfig(),
-        selection=_AUTO,
+        selection=_WHITENED,
         rerank=RerankConfig(method=method),
     )
 
 
 def _verified(by: VerifiedBy, title: str) -> Recipe:
     return Recipe(
-        title=f"auto, the first {VERIFIED} verified by {title}",
+        title=f"whitened, the first {VERIFIED} verified by {title}",
         source=PHILBIN,
         extraction=ExtractionConfig(),
-        selection=_AUTO,
+        selection=_WHITENED,
         verify=VERIFIED,
         verify_by=by,
     )
@@ -250,24 +250,30 @@ RECIPES: Mapping[str, Recipe] = {
         features=_PFA,
     ),
     "auto": Recipe(
-        title="both stages, whitened as the collection's size and spectrum say",
+        title="paper, and whitened values beside it as the collection's size and spectrum say",
         source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
         extraction=_BOTH,
-        selection=_AUTO,
+        selection=dataclasses.replace(_WHITENED, beside="pfa"),
     ),
-    "auto-cam": Recipe(
-        title="auto, and a masked descriptor",
-        source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
+    "whitened": Recipe(
+        title="both stages, whitened as the collection's size and spectrum say",
+        source="Jegou and Chum, ECCV 2012",
+        extraction=_BOTH,
+        selection=_WHITENED,
+    ),
+    "whitened-cam": Recipe(
+        title="whitened, and a masked descriptor",
+        source="Jegou and Chum, ECCV 2012",
         extraction=ExtractionConfig(cam=True),
-        selection=_AUTO,
+        selection=_WHITENED,
     ),
-    "auto-aqe": _reranked("aqe", "Chum et al. [7], Total recall, ICCV 2007"),
-    "auto-alpha-qe": _reranked("alpha-qe", RADENOVIC),
-    "auto-dba": _reranked("dba", "Arandjelovic and Zisserman, Three things, CVPR 2012"),
-    "auto-k-reciprocal": _reranked(
+    "whitened-aqe": _reranked("aqe", "Chum et al. [7], Total recall, ICCV 2007"),
+    "whitened-alpha-qe": _reranked("alpha-qe", RADENOVIC),
+    "whitened-dba": _reranked("dba", "Arandjelovic and Zisserman, Three things, CVPR 2012"),
+    "whitened-k-reciprocal": _reranked(
         "k-reciprocal", "Zhong et al., Re-ranking with k-reciprocal encoding, CVPR 2017"
     ),
-    "auto-diffusion": _reranked(
+    "whitened-diffusion": _reranked(
         "diffusion", "Iscen et al., Efficient diffusion on region manifolds, CVPR 2017"
     ),
     "late-fusion": Recipe(
@@ -279,8 +285,8 @@ RECIPES: Mapping[str, Recipe] = {
         published={"ukb": 3.84},
         published_with="other features",
     ),
-    "auto-sift": _verified("sift", "RootSIFT and RANSAC"),
-    "auto-columns": _verified("columns", "the network's columns and RANSAC"),
+    "whitened-sift": _verified("sift", "RootSIFT and RANSAC"),
+    "whitened-columns": _verified("columns", "the network's columns and RANSAC"),
     "fast": Recipe(
         title="paper at 550 pixels alone",
         source=SEDDATI,

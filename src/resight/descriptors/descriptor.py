@@ -16,6 +16,7 @@ from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.backbones import Classifier
 from resight.networks.projection import Head, NetVlad, Projection
 from resight.recipes import local_values
+from resight.selection.beside import Beside
 from resight.selection.pfa import Selection
 from resight.selection.reduction import Reduction
 from resight.selection.whitening import Whitening
@@ -123,6 +124,9 @@ def part_sizes(config: MethodConfig, length: int) -> list[int]:
 
 def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: int) -> list[int]:
     """Lengths of the same parts in a descriptor as it is compared, of so many values in all."""
+    if isinstance(reduction, Beside):
+        both = reduction.selection, reduction.whitening
+        return [size for part in both for size in compared_sizes(config, part, part.dimensions)]
     if isinstance(reduction, Whitening):
         return [part.shape[1] for part in reduction.parts]
     if not isinstance(reduction, Selection):

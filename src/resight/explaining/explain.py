@@ -32,6 +32,7 @@ from resight.explaining.supply import TINY, Supply, photo_supply
 from resight.networks.backbones import Classifier
 from resight.ranking.neighbors import DISTANCES
 from resight.ranking.verification import verify
+from resight.selection.beside import Beside
 from resight.selection.pfa import Selection
 from resight.selection.reduction import Reduction
 
@@ -107,14 +108,16 @@ def explain_maps(
         if _distance(local_a, local_b, by) < distance:
             a, b, distance = local_a, local_b, _distance(local_a, local_b, by)
             masks = [_mask(maps, config, classifier) for maps in photos]
-    chosen = selection if isinstance(selection, Selection) else None
+    chosen = selection.selection if isinstance(selection, Beside) else selection
+    if not isinstance(chosen, Selection):
+        chosen = None
     supplies = [
         photo_supply(maps, config, mask=masks[i] if masks else None, selection=chosen)
         for i, maps in enumerate(photos)
     ]
     heats = _add_layers(*supplies)
     # The share of the sum that is common; for whitened vectors of unit length the cosine.
-    both = float(a.sum() + b.sum()) if by == "manhattan" else 1.0
+    both = float(np.abs(a).sum() + np.abs(b).sum()) if by == "manhattan" else 1.0
     return MapExplanation(
         heats=(_contrast(heats[0]), _contrast(heats[1])),
         masks=(_on_grid(masks[0], heats[0]), _on_grid(masks[1], heats[1])) if masks else None,

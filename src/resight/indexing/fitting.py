@@ -91,7 +91,10 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
 
 
 def _name(config: ReductionConfig) -> str:
-    return "a selection" if isinstance(config, SelectionConfig) else "a whitening"
+    if isinstance(config, SelectionConfig):
+        return "a selection"
+    both = isinstance(config, WhiteningConfig) and config.beside == "pfa"
+    return "a selection with whitened values" if both else "a whitening"
 
 
 def fit_collection_selection(

@@ -1,4 +1,4 @@
-"""Descriptors made shorter before they are compared: a selection of values, or whitening."""
+"""Descriptors made shorter before they are compared: a selection of values, whitening, or both."""
 
 import io
 from collections.abc import Sequence
@@ -8,10 +8,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from resight.config import SelectionConfig, WhiteningConfig, reduction_from_dict
+from resight.selection.beside import Beside, fit_beside
 from resight.selection.pfa import Selection, fit_selection
 from resight.selection.whitening import Blocks, Whitening, fit_whitening
 
-Reduction = Selection | Whitening
+Reduction = Selection | Whitening | Beside
 
 
 def fit_reduction(
@@ -30,16 +31,22 @@ def fit_reduction(
     if isinstance(config, SelectionConfig):
         return fit_selection(blocks(), config)
     with threadpool_limits(limits=1):  # the same numbers whatever the number of threads
-        return fit_whitening(blocks, sizes, config)
+        fit = fit_whitening if config.beside == "none" else fit_beside
+        return fit(blocks, sizes, config)
 
 
 def to_bytes(reduction: Reduction) -> bytes:
     """The fitted numbers as they are stored: int32 indices, or an `.npz` of float32 arrays."""
     if isinstance(reduction, Selection):
         return reduction.indices.astype("<i4").tobytes()
+    whitening = reduction.whitening if isinstance(reduction, Beside) else reduction
+    arrays = {"means": whitening.means}
+    arrays |= {f"part{i}": part for i, part in enumerate(whitening.parts)}
+    if isinstance(reduction, Beside):
+        arrays["indices"] = reduction.selection.indices.astype("<i4")
+        arrays["scales"] = np.array(reduction.scales)
     file = io.BytesIO()
-    parts = {f"part{i}": part for i, part in enumerate(reduction.parts)}
-    np.savez(file, means=reduction.means, **parts)  # type: ignore[arg-type]
+    np.savez(file, **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
@@ -55,5 +62,11 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
     if not isinstance(config, WhiteningConfig):
         raise ValueError("no fitted numbers belong to this configuration")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        parts = tuple(arrays[f"part{i}"] for i in range(len(arrays.files) - 1))
-        return Whitening(arrays["means"], parts, config.power)
+        count = sum(name.startswith("part") for name in arrays.files)
+        parts = tuple(arrays[f"part{i}"] for i in range(count))
+        whitening = Whitening(arrays["means"], parts, config.power)
+        if config.beside == "none":
+            return whitening
+        first, second = arrays["scales"].tolist()
+        selection = Selection(arrays["indices"].astype(np.int64))
+        return Beside(selection, whitening, (first, second))

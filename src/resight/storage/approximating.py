@@ -12,7 +12,7 @@ from resight.config import (
     MethodConfig,
     NoReduction,
     ReductionConfig,
-    SelectionConfig,
+    WhiteningConfig,
     own_distance,
 )
 from resight.errors import CollectionError, UsageError
@@ -90,7 +90,7 @@ def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
         raise UsageError(f"--approximate: for Manhattan distance only, not for {config.method}")
     if isinstance(selection, NoReduction) and own_distance(config) != "manhattan":
         raise UsageError("--approximate: for Manhattan distance only, not for cosine")
-    if not isinstance(selection, SelectionConfig):
+    if isinstance(selection, WhiteningConfig) and selection.distance != "manhattan":
         raise UsageError("--approximate: for Manhattan distance only, not for whitening")
 
 

@@ -68,7 +68,10 @@ class MadeWith(ABC):
         how = self.how_fitted("selection")
         if how is None:
             return configuration.own_distance(self.config)
-        return "cosine" if how["config"].get("method") == "whitening" else "manhattan"
+        fitted = configuration.reduction_from_dict(how["config"])
+        if isinstance(fitted, configuration.WhiteningConfig):
+            return fitted.distance
+        return "manhattan"
 
     def selection(self) -> Reduction | None:
         """The fitted selection or whitening, if there is one."""
