@@ -6,9 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
@@ -55,11 +59,13 @@ def find_browser() -> str | None:
     named = os.environ.get("RESIGHT_BROWSER")
     if named:
         return named
-    found = _installed()
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        _succeeds("apt-get", "update")
-        _succeeds("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
+    # Of several processes that test at the same time one installs it, and the others wait.
+    with FileLock(Path(tempfile.gettempdir(), "resight-browser.lock")):
         found = _installed()
+        if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+            _succeeds("apt-get", "update")
+            _succeeds("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
+            found = _installed()
     if found is not None:
         return found
     if _succeeds(sys.executable, "-m", "playwright", "install", "chromium"):

@@ -162,6 +162,8 @@ def fit(
     power: Annotated[float | None, selection_option("power")] = None,
     fewest: Annotated[int | None, selection_option("fewest")] = None,
     below: Annotated[str | None, selection_option("below")] = None,
+    beside: Annotated[str | None, selection_option("beside")] = None,
+    part: Annotated[float | None, selection_option("part")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
@@ -192,6 +194,8 @@ def fit(
             power=power,
             fewest=fewest,
             below=below,
+            beside=beside,
+            part=part,
         )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 

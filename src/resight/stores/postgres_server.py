@@ -217,7 +217,7 @@ def _create_extension(connection: psycopg.Connection[Any]) -> None:
             "the database lacks the extension pgvector, and the user may not add it; ask its "
             "owner for: CREATE EXTENSION vector"
         ) from error
-    except psycopg.Error as error:
+    except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
         raise CollectionError(
             "the server has no pgvector; install that there (https://github.com/pgvector/pgvector)"
             f" and run again ({_first_line(error)})"
