@@ -238,8 +238,11 @@ def test_a_machine_outside_of_the_cluster_has_it_describe_photos(
     config = samples.write_config(tmp_path / "config.toml", samples.QUICK)
     samples.index(photos, tmp_path / "here", config=str(config))
     arguments = [photos, "-c", tmp_path / "there", "--config", config, "--on", nodes.from_outside]
-    with start("index", *arguments) as process:
-        _, told = process.communicate(timeout=120)
+    for _ in range(3):  # the process that Ray starts for a client now and then ends at once
+        with start("index", *arguments) as process:
+            _, told = process.communicate(timeout=120)
+        if "Starting Ray client server failed" not in told:
+            break
     assert process.returncode == 0, told
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
 
