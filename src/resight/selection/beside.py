@@ -73,7 +73,7 @@ def fit_beside(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig) ->
         first += len(block)
     rows = np.concatenate(sample)
     selected, whitened = (mean_distance(part.apply(rows)) for part in (selection, whitening))
-    # The selection's distances keep their size: what they are beside the paper's can be seen.
+    # In the mean the whole is then as far apart as the selection alone is.
     return Beside(selection, whitening, (1 - config.part, config.part * selected / whitened))
 
 
