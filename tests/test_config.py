@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resight import config as configuration
 from resight.config import (
     BROUGHT,
     ExtractionConfig,
@@ -31,6 +30,7 @@ from resight.config import (
     method_from_dict,
     to_dict,
 )
+from resight.config import methods as configuration
 from resight.errors import UsageError
 from resight.recipes import RECIPES
 from resight.wanted import load_config

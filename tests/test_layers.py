@@ -15,7 +15,10 @@ from conftest import ROOT
 SOURCE = ROOT / "src" / "resight"
 
 LAYERS = {
-    "ground": "errors config progress ahead recipes wanted memory targets",
+    "ground": (
+        "errors config.fields config.extraction config.local config.reduction config.searching "
+        "config.methods config progress ahead recipes wanted memory targets"
+    ),
     "photos": "photos.remote photos.images photos.files",
     "networks": (
         "networks.weights networks.architectures networks.projection networks.layouts "

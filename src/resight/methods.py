@@ -11,7 +11,6 @@ from resight.config import (
     MethodConfig,
     SiftVladConfig,
     has_network,
-    learns,
 )
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.extractor import Extractor, Learned, Learner
@@ -149,7 +148,7 @@ def collection_extractor(collection: MadeWith, options: ModelOptions) -> Extract
 def collection_method(collection: MadeWith, options: ModelOptions) -> MadeMethod:
     """What that extractor is made of; errors likewise."""
     config, model = collection.config, None
-    learned = _learned(collection) if learns(config) else {}
+    learned = _learned(collection) if config.learns else {}
     if has_network(config):
         model = collection_model(collection, options)
         collection.check_model(model)
@@ -162,7 +161,7 @@ def extractor(made: MadeMethod, options: ModelOptions) -> Extractor:
     Raises:
         WeightsError: the weights do not fit.
     """
-    if learns(made.config):
+    if made.config.learns:
         return learner(made.config, made.model, options).taught(made.learned)
     return plain_extractor(made.config, made.model, options, made.quantized)
 
@@ -185,7 +184,7 @@ def plain_extractor(
     Raises:
         UsageError: it does learn something, which takes a collection.
     """
-    if learns(config):
+    if config.learns:
         raise UsageError(f"{config.method}: needs a collection, from whose photos it learns")
     if isinstance(config, ExtractionConfig):
         if model is None:

@@ -20,7 +20,6 @@ from resight.config import (
     Preset,
     SearchConfig,
     has_network,
-    learns,
     reduction_from_dict,
     to_dict,
 )
@@ -354,7 +353,7 @@ def _make_method(
     if isinstance(config, ExtractionConfig) and config.precision == "int8" and model is not None:
         check_possible(options.engine)
         quantized = fit_quantized_network(config, model, photos, progress)
-    if learns(config):
+    if config.learns:
         pupil = learner(config, model, options)
         lesson = learn(pupil, photos, progress)
         return _Method(pupil.taught(lesson[0]), quantized, lesson)
@@ -366,7 +365,7 @@ def _is_made(collection: Collection) -> bool:
     """Whether a collection holds what its method fits before photos are described."""
     config = collection.config
     int8 = isinstance(config, ExtractionConfig) and config.precision == "int8"
-    if learns(config) and collection.how_fitted("learned") is None:
+    if config.learns and collection.how_fitted("learned") is None:
         return False
     return not int8 or collection.how_fitted("network") is not None
 

@@ -23,7 +23,6 @@ from resight.config import (
     MethodConfig,
     NoReduction,
     fingerprint,
-    learns,
 )
 from resight.descriptors.cnn import CnnExtractor
 from resight.descriptors.descriptor import FeatureMaps, describe_maps, network_layers
@@ -97,7 +96,7 @@ def covering(
 
 def _with_both(config: ExtractionConfig) -> ExtractionConfig:
     """The configuration with both layers, where they are apart in it and it is one of them."""
-    together = config.normalize_concatenation or config.layer_weights or learns(config)
+    together = config.normalize_concatenation or config.layer_weights or config.learns
     if together or config.pooling in BROUGHT or not set(config.layers) <= set(BOTH):
         return config
     return dataclasses.replace(config, layers=BOTH)
@@ -208,7 +207,7 @@ def _not_shared(config: MethodConfig, options: ModelOptions) -> str:
 def _shares(config: ExtractionConfig) -> bool:
     """Whether a configuration's copies and feature maps are those of others, too."""
     plain = config.resize_from == "original" and not config.reduced_jpeg
-    return plain and config.precision == "float32" and not learns(config)
+    return plain and config.precision == "float32" and not config.learns
 
 
 def _contents(photos: Sequence[Path], progress: Progress) -> Iterator[tuple[PhotoFile, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from resight.ahead import ahead
-from resight.config import MethodConfig, has_network, learns
+from resight.config import MethodConfig, has_network
 from resight.descriptors.extractor import Description
 from resight.errors import ImageError, UsageError
 from resight.methods import ModelOptions, cnn_model, plain_extractor
@@ -61,7 +61,7 @@ def describe(
         WeightsError: there are no weights.
     """
     method, _ = requested(config, cam)
-    if learns(method):
+    if method.learns:
         raise UsageError("describe: the method learns from a collection's photos; use index")
     model = model or ModelOptions()
     walk = find_photos(images)

@@ -23,6 +23,7 @@ from resight.explaining.explain import (
     MIN_COLUMNS,
     place_features,
 )
+from resight.memory import available_bytes
 from resight.networks.architectures import ARCHITECTURES
 from resight.photos.images import Box, image_size, load_image, resized_copies, scale_box
 from resight.ranking.verification import MIN_INLIERS, Verification, rerank, verify
@@ -30,6 +31,9 @@ from resight.recipes import name_of
 
 KEPT_BYTES = 256 << 20
 """Local features that may be asked for again: columns of some 35 photos, or SIFT of 250."""
+KEPT_SHARE = 0.25
+"""Of the memory at hand they may take this where it is more: who ranks for every photo of a
+collection meets each of them twenty times."""
 
 ColumnsMap = Callable[[Image.Image], np.ndarray]
 """From an upright image to the network's map whose columns are matched, (C, h, w)."""
@@ -57,6 +61,7 @@ class PhotoMatcher:
         self._by, self._columns_map = by, columns_map
         self._kept: OrderedDict[Path, tuple[LocalFeatures, tuple[int, int]]] = OrderedDict()
         self._bytes = 0
+        self._at_most = max(KEPT_BYTES, int(KEPT_SHARE * (available_bytes() or 0)))
 
     def features(self, image: Image.Image) -> LocalFeatures:
         """The local features of an upright image, in its pixels."""
@@ -77,7 +82,7 @@ class PhotoMatcher:
         features = self.features(image)
         self._kept[path] = features, image.size
         self._bytes += features.descriptors.nbytes
-        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+        while self._bytes > self._at_most and len(self._kept) > 1:
             _, (oldest, _) = self._kept.popitem(last=False)
             self._bytes -= oldest.descriptors.nbytes
         return features, image.size

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from resight.config import ExtractionConfig, MethodConfig, learns
+from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
@@ -98,7 +98,7 @@ def explain(
             return explain_images(Searcher(opened, model), *images, box=box)
     method = config if config is not None and not isinstance(config, str) else None
     method = method or load_config(str(config or "paper"))[0]
-    if not isinstance(method, ExtractionConfig) or learns(method):
+    if not isinstance(method, ExtractionConfig) or method.learns:
         raise UsageError("explain: the method needs a collection, from whose photos it learns")
     model = model or ModelOptions()
     extractor = cnn_extractor(method, cnn_model(method, model), model)
