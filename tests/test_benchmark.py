@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,18 @@ from PIL import Image
 import oracle
 from conftest import Run
 from resight import pipeline
-from resight.benchmark import running
-from resight.benchmark.extracting import columns_of, covering, extract, read, unreadable
+from resight.benchmark import ranking, running
+from resight.benchmark.extracting import columns_of, covering, extract, read
 from resight.benchmark.page import page
 from resight.benchmark.ranking import query_file
 from resight.benchmark.report import as_json, effects, markdown, rows
 from resight.benchmark.running import BenchmarkRun, chosen_methods, run_benchmark
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, WhiteningConfig
+from resight.datasets.dataset import Dataset
 from resight.datasets.rankings import read_holidays_ranks, read_trec
 from resight.datasets.reading import read_dataset
 from resight.descriptors.cnn import CnnExtractor
-from resight.errors import FitError, UsageError, WeightsError, WeightsMissing
+from resight.errors import DatasetError, FitError, UsageError, WeightsError, WeightsMissing
 from resight.methods import ModelOptions
 from resight.networks.weights import file_sha256
 from resight.progress import no_progress
@@ -133,7 +136,7 @@ def test_a_method_verifies_as_a_collection_of_it_does(
         expected = pipeline.search(query.path, tmp_path / "c", config, model=options).results
         assert ranked is not None
         assert [found.dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
-        assert ranked.distances == sorted(ranked.distances)
+        assert (np.diff(ranked.distances) >= 0).all()
 
 
 def test_descriptors_are_those_of_the_method_alone(
@@ -263,7 +266,42 @@ def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None
     assert values[2] is None, "a query that cannot be read has no value"
     # Its group's other photo is found first or second; the broken one is never found.
     assert all(value is not None and value <= 0.5 for value in values[:2])
-    assert len(unreadable(next((tmp_path / "c").glob("*/resight.sqlite")).parent)) == 1
+    # A photo that is no part of the data set any more is not spoken of either.
+    (folder / "broken.png").unlink()
+    (folder / "groups.json").write_text(json.dumps({"g": ["a.png", "b.png"], "h": ["c.png"]}))
+    less = read_dataset("groups", folder)
+    assert not run_benchmark(less, recipes, cache=tmp_path / "c", model=options).failed
+
+
+def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> None:
+    """A vocabulary is that of the ranked photos, or of others that are named; never of queries."""
+    for name, seeds in (("a", range(5)), ("b", range(5, 10))):
+        (tmp_path / name).mkdir()
+        for seed in seeds:
+            picture(seed).save(tmp_path / name / f"{seed}.png")
+            picture(seed).rotate(5).save(tmp_path / name / f"{seed}-turned.png")
+        groups = {str(seed): [f"{seed}.png", f"{seed}-turned.png"] for seed in seeds}
+        (tmp_path / name / "groups.json").write_text(json.dumps(groups))
+    a, b = (read_dataset("groups", tmp_path / name) for name in "ab")
+    recipes = {"sift": RECIPES_SMALL["sift"]}
+
+    def ranked(cache: str, dataset: Dataset, fit_on: Dataset | None = None) -> list[list[float]]:
+        run = run_benchmark(dataset, recipes, fit_on=fit_on, cache=tmp_path / cache)
+        return [found.distances.tolist() for found in run.results[0].ranked if found is not None]
+
+    own, of_others = ranked("own", b), ranked("others", b, a)
+    assert own != of_others
+    ranked("shared", a)
+    assert ranked("shared", b) == own, "what a cache saw before does not matter"
+    assert ranked("shared", b, a) == of_others
+    some = dataclasses.replace(a, paths=a.paths[:6])
+    asked: list[int] = []
+
+    def watch(what: str, done: int, total: int) -> None:
+        asked.extend([total] * (what == "sampling"))
+
+    run_benchmark(b, recipes, fit_on=some, cache=tmp_path / "some", progress=watch)
+    assert set(asked) == {6}
 
 
 @pytest.fixture
@@ -312,13 +350,55 @@ def test_queries_that_are_regions_or_apart(
         assert first.distances[0] == 0
         assert second.rows[0] == 2
     else:
-        name = query_file(dataset.queries[0])
-        with Image.open(cache / "queries" / name) as cut:
+        names = (query_file(query).name for query in dataset.queries)
+        first_cut, second_cut = (next((cache / "queries").glob(f"*-{name}")) for name in names)
+        with Image.open(first_cut) as cut:
             assert cut.size == (80, 70)
-        with Image.open(cache / "queries" / query_file(dataset.queries[1])) as cut:
+        with Image.open(second_cut) as cut:
             assert cut.size == (120, 90), "corners outside of the photo are cut to it"
         assert first.distances[0] > 0
         assert second.rows[0] == 2
+
+
+def test_a_region_is_cut_from_the_photo_that_is_there_now(landmarks: Path, tmp_path: Path) -> None:
+    dataset = read_dataset("paris6k", landmarks)
+    recipes = {"bow": RECIPES_SMALL["sift"]}
+
+    def run(cache: str) -> BenchmarkRun:
+        return run_benchmark(dataset, recipes, cache=tmp_path / cache)
+
+    def nearest(found: BenchmarkRun) -> list[int]:
+        assert found.results[0].ranked[1] is not None
+        return found.results[0].ranked[1].rows.tolist()
+
+    assert nearest(run("c"))[0] == 2
+    picture(4).save(landmarks / "q_apart.png")
+    assert nearest(run("c")) == nearest(run("fresh"))
+    (landmarks / "q_apart.png").write_bytes(b"no photo")
+    damaged = run("c")
+    assert damaged.results[0].ranked[1] is None
+    assert [path.name for path, _ in damaged.failed] == ["q_apart.png"]
+
+
+def test_a_region_outside_of_its_photo_is_refused(landmarks: Path, tmp_path: Path) -> None:
+    picture(0).crop((0, 0, 9, 80)).save(landmarks / "p_0.png")
+    dataset = read_dataset("paris6k", landmarks)
+    with pytest.raises(DatasetError, match=r"^p_0: its box begins at 10, 10, outside of .* 9 x 80"):
+        run_benchmark(dataset, {"sift": RECIPES_SMALL["sift"]}, cache=tmp_path / "c")
+
+
+def test_rankings_are_kept_whole_as_far_as_there_is_room(
+    run: tuple[BenchmarkRun, Path], small_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, cache = run
+    assert all(len(ranked.rows) == 13 for ranked in found.results[0].ranked if ranked is not None)
+    recipes, options = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
+    for lines, fewest, kept in ((36, 2, 3), (12, 2, 2)):
+        monkeypatch.setattr(ranking, "KEPT_LINES", lines)
+        monkeypatch.setattr(ranking, "FEWEST_RANKS", fewest)
+        cut = run_benchmark(found.dataset, recipes, cache=cache, model=options).results[0]
+        assert {len(ranked.rows) for ranked in cut.ranked if ranked is not None} == {kept}
+        assert cut.measures == found.results[0].measures
 
 
 def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) -> None:
@@ -349,7 +429,10 @@ def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: P
     other = run_benchmark(found.dataset, recipes, fit_on=six, cache=cache, model=options)
     assert other.results[0].fitted_on == "six (6 photos)"
     (own,) = (result for result in found.results if result.method == "white")
-    assert other.results[0].ranked != own.ranked
+    first, second = other.results[0].ranked[0], own.ranked[0]
+    assert first is not None
+    assert second is not None
+    assert first.distances.tolist() != second.distances.tolist()
     assert "- fitted on: six (6 photos)" in markdown(other)
 
 
@@ -358,7 +441,8 @@ def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: P
 
 def named(run: BenchmarkRun, name: str) -> BenchmarkRun:
     """The same figures, as if of another benchmark."""
-    return dataclasses.replace(run, dataset=dataclasses.replace(run.dataset, name=name))
+    dataset = dataclasses.replace(run.dataset, name=name, own=False)
+    return dataclasses.replace(run, dataset=dataset)
 
 
 def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
@@ -366,6 +450,9 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     first = rows(found, table=1)[0]
     assert (first.published, first.published_on, first.difference) == (90.0, "holidays", None)
     assert rows(found)[0].published is None, "without a table there is nothing to refer to"
+    folder = dataclasses.replace(found.dataset, name="holidays")
+    of_that_name = rows(dataclasses.replace(found, dataset=folder))[0]
+    assert of_that_name.published is None, "a folder's name makes no benchmark of it"
     same = rows(named(found, "holidays"))[0]
     assert same.difference == pytest.approx(same.values["mAP"] - 90.0)  # type: ignore[operator]
     whole = named(found, "holidays").dataset
@@ -375,21 +462,28 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     ):
         assert rows(dataclasses.replace(found, dataset=part))[0].difference is None
     text = markdown(named(found, "holidays"))
-    assert "| paper, holidays | difference |" in text
+    assert "| paper, holidays mAP | difference |" in text
     assert f"| {same.difference:+.2f} |" in text
+    assert f">{same.difference:+.2f}</td>" in page(named(found, "holidays"))
     assert "- 12 queries, 13 photos" in text
 
 
 def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
     found = json.loads(json.dumps(as_json(run[0], 1)))
-    assert set(found["conditions"]) >= {"weights", "versions", "engine", "time"}
+    assert set(found["conditions"]) >= {"folder", "weights", "versions", "device", "time"}
+    assert found["conditions"]["engine"] in ("openvino", "torch"), "not what auto leaves open"
+    assert found["conditions"]["seconds of extraction"] >= 0
     assert len(found["conditions"]["weights"]["ResNet-50"]) == 64
     assert found["switches"] == {"queries": "every photo of a group of two or more"}
     method = found["methods"][0]
     assert method["method"] == "one"
     assert len(method["per_query"]["mAP"]) == len(found["queries"]) == 12
-    assert method["fitted_on"]
+    assert not method["fitted_on"], "it fits nothing"
     assert method["source"] == "x"
+    white = next(entry for entry in found["methods"] if entry["method"] == "white")
+    assert white["fitted_on"] == "the ranked photos"
+    assert white["settings"]["selection"]["fewest"] == 4
+    assert white["settings"]["extraction"]["resolutions"] == [96, 64]
 
 
 def test_the_page(run: tuple[BenchmarkRun, Path]) -> None:
@@ -454,6 +548,25 @@ def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight
     assert json.loads(as_text)["methods"][0]["method"] == "mac"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_names_that_are_no_text(small_weights: Path, tmp_path: Path, resight: Run) -> None:
+    photos = tmp_path / "photos"
+    for thing in range(2):
+        (photos / str(thing)).mkdir(parents=True)
+        for view in range(2):
+            picture(7 * view).save(photos / str(thing) / f"{view}.png")
+    named = photos / "0" / os.fsdecode(b"\xff.png")
+    (photos / "0" / "0.png").rename(named)
+    (photos / "1" / os.fsdecode(b"\xfe.png")).write_bytes(b"no photo")
+    common = (f"groups:{photos}", "--cache", tmp_path / "c", "--weights", small_weights)
+    done = resight("benchmark", "run", *common, "--methods", "mac", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for report in ("report.html", "report.md"):
+        assert "xfe.png" in (tmp_path / "out" / report).read_text("utf-8")
+    lists = read_trec(tmp_path / "out" / "mac.trec")
+    assert f"0/{named.name}" in lists, "there the name is what it is"
+
+
 def test_photos_that_lie_on_their_side_are_turned(tmp_path: Path) -> None:
     ways = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180}
     ways[270] = Image.Transpose.ROTATE_270  # as Pillow turns, which is the other way
@@ -473,7 +586,8 @@ def test_photos_that_lie_on_their_side_are_turned(tmp_path: Path) -> None:
 
     def ranked(folder: str, cache: str, switches: dict[str, str]) -> list[Any]:
         dataset = read_dataset("holidays", tmp_path / folder, switches)
-        return run_benchmark(dataset, recipes, cache=tmp_path / cache).results[0].ranked
+        found = run_benchmark(dataset, recipes, cache=tmp_path / cache).results[0].ranked
+        return [(r.rows.tolist(), r.distances.tolist()) for r in found if r is not None]
 
     expected = ranked("upright", "a", {})
     assert ranked("shot", "b", turned) == expected

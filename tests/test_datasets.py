@@ -97,9 +97,28 @@ def test_holidays_upright(holidays: Path) -> None:
         holidays / "jpg1" / "100001.jpg": 90,
         holidays / "jpg2" / "100100.jpg": 270,
     }
-    assert dataset.switches["orientation"] == "2 photos turned"
+    assert dataset.switches["orientation"] == (
+        "2 photos turned, 1 of the file's names is no photo here (149900)"
+    )
     as_shot = read_dataset("holidays", holidays)
     assert (as_shot.turns, as_shot.switches["orientation"]) == ({}, "as shot")
+
+
+@pytest.mark.parametrize("database", ["all", "others"])
+def test_names_to_turn_that_are_no_photos_are_said(database: str, holidays: Path) -> None:
+    def orientation(*lines: str) -> str:
+        (holidays / "turns.txt").write_text("\n".join(lines), "utf-8-sig")
+        switches = {"database": database, "upright": str(holidays / "turns.txt")}
+        return read_dataset("holidays", holidays, switches).switches["orientation"]
+
+    there = ("100000.jpg 90", "100001.jpg 180")
+    assert orientation(*there) == "2 photos turned", "queries too, and after a byte order mark"
+    assert orientation(*there, "3.jpg 0", "2 90") == (
+        "2 photos turned, 2 of the file's names are no photos here (2, 3)"
+    )
+    assert orientation("4.jpg 90", "3.jpg 90", "2.jpg 90", "1.jpg 90") == (
+        "0 photos turned, 4 of the file's names are no photos here (1, 2, 3, ...)"
+    )
 
 
 @pytest.mark.parametrize("line", ["100000.jpg", "100000.jpg 45", "100000.jpg 90 1", "a b.jpg 90"])
@@ -220,8 +239,8 @@ def test_twenty_files_of_paris_are_no_photos() -> None:
     assert len(UNREADABLE) == 6412 - 6392
 
 
-def classic(names: list[str], **lists: list[int]) -> dict[str, Any]:
-    return {"imlist": names, "qimlist": ["q_1"], "gnd": [{"bbx": [1, 2, 31.4, 42], **lists}]}
+def classic(names: list[str], box: Any = (1, 2, 31.4, 42), **lists: list[int]) -> dict[str, Any]:
+    return {"imlist": names, "qimlist": ["q_1"], "gnd": [{"bbx": box, **lists}]}
 
 
 @pytest.mark.parametrize("suffix", ["pkl", "json"])
@@ -292,6 +311,101 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
 def test_boxes_are_whole_pixels() -> None:
     assert box_of((136.5, 34.1, 648.5, 955.7)) == (136, 34, 512, 922)
     assert box_of((-3, 0, 5, 0.2)) == (0, 0, 5, 1)
+
+
+BOXES = [
+    [500, 400, 10, 10],
+    [0, 0, 0, 0],
+    [10, 10, 10, 20],
+    [10, 20, 20, 10],
+    [-9, -9, -1, -1],  # would be cut to the first pixel
+    [-9, 5, 0, 9],
+    [5, -9, 9, -1],
+    [1e300, 0, 1e308, 1],
+    [0, 0, 5, 1_000_000.5],
+    [-1_000_001, 0, 5, 5],
+    [0, 0, float("nan"), 5],
+    [0, 0, float("inf"), 5],
+]
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_a_box_that_no_photo_has(box: list[float], oxford: Path, tmp_path: Path) -> None:
+    corners = " ".join(map(str, box))
+    (oxford / "gt" / "all_souls_1_query.txt").write_text(f"oxc1_all_souls_000013 {corners}")
+    for query in ("crop", "full"):
+        with pytest.raises(
+            DatasetError, match=r"_query\.txt: .* the box of the query all_souls_000013 \("
+        ):
+            read_dataset("oxford5k", oxford, {"query": query})
+    content = classic(["bodleian_1"], box, ok=[0], junk=[])
+    (tmp_path / "gnd_paris6k.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"gnd_paris6k\.json: .* the box of the query q_1 \("):
+        read_dataset("paris6k", oxford)
+
+
+@pytest.mark.parametrize(
+    ("box", "cut"),
+    [
+        ([-3, -2, 31.4, 42], (0, 0, 31, 42)),
+        ([0, 0, 0.2, 0.2], (0, 0, 1, 1)),
+        ([5, 6, 1e6, 1e6], (5, 6, 999_995, 999_994)),
+    ],
+)
+def test_a_box_a_little_outside_is_one(
+    box: list[float], cut: tuple[int, ...], tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("a", "q_1")):
+        draw(tmp_path / f"{name}.jpg", seed)
+    content = classic(["a"], box, ok=[0], junk=[])
+    (tmp_path / "gnd_paris6k.json").write_text(json.dumps(content))
+    assert read_dataset("paris6k", tmp_path).queries[0].box == cut
+
+
+def test_a_query_that_is_twice_is_refused(oxford: Path, tmp_path: Path) -> None:
+    content = classic(["bodleian_1", "x_2"], ok=[0], junk=[])
+    content |= {"qimlist": ["x_2", "x_2"], "gnd": content["gnd"] * 2}
+    file = tmp_path / "gnd_paris6k.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"gnd_paris6k\.json: the query x_2 is twice with the"):
+        read_dataset("paris6k", oxford)
+    content["gnd"] = [content["gnd"][0], {**content["gnd"][1], "bbx": [1, 2, 33, 42]}]
+    file.write_text(json.dumps(content))
+    assert len(read_dataset("paris6k", oxford).queries) == 2, "another box is another query"
+    for path in list((oxford / "gt").iterdir()):
+        (oxford / "gt" / f"copy_of_{path.name}").write_bytes(path.read_bytes())
+    with pytest.raises(DatasetError, match=r"oxford: the query all_souls_000013 is twice with"):
+        read_dataset("oxford5k", oxford)
+
+
+@pytest.mark.parametrize(
+    ("name", "lists", "both"),
+    [
+        ("paris6k", {"ok": [0, 1], "junk": [2, 1]}, "ok and junk"),
+        ("rparis6k", {"easy": [0, 1], "hard": [2], "junk": [1]}, "easy and junk"),
+        ("rparis6k", {"easy": [0], "hard": [1, 2], "junk": [1]}, "hard and junk"),
+        ("rparis6k", {"easy": [0, 1], "hard": [1, 2], "junk": []}, "easy and hard"),
+    ],
+)
+def test_a_photo_on_two_lists_is_refused(
+    name: str, lists: dict[str, list[int]], both: str, tmp_path: Path
+) -> None:
+    draw(tmp_path / "a.jpg", 0)
+    (tmp_path / f"gnd_{name}.pkl").write_bytes(pickle.dumps(classic(["a", "b", "c"], **lists)))
+    with pytest.raises(
+        DatasetError, match=rf"gnd_{name}\.pkl: .* the photo b is both {both} of the query q_1$"
+    ):
+        read_dataset(name, tmp_path)
+
+
+def test_a_photo_on_two_lists_of_the_text_files_is_refused(oxford: Path) -> None:
+    (oxford / "gt" / "all_souls_1_ok.txt").write_text("all_souls_000013\n")
+    assert read_dataset("oxford5k", oxford).queries, "good and ok are the same"
+    (oxford / "gt" / "all_souls_1_junk.txt").write_text("all_souls_000013\n")
+    with pytest.raises(
+        DatasetError, match=r"_query\.txt: .* all_souls_000013 is both ok and junk of the query"
+    ):
+        read_dataset("oxford5k", oxford)
 
 
 # Real ground truth
@@ -396,6 +510,18 @@ def test_damaged_ground_truth(content: bytes, tmp_path: Path) -> None:
         read_plain(tmp_path / "gnd.pkl")
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"imlist":' * 100_000])
+def test_lists_in_lists_without_end(content: str, tmp_path: Path) -> None:
+    (tmp_path / "gnd_paris6k.json").write_text(content)
+    with pytest.raises(DatasetError, match=r"paris6k\.json: cannot be read: nested too deeply$"):
+        read_dataset("paris6k", tmp_path)
+
+
+def test_a_mark_before_the_ground_truth_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "gnd.json").write_text('{"imlist": ["\u00fc"]}', "utf-8-sig")
+    assert read_plain(tmp_path / "gnd.json") == {"imlist": ["\u00fc"]}
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -413,6 +539,9 @@ def test_damaged_ground_truth(content: bytes, tmp_path: Path) -> None:
             "gnd": [{"bbx": [1, 2, 3, float("nan")], "ok": [0], "junk": []}],
         },
         {**classic(["a"], ok=[0], junk=[]), "imlist": [7]},
+        {**classic(["a"], ok=[0], junk=[]), "qimlist": ["\ud800"]},
+        classic(["a\0"], ok=[0], junk=[]),
+        classic(["a"], [0, 0, 5, 10**400], ok=[0], junk=[]),
     ],
 )
 def test_ground_truth_of_another_form(content: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Average precision, N-S score and ground truth: hand-counted, and against the oracle."""
 
 import json
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_paths_are_relative_to_the_files_folder(
         "tower": [tmp_path / "a.jpg", tmp_path / "sub" / "ü b.JPG"],
         "alone": [tmp_path / "c.png"],
     }
-    assert read_groups(path) == expected
+    assert read_groups(path) == read_groups(tmp_path) == expected
     monkeypatch.chdir(tmp_path)
     assert read_groups(Path("groups.json")) == expected
 
@@ -232,11 +233,38 @@ def test_another_form_is_refused(text: str, tmp_path: Path) -> None:
         read_groups(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("text", ["", "{", "{'a': []}", "\ufeff{}", "not json\nat all"])
+@pytest.mark.parametrize("text", ["", "{", "{'a': []}", "\ufeff", "not json\nat all"])
 def test_what_is_not_json_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"groups\.json: not JSON: ") as caught:
         read_groups(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+def test_a_mark_before_the_text_is_no_part_of_it(tmp_path: Path) -> None:
+    assert read_groups(write(tmp_path, '\ufeff{"a": ["b.jpg"]}')) == {"a": [tmp_path / "b.jpg"]}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a": ' + "[" * 100_000])
+def test_lists_in_lists_without_end_are_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"groups\.json: nested too deeply; expected \{group"):
+        read_groups(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["\ud800x.jpg", "sub/\udc00.jpg", "x\0.jpg"])
+def test_what_can_be_no_name_is_refused(name: str, tmp_path: Path) -> None:
+    for groups in ({"a": ["y.jpg", name]}, {name: ["y.jpg"]}):
+        with pytest.raises(
+            DatasetError, match=r"groups\.json: '.*' \(in '.*'\) can be no na"
+        ) as said:
+            read_groups(write(tmp_path, json.dumps(groups)))
+        assert str(said.value).isprintable(), "one line, that can be written anywhere"
+
+
+def test_names_of_bytes_that_are_no_text(tmp_path: Path) -> None:
+    photo = tmp_path / os.fsdecode(b"\xff.jpg")
+    groups = read_groups(write(tmp_path, json.dumps({"a": [photo.name]})))
+    assert groups == {"a": [photo]}
+    assert os.fsencode(groups["a"][0]).endswith(b"/\xff.jpg")
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -248,7 +276,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nothing\.json: No such file or directory$"):
         read_groups(tmp_path / "nothing.json")
-    with pytest.raises(DatasetError, match="Is a directory"):
+    with pytest.raises(DatasetError, match=r"groups\.json: No such file or directory$"):
         read_groups(tmp_path)
 
 

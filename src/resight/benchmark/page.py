@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from resight.benchmark.ranking import MethodResult
-from resight.benchmark.report import Row, effects, rows, shown
+from resight.benchmark.report import Row, effects, published_on, rows, shown
 from resight.benchmark.running import BenchmarkRun
 from resight.datasets.dataset import DatasetQuery
 from resight.errors import ImageError
@@ -80,28 +80,31 @@ def _best(measure: Measure) -> float:
 
 
 def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[str, str]) -> str:
-    head = "".join(f'<th class="n">{escape(m.name)}</th>' for m in measures)
+    compared = any(row.difference is not None for row in found)
+    heads = [*(m.name for m in measures), "paper", *(["difference"] if compared else [])]
+    head = "".join(f'<th class="n">{escape(name)}</th>' for name in heads)
     lines = []
     for row in found:
         cells = "".join(
             f'<td class="n">{shown(row.values[measure.name], measure)}</td>' for measure in measures
         )
         paper = "" if row.published is None else f"{row.published:g}"
-        on = " ".join(filter(None, [row.published_on, row.published_with]))
+        on = published_on(row.published_on) if row.published_on else ""
+        on += f" ({row.published_with})" if row.published_with else ""
+        digits = 3 if measures[0].scale == 1 else 2
+        less = "" if row.difference is None else f"{row.difference:+.{digits}f}"
+        difference = f'<td class="n">{less}</td>' if compared else ""
         lines.append(
             f"<tr><td><b>{escape(row.method)}</b><br><small>{escape(row.title)}</small></td>"
             f'<td class="n">{row.dimensions}</td>{cells}'
-            f'<td class="n">{paper}<br><small>{escape(on)}</small></td></tr>'
+            f'<td class="n">{paper}<br><small>{escape(on)}</small></td>{difference}</tr>'
         )
     for method, needs in left_out.items():
         lines.append(
             f"<tr><td><b>{escape(method)}</b></td>"
-            f'<td colspan="{len(measures) + 2}">{escape(needs)}</td></tr>'
+            f'<td colspan="{len(heads) + 1}">{escape(needs)}</td></tr>'
         )
-    return (
-        f'<table><tr><th>method</th><th class="n">values</th>{head}<th class="n">paper</th></tr>'
-        f"{''.join(lines)}</table>"
-    )
+    return f'<table><tr><th>method</th><th class="n">values</th>{head}</tr>{"".join(lines)}</table>'
 
 
 def _bars(found: list[Row], measure: Measure) -> str:

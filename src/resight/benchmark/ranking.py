@@ -28,8 +28,11 @@ from resight.recipes import Recipe
 from resight.searching.geometry import PhotoMatcher
 from resight.selection.reduction import Reduction, fit_reduction
 
-KEPT_RANKS = 100
-"""Of every ranking so many first photos are kept for exports and pages."""
+KEPT_LINES = 2_000_000
+"""Places that are kept of all rankings of a method together, for exports and pages: all of them,
+but on the largest benchmarks."""
+FEWEST_RANKS = 100
+"""First photos that are kept of every ranking at least."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,14 @@ class Ranked:
     """The first photos of a query's ranking: rows of the dataset, and their distances.
 
     After re-ranking, ranks stand in place of the distances.
+
+    Attributes:
+        rows: int32 (K,), nearest first.
+        distances: float (K,).
     """
 
-    rows: list[int]
-    distances: list[float]
+    rows: np.ndarray
+    distances: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class MethodResult:
             has no positives, or could not be read.
         ranked: the first of each ranking.
         dimensions: values of a descriptor as it is compared.
-        fitted_on: what the selection or whitening was fitted on.
+        fitted_on: what a selection, a whitening or a vocabulary was fitted on; empty without any.
         seconds: fitting and ranking, without extraction.
     """
 
@@ -166,14 +173,15 @@ def rank_all(
     values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
     ranked: list[Ranked | None] = []
     rank_one = _ranker(compared, rerank or RerankConfig(), verifying)
+    kept = max(FEWEST_RANKS, KEPT_LINES // len(dataset.queries))
     for done, query in enumerate(dataset.queries, 1):
         found, order = rank_one(query), None
         if found is None:
             ranked.append(None)
         else:
             places, distances = found
-            order, first = rows[places], places[:KEPT_RANKS]
-            ranked.append(Ranked(rows[first].tolist(), distances[first].tolist()))
+            order, first = rows[places], places[:kept]
+            ranked.append(Ranked(rows[first].astype(np.int32), distances[first]))
         for measure in dataset.measures:
             judgement = query.judgements.get(measure.judgement)
             value = None

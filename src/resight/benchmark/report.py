@@ -6,11 +6,16 @@ from typing import Any
 
 from resight.benchmark.ranking import MethodResult
 from resight.benchmark.running import BenchmarkRun
+from resight.config import to_dict
 from resight.datasets.rankings import RankedList
 from resight.evaluation.protocols import Measure
+from resight.recipes import Recipe
 
 REFERENCE = {1: "holidays", 2: "holidays", 3: "ukb", 4: "oxford5k", 5: "oxford5k"}
 """A table's benchmark, whose numbers stand beside ours where a dataset has none of its own."""
+
+MEASURED_BY = {"ukb": "N-S"}
+"""What a benchmark is measured by where that is not the mAP."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ def markdown(run: BenchmarkRun, table: int | None = None) -> str:
         lines.append(f"| `{method}` | {needs} |{' |' * (len(head) - 2)}")
     remarks = [f"{len(run.dataset.queries)} queries, {len(run.dataset.names)} photos"]
     remarks += [f"{name}: {value}" for name, value in run.dataset.switches.items()]
-    remarks += [f"fitted on: {value}" for value in {result.fitted_on for result in run.results}]
+    fitted = dict.fromkeys(result.fitted_on for result in run.results if result.fitted_on)
+    remarks += [f"fitted on: {value}" for value in fitted]
     remarks += effects(run)
     return "\n".join([*lines, "", *(f"- {remark}" for remark in remarks)]) + "\n"
 
@@ -76,6 +82,7 @@ def as_json(run: BenchmarkRun, table: int | None = None) -> dict[str, Any]:
             {
                 **vars(row),
                 "source": run.recipes[row.method].source,
+                "settings": _settings(run.recipes[row.method]),
                 "fitted_on": result.fitted_on,
                 "seconds": round(result.seconds, 3),
                 "per_query": result.values,
@@ -83,6 +90,11 @@ def as_json(run: BenchmarkRun, table: int | None = None) -> dict[str, Any]:
             for row, result in zip(rows(run, table), run.results, strict=True)
         ],
     }
+
+
+def published_on(name: str) -> str:
+    """A benchmark, and what its numbers measure."""
+    return f"{name} {MEASURED_BY.get(name, 'mAP')}"
 
 
 def effects(run: BenchmarkRun) -> list[str]:
@@ -101,8 +113,9 @@ def effects(run: BenchmarkRun) -> list[str]:
 
 def ranked_lists(run: BenchmarkRun, result: MethodResult) -> Mapping[str, RankedList]:
     """A method's rankings by the names of queries and photos, for other tools."""
+    names = run.dataset.names
     return {
-        query.name: RankedList([run.dataset.names[row] for row in ranked.rows], ranked.distances)
+        query.name: RankedList([names[row] for row in ranked.rows], ranked.distances.tolist())
         for query, ranked in zip(run.dataset.queries, result.ranked, strict=True)
         if ranked is not None
     }
@@ -120,12 +133,13 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
         measure.name: None if (v := result.measures[measure.name]) is None else v * measure.scale
         for measure in dataset.measures
     }
-    on = dataset.name if dataset.name in recipe.published else REFERENCE.get(table or 0, "")
+    own = dataset.benchmark in recipe.published
+    on = dataset.benchmark if own else REFERENCE.get(table or 0, "")
     published, ours = recipe.published.get(on), values[first.name]
     difference = None
     # Of a part of a benchmark there is nothing to compare.
     whole = dataset.effect_of_missing() is None
-    if on == dataset.name and whole and published is not None and ours is not None:
+    if own and whole and published is not None and ours is not None:
         difference = ours - published
     return Row(
         result.method,
@@ -139,12 +153,26 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
     )
 
 
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """All that a method's figures depend on beside the weights."""
+    verified = {"first": recipe.verify, "by": recipe.verify_by} if recipe.verify else None
+    return {
+        "extraction": to_dict(recipe.extraction),
+        "selection": to_dict(recipe.selection),
+        "rerank": None if recipe.rerank.method == "none" else to_dict(recipe.rerank),
+        "verify": verified,
+    }
+
+
 def _published_head(found: list[Row]) -> list[str]:
     on = {row.published_on for row in found if row.published is not None}
     if not on:
         return []
     compared = any(row.difference is not None for row in found)
-    return [f"paper, {' and '.join(sorted(on))}", *(["difference"] if compared else [])]
+    return [
+        f"paper, {' and '.join(map(published_on, sorted(on)))}",
+        *(["difference"] if compared else []),
+    ]
 
 
 def _published_cells(row: Row, measure: Measure, found: list[Row]) -> list[str]:

@@ -1,18 +1,16 @@
 """One command's work: read a benchmark, extract once, rank by every method, collect the results."""
 
-import dataclasses
 import datetime
 import functools
 import hashlib
 import os
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from resight.benchmark.extracting import (
     Descriptors,
@@ -22,14 +20,21 @@ from resight.benchmark.extracting import (
     read,
     unreadable,
 )
-from resight.benchmark.ranking import MethodResult, Verifying, compare, query_file, rank_all
-from resight.config import ExtractionConfig, MethodConfig, WhiteningConfig, has_network
+from resight.benchmark.pictures import queries_apart, turned
+from resight.benchmark.ranking import MethodResult, Verifying, compare, rank_all
+from resight.config import (
+    ExtractionConfig,
+    MethodConfig,
+    NoReduction,
+    WhiteningConfig,
+    has_network,
+)
 from resight.datasets.dataset import Dataset
 from resight.descriptors.extractor import Extractor
-from resight.errors import FitError, ImageError, UsageError, WeightsMissing
+from resight.errors import FitError, UsageError, WeightsMissing
 from resight.methods import ModelOptions, cnn_extractor, cnn_model
+from resight.networks.engines import choose_engine
 from resight.networks.weights import user_cache
-from resight.photos.images import Box, crop_box, load_image
 from resight.progress import Progress, no_progress
 from resight.recipes import RECIPES, Recipe, find_recipe
 from resight.searching.geometry import PhotoMatcher, columns_map
@@ -40,13 +45,6 @@ TABLES = {
     3: "comparison with other methods (UKB in the paper)",
     4: "the steps of the method (Oxford5k and Paris6k in the paper)",
     5: "comparison with other methods (Oxford5k and Paris6k in the paper)",
-}
-
-
-CLOCKWISE = {
-    90: Image.Transpose.ROTATE_270,  # Pillow turns the other way
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_90,
 }
 
 
@@ -131,29 +129,36 @@ def run_benchmark(
         raise FitError(f"{name}: {needs}")
     if len(left_out) < len(recipes):
         recipes = {name: recipe for name, recipe in recipes.items() if name not in left_out}
-    conditions = _conditions(recipes, options)  # first, for it finds that weights are missing
+    conditions = _conditions(dataset, fit_on, recipes, options)  # finds that weights are missing
     folder = cache or default_cache(dataset)
-    dataset = _turned(dataset, folder / "upright")
+    dataset = turned(dataset, folder / "upright")
     covers = _covers(recipes, folder)
-    apart = _queries_apart(dataset, folder / "queries")
-    every = list(dict.fromkeys([*dataset.paths, *apart]))
-    every += [path for path in (fit_on.paths if fit_on else ()) if path not in set(every)]
-    places = extract(every, covers.values(), folder, options, progress)
+    apart, failed = queries_apart(dataset, folder / "queries")
+    fitted = dataset.paths if fit_on is None else fit_on.paths
+    every = dict.fromkeys([*dataset.paths, *apart, *fitted])
+    started = time.perf_counter()
+    places = extract(list(every), covers.values(), folder, options, progress, fitted)
+    conditions["seconds of extraction"] = round(time.perf_counter() - started, 1)
     results: list[MethodResult] = []
-    failed: dict[Path, str] = {}
     known: dict[MethodConfig, tuple[Descriptors, Descriptors | None]] = {}
     for name, recipe in recipes.items():
         config = covers[name]
         if config not in known:
-            failed |= dict(unreadable(places[config]))
+            failed |= dict(unreadable(places[config], every.keys()))
             queries = _renamed(read(places[config], list(apart)), apart) if apart else None
             known[config] = read(places[config], dataset.paths), queries
         others = read(places[config], fit_on.paths) if fit_on else None
-        compared = compare(recipe, dataset.name, config, *known[config], fitted_on=others)
-        said = f"{fit_on.name} ({len(fit_on.paths)} photos)" if fit_on else "the ranked photos"
-        checking = _verifying(recipe, apart, options)
+        compared = compare(recipe, dataset.benchmark, config, *known[config], fitted_on=others)
+        said, checking = _fitted_on(recipe, fit_on), _verifying(recipe, apart, options)
         results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said, checking))
     return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions, left_out)
+
+
+def _fitted_on(recipe: Recipe, other: Dataset | None) -> str:
+    """What a method learns from, and what is fitted on; empty where it does neither."""
+    if not recipe.extraction.learns and isinstance(recipe.selection, NoReduction):
+        return ""
+    return "the ranked photos" if other is None else f"{other.name} ({len(other.paths)} photos)"
 
 
 def _without_weights(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[str, str]:
@@ -189,9 +194,13 @@ def _with_too_few_photos(recipes: Mapping[str, Recipe], photos: int) -> dict[str
 
 def default_cache(dataset: Dataset) -> Path:
     """Where descriptors of a dataset are kept when nothing else is asked for."""
-    root = os.path.commonpath([str(path.absolute()) for path in dataset.paths])
-    place = hashlib.sha256(root.encode()).hexdigest()[:8]
+    place = hashlib.sha256(os.fsencode(_root(dataset))).hexdigest()[:8]
     return user_cache() / "benchmarks" / f"{dataset.name}-{place}"
+
+
+def _root(dataset: Dataset) -> str:
+    """The folder that holds all photos of a dataset."""
+    return os.path.commonpath([str(path.absolute()) for path in dataset.paths])
 
 
 def _covers(recipes: Mapping[str, Recipe], folder: Path) -> dict[str, MethodConfig]:
@@ -225,71 +234,14 @@ def _verifying(
     return Verifying(matcher, recipe.verify, {name: path for path, name in apart.items()})
 
 
-def _queries_apart(dataset: Dataset, folder: Path) -> dict[Path, Path]:
-    """Files of queries that are not ranked themselves, and the names they go by.
-
-    Regions are cut out once, and kept as pictures without loss.
-    """
-    ranked, apart = set(dataset.paths), {}
-    for query in dataset.queries:
-        if query.box is None:
-            if query.path not in ranked:
-                apart[query.path] = query.path
-            continue
-        target = folder / query_file(query)
-        if not target.exists():
-            try:
-                image = load_image(query.path)
-            except ImageError:
-                continue  # the query has no descriptor, and the photo is listed as unreadable
-            _save(crop_box(image, _inside(query.box, image.size)), target)
-        apart[target.absolute()] = query_file(query)
-    return apart
-
-
-def _turned(dataset: Dataset, folder: Path) -> Dataset:
-    """The dataset with upright pictures, kept without loss, in place of the photos to be turned."""
-    made = {}
-    for path, degrees in dataset.turns.items():
-        target = (folder / f"{path.stem}-{degrees}.png").absolute()
-        if not target.exists():
-            try:
-                image = load_image(path)
-            except ImageError:
-                continue  # listed as unreadable when it is to be described
-            _save(image.transpose(CLOCKWISE[degrees]), target)
-        made[path] = target
-    return dataclasses.replace(
-        dataset,
-        paths=tuple(made.get(path, path) for path in dataset.paths),
-        queries=tuple(
-            dataclasses.replace(query, path=made.get(query.path, query.path))
-            for query in dataset.queries
-        ),
-        turns={},
-    )
-
-
-def _save(image: Image.Image, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    image.save(partial, "PNG")
-    partial.replace(target)
-
-
-def _inside(box: Box, size: tuple[int, int]) -> Box:
-    """A box cut to the photo: the ground truth's corners may lie a pixel outside."""
-    x, y, w, h = box
-    x, y = min(x, size[0] - 1), min(y, size[1] - 1)
-    return x, y, min(w, size[0] - x), min(h, size[1] - y)
-
-
 def _renamed(descriptors: Descriptors, names: Mapping[Path, Path]) -> Descriptors:
     rows = {names[path]: row for path, row in descriptors.rows.items()}
     return Descriptors(descriptors.global_, descriptors.local, rows)
 
 
-def _conditions(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[str, Any]:
+def _conditions(
+    dataset: Dataset, fit_on: Dataset | None, recipes: Mapping[str, Recipe], options: ModelOptions
+) -> dict[str, Any]:
     weights = {
         recipe.weights: cnn_model(recipe.extraction, options).sha256
         for recipe in recipes.values()
@@ -297,8 +249,11 @@ def _conditions(recipes: Mapping[str, Recipe], options: ModelOptions) -> dict[st
     }
     packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
     return {
+        "folder": _root(dataset),
+        "fitted on": None if fit_on is None else {"folder": _root(fit_on), **fit_on.switches},
         "weights": weights,
-        "engine": options.engine,
+        "engine": choose_engine(options.engine, options.device) if weights else None,
+        "device": options.device,
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -311,7 +311,9 @@ def evaluate(
     groups: Annotated[
         Path,
         typer.Argument(
-            metavar="GROUPS.JSON", help="{group: [paths beside it]}.", show_default=False
+            metavar="GROUPS.JSON",
+            help="{group: [paths beside it]}, or its folder.",
+            show_default=False,
         ),
     ],
     collection: Place,

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from resight.benchmark.page import page
 from resight.benchmark.report import as_json as report_json
-from resight.benchmark.report import effects, markdown, ranked_lists, rows, shown
+from resight.benchmark.report import effects, markdown, published_on, ranked_lists, rows, shown
 from resight.benchmark.running import BenchmarkRun
 from resight.cli.output import print_json, print_table, say
 from resight.config import to_dict
@@ -56,7 +56,9 @@ def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
     for row in found:
         digits = 3 if measures[0].scale == 1 else 2
         difference = "" if row.difference is None else f"{row.difference:+.{digits}f}"
-        paper = "" if row.published is None else f"{row.published:g} ({row.published_on})"
+        paper = (
+            "" if row.published is None else f"{row.published:g} ({published_on(row.published_on)})"
+        )
         figures = [shown(row.values[measure.name], measure) for measure in measures]
         shown_table.add_row(row.method, str(row.dimensions), *figures, paper, difference)
     for method, needs in run.left_out.items():
@@ -85,8 +87,9 @@ def check_folder(folder: Path) -> None:
 def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     """Page, Markdown, JSON, and every method's ranked lists in TREC's and Holidays' formats."""
     try:
-        (folder / "report.html").write_text(page(run, table), "utf-8")
-        (folder / "report.md").write_text(markdown(run, table), "utf-8")
+        # Names of files need not be UTF-8: what is not is written as people read it, `\\xff`.
+        (folder / "report.html").write_text(page(run, table), "utf-8", "backslashreplace")
+        (folder / "report.md").write_text(markdown(run, table), "utf-8", "backslashreplace")
         (folder / "report.json").write_text(json.dumps(report_json(run, table), indent=1), "utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None

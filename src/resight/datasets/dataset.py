@@ -42,6 +42,7 @@ class Dataset:
             positives, and not ranked.
         turns: photos that lie on their side, and by how many degrees clockwise they are to be
             turned, 90, 180 or 270, after what their files say (EXIF).
+        own: a folder with groups, whatever its name, not one of the benchmarks.
     """
 
     name: str
@@ -53,10 +54,16 @@ class Dataset:
     switches: Mapping[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     turns: Mapping[Path, int] = field(default_factory=dict)
+    own: bool = False
 
     def __post_init__(self) -> None:
         if not self.queries:
             raise DatasetError(f"{self.name}: none of its queries has its photos on this disk")
+
+    @property
+    def benchmark(self) -> str:
+        """Name of the benchmark, under which papers have numbers; `groups` of an own folder."""
+        return "groups" if self.own else self.name
 
     def effect_of_missing(self) -> str | None:
         """What the missing photos change, in a sentence; None where all is there."""

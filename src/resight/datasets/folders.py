@@ -58,6 +58,7 @@ def read_folder(folder: Path) -> Dataset:
         ),
         switches=switches,
         missing=tuple(_name(path, base) for path in missing),
+        own=True,
     )
 
 

@@ -3,6 +3,7 @@
 Source: Jegou, Douze and Schmid, "Hamming embedding and weak geometric consistency", ECCV 2008.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ SUFFIX = ".jpg"
 """Part of the photos' official names, whatever format they are kept in."""
 LIST_NAME = "holidays_images.dat"
 """The official list of the photos' names, one in a line; it comes with the evaluation package."""
+
+NAMED = 3
+"""So many of the names that are no photos are said."""
 
 
 def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> Dataset:
@@ -67,7 +71,7 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
         official=(PHOTOS if database == "all" else PHOTOS - QUERIES, QUERIES),
         switches={
             "ranked": ranked[database],
-            "orientation": f"{len(turned)} photos turned" if upright else "as shot",
+            "orientation": _orientation(len(turned), turns, photos.names) if upright else "as shot",
         },
         missing=tuple(f"{name}{SUFFIX}" for name in photos.missing),
         turns=turned,
@@ -102,7 +106,7 @@ def read_turns(path: Path) -> dict[str, int]:
     """
     turns: dict[str, int] = {}
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()  # editors may put a mark before the text
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text"
         raise DatasetError(f"{path}: cannot be read: {reason}") from None
@@ -117,6 +121,17 @@ def read_turns(path: Path) -> dict[str, int]:
             case _:
                 raise DatasetError(f"{path}: line {number} is not like `100000.jpg 90`")
     return turns
+
+
+def _orientation(turned: int, asked: Collection[str], names: Collection[str]) -> str:
+    """How many photos are turned, and which names of the file are none, so that a slip is seen."""
+    unknown = sorted(set(asked) - set(names))
+    said = f"{turned} photos turned"
+    if not unknown:
+        return said
+    are = "is no photo" if len(unknown) == 1 else "are no photos"
+    some = ", ".join(unknown[:NAMED]) + (", ..." if len(unknown) > NAMED else "")
+    return f"{said}, {len(unknown)} of the file's names {are} here ({some})"
 
 
 def is_query(name: str) -> bool:

@@ -4,9 +4,10 @@ Sources: Philbin et al., CVPR 2007 [29] and CVPR 2008 [30]; Radenovic, Iscen, To
 Chum, "Revisiting Oxford and Paris", CVPR 2018.
 """
 
-import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from resight.datasets.dataset import Dataset, DatasetQuery, Photos
 from resight.datasets.folders import MEAN_AVERAGE_PRECISION
 from resight.datasets.unpickling import read_plain
 from resight.errors import DatasetError
+from resight.evaluation.measures import can_be_a_name
 from resight.evaluation.protocols import Judgement, Measure
 from resight.photos.files import absolute, find_photos
 from resight.photos.images import Box
@@ -45,6 +47,9 @@ UNREADABLE = frozenset({
 })  # fmt: skip
 """Files of Paris6k that are no photos in the official archive: nobody ranks them [30]."""
 
+MAX_CORNER = 1_000_000
+"""Pixels; no photo is as wide, so that a box with a larger corner is damaged."""
+
 Names = dict[str, frozenset[str]]
 
 
@@ -70,7 +75,8 @@ def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
         query: `crop`, the box of each query, or `full`, its whole photo.
 
     Raises:
-        DatasetError: no photos or no ground truth.
+        DatasetError: no photos, no ground truth, or one that cannot be: a box without an area, a
+            query that is twice, a photo on two lists of one query.
     """
     folder = absolute(folder)
     if not folder.is_dir():
@@ -124,7 +130,9 @@ def _read_truth(name: str, folder: Path) -> tuple[list[str], list[_Truth]]:
         found = sorted(folder.rglob(f"gnd_{name}{suffix}"))
         found += folder.parent.glob(f"gnd_{name}{suffix}")
         if found:
-            return _from_mapping(found[0], name)
+            listed, truths = _from_mapping(found[0], name)
+            _refuse_repeats(found[0], truths)
+            return listed, truths
     truths = [] if name.startswith("r") else [_from_texts(path) for path in _query_files(folder)]
     truths = [truth for truth in truths if _is_of(name, truth.name)]
     if not truths:
@@ -132,7 +140,19 @@ def _read_truth(name: str, folder: Path) -> tuple[list[str], list[_Truth]]:
         raise DatasetError(
             f"{folder}: no ground truth of {name}: put {wanted}gnd_{name}.pkl there or beside it"
         )
+    _refuse_repeats(folder, truths)
     return _listed_by_texts(name, folder, truths), truths
+
+
+def _refuse_repeats(place: Path, truths: Iterable[_Truth]) -> None:
+    """A query that is twice would count twice; another box in the same photo is another query."""
+    for (query, box), count in Counter((t.name, box_of(t.corners)) for t in truths).items():
+        if count > 1:
+            x, y, w, h = box
+            raise DatasetError(
+                f"{place}: the query {query} is twice with the same box (x {x}, y {y}, {w} x {h}); "
+                "take one of them out"
+            )
 
 
 def _query_files(folder: Path) -> list[Path]:
@@ -159,15 +179,14 @@ def _from_texts(path: Path) -> _Truth:
     stem = path.name.removesuffix("_query.txt")
     try:
         name, *corners = path.read_text("ascii").split()
-        box = _corners(corners)
         lists = {
             kind: frozenset((path.parent / f"{stem}_{kind}.txt").read_text("ascii").split())
             for kind in ("good", "ok", "junk")
         }
+        names = {"ok": lists["good"] | lists["ok"], "junk": lists["junk"]}
+        return _truth(name.removeprefix(PREFIX), corners, names)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not the official ground truth: {error}") from None
-    names = {"ok": lists["good"] | lists["ok"], "junk": lists["junk"]}
-    return _Truth(name.removeprefix(PREFIX), box, names)
 
 
 def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
@@ -176,26 +195,47 @@ def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
     kinds = ("easy", "hard", "junk") if name.startswith("r") else ("ok", "junk")
     try:
         images, queries = list(content["imlist"]), list(content["qimlist"])
+        for photo in images + queries:
+            if not isinstance(photo, str):
+                raise TypeError("names that are no text")
+            if not can_be_a_name(photo):
+                raise ValueError(f"{photo!r} can be no name of a file")
         truths = [
-            _Truth(
+            _truth(
                 query,
-                _corners(truth["bbx"]),
+                truth["bbx"],
                 {kind: frozenset(_chosen(images, truth[kind])) for kind in kinds},
             )
             for query, truth in zip(queries, content["gnd"], strict=True)
         ]
-        if not all(isinstance(name, str) for name in images + queries):
-            raise TypeError("names that are no text")
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path}: not the ground truth of {name}: {what}") from None
     return images, truths
 
 
-def _corners(values: Iterable[Any]) -> tuple[float, float, float, float]:
+def _truth(query: str, corners: Iterable[Any], lists: Names) -> _Truth:
+    """A query that can be.
+
+    Raises:
+        TypeError: corners that are no numbers.
+        ValueError: a box that no photo has, or a photo on two lists, which would be both right and
+            left out.
+    """
+    for (one, names), (other, others) in combinations(lists.items(), 2):
+        if both := sorted(names & others):
+            raise ValueError(f"the photo {both[0]} is both {one} and {other} of the query {query}")
+    return _Truth(query, _corners(query, corners), lists)
+
+
+def _corners(query: str, values: Iterable[Any]) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = map(float, values)
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise ValueError("a box of no finite numbers")
+    shown = f"the box of the query {query} ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+    if not all(abs(value) <= MAX_CORNER for value in (x1, y1, x2, y2)):  # so for no number (NaN)
+        raise ValueError(f"{shown} has a corner that is no number within {MAX_CORNER}")
+    # What is left of or above the photo is cut, so that something has to be within it.
+    if x2 <= max(0, x1) or y2 <= max(0, y1):
+        raise ValueError(f"{shown} has no area; it takes x1 < x2 and y1 < y2, within the photo")
     return x1, y1, x2, y2
 
 

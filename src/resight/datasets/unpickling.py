@@ -38,6 +38,8 @@ def read_plain(path: Path) -> Any:
                 return json.load(file)
             # Old pickles are of Python 2, whose texts are bytes.
             return _PlainUnpickler(file, encoding="latin1").load()
+    except RecursionError:  # lists in lists, thousands deep
+        raise DatasetError(f"{path}: cannot be read: nested too deeply") from None
     except DatasetError as error:
         raise DatasetError(f"{path}: refused: {error}") from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle can raise anything

@@ -115,10 +115,11 @@ def evaluate_groups(
 
 
 def read_groups(path: Path) -> Groups:
-    """A `groups.json`: `{group: [paths relative to the file's folder]}`.
+    """A `groups.json`, or a folder's: `{group: [paths relative to the file's folder]}`.
 
     Raises:
-        DatasetError: missing, not JSON, not of that form, or a group or a photo that is twice.
+        DatasetError: missing, not JSON, not of that form, a group or a photo that is twice, or a
+            name that cannot be one.
     """
 
     def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,12 +128,17 @@ def read_groups(path: Path) -> Groups:
                 raise DatasetError(f"{path}: the group {name!r} is twice")
         return dict(pairs)
 
+    if path.is_dir():
+        path /= "groups.json"
     try:
-        content = json.loads(path.read_text("utf-8"), object_pairs_hook=each_once)
+        # Some editors put a mark (BOM) before the text.
+        content = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=each_once)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
         raise DatasetError(f"{path}: not JSON: {error}") from None
+    except RecursionError:  # lists in lists, thousands deep
+        raise DatasetError(f"{path}: nested too deeply; expected {{group: [paths]}}") from None
     if not isinstance(content, dict) or not all(
         isinstance(names, list) and all(isinstance(name, str) for name in names)
         for names in content.values()
@@ -141,9 +147,26 @@ def read_groups(path: Path) -> Groups:
     groups: Groups = {}
     seen: set[Path] = set()
     for group, names in content.items():
+        for name in (group, *names):
+            if not can_be_a_name(name):
+                raise DatasetError(
+                    f"{path}: {name!r} (in {group!r}) can be no name of a file or a group; "
+                    "write it as on the disk"
+                )
         groups[group] = [Path(os.path.abspath(path.parent / name)) for name in names]
         for name, photo in zip(names, groups[group], strict=True):
             if photo in seen:
                 raise DatasetError(f"{path}: {name} is twice (in {group!r})")
             seen.add(photo)
     return groups
+
+
+def can_be_a_name(name: str) -> bool:
+    """Whether a file can be named so: JSON can say half a character, or NUL.
+
+    Names of bytes that are no UTF-8 can be, in the form that Python gives them.
+    """
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
