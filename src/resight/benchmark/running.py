@@ -108,7 +108,8 @@ def run_benchmark(
     Args:
         dataset: photos, queries and what is right.
         recipes: methods by name; `RECIPES`, some of them, or others.
-        fit_on: photos on which selection and whitening are fitted; None is the ranked ones.
+        fit_on: photos on which selections, whitenings and vocabularies are fitted; None is the
+            ranked ones.
         cache: folder in which descriptors are kept; None is one in the user's cache.
         model: weights, engine and device.
         leave_out: methods without weights, or that need more photos, are left out, as long as there

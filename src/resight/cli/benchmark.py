@@ -56,7 +56,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME:FOLDER",
-            help="Fit selection and whitening on these photos.",
+            help="Fit selections, whitenings and vocabularies on these photos.",
             show_default="the ranked ones",
         ),
     ] = None,
