@@ -88,6 +88,33 @@ def stored(collection: Path) -> dict[str, np.ndarray]:
         return {names[id_]: global_ for id_, global_, _ in opened.photo_descriptors()}
 
 
+def test_the_network_sees_a_photo_once(
+    photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos that a method learned from are described from what was seen of them then."""
+    seen: list[str] = []
+    plain = LocalExtractor._features
+
+    def counted(self: LocalExtractor, prepared: Any) -> Any:
+        seen.append(self.config.features)
+        return plain(self, prepared)
+
+    monkeypatch.setattr(LocalExtractor, "_features", counted)
+    options = ModelOptions(small_weights)
+    for kind, times in (("patches", 1), ("columns", 1), ("vlad", 2)):  # SIFT is not a network's
+        seen.clear()
+        preset = KINDS[kind], NoReduction()
+        pipeline.index([photos], tmp_path / kind, config=preset, model=options)
+        assert len(seen) == times * LEARNED_ON
+    monkeypatch.setattr("resight.descriptors.local.SAMPLED_BYTES", 0)
+    seen.clear()
+    preset = KINDS["patches"], NoReduction()
+    pipeline.index([photos], tmp_path / "again", config=preset, model=options)
+    assert len(seen) == 2 * LEARNED_ON
+    once, twice = stored(tmp_path / "patches"), stored(tmp_path / "again")
+    assert all(np.array_equal(once[name], twice[name]) for name in once)
+
+
 def opened_extractor(collection: Path, weights: Path) -> Extractor:
     """What made a collection's descriptors, with what it had learned, read from the disk."""
     with Collection.open(collection) as opened:

@@ -1,7 +1,9 @@
 """The methods of local features as an extractor: image, features, vector (sections 11 and 14)."""
 
+import hashlib
 import threading
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from resight.selection.pfa import principal_components
 BLOCK = 4096
 """Features whose components are computed at once."""
 
+SAMPLED_BYTES = 256 << 20
+"""Features of a network that are kept of photos that were learned from: all 300 of patches."""
+
 MEAN, COMPONENTS = "pca.mean", "pca.components"
 
 
@@ -35,11 +40,16 @@ class LocalExtractor:
         config: SiftVladConfig | LocalConfig,
         network: Network | None = None,
         learned: Learned | None = None,
+        sampled: dict[bytes, Features] | None = None,
     ) -> None:
-        """Take the network, if it needs one, and what was learned, without which it but learns."""
+        """Take the network, if it needs one, and what was learned, without which it but learns.
+
+        `sampled` are features of photos that were learned from, and will soon be described.
+        """
         self.config = config
         self.network = network
         self.learned = learned or {}
+        self._sampled = {} if sampled is None else sampled
         self._photos = threading.BoundedSemaphore(self.at_once)
 
     @property
@@ -65,7 +75,7 @@ class LocalExtractor:
 
     def describe(self, prepared: Any) -> Description:
         """The descriptor of a photo from that."""
-        kinds, frames = self._features(prepared), frames_of(prepared)
+        kinds, frames = self._known(prepared) or self._features(prepared), frames_of(prepared)
         parts = []
         for number, kind in enumerate(kinds):
             learned = _of_kind(self.learned, number, len(kinds))
@@ -88,6 +98,10 @@ class LocalExtractor:
         with self._photos:
             return DESCRIBE[self.config.features](prepared, self.config, self.network)
 
+    def _known(self, prepared: Any) -> Features | None:
+        """The features of a photo that was learned from; they are asked for but once."""
+        return self._sampled.pop(_key(prepared), None) if self._sampled else None
+
     def _is_whole(self, number: int) -> bool:
         patches = self.config.features in ("cells", "patches")
         return patches and self.config.scales[number] == 1
@@ -106,7 +120,12 @@ class LocalExtractor:
 
     def sample(self, image: Image.Image) -> Features:
         """The image's features."""
-        return self._features(self.prepare(image))
+        prepared = self.prepare(image)
+        features = self._features(prepared)
+        size = sum(kind.nbytes for kind in features)
+        if self.network is not None and (len(self._sampled) + 1) * size <= SAMPLED_BYTES:
+            self._sampled[_key(prepared)] = features
+        return features
 
     def learn(self, photos: Sequence[Features]) -> Learned:
         """Principal components, and what the aggregation learns, for each scale."""
@@ -126,7 +145,17 @@ class LocalExtractor:
 
     def taught(self, learned: Learned) -> "LocalExtractor":
         """The extractor that knows that."""
-        return LocalExtractor(self.config, self.network, learned)
+        return LocalExtractor(self.config, self.network, learned, self._sampled)
+
+
+def _key(prepared: Any) -> bytes:
+    """What the network is to see of a photo, by its content."""
+    digest = hashlib.blake2b(digest_size=16)
+    copies = [prepared] if isinstance(prepared, np.ndarray) else chain(*prepared)
+    for copy in copies:
+        digest.update(str(copy.shape).encode())
+        digest.update(np.ascontiguousarray(copy).data)
+    return digest.digest()
 
 
 def _prefix(number: int, kinds: int) -> str:
