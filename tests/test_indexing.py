@@ -56,7 +56,7 @@ class Library:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.photos, self.collection = folder / "photos", folder / "collection"
         self.extractors: list[Counting] = []
-        real = pipeline._extractor_for
+        real = pipeline.extractor_for
 
         def counting(*arguments: Any) -> Counting | None:
             extractor = real(*arguments)
@@ -65,7 +65,7 @@ class Library:
             self.extractors.append(Counting(extractor))
             return self.extractors[-1]
 
-        monkeypatch.setattr(pipeline, "_extractor_for", counting)
+        monkeypatch.setattr(pipeline, "extractor_for", counting)
 
     def index(self, **options: Any) -> tuple[int, pipeline.IndexReport]:
         """Index everything: how many photos were described, and the report."""

@@ -53,7 +53,8 @@ LAYERS = {
     "datasets": "datasets",
     "methods": "methods",
     "indexing": (
-        "indexing.outcomes indexing.plan indexing.room indexing.fitting indexing.describing"
+        "indexing.outcomes indexing.plan indexing.room indexing.fitting indexing.making "
+        "indexing.describing"
     ),
     "cluster": (
         "cluster.segments cluster.merging cluster.shards cluster.work cluster.on_ray "

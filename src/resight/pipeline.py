@@ -15,11 +15,9 @@ from resight.cluster.merging import merge_segment, named_segments
 from resight.cluster.on_ray import connected
 from resight.cluster.segments import read_segment
 from resight.config import (
-    ExtractionConfig,
     MethodConfig,
     Preset,
     SearchConfig,
-    has_network,
     reduction_from_dict,
     to_dict,
 )
@@ -30,26 +28,17 @@ from resight.indexing.describing import Described, describe
 from resight.indexing.fitting import (
     MIN_PHOTOS_TO_FIT,
     FitRun,
-    Lesson,
-    QuantizedNetwork,
     fit_collection_selection,
     fit_missing_selection,
-    fit_quantized_network,
-    learn,
 )
+from resight.indexing.making import extractor_for, make_method
 from resight.indexing.outcomes import Outcome, describe_files
 from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
 from resight.indexing.room import check_room
 from resight.methods import (
     ModelOptions,
-    cnn_model,
-    collection_extractor,
-    collection_model,
-    learner,
-    plain_extractor,
 )
-from resight.networks.quantization import check_possible
-from resight.photos.files import PhotoFile, absolute, find_photos, read_lists
+from resight.photos.files import absolute, find_photos, read_lists
 from resight.photos.images import Box
 from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher, SearchResults
@@ -163,10 +152,10 @@ def index(
         if new is not None:
             # Without a network that can be used, or a vocabulary, there shall be no empty
             # collection, nor one that remembers those weights.
-            made = _make_method(new[0], model, walk.photos, progress)
+            made = make_method(new[0], model, walk.photos, progress)
         writer = stack.enter_context(writing(collection, new))
         plan = plan_run(writer.collection, places, walk)
-        extractor = _extractor_for(writer, plan, model, made, progress)
+        extractor = extractor_for(writer, plan, model, made, progress)
         if extractor is not None:
             check_room(writer.collection, plan, extractor.dimensions, here=ray is None)
         if ray is None:
@@ -336,40 +325,6 @@ def _check_wanted(
     )
 
 
-@dataclass(frozen=True)
-class _Method:
-    """A method ready to describe photos, and what of it was fitted on photos for that."""
-
-    extractor: Extractor
-    quantized: QuantizedNetwork | None = None
-    lesson: Lesson | None = None
-
-
-def _make_method(
-    config: MethodConfig, options: ModelOptions, photos: Sequence[PhotoFile], progress: Progress
-) -> _Method:
-    """The method of a new collection, with what is fitted on its photos before any is described."""
-    model, quantized = cnn_model(config, options) if has_network(config) else None, None
-    if isinstance(config, ExtractionConfig) and config.precision == "int8" and model is not None:
-        check_possible(options.engine)
-        quantized = fit_quantized_network(config, model, photos, progress)
-    if config.learns:
-        pupil = learner(config, model, options)
-        lesson = learn(pupil, photos, progress)
-        return _Method(pupil.taught(lesson[0]), quantized, lesson)
-    extractor = plain_extractor(config, model, options, quantized and quantized[0])
-    return _Method(extractor, quantized)
-
-
-def _is_made(collection: Collection) -> bool:
-    """Whether a collection holds what its method fits before photos are described."""
-    config = collection.config
-    int8 = isinstance(config, ExtractionConfig) and config.precision == "int8"
-    if config.learns and collection.how_fitted("learned") is None:
-        return False
-    return not int8 or collection.how_fitted("network") is not None
-
-
 def _describe_here(
     writer: Writer, plan: Plan, extractor: Extractor | None, workers: int
 ) -> Iterator[Sequence[Outcome]]:
@@ -378,30 +333,3 @@ def _describe_here(
         known = writer.collection.described()
         for outcome in describe_files(plan.todo, extractor, known=known, workers=workers):
             yield (outcome,)
-
-
-def _extractor_for(
-    writer: Writer,
-    plan: Plan,
-    options: ModelOptions,
-    made: _Method | None,
-    progress: Progress,
-) -> Extractor | None:
-    """The extractor the plan needs, if any; the model is remembered and guarded."""
-    collection, config = writer.collection, writer.collection.config
-    if not plan.todo and options.weights is None:
-        return None
-    if made is None and plan.todo and not _is_made(collection):
-        # Of a run that was killed before it stored it.
-        made = _make_method(config, options, plan.todo, progress)
-    if made is not None and made.quantized is not None:
-        writer.store_quantized_network(*made.quantized)
-    if made is not None and made.lesson is not None:
-        writer.store_learned(*made.lesson)
-    # Loaded first: weights that cannot be used are not remembered.
-    extractor = made.extractor if made is not None else None
-    if extractor is None and plan.todo:
-        extractor = collection_extractor(collection, options)
-    if _is_made(collection):
-        writer.bind_model(collection_model(collection, options))
-    return extractor
