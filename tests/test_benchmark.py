@@ -499,6 +499,10 @@ def test_the_page(run: tuple[BenchmarkRun, Path]) -> None:
     assert 0 < text_of_worst.count('class="query"') <= 12
     assert text_of_worst.count("data:image/jpeg;base64,") >= 2
     assert "http" not in text, "the page stands by itself"
+    assert "<dt>weights</dt><dd>ResNet-50 " in text
+    assert "<dt>versions</dt><dd>resight " in text
+    assert ">paper</th>" in text
+    assert ">paper</th>" not in text_of_worst, "where no paper has a number there is no column"
     for name in RECIPES_SMALL:
         assert f">{name}<" in text
 

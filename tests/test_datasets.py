@@ -290,7 +290,7 @@ def test_a_query_whose_photo_is_missing_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_folders_of_ones_own(tmp_path: Path) -> None:
+def test_folders_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed, name in enumerate(("cup/1", "cup/2", "hat/1", "hat/2", "hat/3", "hat/4", "one/1")):
         draw(tmp_path / "p" / f"{name}.png", seed)
     dataset = read_dataset("groups", tmp_path / "p")
@@ -306,6 +306,9 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
     assert named.missing == ("cup/3.png",)
     assert [query.group for query in named.queries] == ["cup", "cup"]
     assert named.official == (4, 3)
+    monkeypatch.chdir(tmp_path / "p" / "cup")
+    for place in ("..", "../../p/groups.json"):
+        assert read_dataset("groups", Path(place)).names == named.names
 
 
 def test_boxes_are_whole_pixels() -> None:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -37,6 +38,8 @@ svg { display: block; width: 100%; height: auto; } figure { margin: 0; }
 .row { display: flex; gap: .6rem; flex-wrap: wrap; margin: .6rem 0 1.2rem; }
 .row figure { width: 10rem; } .row img { width: 100%; border-radius: 4px; }
 .row figcaption { font-size: .8rem; overflow-wrap: anywhere; color: #6c6a66; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; }
+dt { color: #6c6a66; } dd { margin: 0; overflow-wrap: anywhere; }
 .query img { outline: 3px solid #242428; } .wrong img { outline: 3px solid #cb3a34; }
 """
 
@@ -59,7 +62,7 @@ def page(run: BenchmarkRun, table: int | None = None) -> str:
         _queries(best, measure),
         f"<h2>The hardest queries, and the first wrong photos ({escape(best.method)})</h2>",
         *([_hard(run, best, index) for index in hardest(best, measure)] or [NONE_HARD]),
-        f"<p><small>{escape(str(dict(run.conditions)))}</small></p>",
+        _conditions(run.conditions),
     ]
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     viewport = '<meta name="viewport" content="width=device-width">'
@@ -81,7 +84,8 @@ def _best(measure: Measure) -> float:
 
 def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[str, str]) -> str:
     compared = any(row.difference is not None for row in found)
-    heads = [*(m.name for m in measures), "paper", *(["difference"] if compared else [])]
+    known = any(row.published is not None for row in found)
+    heads = [*(m.name for m in measures), *["paper"] * known, *["difference"] * compared]
     head = "".join(f'<th class="n">{escape(name)}</th>' for name in heads)
     lines = []
     for row in found:
@@ -93,11 +97,11 @@ def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[st
         on += f" ({row.published_with})" if row.published_with else ""
         digits = 3 if measures[0].scale == 1 else 2
         less = "" if row.difference is None else f"{row.difference:+.{digits}f}"
-        difference = f'<td class="n">{less}</td>' if compared else ""
+        beside = f'<td class="n">{paper}<br><small>{escape(on)}</small></td>' * known
+        beside += f'<td class="n">{less}</td>' * compared
         lines.append(
             f"<tr><td><b>{escape(row.method)}</b><br><small>{escape(row.title)}</small></td>"
-            f'<td class="n">{row.dimensions}</td>{cells}'
-            f'<td class="n">{paper}<br><small>{escape(on)}</small></td>{difference}</tr>'
+            f'<td class="n">{row.dimensions}</td>{cells}{beside}</tr>'
         )
     for method, needs in left_out.items():
         lines.append(
@@ -105,6 +109,17 @@ def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[st
             f'<td colspan="{len(heads) + 1}">{escape(needs)}</td></tr>'
         )
     return f'<table><tr><th>method</th><th class="n">values</th>{head}</tr>{"".join(lines)}</table>'
+
+
+def _conditions(conditions: Mapping[str, Any]) -> str:
+    """What the figures depend on, a line each."""
+    lines = []
+    for name, value in conditions.items():
+        pairs = value.items() if isinstance(value, Mapping) else [("", value)]
+        said = ", ".join(f"{key} {one}".strip() for key, one in pairs if one is not None)
+        if said:
+            lines.append(f"<dt>{escape(name)}</dt><dd>{escape(said)}</dd>")
+    return f"<h2>What the figures depend on</h2><dl>{''.join(lines)}</dl>"
 
 
 def _bars(found: list[Row], measure: Measure) -> str:

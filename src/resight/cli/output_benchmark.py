@@ -1,6 +1,7 @@
 """What the commands for research show and write."""
 
 import json
+import os
 from pathlib import Path
 
 from rich.table import Table
@@ -87,9 +88,10 @@ def check_folder(folder: Path) -> None:
 def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     """Page, Markdown, JSON, and every method's ranked lists in TREC's and Holidays' formats."""
     try:
-        # Names of files need not be UTF-8: what is not is written as people read it, `\\xff`.
-        (folder / "report.html").write_text(page(run, table), "utf-8", "backslashreplace")
-        (folder / "report.md").write_text(markdown(run, table), "utf-8", "backslashreplace")
+        for name, text in (("html", page(run, table)), ("md", markdown(run, table))):
+            # Names of files need not be UTF-8: what is not is written as people read it, `\xff`.
+            readable = os.fsencode(text).decode("utf-8", "backslashreplace")
+            (folder / f"report.{name}").write_text(readable, "utf-8")
         (folder / "report.json").write_text(json.dumps(report_json(run, table), indent=1), "utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None

@@ -7,7 +7,7 @@ from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.errors import DatasetError
 from resight.evaluation.measures import Groups, read_groups
 from resight.evaluation.protocols import Judgement, Measure
-from resight.photos.files import find_photos
+from resight.photos.files import absolute, find_photos
 
 MEAN_AVERAGE_PRECISION = Measure("mAP", "average precision")
 NS_SCORE = Measure("N-S", "first four", "first four")
@@ -78,4 +78,5 @@ def _folders(folder: Path) -> Groups:
 
 
 def _name(path: Path, base: Path) -> str:
-    return str(path.relative_to(base.absolute()) if path.is_relative_to(base.absolute()) else path)
+    whole = absolute(base)  # without `..`, as the paths are
+    return str(path.relative_to(whole) if path.is_relative_to(whole) else path)
