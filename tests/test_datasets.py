@@ -567,7 +567,7 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
     ("name", "switches", "said"),
     [
         ("holidays", {"query": "full"}, "has no switch 'query' .it has database, upright."),
-        ("oxford5k", {"query": "half"}, "query: 'half' is not one of crop, full"),
+        ("oxford5k", {"query": "half"}, "query: 'half' is not one of crop, full, both"),
         ("groups", {"a": "b"}, "it has none"),
         ("oxford", {}, "no benchmark; there are groups, holidays"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 import samples
 from resight import pipeline
-from resight.config import ExtractionConfig, own_distance
+from resight.config import ExtractionConfig, LocalConfig, own_distance
 from resight.descriptors.descriptor import describe_maps
 from resight.descriptors.regions import fit_region_whitening, region_vectors, rmac
 from resight.errors import UsageError
@@ -101,6 +101,11 @@ def test_methods_on_another_network() -> None:
     assert isinstance(recipe.extraction, ExtractionConfig)
     assert recipe.extraction.layers == ("conv1", "conv2", "conv3", "conv4", "conv5")
     assert recipe.values == "1472"
+    columns = find_recipe("vlad-conv@vgg16")
+    assert columns is not None
+    assert isinstance(columns.extraction, LocalConfig)
+    assert (columns.extraction.backbone, columns.extraction.layer) == ("vgg16", "conv4")
+    assert columns.weights == "VGG-16"
     assert find_recipe("rmac") is RECIPES["rmac"]
     assert find_recipe("nothing@vgg16") is None
     for name, message in (

@@ -45,6 +45,25 @@ def test_equals_the_slow_loop(count: int, words: int, power: float) -> None:
     np.testing.assert_allclose(found, slow_vlad(descriptors, vocabulary, power), atol=1e-6)
 
 
+@pytest.mark.parametrize("assigned", [1, 2, 5])
+def test_a_descriptor_may_count_for_several_words(assigned: int) -> None:
+    """Gong et al. [9]: shares exp(-d^2 / (2 s^2)), s^2 the mean squared distance to the nearest."""
+    descriptors, words = root_sift_like(40, 0), root_sift_like(8, 1)
+    squares = [[math.dist(x, word) ** 2 for word in words] for x in descriptors]
+    variance = sum(map(min, squares)) / len(squares)
+    sums = np.zeros(words.shape)
+    for x, row in zip(descriptors, squares, strict=True):
+        near = sorted(range(len(words)), key=row.__getitem__)[:assigned]
+        weights = [math.exp(-row[k] / (2 * variance)) for k in near]
+        for k, weight in zip(near, weights, strict=True):
+            sums[k] += weight / sum(weights) * (x.astype(float) - words[k])
+    blocks = np.sign(sums) * np.sqrt(np.abs(sums))
+    lengths = np.linalg.norm(blocks, axis=1, keepdims=True)
+    blocks = np.divide(blocks, lengths, out=np.zeros_like(blocks), where=lengths > 0).ravel()
+    found = vlad(descriptors, words, 0.5, assigned=assigned)
+    np.testing.assert_allclose(found, blocks / np.linalg.norm(blocks), atol=1e-6)
+
+
 def test_hand_counted() -> None:
     vocabulary = np.array([[0, 0], [10, 0], [0, 90]], np.float32)
     descriptors = np.array([[1, 4], [2, 0], [10, -2]], np.float32)  # sums (3, 4), (0, -2), none

@@ -418,8 +418,8 @@ RECIPES: Mapping[str, Recipe] = {
         title="fine-tuned: generalized means, projected, at three resolutions",
         source=f"{GORDO}; with the pooling of the authors' published networks",
         extraction=dataclasses.replace(_TUNED, backbone="resnet101", resolutions=(1050, 800, 550)),
-        tables=(2, 5),
-        published={"holidays": 94.8, "oxford5k": 86.1, "paris6k": 94.5},
+        tables=(2, 3, 5),
+        published={"holidays": 94.8, "ukb": 3.84, "oxford5k": 86.1, "paris6k": 94.5},
         published_with="ResNet-101, R-MAC, 2048 values",
     ),
     "sift-vlad": Recipe(
@@ -548,20 +548,21 @@ def find_recipe(name: str) -> Recipe | None:
     if recipe is None or not at:
         return recipe
     config = recipe.extraction
-    if not isinstance(config, ExtractionConfig):
+    if not has_network(config):
         raise UsageError(f"{name}: {plain} has no network that could be another one")
     if backbone not in STAGES:
         raise UsageError(f"{name}: {backbone} is not one of {', '.join(STAGES)}")
     places = dict(zip(_maps(config.backbone), _maps(backbone), strict=True))
-    missing = [layer for layer in config.layers if layer not in places]
+    layers = config.layers if isinstance(config, ExtractionConfig) else (config.layer,)
+    missing = [layer for layer in layers if layer not in places]
     if missing:
         raise UsageError(f"{name}: {backbone} has nothing like {missing[0]} of {config.backbone}")
-    layers = [places[layer] for layer in config.layers]
-    fields = {**to_dict(config), "backbone": backbone, "layers": layers}
+    there = [places[layer] for layer in layers]
+    changed = {"layers": there} if isinstance(config, ExtractionConfig) else {"layer": there[0]}
     return dataclasses.replace(
         recipe,
         title=f"{recipe.title}, on {backbone}",
-        extraction=from_dict(ExtractionConfig, fields),
+        extraction=from_dict(type(config), {**to_dict(config), "backbone": backbone, **changed}),
     )
 
 

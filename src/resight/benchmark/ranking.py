@@ -19,7 +19,7 @@ from resight.config import (
 )
 from resight.datasets.dataset import Dataset, DatasetQuery
 from resight.descriptors.descriptor import compared_sizes, part_sizes
-from resight.errors import FitError
+from resight.errors import FitError, UsageError
 from resight.evaluation.protocols import judge, mean_values
 from resight.progress import Progress
 from resight.ranking.neighbors import DISTANCES, Database, Query, distances_to, ranking
@@ -87,6 +87,36 @@ class Compared:
     dimensions: int
     paths: list[Path] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+
+    def save(self, target: Path, dataset: Dataset) -> None:
+        """Write all that is compared as an `.npz` file, for other tools.
+
+        It holds `names` (N,) and `descriptors` (N, D) of the photos that are ranked, `query_names`
+        (Q,) and `queries` (Q, D) of those that stand apart from them, `local` and `query_local`
+        where there are class activation maps, and the name of the `distance`.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        name_of = dict(zip(dataset.paths, dataset.names, strict=True))
+        apart = list(self.queries.values())
+        width = self.database.global_.shape[1]
+        arrays = {
+            "names": np.array([name_of[path] for path in self.paths]),
+            "descriptors": self.database.global_,
+            "query_names": np.array([str(path) for path in self.queries]),
+            "queries": np.array([query.global_ for query in apart]).reshape(len(apart), width),
+            "distance": np.array(self.distance),
+        }
+        if self.database.local is not None:
+            arrays["local"] = self.database.local
+            local = [query.local for query in apart if query.local is not None]
+            arrays["query_local"] = np.array(local).reshape(len(local), width)
+        try:
+            with target.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        except OSError as error:
+            raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def compare(

@@ -101,6 +101,7 @@ def run_benchmark(
     cache: Path | None = None,
     model: ModelOptions | None = None,
     leave_out: bool = False,
+    descriptors: Path | None = None,
     progress: Progress = no_progress,
 ) -> BenchmarkRun:
     """Compare methods on a dataset.
@@ -114,11 +115,13 @@ def run_benchmark(
         model: weights, engine and device.
         leave_out: methods without weights, or that need more photos, are left out, as long as there
             are others.
+        descriptors: a folder for each method's descriptors as they are compared, `METHOD.npz`.
         progress: called while photos are described and ranked.
 
     Raises:
         WeightsError: a method needs weights and there are none.
         FitError: too few photos for the values that a method keeps.
+        UsageError: the descriptors cannot be written.
     """
     options = model or ModelOptions()
     fitted_on = len((fit_on or dataset).paths)
@@ -150,6 +153,8 @@ def run_benchmark(
             known[config] = read(places[config], dataset.paths), queries
         others = read(places[config], fit_on.paths) if fit_on else None
         compared = compare(recipe, dataset.benchmark, config, *known[config], fitted_on=others)
+        if descriptors is not None:
+            compared.save(descriptors / f"{name}.npz", dataset)
         said, checking = _fitted_on(recipe, fit_on), _verifying(recipe, apart, options)
         results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said, checking))
     return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions, left_out)

@@ -29,7 +29,8 @@ Switches = Annotated[
     list[str] | None,
     typer.Option(
         "--switch",
-        help="A choice of the protocol: query=full, queries=first, database=others, upright=FILE.",
+        help="A choice of the protocol: query=full or both, queries=first, database=others, "
+        "upright=FILE.",
         show_default=False,
     ),
 ]
@@ -73,6 +74,13 @@ def run(
         Path | None,
         typer.Option(help="Where descriptors are kept.", show_default="the user's cache"),
     ] = None,
+    descriptors: Annotated[
+        bool,
+        typer.Option(
+            "--descriptors",
+            help="With --output: also METHOD.npz, the descriptors as they are compared.",
+        ),
+    ] = False,
     json: Json = False,
     weights: Annotated[
         list[Path] | None,
@@ -92,6 +100,8 @@ def run(
     read, others = _read(dataset, switch), None if fit_on is None else _read(fit_on, None)
     if out is not None:
         output_benchmark.check_folder(out)
+    elif descriptors:
+        raise UsageError("--descriptors: goes with --output FOLDER, where they are written")
     with output.progress() as progress:
         found = run_benchmark(
             read,
@@ -100,6 +110,7 @@ def run(
             cache=cache,
             model=several_weights(weights, engine, device),
             leave_out=table is not None,
+            descriptors=out if descriptors else None,
             progress=progress,
         )
     if out is not None:
@@ -126,6 +137,23 @@ def verify(
     output_benchmark.print_verification(report)
     if not report.whole:
         raise typer.Exit(1)
+
+
+@benchmark.command()
+def convert(
+    pickle: Annotated[
+        Path, typer.Argument(metavar="GND.PKL", help="Of plain values.", show_default=False)
+    ],
+    json: Annotated[
+        Path, typer.Argument(metavar="GND.JSON", help="The file to write.", show_default=False)
+    ],
+) -> None:
+    """Write a pickle of the ground truth as JSON, once: it is read in its place from then on."""
+    from resight.cli import output
+    from resight.datasets.unpickling import convert_to_json
+
+    convert_to_json(pickle, json)
+    output.say(f"{json}: written")
 
 
 def _read(dataset: str, switch: list[str] | None) -> "Dataset":

@@ -139,4 +139,7 @@ def _plain(recipe: Recipe) -> dict[str, object]:
         "weights": recipe.weights,
         "extraction": to_dict(recipe.extraction),
         "selection": to_dict(recipe.selection),
+        "rerank": to_dict(recipe.rerank),
+        "verify": recipe.verify,
+        "verify_by": recipe.verify_by,
     }

@@ -6,7 +6,7 @@ Chum, "Revisiting Oxford and Paris", CVPR 2018.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
     Args:
         name: `oxford5k`, `paris6k`, `roxford5k` or `rparis6k`.
         folder: with the photos, perhaps in folders.
-        query: `crop`, the box of each query, or `full`, its whole photo.
+        query: `crop`, the box of each query, `full`, its whole photo, or `both`, each by measures
+            of its own.
 
     Raises:
         DatasetError: no photos, no ground truth, or one that cannot be: a box without an area, a
@@ -83,27 +84,41 @@ def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
         raise DatasetError(f"{folder}: no such folder")
     listed, truths = _read_truth(name, folder)
     photos = Photos(folder, listed)
-    revisited = name.startswith("r")
-    queries = []
+    revisited, queries = name.startswith("r"), []
+    modes = ("crop", "full") if query == "both" else (query,)
     missing = [*photos.missing, *(t.name for t in truths if t.name not in photos.all)]
     for truth in truths:
         row, path = photos.row(truth.name), photos.all.get(truth.name)
         judgements = _judgements(truth.lists, photos, revisited)
         if path is None or not any(j.positives for j in judgements.values()):
             continue
-        box = box_of(truth.corners) if query == "crop" else None
-        queries.append(DatasetQuery(truth.name, path, judgements, box=box, row=row))
+        for mode in modes:
+            box = box_of(truth.corners) if mode == "crop" else None
+            shown = truth.name
+            if query == "both":  # every judgement, and with it every measure, is that of one mode
+                shown += "-full" * (mode == "full")
+                asked = {f"{mode} {level}": judged for level, judged in judgements.items()}
+            else:
+                asked = judgements
+            queries.append(DatasetQuery(shown, path, asked, box=box, row=row))
     measures = REVISITED if revisited else (MEAN_AVERAGE_PRECISION,)
+    if query == "both":
+        measures = tuple(_by(mode, measure) for mode in modes for measure in measures)
+    photo_count, query_count = OFFICIAL_COUNTS[name]
     return Dataset(
         name=name,
         names=photos.names,
         paths=photos.paths,
         queries=tuple(queries),
         measures=measures,
-        official=OFFICIAL_COUNTS[name],
+        official=(photo_count, query_count * len(modes)),
         switches={"query": query, "junk": "taken out before ranking"},
         missing=tuple(dict.fromkeys(missing)),
     )
+
+
+def _by(mode: str, measure: Measure) -> Measure:
+    return replace(measure, name=f"{measure.name} {mode}", judgement=f"{mode} {measure.judgement}")
 
 
 def box_of(corners: tuple[float, float, float, float]) -> Box:

@@ -26,7 +26,7 @@ SWITCHES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "groups": {},
     "holidays": {"database": ("all", "others"), "upright": ()},
     "ukb": {"queries": ("all", "first")},
-    **{name: {"query": ("crop", "full")} for name in OFFICIAL_COUNTS},
+    **{name: {"query": ("crop", "full", "both")} for name in OFFICIAL_COUNTS},
 }
 """What can be chosen where a protocol leaves a choice; the first is the default, none is a file."""
 
