@@ -22,6 +22,9 @@ CONFIG = ExtractionConfig(
 )
 
 
+WEIGHTED = ExtractionConfig(resolutions=(64,), pooling="rmac", learn_layer_weights=True)
+
+
 def feature_map(channels: int, height: int, width: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((channels, height, width), np.float32)
 
@@ -41,10 +44,13 @@ def test_regions_are_whitened_before_they_are_added() -> None:
     np.testing.assert_allclose(centered.mean(axis=0), 0, atol=1e-5)
 
 
-def test_a_collection_learns_keeps_and_finds(small_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [CONFIG, WEIGHTED])
+def test_a_collection_learns_keeps_and_finds(
+    config: ExtractionConfig, small_weights: Path, tmp_path: Path
+) -> None:
     photos = samples.draw_many(tmp_path / "photos", 8)
     model = ModelOptions(small_weights)
-    pipeline.index([tmp_path / "photos"], tmp_path / "c", config=CONFIG, model=model)
+    pipeline.index([tmp_path / "photos"], tmp_path / "c", config=config, model=model)
     with Collection.open(tmp_path / "c") as opened:
         assert opened.distance == "cosine"
         stored = {id_: vector for id_, vector, _ in opened.photo_descriptors()}
@@ -58,7 +64,12 @@ def test_a_collection_learns_keeps_and_finds(small_weights: Path, tmp_path: Path
     query = samples.draw(tmp_path / "new.bmp", 5)
     assert pipeline.search(query, tmp_path / "c", model=model).results[0].path == photos[5]
     with pytest.raises(UsageError, match="learns from a collection's photos"):
-        pipeline.describe([tmp_path / "photos"], config=CONFIG, model=model)
+        pipeline.describe([tmp_path / "photos"], config=config, model=model)
+    place = tmp_path / "beside"
+    pipeline.index([tmp_path / "photos"], place, config=config, model=model, workers=3)
+    with Collection.open(place) as opened:
+        for id_, vector, _ in opened.photo_descriptors():
+            assert np.array_equal(vector, stored[id_]), "the same however many work on it"
 
 
 def test_so_many_values_of_a_region_are_kept(small_weights: Path, tmp_path: Path) -> None:
@@ -71,9 +82,8 @@ def test_so_many_values_of_a_region_are_kept(small_weights: Path, tmp_path: Path
 
 def test_a_collection_learns_what_its_layers_count(small_weights: Path, tmp_path: Path) -> None:
     samples.draw_many(tmp_path / "photos", 6)
-    config = ExtractionConfig(resolutions=(64,), pooling="rmac", learn_layer_weights=True)
     model = ModelOptions(small_weights)
-    pipeline.index([tmp_path / "photos"], tmp_path / "c", config=config, model=model)
+    pipeline.index([tmp_path / "photos"], tmp_path / "c", config=WEIGHTED, model=model)
     with Collection.open(tmp_path / "c") as opened:
         learned = opened.learned()
         assert learned is not None
@@ -83,7 +93,7 @@ def test_a_collection_learns_what_its_layers_count(small_weights: Path, tmp_path
             np.testing.assert_allclose(np.square(lengths), learned["weights"], atol=1e-5)
         assert learned["weights"].sum() == pytest.approx(1, abs=1e-6)
     with pytest.raises(UsageError, match="not with layer_weights"):
-        dataclasses.replace(config, layer_weights=(1.0, 1.0))
+        dataclasses.replace(WEIGHTED, layer_weights=(1.0, 1.0))
 
 
 def test_weights_of_layers_are_shares_of_the_cosine() -> None:
