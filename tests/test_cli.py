@@ -264,7 +264,13 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--rerank", "aqe"), ("--verify", 6), ("--rerank", "diffusion", "--verify", 3)]
+    "options",
+    [
+        ("--rerank", "aqe"),
+        ("--verify", 6),
+        ("--rerank", "diffusion", "--verify", 3),
+        ("--rerank", "k-reciprocal", "--rerank-with", "k1=2"),
+    ],
 )
 def test_evaluate_ranks_as_search_does(
     options: tuple[Any, ...], home: Path, collection: Path, resight: Run
@@ -273,6 +279,8 @@ def test_evaluate_ranks_as_search_does(
     done = resight("evaluate", groups, "-c", collection, "--json", *options)
     assert done.returncode == 0, done.stderr  # a slow machine shows its progress there
     fields = dict(zip((str(name)[2:] for name in options[::2]), options[1::2], strict=True))
+    if "rerank-with" in fields:
+        fields["rerank_with"] = (fields.pop("rerank-with"),)
     config = SearchConfig(k=16, **fields)
     truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
 
@@ -524,6 +532,9 @@ MORE_BAD_INPUT = [
     ("index {PHOTOS} -c {C} --workers 0", "--workers"),
     ("index {PHOTOS} -c {NEW} --method nonsense", "--method nonsense"),
     ("index {PHOTOS} -c {NEW} --config whitened-dba", "search with --rerank dba"),
+    ("search {QUERY} -c {C} --rerank dba --rerank-with k9=1", "unknown field 'k9'; the fields are"),
+    ("search {QUERY} -c {C} --rerank dba --rerank-with k1=0", "k1: 1 or more"),
+    ("search {QUERY} -c {C} --rerank-with k1=3", "rerank_with: goes with a rerank"),
     ("search {QUERY} -c {C} --rerank nonsense", "rerank: 'nonsense' is not one of none, aqe"),
     ("search {QUERY} -c {C} --verify 3 --verify-by columns", "needs a network; sift-vlad has none"),
     (

@@ -27,6 +27,7 @@ from resight.cli.options import (
     Place,
     Precision,
     Rerank,
+    RerankWith,
     Verify,
     VerifyBy,
     Weights,
@@ -223,6 +224,7 @@ def search(
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
     rerank: Rerank = SearchConfig.rerank,
+    rerank_with: RerankWith = None,
     approximate: Annotated[
         bool,
         typer.Option("--approximate", help="Search by the approximate index, where there is one."),
@@ -266,6 +268,7 @@ def search(
                 "verify_by": verify_by,
                 "approximate": approximate,
                 "rerank": rerank,
+                "rerank_with": rerank_with or [],
             },
         ),
         box=None if box is None else output.parse_box(box),
@@ -322,6 +325,7 @@ def evaluate(
     ],
     collection: Place,
     rerank: Rerank = SearchConfig.rerank,
+    rerank_with: RerankWith = None,
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
     json: Json = False,
@@ -333,7 +337,12 @@ def evaluate(
     from resight import pipeline
     from resight.cli import output
 
-    fields = {"rerank": rerank, "verify": verify, "verify_by": verify_by}
+    fields = {
+        "rerank": rerank,
+        "rerank_with": rerank_with or [],
+        "verify": verify,
+        "verify_by": verify_by,
+    }
     with output.progress() as progress:
         evaluation = pipeline.evaluate(
             groups,

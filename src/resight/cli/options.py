@@ -114,6 +114,14 @@ Rerank = Annotated[
         "diffusion or late-fusion."
     ),
 ]
+RerankWith = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="A field of that, such as k1=20, shortlist=1000 or gamma=5; may be repeated.",
+        show_default=False,
+    ),
+]
 Verify = Annotated[
     int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
 ]

@@ -1,9 +1,11 @@
 """How a search is answered, and its results re-ranked (sections 8, 13 and 14 of the method)."""
 
+import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from resight.config.fields import check_types, option, require
+from resight.config.fields import check_types, from_dict, option, require
+from resight.errors import UsageError
 
 VerifiedBy = Literal["sift", "columns"]
 Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
@@ -49,6 +51,9 @@ class SearchConfig:
 
     k: int = option(10, "how many results")
     rerank: Reranking = option("none", "put the first results into a better order")
+    rerank_with: tuple[str, ...] = option(
+        (), "fields of the re-ranking that shall differ, as NAME=VALUE (docs/method.md 13)"
+    )
     verify: int = option(0, "check the geometry of this many first results with RANSAC")
     verify_by: VerifiedBy = option("sift", "what is matched: sift, or the network's columns")
     approximate: bool = option(False, "search by the approximate index of a large collection")
@@ -57,6 +62,21 @@ class SearchConfig:
         check_types(self)
         require(self.k >= 1, "k: 1 or more")
         require(self.verify >= 0, "verify: 0 or more")
+        _ = self.reranking  # what cannot be is refused here
+
+    @property
+    def reranking(self) -> RerankConfig:
+        """The re-ranking with all its fields."""
+        fields: dict[str, Any] = {}
+        for text in self.rerank_with:
+            name, equals, value = text.partition("=")
+            require(bool(equals) and name != "method", f"rerank_with: {text!r} is not NAME=VALUE")
+            try:
+                fields[name] = json.loads(value)
+            except ValueError:
+                raise UsageError(f"rerank_with: {text!r}: {value!r} is no number") from None
+        require(not fields or self.rerank != "none", "rerank_with: goes with a rerank")
+        return from_dict(RerankConfig, {"method": self.rerank, **fields})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.config import RerankConfig, SearchConfig
+from resight.config import SearchConfig
 from resight.errors import CollectionError, DatasetError, ImageError, UsageError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods import ModelOptions
@@ -136,7 +136,7 @@ def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[i
     """From the id of a photo to those of all photos, in the order that a search gives them."""
     store, distance = searcher.store, searcher.distance
     store.check()
-    ids, reranking = store.ids(), RerankConfig(method=config.rerank)
+    ids, reranking = store.ids(), config.reranking
     # A collection that is no larger than the short list is made into items once.
     small = config.rerank != "none" and len(ids) <= reranking.shortlist
     database = store.rows(ids) if small else None

@@ -85,7 +85,7 @@ class Searcher:
         # What is missing is said before the network is loaded.
         self.store.check(approximate=config.approximate)
         asked, wanted = self._query(query, box), max(config.k, config.verify)
-        reranking = RerankConfig(method=config.rerank)
+        reranking = config.reranking
         if config.rerank != "none":
             wanted = max(wanted, reranking.shortlist)
         found = self.neighbors(asked, wanted, where, approximate=config.approximate)
