@@ -402,10 +402,14 @@ def test_rankings_are_kept_whole_as_far_as_there_is_room(
 
 
 def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) -> None:
-    assert RECIPES["paper"].selection_for("oxford5k") == SelectionConfig(features=320)
-    assert RECIPES["paper"].selection_for("paris6k") == SelectionConfig(features=384)
-    assert RECIPES["paper"].selection_for("holidays") == SelectionConfig(features=768)
-    assert RECIPES["auto"].selection_for("oxford5k") == RECIPES["auto"].selection
+    assert RECIPES["paper"].selection_for("oxford5k", 5063) == SelectionConfig(features=320)
+    assert RECIPES["paper"].selection_for("paris6k", 5063) == SelectionConfig(features=384)
+    assert RECIPES["paper"].selection_for("holidays", 5063) == SelectionConfig(features=768)
+    assert RECIPES["auto"].selection_for("oxford5k", 5063) == RECIPES["auto"].selection
+    crow, plain = RECIPES["crow-pcaw"], WhiteningConfig(features=512, shrinkage=0)
+    assert crow.selection_for("holidays", 1491) == plain
+    assert crow.selection_for("holidays", 1023) == crow.selection, "a part of it is too little"
+    assert crow.selection_for("groups", 1491) == crow.selection
 
 
 def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:

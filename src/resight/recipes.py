@@ -54,6 +54,12 @@ NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "vgg16": "VGG-16
 TRAINED = {"fine-tuned": "fine-tuned ", "netvlad": "NetVLAD's "}
 """Likewise those that bring a pooling."""
 
+ON_MAP = ("holidays", "oxford5k", "paris6k")
+"""The benchmarks that the papers measure by mAP."""
+
+PHOTOS_A_VALUE = 2
+"""So many photos for each value a whitening without shrinkage needs, or it learns chance."""
+
 VERIFIED = 20
 """First results whose geometry is checked, in the recipes that do it."""
 
@@ -74,7 +80,8 @@ class Recipe:
         published: benchmark to what its paper (or Seddati et al., of it) reports: mAP in percent,
             N-S score from 0 to 4.
         published_with: what that number was reached with, where it is not this recipe exactly.
-        features: values kept on a benchmark, where they are not the selection's.
+        features: values kept on a benchmark, where they are not the selection's: those that the
+            method's own paper keeps.
     """
 
     title: str
@@ -112,10 +119,17 @@ class Recipe:
         stages = STAGES[self.extraction.backbone]
         return str(sum(stages[layer] for layer in self.extraction.layers))
 
-    def selection_for(self, benchmark: str) -> ReductionConfig:
-        """The selection with the number of values that the paper keeps on a benchmark."""
-        if benchmark in self.features and isinstance(self.selection, SelectionConfig):
-            return dataclasses.replace(self.selection, features=self.features[benchmark])
+    def selection_for(self, benchmark: str, photos: int) -> ReductionConfig:
+        """The selection or whitening with the number of values that the paper keeps on a benchmark.
+
+        A whitening is then plain, as in its paper, where the photos are enough for that.
+        """
+        features = self.features.get(benchmark)
+        if features is not None and isinstance(self.selection, SelectionConfig):
+            return dataclasses.replace(self.selection, features=features)
+        enough = features is not None and photos >= PHOTOS_A_VALUE * features
+        if enough and isinstance(self.selection, WhiteningConfig):
+            return dataclasses.replace(self.selection, features=features, shrinkage=0.0)
         return self.selection
 
 
@@ -303,6 +317,7 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2, 5),
         published={"holidays": 78.9, "oxford5k": 55.7},
         published_with="another network, retrained; 128 values",
+        features=dict.fromkeys(ON_MAP, 128),
     ),
     "neural-codes-fc6": Recipe(
         title="the first fully connected layer of a square picture, PCA",
@@ -312,6 +327,7 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2, 5),
         published={"holidays": 78.9, "oxford5k": 55.7},
         published_with="another network, retrained; 128 values",
+        features=dict.fromkeys(ON_MAP, 128),
     ),
     "neural-codes-fc7": Recipe(
         title="the second fully connected layer, PCA",
@@ -333,6 +349,7 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2,),
         published={"holidays": 80.2},
         published_with="VGG-19, 256 values",
+        features=dict.fromkeys(ON_MAP, 256),
     ),
     "spoc-center": Recipe(
         title="sums, the middle first", source=BABENKO, extraction=_pooled("spoc-center")
@@ -345,6 +362,7 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(5,),
         published={"oxford5k": 53.1},
         published_with="VGG-19, 256 values",
+        features=dict.fromkeys(ON_MAP, 256),
     ),
     "crow": Recipe(
         title="sums weighted by place and channel", source=KALANTIDIS, extraction=_pooled("crow")
@@ -357,6 +375,7 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2, 5),
         published={"holidays": 84.9, "oxford5k": 68.2, "paris6k": 79.7},
         published_with="VGG-16, 512 values",
+        features=dict.fromkeys(ON_MAP, 512),
     ),
     "gem": Recipe(title="generalized means, p = 3", source=RADENOVIC, extraction=_pooled("gem")),
     "gem-pcaw": Recipe(
@@ -482,6 +501,7 @@ RECIPES: Mapping[str, Recipe] = {
         tables=(2, 5),
         published={"holidays": 83.6, "oxford5k": 59.3, "paris6k": 59.0},
         published_with="GoogLeNet or VGG-16, 128 values",
+        features=dict.fromkeys(ON_MAP, 128),
     ),
     "netvlad": Recipe(
         title="columns of layer3, NetVLAD layer as it begins, PCA-whitened",

@@ -279,7 +279,7 @@ def _columns(recipe: Recipe, covers: MethodConfig) -> np.ndarray | slice:
 
 
 def _fit(recipe: Recipe, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
-    selection = recipe.selection_for(benchmark)
+    selection = recipe.selection_for(benchmark, len(descriptors))
     if isinstance(selection, NoReduction) or not reducible(recipe.extraction):
         return None
     sizes = part_sizes(recipe.extraction, descriptors.shape[1])
