@@ -270,6 +270,7 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
         ("--verify", 6),
         ("--rerank", "diffusion", "--verify", 3),
         ("--rerank", "k-reciprocal", "--rerank-with", "k1=2"),
+        ("--verify", 6, "--verify-geometry", "affine"),
     ],
 )
 def test_evaluate_ranks_as_search_does(
@@ -278,9 +279,10 @@ def test_evaluate_ranks_as_search_does(
     groups = home / "photos" / "groups.json"
     done = resight("evaluate", groups, "-c", collection, "--json", *options)
     assert done.returncode == 0, done.stderr  # a slow machine shows its progress there
-    fields = dict(zip((str(name)[2:] for name in options[::2]), options[1::2], strict=True))
-    if "rerank-with" in fields:
-        fields["rerank_with"] = (fields.pop("rerank-with"),)
+    names = (str(name)[2:].replace("-", "_") for name in options[::2])
+    fields = dict(zip(names, options[1::2], strict=True))
+    if "rerank_with" in fields:
+        fields["rerank_with"] = (fields["rerank_with"],)
     config = SearchConfig(k=16, **fields)
     truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
 

@@ -330,6 +330,7 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "rerank": ["best", None],
         "rerank_with": [("k1",), ("k1=20",), ("k1=x",), ("method=1",), (3,), None],
         "verify_by": ["orb", None],
+        "verify_geometry": ["similarity", None],
         "k": [0, -1, 1.0, True, None],
         "verify": [-1, 0.0, False, None],
         "approximate": [0, "yes", None],

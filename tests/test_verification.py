@@ -94,6 +94,23 @@ def test_known_homography_is_recovered(view: str) -> None:
     assert np.abs(found - expected).max() < 1.5
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_affine_map_follows_all_but_perspective(view: str) -> None:
+    pixels, homography = texture(480, 360, 0), np.array(VIEWS[view])
+    query = features_of(pixels)
+    other = features_of(cv2.warpPerspective(pixels, homography, (480, 360)))
+    free, affine = verify(query, other), verify(query, other, geometry="affine")
+    assert affine.homography is not None
+    assert affine.homography[2].tolist() == [0, 0, 1]
+    if view == "perspective":
+        assert MIN_INLIERS <= affine.inliers < free.inliers
+        return
+    assert affine.inliers > 0.9 * free.inliers
+    source = query.points[affine.matches[:, 0]]
+    found, expected = project(affine.homography, source), project(homography, source)
+    assert np.abs(found - expected).max() < 1.5
+
+
 def test_homography_is_in_pixels_of_the_images_given() -> None:
     pixels, homography = texture(480, 360, 1), np.array(VIEWS["perspective"])
     warped = cv2.warpPerspective(pixels, homography, (480, 360))
@@ -114,6 +131,7 @@ def test_unrelated_images_have_few_inliers(seed: int) -> None:
     other = features_of(texture(320, 240, 50 + seed))
     assert verify(query, other).inliers < MIN_INLIERS
     assert verify(query, other, ratio=1.0).inliers < MIN_INLIERS
+    assert verify(query, other, geometry="affine").inliers < MIN_INLIERS
 
 
 @pytest.mark.usefixtures("cv_threads")

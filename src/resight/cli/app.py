@@ -30,6 +30,7 @@ from resight.cli.options import (
     RerankWith,
     Verify,
     VerifyBy,
+    VerifyGeometry,
     Weights,
     chosen_config,
     model_options,
@@ -223,6 +224,7 @@ def search(
     ] = None,
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
+    verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
     rerank: Rerank = SearchConfig.rerank,
     rerank_with: RerankWith = None,
     approximate: Annotated[
@@ -266,6 +268,7 @@ def search(
                 "k": k,
                 "verify": verify,
                 "verify_by": verify_by,
+                "verify_geometry": verify_geometry,
                 "approximate": approximate,
                 "rerank": rerank,
                 "rerank_with": rerank_with or [],
@@ -328,6 +331,7 @@ def evaluate(
     rerank_with: RerankWith = None,
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
+    verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
     json: Json = False,
     weights: Weights = None,
     engine: Engine = "auto",
@@ -342,6 +346,7 @@ def evaluate(
         "rerank_with": rerank_with or [],
         "verify": verify,
         "verify_by": verify_by,
+        "verify_geometry": verify_geometry,
     }
     with output.progress() as progress:
         evaluation = pipeline.evaluate(

@@ -126,6 +126,9 @@ Verify = Annotated[
     int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
 ]
 VerifyBy = Annotated[str, typer.Option(help="What is matched: sift, or the network's columns.")]
+VerifyGeometry = Annotated[
+    str, typer.Option(help="What the matches are to agree on: homography or affine.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

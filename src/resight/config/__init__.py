@@ -42,6 +42,7 @@ from resight.config.reduction import (
 )
 from resight.config.searching import (
     EngineConfig,
+    Geometry,
     RerankConfig,
     Reranking,
     SearchConfig,
@@ -54,6 +55,7 @@ __all__ = [
     "STAGES",
     "EngineConfig",
     "ExtractionConfig",
+    "Geometry",
     "Layer",
     "LocalConfig",
     "MethodConfig",

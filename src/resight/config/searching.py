@@ -8,6 +8,7 @@ from resight.config.fields import check_types, from_dict, option, require
 from resight.errors import UsageError
 
 VerifiedBy = Literal["sift", "columns"]
+Geometry = Literal["homography", "affine"]
 Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
 
 
@@ -56,6 +57,9 @@ class SearchConfig:
     )
     verify: int = option(0, "check the geometry of this many first results with RANSAC")
     verify_by: VerifiedBy = option("sift", "what is matched: sift, or the network's columns")
+    verify_geometry: Geometry = option(
+        "homography", "what the matches are to agree on: a homography, or an affine map"
+    )
     approximate: bool = option(False, "search by the approximate index of a large collection")
 
     def __post_init__(self) -> None:

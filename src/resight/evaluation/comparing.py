@@ -144,7 +144,8 @@ def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[i
     if config.rerank != "none":
         sizes = searcher.fused_sizes(reranking, len(_queries(store, ids[:1])[0].global_))
     whole = make_items(database, distance, sizes) if database else None
-    matcher = searcher.matcher(config.verify_by) if config.verify else None
+    how = config.verify_by, config.verify_geometry
+    matcher = searcher.matcher(*how) if config.verify else None
 
     def rank(photo: int) -> list[int]:
         query = _queries(store, np.array([photo]))[0]

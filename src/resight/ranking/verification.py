@@ -12,6 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from resight.config import Geometry
 from resight.descriptors.sift import LocalFeatures
 from resight.errors import UsageError
 
@@ -55,8 +56,9 @@ def verify(
     ratio: float = 0.8,
     max_error: float = 6.0,
     seed: int = 0,
+    geometry: Geometry = "homography",
 ) -> Verification:
-    """Match two images and count the matches that agree on one homography.
+    """Match two images and count the matches that agree on one homography, or affine map.
 
     Mirrored, collapsed and extremely stretched homographies count as none. The same for equal
     input and seed.
@@ -68,6 +70,8 @@ def verify(
         max_error: in pixels of the copy that SIFT saw; a match is an inlier when its point lies
             this near to where the homography puts it, both there and back.
         seed: of the samples that RANSAC draws.
+        geometry: an affine map has two degrees of freedom less than a homography: it follows no
+            perspective, and fewer matches agree on one by chance.
     """
     nothing = Verification(0, None, np.zeros((0, 2), np.int64))
     matches = _one_per_place(mutual_matches(query.descriptors, other.descriptors, ratio), query, 0)
@@ -77,7 +81,7 @@ def verify(
     # In pixels of the copies that SIFT saw, where an error means the same for photos of any size.
     source = query.points[matches[:, 0]].astype(np.float64) / query.scale
     target = other.points[matches[:, 1]].astype(np.float64) / other.scale
-    homography = _ransac(source, target, max_error, seed)
+    homography = _ransac(source, target, max_error, seed, geometry)
     if homography is None:
         return nothing
     agree = _agreeing(homography, source, target, max_error)
@@ -157,7 +161,7 @@ def _one_per_place(matches: np.ndarray, features: LocalFeatures, side: int) -> n
 
 
 def _ransac(
-    source: np.ndarray, target: np.ndarray, max_error: float, seed: int
+    source: np.ndarray, target: np.ndarray, max_error: float, seed: int, geometry: Geometry
 ) -> np.ndarray | None:
     params = cv2.UsacParams()
     params.score = cv2.SCORE_METHOD_MAGSAC
@@ -168,7 +172,12 @@ def _ransac(
     params.threshold = max_error
     params.maxIterations = ITERATIONS
     params.confidence = CONFIDENCE
-    homography, _ = cv2.findHomography(source, target, params)
+    homography: np.ndarray | None
+    if geometry == "affine":
+        affine, _ = cv2.estimateAffine2D(source, target, params)
+        homography = None if affine is None else np.concatenate([affine, [[0, 0, 1]]])
+    else:
+        homography, _ = cv2.findHomography(source, target, params)
     if homography is None or homography.shape != (3, 3) or not np.isfinite(homography).all():
         return None
     if homography[2, 2] == 0 or np.linalg.matrix_rank(homography) < 3:

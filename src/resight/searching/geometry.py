@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resight.config import SiftVladConfig, VerifiedBy, has_network
+from resight.config import Geometry, SiftVladConfig, VerifiedBy, has_network
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.sift import LocalFeatures, root_sift
 from resight.errors import ImageError, UsageError
@@ -57,8 +57,10 @@ class Checked:
 class PhotoMatcher:
     """Compares photos by their local features."""
 
-    def __init__(self, by: VerifiedBy, columns_map: ColumnsMap) -> None:
-        self._by, self._columns_map = by, columns_map
+    def __init__(
+        self, by: VerifiedBy, columns_map: ColumnsMap, geometry: Geometry = "homography"
+    ) -> None:
+        self._by, self._columns_map, self._geometry = by, columns_map, geometry
         self._kept: OrderedDict[Path, tuple[LocalFeatures, tuple[int, int]]] = OrderedDict()
         self._bytes = 0
         self._at_most = max(KEPT_BYTES, int(KEPT_SHARE * (available_bytes() or 0)))
@@ -128,8 +130,10 @@ class PhotoMatcher:
 
     def _compare(self, query: LocalFeatures, other: LocalFeatures) -> Verification:
         if self._by == "sift":
-            return verify(query, other)
-        return verify(query, other, ratio=MATCH_RATIO, max_error=MATCH_ERROR)
+            return verify(query, other, geometry=self._geometry)
+        return verify(
+            query, other, ratio=MATCH_RATIO, max_error=MATCH_ERROR, geometry=self._geometry
+        )
 
 
 def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from resight.config import RerankConfig, SearchConfig, VerifiedBy
+from resight.config import Geometry, RerankConfig, SearchConfig, VerifiedBy
 from resight.descriptors.descriptor import compared_sizes
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError
@@ -96,7 +96,8 @@ class Searcher:
         present = [(photos[id_].path, distance) for id_, distance in pairs if id_ in photos]
         results = [Result(rank, path, distance) for rank, (path, distance) in enumerate(present, 1)]
         if config.verify:
-            results = self.verify(query, box, results, config.verify, config.verify_by)
+            how = config.verify_by, config.verify_geometry
+            results = self.verify(query, box, results, config.verify, *how)
         return SearchResults(query, box, results[: config.k])
 
     def neighbors(
@@ -164,6 +165,7 @@ class Searcher:
         results: list[Result],
         count: int,
         by: VerifiedBy = "sift",
+        geometry: Geometry = "homography",
     ) -> list[Result]:
         """Results in a new order, by the geometry of the first of them.
 
@@ -174,6 +176,7 @@ class Searcher:
             count: how many of them, from the first on, to check.
             by: `sift`, or `columns` of the network's feature maps, which stand more change of view
                 and light, and take the network's time for each photo.
+            geometry: what the matches are to agree on.
 
         Returns:
             All of them, ranked from 1, those checked with their inliers: first the ones that agree
@@ -183,7 +186,7 @@ class Searcher:
             UsageError: the query is no image, the box is not inside it, or the method has no
                 network whose columns could be compared.
         """
-        matcher, image = self.matcher(by), load_query(query, box)
+        matcher, image = self.matcher(by, geometry), load_query(query, box)
         whole = box or (0, 0, *image_size(absolute(query)))
         first = [result.path for result in results[:count]]
         order, found = matcher.order(matcher.features(image), first)
@@ -201,11 +204,11 @@ class Searcher:
         in_order = [*(checked[i] for i in order), *results[len(first) :]]
         return [replace(result, rank=rank) for rank, result in enumerate(in_order, 1)]
 
-    def matcher(self, by: VerifiedBy) -> "PhotoMatcher":
+    def matcher(self, by: VerifiedBy, geometry: Geometry) -> "PhotoMatcher":
         """What compares photos by their local features; the network is loaded when it must be."""
         from resight.searching.geometry import PhotoMatcher
 
-        return PhotoMatcher(by, self.columns_map)
+        return PhotoMatcher(by, self.columns_map, geometry)
 
     def columns_map(self, image: Image.Image) -> np.ndarray:
         """The network's map of an upright image whose columns are matched, (C, h, w).
