@@ -420,7 +420,7 @@ def test_another_version_of_the_method_is_refused(
 ) -> None:
     with new(tmp_path / "c") as writer:
         writer.bind_model(Model("aa" * 32))
-        monkeypatch.setattr("resight.config.ALGORITHM_VERSION", 10**6)
+        monkeypatch.setattr("resight.config.methods.ALGORITHM_VERSION", 10**6)
         with pytest.raises(CollectionMismatch, match=r"another version of the method"):
             writer.bind_model(Model("aa" * 32))
 
