@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from resight.benchmark.ranking import MethodResult
-from resight.benchmark.report import Row, effects, published_on, rows, shown
+from resight.benchmark.report import Row, effects, published_on, rows, shown, shown_difference
 from resight.benchmark.running import BenchmarkRun
 from resight.datasets.dataset import DatasetQuery
 from resight.errors import ImageError
@@ -95,10 +95,8 @@ def _table(found: list[Row], measures: tuple[Measure, ...], left_out: Mapping[st
         paper = "" if row.published is None else f"{row.published:g}"
         on = published_on(row.published_on) if row.published_on else ""
         on += f" ({row.published_with})" if row.published_with else ""
-        digits = 3 if measures[0].scale == 1 else 2
-        less = "" if row.difference is None else f"{row.difference:+.{digits}f}"
         beside = f'<td class="n">{paper}<br><small>{escape(on)}</small></td>' * known
-        beside += f'<td class="n">{less}</td>' * compared
+        beside += f'<td class="n">{shown_difference(row, measures[0])}</td>' * compared
         lines.append(
             f"<tr><td><b>{escape(row.method)}</b><br><small>{escape(row.title)}</small></td>"
             f'<td class="n">{row.dimensions}</td>{cells}{beside}</tr>'

@@ -126,6 +126,12 @@ def shown(value: float | None, measure: Measure) -> str:
     return "" if value is None else f"{value:.{3 if measure.scale == 1 else 2}f}"
 
 
+def shown_difference(row: Row, measure: Measure) -> str:
+    """Ours minus the paper's number, with its sign; empty where there is nothing to compare."""
+    digits = 3 if measure.scale == 1 else 2
+    return "" if row.difference is None else f"{row.difference:+.{digits}f}"
+
+
 def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
     dataset, recipe = run.dataset, run.recipes[result.method]
     first = dataset.measures[0]
@@ -179,8 +185,7 @@ def _published_cells(row: Row, measure: Measure, found: list[Row]) -> list[str]:
     cells = []
     for head in _published_head(found):
         if head == "difference":
-            digits = 3 if measure.scale == 1 else 2
-            cells.append("" if row.difference is None else f"{row.difference:+.{digits}f}")
+            cells.append(shown_difference(row, measure))
         elif row.published is None:
             cells.append("")
         else:

@@ -8,7 +8,15 @@ from rich.table import Table
 
 from resight.benchmark.page import page
 from resight.benchmark.report import as_json as report_json
-from resight.benchmark.report import effects, markdown, published_on, ranked_lists, rows, shown
+from resight.benchmark.report import (
+    effects,
+    markdown,
+    published_on,
+    ranked_lists,
+    rows,
+    shown,
+    shown_difference,
+)
 from resight.benchmark.running import BenchmarkRun
 from resight.cli.output import print_json, print_table, say
 from resight.config import to_dict
@@ -55,13 +63,13 @@ def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
     for head in ("values", *(measure.name for measure in measures), "paper", "difference"):
         shown_table.add_column(head, justify="right")
     for row in found:
-        digits = 3 if measures[0].scale == 1 else 2
-        difference = "" if row.difference is None else f"{row.difference:+.{digits}f}"
         paper = (
             "" if row.published is None else f"{row.published:g} ({published_on(row.published_on)})"
         )
         figures = [shown(row.values[measure.name], measure) for measure in measures]
-        shown_table.add_row(row.method, str(row.dimensions), *figures, paper, difference)
+        shown_table.add_row(
+            row.method, str(row.dimensions), *figures, paper, shown_difference(row, measures[0])
+        )
     for method, needs in run.left_out.items():
         shown_table.add_row(method, needs)
     print_table(shown_table)
