@@ -22,7 +22,13 @@ from resight.benchmark.page import page
 from resight.benchmark.ranking import query_file
 from resight.benchmark.report import as_json, effects, markdown, ranked_lists, rows
 from resight.benchmark.running import BenchmarkRun, chosen_methods, run_benchmark
-from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, WhiteningConfig
+from resight.config import (
+    ExtractionConfig,
+    NoReduction,
+    SearchConfig,
+    SelectionConfig,
+    WhiteningConfig,
+)
 from resight.datasets.dataset import Dataset
 from resight.datasets.rankings import read_holidays_ranks, read_trec
 from resight.datasets.reading import read_dataset
@@ -32,6 +38,7 @@ from resight.methods import ModelOptions
 from resight.networks.weights import file_sha256
 from resight.progress import no_progress
 from resight.recipes import RECIPES, Recipe
+from resight.storage.collection import Collection
 from samples import QUICK, picture
 
 SMALL = ExtractionConfig(resolutions=(96, 64))
@@ -302,6 +309,28 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
 
     run_benchmark(b, recipes, fit_on=some, cache=tmp_path / "some", progress=watch)
     assert set(asked) == {6}
+
+
+def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Path) -> None:
+    """A run names photos in the order of its groups, an index run in that of their paths."""
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for seed in range(6):
+        picture(seed).save(folder / f"{seed}.png")
+        picture(seed).rotate(5).save(folder / f"{seed}-turned.png")
+    groups = {str(seed): [f"{seed}.png", f"{seed}-turned.png"] for seed in reversed(range(6))}
+    (folder / "groups.json").write_text(json.dumps(groups))
+    dataset, sift = read_dataset("groups", folder), RECIPES_SMALL["sift"]
+    run_benchmark(dataset, {"sift": sift}, cache=tmp_path / "cache")
+    pipeline.index([folder], tmp_path / "c", config=(sift.extraction, NoReduction()))
+    (kept,) = (tmp_path / "cache").glob("*")
+    with Collection.open(kept) as ran, Collection.open(tmp_path / "c") as indexed:
+        of_run, of_index = ran.learned(), indexed.learned()
+    assert of_run is not None
+    assert of_index is not None
+    assert of_run.keys() == of_index.keys()
+    for name, values in of_run.items():
+        np.testing.assert_array_equal(values, of_index[name])
 
 
 @pytest.fixture

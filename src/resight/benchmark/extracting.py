@@ -134,7 +134,7 @@ def extract(
 
     @functools.cache
     def learned_from() -> str:
-        together = "".join(content for _, content in contents(lesson, progress))
+        together = "".join(content for _, content in contents(sorted(lesson), progress))
         return hashlib.sha256(together.encode()).hexdigest()
 
     for config in dict.fromkeys(configs):

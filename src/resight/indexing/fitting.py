@@ -144,13 +144,19 @@ def _blocks(collection: Collection) -> Iterator[np.ndarray]:
         yield np.stack(block)
 
 
+def _sample(files: Sequence[PhotoFile], most: int, seed: int) -> list[PhotoFile]:
+    """So many of some files by chance: the same ones in whatever order they are given."""
+    by_path = sorted(files, key=lambda file: file.path)
+    return random.Random(seed).sample(by_path, min(most, len(by_path)))
+
+
 def learn(learner: Learner, files: Sequence[PhotoFile], progress: Progress) -> Lesson:
     """Let a method learn from a sample of photos.
 
     Raises:
         FitError: none of the photos can be read, or they have too few local features.
     """
-    chosen = random.Random(learner.seed).sample(list(files), min(SAMPLE_PHOTOS, len(files)))
+    chosen = _sample(files, SAMPLE_PHOTOS, learner.seed)
     generator = np.random.default_rng(learner.seed)
     share = -(-learner.limit // max(1, len(chosen)))
     photos, failed = [], []
@@ -186,7 +192,7 @@ def fit_quantized_network(
     from resight.networks.backbones import load_parameters
     from resight.networks.quantization import quantize
 
-    chosen = random.Random(0).sample(list(files), min(CALIBRATION_PHOTOS, len(files)))
+    chosen = _sample(files, CALIBRATION_PHOTOS, seed=0)
     pictures, failed = [], []
     for done, file in enumerate(chosen, 1):
         progress("sampling", done, len(chosen))
