@@ -130,6 +130,39 @@ def test_re_ranking_answers_like_the_python_interface(server, collection, photos
     assert max(result["distance"] for result in within["results"]) == limit
 
 
+def test_numbers_of_the_re_ranking_and_an_affine_map(server, collection, photos):
+    query = photos / "object-01" / "view-2.jpg"
+    numbers = "k1=8", "share=0.9", "shortlist=12"
+    config = SearchConfig(
+        k=12, verify=6, verify_geometry="affine", rerank="k-reciprocal", rerank_with=numbers
+    )
+    how = {"k": 12, "verify": 6, "verify_geometry": "affine", "rerank": "k-reciprocal"}
+    found = pipeline.search(query, collection, config)
+    same(server.upload(query, rerank_with=",".join(numbers), **how), found, collection)
+    plain = {"photo": 1, "k": 15, "rerank": "k-reciprocal"}
+    usual, other = (
+        server.search(**plain, **more)["results"] for more in ({}, {"rerank_with": "share=0"})
+    )
+    assert usual != other
+
+
+@pytest.mark.parametrize(
+    ("rerank", "numbers", "said"),
+    [
+        ("diffusion", "damping=2", "damping: between 0 and 1."),
+        ("diffusion", "damp=0.5", "unknown field 'damp'; the fields are"),
+        ("diffusion", "damping", "'damping' is not NAME=VALUE."),
+        ("diffusion", "method=1", "'method=1' is not NAME=VALUE."),
+        ("diffusion", "mutual=x", "'x' is no number."),
+        ("diffusion", "shortlist=1001", "shortlist: at most 1000."),
+        ("none", "damping=0.1", "goes with a rerank."),
+    ],
+)
+def test_numbers_of_the_re_ranking_that_cannot_be(server, rerank, numbers, said):
+    refused = server.search(photo=1, rerank=rerank, rerank_with=numbers, status=422)
+    assert said in refused["detail"]
+
+
 def test_columns_need_a_network(server):
     refused = server.search(photo=1, verify=2, verify_by="columns", status=422)
     assert "has no network" in refused["detail"]

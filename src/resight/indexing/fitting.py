@@ -173,7 +173,10 @@ def learn(learner: Learner, files: Sequence[PhotoFile], progress: Progress) -> L
             f"none of the photos can be read ({'; '.join(failed[:3])}): "
             "there is nothing to fit a vocabulary on"
         )
-    return learner.learn(photos), {
+    progress("learning", 0, 1)
+    learned = learner.learn(photos)
+    progress("learning", 1, 1)
+    return learned, {
         "photos": len(photos),
         "local_features": sum(len(kind) for features in photos for kind in features),
         "seed": learner.seed,

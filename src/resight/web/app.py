@@ -14,11 +14,12 @@ from pydantic import BaseModel
 import resight
 from resight.methods import ModelOptions
 from resight.web import (
+    answers,
     explanations,
     grouping,
     photos,
     problems,
-    schemas,
+    requests,
     searches,
     static_files,
     work,
@@ -35,10 +36,10 @@ waiting; `Retry-After` says when to come back.
 """
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
-    schemas.SearchRequest,
-    schemas.SearchForm,
-    schemas.ExplainRequest,
-    schemas.JobRequest,
+    requests.SearchRequest,
+    requests.SearchForm,
+    requests.ExplainRequest,
+    requests.JobRequest,
 )
 
 
@@ -96,12 +97,12 @@ def create_app(
 def _upkeep(context: Context) -> APIRouter:
     routes = APIRouter(tags=["upkeep"])
 
-    @routes.get(f"{API}/health", response_model=schemas.HealthAnswer, responses=schemas.problems())
+    @routes.get(f"{API}/health", response_model=answers.HealthAnswer, responses=answers.problems())
     async def health() -> Response:
         """Whether the server answers; needs no token."""
         return json_answer({"status": "ok"})
 
-    @routes.get("/metrics", response_class=PlainTextResponse, responses=schemas.problems())
+    @routes.get("/metrics", response_class=PlainTextResponse, responses=answers.problems())
     async def metrics() -> Response:
         """Counters in Prometheus' text format."""
         gauges = {
@@ -126,7 +127,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        components["Problem"] = schemas.ProblemAnswer.model_json_schema()
+        components["Problem"] = answers.ProblemAnswer.model_json_schema()
         for model in REQUEST_MODELS:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from resight.config import RerankConfig, Reranking, VerifiedBy, has_network
+from resight.config import RerankConfig, SearchConfig, has_network
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError, WeightsError
 from resight.memory import release_unused_memory
@@ -273,13 +273,10 @@ class SharedSearcher(Searcher):
         self,
         subject: Subject,
         box: Box | None,
+        config: SearchConfig,
         *,
-        count: int,
         offset: int = 0,
         limit: float | None = None,
-        verify: int = 0,
-        verify_by: VerifiedBy = "sift",
-        rerank: Reranking = "none",
         where: Filter | None = None,
     ) -> Answer:
         """The photos nearest to a query, from rank `offset + 1` on.
@@ -287,12 +284,9 @@ class SharedSearcher(Searcher):
         Args:
             subject: the photo.
             box: a region of it, checked to be inside.
-            count: how many photos.
+            config: how many photos, and how they are re-ranked and verified.
             offset: how many to pass over.
-            limit: photos farther than this are left out.
-            verify: check the geometry of so many first results.
-            verify_by: what is matched for that.
-            rerank: how the first results are put into a better order; `limit` comes before.
+            limit: photos farther than this are left out, before any are re-ranked.
             where: which photos the search is among.
         """
         self.store.check()  # an empty collection is said before the network is loaded
@@ -301,7 +295,8 @@ class SharedSearcher(Searcher):
             described = self.describe(subject.load(box))
             self._engine.remember(self.store, subject, box, described)
             query = self.query(described)
-        found, total = self._found(query, max(offset + count, verify), limit, rerank, where)
+        end, verify = offset + config.k, config.verify
+        found, total = self._found(query, max(end, verify), limit, config.reranking, where)
         ids, distances = found.ids, found.distances
         # Without geometry to check, photos before the offset are only counted.
         first = 0 if verify else min(offset, len(ids))
@@ -312,9 +307,9 @@ class SharedSearcher(Searcher):
             if rank > first and int(id_) in photos
         ]
         if verify:
-            results = self._check_geometry(subject, box, results, verify, verify_by)
+            results = self._check_geometry(subject, box, results, config)
         by_path = {photo.path: photo for photo in in_order(ids, photos)}
-        shown = [r for r in results if offset < r.rank <= offset + count]
+        shown = [r for r in results if offset < r.rank <= end]
         return Answer([(by_path[r.path], r) for r in shown], total)
 
     def _found(
@@ -322,20 +317,19 @@ class SharedSearcher(Searcher):
         query: Query,
         count: int,
         limit: float | None,
-        rerank: Reranking,
+        config: RerankConfig,
         where: Filter | None,
     ) -> tuple[Neighbors, int | None]:
         """The first photos within a limit, re-ranked, and how many there are within it."""
         present = self.store.count("ok")
-        config = RerankConfig(method=rerank)
-        wanted = count if rerank == "none" else max(count, config.shortlist)
+        wanted = count if config.method == "none" else max(count, config.shortlist)
         looked_at = wanted if limit is None else min(present, MOST_WITHIN)
         found, total = self.neighbors(query, looked_at, where), None if where else present
         if limit is not None:
             total = int(np.count_nonzero(found.distances <= limit))
             wanted = min(total, wanted)
             found = Neighbors(found.ids[:wanted], found.distances[:wanted])
-        if rerank != "none":
+        if config.method != "none":
             found = self.reranked(query, found, config)
         return Neighbors(found.ids[:count], found.distances[:count]), total
 
@@ -365,11 +359,12 @@ class SharedSearcher(Searcher):
         return dataclasses.replace(found, matches=found.matches * np.array(scales))
 
     def _check_geometry(
-        self, subject: Subject, box: Box | None, results: list[Result], count: int, by: VerifiedBy
+        self, subject: Subject, box: Box | None, results: list[Result], config: SearchConfig
     ) -> list[Result]:
+        count, by, geometry = config.verify, config.verify_by, config.verify_geometry
         if by == "columns" and not has_network(self.store.made_with.config):
             raise Problem(422, "This collection's method has no network, so no columns to compare.")
         try:
-            return self.verify(subject.path, box, results, count, by)
+            return self.verify(subject.path, box, results, count, by, geometry)
         except UsageError:  # its text names the file, which is not for the client
             raise Problem(422, "The photo to verify with cannot be read any more.") from None

@@ -5,13 +5,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from resight.photos.images import Box
-from resight.web import schemas
+from resight.web import answers
+from resight.web.answers import problems
 from resight.web.catalog import photo_by_id
 from resight.web.context import Context, json_answer
 from resight.web.engine import SharedSearcher, Subject
 from resight.web.forms import read_json
 from resight.web.overlays import heat_overlay, mask_overlay
-from resight.web.schemas import ExplainRequest, parse_box, problems
+from resight.web.requests import ExplainRequest, parse_box
 from resight.web.searches import find_subject
 
 EXPLAIN_BODY = {
@@ -30,7 +31,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post(
         "/explain",
-        response_model=schemas.ExplainAnswer,
+        response_model=answers.ExplainAnswer,
         openapi_extra=EXPLAIN_BODY,
         responses=problems(404, 408, 409, 413, 415, 422, 429, 503),
     )

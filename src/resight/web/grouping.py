@@ -18,11 +18,12 @@ from resight.ranking.groups import (
     groups_as_json,
 )
 from resight.storage.collection import Photo
-from resight.web import schemas
+from resight.web import answers
+from resight.web.answers import problems
 from resight.web.catalog import in_order, photo_dict
 from resight.web.context import Context, json_answer
 from resight.web.problems import Problem
-from resight.web.schemas import MAX_OFFSET, problems
+from resight.web.requests import MAX_OFFSET
 
 PAGE = 50
 
@@ -85,7 +86,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get(
         "/groups",
-        response_model=schemas.GroupsAnswer,
+        response_model=answers.GroupsAnswer,
         responses=problems(409, 422, 429, 503),
     )
     async def groups(

@@ -10,11 +10,12 @@ from fastapi import Path as InPath
 from resight.config import ExtractionConfig, to_dict
 from resight.storage.collection import Photo
 from resight.stores.store import Store
-from resight.web import schemas
+from resight.web import answers
+from resight.web.answers import problems
 from resight.web.catalog import photo_by_id, photo_dict, shown, version
 from resight.web.context import Context, if_none_match, json_answer
 from resight.web.pictures import IMMUTABLE, PRIVATE, picture
-from resight.web.schemas import MAX_ID, problems
+from resight.web.requests import MAX_ID
 
 IdInPath = Annotated[int, InPath(ge=1, le=MAX_ID, description="the id of a photo")]
 Version = Annotated[
@@ -43,7 +44,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get(
         "/collection",
-        response_model=schemas.CollectionAnswer,
+        response_model=answers.CollectionAnswer,
         responses=problems(422, 429, 503),
     )
     async def collection(request: Request) -> Response:
@@ -52,7 +53,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get(
         "/photos",
-        response_model=schemas.PhotosAnswer,
+        response_model=answers.PhotosAnswer,
         response_model_exclude_unset=True,
         responses=problems(422, 429, 503),
     )
@@ -73,7 +74,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get(
         "/photos/{id}",
-        response_model=schemas.PhotoAnswer,
+        response_model=answers.PhotoAnswer,
         responses=problems(404, 422, 429, 503),
     )
     async def photo(request: Request, id: IdInPath) -> Response:
@@ -133,7 +134,7 @@ def router(context: Context) -> APIRouter:
         headers = {"Cache-Control": "private, max-age=600"}
         return await context.pictures.run(request, lambda: picture(kept.path, headers))
 
-    @routes.get("/failed", response_model=schemas.FailedAnswer, responses=problems(422, 429, 503))
+    @routes.get("/failed", response_model=answers.FailedAnswer, responses=problems(422, 429, 503))
     async def failed(request: Request) -> Response:
         """The photos that could not be indexed, with the reasons."""
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from resight.web import schemas
+from resight.web import answers
+from resight.web.answers import problems
 from resight.web.catalog import photo_by_id, photo_dict
 from resight.web.context import Context, json_answer
 from resight.web.engine import Answer, Subject
@@ -14,13 +15,13 @@ from resight.web.fetching import fetch
 from resight.web.forms import is_form, read_json, reading_form
 from resight.web.limits import too_large
 from resight.web.problems import Problem
-from resight.web.schemas import (
+from resight.web.requests import (
     Named,
     SearchOptions,
     SearchRequest,
     parse_box,
     parse_filter,
-    problems,
+    search_config,
 )
 
 SEARCH_BODY = {
@@ -40,7 +41,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.post(
         "/search",
-        response_model=schemas.SearchAnswer,
+        response_model=answers.SearchAnswer,
         openapi_extra=SEARCH_BODY,
         responses=problems(400, 404, 408, 409, 413, 415, 422, 429, 503),
     )
@@ -113,6 +114,7 @@ async def _answer(
     box = parse_box(options.box)
     subject.check_box(box)
     where = parse_filter(options, local_only=context.settings.local_only)
+    config = search_config(options)
 
     def search(only_recalled: bool) -> Answer | None:
         with context.engine.searching() as searcher:
@@ -123,16 +125,13 @@ async def _answer(
             return searcher.answer(
                 subject,
                 box,
-                count=options.k,
+                config,
                 offset=options.offset,
                 limit=options.limit,
-                verify=options.verify,
-                verify_by=options.verify_by,
-                rerank=options.rerank,
                 where=where,
             )
 
-    if options.verify == 0 and options.rerank == "none" and where is None:
+    if config.verify == 0 and config.rerank == "none" and where is None:
         quick = await context.lookups.run(request, lambda: search(only_recalled=True))
         if quick is not None:
             return quick

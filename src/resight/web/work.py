@@ -14,13 +14,14 @@ from resight import pipeline
 from resight.progress import Progress
 from resight.storage.collection import Collection
 from resight.storage.writer import writing
-from resight.web import schemas
+from resight.web import answers
+from resight.web.answers import problems
 from resight.web.catalog import known_places
 from resight.web.context import Context, json_answer
 from resight.web.forms import read_json
 from resight.web.jobs import Job, Work
 from resight.web.problems import Problem
-from resight.web.schemas import JobRequest, problems
+from resight.web.requests import JobRequest
 
 LOOK_EVERY_S = 0.2
 HEARTBEAT = 75
@@ -43,7 +44,7 @@ def router(context: Context) -> APIRouter:
     @routes.post(
         "/jobs",
         status_code=202,
-        response_model=schemas.JobStarted,
+        response_model=answers.JobStarted,
         openapi_extra=JOB_BODY,
         responses=problems(404, 409, 413, 415, 422, 429, 503),
     )
@@ -57,7 +58,7 @@ def router(context: Context) -> APIRouter:
         job = await context.lookups.run(request, begin)
         return json_answer({"id": job.id}, 202)
 
-    @routes.get("/jobs/{id}", response_model=schemas.JobAnswer, responses=problems(404, 422))
+    @routes.get("/jobs/{id}", response_model=answers.JobAnswer, responses=problems(404, 422))
     async def job(id: JobId) -> Response:
         """A job: how far it is, how it ended."""
         return json_answer(context.jobs.get(id).snapshot())
@@ -65,7 +66,7 @@ def router(context: Context) -> APIRouter:
     @routes.delete(
         "/jobs/{id}",
         status_code=202,
-        response_model=schemas.JobAnswer,
+        response_model=answers.JobAnswer,
         responses=problems(404, 422),
     )
     async def stop(id: JobId) -> Response:

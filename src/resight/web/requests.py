@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, as `/api/v1/openapi.json` describes them."""
+"""The shapes of requests, as `/api/v1/openapi.json` describes them, and what they ask for."""
 
 from datetime import datetime
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
-from resight.config import Reranking, VerifiedBy
+from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
+from resight.errors import UsageError
 from resight.photos.files import absolute
 from resight.photos.images import Box
 from resight.stores.store import Filter
@@ -15,6 +16,8 @@ from resight.web.problems import Problem
 MAX_ID = 2**63 - 1
 MAX_K = 1000
 MAX_OFFSET = 1_000_000
+MAX_SHORTLIST = 1000
+"""Photos that one search may re-rank; what that takes grows with their square."""
 MAX_SIDE = 1_000_000
 FIRST_MOMENT = "0001-01-01T00:00:00"
 """What a time is completed with where less was said."""
@@ -48,12 +51,28 @@ class SearchOptions(Request):
     """How to search, for every kind of query; also the fields of the form beside `file`."""
 
     box: BoxText | None = Field(None, description="search with this region of the photo")
-    k: int = Field(10, ge=1, le=MAX_K, description="how many results")
+    k: int = Field(SearchConfig.k, ge=1, le=MAX_K, description="how many results")
     offset: int = Field(0, ge=0, le=MAX_OFFSET, description="how many results to pass over")
     limit: float | None = Field(None, ge=0, le=1e9, description="the largest distance shown")
-    verify: int = Field(0, ge=0, le=50, description="check the geometry of so many first results")
-    verify_by: VerifiedBy = Field("sift", description="by SIFT, or the network's columns")
-    rerank: Reranking = Field("none", description="put the first results into a better order")
+    verify: int = Field(
+        SearchConfig.verify, ge=0, le=50, description="check the geometry of so many first results"
+    )
+    verify_by: VerifiedBy = Field(
+        SearchConfig.verify_by, description="by SIFT, or the network's columns"
+    )
+    verify_geometry: Geometry = Field(
+        SearchConfig.verify_geometry,
+        description="what the matches are to agree on: a homography, or an affine map",
+    )
+    rerank: Reranking = Field(
+        SearchConfig.rerank, description="put the first results into a better order"
+    )
+    rerank_with: str | None = Field(
+        None,
+        max_length=400,
+        description="numbers of the re-ranking that shall differ: NAME=VALUE, commas between them",
+        examples=["shortlist=200,mutual=5"],
+    )
     under: str | None = Field(
         None,
         max_length=4096,
@@ -69,13 +88,13 @@ class SearchOptions(Request):
 class StrictSearchOptions(SearchOptions):
     """The same in JSON, where a number is a number."""
 
-    k: StrictInt = Field(10, ge=1, le=MAX_K, description="how many results")
+    k: StrictInt = Field(SearchConfig.k, ge=1, le=MAX_K, description="how many results")
     offset: StrictInt = Field(0, ge=0, le=MAX_OFFSET, description="how many results to pass over")
     limit: StrictFloat | StrictInt | None = Field(
         None, ge=0, le=1e9, description="the largest distance shown"
     )
     verify: StrictInt = Field(
-        0, ge=0, le=50, description="check the geometry of so many first results"
+        SearchConfig.verify, ge=0, le=50, description="check the geometry of so many first results"
     )
     min_side: StrictInt | None = Field(
         None, ge=1, le=MAX_SIDE, description="among photos whose shorter side has so many pixels"
@@ -147,174 +166,34 @@ class JobRequest(Request):
         return self
 
 
-class ProblemAnswer(BaseModel):
-    """An error (RFC 9457); `detail` is a sentence for a person."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-
-
-class PhotoAnswer(BaseModel):
-    """A photo of the collection; `path` only on the machine itself."""
-
-    id: int
-    name: str
-    width: int
-    height: int
-    version: str
-    path: str | None = None
-
-
-class ResultAnswer(PhotoAnswer):
-    """A photo found; `inliers` only where the geometry was checked.
-
-    `region` and `query_region` are the boxes x, y, w, h of the photo found and of the query that
-    hold what agrees.
-    """
-
-    rank: int
-    distance: float
-    inliers: int | None = None
-    region: list[int] | None = None
-    query_region: list[int] | None = None
-
-
-class QueryAnswer(BaseModel):
-    """The query: its upright size, and the name under which an upload is kept."""
-
-    photo: int | None
-    upload: str | None
-    width: int
-    height: int
-
-
-class SearchAnswer(BaseModel):
-    """The answer to a search; `total` counts the photos within the limit.
-
-    Among some photos alone and without a limit it is null: nobody has counted them.
-    """
-
-    query: QueryAnswer
-    box: list[int] | None
-    results: list[ResultAnswer]
-    total: int | None
-    took_ms: float
-
-
-class CollectionAnswer(BaseModel):
-    """What the collection is and what the server allows."""
-
-    name: str
-    photos: int
-    failed: int
-    method: str
-    config: dict[str, Any]
-    distance: str
-    has_local: bool
-    indexing: bool
-    cnn: bool
-    urls_allowed: bool
-    folders_allowed: bool
-    max_upload_bytes: int
-    max_pixels: int
-
-
-class PhotosAnswer(BaseModel):
-    """A page of photos; `next` is the `after` of the page that follows."""
-
-    photos: list[PhotoAnswer]
-    next: int | None
-
-
-class FailedPhoto(BaseModel):
-    """A photo that could not be indexed."""
-
-    name: str
-    reason: str
-    path: str | None = None
-
-
-class FailedAnswer(BaseModel):
-    """All photos that could not be indexed."""
-
-    failed: list[FailedPhoto]
-
-
-class ProgressAnswer(BaseModel):
-    """How far a job is."""
-
-    what: str
-    done: int
-    total: int
-
-
-class JobAnswer(BaseModel):
-    """A job."""
-
-    id: str
-    action: str
-    state: Literal["running", "done", "failed"]
-    progress: ProgressAnswer
-    detail: str | None
-    result: dict[str, Any] | None
-
-
-class JobStarted(BaseModel):
-    """The id of a job that was started."""
-
-    id: str
-
-
-class SideAnswer(BaseModel):
-    """One photo of an explanation: its upright size and overlays as `data:` addresses."""
-
-    width: int
-    height: int
-    heat: str | None
-    cam: str | None
-
-
-class ExplainAnswer(BaseModel):
-    """Why two photos matched; matches are x1, y1, x2, y2 in pixels of the upright photos."""
-
-    query: SideAnswer
-    result: SideAnswer
-    matches: list[list[float]]
-    inliers: int
-    distance: float
-    agreement: float | None
-
-
-class GroupAnswer(BaseModel):
-    """Photos of the same thing, or nearly the same pictures."""
-
-    kind: Literal["same-thing", "near-duplicate"]
-    photos: list[PhotoAnswer]
-
-
-class GroupsAnswer(BaseModel):
-    """A page of groups; `limit` is the largest distance between neighbors in a group."""
-
-    limit: float
-    estimated_limit: float
-    groups: list[GroupAnswer]
-    next: int | None
-
-
-class HealthAnswer(BaseModel):
-    """The server answers."""
-
-    status: Literal["ok"]
-
-
 def parse_box(text: str | None) -> Box | None:
     """`x,y,w,h` as four numbers."""
     if text is None:
         return None
     x, y, w, h = (int(part) for part in text.split(","))
     return x, y, w, h
+
+
+def search_config(options: SearchOptions) -> SearchConfig:
+    """How a search is answered.
+
+    Raises:
+        Problem: the numbers of the re-ranking cannot be, or are more than the server does.
+    """
+    try:
+        config = SearchConfig(
+            k=options.k,
+            rerank=options.rerank,
+            rerank_with=tuple(options.rerank_with.split(",")) if options.rerank_with else (),
+            verify=options.verify,
+            verify_by=options.verify_by,
+            verify_geometry=options.verify_geometry,
+        )
+    except UsageError as error:
+        raise Problem(422, f"{error}.") from None
+    if config.reranking.shortlist > MAX_SHORTLIST:
+        raise Problem(422, f"rerank_with: shortlist: at most {MAX_SHORTLIST}.")
+    return config
 
 
 def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
@@ -349,12 +228,3 @@ def _parse_time(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text + FIRST_MOMENT[len(text) :])
     except ValueError:
         raise Problem(422, f"There is no time {text}.") from None
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The description of an endpoint's errors."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": Problem(status, "").title, "content": content}
-        for status in (401, 403, 421, *statuses)
-    }
