@@ -32,9 +32,9 @@ def draw(path: Path, seed: int) -> Path:
     return path
 
 
-def draw_many(folder: Path, count: int) -> list[Path]:
-    """Pictures `000.png`, `001.png`, ... of the seeds 0, 1, ..."""
-    return [draw(folder / f"{seed:03}.png", seed) for seed in range(count)]
+def draw_many(folder: Path, count: int, first: int = 0) -> list[Path]:
+    """Pictures of so many seeds, such as `000.png`, `001.png` from the first one on."""
+    return [draw(folder / f"{seed:03}.png", seed) for seed in range(first, first + count)]
 
 
 def index(folder: Path, collection: Path, **options: Any) -> pipeline.IndexRun:

@@ -298,8 +298,6 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "below": ["whitening", None],
         "beside": ["whitening", None],
         "part": [0, 1, float("nan"), None],
-        "few": [-1, 1.0, None],
-        "directions": [0, float("nan"), None],
     },
     SelectionConfig: {
         "method": ["whitening", None],

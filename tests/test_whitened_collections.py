@@ -14,6 +14,7 @@ from resight.evaluation.measures import average_precision, ranks_of
 from resight.methods import ModelOptions
 from resight.searching.pairs import explain
 from resight.selection.beside import Beside
+from resight.selection.pfa import Selection
 from resight.selection.whitening import Whitening
 from resight.storage.arrays import load_arrays
 from resight.storage.collection import Collection
@@ -109,6 +110,37 @@ def test_an_approximate_index_is_refused(made: tuple[Path, list[Path], ModelOpti
     folder, photos, options = made
     with pytest.raises(UsageError, match="for Manhattan distance only, not for whitening"):
         pipeline.index([photos[0].parent], folder, model=options, approximate=True)
+
+
+def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
+    small_weights: Path, tmp_path: Path
+) -> None:
+    """On fewer photos than it needs the paper's selection is fitted; later it is fitted itself."""
+    draw_many(tmp_path / "photos", 24)
+    toml = TOML.format(cam="false").replace("fewest = 20", 'fewest = 30\nbelow = "pfa"')
+    (tmp_path / "own.toml").write_text(toml + 'beside = "pfa"\n')
+    options, folder = ModelOptions(small_weights), tmp_path / "c"
+
+    def index() -> str:
+        config = str(tmp_path / "own.toml")
+        run = pipeline.index([tmp_path / "photos"], folder, config=config, model=options)
+        return str(run.selection_note)
+
+    assert "needs 30 photos or more" in index()
+    pipeline.fit(folder)
+    with Collection.open(folder) as collection:
+        assert isinstance(collection.selection(), Selection)
+    assert index() == "None"
+    draw_many(tmp_path / "photos" / "more", 8, first=24)
+    assert index().startswith("fitted a selection with whitened values of ")
+    with Collection.open(folder) as collection:
+        assert isinstance(collection.selection(), Beside)
+    # A selection that was asked for stays.
+    pipeline.fit(folder, method="pfa")
+    draw_many(tmp_path / "photos" / "many", 40, first=32)
+    assert index() == "None"
+    with Collection.open(folder) as collection:
+        assert isinstance(collection.selection(), Selection)
 
 
 def test_whitened_values_beside_a_selection_are_searched_like_the_selection(

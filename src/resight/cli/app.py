@@ -166,8 +166,6 @@ def fit(
     below: Annotated[str | None, selection_option("below")] = None,
     beside: Annotated[str | None, selection_option("beside")] = None,
     part: Annotated[float | None, selection_option("part")] = None,
-    few: Annotated[int | None, selection_option("few")] = None,
-    directions: Annotated[float | None, selection_option("directions")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
@@ -200,8 +198,6 @@ def fit(
             below=below,
             beside=beside,
             part=part,
-            few=few,
-            directions=directions,
         )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 

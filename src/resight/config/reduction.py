@@ -55,12 +55,6 @@ class WhiteningConfig:
         "paper's selection",
     )
     part: float = option(0.25, "the whitened values' part of the distance beside others")
-    few: int = option(
-        0, "beside: on fewer photos nothing is whitened unless they differ in enough directions"
-    )
-    directions: float = option(
-        28.0, "beside, on few photos: directions (participation ratio of the variances) of enough"
-    )
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -72,8 +66,6 @@ class WhiteningConfig:
         require(0 < self.power <= 1, "power: above 0, at most 1")
         require(self.fewest >= 2, "fewest: 2 or more")
         require(0 < self.part < 1, "part: between 0 and 1")
-        require(self.few >= 0, "few: 0 or more")
-        require(self.directions >= 1, "directions: 1 or more")
 
     @property
     def distance(self) -> str:

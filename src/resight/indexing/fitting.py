@@ -17,6 +17,7 @@ from resight.config import (
     reducible,
     reduction_for,
     reduction_from_dict,
+    to_dict,
 )
 from resight.descriptors.descriptor import network_layers, part_sizes
 from resight.descriptors.extractor import Learned, Learner
@@ -30,7 +31,7 @@ from resight.storage.made_with import Model
 from resight.storage.writer import Writer
 
 MIN_PHOTOS_TO_FIT = 2 * 64
-"""An index run fits a selection by itself from so many photos on (whitening: `fewest`)."""
+"""An index run fits a selection by itself from so many photos on."""
 
 GROWTH = 2
 """When a collection has so many times the photos that whitening was fitted on, it is fitted anew:
@@ -63,6 +64,8 @@ class FitRun:
 def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
     """Fit the first selection of a collection, or its whitening when it has grown.
 
+    A selection that stands in for a whitening gives way to it once there are photos enough.
+
     Returns:
         What there is to say about it.
     """
@@ -71,11 +74,12 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
         return None
     before, photos = collection.how_fitted("selection"), collection.count("ok")
     if before is not None:
-        config = reduction_from_dict(before["config"])
-        if not isinstance(config, WhiteningConfig) or photos < GROWTH * before["photos"]:
+        config = reduction_from_dict(before.get("instead_of") or before["config"])
+        if not isinstance(config, WhiteningConfig):
             return None
-    needed = MIN_PHOTOS_TO_FIT if isinstance(config, SelectionConfig) else config.fewest
-    if photos < needed:
+        if photos < (config.fewest if "instead_of" in before else GROWTH * before["photos"]):
+            return None
+    elif photos < (needed := _fewest(config)):
         return (
             f"searching compares all values of the descriptors: {_name(config)} needs "
             f"{needed} photos or more"
@@ -85,9 +89,17 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
     except FitError as error:
         return f"searching compares all values of the descriptors: {error}"
     return (
-        f"fitted {_name(config)} of {fitted.features} of {fitted.dimensions} values on "
-        f"{fitted.photos} photos (fit it anew with: resight fit)"
+        f"fitted {_name(reduction_for(config, photos))} of {fitted.features} of "
+        f"{fitted.dimensions} values on {fitted.photos} photos (fit it anew with: resight fit)"
     )
+
+
+def _fewest(config: SelectionConfig | WhiteningConfig) -> int:
+    """Photos from which on an index run fits something."""
+    if isinstance(config, SelectionConfig):
+        return MIN_PHOTOS_TO_FIT
+    selects = config.below == "pfa"
+    return min(config.fewest, MIN_PHOTOS_TO_FIT) if selects else config.fewest
 
 
 def _name(config: ReductionConfig) -> str:
@@ -119,7 +131,7 @@ def fit_collection_selection(
     if isinstance(config, NoReduction):
         writer.forget_selection()
         return FitRun(len(first[1]), len(first[1]), photos)
-    config = reduction_for(config, photos)
+    asked, config = config, reduction_for(config, photos)
     progress(f"fitting {_name(config)}", 0, 1)
     sizes = part_sizes(extraction, len(first[1]))
     selection = fit_reduction(lambda: _blocks(source), sizes, config)
@@ -129,6 +141,9 @@ def fit_collection_selection(
         "photos": photos,
         "values": selection.dimensions,
     }
+    if config != asked:
+        # It is what was asked for that is fitted when there are enough photos.
+        fitted_on["instead_of"] = to_dict(asked)
     writer.store_selection(selection, config, fitted_on)
     return FitRun(selection.dimensions, len(first[1]), photos)
 

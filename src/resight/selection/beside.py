@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from resight.config import SelectionConfig, WhiteningConfig
-from resight.selection.pfa import Selection, fit_selection, principal_components
+from resight.selection.pfa import Selection, fit_selection
 from resight.selection.whitening import Blocks, Whitening, fit_whitening
 
 SAMPLE = 1000
@@ -54,9 +54,6 @@ class Beside:
 def fit_beside(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig) -> Beside:
     """Both, fitted on a collection's descriptors without labels.
 
-    Few photos that differ in few directions are left to the selection: what most of them vary in is
-    then the very things they show, and whitening would make little of that.
-
     Args:
         blocks: gives them, several times.
         sizes: values of each layer, in the order of the descriptor.
@@ -67,8 +64,6 @@ def fit_beside(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig) ->
     """
     selection = fit_selection(blocks(), SelectionConfig())
     photos = sum(len(block) for block in blocks())
-    if photos < config.few and directions(blocks) < config.directions:
-        return Beside(selection, _nothing(sizes), (1.0, 1.0))
     whitening = fit_whitening(blocks, sizes, config)
     chosen, first = np.unique(np.linspace(0, photos - 1, min(photos, SAMPLE)).astype(int)), 0
     sample = []
@@ -80,22 +75,6 @@ def fit_beside(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig) ->
     selected, whitened = (mean_distance(part.apply(rows)) for part in (selection, whitening))
     # In the mean the whole is then as far apart as the selection alone is.
     return Beside(selection, whitening, (1 - config.part, config.part * selected / whitened))
-
-
-def directions(blocks: Blocks) -> float:
-    """In how many directions descriptors vary: the participation ratio of their variances.
-
-    It is n for n directions of equal variance, and little more than 1 where one has most of it.
-    """
-    variances = principal_components(blocks()).variances
-    squares = float((variances**2).sum())
-    return float(variances.sum()) ** 2 / squares if squares else 0.0
-
-
-def _nothing(sizes: Sequence[int]) -> Whitening:
-    """A whitening that keeps no value."""
-    parts = tuple(np.zeros((size, 0), np.float32) for size in sizes)
-    return Whitening(np.zeros(sum(sizes), np.float32), parts, 1.0)
 
 
 def mean_distance(rows: np.ndarray) -> float:
