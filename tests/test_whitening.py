@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from resight.config import SelectionConfig, WhiteningConfig, reduction_for, to_dict
 from resight.errors import FitError
 from resight.selection import beside
-from resight.selection.pfa import fit_selection
 from resight.selection.reduction import Reduction, fit_reduction, from_bytes, to_bytes
 from resight.selection.whitening import Whitening, chosen_width, fit_whitening, power_law
 
@@ -159,30 +158,6 @@ def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
     distance = beside.mean_distance(plain)
     assert beside.mean_distance(rows) == pytest.approx(distance, rel=1e-4)
     assert beside.mean_distance(rows[:, 5:]) == pytest.approx(part * distance, rel=1e-4)
-
-
-def test_directions() -> None:
-    rng = np.random.default_rng(0)
-    even = np.concatenate([np.eye(6), -np.eye(6)])
-    assert beside.directions(lambda: [even[:5], even[5:]]) == pytest.approx(6)
-    one = rng.normal(size=(50, 1)) @ rng.normal(size=(1, 8))
-    assert beside.directions(lambda: [one]) == pytest.approx(1)
-    assert beside.directions(lambda: [np.ones((9, 4))]) == 0
-
-
-@pytest.mark.usefixtures("small_selection")
-def test_few_photos_that_differ_in_few_directions_have_the_selection_alone() -> None:
-    x = descriptors(40)
-    found = beside.directions(lambda: [x])
-    selected = fit_selection([x], SelectionConfig(features=5)).apply(x)
-    for few, enough, values in ((41, found + 0.1, 5), (40, found + 0.1, 11), (41, found, 11)):
-        config = dataclasses.replace(FEW, few=few, directions=enough)
-        fitted = fit_reduction(lambda: [x], SIZES, config)
-        assert fitted.dimensions == values
-        rows = fitted.apply(x)
-        assert (rows.shape[1], fitted.distance) == (values, "manhattan")
-        assert np.array_equal(rows, selected) == (values == 5)
-        assert np.array_equal(from_bytes(to_bytes(fitted), to_dict(config)).apply(x), rows)
 
 
 @pytest.mark.usefixtures("small_selection")

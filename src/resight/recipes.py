@@ -267,7 +267,7 @@ RECIPES: Mapping[str, Recipe] = {
         title="paper, and whitened values beside it as the collection's size and spectrum say",
         source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
         extraction=_BOTH,
-        selection=dataclasses.replace(_WHITENED, beside="pfa", fewest=300),
+        selection=dataclasses.replace(_WHITENED, beside="pfa", fewest=400),
     ),
     "whitened": Recipe(
         title="both stages, whitened as the collection's size and spectrum say",
