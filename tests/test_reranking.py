@@ -241,6 +241,17 @@ def test_reordered_results_are_the_same_photos(method: Reranking, count: int) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_more_neighbors_than_there_are_photos_are_all_of_them(method: Reranking) -> None:
+    x = photos(9)
+    counts = ("expanded", "k1", "k2", "mutual", "references", "related")
+    all_of_them, far_more = (
+        RerankConfig(method=method, **dict.fromkeys(counts, count))  # type: ignore[arg-type]
+        for count in (9, 10**30)
+    )
+    np.testing.assert_array_equal(every(x, all_of_them), every(x, far_more))
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_whole_as_short_list(method: Reranking) -> None:
     x = photos(20)
     database, config = Database(np.arange(20), x), RerankConfig(method=method)

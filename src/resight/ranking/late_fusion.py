@@ -60,7 +60,7 @@ def areas(scores: np.ndarray, queries: np.ndarray, config: RerankConfig) -> np.n
     if length == 0:
         return np.ones(len(queries))
     # An irrelevant query's curve begins where the relevant results of a photo have ended.
-    later = np.minimum(np.arange(length) + config.related, length - 1)
+    later = np.minimum(np.arange(length) + min(config.related, length), length - 1)
     tails = curves[:, length // 2 :]
     found = []
     for query in queries:
