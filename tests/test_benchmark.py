@@ -616,7 +616,7 @@ def test_names_that_are_no_text(small_weights: Path, tmp_path: Path, resight: Ru
     assert f"0/{named.name}" in lists, "there the name is what it is"
 
 
-def test_photos_that_lie_on_their_side_are_turned(tmp_path: Path) -> None:
+def test_photos_that_lie_on_their_side_are_turned(small_weights: Path, tmp_path: Path) -> None:
     ways = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180}
     ways[270] = Image.Transpose.ROTATE_270  # as Pillow turns, which is the other way
     for folder in ("upright", "shot"):
@@ -631,11 +631,12 @@ def test_photos_that_lie_on_their_side_are_turned(tmp_path: Path) -> None:
                     with (tmp_path / "turns.txt").open("a") as turns:
                         turns.write(f"{thing}{view:02}.jpg {degrees}\n")
     turned = {"upright": str(tmp_path / "turns.txt")}
-    recipes = {"sift": RECIPES_SMALL["sift"]}
+    recipes, model = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
 
     def ranked(folder: str, cache: str, switches: dict[str, str]) -> list[Any]:
         dataset = read_dataset("holidays", tmp_path / folder, switches)
-        found = run_benchmark(dataset, recipes, cache=tmp_path / cache).results[0].ranked
+        run = run_benchmark(dataset, recipes, cache=tmp_path / cache, model=model)
+        found = run.results[0].ranked
         return [(r.rows.tolist(), r.distances.tolist()) for r in found if r is not None]
 
     expected = ranked("upright", "a", {})
