@@ -11,7 +11,7 @@ collections, so that this takes minutes. Writes OUT.json and prints a Markdown t
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from resight.benchmark.extracting import Descriptors, columns_of
-from resight.benchmark.ranking import compare
+from resight.benchmark.ranking import Compared, compare
 from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.evaluation.measures import evaluate_groups, read_groups
 from resight.ranking.neighbors import DISTANCES, Query, distances_to, ranking
@@ -159,17 +159,24 @@ def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
     precisions = []
     for method, recipe in {**METHODS, **OTHER_SEEDS}.items():
         assert isinstance(BOTH, ExtractionConfig)
-        compared = compare(recipe, "groups", BOTH, part, None)
-        database, distance = compared.database, DISTANCES[compared.distance]
-        order = [
-            ranking(distances_to(Query(row), database, distance), database.ids).tolist()
-            for row in database.global_
-        ]
-        report = evaluate_groups(known, order.__getitem__)
+        ranked = ranked_by(compare(recipe, "groups", BOTH, part, None))
+        report = evaluate_groups(known, ranked)
         precisions.append(np.array([query.average_precision for query in report.queries]))
         found[method] = {"mAP": 100 * report.mean_average_precision, "N-S": report.ns_score}
     change = 100 * (precisions[1] - precisions[0])
     return {**found, "queries": len(change), "error": float(change.std() / len(change) ** 0.5)}
+
+
+def ranked_by(compared: Compared) -> Callable[[int], list[int]]:
+    """From a photo's row to all rows, nearest to it first."""
+    database, distance = compared.database, DISTANCES[compared.distance]
+
+    def ranked(row: int) -> list[int]:
+        local = None if database.local is None else database.local[row]
+        query = Query(database.global_[row], local)
+        return ranking(distances_to(query, database, distance), database.ids).tolist()
+
+    return ranked
 
 
 def table(result: dict[str, Any]) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from auto import ranked_by
 from resight.benchmark.extracting import Descriptors
 from resight.benchmark.ranking import compare
 from resight.config import SelectionConfig
 from resight.evaluation.measures import evaluate_groups, read_groups
-from resight.ranking.neighbors import DISTANCES, Query, distances_to, ranking
 from resight.recipes import RECIPES
 from resight.storage.collection import Collection
 from speed import machine
@@ -66,14 +66,7 @@ def mean_average_precision(
     recipe = replace(RECIPES[method], selection=SelectionConfig(seed=seed))
     covers = RECIPES["paper-cam"].extraction
     compared = compare(recipe, "groups", covers, described, None)
-    database, distance = compared.database, DISTANCES[compared.distance]
-
-    def ranked(row: int) -> list[int]:
-        local = None if database.local is None else database.local[row]
-        query = Query(database.global_[row], local)
-        return ranking(distances_to(query, database, distance), database.ids).tolist()
-
-    return 100 * evaluate_groups(groups, ranked).mean_average_precision
+    return 100 * evaluate_groups(groups, ranked_by(compared)).mean_average_precision
 
 
 def table(result: dict[str, Any]) -> str:

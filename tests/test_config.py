@@ -28,6 +28,7 @@ from resight.config import (
     fingerprint,
     from_dict,
     method_from_dict,
+    reduction_for,
     to_dict,
 )
 from resight.config import methods as configuration
@@ -74,6 +75,14 @@ def test_presets() -> None:
                 load_config(name)
     with pytest.raises(UsageError, match="search with --verify 20 --verify-by columns"):
         load_config("whitened-columns")
+
+
+def test_auto_whitens_from_400_photos_on() -> None:
+    auto = RECIPES["auto"].selection
+    assert isinstance(auto, WhiteningConfig)
+    assert reduction_for(auto, 399) == RECIPES["paper"].selection
+    assert reduction_for(auto, 400) == auto
+    assert auto.beside == "pfa"
 
 
 def test_the_defaults_are_the_papers() -> None:
