@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from resight.benchmark.running import chosen_methods, run_benchmark
-from resight.datasets.dataset import Dataset
-from resight.datasets.reading import read_dataset
-from resight.methods import ModelOptions
-from resight.recipes import Recipe
+from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
+from resight.evaluation.datasets.dataset import Dataset
+from resight.evaluation.datasets.registry import read_dataset
+from resight.methods.catalogue import MethodSpec
+from resight.methods.factory import ModelOptions
 from speed import machine
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     print(f"{result['ratio']:.2f} times the time of paper alone")
 
 
-def seconds(dataset: Dataset, recipes: Mapping[str, Recipe], model: ModelOptions) -> float:
+def seconds(dataset: Dataset, recipes: Mapping[str, MethodSpec], model: ModelOptions) -> float:
     """What a run takes that finds nothing in its cache."""
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()

@@ -20,26 +20,26 @@ from typing import Any
 
 import numpy as np
 
-from resight.benchmark.extracting import Descriptors, columns_of
-from resight.benchmark.ranking import Compared, compare
+from resight.collection.reader import Collection
 from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
+from resight.evaluation.benchmark.extraction import Descriptors, columns_of
+from resight.evaluation.benchmark.ranking import ComparableDescriptors, compare
 from resight.evaluation.measures import evaluate_groups, read_groups
-from resight.ranking.neighbors import DISTANCES, Query, distances_to, ranking
-from resight.recipes import RECIPES
-from resight.storage.collection import Collection
+from resight.methods.catalogue import METHODS
+from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 from speed import machine
 
-METHODS = {name: RECIPES[name] for name in ("paper", "auto")}
+METHODS = {name: METHODS[name] for name in ("paper", "auto")}
 OTHER_SEEDS = {
-    f"paper, seed {seed}": replace(RECIPES["paper"], selection=SelectionConfig(seed=seed))
+    f"paper, seed {seed}": replace(METHODS["paper"], selection=SelectionConfig(seed=seed))
     for seed in (1, 2)
 }
 """Of the k-means in the paper's selection: they show how much of a difference is chance."""
-BOTH = RECIPES["auto"].extraction
+BOTH = METHODS["auto"].extraction
 SIZES = (30, 120, 240, 400, 430, 460, 490)
 """Of the sets."""
-assert isinstance(RECIPES["auto"].selection, WhiteningConfig)
-FEWEST = RECIPES["auto"].selection.fewest
+assert isinstance(METHODS["auto"].selection, WhiteningConfig)
+FEWEST = METHODS["auto"].selection.fewest
 """On fewer photos the two are the same method."""
 SEEDS = range(90, 92)
 """Of the draws; others than those on which the rule of `auto` was chosen."""
@@ -167,7 +167,7 @@ def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
     return {**found, "queries": len(change), "error": float(change.std() / len(change) ** 0.5)}
 
 
-def ranked_by(compared: Compared) -> Callable[[int], list[int]]:
+def ranked_by(compared: ComparableDescriptors) -> Callable[[int], list[int]]:
     """From a photo's row to all rows, nearest to it first."""
     database, distance = compared.database, DISTANCES[compared.distance]
 

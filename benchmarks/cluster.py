@@ -21,7 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from resight import ModelOptions, pipeline
+from resight import ModelOptions
+from resight.indexing import pipeline
 from resight.photos.files import find_photos
 from speed import machine
 

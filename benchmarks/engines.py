@@ -26,17 +26,17 @@ from typing import Any
 
 import numpy as np
 
-from resight.config import EngineConfig, ExtractionConfig, SelectionConfig
+from resight.backends.local import LocalStore
+from resight.backends.store import Remote
+from resight.backends.transfer import prepare, upload
+from resight.collection.provenance import Model
+from resight.collection.reader import Collection, Photo
+from resight.collection.writer import writing
+from resight.config import BackendConfig, ExtractionConfig, SelectionConfig
 from resight.descriptors.extractor import Description
 from resight.progress import no_progress
-from resight.ranking.neighbors import Database, Query, nearest
-from resight.selection.pfa import fit_selection
-from resight.storage.collection import Collection, Photo
-from resight.storage.made_with import Model
-from resight.storage.writer import writing
-from resight.stores.local import LocalStore
-from resight.stores.store import Remote
-from resight.stores.transfer import prepare, upload
+from resight.ranking.exact import Database, Query, nearest
+from resight.reductions.pfa import fit_selection
 from speed import draw, machine
 
 SIZES = (10_000, 20_000)
@@ -139,7 +139,7 @@ def photo(number: int) -> Photo:
 def on_postgres(folder: Path) -> Iterator[Remote]:
     """A collection in a PostgreSQL server of its own."""
     from postgres_server import running
-    from resight.stores.places import open_remote
+    from resight.backends.open import open_remote
 
     with running() as server:
         server.execute("ALTER SYSTEM RESET fsync")
@@ -155,7 +155,7 @@ def on_postgres(folder: Path) -> Iterator[Remote]:
 def on_qdrant(folder: Path) -> Iterator[Remote]:
     """A collection in Qdrant's engine."""
     from edge_client import EdgeClient
-    from resight.stores.qdrant import QdrantStore
+    from resight.backends.qdrant.store import QdrantStore
 
     store = QdrantStore(EdgeClient(folder / "qdrant"), "measured", "qdrant")
     with contextlib.closing(store):
@@ -172,7 +172,7 @@ def measure(folder: Path, remote: Remote, questions: Questions) -> dict[str, flo
     """Seconds and shares of one collection on one engine."""
     found: dict[str, float] = {}
     with Collection.open(folder) as opened:
-        prepare(opened, remote, EngineConfig())
+        prepare(opened, remote, BackendConfig())
         started = time.perf_counter()
         done = upload(opened, remote)
         found["upload, photos/s"] = done.sent / (time.perf_counter() - started)

@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from resight.collection.ann_index import make_approximate
+from resight.collection.integrity import check
+from resight.collection.reader import Collection
+from resight.collection.search_arrays import load_arrays
+from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
+from resight.indexing.pipeline import remove
 from resight.photos.files import PhotoFile
-from resight.pipeline import remove
 from resight.progress import no_progress
-from resight.ranking.inverted import InvertedLists
-from resight.ranking.neighbors import Query, nearest, nearest_by_lists
+from resight.ranking.exact import Query, nearest, nearest_by_lists
+from resight.ranking.ivf import InvertedLists
 from resight.searching.searcher import Searcher
-from resight.storage.approximating import make_approximate
-from resight.storage.arrays import load_arrays
-from resight.storage.collection import Collection
-from resight.storage.integrity import check
-from resight.storage.writer import writing
 from speed import draw, machine
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -46,8 +46,8 @@ import sys, time
 started = time.perf_counter()
 from pathlib import Path
 import numpy as np
-from resight.storage.collection import Collection
-from resight.ranking.neighbors import Query
+from resight.collection.reader import Collection
+from resight.ranking.exact import Query
 from resight.searching.searcher import Searcher
 with Collection.open(Path(sys.argv[1])) as collection:
     searcher = Searcher(collection)

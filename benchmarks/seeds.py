@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from auto import ranked_by
-from resight.benchmark.extracting import Descriptors
-from resight.benchmark.ranking import compare
+from resight.collection.reader import Collection
 from resight.config import SelectionConfig
+from resight.evaluation.benchmark.extraction import Descriptors
+from resight.evaluation.benchmark.ranking import compare
 from resight.evaluation.measures import evaluate_groups, read_groups
-from resight.recipes import RECIPES
-from resight.storage.collection import Collection
+from resight.methods.catalogue import METHODS
 from speed import machine
 
-METHODS = ("paper", "paper-cam")
+NAMES = ("paper", "paper-cam")
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         name: [described.rows[path] for path in members]
         for name, members in read_groups(options.groups).items()
     }
-    found: dict[str, list[float]] = {method: [] for method in METHODS}
+    found: dict[str, list[float]] = {method: [] for method in NAMES}
     for seed in range(options.seeds):
         for method, values in found.items():
             values.append(mean_average_precision(method, seed, described, groups))
@@ -63,8 +63,8 @@ def mean_average_precision(
     method: str, seed: int, described: Descriptors, groups: dict[str, list[int]]
 ) -> float:
     """In percent, by a selection that is fitted with a seed."""
-    recipe = replace(RECIPES[method], selection=SelectionConfig(seed=seed))
-    covers = RECIPES["paper-cam"].extraction
+    recipe = replace(METHODS[method], selection=SelectionConfig(seed=seed))
+    covers = METHODS["paper-cam"].extraction
     compared = compare(recipe, "groups", covers, described, None)
     return 100 * evaluate_groups(groups, ranked_by(compared)).mean_average_precision
 

@@ -135,8 +135,8 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     from resight.config import ExtractionConfig
     from resight.indexing.fitting import fit_quantized_network
     from resight.memory import keep_heap_small
-    from resight.methods import ModelOptions, cnn_extractor, cnn_model
-    from resight.networks.backbones import load_parameters
+    from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
+    from resight.networks.parameters import load_parameters
     from resight.photos.files import find_photos
     from resight.progress import no_progress
 
@@ -211,9 +211,9 @@ def measure_search(count: int) -> dict[str, Any]:
     import scipy.spatial.distance
     import torch
 
-    from resight.ranking.codes import choose_steps, encode
-    from resight.ranking.inverted import grow_lists, open_lists
-    from resight.ranking.neighbors import Database, Query, nearest_by_lists, nearest_to_each
+    from resight.ranking.exact import Database, Query, nearest_by_lists, nearest_to_each
+    from resight.ranking.ivf import grow_lists, open_lists
+    from resight.ranking.quantized import choose_steps, encode
 
     rng = np.random.default_rng(0)
     rows = draw(count, rng)

@@ -66,7 +66,7 @@ def extractors(photos: Sequence[Path], weights: Path | None) -> dict[str, Any]:
     """Extractors of the configuration `paper` on this machine's engine, in float32 and int8."""
     from resight.config import ExtractionConfig
     from resight.indexing.fitting import fit_quantized_network
-    from resight.methods import ModelOptions, cnn_extractor, cnn_model
+    from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
     from resight.photos.files import find_photos
     from resight.progress import no_progress
 
@@ -95,9 +95,9 @@ def index_profile(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
 
 def storing(extractor: Any, count: int) -> float:
     """Seconds to store a photo's descriptor, each in a transaction of its own."""
+    from resight.collection.writer import writing
     from resight.config import NoReduction
     from resight.photos.files import PhotoFile
-    from resight.storage.writer import writing
 
     values = np.zeros(extractor.dimensions, np.float32)
     seconds = []
@@ -147,11 +147,11 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
         beside the rest; `alone`, what the network would have taken by itself for the same photos,
         as a share of them.
     """
+    from resight.collection.writer import writing
     from resight.config import NoReduction
-    from resight.indexing.outcomes import describe_files
+    from resight.indexing.extraction import describe_files
     from resight.indexing.plan import plan_run, run_plan
     from resight.photos.files import find_photos
-    from resight.storage.writer import writing
 
     stored: list[float] = []
     with (
@@ -180,7 +180,7 @@ def network_alone(extractor: Any, photos: Sequence[Path]) -> float:
 
     seconds = 0.0
     for photo in photos:
-        copies = extractor.prepare(load_image(photo, extractor.decode_at))
+        copies = extractor.prepare(load_image(photo, extractor.decode_size))
         started = time.perf_counter()
         extractor.feature_maps(copies)
         seconds += time.perf_counter() - started
@@ -189,11 +189,11 @@ def network_alone(extractor: Any, photos: Sequence[Path]) -> float:
 
 def describe(extractor: Any, photo: Path) -> dict[str, float]:
     """Describe a photo; the seconds of each stage."""
-    from resight.descriptors.descriptor import describe_maps
+    from resight.descriptors.pipeline import describe_maps
     from resight.photos.images import load_image
 
     moments = [time.perf_counter()]
-    image = load_image(photo, extractor.decode_at)
+    image = load_image(photo, extractor.decode_size)
     moments.append(time.perf_counter())
     copies = extractor.prepare(image)
     moments.append(time.perf_counter())
@@ -220,8 +220,8 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
     """
     from resight.config import STAGES as STAGES_OF
     from resight.config import ExtractionConfig
-    from resight.descriptors.cnn import CnnExtractor
-    from resight.methods import ModelOptions, cnn_model
+    from resight.descriptors.cnn_extractor import CnnExtractor
+    from resight.methods.factory import ModelOptions, cnn_model
     from resight.photos.images import load_image
 
     config = ExtractionConfig()
@@ -243,7 +243,7 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
 def shape_profile(weights: Path | None) -> dict[str, float]:
     """Seconds of the float32 network for the first picture of a shape, and for the next one."""
     from resight.config import ExtractionConfig
-    from resight.methods import ModelOptions, cnn_extractor, cnn_model
+    from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
 
     config = ExtractionConfig()
     extractor: Any = cnn_extractor(config, cnn_model(config, ModelOptions(weights)), ModelOptions())
@@ -265,9 +265,9 @@ def shape_profile(weights: Path | None) -> dict[str, float]:
 def search_profile(rows: int) -> dict[str, float]:
     """Seconds of the parts of a search over descriptors that look like real ones."""
     from resight.config import RerankConfig
-    from resight.ranking import neighbors
-    from resight.ranking.codes import choose_steps, encode
-    from resight.ranking.reranking import reorder
+    from resight.ranking import exact as neighbors
+    from resight.ranking.quantized import choose_steps, encode
+    from resight.ranking.rerank.methods import reorder
     from speed import draw  # which imports this module
 
     values = draw(rows, np.random.default_rng(0))

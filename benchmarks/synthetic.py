@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.photos.files import PhotoFile
 from resight.photos.images import image_size
-from resight.storage.writer import writing
 
 VALUES = 3072
 

@@ -22,9 +22,9 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from resight.methods import ModelOptions
+from resight.collection.reader import Collection
+from resight.methods.factory import ModelOptions
 from resight.searching.searcher import Searcher, load_query
-from resight.storage.collection import Collection
 
 TIMER = """() => {
     const times = window.times = {};

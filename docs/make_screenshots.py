@@ -16,10 +16,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from resight import pipeline
 from resight.config import ExtractionConfig, SiftVladConfig
 from resight.demo import draw_collection
-from resight.methods import ModelOptions
+from resight.indexing import pipeline
+from resight.methods.factory import ModelOptions
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1280, "height": 800}

@@ -1,7 +1,7 @@
 """Find, in a collection of photos, those that show the very same object, building or scene.
 
 >>> import resight
->>> resight.RECIPES["paper"].published["holidays"]
+>>> resight.METHODS["paper"].published["holidays"]
 93.98
 """
 
@@ -9,8 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resight.backends.store import Filter
+    from resight.collection.integrity import check
+    from resight.collection.reader import Collection
     from resight.config import (
-        EngineConfig,
+        BackendConfig,
         ExtractionConfig,
         SearchConfig,
         SelectionConfig,
@@ -18,8 +21,7 @@ if TYPE_CHECKING:
         WhiteningConfig,
     )
     from resight.errors import ResightError
-    from resight.methods import ModelOptions
-    from resight.pipeline import (
+    from resight.indexing.pipeline import (
         describe,
         evaluate,
         fit,
@@ -31,45 +33,43 @@ if TYPE_CHECKING:
         remove,
         search,
     )
-    from resight.recipes import RECIPES
+    from resight.methods.catalogue import METHODS
+    from resight.methods.factory import ModelOptions
     from resight.searching.searcher import Searcher
-    from resight.storage.collection import Collection
-    from resight.storage.integrity import check
-    from resight.stores.store import Filter
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Collection": "storage.collection",
-    "EngineConfig": "config",
+    "Collection": "collection.reader",
+    "BackendConfig": "config",
     "ExtractionConfig": "config",
-    "Filter": "stores.store",
-    "ModelOptions": "methods",
-    "RECIPES": "recipes",
+    "Filter": "backends.store",
+    "ModelOptions": "methods.factory",
+    "METHODS": "methods.catalogue",
     "ResightError": "errors",
     "SearchConfig": "config",
     "Searcher": "searching.searcher",
     "SelectionConfig": "config",
     "SiftVladConfig": "config",
     "WhiteningConfig": "config",
-    "check": "storage.integrity",
-    "describe": "pipeline",
-    "evaluate": "pipeline",
-    "fit": "pipeline",
-    "index": "pipeline",
-    "info": "pipeline",
-    "merge": "pipeline",
-    "pull": "pipeline",
-    "push": "pipeline",
-    "remove": "pipeline",
-    "search": "pipeline",
+    "check": "collection.integrity",
+    "describe": "indexing.pipeline",
+    "evaluate": "indexing.pipeline",
+    "fit": "indexing.pipeline",
+    "index": "indexing.pipeline",
+    "info": "indexing.pipeline",
+    "merge": "indexing.pipeline",
+    "pull": "indexing.pipeline",
+    "push": "indexing.pipeline",
+    "remove": "indexing.pipeline",
+    "search": "indexing.pipeline",
 }
 """Public name to module: imported on first use, so that `import resight` costs nothing."""
 
 __all__ = [
-    "RECIPES",
+    "METHODS",
+    "BackendConfig",
     "Collection",
-    "EngineConfig",
     "ExtractionConfig",
     "Filter",
     "ModelOptions",

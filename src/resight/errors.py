@@ -4,18 +4,18 @@
 
     ResightError
     ├── UsageError            a value or option that cannot be
-    │   └── MissingExtra      an optional dependency that is not installed
+    │   └── MissingExtraError      an optional dependency that is not installed
     ├── ImageError            a photo that cannot be read
     ├── WeightsError          network weights that cannot be used
-    │   └── WeightsMissing        there are none, and none were named
+    │   └── WeightsMissingError        there are none, and none were named
     ├── FitError              too little data to fit a selection or a vocabulary
     ├── DatasetError          ground truth that cannot be read
     ├── ClusterError          a cluster that cannot be reached or used
     ├── SegmentError          a segment that is damaged or cannot be written
     └── CollectionError       a collection that cannot be used
-        ├── CollectionEmpty       there are no photos in it to search for
-        ├── CollectionMismatch    made with another configuration or other weights
-        └── CollectionLocked      another process is writing to it
+        ├── CollectionEmptyError       there are no photos in it to search for
+        ├── CollectionMismatchError    made with another configuration or other weights
+        └── CollectionLockedError      another process is writing to it
 
 The command line prints the text on one line and exits with status 2.
 """
@@ -29,7 +29,7 @@ class UsageError(ResightError):
     """A value or an option that cannot be."""
 
 
-class MissingExtra(UsageError):  # noqa: N818 - reads as what happened
+class MissingExtraError(UsageError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
@@ -44,7 +44,7 @@ class WeightsError(ResightError):
     """Network weights that are damaged or do not fit the network."""
 
 
-class WeightsMissing(WeightsError):  # noqa: N818 - reads as what happened
+class WeightsMissingError(WeightsError):
     """No place has weights, and none were named."""
 
 
@@ -68,13 +68,13 @@ class CollectionError(ResightError):
     """A collection that is missing, damaged, of a newer format, or cannot be written."""
 
 
-class CollectionEmpty(CollectionError):  # noqa: N818 - reads as what happened
+class CollectionEmptyError(CollectionError):
     """A collection without photos, in which nothing can be searched."""
 
 
-class CollectionMismatch(CollectionError):  # noqa: N818 - reads as what happened
+class CollectionMismatchError(CollectionError):
     """The collection was made with another configuration or other weights."""
 
 
-class CollectionLocked(CollectionError):  # noqa: N818 - reads as what happened
+class CollectionLockedError(CollectionError):
     """Another process is writing to the collection."""

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, fingerprint
+from resight.descriptors.aggregation.vlad import vlad
+from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import early_fusion, late_fusion
-from resight.descriptors.localization import cam_mask, class_activation_map
 from resight.descriptors.pooling import modified_rmac
-from resight.descriptors.vlad import vlad
 from resight.evaluation.measures import average_precision
-from resight.networks.backbones import Classifier
-from resight.recipes import RECIPES
-from resight.selection.pfa import fit_selection
+from resight.methods.catalogue import METHODS
+from resight.networks.parameters import Classifier
+from resight.reductions.pfa import fit_selection
 
 FOLDER = Path(__file__).parent
 MODEL = "0123456789abcdef" * 4
@@ -150,7 +150,7 @@ def _evaluation() -> dict[str, Any]:
 
 
 def _fingerprints() -> dict[str, Any]:
-    configs = {name: RECIPES[name].extraction for name in ("paper", "fast", "sift-vlad")} | {
+    configs = {name: METHODS[name].extraction for name in ("paper", "fast", "sift-vlad")} | {
         "cam": ExtractionConfig(cam=True, dtype="float16"),
         "late, one layer": ExtractionConfig(fusion="late", layers=("layer4",), stride=0.5),
         "sift-vlad, manhattan": SiftVladConfig(distance="manhattan", centers=64),

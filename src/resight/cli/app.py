@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from resight.cli import benchmark as cli_benchmark
+from resight.cli import serve as cli_web
 from resight.cli import transfer as cli_transfer
-from resight.cli import web as cli_web
 from resight.cli.options import (
     Cam,
     Collection,
@@ -99,8 +99,8 @@ def index(
     ] = False,
 ) -> None:
     """Bring a collection up to date with folders of photos; run it again after any change."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
     from resight.memory import keep_heap_small
 
     keep_heap_small()
@@ -137,8 +137,8 @@ def merge(
     collection: Collection,
 ) -> None:
     """Bring segments that a cluster described into a collection; again changes nothing."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     with output.progress() as progress:
         run = pipeline.merge(segments, collection, progress=progress)
@@ -172,8 +172,8 @@ def fit(
     ] = None,
 ) -> None:
     """Fit the selection or whitening anew; options left out are the collection's own."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     with output.progress() as progress:
         run = pipeline.fit(
@@ -249,12 +249,13 @@ def search(
     device: Device = "auto",
 ) -> None:
     """Find the photos of a collection that show the same thing as a photo."""
-    from resight import pipeline, targets
+    from resight import output_files as targets
     from resight.cli import output
+    from resight.indexing import pipeline
     from resight.photos.files import absolute
 
     if sheet is not None:
-        targets.check_picture_target(sheet)
+        targets.ensure_picture_writable(sheet)
     found = pipeline.search(
         query,
         collection,
@@ -295,10 +296,11 @@ def describe(
     device: Device = "auto",
 ) -> None:
     """Write the descriptors of photos, before selection, as NumPy arrays."""
-    from resight import pipeline, targets
+    from resight import output_files as targets
     from resight.cli import output
+    from resight.indexing import pipeline
 
-    targets.check_target(out)
+    targets.ensure_writable(out)
     with output.progress() as progress:
         described = pipeline.describe(
             images,
@@ -334,8 +336,8 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure how well a collection finds known groups: mAP and N-S score."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     fields = {
         "rerank": rerank,
@@ -358,8 +360,8 @@ def evaluate(
 @app.command()
 def info(collection: Place, json: Json = False) -> None:
     """Say what a collection is, what is in it, and which photos failed."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     output.print_info(pipeline.info(collection), as_json=json)
 
@@ -373,8 +375,8 @@ def remove(
     collection: Place,
 ) -> None:
     """Forget photos; the files themselves are left alone."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     removed = pipeline.remove(paths, collection)
     output.say(f"removed {len(removed)} photos from {collection}")
@@ -384,7 +386,7 @@ def remove(
 def check(collection: Collection) -> None:
     """Read everything in a collection; repair what is derived."""
     from resight.cli import output
-    from resight.storage import integrity
+    from resight.collection import integrity
 
     report = integrity.check(collection)
     output.print_check(report, collection)

@@ -9,7 +9,7 @@ from resight.cli.options import Device, Engine, Json, several_weights
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
-    from resight.datasets.dataset import Dataset
+    from resight.evaluation.datasets.dataset import Dataset
 
 benchmark = typer.Typer(
     help="Compare methods on a benchmark, by its official protocol.",
@@ -38,7 +38,7 @@ Switches = Annotated[
 
 def methods(json: Json = False) -> None:
     """List the methods by name, with their papers and the papers' numbers."""
-    from resight.cli import output_benchmark
+    from resight.cli import benchmark_output as output_benchmark
 
     output_benchmark.print_methods(as_json=json)
 
@@ -93,8 +93,9 @@ def run(
     device: Device = "auto",
 ) -> None:
     """Rank a benchmark's photos by several methods; the network sees every photo once."""
-    from resight.benchmark.running import chosen_methods, run_benchmark
-    from resight.cli import output, output_benchmark
+    from resight.cli import benchmark_output as output_benchmark
+    from resight.cli import output
+    from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
 
     names = chosen_methods(methods, table)
     read, others = _read(dataset, switch), None if fit_on is None else _read(fit_on, None)
@@ -128,9 +129,9 @@ def verify(
     switch: Switches = None,
 ) -> None:
     """Say whether a benchmark on the disk is whole, what is missing, and where it can be had."""
-    from resight.cli import output_benchmark
-    from resight.datasets.reading import parse_dataset
-    from resight.datasets.verifying import verify as verify_dataset
+    from resight.cli import benchmark_output as output_benchmark
+    from resight.evaluation.datasets.integrity import verify as verify_dataset
+    from resight.evaluation.datasets.registry import parse_dataset
 
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")
     report = verify_dataset(name, place, _switches(switch))
@@ -150,14 +151,14 @@ def convert(
 ) -> None:
     """Write a pickle of the ground truth as JSON, once: it is read in its place from then on."""
     from resight.cli import output
-    from resight.datasets.unpickling import convert_to_json
+    from resight.evaluation.datasets.ground_truth_io import convert_to_json
 
     convert_to_json(pickle, json)
     output.say(f"{json}: written")
 
 
 def _read(dataset: str, switch: list[str] | None) -> "Dataset":
-    from resight.datasets.reading import parse_dataset, read_dataset
+    from resight.evaluation.datasets.registry import parse_dataset, read_dataset
 
     return read_dataset(*parse_dataset(dataset), _switches(switch))
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import EngineConfig, SelectionConfig, WhiteningConfig
+from resight.config import BackendConfig, SelectionConfig, WhiteningConfig
 from resight.errors import UsageError
-from resight.wanted import load_config
+from resight.methods.resolve import load_config
 
 if TYPE_CHECKING:
-    from resight.methods import ModelOptions
+    from resight.methods.factory import ModelOptions
 
 
 def selection_option(name: str) -> Any:
@@ -31,8 +31,8 @@ def selection_option(name: str) -> Any:
 
 
 def engine_option(name: str) -> Any:
-    """An option of `push`: a field of `EngineConfig`."""
-    field = EngineConfig.__dataclass_fields__[name]
+    """An option of `push`: a field of `BackendConfig`."""
+    field = BackendConfig.__dataclass_fields__[name]
     text = field.metadata["help"]
     default = "no" if field.default is False else str(field.default)
     flags = [f"--{name}"] if field.default is False else []
@@ -40,7 +40,7 @@ def engine_option(name: str) -> Any:
 
 
 def _folder(text: str) -> Path:
-    from resight.stores.addresses import check_folder
+    from resight.backends.addresses import check_folder
 
     return check_folder(text)
 
@@ -152,7 +152,7 @@ def chosen_config(config: str | None, method: str | None) -> str | None:
 def model_options(weights: Path | None, engine: str, device: str) -> "ModelOptions":
     """How to find and run a network, with downloads told on stderr."""
     from resight.cli import output
-    from resight.methods import ModelOptions
+    from resight.methods.factory import ModelOptions
 
     return ModelOptions(weights, device, engine, output.download_progress())
 

@@ -16,14 +16,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from resight.cli.progress import progress_on
+from resight.collection.integrity import CheckReport
 from resight.errors import ImageError, UsageError
+from resight.indexing.pipeline import Evaluation, IndexRun, Info, Transfer
+from resight.output_files import save_picture
 from resight.photos.images import Box, image_size, load_image, scale_box
 from resight.photos.remote import as_text
-from resight.pipeline import Evaluation, IndexRun, Info, Transfer
 from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
 from resight.searching.searcher import SearchResults
-from resight.storage.integrity import CheckReport
-from resight.targets import save_picture
 
 if TYPE_CHECKING:
     from resight.demo.run import DemoResult
@@ -153,7 +153,7 @@ def write_sheet(found: SearchResults, target: Path) -> None:
     Raises:
         UsageError: the file cannot be written, or its suffix names no image format.
     """
-    from resight.pictures.sheet import SheetPhoto, contact_sheet
+    from resight.views.contact_sheet import SheetPhoto, contact_sheet
 
     def photo(path: Path, detail: str) -> SheetPhoto:
         try:

@@ -5,20 +5,20 @@ from typing import Annotated
 import typer
 
 from resight.cli.options import Address, Collection, engine_option
-from resight.config import EngineConfig
+from resight.config import BackendConfig
 
 
 def push(
     address: Address,
     collection: Collection,
-    links: Annotated[int, engine_option("links")] = EngineConfig.links,
-    build_effort: Annotated[int, engine_option("build_effort")] = EngineConfig.build_effort,
-    search_effort: Annotated[int, engine_option("search_effort")] = EngineConfig.search_effort,
-    half: Annotated[bool, engine_option("half")] = EngineConfig.half,
-    build_memory: Annotated[int, engine_option("build_memory")] = EngineConfig.build_memory,
-    shards: Annotated[int, engine_option("shards")] = EngineConfig.shards,
-    replicas: Annotated[int, engine_option("replicas")] = EngineConfig.replicas,
-    oversampling: Annotated[float, engine_option("oversampling")] = EngineConfig.oversampling,
+    links: Annotated[int, engine_option("links")] = BackendConfig.links,
+    build_effort: Annotated[int, engine_option("build_effort")] = BackendConfig.build_effort,
+    search_effort: Annotated[int, engine_option("search_effort")] = BackendConfig.search_effort,
+    half: Annotated[bool, engine_option("half")] = BackendConfig.half,
+    build_memory: Annotated[int, engine_option("build_memory")] = BackendConfig.build_memory,
+    shards: Annotated[int, engine_option("shards")] = BackendConfig.shards,
+    replicas: Annotated[int, engine_option("replicas")] = BackendConfig.replicas,
+    oversampling: Annotated[float, engine_option("oversampling")] = BackendConfig.oversampling,
     compact: Annotated[
         bool,
         typer.Option(
@@ -34,14 +34,14 @@ def push(
     ] = False,
 ) -> None:
     """Bring a collection to an engine; run it again after a change or an interrupt."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     with output.progress() as progress:
         done = pipeline.push(
             collection,
             address,
-            EngineConfig(
+            BackendConfig(
                 links=links,
                 build_effort=build_effort,
                 search_effort=search_effort,
@@ -70,8 +70,8 @@ def pull(
     ] = False,
 ) -> None:
     """Bring a collection from an engine into a folder; run it again after an interrupt."""
-    from resight import pipeline
     from resight.cli import output
+    from resight.indexing import pipeline
 
     with output.progress() as progress:
         done = pipeline.pull(address, collection, empty=empty, progress=progress)

@@ -40,8 +40,8 @@ from resight.config.reduction import (
     reduction_for,
     reduction_from_dict,
 )
-from resight.config.searching import (
-    EngineConfig,
+from resight.config.search import (
+    BackendConfig,
     Geometry,
     RerankConfig,
     Reranking,
@@ -53,7 +53,7 @@ __all__ = [
     "BROUGHT",
     "SETS",
     "STAGES",
-    "EngineConfig",
+    "BackendConfig",
     "ExtractionConfig",
     "Geometry",
     "Layer",

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resight import pipeline
+from resight.collection.reader import Collection
 from resight.config import SearchConfig, has_network
 from resight.demo.collection import GROUPS_FILE, draw_collection
-from resight.errors import UsageError, WeightsMissing
+from resight.errors import UsageError, WeightsMissingError
 from resight.evaluation.measures import read_groups
-from resight.methods import ModelOptions, cnn_model
+from resight.indexing import pipeline
+from resight.methods.factory import ModelOptions, cnn_model
+from resight.methods.resolve import load_config
 from resight.photos.images import load_image
-from resight.pictures.sheet import SheetPhoto, contact_sheets
 from resight.searching.searcher import Searcher
-from resight.storage.collection import Collection
-from resight.wanted import load_config
+from resight.views.contact_sheet import SheetPhoto, contact_sheets
 
 SHOWN_QUERIES = 5
 SHOWN_RESULTS = 5
@@ -90,7 +90,7 @@ def _possible_config(config: str, model: ModelOptions) -> tuple[str, str | None]
         return config, None
     try:
         cnn_model(method, model)
-    except WeightsMissing as error:
+    except WeightsMissingError as error:
         return "sift-vlad", str(error)
     return config, None
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from resight.config import MethodConfig
 
-Learned = Mapping[str, np.ndarray]
+FittedParams = Mapping[str, np.ndarray]
 """What a method learned from photos before it describes any: float32 arrays by name."""
 
 Features = Sequence[np.ndarray]
@@ -41,11 +41,11 @@ class Extractor(Protocol):
         """Length D of the descriptors."""
 
     @property
-    def decode_at(self) -> int | None:
+    def decode_size(self) -> int | None:
         """Longest side, in pixels, at which a reduced decoding of a JPEG is good enough."""
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """Photos that the slowest part of `describe` works on at the same time.
 
         With one thread more that calls `describe` that part never waits for the rest.
@@ -65,7 +65,7 @@ class Extractor(Protocol):
         """
 
 
-class Learner(Protocol):
+class Fittable(Protocol):
     """A method that learns from photos before it can describe any, such as a vocabulary."""
 
     @property
@@ -77,13 +77,13 @@ class Learner(Protocol):
         """Of the random choice of them."""
 
     @property
-    def decode_at(self) -> int | None:
+    def decode_size(self) -> int | None:
         """As an extractor's."""
 
     def sample(self, image: Image.Image) -> Features:
         """What can be learned from an image."""
 
-    def learn(self, photos: Sequence[Features]) -> Learned:
+    def learn(self, photos: Sequence[Features]) -> FittedParams:
         """What is to be known before photos are described.
 
         Args:
@@ -93,5 +93,5 @@ class Learner(Protocol):
             FitError: too few features.
         """
 
-    def taught(self, learned: Learned) -> Extractor:
+    def with_params(self, learned: FittedParams) -> Extractor:
         """The extractor that knows it."""

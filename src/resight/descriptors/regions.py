@@ -11,7 +11,7 @@ import numpy as np
 from resight.config import WhiteningConfig
 from resight.descriptors.pooling import l2_normalize
 from resight.networks.projection import Projection
-from resight.selection.whitening import fit_whitening
+from resight.reductions.whitening import fit_whitening
 
 OVERLAP = 0.4
 """Neighboring regions of the first scale share about so much."""

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from resight.collection.provenance import Model
+from resight.collection.reader import Collection
+from resight.collection.writer import Writer
 from resight.config import (
     ExtractionConfig,
     LocalConfig,
@@ -19,16 +22,13 @@ from resight.config import (
     reduction_from_dict,
     to_dict,
 )
-from resight.descriptors.descriptor import network_layers, part_sizes
-from resight.descriptors.extractor import Learned, Learner
+from resight.descriptors.extractor import Fittable, FittedParams
+from resight.descriptors.pipeline import network_layers, part_sizes
 from resight.errors import FitError, ImageError, UsageError
 from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
 from resight.progress import Progress
-from resight.selection.reduction import fit_reduction
-from resight.storage.collection import Collection
-from resight.storage.made_with import Model
-from resight.storage.writer import Writer
+from resight.reductions.reduction import fit_reduction
 
 MIN_PHOTOS_TO_FIT = 2 * 64
 """An index run fits a selection by itself from so many photos on."""
@@ -39,7 +39,7 @@ how much it does depends on their number. A selection stays as it is."""
 
 FIT_BLOCK = 1024
 
-Lesson = tuple[Learned, dict[str, Any]]
+Lesson = tuple[FittedParams, dict[str, Any]]
 """What a method learned, and what from."""
 
 QuantizedNetwork = tuple[bytes, dict[str, Any]]
@@ -165,7 +165,7 @@ def _sample(files: Sequence[PhotoFile], most: int, seed: int) -> list[PhotoFile]
     return random.Random(seed).sample(by_path, min(most, len(by_path)))
 
 
-def learn(learner: Learner, files: Sequence[PhotoFile], progress: Progress) -> Lesson:
+def learn(learner: Fittable, files: Sequence[PhotoFile], progress: Progress) -> Lesson:
     """Let a method learn from a sample of photos.
 
     Raises:
@@ -178,7 +178,7 @@ def learn(learner: Learner, files: Sequence[PhotoFile], progress: Progress) -> L
     for done, file in enumerate(chosen, 1):
         progress("sampling", done, len(chosen))
         try:
-            features = learner.sample(load_image(file.path, learner.decode_at))
+            features = learner.sample(load_image(file.path, learner.decode_size))
         except ImageError as error:
             failed.append(f"{file.path}: {error}")  # where others can be read, the run lists it
             continue
@@ -207,7 +207,7 @@ def fit_quantized_network(
         FitError: none of the photos can be read.
         WeightsError: the weights do not fit.
     """
-    from resight.networks.backbones import load_parameters
+    from resight.networks.parameters import load_parameters
     from resight.networks.quantization import quantize
 
     chosen = _sample(files, CALIBRATION_PHOTOS, seed=0)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resight.indexing.outcomes import Outcome
-from resight.photos.files import PhotoFile, Walk, is_under
+from resight.collection.reader import Collection, Photo
+from resight.collection.writer import Writer
+from resight.indexing.extraction import PhotoResult
+from resight.photos.files import PhotoFile, ScanResult, is_under
 from resight.progress import Progress
-from resight.storage.collection import Collection, Photo
-from resight.storage.writer import Writer
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Plan:
         before: the collection's photos by path.
     """
 
-    walk: Walk
+    walk: ScanResult
     todo: list[PhotoFile]
     unchanged: int
     vanished: list[Photo]
@@ -59,7 +59,7 @@ class Plan:
     before: dict[Path, Photo]
 
 
-def plan_run(collection: Collection, places: Sequence[Path], walk: Walk) -> Plan:
+def plan_run(collection: Collection, places: Sequence[Path], walk: ScanResult) -> Plan:
     """Compare the photos found under the given (absolute) places with the collection's.
 
     A photo whose size and modification time are those of its row is taken for unchanged; one
@@ -82,7 +82,7 @@ def plan_run(collection: Collection, places: Sequence[Path], walk: Walk) -> Plan
 def run_plan(
     writer: Writer,
     plan: Plan,
-    outcomes: Iterable[Sequence[Outcome]],
+    outcomes: Iterable[Sequence[PhotoResult]],
     progress: Progress,
 ) -> IndexReport:
     """Record what became of the photos of a plan; an interrupt ends the run cleanly.
@@ -128,7 +128,7 @@ def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:
 
 def record(
     writer: Writer,
-    outcome: Outcome,
+    outcome: PhotoResult,
     before: Photo | None,
     gone: dict[str, list[Photo]],
     report: IndexReport,

@@ -22,7 +22,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Head:
+class RetrievalHead:
     """What weights that were fine-tuned for retrieval do behind the network's last map.
 
     Attributes:
@@ -68,7 +68,7 @@ class NetVlad:
     whitening: Projection | None = None
 
     def dimensions(self, channels: int, resolutions: int) -> int:
-        """Length of the descriptor, as that of a `Head`."""
+        """Length of the descriptor, as that of a `RetrievalHead`."""
         if self.whitening is not None:
             return len(self.whitening.bias)
         return channels * len(self.layer["words"])

@@ -20,10 +20,10 @@ import numpy as np
 
 from resight.errors import UsageError
 from resight.networks.architectures import ARCHITECTURES, large_enough
-from resight.networks.backbones import Parameters
+from resight.networks.parameters import Parameters
 
 
-def check_possible(engine: str) -> None:
+def ensure_available(engine: str) -> None:
     """Refuse what cannot be quantised here, before there is work for it.
 
     Raises:
@@ -54,7 +54,7 @@ def quantize(
     import nncf
     import openvino
 
-    from resight.networks.engine_openvino import build_model
+    from resight.networks.runtimes.openvino_runtime import build_model
 
     nncf.set_log_level(logging.ERROR)
     first = ARCHITECTURES[backbone].convolutions[0].name

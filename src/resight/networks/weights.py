@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.errors import WeightsError, WeightsMissing
+from resight.errors import WeightsError, WeightsMissingError
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
 
@@ -95,7 +95,7 @@ def find_weights(
         progress: called while they are.
 
     Raises:
-        WeightsMissing: no place has any.
+        WeightsMissingError: no place has any.
         WeightsError: a named file is missing, or a cached file is damaged.
     """
     named = os.environ.get(ENVIRONMENT_VARIABLE) if environment else None
@@ -105,7 +105,7 @@ def find_weights(
     if remembered is not None and remembered.is_file():
         return named_file(remembered, "the collection")
     if trained is not None:
-        raise WeightsMissing(
+        raise WeightsMissingError(
             f"no weights: the method needs those of a {backbone} {trained}, as its authors publish "
             f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
@@ -256,8 +256,8 @@ def _download(backbone: str, spec: WeightsSpec, target: Path, progress: Progress
             partial.unlink()
 
 
-def _unreachable(backbone: str, spec: WeightsSpec, reason: str) -> WeightsMissing:
-    return WeightsMissing(
+def _unreachable(backbone: str, spec: WeightsSpec, reason: str) -> WeightsMissingError:
+    return WeightsMissingError(
         f"no weights for {backbone} ({reason}). Three ways out: "
         f"(1) get {spec.url} by other means and pass --weights FILE or set "
         f"{ENVIRONMENT_VARIABLE}=FILE; (2) put that file into {hub_cache()}; "

@@ -25,7 +25,7 @@ class PhotoFile:
 
 
 @dataclass
-class Walk:
+class ScanResult:
     """What was found under the given places.
 
     Attributes:
@@ -39,7 +39,7 @@ class Walk:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def find_photos(places: Iterable[Path]) -> Walk:
+def find_photos(places: Iterable[Path]) -> ScanResult:
     """Photos in folders (recursively, by suffix) and single files (whatever their suffix).
 
     A place may be a URL of an object store, too. Hidden files and folders are passed over, and so
@@ -48,7 +48,7 @@ def find_photos(places: Iterable[Path]) -> Walk:
     Raises:
         UsageError: a place does not exist, or a store cannot be listed.
     """
-    walk = Walk()
+    walk = ScanResult()
     entered: set[tuple[int, int]] = set()
     found: dict[Path, PhotoFile] = {}
     for place in places:
@@ -113,7 +113,7 @@ def _listed(place: Path) -> list[Path]:
 
 
 def _walk_folder(
-    top: Path, walk: Walk, entered: set[tuple[int, int]], found: dict[Path, PhotoFile]
+    top: Path, walk: ScanResult, entered: set[tuple[int, int]], found: dict[Path, PhotoFile]
 ) -> None:
     def refuse(error: OSError) -> None:
         walk.unreadable.append((Path(error.filename), f"folder: {error.strerror}"))
@@ -131,7 +131,7 @@ def _walk_folder(
                 _add(Path(folder, name), walk, found)
 
 
-def _list_store(place: Path, walk: Walk, found: dict[Path, PhotoFile]) -> None:
+def _list_store(place: Path, walk: ScanResult, found: dict[Path, PhotoFile]) -> None:
     for path, size, mtime_ns in list_remote(place):
         below = path.relative_to(place).parts if path != place else ()
         if any(part.startswith(".") for part in below[:-1]):
@@ -140,7 +140,7 @@ def _list_store(place: Path, walk: Walk, found: dict[Path, PhotoFile]) -> None:
             found[path] = PhotoFile(path, size, mtime_ns)
 
 
-def _is_photo(name: str, walk: Walk) -> bool:
+def _is_photo(name: str, walk: ScanResult) -> bool:
     """Whether a file's name is that of a photo; the others are counted."""
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith("."):
@@ -152,7 +152,7 @@ def _is_photo(name: str, walk: Walk) -> bool:
     return False
 
 
-def _add(path: Path, walk: Walk, found: dict[Path, PhotoFile]) -> None:
+def _add(path: Path, walk: ScanResult, found: dict[Path, PhotoFile]) -> None:
     try:
         status = path.stat()
     except OSError as error:

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from resight.ranking.neighbors import (
+from resight.ranking.exact import (
     GONE,
     Database,
     Distance,

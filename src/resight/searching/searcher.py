@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from resight.backends.local import LocalStore
+from resight.backends.store import Filter, Store
+from resight.collection.reader import Collection
 from resight.config import Geometry, RerankConfig, SearchConfig, VerifiedBy
-from resight.descriptors.descriptor import compared_sizes
 from resight.descriptors.extractor import Description, Extractor
+from resight.descriptors.pipeline import compared_sizes
 from resight.errors import ImageError, UsageError
-from resight.methods import ModelOptions, collection_extractor
+from resight.methods.factory import ModelOptions, collection_extractor
 from resight.photos.files import absolute
 from resight.photos.images import (
     Box,
@@ -22,14 +25,11 @@ from resight.photos.images import (
     load_image,
     scale_box,
 )
-from resight.ranking.neighbors import DISTANCES, Distance, Neighbors, Query
-from resight.ranking.reranking import reorder
-from resight.storage.collection import Collection
-from resight.stores.local import LocalStore
-from resight.stores.store import Filter, Store
+from resight.ranking.exact import DISTANCES, Distance, Neighbors, Query
+from resight.ranking.rerank.methods import reorder
 
 if TYPE_CHECKING:
-    from resight.searching.geometry import PhotoMatcher
+    from resight.searching.spatial_verification import PhotoMatcher
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ class Searcher:
     @property
     def distance(self) -> Distance:
         """The distance that the collection's descriptors are compared by."""
-        return DISTANCES[self.store.made_with.distance]
+        return DISTANCES[self.store.provenance.distance]
 
     def fused_sizes(self, config: RerankConfig, length: int) -> list[int]:
         """Values of each part of the descriptors, of so many in all; none where none is fused."""
         if config.method != "late-fusion":
             return []
-        return compared_sizes(self.store.made_with.config, self.store.selection(), length)
+        return compared_sizes(self.store.provenance.config, self.store.selection(), length)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""
@@ -147,7 +147,7 @@ class Searcher:
             CollectionError: the weights are not those of the collection, or it was never indexed.
         """
         if self._extractor is None:
-            self._extractor = collection_extractor(self.store.made_with, self._options)
+            self._extractor = collection_extractor(self.store.provenance, self._options)
         return self._extractor
 
     def _query(self, query: Path, box: Box | None) -> Query:
@@ -206,7 +206,7 @@ class Searcher:
 
     def matcher(self, by: VerifiedBy, geometry: Geometry) -> "PhotoMatcher":
         """What compares photos by their local features; the network is loaded when it must be."""
-        from resight.searching.geometry import PhotoMatcher
+        from resight.searching.spatial_verification import PhotoMatcher
 
         return PhotoMatcher(by, self.columns_map, geometry)
 
@@ -216,7 +216,7 @@ class Searcher:
         Raises:
             UsageError: the collection's method has no network.
         """
-        from resight.searching.geometry import columns_map
+        from resight.searching.spatial_verification import columns_map
 
         return columns_map(self.extractor(), image)
 

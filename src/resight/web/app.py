@@ -12,20 +12,20 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 import resight
-from resight.methods import ModelOptions
+from resight.methods.factory import ModelOptions
 from resight.web import (
     answers,
     explanations,
     grouping,
+    job_routes,
     photos,
     problems,
     requests,
     searches,
     static_files,
-    work,
 )
-from resight.web.context import Context, json_answer
-from resight.web.security import API, Guard
+from resight.web.app_state import Context, json_answer
+from resight.web.security import API, SecurityMiddleware
 from resight.web.settings import WebSettings
 
 DESCRIPTION = """Find, in a collection of photos, those that show the very same thing.
@@ -79,13 +79,13 @@ def create_app(
     )
     app.state.context = context
     problems.install(app, with_paths=context.settings.local_only)
-    app.add_middleware(Guard, settings=context.settings, metrics=context.metrics)
+    app.add_middleware(SecurityMiddleware, settings=context.settings, metrics=context.metrics)
     for routes in (
         photos.router(context),
         searches.router(context),
         explanations.router(context),
         grouping.router(context),
-        work.router(context),
+        job_routes.router(context),
     ):
         app.include_router(routes, prefix=API)
     app.include_router(_upkeep(context))

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 from resight.photos.images import Box
 from resight.web import answers
 from resight.web.answers import problems
-from resight.web.catalog import photo_by_id
-from resight.web.context import Context, json_answer
-from resight.web.engine import SharedSearcher, Subject
+from resight.web.app_state import Context, json_answer
 from resight.web.forms import read_json
 from resight.web.overlays import heat_overlay, mask_overlay
+from resight.web.queries import photo_by_id
 from resight.web.requests import ExplainRequest, parse_box
+from resight.web.search_service import QueryImage, ServiceSearcher
 from resight.web.searches import find_subject
 
 EXPLAIN_BODY = {
@@ -44,7 +44,7 @@ def router(context: Context) -> APIRouter:
 
         def run() -> dict[str, Any]:
             with context.engine.searching() as searcher:
-                other = Subject.of_photo(photo_by_id(searcher.store, asked.result))
+                other = QueryImage.of_photo(photo_by_id(searcher.store, asked.result))
                 return _explain(searcher, subject, box, other)
 
         return json_answer(await context.searches.run(request, run))
@@ -53,7 +53,7 @@ def router(context: Context) -> APIRouter:
 
 
 def _explain(
-    searcher: SharedSearcher, subject: Subject, box: Box | None, other: Subject
+    searcher: ServiceSearcher, subject: QueryImage, box: Box | None, other: QueryImage
 ) -> dict[str, Any]:
     found = searcher.explain(subject, box, other)
     sides = [

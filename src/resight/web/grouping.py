@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from resight.evaluation.comparing import store_lists
+from resight.collection.reader import Photo
+from resight.evaluation.evaluate_collection import store_lists
 from resight.ranking.groups import (
     Groups,
     NeighborLists,
@@ -17,12 +18,11 @@ from resight.ranking.groups import (
     groups_as_csv,
     groups_as_json,
 )
-from resight.storage.collection import Photo
 from resight.web import answers
 from resight.web.answers import problems
-from resight.web.catalog import in_order, photo_dict
-from resight.web.context import Context, json_answer
+from resight.web.app_state import Context, json_answer
 from resight.web.problems import Problem
+from resight.web.queries import in_order, photo_dict
 from resight.web.requests import MAX_OFFSET
 
 PAGE = 50

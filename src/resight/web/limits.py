@@ -104,7 +104,7 @@ def lingering(app: ASGIApp) -> ASGIApp:
     return serve
 
 
-class Gate:
+class RequestQueue:
     """Some threads, and a queue of bounded length before them.
 
     Args:

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from resight.pictures import overlay
+from resight.views import overlay
 
 LONGEST_SIDE = 400
 SHADE = (12, 14, 20, 165)

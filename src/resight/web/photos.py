@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
 
+from resight.backends.store import Store
+from resight.collection.reader import Photo
 from resight.config import ExtractionConfig, to_dict
-from resight.storage.collection import Photo
-from resight.stores.store import Store
 from resight.web import answers
 from resight.web.answers import problems
-from resight.web.catalog import photo_by_id, photo_dict, shown, version
-from resight.web.context import Context, if_none_match, json_answer
+from resight.web.app_state import Context, if_none_match, json_answer
 from resight.web.pictures import IMMUTABLE, PRIVATE, picture
+from resight.web.queries import photo_by_id, photo_dict, shown, version
 from resight.web.requests import MAX_ID
 
 IdInPath = Annotated[int, InPath(ge=1, le=MAX_ID, description="the id of a photo")]
@@ -164,7 +164,7 @@ def _cache_headers(photo: Photo, asked: str | None, kind: str) -> dict[str, str]
 
 
 def _describe(store: Store, context: Context) -> dict[str, object]:
-    config, settings = store.made_with.config, context.settings
+    config, settings = store.provenance.config, context.settings
     cnn = isinstance(config, ExtractionConfig)
     return {
         "name": shown(Path(context.name)),
@@ -172,7 +172,7 @@ def _describe(store: Store, context: Context) -> dict[str, object]:
         "failed": store.count("failed"),
         "method": config.method,
         "config": to_dict(config),
-        "distance": store.made_with.distance,
+        "distance": store.provenance.distance,
         "has_local": isinstance(config, ExtractionConfig) and config.cam,
         "indexing": context.jobs.running,
         "cnn": cnn,

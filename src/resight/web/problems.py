@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from resight.errors import (
-    CollectionEmpty,
+    CollectionEmptyError,
     CollectionError,
-    CollectionLocked,
+    CollectionLockedError,
     ImageError,
     ResightError,
     WeightsError,
@@ -72,9 +72,9 @@ def as_problem(error: ResightError, *, with_paths: bool) -> Problem:
     """
     if isinstance(error, ImageError):
         return Problem(422, f"The photo cannot be read: {error}.")
-    if isinstance(error, CollectionLocked):
+    if isinstance(error, CollectionLockedError):
         return Problem(409, "Another program is changing this collection; try again later.")
-    if isinstance(error, CollectionEmpty):
+    if isinstance(error, CollectionEmptyError):
         return Problem(409, "The collection holds no photos yet; index some.")
     status, what = 422, "That cannot be done"
     if isinstance(error, WeightsError):

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
+from resight.backends.store import Filter
 from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
 from resight.errors import UsageError
 from resight.photos.files import absolute
 from resight.photos.images import Box
-from resight.stores.store import Filter
 from resight.web.problems import Problem
 
 MAX_ID = 2**63 - 1

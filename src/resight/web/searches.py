@@ -8,13 +8,12 @@ from fastapi import APIRouter, Request, Response
 
 from resight.web import answers
 from resight.web.answers import problems
-from resight.web.catalog import photo_by_id, photo_dict
-from resight.web.context import Context, json_answer
-from resight.web.engine import Answer, Subject
+from resight.web.app_state import Context, json_answer
 from resight.web.fetching import fetch
 from resight.web.forms import is_form, read_json, reading_form
 from resight.web.limits import too_large
 from resight.web.problems import Problem
+from resight.web.queries import photo_by_id, photo_dict
 from resight.web.requests import (
     Named,
     SearchOptions,
@@ -23,6 +22,7 @@ from resight.web.requests import (
     parse_filter,
     search_config,
 )
+from resight.web.search_service import Answer, QueryImage
 
 SEARCH_BODY = {
     "requestBody": {
@@ -68,48 +68,48 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-async def find_subject(request: Request, context: Context, named: Named) -> Subject:
+async def find_subject(request: Request, context: Context, named: Named) -> QueryImage:
     """The photo that a request names.
 
     Raises:
         Problem: there is none of that name.
     """
     if named.upload is not None:
-        return Subject.of_upload(context.uploads.get(named.upload))
+        return QueryImage.of_upload(context.uploads.get(named.upload))
     id_ = named.photo or 0
 
-    def find() -> Subject:
+    def find() -> QueryImage:
         with context.engine.store() as store:
-            return Subject.of_photo(photo_by_id(store, id_))
+            return QueryImage.of_photo(photo_by_id(store, id_))
 
     return await context.lookups.run(request, find)
 
 
-async def _receive(request: Request, context: Context) -> tuple[Subject, SearchOptions]:
+async def _receive(request: Request, context: Context) -> tuple[QueryImage, SearchOptions]:
     with context.arriving.counted():
         async with reading_form(request) as (file, fields):
             options = SearchOptions.model_validate_strings(fields)
             if (file.size or 0) > context.settings.max_upload_bytes:
                 raise too_large(context.settings.max_upload_bytes)
             upload = await context.lookups.run(request, lambda: context.uploads.add(file.file))
-    return Subject.of_upload(upload), options
+    return QueryImage.of_upload(upload), options
 
 
-async def _fetch(request: Request, context: Context, url: str) -> Subject:
+async def _fetch(request: Request, context: Context, url: str) -> QueryImage:
     if not context.settings.allow_urls:
         raise Problem(403, "This server does not fetch web addresses; send the photo itself.")
 
-    def run() -> Subject:
+    def run() -> QueryImage:
         with tempfile.TemporaryFile() as file:
             fetch(url, file, context.settings.max_upload_bytes)
             file.seek(0)
-            return Subject.of_upload(context.uploads.add(file))
+            return QueryImage.of_upload(context.uploads.add(file))
 
     return await context.fetches.run(request, run)
 
 
 async def _answer(
-    request: Request, context: Context, subject: Subject, options: SearchOptions
+    request: Request, context: Context, subject: QueryImage, options: SearchOptions
 ) -> Answer:
     box = parse_box(options.box)
     subject.check_box(box)
@@ -142,7 +142,7 @@ async def _answer(
 
 
 def _as_dict(
-    answer: Answer, subject: Subject, options: SearchOptions, context: Context, took_ms: float
+    answer: Answer, subject: QueryImage, options: SearchOptions, context: Context, took_ms: float
 ) -> dict[str, Any]:
     results = []
     for photo, result in answer.results:

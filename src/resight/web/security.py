@@ -1,6 +1,6 @@
 """What stands before every request: security headers, and who may ask from where.
 
-The checks are plain functions of the request's headers; `Guard` is the ASGI layer around the
+The checks are plain functions of the request's headers; `SecurityMiddleware` is the ASGI layer around the
 application that applies them, so that refusals and even failures carry the security headers.
 """
 
@@ -40,7 +40,7 @@ NO_TOKEN_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>R
 </html>"""
 
 
-class Guard:
+class SecurityMiddleware:
     """Refuses what must not reach the application; counts, and adds the security headers."""
 
     def __init__(self, app: ASGIApp, settings: WebSettings, metrics: Metrics) -> None:

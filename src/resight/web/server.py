@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import threadpoolctl
 
-from resight.errors import MissingExtra, UsageError, WeightsError
+from resight.errors import MissingExtraError, UsageError, WeightsError
 from resight.memory import keep_heap_small
-from resight.methods import ModelOptions
+from resight.methods.factory import ModelOptions
 from resight.web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def serve(
         started: told the address once the server answers there.
 
     Raises:
-        MissingExtra: the packages for serving are not installed.
+        MissingExtraError: the packages for serving are not installed.
         UsageError: the address cannot be listened on.
         CollectionError: there is no collection, or it cannot be read.
     """
@@ -81,7 +81,7 @@ def _create_app(collection: Path | str, settings: WebSettings, model: ModelOptio
     except ImportError as error:
         if (error.name or "").startswith("resight"):
             raise
-        raise MissingExtra("serve", "web") from None
+        raise MissingExtraError("serve", "web") from None
     return create_app(collection, settings, model)
 
 

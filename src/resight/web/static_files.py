@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from resight.web.context import if_none_match
+from resight.web.app_state import if_none_match
 from resight.web.problems import Problem
 
 FOLDER = Path(__file__).parent / "static"

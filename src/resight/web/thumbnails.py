@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from resight.collection.reader import Photo
 from resight.errors import ImageError
 from resight.photos.images import load_image, scaled_size
-from resight.storage.collection import Photo
 from resight.web.problems import Problem
 
 FOLDER_NAME = "thumbnails"

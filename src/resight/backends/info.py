@@ -1,0 +1,52 @@
+"""What a collection is: its counts, what it was made with, what was fitted on it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resight.backends.local import LocalStore
+from resight.backends.open import open_store
+from resight.collection.ann_index import ApproximateIndex, approximate_status
+from resight.config import to_dict
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a collection is: counts, configuration, model, selection, failures, bytes on disk.
+
+    Attributes:
+        about: what else an engine says of it, by a short title.
+        bytes_on_disk: None where an engine does not say.
+    """
+
+    photos: int
+    failed: list[tuple[Path, str]]
+    config: dict[str, Any]
+    model: dict[str, Any] | None
+    fingerprint: str | None
+    selection: dict[str, Any] | None
+    learned: dict[str, Any] | None
+    approximate: ApproximateIndex | None
+    about: dict[str, str]
+    created: str
+    bytes_on_disk: int | None
+
+
+def info(collection: Path | str) -> Info:
+    """What a collection is, in a folder or on an engine, and what is in it."""
+    with open_store(collection) as store:
+        provenance = store.provenance
+        local = store.collection if isinstance(store, LocalStore) else None
+        return Info(
+            photos=store.count("ok"),
+            failed=[(photo.path, str(photo.reason)) for photo in store.photos("failed")],
+            config=to_dict(provenance.config),
+            model=provenance.meta("model"),
+            fingerprint=provenance.meta("fingerprint"),
+            selection=provenance.how_fitted("selection"),
+            learned=provenance.how_fitted("learned"),
+            approximate=None if local is None else approximate_status(local),
+            about=store.about(),
+            created=str(provenance.meta("created")),
+            bytes_on_disk=store.bytes_on_disk(),
+        )

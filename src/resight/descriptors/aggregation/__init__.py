@@ -1,0 +1,1 @@
+"""Aggregation: from the local features of a photo to one vector."""

@@ -1,0 +1,1 @@
+"""Local features: keypoints, cells and patches of a photo."""

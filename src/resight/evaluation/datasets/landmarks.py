@@ -1,0 +1,270 @@
+"""Oxford5k and Paris6k, and both revisited: 55 or 70 queries with a box, positives and junk.
+
+Sources: Philbin et al., CVPR 2007 [29] and CVPR 2008 [30]; Radenovic, Iscen, Tolias, Avrithis and
+Chum, "Revisiting Oxford and Paris", CVPR 2018.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from resight.errors import DatasetError
+from resight.evaluation.datasets.dataset import Dataset, DatasetQuery, Photos
+from resight.evaluation.datasets.folders import MEAN_AVERAGE_PRECISION
+from resight.evaluation.datasets.ground_truth_io import read_plain
+from resight.evaluation.measures import can_be_a_name
+from resight.evaluation.protocols import Judgement, Measure
+from resight.photos.files import absolute, find_photos
+from resight.photos.images import Box
+
+REVISITED = tuple(
+    Measure(f"{name} {level}", kind, level, k)  # type: ignore[arg-type]
+    for name, kind, k in (
+        ("mAP", "average precision", 0),
+        ("mP@1", "precision at", 1),
+        ("mP@5", "precision at", 5),
+        ("mP@10", "precision at", 10),
+    )
+    for level in ("medium", "hard", "easy")
+)
+PREFIX = "oxc1_"
+"""Stands before the names in Oxford's query files alone."""
+
+PARIS = "paris_"
+"""Stands before the names of all photos of Paris6k, and of none of Oxford5k."""
+
+UNREADABLE = frozenset({
+    "paris_louvre_000136", "paris_louvre_000146", "paris_moulinrouge_000422",
+    "paris_museedorsay_001059", "paris_notredame_000188", "paris_pantheon_000284",
+    "paris_pantheon_000960", "paris_pantheon_000974", "paris_pompidou_000195",
+    "paris_pompidou_000196", "paris_pompidou_000201", "paris_pompidou_000467",
+    "paris_pompidou_000640", "paris_sacrecoeur_000299", "paris_sacrecoeur_000330",
+    "paris_sacrecoeur_000353", "paris_triomphe_000662", "paris_triomphe_000833",
+    "paris_triomphe_000863", "paris_triomphe_000867",
+})  # fmt: skip
+"""Files of Paris6k that are no photos in the official archive: nobody ranks them [30]."""
+
+MAX_CORNER = 1_000_000
+"""Pixels; no photo is as wide, so that a box with a larger corner is damaged."""
+
+Names = dict[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """A query of the ground truth: name, corners of its box, names by list (`ok`, `junk`, ...)."""
+
+    name: str
+    corners: tuple[float, float, float, float]
+    lists: Names
+
+
+def read_landmarks(name: str, folder: Path, *, query: str = "crop") -> Dataset:
+    """One of the four benchmarks.
+
+    The ground truth is the official text files (`all_souls_1_query.txt` and so on) or, by its usual
+    name (`gnd_oxford5k.pkl`), the pickle of the public evaluation code, or that as JSON; somewhere
+    in the folder or beside it, text files also in a folder beside it such as `gt_files`.
+
+    Args:
+        name: `oxford5k`, `paris6k`, `roxford5k` or `rparis6k`.
+        folder: with the photos, perhaps in folders.
+        query: `crop`, the box of each query, `full`, its whole photo, or `both`, each by measures
+            of its own.
+
+    Raises:
+        DatasetError: no photos, no ground truth, or one that cannot be: a box without an area, a
+            query that is twice, a photo on two lists of one query.
+    """
+    folder = absolute(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder")
+    listed, truths = _read_truth(name, folder)
+    photos = Photos(folder, listed)
+    revisited, queries = name.startswith("r"), []
+    modes = ("crop", "full") if query == "both" else (query,)
+    missing = [*photos.missing, *(t.name for t in truths if t.name not in photos.all)]
+    for truth in truths:
+        row, path = photos.row(truth.name), photos.all.get(truth.name)
+        judgements = _judgements(truth.lists, photos, revisited)
+        if path is None or not any(j.positives for j in judgements.values()):
+            continue
+        for mode in modes:
+            box = box_of(truth.corners) if mode == "crop" else None
+            shown = truth.name
+            if query == "both":  # every judgement, and with it every measure, is that of one mode
+                shown += "-full" * (mode == "full")
+                asked = {f"{mode} {level}": judged for level, judged in judgements.items()}
+            else:
+                asked = judgements
+            queries.append(DatasetQuery(shown, path, asked, box=box, row=row))
+    measures = REVISITED if revisited else (MEAN_AVERAGE_PRECISION,)
+    if query == "both":
+        measures = tuple(_by(mode, measure) for mode in modes for measure in measures)
+    photo_count, query_count = OFFICIAL_COUNTS[name]
+    return Dataset(
+        name=name,
+        names=photos.names,
+        paths=photos.paths,
+        queries=tuple(queries),
+        measures=measures,
+        official=(photo_count, query_count * len(modes)),
+        switches={"query": query, "junk": "taken out before ranking"},
+        missing=tuple(dict.fromkeys(missing)),
+    )
+
+
+def _by(mode: str, measure: Measure) -> Measure:
+    return replace(measure, name=f"{measure.name} {mode}", judgement=f"{mode} {measure.judgement}")
+
+
+def box_of(corners: tuple[float, float, float, float]) -> Box:
+    """A box of whole pixels (x, y, w, h) from the corners (x1, y1, x2, y2), rounded."""
+    x1, y1, x2, y2 = (round(value) for value in corners)
+    return max(0, x1), max(0, y1), max(1, x2 - max(0, x1)), max(1, y2 - max(0, y1))
+
+
+def _judgements(lists: Names, photos: Photos, revisited: bool) -> dict[str, Judgement]:
+    rows = {name: photos.rows(names) for name, names in lists.items()}
+    if not revisited:
+        return {"all": Judgement(rows["ok"], rows["junk"])}
+    easy, hard, junk = rows["easy"], rows["hard"], rows["junk"]
+    return {
+        "easy": Judgement(easy, junk | hard),
+        "medium": Judgement(easy | hard, junk),
+        "hard": Judgement(hard, junk | easy),
+    }
+
+
+def _read_truth(name: str, folder: Path) -> tuple[list[str], list[_Truth]]:
+    """Names of the photos to rank, and the queries."""
+    for suffix in (".json", ".pkl"):
+        found = sorted(folder.rglob(f"gnd_{name}{suffix}"))
+        found += folder.parent.glob(f"gnd_{name}{suffix}")
+        if found:
+            listed, truths = _from_mapping(found[0], name)
+            _refuse_repeats(found[0], truths)
+            return listed, truths
+    truths = [] if name.startswith("r") else [_from_texts(path) for path in _query_files(folder)]
+    truths = [truth for truth in truths if _is_of(name, truth.name)]
+    if not truths:
+        wanted = "" if name.startswith("r") else "the official text files (*_query.txt) or "
+        raise DatasetError(
+            f"{folder}: no ground truth of {name}: put {wanted}gnd_{name}.pkl there or beside it"
+        )
+    _refuse_repeats(folder, truths)
+    return _listed_by_texts(name, folder, truths), truths
+
+
+def _refuse_repeats(place: Path, truths: Iterable[_Truth]) -> None:
+    """A query that is twice would count twice; another box in the same photo is another query."""
+    for (query, box), count in Counter((t.name, box_of(t.corners)) for t in truths).items():
+        if count > 1:
+            x, y, w, h = box
+            raise DatasetError(
+                f"{place}: the query {query} is twice with the same box (x {x}, y {y}, {w} x {h}); "
+                "take one of them out"
+            )
+
+
+def _query_files(folder: Path) -> list[Path]:
+    """The text files of queries in a folder, or beside it, or in a folder `gt...` beside it."""
+    beside = (sorted(folder.parent.glob(pattern)) for pattern in ("*_query.txt", "gt*/*_query.txt"))
+    return next(filter(None, (sorted(folder.rglob("*_query.txt")), *beside)), [])
+
+
+def _listed_by_texts(name: str, folder: Path, truths: Iterable[_Truth]) -> list[str]:
+    """The text files list the photos that are judged; the rest of the benchmark is on the disk."""
+    judged = {photo for truth in truths for names in truth.lists.values() for photo in names}
+    on_disk = (photo.path.stem for photo in find_photos([folder]).photos)
+    others = {photo for photo in on_disk if _is_of(name, photo)}
+    return sorted((judged | others | {truth.name for truth in truths}) - UNREADABLE)
+
+
+def _is_of(name: str, photo: str) -> bool:
+    """Whether a photo is of a benchmark: both are often unpacked into one folder."""
+    return photo.startswith(PARIS) == (name == "paris6k")
+
+
+def _from_texts(path: Path) -> _Truth:
+    """A query from `X_query.txt`, `X_good.txt`, `X_ok.txt` and `X_junk.txt`."""
+    stem = path.name.removesuffix("_query.txt")
+    try:
+        name, *corners = path.read_text("ascii").split()
+        lists = {
+            kind: frozenset((path.parent / f"{stem}_{kind}.txt").read_text("ascii").split())
+            for kind in ("good", "ok", "junk")
+        }
+        names = {"ok": lists["good"] | lists["ok"], "junk": lists["junk"]}
+        return _truth(name.removeprefix(PREFIX), corners, names)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: not the official ground truth: {error}") from None
+
+
+def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
+    """The layout of the public evaluation code: `imlist`, `qimlist`, `gnd`."""
+    content = read_plain(path)
+    kinds = ("easy", "hard", "junk") if name.startswith("r") else ("ok", "junk")
+    try:
+        images, queries = list(content["imlist"]), list(content["qimlist"])
+        for photo in images + queries:
+            if not isinstance(photo, str):
+                raise TypeError("names that are no text")
+            if not can_be_a_name(photo):
+                raise ValueError(f"{photo!r} can be no name of a file")
+        truths = [
+            _truth(
+                query,
+                truth["bbx"],
+                {kind: frozenset(_chosen(images, truth[kind])) for kind in kinds},
+            )
+            for query, truth in zip(queries, content["gnd"], strict=True)
+        ]
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(f"{path}: not the ground truth of {name}: {what}") from None
+    return images, truths
+
+
+def _truth(query: str, corners: Iterable[Any], lists: Names) -> _Truth:
+    """A query that can be.
+
+    Raises:
+        TypeError: corners that are no numbers.
+        ValueError: a box that no photo has, or a photo on two lists, which would be both right and
+            left out.
+    """
+    for (one, names), (other, others) in combinations(lists.items(), 2):
+        if both := sorted(names & others):
+            raise ValueError(f"the photo {both[0]} is both {one} and {other} of the query {query}")
+    return _Truth(query, _corners(query, corners), lists)
+
+
+def _corners(query: str, values: Iterable[Any]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = map(float, values)
+    shown = f"the box of the query {query} ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+    if not all(abs(value) <= MAX_CORNER for value in (x1, y1, x2, y2)):  # so for no number (NaN)
+        raise ValueError(f"{shown} has a corner that is no number within {MAX_CORNER}")
+    # What is left of or above the photo is cut, so that something has to be within it.
+    if x2 <= max(0, x1) or y2 <= max(0, y1):
+        raise ValueError(f"{shown} has no area; it takes x1 < x2 and y1 < y2, within the photo")
+    return x1, y1, x2, y2
+
+
+def _chosen(images: list[str], rows: Iterable[int]) -> Iterator[str]:
+    for row in rows:
+        if row < 0:  # would be counted from the end
+            raise IndexError(f"the row {row}")
+        yield images[row]
+
+
+OFFICIAL_COUNTS: Mapping[str, tuple[int, int]] = {
+    "oxford5k": (5063, 55),
+    "paris6k": (6392, 55),
+    "roxford5k": (4993, 70),
+    "rparis6k": (6322, 70),
+}
+"""Photos that are ranked, and queries."""

@@ -1,1 +1,0 @@
-"""Where two photos agree."""

@@ -1,0 +1,1 @@
+"""The methods by name, and the objects that a configuration is turned into."""

@@ -1,0 +1,97 @@
+"""The configuration that is asked for: a method by name or a file, and what overrides it."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from resight.config import (
+    ExtractionConfig,
+    MethodConfig,
+    Preset,
+    default_reduction,
+    from_dict,
+    method_from_dict,
+    reduction_from_dict,
+    to_dict,
+)
+from resight.errors import UsageError
+from resight.methods.catalogue import METHODS, MethodSpec, find_method
+
+
+def load_config(name_or_path: str) -> Preset:
+    """A recipe's configuration by name, or a TOML file of fields with a table `[selection]`.
+
+    Raises:
+        UsageError: no such recipe or file, one whose re-ranking belongs to the search, not TOML, an
+            unknown field, or a value that cannot be.
+    """
+    recipe = find_method(name_or_path)
+    if recipe is not None:
+        search = _of_the_search(recipe)
+        if search:
+            base = next(
+                name
+                for name, r in METHODS.items()
+                if (r.extraction, r.selection) == (recipe.extraction, recipe.selection)
+                and not _of_the_search(r)
+            )
+            raise UsageError(
+                f"--config {name_or_path}: re-ranking belongs to the search: index with --config "
+                f"{base}, and search with {search}"
+            )
+        return recipe.extraction, recipe.selection
+    path = Path(name_or_path)
+    try:
+        fields = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"--config: no method or file {name_or_path!r} (resight methods lists the methods)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
+    try:
+        selection = fields.pop("selection", None)
+        method = method_from_dict(fields)
+        if selection is None:
+            return method, default_reduction(method)
+        return method, reduction_from_dict(selection)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _of_the_search(recipe: MethodSpec) -> str:
+    """The options of a search that a recipe has; those of `index` do not hold them."""
+    verify = f"--verify {recipe.verify} --verify-by {recipe.verify_by}" * bool(recipe.verify)
+    rerank = f"--rerank {recipe.rerank.method}" * (recipe.rerank.method != "none")
+    return " ".join(filter(None, [rerank, verify]))
+
+
+def resolve_config(
+    config: str | MethodConfig | Preset | None, cam: bool | None, precision: str | None = None
+) -> Preset:
+    """The configuration that is asked for: a recipe, a TOML file or a configuration.
+
+    Args:
+        config: None is `paper`; a configuration comes with its selection or takes the
+            default.
+        cam: class activation maps on or off; None as the configuration says.
+        precision: what the network computes in; None as the configuration says.
+
+    Raises:
+        UsageError: see `load_config`, or class activation maps of a method without a network.
+    """
+    if config is None or isinstance(config, str):
+        method, selection = load_config(config or "paper")
+    elif isinstance(config, tuple):
+        method, selection = config
+    else:
+        method, selection = config, default_reduction(config)
+    if cam is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError(f"--cam: class activation maps need the CNN, not {method.method}")
+        method = dataclasses.replace(method, cam=cam)
+    if precision is not None:
+        if not isinstance(method, ExtractionConfig):
+            raise UsageError(f"--precision: {method.method} has no network that computes in one")
+        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
+    return method, selection

@@ -1,0 +1,107 @@
+"""Networks computed by ONNX Runtime on the CPU, where OpenVINO is not to be had."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from resight.networks.architectures import CHANNELS, compute, large_enough
+from resight.networks.parameters import Parameters
+
+OPSET = 17
+IR_VERSION = 8
+"""Of the graph; both are understood by all versions of ONNX Runtime that are admitted."""
+
+
+class OnnxNetwork:
+    """A backbone as an ONNX graph, for pictures of any size."""
+
+    concurrency = 1
+
+    def __init__(
+        self,
+        backbone: str,
+        parameters: Parameters,
+        layers: Sequence[str],
+        threads: int | None = None,
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3  # errors
+        # Memory that is kept for pictures of one size would be kept for every size.
+        options.enable_cpu_mem_arena = False
+        self._backbone = backbone
+        self._layers = list(layers)
+        graph = build_model(backbone, parameters, layers).SerializeToString()
+        self._session = onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"]
+        )
+
+    def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """As `backbones.Network` says."""
+        picture = large_enough(pixels, self._backbone, self._layers)
+        maps = self._session.run(self._layers, {"pixels": np.ascontiguousarray(picture[None])})
+        found = zip(self._layers, maps, strict=True)
+        return {layer: values[0].transpose(2, 0, 1) for layer, values in found}
+
+
+def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> onnx.ModelProto:
+    """The network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
+    operations = _Operations(parameters)
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "H", "W", 3])
+    values = operations.node("Cast", "pixels", to=TensorProto.FLOAT)
+    scaled = operations.node("Div", values, operations.constant("levels", [255.0]))
+    centered = operations.node("Sub", scaled, operations.constant("mean", parameters.mean))
+    normalized = operations.node("Div", centered, operations.constant("std", parameters.std))
+    x = operations.node("Transpose", normalized, perm=[0, 3, 1, 2])
+    results = []
+    for layer, values in compute(backbone, operations, x, layers).items():
+        operations.node("Transpose", values, output=layer, perm=[0, 2, 3, 1])
+        shape = [1, f"{layer} height", f"{layer} width", CHANNELS[layer]]
+        results.append(helper.make_tensor_value_info(layer, TensorProto.FLOAT, shape))
+    graph = helper.make_graph(
+        operations.nodes, backbone, [pixels], results, initializer=operations.constants
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+
+
+class _Operations:
+    """Collects nodes; what stands for an array is its name in the graph."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._convolutions = parameters.convolutions
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{kind}-{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, name: str, values: Any) -> str:
+        self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
+        return name
+
+    def convolve(self, x: str, name: str, stride: int = 1, padding: int | None = None) -> str:
+        weight, bias = self._convolutions[name]
+        given = self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)
+        around = weight.shape[-1] // 2 if padding is None else padding
+        return self.node("Conv", x, *given, pads=[around] * 4, strides=[stride] * 2)
+
+    def relu(self, x: str) -> str:
+        return self.node("Relu", x)
+
+    def copy(self, x: str) -> str:
+        return x  # a node's output is never overwritten
+
+    def add(self, x: str, y: str) -> str:
+        return self.node("Add", x, y)
+
+    def max_pool(self, x: str, side: int) -> str:
+        pads = [(side - 1) // 2] * 4
+        return self.node("MaxPool", x, kernel_shape=[side] * 2, pads=pads, strides=[2, 2])

@@ -1,0 +1,215 @@
+"""Do two photos show the same thing at the same places? Matches that agree on one homography.
+
+Ratio test: Lowe, IJCV 2004, section 7.1. Re-ranking by the number of inliers: Philbin, Chum, Isard,
+Sivic and Zisserman, "Object retrieval with large vocabularies and fast spatial matching", CVPR
+2007, section 3.3. RANSAC: MAGSAC++ (Barath et al., CVPR 2020) as in OpenCV.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from resight.config import Geometry
+from resight.descriptors.local_features.sift import LocalFeatures
+from resight.errors import UsageError
+
+T = TypeVar("T")
+
+MIN_INLIERS = 8
+"""From so many inliers on two photos show the same thing; other pairs rarely reach 7."""
+
+ITERATIONS = 2000
+CONFIDENCE = 0.999
+MAX_ZOOM = 20.0
+"""One photo shows the thing at most so many times larger than the other."""
+MAX_STRETCH = 10.0
+"""A view foreshortened more than this is taken for a chance agreement."""
+CHUNK_VALUES = 2**23
+"""Distances held at once while matching: 32 MiB as float32."""
+ROUNDING = 1e-5
+"""Squared distances between float32 descriptors of unit length are known to about this."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What two images have in common.
+
+    Attributes:
+        inliers: number of matches that agree with the homography, 0 when there is none.
+        homography: float64 (3, 3) from pixels of the query to pixels of the other image, lower
+            right value 1; or None.
+        matches: int64 (inliers, 2), index in the query and in the other, ascending.
+    """
+
+    inliers: int
+    homography: np.ndarray | None
+    matches: np.ndarray
+
+
+def verify(
+    query: LocalFeatures,
+    other: LocalFeatures,
+    *,
+    ratio: float = 0.8,
+    max_error: float = 6.0,
+    seed: int = 0,
+    geometry: Geometry = "homography",
+) -> Verification:
+    """Match two images and count the matches that agree on one homography, or affine map.
+
+    Mirrored, collapsed and extremely stretched homographies count as none. The same for equal
+    input and seed.
+
+    Args:
+        query: features of the one image.
+        other: features of the other.
+        ratio: a match must be nearer than this share of the distance to the second nearest.
+        max_error: in pixels of the copy that SIFT saw; a match is an inlier when its point lies
+            this near to where the homography puts it, both there and back.
+        seed: of the samples that RANSAC draws.
+        geometry: an affine map has two degrees of freedom less than a homography: it follows no
+            perspective, and fewer matches agree on one by chance.
+    """
+    nothing = Verification(0, None, np.zeros((0, 2), np.int64))
+    matches = _one_per_place(mutual_matches(query.descriptors, other.descriptors, ratio), query, 0)
+    matches = _one_per_place(matches, other, 1)
+    if len(matches) < 4:
+        return nothing
+    # In pixels of the copies that SIFT saw, where an error means the same for photos of any size.
+    source = query.points[matches[:, 0]].astype(np.float64) / query.scale
+    target = other.points[matches[:, 1]].astype(np.float64) / other.scale
+    homography = _ransac(source, target, max_error, seed, geometry)
+    if homography is None:
+        return nothing
+    agree = _agreeing(homography, source, target, max_error)
+    if np.count_nonzero(agree) < 4 or not _plausible(homography, source[agree]):
+        return nothing
+    homography = (
+        np.diag([other.scale, other.scale, 1.0])
+        @ homography
+        @ np.diag([1 / query.scale, 1 / query.scale, 1.0])
+    )
+    return Verification(int(agree.sum()), homography / homography[2, 2], matches[agree])
+
+
+def rerank(order: Sequence[T], inliers: Sequence[int], minimum: int = MIN_INLIERS) -> list[T]:
+    """Results with enough inliers first, by decreasing inliers; the rest in their order.
+
+    Args:
+        order: results by increasing distance.
+        inliers: of the first `len(inliers)` results, in this order; the others were not checked.
+        minimum: from so many inliers on a result moves up; equal ones keep their order.
+
+    Raises:
+        UsageError: more numbers of inliers than results.
+
+    >>> rerank("abcde", [0, 12, 3, 40])
+    ['d', 'b', 'a', 'c', 'e']
+    """
+    if len(inliers) > len(order):
+        raise UsageError(f"{len(inliers)} numbers of inliers for {len(order)} results")
+    first = [i for i, count in enumerate(inliers) if count >= minimum]
+    first.sort(key=lambda i: -inliers[i])  # stable
+    moved = set(first)
+    return [order[i] for i in first] + [x for i, x in enumerate(order) if i not in moved]
+
+
+def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:
+    """Pairs of descriptors that are each other's nearest and pass the ratio test.
+
+    Args:
+        query: float32 (N, D), rows of unit length or zero.
+        other: float32 (M, D), rows of unit length or zero.
+        ratio: above 0, at most 1; the test looks from the query to the other image.
+
+    Returns:
+        int64 (P, 2), index in `query` and in `other`, ascending.
+    """
+    if not len(query) or not len(other):
+        return np.zeros((0, 2), np.int64)
+    lengths = (other**2).sum(axis=1)
+    back = np.zeros(len(other), np.int64)
+    back_best = np.full(len(other), np.inf, np.float32)
+    nearest, passes = [], []
+    step = max(1, CHUNK_VALUES // len(other))
+    for start in range(0, len(query), step):
+        chunk = query[start : start + step]
+        squares = (chunk**2).sum(axis=1)[:, None] + lengths - 2 * (chunk @ other.T)
+        rows, columns = np.arange(len(chunk)), np.arange(len(other))
+        up = squares.argmin(axis=0)
+        closer = squares[up, columns] < back_best
+        back[closer] = start + up[closer]
+        back_best[closer] = squares[up, columns][closer]
+        best_column = squares.argmin(axis=1)
+        best = squares[rows, best_column]
+        squares[rows, best_column] = np.inf
+        # The margin keeps a descriptor that occurs twice from passing by rounding.
+        passes.append(best < ratio**2 * squares.min(axis=1) - ROUNDING)
+        nearest.append(best_column)
+    forth, kept = np.concatenate(nearest), np.concatenate(passes)
+    kept &= back[forth] == np.arange(len(query))
+    return np.stack([np.flatnonzero(kept), forth[kept]], axis=1)
+
+
+def _one_per_place(matches: np.ndarray, features: LocalFeatures, side: int) -> np.ndarray:
+    """SIFT describes a place once for each orientation; two such matches are one agreement."""
+    _, first = np.unique(features.points[matches[:, side]], axis=0, return_index=True)
+    return matches[np.sort(first)]
+
+
+def _ransac(
+    source: np.ndarray, target: np.ndarray, max_error: float, seed: int, geometry: Geometry
+) -> np.ndarray | None:
+    params = cv2.UsacParams()
+    params.score = cv2.SCORE_METHOD_MAGSAC
+    params.loMethod = cv2.LOCAL_OPTIM_SIGMA
+    params.sampler = cv2.SAMPLING_UNIFORM
+    params.isParallel = False  # parallel runs are not repeatable
+    params.randomGeneratorState = seed
+    params.threshold = max_error
+    params.maxIterations = ITERATIONS
+    params.confidence = CONFIDENCE
+    homography: np.ndarray | None
+    if geometry == "affine":
+        affine, _ = cv2.estimateAffine2D(source, target, params)
+        homography = None if affine is None else np.concatenate([affine, [[0, 0, 1]]])
+    else:
+        homography, _ = cv2.findHomography(source, target, params)
+    if homography is None or homography.shape != (3, 3) or not np.isfinite(homography).all():
+        return None
+    if homography[2, 2] == 0 or np.linalg.matrix_rank(homography) < 3:
+        return None
+    return np.asarray(homography / homography[2, 2], dtype=np.float64)
+
+
+def _agreeing(
+    homography: np.ndarray, source: np.ndarray, target: np.ndarray, max_error: float
+) -> np.ndarray:
+    """Which points fit both there and back, neither mirrored nor beyond the horizon, bool (P,)."""
+    there, depth = _project(homography, source)
+    back, _ = _project(np.linalg.inv(homography), target)
+    near = np.linalg.norm(there - target, axis=1) <= max_error
+    near &= np.linalg.norm(back - source, axis=1) <= max_error
+    # The determinant of the Jacobian at a point is det(H) / depth**3.
+    return np.asarray(near & (depth * np.linalg.det(homography) > 0))
+
+
+def _project(homography: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places (P, 2) and homogeneous coordinates (P,); places at infinity are infinite."""
+    x = np.column_stack([points, np.ones(len(points))]) @ homography.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return x[:, :2] / x[:, 2:], x[:, 2]
+
+
+def _plausible(homography: np.ndarray, points: np.ndarray) -> bool:
+    """Whether the map zooms and stretches within limits at all points."""
+    places, depth = _project(homography, points)
+    # Jacobian of (u / w, v / w): (row of u - place * row of w) / w.
+    jacobians = (homography[:2, :2] - places[:, :, None] * homography[2, :2]) / depth[:, None, None]
+    largest, smallest = np.linalg.svd(jacobians, compute_uv=False).T
+    zoom = np.sqrt(largest * smallest)
+    within = (zoom >= 1 / MAX_ZOOM) & (zoom <= MAX_ZOOM) & (largest <= MAX_STRETCH * smallest)
+    return bool(within.all())

@@ -1,0 +1,1 @@
+"""Re-ranking: a better order for the first results."""

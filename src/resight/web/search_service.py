@@ -1,0 +1,372 @@
+"""One network and one set of arrays for all requests, and the searches on them.
+
+Connections to the database belong to one thread: each search opens its own. What is costly, the
+network and the arrays, is shared. The network has a thread of its own and describes one photo at
+a time: its libraries keep threads and working memory for each thread that calls them.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from resight.backends.local import LocalStore
+from resight.backends.open import open_remote
+from resight.backends.store import Filter, Remote, Store
+from resight.collection.provenance import Provenance
+from resight.collection.reader import Collection, Photo
+from resight.collection.search_arrays import SearchArrays, load_arrays
+from resight.config import RerankConfig, SearchConfig, has_network
+from resight.descriptors.extractor import Description, Extractor
+from resight.errors import ImageError, UsageError, WeightsError
+from resight.memory import release_unused_memory
+from resight.methods.factory import ModelOptions, collection_extractor
+from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
+from resight.ranking.exact import Neighbors, Query
+from resight.searching.searcher import Result, Searcher
+from resight.searching.spatial_verification import columns_map
+from resight.views.explain import Explanation, explain_images
+from resight.web.problems import Problem
+from resight.web.queries import in_order
+from resight.web.uploads import Upload
+
+T = TypeVar("T")
+
+REMEMBERED = 512
+"""Descriptors of queries kept for their further pages."""
+
+MOST_WITHIN = 100_000
+"""Photos within a limit of distance are counted up to so many."""
+
+FAILURE_S = 30.0
+"""For so long a network that could not be loaded is not tried again."""
+
+REST = 4
+"""Arrays of a collection that changed again while they were built are built anew only after a rest
+so many times as long: until then searches answer from them."""
+
+
+@dataclass(frozen=True)
+class QueryImage:
+    """What a query shows: a file, its content (SHA-256) and its upright size in pixels.
+
+    `photo` is its id where it is a photo of the collection, `upload` its name where it was sent.
+    """
+
+    path: Path
+    content: str
+    size: tuple[int, int]
+    photo: int | None = None
+    upload: str | None = None
+
+    @classmethod
+    def of_photo(cls, photo: Photo) -> "QueryImage":
+        """A photo of the collection."""
+        size = int(photo.width or 0), int(photo.height or 0)
+        return cls(photo.path, str(photo.content), size, photo=photo.id)
+
+    @classmethod
+    def of_upload(cls, upload: Upload) -> "QueryImage":
+        """A photo that was sent."""
+        size = upload.width, upload.height
+        return cls(upload.path, upload.content, size, upload=upload.token)
+
+    def check_box(self, box: Box | None) -> None:
+        """Refuse a box that is not inside the photo."""
+        if box is None:
+            return
+        (x, y, w, h), (width, height) = box, self.size
+        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+            raise Problem(
+                422,
+                f"The box {x},{y},{w},{h} is not inside the photo, which is {width} x {height} "
+                "pixels (the box is x,y,w,h from the upper left corner).",
+            )
+
+    def load(self, box: Box | None) -> Image.Image:
+        """The photo upright, cut to the box if there is one; the same pixels as elsewhere."""
+        try:
+            image = load_image(self.path)
+            size = image.size if box is None else image_size(self.path)
+        except ImageError as error:
+            raise Problem(422, f"The photo cannot be read: {error}.") from None
+        if box is None:
+            return image
+        if size != self.size:
+            raise Problem(409, "The photo was changed since it was indexed; index it anew.")
+        return crop_box(image, scale_box(box, size, image.size))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The results of one search: photos with their ranks, and how many there are in all.
+
+    `total` is None where nobody has counted them: among some photos alone, without a limit.
+    """
+
+    results: list[tuple[Photo, Result]]
+    total: int | None
+
+
+class Engine:
+    """What all searches of a server share; thread-safe."""
+
+    def __init__(self, place: Path | str, options: ModelOptions) -> None:
+        self.place = place
+        self._remote = open_remote(place)
+        self._network = ThreadPoolExecutor(1, thread_name_prefix="resight-network")
+        self._options = options
+        self._extractor: tuple[str, Extractor] | None = None
+        self._loading = threading.Lock()
+        self._failure: tuple[float, WeightsError] | None = None
+        self._building = threading.Lock()
+        self._arrays: SearchArrays | None = None
+        self._rest_until = 0.0
+        self._remembering = threading.Lock()
+        self._remembered: collections.OrderedDict[tuple[str, str, Box | None], Description] = (
+            collections.OrderedDict()
+        )
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[Store]:
+        """The collection, for the present thread."""
+        if self._remote is not None:  # which takes all threads
+            yield self._remote
+        else:
+            with Collection.open(Path(self.place)) as collection:
+                yield LocalStore(collection, self.arrays)
+
+    @property
+    def remote(self) -> Remote | None:
+        """The collection, where it is on an engine of another program."""
+        return self._remote
+
+    @contextlib.contextmanager
+    def searching(self) -> Iterator["ServiceSearcher"]:
+        """A searcher for the present thread."""
+        with self.store() as store:
+            yield ServiceSearcher(store, self)
+
+    def warm_up(self) -> None:
+        """Load the network and the arrays before the first search needs them.
+
+        Raises:
+            WeightsError: there are no weights, or they do not fit.
+            CollectionError: the collection cannot be used.
+        """
+        with self.searching() as searcher:
+            if searcher.store.count("ok"):
+                searcher.store.check()
+                self.extractor(searcher.store.provenance)
+
+    def on_network(self, function: Callable[[], T]) -> T:
+        """Run a function in the network's thread, when its turn comes."""
+
+        def run() -> T:
+            try:
+                return function()
+            finally:
+                release_unused_memory()
+
+        return self._network.submit(run).result()
+
+    def close(self) -> None:
+        """Wait for what runs, end the network's thread and the connections."""
+        self._network.shutdown(wait=True, cancel_futures=True)
+        if self._remote is not None:
+            self._remote.close()
+
+    def extractor(self, provenance: Provenance) -> Extractor:
+        """The network (or vocabulary) of the collection, loaded once.
+
+        Raises:
+            WeightsError: there are no weights, or they do not fit.
+        """
+        fingerprint = str(provenance.meta("fingerprint"))
+        with self._loading:
+            if self._extractor is not None and self._extractor[0] == fingerprint:
+                return self._extractor[1]
+            if self._failure is not None and time.monotonic() < self._failure[0]:
+                raise self._failure[1]
+            try:
+                extractor = collection_extractor(provenance, self._options)
+            except WeightsError as error:
+                # A download that fails takes long, and would fail for every request anew.
+                self._failure = time.monotonic() + FAILURE_S, error
+                raise
+            self._extractor = fingerprint, extractor
+            return extractor
+
+    def arrays(self, collection: Collection) -> SearchArrays:
+        """The arrays of the collection as it is now, or was a moment ago while it changes."""
+        stamp, known = collection.stamp, self._arrays
+        if known is not None and (known.stamp == stamp or time.monotonic() < self._rest_until):
+            return known
+        with self._building:
+            if self._arrays is None or self._arrays.stamp != stamp:
+                started = time.monotonic()
+                self._arrays = load_arrays(collection)
+                if collection.stamp != self._arrays.stamp:  # someone is writing just now
+                    now = time.monotonic()
+                    self._rest_until = now + REST * (now - started)
+            return self._arrays
+
+    def refresh(self) -> None:
+        """Let the next search see the collection as it is, for a job has changed it."""
+        self._rest_until = 0.0
+
+    def recall(self, searcher: Searcher, subject: QueryImage, box: Box | None) -> Query | None:
+        """The descriptors of a query that need no network: stored, or described a moment ago."""
+        if box is None:
+            known = searcher.store.known(subject.content)
+            if known is not None:
+                return known
+        key = self._key(searcher.store, subject, box)
+        with self._remembering:
+            if key not in self._remembered:
+                return None
+            self._remembered.move_to_end(key)
+            described = self._remembered[key]
+        return searcher.query(described)
+
+    def remember(
+        self, store: Store, subject: QueryImage, box: Box | None, described: Description
+    ) -> None:
+        """Keep the descriptors of a query for its further pages."""
+        key = self._key(store, subject, box)
+        with self._remembering:
+            self._remembered[key] = described
+            while len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def _key(
+        self, store: Store, subject: QueryImage, box: Box | None
+    ) -> tuple[str, str, Box | None]:
+        return str(store.provenance.meta("fingerprint")), subject.content, box
+
+
+class ServiceSearcher(Searcher):
+    """A searcher of one thread, on the network and the arrays of all."""
+
+    def __init__(self, store: Store, engine: Engine) -> None:
+        super().__init__(store)
+        self._engine = engine
+
+    def extractor(self) -> Extractor:
+        """The shared network; what it does is to be done `Engine.on_network`."""
+        return self._engine.extractor(self.store.provenance)
+
+    def describe(self, image: Image.Image) -> Description:
+        """The descriptors of an upright image; the network serves one at a time."""
+        extractor = self.extractor()
+        prepared = extractor.prepare(image)
+        return self._engine.on_network(lambda: extractor.describe(prepared))
+
+    def answer(
+        self,
+        subject: QueryImage,
+        box: Box | None,
+        config: SearchConfig,
+        *,
+        offset: int = 0,
+        limit: float | None = None,
+        where: Filter | None = None,
+    ) -> Answer:
+        """The photos nearest to a query, from rank `offset + 1` on.
+
+        Args:
+            subject: the photo.
+            box: a region of it, checked to be inside.
+            config: how many photos, and how they are re-ranked and verified.
+            offset: how many to pass over.
+            limit: photos farther than this are left out, before any are re-ranked.
+            where: which photos the search is among.
+        """
+        self.store.check()  # an empty collection is said before the network is loaded
+        query = self._engine.recall(self, subject, box)
+        if query is None:
+            described = self.describe(subject.load(box))
+            self._engine.remember(self.store, subject, box, described)
+            query = self.query(described)
+        end, verify = offset + config.k, config.verify
+        found, total = self._found(query, max(end, verify), limit, config.reranking, where)
+        ids, distances = found.ids, found.distances
+        # Without geometry to check, photos before the offset are only counted.
+        first = 0 if verify else min(offset, len(ids))
+        photos = self.store.photos_by_id(ids[first:].tolist())
+        results = [
+            Result(rank, photos[int(id_)].path, float(distance))
+            for rank, (id_, distance) in enumerate(zip(ids, distances, strict=True), 1)
+            if rank > first and int(id_) in photos
+        ]
+        if verify:
+            results = self._check_geometry(subject, box, results, config)
+        by_path = {photo.path: photo for photo in in_order(ids, photos)}
+        shown = [r for r in results if offset < r.rank <= end]
+        return Answer([(by_path[r.path], r) for r in shown], total)
+
+    def _found(
+        self,
+        query: Query,
+        count: int,
+        limit: float | None,
+        config: RerankConfig,
+        where: Filter | None,
+    ) -> tuple[Neighbors, int | None]:
+        """The first photos within a limit, re-ranked, and how many there are within it."""
+        present = self.store.count("ok")
+        wanted = count if config.method == "none" else max(count, config.shortlist)
+        looked_at = wanted if limit is None else min(present, MOST_WITHIN)
+        found, total = self.neighbors(query, looked_at, where), None if where else present
+        if limit is not None:
+            total = int(np.count_nonzero(found.distances <= limit))
+            wanted = min(total, wanted)
+            found = Neighbors(found.ids[:wanted], found.distances[:wanted])
+        if config.method != "none":
+            found = self.reranked(query, found, config)
+        return Neighbors(found.ids[:count], found.distances[:count]), total
+
+    def columns_map(self, image: Image.Image) -> np.ndarray:
+        """The network's map whose columns are matched; the network serves one at a time."""
+        extractor = self.extractor()  # reads the database, which is this thread's
+        return self._engine.on_network(lambda: columns_map(extractor, image))
+
+    def explain(self, subject: QueryImage, box: Box | None, other: QueryImage) -> Explanation:
+        """Why two photos match; matches in pixels of the upright photos."""
+        images = subject.load(None), other.load(None)
+        if box is not None:
+            box = scale_box(box, subject.size, images[0].size)
+
+        def run() -> Explanation:
+            with self._engine.searching() as searcher:
+                return explain_images(searcher, *images, box=box)
+
+        # Local features need no network: others may search meanwhile.
+        network = has_network(self.store.provenance.config)
+        found = self._engine.on_network(run) if network else run()
+        scales = [
+            share / decoded
+            for side, image in zip((subject, other), images, strict=True)
+            for share, decoded in zip(side.size, image.size, strict=True)
+        ]
+        return dataclasses.replace(found, matches=found.matches * np.array(scales))
+
+    def _check_geometry(
+        self, subject: QueryImage, box: Box | None, results: list[Result], config: SearchConfig
+    ) -> list[Result]:
+        count, by, geometry = config.verify, config.verify_by, config.verify_geometry
+        if by == "columns" and not has_network(self.store.provenance.config):
+            raise Problem(422, "This collection's method has no network, so no columns to compare.")
+        try:
+            return self.verify(subject.path, box, results, count, by, geometry)
+        except UsageError:  # its text names the file, which is not for the client
+            raise Problem(422, "The photo to verify with cannot be read any more.") from None

@@ -1,0 +1,178 @@
+"""The precision float16, and pictures computed together: for GPUs, but right on any device."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import samples
+from resight.config import ExtractionConfig, SearchConfig
+from resight.descriptors.cnn_extractor import CnnExtractor
+from resight.errors import CollectionMismatchError, UsageError
+from resight.indexing import pipeline
+from resight.methods.factory import ModelOptions
+from resight.networks.dynamic_batcher import Batches, Maps
+from resight.networks.parameters import load_parameters
+from resight.networks.runtimes import torch_runtime as engine_torch
+from resight.networks.runtimes.select import load_network
+from resight.networks.runtimes.torch_runtime import TorchNetwork
+from resight.photos.images import load_image
+
+LAYERS = ("layer3", "layer4")
+CONFIG = ExtractionConfig(resolutions=(96, 64), precision="float16")
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+    ),
+    pytest.param(
+        "mps", marks=pytest.mark.skipif(not torch.backends.mps.is_available(), reason="no MPS here")
+    ),
+]
+
+
+def network(weights: Path, device: str, *, half: bool = False, batch: int = 1) -> TorchNetwork:
+    parameters = load_parameters("resnet50", weights)
+    return TorchNetwork("resnet50", parameters, LAYERS, device, half=half, batch=batch)
+
+
+def cosine(one: np.ndarray, other: np.ndarray) -> float:
+    a, b = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_half_precision_is_near_full_precision(small_weights: Path, device: str) -> None:
+    pixels = np.asarray(samples.picture(3))
+    full = network(small_weights, "cpu").feature_maps(pixels)
+    half = network(small_weights, device, half=True).feature_maps(pixels)
+    for layer in LAYERS:
+        assert half[layer].dtype == np.float32
+        assert half[layer].shape == full[layer].shape
+        assert not np.array_equal(half[layer], full[layer])
+        assert cosine(half[layer], full[layer]) > 0.9995
+
+
+def test_descriptors_of_real_weights_stay_within_the_tolerance(
+    real_weights: Path, real_photos: Path
+) -> None:
+    photo = sorted((real_photos / "scenes").rglob("*.jpg"))[0]
+    found = []
+    for precision in ("float32", "float16"):
+        config = ExtractionConfig(resolutions=(160, 96), precision=precision)  # type: ignore[arg-type]
+        extractor = CnnExtractor(config, real_weights, engine="torch", device="cpu")
+        found.append(extractor.describe(extractor.prepare(load_image(photo))).global_)
+    assert not np.array_equal(*found)
+    assert cosine(*found) >= 0.9995
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("device", DEVICES)
+def test_pictures_computed_together_are_what_they_are_alone(
+    small_weights: Path, device: str, half: bool
+) -> None:
+    alone = network(small_weights, device, half=half)
+    together = network(small_weights, device, half=half, batch=3)
+    shapes = [(48, 32), (48, 32), (32, 40), (48, 32), (32, 40)]
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(0, 256, (*shape, 3), np.uint8) for shape in shapes]
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        found = list(pool.map(together.feature_maps, pictures))
+    for picture, maps in zip(pictures, found, strict=True):
+        for layer, expected in alone.feature_maps(picture).items():
+            if half:
+                assert cosine(maps[layer], expected) > 0.9999
+            else:
+                np.testing.assert_allclose(maps[layer], expected, rtol=1e-4, atol=1e-4)
+
+
+class Recording:
+    """What computes a batch, and remembers it; the first waits until `full` pictures wait."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, ...]]] = []
+        self.go_on = threading.Event()
+
+    def __call__(self, pictures: list[np.ndarray]) -> list[Maps]:
+        self.batches.append([picture.shape for picture in pictures])
+        assert self.go_on.wait(30)
+        if any(picture.max() == 255 for picture in pictures):
+            raise ValueError("too bright")
+        return [{"sum": picture.sum()} for picture in pictures]
+
+
+def run_together(compute: Recording, pictures: list[np.ndarray], most: int) -> list[object]:
+    """What each picture's thread got: maps, or an error."""
+    batches = Batches(compute, most)
+
+    def one(picture: np.ndarray) -> object:
+        try:
+            return batches.one(picture)["sum"]
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        futures = [pool.submit(one, picture) for picture in pictures]
+        while len(batches._waiting) + len(compute.batches) < len(pictures):
+            threading.Event().wait(0.001)
+        compute.go_on.set()
+        return [future.result(30) for future in futures]
+
+
+def test_pictures_that_wait_are_computed_together_by_their_shapes() -> None:
+    pictures = [np.full((2 + i % 2, 3, 3), i, np.uint8) for i in range(10)]
+    compute = Recording()
+    found = run_together(compute, pictures, most=3)
+    assert found == [int(picture.sum()) for picture in pictures]
+    first, *others = compute.batches
+    assert len(first) == 1  # it did not wait for others
+    assert all(len(set(batch)) == 1 and len(batch) <= 3 for batch in compute.batches)
+    assert sum(map(len, compute.batches)) == 10
+    assert len(others) == 4  # five of one shape and four of the other, by threes
+
+
+def test_who_waited_with_a_picture_that_fails_is_told() -> None:
+    pictures = [np.full((2, 3, 3), value, np.uint8) for value in (1, 255, 255)]
+    found = run_together(Recording(), pictures, most=1)
+    assert found == [18, "too bright", "too bright"]
+
+
+def test_a_device_without_float16_is_refused_in_one_line(
+    small_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*given: object) -> None:
+        raise RuntimeError("\"slow_conv2d_cpu\" not implemented for 'Half'\nmore")
+
+    monkeypatch.setattr(engine_torch.F, "conv2d", missing)
+    with pytest.raises(UsageError) as caught:
+        network(small_weights, "cpu", half=True)
+    expected = "--precision float16: torch cannot compute in it on cpu here; a GPU can"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_float16_is_for_torch_alone(small_weights: Path, engine: str) -> None:
+    parameters = load_parameters("resnet50", small_weights)
+    with pytest.raises(UsageError, match=f"--engine {engine}: float16 networks run on torch alone"):
+        load_network("resnet50", parameters, engine=engine, half=True)
+
+
+def test_a_collection_in_float16(small_weights: Path, tmp_path: Path) -> None:
+    photos, model = tmp_path / "photos", ModelOptions(small_weights, device="cpu")
+    samples.draw_many(photos, 3)
+    for precision in ("float16", "float32"):
+        config = ExtractionConfig(resolutions=CONFIG.resolutions)
+        folder = tmp_path / precision
+        pipeline.index([photos], folder, config=config, precision=precision, model=model)
+    fingerprints = {pipeline.info(tmp_path / name).fingerprint for name in ("float16", "float32")}
+    assert len(fingerprints) == 2
+    query = samples.draw(tmp_path / "new.bmp", 2)  # the pixels of 002.png in other bytes
+    found = pipeline.search(query, tmp_path / "float16", SearchConfig(k=2), model=model).results
+    assert found[0].path == photos / "002.png"
+    assert found[0].distance < 1e-4 < found[1].distance
+    with pytest.raises(CollectionMismatchError, match="precision is float16, not float32"):
+        pipeline.index([photos], tmp_path / "float16", precision="float32", model=model)

@@ -1,0 +1,151 @@
+"""The engines that compute a network: which one is taken, what is refused, and that they agree."""
+
+import contextlib
+import importlib.util
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import resight.networks.runtimes.select
+from resight.errors import UsageError
+from resight.networks.parameters import Network, Parameters, load_parameters
+from resight.networks.runtimes.select import ENGINES, load_network
+
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
+)
+
+NO_STATE = Parameters({}, None)
+"""For what is decided before parameters count."""
+
+
+@pytest.fixture(scope="module")
+def networks(small_weights: Path) -> list[Network]:
+    parameters = load_parameters("resnet50", small_weights)
+    return [load_network("resnet50", parameters, engine=engine, device="cpu") for engine in ENGINES]
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 300), (300, 1), (31, 33), (97, 65), (101, 157), (224, 224)], ids=str
+)
+def test_the_engines_agree(networks: list[Network], size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    one, *others = (network.feature_maps(pixels) for network in networks)
+    for other in others:
+        assert list(one) == list(other) == ["layer3", "layer4"]
+        for layer, (channels, step) in {"layer3": (1024, 16), "layer4": (2048, 32)}.items():
+            shape = (channels, *(-(-side // step) for side in size))
+            assert one[layer].shape == other[layer].shape == shape
+            assert one[layer].dtype == other[layer].dtype == np.float32
+            np.testing.assert_allclose(one[layer], other[layer], rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+def test_pictures_of_any_layout_are_taken_and_left_alone(networks: list[Network]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    turned = np.ascontiguousarray(pixels.transpose(1, 0, 2)).transpose(1, 0, 2)
+    turned.flags.writeable = False
+    for network in networks:
+        expected = network.feature_maps(pixels)
+        for layer, found in network.feature_maps(turned).items():
+            np.testing.assert_array_equal(found, expected[layer])
+
+
+@needs_openvino
+def test_maps_stay_as_they_are_when_the_next_picture_comes(networks: list[Network]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    for network in networks:
+        first = network.feature_maps(pixels)
+        before = {layer: found.copy() for layer, found in first.items()}
+        network.feature_maps(255 - pixels)
+        for layer, found in first.items():
+            np.testing.assert_array_equal(found, before[layer])
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu", "installed", "expected"),
+    [
+        ("auto", False, True, "openvino"),
+        ("cpu", False, True, "openvino"),
+        ("cpu", True, True, "openvino"),
+        ("auto", True, True, "torch"),
+        ("cuda", False, True, "torch"),
+        ("mps", False, True, "torch"),
+        ("auto", False, False, "torch"),
+        ("cpu", True, False, "torch"),
+    ],
+)
+def test_what_auto_means(
+    device: str, gpu: bool, installed: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(resight.networks.runtimes.select, "_may_have_gpu", lambda: gpu)
+    monkeypatch.setattr(resight.networks.runtimes.select, "_installed", lambda package: installed)
+    for engine in list(ENGINES):
+        monkeypatch.setitem(ENGINES, engine, lambda *given, engine=engine: taken.append(engine))
+    load_network("resnet50", NO_STATE, device=device)
+    assert taken == [expected]
+
+
+def test_a_named_engine_is_taken_whatever_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    for engine in list(ENGINES):
+        monkeypatch.setitem(ENGINES, engine, lambda *given, engine=engine: taken.append(engine))
+    for engine in ("torch", "openvino"):
+        load_network("resnet50", NO_STATE, engine=engine)
+    assert taken == ["torch", "openvino"]
+
+
+def refusal(**options: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_network("resnet50", NO_STATE, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_engine_that_is_not_installed_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resight.networks.runtimes.select, "_installed", lambda package: False)
+    assert "pip install 'resight[openvino]'" in refusal(engine="openvino")
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    assert refusal(engine="abacus") == "--engine abacus: is not one of auto, torch, openvino, onnx"
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps", "cuda:1", "nonsense"])
+def test_openvino_runs_on_the_cpu_alone(device: str) -> None:
+    found = refusal(engine="openvino", device=device)
+    assert found == f"--engine openvino: runs on the CPU, not on --device {device}"
+
+
+@pytest.mark.parametrize("device", ["nonsense", "", "cpu:x", "cuda:99"])
+def test_a_device_that_is_not_here_is_refused_by_torch(device: str) -> None:
+    found = refusal(engine="torch", device=device)
+    assert found == f"--device {device}: not available here; try cpu or auto"
+    assert refusal(device=device) == found
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="tells threads' cores on Linux")
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_threads_that_are_one_of_several_workers_are_bound_to_no_core(
+    small_weights: Path, engine: str
+) -> None:
+    pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    parameters = load_parameters("resnet50", small_weights)
+    network = load_network("resnet50", parameters, engine=engine, device="cpu", threads=1)
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    worker = threading.Thread(target=lambda: [network.feature_maps(pixels) for _ in range(3)])
+    allowed, bound = frozenset(os.sched_getaffinity(0)), set[frozenset[int]]()
+    worker.start()
+    while worker.is_alive():
+        with contextlib.suppress(ProcessLookupError):
+            bound.add(frozenset(os.sched_getaffinity(worker.native_id)))
+        worker.join(0.001)
+    assert bound == {allowed}

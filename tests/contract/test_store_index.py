@@ -1,0 +1,97 @@
+"""The engines' indexes, built for real: fast searches find what an exhaustive scan finds."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from resight.backends.store import Filter
+from resight.backends.transfer import prepare, upload
+from resight.collection.reader import Collection
+from resight.collection.writer import writing
+from resight.config import BackendConfig
+from resight.ranking.exact import Database, Query, nearest
+from store_samples import Sample, Stores, make, record, stores
+
+__all__ = ["stores"]
+
+COUNT, QUERIES, VALUES, K = 400, 20, 768, 10
+INDEXED = ["postgres", "qdrant-engine", "qdrant-server"]
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, list[Query]]:
+    """A collection of descriptors like real ones, two for each photo, and queries like them."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from speed import draw
+
+    rng = np.random.default_rng(0)
+    rows = draw(2 * COUNT, rng)
+    sample = make(tmp_path / "c", 0, cam=True, keep=np.arange(VALUES))
+    sample.global_, sample.local = rows[:COUNT], rows[COUNT:]
+    with writing(sample.folder) as writer:
+        record(writer, sample, *range(COUNT))
+    asked = rows[rng.integers(0, len(rows), (QUERIES, 2))]
+    asked = (asked * np.exp(rng.normal(0, 0.2, asked.shape))).astype(np.float32)
+    return sample, [Query(*sides) for sides in asked]
+
+
+@pytest.mark.parametrize("config", [{}, {"half": True}], ids=str)
+@pytest.mark.parametrize("stores", INDEXED, indirect=True)
+def test_the_index_finds_what_an_exhaustive_scan_finds(
+    stores: Stores,
+    drawn: tuple[Sample, list[Query]],
+    config: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if config and stores.kind != "postgres":
+        pytest.skip("of PostgreSQL alone")
+    monkeypatch.setattr("resight.backends.postgres.store.INDEXED_FROM", COUNT)
+    (sample, queries), remote = drawn, stores.remote()
+    with Collection.open(sample.folder) as opened:
+        prepare(opened, remote, BackendConfig(**config))
+        upload(opened, remote)
+    remote.finish(lambda what, done, total: None)
+    row_of = {photo.id: sample.paths.index(photo.path) for photo in remote.photos("ok")}
+    # A filter lets one folder of forty through.
+    for where, kept in [(None, range(COUNT)), (Filter(Path("/photos/7")), range(70, 80))]:
+        rows = np.array(kept)
+        database = Database(rows, sample.global_[rows], sample.local[rows])
+        shares = []
+        for query, found in zip(queries, remote.nearest(queries, K, where), strict=True):
+            numbers = np.array([row_of[id_] for id_ in found.ids.tolist()])
+            exact = distances(query, sample)[numbers]
+            np.testing.assert_allclose(found.distances, exact, rtol=0, atol=1e-5)
+            shares.append(np.isin(nearest(query, database, K).ids, numbers).mean())
+        assert np.mean(shares) >= 0.99
+    if stores.kind == "postgres":  # which takes the index of the paths for one folder
+        server = request.getfixturevalue("postgres")
+        assert searches_by_index(server, remote) >= 2 * len(queries)
+    if stores.kind == "qdrant-engine":
+        assert stores.linked(remote) == 4 * COUNT  # those before the selection are counted, too
+
+
+def distances(query: Query, sample: Sample) -> np.ndarray:
+    """The distance of every photo: the slow way, in double precision."""
+    sides = zip((query.global_, query.local), (sample.global_, sample.local), strict=True)
+    return np.min([np.abs(rows - asked.astype(np.float64)).sum(axis=1) for asked, rows in sides], 0)
+
+
+def searches_by_index(server: Any, remote: Any) -> int:
+    """How often the indexes were searched, as the server counts; a connection tells at its end."""
+    number = remote.stamp().partition("-")[0]
+    remote.close()
+    count = (
+        "SELECT sum(idx_scan) FROM pg_stat_user_indexes "
+        f"WHERE indexrelname IN ('photos_{number}_global', 'photos_{number}_local')"
+    )
+    for _ in range(100):
+        found = int(server.execute(count)[0][0])
+        if found:
+            break
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,455 @@
+"""What every store must do: a folder, Qdrant and PostgreSQL answer alike."""
+
+import itertools
+import os
+import threading
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resight.backends.identity import Identity
+from resight.backends.store import Filter
+from resight.backends.transfer import prepare, upload
+from resight.collection.provenance import Model
+from resight.collection.reader import Collection
+from resight.collection.writer import writing
+from resight.config import BackendConfig, ExtractionConfig
+from resight.errors import (
+    CollectionEmptyError,
+    CollectionError,
+    CollectionMismatchError,
+    UsageError,
+)
+from resight.photos.files import PhotoFile
+from resight.ranking.exact import DISTANCES, Database, Query, nearest
+from store_samples import KEPT, Sample, Stores, make, record, stores
+
+__all__ = ["stores"]
+
+KINDS_OF_COLLECTIONS = [{}, {"cam": True}, {"cam": True, "whitened": True}]
+
+
+def searched(sample: Sample) -> tuple[Database, str]:
+    """A sample's descriptors as they are searched, and the distance: the slow way."""
+    with Collection.open(sample.folder) as opened:
+        selection, distance = opened.selection(), opened.distance
+    assert selection is not None
+    sides = [s if s is None else selection.apply(s) for s in (sample.global_, sample.local)]
+    return Database(np.arange(len(sides[0])), sides[0], sides[1]), distance
+
+
+def query_of(database: Database, row: int) -> Query:
+    local = None if database.local is None else database.local[row]
+    return Query(database.global_[row], local)
+
+
+def rows_of(store, sample: Sample, ids: np.ndarray) -> list[int]:
+    """Which photos of the sample some ids are."""
+    photos = store.photos_by_id(ids.tolist())
+    return [sample.paths.index(photos[id_].path) for id_ in ids.tolist()]
+
+
+# Searching
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_COLLECTIONS, ids=str)
+def test_the_nearest_are_those_of_an_exhaustive_scan(stores: Stores, tmp_path, kind):
+    sample = make(tmp_path / "c", **kind)
+    store, (database, distance) = stores.of(sample), searched(sample)
+    rng = np.random.default_rng(1)
+    strange = Query(
+        *(
+            None if s is None else rng.random(6).astype(np.float32)
+            for s in (database.global_, database.local)
+        )
+    )
+    queries = [strange, *(query_of(database, row) for row in (0, 7, 39))]
+    assert store.provenance.distance == distance
+    for query, found in zip(queries, store.nearest(queries, 7), strict=True):
+        expected = nearest(query, database, 7, DISTANCES[distance])
+        np.testing.assert_allclose(found.distances, expected.distances, atol=1e-5)
+        assert found.distances.dtype == np.float32
+        # Copies are at the same distance; an engine numbers them in its own order.
+        assert {str(database.global_[r]) for r in rows_of(store, sample, found.ids)} == {
+            str(database.global_[r]) for r in expected.ids
+        }
+    if kind.get("cam"):  # without the local descriptor, the global one alone counts
+        query = Query(queries[0].global_)
+        found = store.nearest([query], 5)[0]
+        expected = nearest(query, database, 5, DISTANCES[distance])
+        np.testing.assert_allclose(found.distances, expected.distances, atol=1e-5)
+
+
+def test_more_neighbors_than_there_are_photos(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", 12)
+    store, (database, _) = stores.of(sample), searched(sample)
+    for k in (12, 13, 5000):
+        found = store.nearest([query_of(database, 3)], k)[0]
+        assert sorted(rows_of(store, sample, found.ids)) == list(range(12))
+        assert (np.diff(found.distances) >= 0).all()
+
+
+def test_ties_are_in_the_order_of_the_ids(stores: Stores, tmp_path):
+    sample = Sample(tmp_path / "c", np.full((30, 12), 0.25, np.float32), None)
+    sample.global_[:15] = np.float32(0.75)
+    make_of(sample)
+    store = stores.of(sample)
+    query = Query(np.full(6, 0.75, np.float32))
+    for k in (1, 4, 15, 20, 30):
+        found = store.nearest([query], k)[0]
+        assert found.distances.tolist() == [0.0] * min(k, 15) + [3.0] * (k - 15)
+        assert len(set(found.ids.tolist())) == k
+        for distance in set(found.distances.tolist()):
+            ids = found.ids[found.distances == distance].tolist()
+            assert ids == sorted(ids)
+    if not stores.kind.startswith("qdrant"):  # there, a number is a hash of the path
+        assert rows_of(store, sample, store.nearest([query], 4)[0].ids) == [0, 1, 2, 3]
+
+
+def make_of(sample: Sample) -> None:
+    """The collection of a sample whose descriptors are chosen."""
+    whole = make(sample.folder, 0)
+    whole.global_, whole.local = sample.global_, sample.local
+    with writing(sample.folder) as writer:
+        record(writer, sample, *range(len(sample.global_)))
+
+
+def test_photos_in_a_folder_alone(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c")
+    store, (database, _) = stores.of(sample), searched(sample)
+    query = query_of(database, 25)
+    for folder, rows in {
+        "/photos": range(40),
+        "/photos/2": range(20, 30),
+        "/photos/2/25.jpg": [25],
+        "/photos/": range(40),
+        "/photo": [],
+        "/photos/20": [],
+    }.items():
+        found = store.nearest([query], 6, Filter(under=Path(folder)))[0]
+        among = Database(*(part[list(rows)] for part in (database.ids, database.global_)))
+        expected = nearest(query, among, 6)
+        np.testing.assert_allclose(found.distances, expected.distances, atol=1e-5)
+        assert set(rows_of(store, sample, found.ids)) <= set(rows)
+
+
+def test_photos_taken_at_a_time_or_of_a_size_alone(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", 0)
+    sample.global_ = np.random.default_rng(0).random((6, 12)).astype(np.float32)
+    times = [
+        None,
+        "2019:12:31 23:59:59",
+        "2020:01:01 00:00:00",
+        "2020:06:01 12:00:00",
+        "0000:00:00 00:00:00",
+    ]
+    with writing(sample.folder) as writer:
+        for row, taken in enumerate([*times, "2021:05:05 05:05:05"]):
+            path = tmp_path / "photos" / f"{row}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            exif = Image.Exif()
+            if taken is not None:
+                exif.get_ifd(0x8769)[0x9003] = taken
+            Image.new("RGB", (20, 10), (row, row, row)).save(path, exif=exif)
+            sample.paths.append(path)
+            status = path.stat()
+            file = PhotoFile(path, status.st_size, status.st_mtime_ns)
+            size = (20, 10 + row)
+            writer.record_described(file, f"{row:064x}", size, sample.global_[row], None)
+    store = stores.of(sample)
+    query = Query(sample.global_[1][KEPT])
+
+    def found(*times: str | None, min_side: int | None = None) -> list[int]:
+        limits = [None if t is None else datetime.fromisoformat(t) for t in times]
+        where = Filter(tmp_path, *limits, min_side)
+        return sorted(rows_of(store, sample, store.nearest([query], 6, where)[0].ids))
+
+    assert found(None, None) == [0, 1, 2, 3, 4, 5]
+    assert found("2020-01-01", None) == [2, 3, 5]
+    assert found("2020-01-01", "2021-01-01") == [2, 3]
+    assert found(None, "2020-01-01") == [1]
+    assert found("2022-01-01", None) == []
+    assert found(None, None, min_side=13) == [3, 4, 5]
+    assert found("2020-01-01", None, min_side=15) == [5]
+    assert found(None, None, min_side=21) == []
+
+
+def test_a_photo_is_known_by_its_content(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", cam=True)
+    store, (database, _) = stores.of(sample), searched(sample)
+    known = store.known(f"{7:064x}")
+    np.testing.assert_allclose(known.global_, database.global_[7], atol=1e-6)
+    np.testing.assert_allclose(known.local, database.local[7], atol=1e-6)
+    assert store.known("ff" * 32) is None
+
+
+def test_descriptors_of_photos_in_the_order_of_their_ids(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", cam=True)
+    store, (database, _) = stores.of(sample), searched(sample)
+    ids = store.ids()
+    assert len(ids) == 40
+    assert (np.diff(ids) > 0).all()
+    asked = ids[[5, 0, 39, 12]]
+    found = store.rows(asked)
+    np.testing.assert_array_equal(found.ids, asked)
+    rows = rows_of(store, sample, asked)
+    np.testing.assert_allclose(found.global_, database.global_[rows], atol=1e-6)
+    np.testing.assert_allclose(found.local, database.local[rows], atol=1e-6)
+    gone = np.array([2**40, asked[0]])
+    np.testing.assert_array_equal(store.rows(gone).ids, asked[:1])
+    assert store.rows(gone[:1]).global_.shape == (0, 6)
+
+
+def test_the_photos_page_by_page(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c")
+    store = stores.of(sample)
+    photos = list(store.photos("ok"))
+    assert sorted(p.path for p in photos) == sorted(sample.paths)
+    assert [p.id for p in photos] == store.ids().tolist()
+    row = sample.paths.index(photos[3].path)
+    assert (photos[3].size, photos[3].mtime_ns) == (100 + row, 1000 + row)
+    assert (photos[3].width, photos[3].height, photos[3].content) == (640, 480, f"{row:064x}")
+    pages, after = [], 0
+    while page := store.photos_after(after, 7):
+        pages, after = [*pages, page], page[-1].id
+    assert list(itertools.chain(*pages)) == photos
+    assert store.count("ok") == 40
+    assert store.count("failed") == 0
+    assert list(store.photos("failed")) == []
+    assert store.photos_by_id([photos[3].id, 2**40]) == {photos[3].id: photos[3]}
+
+
+def test_any_name_of_a_file(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", 3)
+    names = [b"caf\xe9.jpg", "ü 'x' \"%00\\.jpg".encode(), b"new\nline.jpg"]
+    paths = [Path(os.fsdecode(b"/photos/0/" + name)) for name in names]
+    with writing(sample.folder) as writer:
+        for path in paths:
+            file = PhotoFile(path, 1, 2)
+            writer.record_described(file, "ee" * 32, (1, 1), sample.global_[0], None)
+    store = stores.of(sample)
+    assert set(paths) <= {photo.path for photo in store.photos("ok")}
+    for path in paths:
+        found = store.nearest([Query(sample.global_[0][KEPT])], 9, Filter(under=path))[0]
+        assert [p.path for p in store.photos_by_id(found.ids.tolist()).values()] == [path]
+
+
+# What cannot be
+
+
+def test_no_photos(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", 1)
+    if stores.is_local:
+        with writing(sample.folder) as writer:
+            writer.remove(list(writer.collection.photos()))
+        store = stores.of(sample)
+    else:
+        store = stores.of(sample)
+        store.remove(store.ids().tolist())
+    assert store.count("ok") == 0
+    with pytest.raises(CollectionEmptyError, match=r"holds no photos yet"):
+        store.check()
+
+
+def test_queries_that_cannot_be_compared(stores: Stores, tmp_path):
+    store, good = stores.of(make(tmp_path / "c", 5, cam=True)), np.ones(6, np.float32)
+    for shape in (5, 7, 0, (1, 6)):
+        with pytest.raises(UsageError, match=r"the query has .* values, the database \(6,\)"):
+            store.nearest([Query(np.ones(shape, np.float32))], 1)
+    for value in (np.nan, np.inf, -np.inf):
+        bad = np.full(6, value, np.float32)
+        for query in (Query(bad, good), Query(good, bad)):
+            with pytest.raises(UsageError, match=r"no numbers"):
+                store.nearest([query], 1)
+
+
+# What an engine must do beside: several programs add to a collection, and take away
+
+
+@pytest.fixture
+def engines(stores: Stores) -> Stores:
+    if stores.is_local:
+        pytest.skip("of engines alone")
+    return stores
+
+
+def test_what_is_there_is_not_sent_again(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c")
+    remote = engines.of(sample)
+    ids, stamp = remote.ids(), remote.stamp()
+    done = engines.send(sample, remote)
+    assert (done.sent, done.known, done.failed) == (0, 40, [])
+    np.testing.assert_array_equal(remote.ids(), ids)
+    assert remote.stamp() == stamp
+
+
+def test_a_photo_that_changed_takes_the_place_of_the_old_one(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c")
+    remote = engines.of(sample)
+    stamp = remote.stamp()
+    sample.global_[3] = sample.global_[30]
+    with writing(sample.folder) as writer:
+        record(writer, sample, 3, content="aa" * 32)
+    done = engines.send(sample, remote)
+    assert (done.sent, done.known) == (1, 39)
+    assert remote.count("ok") == 40
+    assert remote.stamp() != stamp
+    found = remote.nearest([Query(sample.global_[30][KEPT])], 2)[0]
+    assert sorted(rows_of(remote, sample, found.ids)) == [3, 30]
+    assert remote.known(f"{3:064x}") is None
+
+
+def test_photos_are_forgotten(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c", 20)
+    remote, (database, _) = engines.of(sample), searched(sample)
+    for place, expected in {
+        "/photos/1": range(10, 20),
+        "/photos/1/12.jpg": [12],
+        "/ph": [],
+    }.items():
+        photos = remote.photos_under(Path(place))
+        assert [photo.id for photo in photos] == sorted(photo.id for photo in photos)
+        assert sorted(photo.path for photo in photos) == sorted(sample.paths[r] for r in expected)
+    gone = remote.ids()[[2, 11]]
+    rows, stamp = rows_of(remote, sample, gone), remote.stamp()
+    remote.remove(gone.tolist())
+    remote.remove([2**40])
+    assert remote.count("ok") == 18
+    assert remote.photos_by_id(gone.tolist()) == {}
+    assert remote.stamp() != stamp
+    found = remote.nearest([query_of(database, rows[0])], 20)[0]
+    assert sorted(rows_of(remote, sample, found.ids)) == sorted(set(range(20)) - set(rows))
+    done = engines.send(sample, remote)
+    assert (done.sent, done.known) == (2, 18)
+
+
+def test_collections_of_another_kind_are_not_mixed(engines: Stores, tmp_path):
+    remote = engines.of(make(tmp_path / "c", 10))
+    others = [
+        ({"seed": 1, "model": Model("cd" * 32)}, r"was made with other weights"),
+        ({"stride": 0.5}, r"another configuration \(stride is 0.4, not 0.5\)"),
+        ({"keep": KEPT - 1}, r"has another selection"),
+        ({"whitened": True}, r"has another selection"),
+    ]
+    for number, (other, said) in enumerate(others):
+        strange = make(tmp_path / str(number), 10, **other)
+        with (
+            Collection.open(strange.folder) as opened,
+            pytest.raises(CollectionMismatchError, match=said) as refused,
+        ):
+            prepare(opened, remote, BackendConfig())
+        assert "\n" not in str(refused.value)
+    assert remote.count("ok") == 10
+
+
+def test_what_it_was_made_with_travels_along(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10, whitened=True, dtype="float16")
+    remote = engines.of(sample)
+    with Collection.open(sample.folder) as opened:
+        ours, theirs = Identity.of(opened), remote.provenance
+        assert theirs.config == opened.config == ExtractionConfig(dtype="float16")
+        assert theirs.model == Model("ab" * 32)
+        assert (theirs.values, theirs.how, theirs.data) == (ours.values, ours.how, ours.data)
+        theirs.check_model(Model("ab" * 32, Path("/elsewhere")))
+        with pytest.raises(CollectionMismatchError, match=r"other weights"):
+            theirs.check_model(Model("cd" * 32))
+
+
+def test_a_descriptor_that_is_no_numbers_is_left_out_and_listed(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10)
+    sample.global_[4, 7] = np.nan
+    with writing(sample.folder) as writer:
+        record(writer, sample, 4, content="aa" * 32)
+    remote = engines.remote()
+    done = engines.send(sample, remote)
+    assert done.failed == [(sample.paths[4], "its descriptor holds values that are no numbers")]
+    assert (done.sent, remote.count("ok")) == (9, 9)
+
+
+def test_an_upload_that_was_interrupted_goes_on(engines: Stores, tmp_path, monkeypatch):
+    monkeypatch.setattr("resight.backends.transfer.BATCH", 7)
+    sample, remote = make(tmp_path / "c"), engines.remote()
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if done == 21:
+            raise KeyboardInterrupt
+
+    with Collection.open(sample.folder) as opened:
+        prepare(opened, remote, BackendConfig())
+        with pytest.raises(KeyboardInterrupt):
+            upload(opened, remote, interrupt)
+        assert remote.count("ok") == 21
+        done = upload(opened, remote)
+    assert (done.sent, done.known) == (19, 21)
+    assert sorted(p.path for p in remote.photos("ok")) == sorted(sample.paths)
+
+
+def test_several_writers_at_once(engines: Stores, tmp_path, monkeypatch):
+    if engines.kind == "qdrant-client":
+        pytest.skip("a client without a server is of one program")
+    monkeypatch.setattr("resight.backends.transfer.BATCH", 5)
+    sample = make(tmp_path / "c", 40)
+    parts = [make(tmp_path / f"part{i}", 0) for i in range(3)]
+    for part, rows in zip(parts, (range(20), range(10, 30), range(20, 40)), strict=True):
+        part.global_ = sample.global_
+        with writing(part.folder) as writer:
+            record(writer, part, *rows)
+    remote, failures = engines.remote(), []
+
+    def send(part: Sample) -> None:
+        try:
+            with Collection.open(part.folder) as opened:
+                prepare(opened, remote, BackendConfig())
+                upload(opened, remote)
+        except Exception as error:  # noqa: BLE001 - told by the test's thread
+            failures.append(error)
+
+    with Collection.open(sample.folder) as opened:
+        prepare(opened, remote, BackendConfig())
+    threads = [threading.Thread(target=send, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(p.path for p in remote.photos("ok")) == sorted(sample.paths)
+
+
+def test_a_collection_that_is_replaced_meanwhile(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10)
+    remote, query = engines.of(sample), Query(sample.global_[0][KEPT])
+    other = engines.remote(remote.name.rpartition("/")[2])
+    assert len(other.nearest([query], 3)[0].ids) == 3
+    remote.drop()
+    assert not remote.exists()
+    again = make(tmp_path / "d", 12, keep=KEPT - 1)
+    engines.send(again, remote)
+    with pytest.raises(CollectionError, match=r"no collection there|was replaced or removed"):
+        other.nearest([query], 3)
+    assert len(other.nearest([query], 30)[0].ids) == 12  # it has looked anew
+    np.testing.assert_array_equal(other.selection().indices, KEPT - 1)
+    remote.drop()
+    with pytest.raises(CollectionError, match=r"no collection there"):
+        remote.count("ok")
+
+
+def test_an_engine_says_what_it_is(engines: Stores, tmp_path):
+    remote = engines.of(make(tmp_path / "c", 10))
+    about = remote.about()
+    assert about["engine"].split()[0] in ("PostgreSQL", "Qdrant")
+    assert about["can be pulled"] == "yes"
+    size = remote.bytes_on_disk()
+    assert size is None or size > 10 * 12 * 4
+
+
+def test_only_names_are_compared_of_queries_with_other_sides(engines: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10)  # without local descriptors
+    remote = engines.of(sample)
+    plain = Query(sample.global_[0][KEPT])
+    both = replace(plain, local=np.ones(6, np.float32))
+    found, expected = (remote.nearest([query], 4)[0] for query in (both, plain))
+    np.testing.assert_array_equal(found.ids, expected.ids)

@@ -1,0 +1,756 @@
+"""The command line as a person meets it: each command in a process of its own."""
+
+import dataclasses
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+
+import samples
+from conftest import Run
+from resight.cli.app import app, main
+from resight.collection.provenance import Model
+from resight.collection.reader import Collection
+from resight.collection.writer import writing
+from resight.config import (
+    ExtractionConfig,
+    SearchConfig,
+    SelectionConfig,
+    SiftVladConfig,
+    WhiteningConfig,
+)
+from resight.evaluation.measures import average_precision, ranks_of, read_groups
+from resight.indexing import pipeline
+from resight.methods.factory import ModelOptions
+from resight.searching.searcher import Searcher
+
+COMMANDS = ("index", "fit", "search", "describe", "evaluate", "info", "remove", "check", "demo")
+
+
+@pytest.fixture(scope="module")
+def home(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four objects of the demo in four views with their groups, and a collection of them."""
+    home = tmp_path_factory.mktemp("cli")
+    for number in range(1, 5):
+        name = f"object-{number:02}"
+        shutil.copytree(demo_photos / name, home / "photos" / name)
+    truth = json.loads((demo_photos / "groups.json").read_text())
+    kept = {group: paths for group, paths in truth.items() if (home / "photos" / group).exists()}
+    (home / "photos" / "groups.json").write_text(json.dumps(kept))
+    config = SiftVladConfig(longest_side=400, max_keypoints=300, centers=16)
+    samples.write_config(home / "sift.toml", config)
+    pipeline.index([home / "photos"], home / "c", config=config)
+    (home / "net.toml").write_text("resolutions = [96, 64]\n")
+    return home
+
+
+@pytest.fixture
+def collection(home: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(home / "c", tmp_path / "c"))
+
+
+@pytest.fixture
+def query(home: Path) -> Path:
+    return home / "photos" / "object-02" / "view-1.jpg"
+
+
+def succeed(done: subprocess.CompletedProcess[str], status: int = 0) -> list[str]:
+    """The lines on stderr of a command that did well."""
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a command that was refused."""
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("resight: ")
+    return line
+
+
+# Each command when all is well
+
+
+def test_index_counts_lists_and_goes_on(home: Path, tmp_path: Path, resight: Run) -> None:
+    photos, folder = Path(shutil.copytree(home / "photos", tmp_path / "photos")), tmp_path / "c"
+    (photos / "broken [bold].JPG").write_text("no photo")
+    done = resight("index", photos, "-c", folder, "--config", home / "sift.toml")
+    assert done.stdout == ""
+    lines = succeed(done)
+    assert f"{folder}: 16 photos (16 new, 1 failed)" in lines
+    assert "passed over files that are not photos: 1 .json" in lines
+    assert "1 could not be read:" in lines
+    reason = "not an image, or damaged beyond recognition"
+    assert f"  {photos / 'broken [bold].JPG'}: {reason}" in lines
+
+    before = {row[0] for row in samples.contents(folder)["photos"]}
+    (photos / "object-01" / "view-1.jpg").rename(photos / "moved.jpg")
+    (photos / "object-01" / "view-2.jpg").unlink()
+    done = resight("index", photos, "--collection", folder, "--strict", "--workers", 2)
+    lines = succeed(done, status=3)
+    expected = "16 photos (0 new, 1 moved, 14 unchanged, 1 failed, 1 vanished)"
+    assert f"{folder}: {expected}" in lines
+    assert "gone from the disk (remove them with --prune):" in lines
+
+    (photos / "broken [bold].JPG").unlink()
+    lines = succeed(resight("index", photos, "-c", folder, "--strict", "--prune"))
+    assert "gone from the disk (removed from the collection):" in lines
+    assert {row[0] for row in samples.contents(folder)["photos"]} < before
+    assert pipeline.info(folder).photos == 15
+
+
+def test_index_by_a_method_and_a_file_that_agree(home: Path, tmp_path: Path, resight: Run) -> None:
+    samples.draw_many(tmp_path / "photos", 6)
+    options = ("--method", "sift-vlad", "--config", home / "sift.toml")
+    succeed(resight("index", tmp_path / "photos", "-c", tmp_path / "c", *options))
+    assert pipeline.info(tmp_path / "c").config["centers"] == 16
+
+
+def test_index_by_method_takes_its_defaults(tmp_path: Path, resight: Run) -> None:
+    samples.draw_many(tmp_path / "photos", 6)
+    folder = tmp_path / "c"
+    succeed(resight("index", tmp_path / "photos", "-c", folder, "--method", "sift-vlad"))
+    assert pipeline.info(folder).config == dataclasses.asdict(SiftVladConfig())
+
+
+def test_search_prints_a_table(collection: Path, query: Path, resight: Run, tmp_path: Path) -> None:
+    done = resight("search", query, "-c", collection, "-k", 3)
+    assert succeed(done) == []
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split() == ["rank", "distance", "path"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert rows[0].split()[1:] == ["0.0000", str(query)]
+
+    done = resight("search", query, "-c", collection, "-k", 2, "--verify", 4)
+    assert succeed(done) == []
+    heading, first, _ = done.stdout.splitlines()
+    assert heading.split() == ["rank", "distance", "inliers", "path"]
+    assert int(first.split()[2]) > 100
+
+
+def test_search_prints_one_json_object_and_nothing_else(
+    collection: Path, query: Path, resight: Run, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "sheet.png"
+    options = ("-k", 5, "--json", "--box", "60,60,200,150", "--sheet", sheet)
+    done = resight("search", query, "-c", collection, *options)
+    succeed(done)
+    found = json.loads(done.stdout)
+    assert list(found) == ["query", "box", "results"]
+    assert found["query"] == str(query)
+    assert found["box"] == [60, 60, 200, 150]
+    assert [result["rank"] for result in found["results"]] == [1, 2, 3, 4, 5]
+    assert all(set(result) == {"path", "distance", "rank"} for result in found["results"])
+    with Image.open(sheet) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 200
+
+
+def test_the_answer_is_that_of_the_python_interface(
+    collection: Path, query: Path, resight: Run
+) -> None:
+    for options, arguments in (
+        ((), {}),
+        (("-k", 16), {"config": SearchConfig(k=16)}),
+        (("--box", "10,20,300,200"), {"box": (10, 20, 300, 200)}),
+        (("-k", 4, "--verify", 6), {"config": SearchConfig(k=4, verify=6)}),
+    ):
+        done = resight("search", query, "-c", collection, "--json", *options)
+        succeed(done)
+        said = json.loads(done.stdout)
+        found = pipeline.search(query, collection, **arguments)
+        expected = [
+            {"path": str(r.path), "distance": r.distance, "rank": r.rank}
+            | ({} if r.inliers is None else {"inliers": r.inliers})
+            | ({"region": list(r.region), "query_region": list(r.query_region)} if r.region else {})
+            for r in found.results
+        ]
+        assert said["results"] == expected
+        assert said["query"] == str(found.query)
+
+
+def test_results_that_are_there_can_be_verified(collection: Path, query: Path) -> None:
+    with Collection.open(collection) as opened:
+        searcher = Searcher(opened)
+        found = searcher.search(query, SearchConfig(k=6)).results
+        verified = searcher.search(query, SearchConfig(k=6, verify=4)).results
+        assert searcher.verify(query, None, found, 4) == verified
+        first, second = searcher.verify(query, None, found[5:3:-1], 1)
+    assert {first.path, second.path} == {found[5].path, found[4].path}
+    assert [first.inliers is None, second.inliers is None] == [False, True]
+
+
+def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: Path) -> None:
+    """A photo with a wide margin around, and a box in it."""
+    with Collection.open(collection) as opened:
+        paths = [photo.path for photo in opened.photos()]
+        with Image.open(paths[0]) as image:
+            framed = Image.new("RGB", (image.width + 500, image.height + 300), "grey")
+            framed.paste(image, (400, 200))
+            size = image.size
+        framed.save(tmp_path / "framed.png")
+        box = (300, 150, framed.width - 300, framed.height - 150)
+        config = SearchConfig(k=1, verify=16)
+        for asked in (None, box):
+            (first,) = Searcher(opened).search(tmp_path / "framed.png", config, asked).results
+            assert first.path == paths[0]
+            assert first.inliers is not None
+            assert first.inliers > 100
+            assert first.region is not None
+            assert first.query_region is not None
+            x, y, w, h = first.region
+            assert min(x, y) >= 0
+            assert x + w <= size[0]
+            assert y + h <= size[1]
+            assert w * h > 0.3 * size[0] * size[1]
+            moved = np.subtract(first.query_region, first.region)
+            assert np.abs(moved - [400, 200, 0, 0]).max() <= 3
+
+
+def test_what_does_not_match_has_no_region(collection: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
+    found = pipeline.search(tmp_path / "grey.png", collection, SearchConfig(k=3, verify=2)).results
+    assert [(r.inliers, r.region, r.query_region) for r in found[:2]] == [(0, None, None)] * 2
+    assert found[2].inliers is None
+
+
+def test_names_of_any_kind_are_printed_safely(tmp_path: Path, resight: Run) -> None:
+    names = ["new\nline.png", "[red]北京.png", "caf\udce9.png", "\x1b[31mescape.png"]
+    for seed, name in enumerate(names):
+        samples.draw(tmp_path / "photos" / f"{seed}.png", seed).rename(tmp_path / "photos" / name)
+    samples.index(tmp_path / "photos", tmp_path / "c")
+    query = tmp_path / "photos" / "[red]北京.png"
+    done = resight("search", query, "-c", tmp_path / "c", env={**os.environ, "LC_ALL": "C"})
+    assert succeed(done) == []
+    _, *rows = done.stdout.splitlines()
+    assert len(rows) == 4
+    assert "\x1b" not in done.stdout
+    shown = {row.rsplit("/photos/", 1)[1] for row in rows}
+    assert shown == {"new\\nline.png", "[red]北京.png", "caf\\xe9.png", "\\x1b[31mescape.png"}
+    done = resight("search", query, "-c", tmp_path / "c", "--json")
+    paths = {result["path"] for result in json.loads(done.stdout)["results"]}
+    assert paths == {str(tmp_path / "photos" / name) for name in names}
+
+
+def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
+    groups = home / "photos" / "groups.json"
+    done = resight("evaluate", groups, "-c", collection)
+    assert succeed(done) == []
+    expected = pipeline.evaluate(groups, collection).report
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"mAP {100 * expected.mean_average_precision:.2f}, N-S score ")
+    assert last.endswith("(16 queries, 16 photos)")
+
+    done = resight("evaluate", groups, "-c", collection, "--json")
+    assert succeed(done) == []
+    said = json.loads(done.stdout)
+    assert said["mAP"] == pytest.approx(100 * expected.mean_average_precision)
+    assert said["ns_score"] == pytest.approx(expected.ns_score)
+    assert said["groups"].keys() == {f"object-{number:02}" for number in range(1, 5)}
+    assert (said["queries"], said["photos"], said["missing"]) == (16, 16, [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--rerank", "aqe"),
+        ("--verify", 6),
+        ("--rerank", "diffusion", "--verify", 3),
+        ("--rerank", "k-reciprocal", "--rerank-with", "k1=2"),
+        ("--verify", 6, "--verify-geometry", "affine"),
+    ],
+)
+def test_evaluate_ranks_as_search_does(
+    options: tuple[Any, ...], home: Path, collection: Path, resight: Run
+) -> None:
+    groups = home / "photos" / "groups.json"
+    done = resight("evaluate", groups, "-c", collection, "--json", *options)
+    assert done.returncode == 0, done.stderr  # a slow machine shows its progress there
+    names = (str(name)[2:].replace("-", "_") for name in options[::2])
+    fields = dict(zip(names, options[1::2], strict=True))
+    if "rerank_with" in fields:
+        fields["rerank_with"] = (fields["rerank_with"],)
+    config = SearchConfig(k=16, **fields)
+    truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
+
+    def rank(photo: str) -> list[str]:
+        return [str(r.path) for r in pipeline.search(Path(photo), collection, config).results]
+
+    precisions = []
+    for members in truth.values():
+        for photo in members:
+            found = ranks_of(set(members) - {photo}, rank(photo), junk=[photo])  # type: ignore[arg-type]
+            precisions.append(average_precision(found, len(members) - 1))
+    assert json.loads(done.stdout)["mAP"] == pytest.approx(100 * np.mean(precisions))
+
+
+def test_evaluate_verifies_with_the_photos_themselves(
+    home: Path, collection: Path, query: Path, resight: Run, tmp_path: Path
+) -> None:
+    photos = shutil.copytree(home / "photos", tmp_path / "photos")
+    config = SiftVladConfig(longest_side=400, max_keypoints=300, centers=16)
+    pipeline.index([photos], tmp_path / "c2", config=config)
+    next(photos.rglob("*.jpg")).unlink()
+    arguments = (photos / "groups.json", "-c", tmp_path / "c2")
+    assert resight("evaluate", *arguments).returncode == 0
+    done = resight("evaluate", *arguments, "--verify", 3)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("the geometry of a photo needs its file")
+
+
+def test_info(collection: Path, resight: Run) -> None:
+    with writing(collection) as writer:
+        photo = next(writer.collection.photos())
+        file = pipeline.find_photos([photo.path]).photos[0]
+        writer.record_failed(file, None, "Permission denied")
+    done = resight("info", "-c", collection)
+    assert succeed(done) == ["1 could not be read:", f"  {photo.path}: Permission denied"]
+    rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert (rows["photos"], rows["failed"], rows["method"]) == ("15", "1", "sift-vlad")
+
+    done = resight("info", "-c", collection, "--json")
+    assert succeed(done) == []
+    said = json.loads(done.stdout)
+    assert (said["photos"], said["config"]["centers"]) == (15, 16)
+    assert said["failed"] == [{"path": str(photo.path), "reason": "Permission denied"}]
+    assert said["fingerprint"] == pipeline.info(collection).fingerprint
+
+
+def test_remove(home: Path, collection: Path, query: Path, resight: Run) -> None:
+    done = resight("remove", query, home / "photos" / "object-01", "-c", collection)
+    assert done.stdout == ""
+    assert succeed(done) == [f"removed 5 photos from {collection}"]
+    assert query.exists()
+    assert pipeline.info(collection).photos == 11
+
+
+def test_check(collection: Path, resight: Run) -> None:
+    assert succeed(resight("check", "-c", collection)) == [f"{collection}: 16 photos, whole"]
+    with closing(sqlite3.connect(collection / "resight.sqlite")) as database:
+        database.execute("UPDATE descriptors SET crc32 = 0 WHERE rowid = 1")
+        database.commit()
+    lines = succeed(resight("check", "-c", collection), status=1)
+    assert "run resight index again: 1 photos are to be described anew" in lines
+    assert lines[-1] == f"{collection}: 15 photos, damaged"
+    assert succeed(resight("check", "-c", collection)) == [f"{collection}: 15 photos, whole"]
+
+
+def test_fit(tmp_path: Path, resight: Run) -> None:
+    folder = network_collection(tmp_path / "c", 40)
+    done = resight("fit", "-c", folder, "--features", 5, "--seed", 3)
+    assert done.stdout == ""
+    assert succeed(done)[-1] == "kept 5 of 8 values, fitted on 40 photos"
+    kept = pipeline.info(folder).selection
+    assert kept is not None
+    assert (kept["config"]["features"], kept["config"]["seed"]) == (5, 3)
+
+
+def test_describe_writes_arrays(
+    home: Path, tmp_path: Path, resight: Run, small_weights: Path
+) -> None:
+    folder = home / "photos" / "object-01"
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no photo")
+    options = ("--weights", small_weights, "--config", home / "net.toml", "--device", "cpu")
+    out = tmp_path / "out.npz"
+    done = resight("describe", folder, broken, "-o", out, "--cam", *options)
+    lines = succeed(done)
+    assert done.stdout == ""
+    assert lines[-1] == f"{out}: descriptors (4, 3072) of 4 photos"
+    assert f"  {broken}: not an image, or damaged beyond recognition" in lines
+    with np.load(out) as arrays:
+        assert sorted(arrays) == ["descriptors", "local", "paths"]
+        assert arrays["paths"].tolist() == sorted(map(str, folder.iterdir()))
+        assert arrays["descriptors"].shape == arrays["local"].shape == (4, 3072)
+        assert arrays["descriptors"].dtype == arrays["local"].dtype == np.float32
+        described = pipeline.describe(
+            [folder],
+            config=str(home / "net.toml"),
+            cam=True,
+            model=ModelOptions(small_weights, "cpu"),
+        )
+        np.testing.assert_allclose(arrays["descriptors"], described.descriptors, atol=1e-5)
+
+
+def test_index_and_search_with_the_network(
+    home: Path, tmp_path: Path, query: Path, resight: Run, small_weights: Path
+) -> None:
+    config = home / "net.toml"
+    folder, device = tmp_path / "c", ("--device", "cpu")
+    photos = home / "photos" / "object-02"
+    arguments = ("--config", config, "--weights", small_weights, "--cam", *device)
+    lines = succeed(resight("index", photos, "-c", folder, *arguments))
+    assert f"{folder}: 4 photos (4 new)" in lines
+    assert any("a selection needs 128 photos or more" in line for line in lines)
+    assert pipeline.info(folder).config["cam"] is True
+    options = ("--box", "50,50,200,200", "--json", *device)  # the weights are remembered
+    done = resight("search", query, "-c", folder, *options)
+    assert succeed(done) == []
+    assert len(json.loads(done.stdout)["results"]) == 4
+
+
+def test_help_of_every_command(resight: Run) -> None:
+    done = resight("--help")
+    assert succeed(done) == []
+    assert all(f"\n  {command} " in done.stdout for command in COMMANDS)
+    assert resight().stdout == done.stdout
+    assert resight("-h").stdout == done.stdout
+    group = typer.main.get_command(app)
+    assert hasattr(group, "commands")
+    assert set(COMMANDS) <= set(group.commands)
+    for command in ("index", "search"):
+        text = resight(command, "--help").stdout
+        assert text.startswith(f"Usage: resight {command} ")
+        for option in group.commands[command].params:
+            assert option.opts[0] in text or option.param_type_name == "argument"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_its_help(command: str) -> None:
+    group: Any = typer.main.get_command(app)
+    assert group.commands[command].help
+    assert all(param.help for param in group.commands[command].params)
+
+
+def test_defaults_are_those_of_the_configurations(resight: Run) -> None:
+    group: Any = typer.main.get_command(app)
+
+    def default(command: str, name: str) -> Any:
+        (param,) = (p for p in group.commands[command].params if p.name == name)
+        return param.default
+
+    assert default("search", "k") == SearchConfig().k
+    assert default("search", "verify") == SearchConfig().verify
+    for command in ("index", "search", "describe", "demo"):
+        assert default(command, "device") == ModelOptions().device
+        assert default(command, "weights") is ModelOptions().weights is None
+    # Left out, these are the configuration's own: None changes nothing.
+    for selection in (SelectionConfig, WhiteningConfig):
+        for field in dataclasses.fields(selection):
+            assert default("fit", field.name) is None
+    for name in ("config", "cam", "method"):
+        assert default("index", name) is None
+    index = pipeline.index.__kwdefaults__
+    assert index is not None
+    for name in ("config", "cam", "workers", "prune"):
+        assert default("index", name) == index[name]
+
+
+# Bad input: one line on stderr, exit status 2, nothing harmed
+
+
+def network_collection(folder: Path, count: int) -> Path:
+    """A collection of the network's kind with made-up descriptors of eight values."""
+    with writing(folder, (ExtractionConfig(), SelectionConfig())) as writer:
+        writer.bind_model(Model("cd" * 32))
+        for number in range(count):
+            values = np.random.default_rng(number).random(8, np.float32)
+            file = pipeline.find_photos([Path(__file__)]).photos[0]
+            file = dataclasses.replace(file, path=Path(f"/photos/{number}.jpg"))
+            writer.record_described(file, f"content {number}", (4, 3), values, None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bad(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Files and folders that something is wrong with, by name."""
+    place = tmp_path_factory.mktemp("bad")
+    (place / "empty").mkdir()
+    (place / "text.jpg").write_text("no photo")
+    (place / "junk.pth").write_bytes(b"no weights")
+    (place / "broken.toml").write_text("resolutions = [")
+    (place / "unknown.toml").write_text("resolution = 550")
+    (place / "wrong.toml").write_text("resolutions = [3]")
+    (place / "broken.json").write_text("{")
+    (place / "list.json").write_text("[1, 2]")
+    (place / "twice.json").write_text('{"tower": ["a.jpg"], "tower": ["b.jpg"]}')
+    (place / "others.json").write_text('{"group": ["a.jpg", "b.jpg"]}')
+    os.mkfifo(place / "pipe.jpg")
+    newer = Path(shutil.copytree(home / "c", place / "newer"))
+    with closing(sqlite3.connect(newer / "resight.sqlite")) as database:
+        database.execute("PRAGMA user_version = 99")
+    (place / "damaged").mkdir()
+    (place / "damaged" / "resight.sqlite").write_bytes(b"no database" * 1000)
+    (place / "occupied").mkdir()
+    (place / "occupied" / "diary.txt").write_text("mine")
+    samples.draw_many(place / "photos", 2)
+    return {
+        "BAD": place,
+        "C": home / "c",
+        "PHOTOS": home / "photos",
+        "NET": network_collection(place / "net", 3),
+        "QUERY": home / "photos" / "object-02" / "view-1.jpg",
+        "NEW": place / "new-collection",
+        "HOME": home,
+    }
+
+
+# The kinds of bad input there are, each in a process of its own.
+BAD_INPUT = [
+    ("info -c {C} --nonsense", "--nonsense"),
+    ("serch {QUERY} -c {C}", "serch"),
+    ("info", "--collection"),
+    ("index {BAD}/nowhere -c {NEW} --method sift-vlad", "nowhere: no such file or folder"),
+    ("index {BAD}/empty -c {NEW} --method sift-vlad", "empty: no photos there"),
+    ("search {BAD}/text.jpg -c {C}", "text.jpg: not an image"),
+    ("search {BAD}/pipe.jpg -c {C}", "pipe.jpg: not a regular file"),
+    ("search {QUERY} -c {C} --box 600,400,900,900", "not inside the photo"),
+    ("search {QUERY} -c {C} --box 0,0,0,0", "not inside the photo"),
+    ("search {QUERY} -c {C} --box 1,2,3", "expected x,y,w,h in whole pixels"),
+    ("search {QUERY} -c {BAD}/nowhere", "no collection here"),
+    ("index {PHOTOS} -c {BAD}/newer", "has format 99, newer than"),
+    ("search {QUERY} -c {BAD}/damaged", "damaged"),
+    ("index {PHOTOS} -c {C} --config fast", "another configuration"),
+    ("index {PHOTOS} -c {NET} --weights {BAD}/junk.pth", "other weights"),
+    (
+        "index {PHOTOS} -c {NEW} --config {HOME}/net.toml --weights {WEIGHTS} --device nonsense",
+        "--device nonsense: not available here",
+    ),
+    ("index {BAD}/text.jpg -c {NEW} --method sift-vlad", "text.jpg: not an image"),
+    ("search {QUERY} -c {C} --sheet {BAD}/nowhere/out.jpg", "nowhere/out.jpg: cannot be written"),
+    ("search {QUERY} -c {C} --sheet {BAD}/out.xyz", "out.xyz: name it with .jpg or .png"),
+]
+
+# More of each kind, in this process, which is quicker.
+MORE_BAD_INPUT = [
+    ("search -c {C}", "PHOTO"),
+    ("search {QUERY} {QUERY} -c {C}", "unexpected extra argument"),
+    ("search {QUERY} -c {C} -k 0", "k: 1 or more"),
+    ("search {QUERY} -c {C} -k many", "'-k'"),
+    ("search {QUERY} -c {C} --verify -1", "verify: 0 or more"),
+    ("index {PHOTOS} -c {C} --workers 0", "--workers"),
+    ("index {PHOTOS} -c {NEW} --method nonsense", "--method nonsense"),
+    ("index {PHOTOS} -c {NEW} --config whitened-dba", "search with --rerank dba"),
+    ("search {QUERY} -c {C} --rerank dba --rerank-with k9=1", "unknown field 'k9'; the fields are"),
+    ("search {QUERY} -c {C} --rerank dba --rerank-with k1=0", "k1: 1 or more"),
+    ("search {QUERY} -c {C} --rerank-with k1=3", "rerank_with: goes with a rerank"),
+    ("search {QUERY} -c {C} --rerank nonsense", "rerank: 'nonsense' is not one of none, aqe"),
+    ("search {QUERY} -c {C} --verify 3 --verify-by columns", "needs a network; sift-vlad has none"),
+    (
+        "evaluate {PHOTOS}/groups.json -c {C} --verify 3 --verify-by columns",
+        "needs a network; sift-vlad has none",
+    ),
+    ("evaluate {PHOTOS}/groups.json -c {C} --verify -3", "verify: 0 or more"),
+    ("search {QUERY} -c {C} --verify 3 --verify-by orb", "verify_by: 'orb' is not one of sift"),
+    ("fit -c {C} --method nonsense", "method: 'nonsense' is not one of pfa, whitening, none"),
+    ("index {PHOTOS} -c {NEW} --config nonsense", "--config: no method or file 'nonsense'"),
+    ("index {PHOTOS} -c {NEW} --config {BAD}/broken.toml", "cannot be read as TOML"),
+    ("index {PHOTOS} -c {NEW} --config {BAD}/unknown.toml", "unknown field 'resolution'"),
+    ("index {PHOTOS} -c {NEW} --config {BAD}/wrong.toml", "from 32 to 8192"),
+    ("index {PHOTOS} -c {NEW} --cam --method sift-vlad", "--cam"),
+    ("index {PHOTOS} {BAD}/nowhere -c {C}", "nowhere: no such file or folder"),
+    ("search {BAD}/nowhere.jpg -c {C}", "nowhere.jpg: no such file"),
+    ("search {BAD}/empty -c {C}", "empty: a folder"),
+    ("search {BAD}/text.jpg -c {C} --box 0,0,9,9", "text.jpg: not an image"),
+    ("search {QUERY} -c {C} --box=-5,0,10,10", "not inside the photo"),
+    ("search {QUERY} -c {C} --box 1,2,3,4,5", "expected x,y,w,h in whole pixels"),
+    ("search {QUERY} -c {C} --box 1.5,2,30,40", "expected x,y,w,h in whole pixels"),
+    ("search {QUERY} -c {C} --box=", "expected x,y,w,h in whole pixels"),
+    ("check -c {BAD}/empty", "no collection here"),
+    ("index {PHOTOS} -c {BAD}/occupied --method sift-vlad", "is no collection and not empty"),
+    ("index {BAD}/text.jpg -c {BAD}/occupied --method sift-vlad", "is no collection and not empty"),
+    ("index {PHOTOS} -c {BAD}/text.jpg --method sift-vlad", "text.jpg"),
+    (
+        "index {PHOTOS} -c {NEW} --method sift-vlad --config {HOME}/net.toml",
+        "net.toml: is of the method cnn, not sift-vlad",
+    ),
+    (
+        "index {PHOTOS} -c {NEW} --method cnn --config {HOME}/sift.toml",
+        "sift.toml: is of the method sift-vlad, not cnn",
+    ),
+    ("index {PHOTOS} -c {NEW} --method sift-vlad --config fast", "is of the method cnn"),
+    ("index {PHOTOS} -c {NEW} --method cnn --config sift-vlad", "is of the method sift-vlad"),
+    ("search {QUERY} -c {BAD}/newer", "has format 99, newer than"),
+    ("index {PHOTOS} -c {C} --method sift-vlad", "centers is 16, not 128"),
+    ("fit -c {C}", "sift-vlad has no selection to fit"),
+    ("fit -c {NET} --features 9", "cannot keep 9 features"),
+    ("fit -c {NET} --features 0", "features: 1 or more"),
+    ("fit -c {NET} --from {C}", "another configuration or other weights"),
+    ("remove {BAD}/text.jpg -c {C}", "nothing was removed"),
+    ("index {PHOTOS} -c {NEW} --config fast --weights {BAD}/nowhere.pth", "nowhere.pth"),
+    ("index {PHOTOS} -c {NEW} --config fast --weights {BAD}/junk.pth", "junk.pth"),
+    ("describe {PHOTOS} -o {BAD}/out.npz --config sift-vlad", "learns from a collection"),
+    ("demo {BAD}/text.jpg", "text.jpg"),
+    ("evaluate {BAD}/nowhere.json -c {C}", "nowhere.json"),
+    ("evaluate {BAD}/broken.json -c {C}", "broken.json"),
+    ("evaluate {BAD}/list.json -c {C}", "list.json"),
+    ("evaluate {BAD}/twice.json -c {C}", "twice.json: the group 'tower' is twice"),
+    ("evaluate {BAD}/others.json -c {C}", "none of its photos is in"),
+    ("search {QUERY} -c {C} --sheet {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
+    ("search {QUERY} -c {C} --sheet {BAD}/out", "out: name it with .jpg or .png"),
+    # What is to be written is looked at before anything else: the photos are not even there.
+    ("describe {BAD}/gone.jpg -o {BAD}/nowhere/out.npz", "nowhere/out.npz: cannot be written"),
+    ("describe {BAD}/gone.jpg -o {BAD}/empty", "empty: cannot be written: Is a directory"),
+    ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/nowhere/a.jpg", "a.jpg: cannot be written"),
+    ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/out.xyz", "out.xyz: name it with .jpg or .png"),
+    ("explain {BAD}/gone.jpg {QUERY} -o {BAD}/nowhere/a.png", "a.png: cannot be written"),
+    ("explain {BAD}/gone.jpg {QUERY} -o {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
+]
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock" and "sqlite-" not in path.name
+    }
+
+
+def arguments(command: str, bad: dict[str, Any], request: pytest.FixtureRequest) -> list[str]:
+    weights = request.getfixturevalue("small_weights") if "{WEIGHTS}" in command else None
+    return [part.format(**bad, WEIGHTS=weights) for part in command.split()]
+
+
+@pytest.fixture
+def unharmed(bad: dict[str, Any]) -> Iterator[None]:
+    """Whatever a test does, it changes nothing."""
+    pipeline.search(bad["QUERY"], bad["C"])  # its arrays are there
+    before = state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])
+    yield
+    assert (state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])) == before
+    assert not bad["NEW"].exists()
+
+
+@pytest.mark.usefixtures("unharmed")
+@pytest.mark.parametrize(("command", "said"), BAD_INPUT, ids=[c for c, _ in BAD_INPUT])
+def test_bad_input_is_one_line_and_harms_nothing(
+    command: str, said: str, bad: dict[str, Any], request: pytest.FixtureRequest, resight: Run
+) -> None:
+    assert said in refused(resight(*arguments(command, bad, request), timeout=120))
+
+
+@pytest.mark.usefixtures("unharmed")
+@pytest.mark.parametrize(("command", "said"), MORE_BAD_INPUT, ids=[c for c, _ in MORE_BAD_INPUT])
+def test_more_bad_input_is_one_line_and_harms_nothing(
+    command: str,
+    said: str,
+    bad: dict[str, Any],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    words = ["resight", *arguments(command, bad, request)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    status = caught.value.code
+    assert isinstance(status, int)
+    captured = capfd.readouterr()
+    done = subprocess.CompletedProcess(words, status, captured.out, captured.err)
+    assert said in refused(done)
+
+
+def test_a_second_writer_is_refused_and_a_reader_is_not(
+    home: Path, collection: Path, query: Path, resight: Run
+) -> None:
+    with writing(collection):
+        for command in (
+            ("index", home / "photos", "-c", collection),
+            ("check", "-c", collection),
+        ):
+            assert "another process is writing" in refused(resight(*command))
+        succeed(resight("search", query, "-c", collection))
+
+
+# Disks and permissions
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, resight: Run) -> None:
+    samples.draw_many(tmp_path / "photos", 30)
+    config = samples.write_config(
+        tmp_path / "large.toml", dataclasses.replace(samples.QUICK, centers=64)
+    )
+    disk, saved = tmp_path / "disk", tmp_path / "saved"
+    disk.mkdir()
+    script = '"$@"; status=$?; cp -r "$DISK/c" "$SAVED"; exit $status'
+    # Room for the descriptors, but not for the log they are written to first.
+    command = [*samples.on_small_disk(disk, 1200), "sh", "-c", script, "sh"]
+    command += [sys.executable, "-m", "resight", "index", str(tmp_path / "photos")]
+    command += ["-c", str(disk / "c"), "--config", str(config)]
+    environment = {**os.environ, "DISK": str(disk), "SAVED": str(saved)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert refused(done) == (
+        f"resight: {disk / 'c'}: the disk is full; free some space and run again"
+    )
+    samples.assert_whole(saved)
+    kept = pipeline.info(saved).photos
+    assert 0 < kept < 30
+    lines = succeed(resight("index", tmp_path / "photos", "-c", saved))
+    assert f"{saved}: 30 photos ({30 - kept} new, {kept} unchanged)" in lines
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+def test_output_to_a_full_disk_is_one_line(collection: Path, resight: Run) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "resight", "info", "-c", str(collection)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.startswith("resight: ")
+    assert "No space left on device" in done.stderr
+
+
+def test_without_permission_to_write_a_collection_is_searched_and_not_indexed(
+    home: Path, collection: Path, query: Path, tmp_path: Path
+) -> None:
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    user = samples.as_ordinary_user()
+    before = samples.contents(collection)
+    samples.draw_many(tmp_path / "photos", 2)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [*user, sys.executable, "-m", "resight", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    shut.chmod(0o555)
+    collection.chmod(0o555)
+    for path in collection.iterdir():
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert "ermission" in refused(run("index", tmp_path / "photos", "-c", collection))
+        assert "ermission" in refused(run("remove", query, "-c", collection))
+        new = ("-c", shut / "c", "--config", home / "sift.toml")
+        assert "ermission" in refused(run("index", tmp_path / "photos", *new))
+        sheet = ("--sheet", shut / "sheet.jpg")
+        assert "ermission" in refused(run("search", query, "-c", collection, *sheet))
+        done = run("search", query, "-c", collection)
+        assert succeed(done) == []
+        assert len(done.stdout.splitlines()) == 11
+        assert succeed(run("info", "-c", collection)) == []
+    finally:
+        collection.chmod(0o755)
+        shut.chmod(0o755)
+        for path in collection.iterdir():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    assert samples.contents(collection) == before
+    assert list(shut.iterdir()) == []
+
+
+def test_an_unreadable_folder_is_listed(home: Path, collection: Path, tmp_path: Path) -> None:
+    samples.draw(tmp_path / "photos" / "open" / "a.png", 1)
+    samples.draw(tmp_path / "photos" / "shut" / "b.png", 2)
+    samples.draw(tmp_path / "photos" / "c.png", 3).chmod(0)
+    (tmp_path / "photos" / "shut").chmod(0)
+    command = [*samples.as_ordinary_user(), sys.executable, "-m", "resight", "index"]
+    command += [str(tmp_path / "photos"), "-c", str(collection), "--strict"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        (tmp_path / "photos" / "shut").chmod(0o755)
+    lines = succeed(done, status=3)
+    assert f"{collection}: 17 photos (1 new, 2 failed)" in lines
+    assert f"  {tmp_path / 'photos' / 'shut'}: folder: Permission denied" in lines
+    assert f"  {tmp_path / 'photos' / 'c.png'}: Permission denied" in lines

@@ -1,0 +1,171 @@
+"""Small collections with chosen descriptors, and every kind of store over them."""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from edge_client import EdgeClient
+from postgres_server import PostgresServer
+from resight.backends.local import LocalStore
+from resight.backends.postgres.store import PostgresStore
+from resight.backends.qdrant.store import QdrantStore
+from resight.backends.store import Remote, Store
+from resight.backends.transfer import prepare, upload
+from resight.collection.provenance import Model
+from resight.collection.reader import Collection, Photo
+from resight.collection.writer import Writer, writing
+from resight.config import BackendConfig, ExtractionConfig, SelectionConfig, WhiteningConfig
+from resight.descriptors.extractor import Description
+from resight.reductions.pfa import Selection
+from resight.reductions.reduction import Reduction
+from resight.reductions.whitening import Whitening
+
+KEPT = np.arange(1, 12, 2)
+"""The values that the samples' selection keeps of twelve."""
+MODEL = Model("ab" * 32)
+MEMORY = Path("/dev/shm")
+NUMBERS = itertools.count(1)
+KINDS = ["local", "postgres", "qdrant-client", "qdrant-engine", "qdrant-server"]
+
+
+@dataclass
+class Sample:
+    """A collection of photos that are not there, with random descriptors of twelve values."""
+
+    folder: Path
+    global_: np.ndarray
+    local: np.ndarray | None
+    paths: list[Path] = field(default_factory=list)
+
+
+def make(
+    folder: Path,
+    count: int = 40,
+    *,
+    cam: bool = False,
+    whitened: bool = False,
+    seed: int = 0,
+    model: Model = MODEL,
+    keep: np.ndarray = KEPT,
+    **config: Any,
+) -> Sample:
+    """A collection; a tenth of its photos are copies of the one before."""
+    rng = np.random.default_rng(seed)
+    global_ = rng.random((count, 12)).astype(np.float32)
+    global_[5::10] = global_[4::10][: len(global_[5::10])]
+    local = rng.random((count, 12)).astype(np.float32) if cam else None
+    if local is not None:
+        local[5::10] = local[4::10][: len(local[5::10])]
+    sample = Sample(folder, global_, local)
+    how: Reduction = Selection(keep)
+    fitted: Any = SelectionConfig(features=len(keep))
+    if whitened:
+        parts = rng.normal(size=(12, 6)).astype(np.float32)
+        how, fitted = Whitening(global_.mean(axis=0), (parts,)), WhiteningConfig(features=6)
+    with writing(folder, (ExtractionConfig(cam=cam, **config), fitted)) as writer:
+        writer.bind_model(model)
+        writer.store_selection(how, fitted, {"photos": count, "values": 6})
+        record(writer, sample, *range(count))
+    return sample
+
+
+def record(writer: Writer, sample: Sample, *rows: int, content: str | None = None) -> None:
+    """Put photos of a sample into its collection; ten stand in each folder."""
+    photos = []
+    for row in rows:
+        path = Path(f"/photos/{row // 10}/{row}.jpg")
+        if row not in range(len(sample.paths)):
+            sample.paths.append(path)
+        local = None if sample.local is None else sample.local[row]
+        told = (path, 100 + row, 1000 + row, content or f"{row:064x}", 640, 480)
+        photos.append((Photo(0, *told, "ok", None), Description(sample.global_[row], local)))
+    writer.record_all(photos)
+
+
+class Stores:
+    """Opens stores of one kind over collections, and closes them."""
+
+    def __init__(self, kind: str, postgres: Callable[[], PostgresServer]) -> None:
+        self.kind = kind
+        self._postgres = postgres
+        self._stack = ExitStack()
+
+    @property
+    def is_local(self) -> bool:
+        return self.kind == "local"
+
+    def of(self, sample: Sample) -> Store:
+        """A store of all that is in a collection."""
+        if self.is_local:
+            collection = self._stack.enter_context(Collection.open(sample.folder))
+            return LocalStore(collection)
+        remote = self.remote()
+        self.send(sample, remote)
+        return remote
+
+    def send(self, sample: Sample, remote: Remote) -> Any:
+        """Upload a collection."""
+        with Collection.open(sample.folder) as opened:
+            prepare(opened, remote, BackendConfig())
+            done = upload(opened, remote)
+        remote.finish(lambda what, done, total: None)
+        return done
+
+    def remote(self, name: str | None = None) -> Remote:
+        """A place on the engine where nothing is yet, or the one of a name."""
+        store = self._open(name or f"sample-{os.getpid()}-{next(NUMBERS)}")
+        self._stack.callback(store.close)
+        if self.kind == "qdrant-server":
+            self._stack.callback(store.drop)
+        return store
+
+    def linked(self, remote: Remote) -> int:
+        """How many descriptors Qdrant's engine has linked."""
+        return self._edge().indexed_vectors(remote.name.rpartition("/")[2])
+
+    def _open(self, name: str) -> Remote:
+        if self.kind == "postgres":
+            address = f"postgresql://postgres@/postgres?host={self._postgres().socket}"
+            return PostgresStore.connect(address, name, f"postgresql:///postgres/{name}")
+        if self.kind == "qdrant-client":
+            return QdrantStore(self._client(), name, f"memory/{name}", indexed=False)
+        if self.kind == "qdrant-engine":
+            return QdrantStore(self._edge(), name, f"engine/{name}")
+        url = os.environ["QDRANT_URL"]
+        return QdrantStore.connect(url, name, f"qdrant+{url}/{name}")
+
+    def _client(self) -> QdrantClient:
+        if not hasattr(self, "_memory"):
+            self._memory = QdrantClient(":memory:")
+        return self._memory
+
+    def _edge(self) -> Any:
+        if not hasattr(self, "_engine"):
+            # In memory: a disk takes its time to sync so many small files.
+            folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+            self._engine = EdgeClient(Path(self._stack.enter_context(folder)))
+            self._stack.callback(self._engine.close)
+        return self._engine
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(params=KINDS)
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    """Every kind of store in turn."""
+    kind = request.param
+    if kind == "qdrant-server" and "QDRANT_URL" not in os.environ:
+        pytest.skip("no Qdrant server: set QDRANT_URL")
+    found = Stores(kind, lambda: request.getfixturevalue("postgres"))
+    yield found
+    found.close()

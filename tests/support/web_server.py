@@ -1,0 +1,107 @@
+"""A real server on a free port of this machine, for the tests of the web interface."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from resight.config import ExtractionConfig, SiftVladConfig
+from resight.indexing import pipeline
+from resight.methods.factory import ModelOptions
+from resight.web.app import create_app
+from resight.web.app_state import Context
+from resight.web.settings import WebSettings
+
+V1 = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs: its address, what its endpoints share, and a client of it."""
+
+    url: str
+    port: int
+    context: Context
+    client: httpx.Client
+
+    def search(self, status: int = 200, **query: Any) -> dict[str, Any]:
+        """Search in JSON."""
+        return checked(self.client.post(f"{V1}/search", json=query), status)
+
+    def upload(self, photo: bytes | Path, status: int = 200, **fields: Any) -> dict[str, Any]:
+        """Search with an upload."""
+        data = photo if isinstance(photo, bytes) else photo.read_bytes()
+        texts = {name: str(value) for name, value in fields.items()}
+        files = {"file": ("photo.jpg", data, "image/jpeg")}
+        return checked(self.client.post(f"{V1}/search", files=files, data=texts), status)
+
+    def get(self, path: str, status: int = 200, **parameters: Any) -> dict[str, Any]:
+        """Read JSON."""
+        return checked(self.client.get(f"{V1}{path}", params=parameters), status)
+
+
+def checked(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The JSON of an answer of this status; every error must be a problem a person understands."""
+    assert answer.status_code == status, answer.text
+    if status < 400:
+        return answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail"}
+    assert problem["status"] == status
+    # A sentence, and nothing of the inside of the server.
+    assert problem["detail"][0].isupper() or problem["detail"].split(":")[0].islower()
+    assert " " in problem["detail"]
+    assert problem["detail"].endswith((".", ")"))
+    for inside in ("Traceback", "/tmp", "resight-uploads", ".py", "--"):
+        assert inside not in problem["detail"]
+    return problem
+
+
+@contextlib.contextmanager
+def running(
+    collection: Path | str, model: ModelOptions | None = None, **settings: Any
+) -> Iterator[Running]:
+    """A server in a thread of this process, stopped when the block ends."""
+    app = create_app(collection, WebSettings(**settings), model)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
+            assert client.get(f"{V1}/health").json() == {"status": "ok"}
+            yield Running(url, port, app.state.context, client)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def make_photos(folder: Path, objects: int = 4) -> Path:
+    """A few of the demo's pictures: three views of each object, and three of clutter."""
+    from resight.demo import draw_collection
+
+    return draw_collection(folder, objects=objects, views=3, clutter=3).parent
+
+
+def make_sift_collection(folder: Path, photos: Path, centers: int = 32) -> Path:
+    """A small collection that needs no network."""
+    pipeline.index([photos], folder, config=SiftVladConfig(centers=centers, longest_side=320))
+    return folder
+
+
+def make_cnn_collection(folder: Path, photos: Path, weights: Path, **config: Any) -> Path:
+    """A small collection of a network with random weights."""
+    method = ExtractionConfig(resolutions=(128, 96), **config)
+    pipeline.index([photos], folder, config=method, model=ModelOptions(weights, "cpu"))
+    return folder

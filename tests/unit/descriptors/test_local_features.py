@@ -1,0 +1,138 @@
+"""Parts of a photo as a network sees them, against slow loops and hand-counted cases."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from resight.config import LocalConfig
+from resight.descriptors.aggregation.table import AGGREGATIONS
+from resight.descriptors.local_features.features import (
+    DESCRIBE,
+    PREPARE,
+    cells,
+    columns,
+    patch_boxes,
+    unit_length,
+)
+from resight.networks.parameters import load_parameters
+from resight.networks.runtimes.select import load_network
+from samples import picture
+
+
+def random_map(channels: int, height: int, width: int, seed: int) -> np.ndarray:
+    """Like a map after ReLU: not negative, about half of it zero."""
+    values = np.random.default_rng(seed).normal(size=(channels, height, width))
+    return values.clip(min=0).astype(np.float32)
+
+
+SIDES = st.integers(1, 12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=SIDES, width=SIDES, seed=st.integers(0, 2**32 - 1))
+def test_columns_equal_the_slow_loop(height: int, width: int, seed: int) -> None:
+    feature_map = random_map(3, height, width, seed)
+    expected = []
+    for y in range(height):
+        for x in range(width):
+            column = [float(channel[y][x]) for channel in feature_map]
+            if any(column):
+                expected.append([v / math.hypot(*column) for v in column])
+    found = columns(feature_map)
+    assert found.dtype == np.float32
+    assert found.shape == (len(expected), 3)
+    np.testing.assert_allclose(found, np.reshape(expected, (-1, 3)), atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=SIDES, width=SIDES, parts=st.integers(1, 4), seed=st.integers(0, 2**32 - 1))
+def test_cells_equal_the_slow_loop(height: int, width: int, parts: int, seed: int) -> None:
+    feature_map = random_map(3, height, width, seed)
+    expected = []
+    for row in range(parts):
+        for column in range(parts):
+            largest = [0.0, 0.0, 0.0]
+            for y in range(row * height // parts, (row + 1) * height // parts):
+                for x in range(column * width // parts, (column + 1) * width // parts):
+                    here = feature_map[:, y, x].tolist()
+                    largest = [max(a, b) for a, b in zip(largest, here, strict=True)]
+            length = math.hypot(*largest)
+            expected.append([v / length if length else 0.0 for v in largest])
+    found = cells(feature_map, parts)
+    assert found.shape == (parts * parts, 3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_every_place_is_in_one_cell() -> None:
+    # A single active place is the maximum of exactly one cell.
+    for y in range(5):
+        for x in range(7):
+            feature_map = np.zeros((1, 5, 7), np.float32)
+            feature_map[0, y, x] = 1
+            assert cells(feature_map, 3).sum() == 1
+
+
+def test_unit_length_of_rows_and_of_one_vector() -> None:
+    rows = np.array([[3, 4], [0, 0]], np.float64)
+    np.testing.assert_allclose(unit_length(rows), [[0.6, 0.8], [0, 0]])
+    np.testing.assert_allclose(unit_length(rows[0]), [0.6, 0.8])
+
+
+def test_stacked_cells_have_unit_length_together() -> None:
+    config = LocalConfig(features="cells", aggregation="stack", scales=(2,))
+    found = AGGREGATIONS["stack"].apply(np.diag([3.0, 4.0, 0, 0]), None, {}, config)
+    np.testing.assert_allclose(found, np.diag([0.6, 0.8, 0, 0]).ravel())
+
+
+@pytest.mark.parametrize(("scale", "count"), [(1, 1), (2, 25), (4, 49)])
+def test_patches_are_as_many_as_in_the_paper(scale: int, count: int) -> None:
+    # Gong et al., section 3: 128 of 256 pixels are 25 patches, 64 pixels are 49, 32 pixels apart.
+    boxes = patch_boxes((256, 256), scale)
+    assert len(boxes) == count
+    side = 256 // scale
+    expected = [
+        (x, y, x + side, y + side)
+        for y in range(0, 257 - side, 32)
+        for x in range(0, 257 - side, 32)
+    ]
+    assert boxes == expected
+
+
+@given(width=st.integers(1, 3000), height=st.integers(1, 3000), scale=st.integers(1, 16))
+@settings(max_examples=60, deadline=None)
+def test_patches_lie_in_the_photo(width: int, height: int, scale: int) -> None:
+    boxes = patch_boxes((width, height), scale)
+    assert len(set(boxes)) >= 1
+    for left, top, right, bottom in boxes:
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+
+
+def test_what_the_network_sees_of_a_photo(small_weights: object) -> None:
+    network = load_network(
+        "resnet50",
+        load_parameters("resnet50", small_weights),  # type: ignore[arg-type]
+        layers=("layer3",),
+    )
+    image = picture(1)
+    copy = np.asarray(image.resize((96, 72), Image.Resampling.BILINEAR))
+    config = LocalConfig(features="columns", layer="layer3", longest_side=96)
+    (found,) = DESCRIBE["columns"](PREPARE["columns"](image, config), config, network)
+    np.testing.assert_array_equal(found, columns(network.feature_maps(copy)["layer3"]))
+
+    config = LocalConfig(features="cells", layer="layer3", longest_side=96, scales=(1, 3))
+    found = DESCRIBE["cells"](PREPARE["cells"](image, config), config, network)
+    assert [len(scale) for scale in found] == [1, 9]
+    np.testing.assert_array_equal(found[1], cells(network.feature_maps(copy)["layer3"], 3))
+
+    config = LocalConfig(features="patches", layer="layer3", patch_side=32, scales=(1, 2))
+    found = DESCRIBE["patches"](PREPARE["patches"](image, config), config, network)
+    assert [len(scale) for scale in found] == [1, 25]
+    patch = image.resize((32, 32), Image.Resampling.BILINEAR, box=(15, 11, 75, 56))
+    mean = network.feature_maps(np.asarray(patch))["layer3"].mean(axis=(1, 2))
+    np.testing.assert_allclose(found[1][6], mean / np.linalg.norm(mean), atol=1e-5)

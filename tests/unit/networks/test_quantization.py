@@ -1,0 +1,117 @@
+"""The precision int8: quantised once, kept with the collection, part of what it is."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samples
+from resight.collection.reader import Collection
+from resight.collection.writer import writing
+from resight.config import ExtractionConfig, SearchConfig
+from resight.errors import CollectionMismatchError, FitError, UsageError
+from resight.indexing import pipeline
+from resight.methods.factory import ModelOptions
+from resight.methods.resolve import resolve_config
+from resight.networks import quantization
+from resight.networks.parameters import load_parameters
+from resight.networks.runtimes.select import load_network
+
+CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    samples.draw_many(folder, 8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collection(photos: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("collections") / "c"
+    pipeline.index([photos], folder, config=CONFIG, model=ModelOptions(small_weights))
+    return folder
+
+
+def test_the_quantised_network_is_near_the_float_one(collection: Path, small_weights: Path) -> None:
+    with Collection.open(collection) as opened:
+        quantized = opened.quantized_network()
+    parameters = load_parameters("resnet50", small_weights)
+    pixels = np.asarray(samples.picture(3))
+    one = load_network("resnet50", parameters, engine="openvino").feature_maps(pixels)
+    other = load_network("resnet50", parameters, quantized=quantized).feature_maps(pixels)
+    for layer in one:
+        a, b = one[layer].ravel(), other[layer].ravel()
+        assert not np.array_equal(a, b)
+        assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.97
+
+
+def test_a_collection_answers_in_int8(
+    collection: Path, photos: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    query = samples.draw(tmp_path / "new.bmp", 5)  # the pixels of 005.png in other bytes
+    found = pipeline.search(
+        query, collection, SearchConfig(k=2), model=ModelOptions(small_weights)
+    ).results
+    assert found[0].path == photos / "005.png"
+    assert found[0].distance < 1e-4 < found[1].distance
+
+
+def test_what_was_quantised_is_part_of_the_fingerprint(
+    collection: Path, photos: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    model = ModelOptions(small_weights)
+    (tmp_path / "few").mkdir()
+    samples.draw_many(tmp_path / "few", 2)
+    pipeline.index([tmp_path / "few"], tmp_path / "other", config=CONFIG, model=model)
+    fingerprints = {pipeline.info(c).fingerprint for c in (collection, tmp_path / "other")}
+    assert len(fingerprints) == 2
+    with pytest.raises(CollectionMismatchError, match="precision is int8, not float32"):
+        pipeline.index([photos], collection, precision="float32", model=model)
+    assert pipeline.index([photos], collection, precision="int8", model=model).report.new == 0
+
+
+def test_a_run_that_was_killed_before_it_quantised_can_go_on(
+    photos: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    with writing(tmp_path / "c", resolve_config(CONFIG, None)):
+        pass
+    run = pipeline.index([photos], tmp_path / "c", model=ModelOptions(small_weights))
+    assert run.report.new == 8
+    with Collection.open(tmp_path / "c") as opened:
+        assert opened.quantized_network()
+
+
+def test_what_cannot_be_is_said(
+    photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, torch = ModelOptions(small_weights), ModelOptions(small_weights, engine="torch")
+    with pytest.raises(UsageError, match="int8 needs a collection"):
+        pipeline.describe([photos], config=CONFIG, model=model)
+    with pytest.raises(UsageError, match="runs on the engine openvino, not on torch"):
+        pipeline.index([photos], tmp_path / "c", config=CONFIG, model=torch)
+    with pytest.raises(UsageError, match="sift-vlad has no network"):
+        pipeline.index([photos], tmp_path / "c", config="sift-vlad", precision="int8")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.jpg").write_text("no picture")
+    with pytest.raises(FitError, match="nothing to quantise the network on"):
+        pipeline.index([tmp_path / "broken"], tmp_path / "c", config=CONFIG, model=model)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        quantization.importlib.util,
+        "find_spec",
+        lambda name: None if name == "nncf" else find(name),
+    )
+    with pytest.raises(UsageError, match=r"pip install 'resight\[int8\]'"):
+        pipeline.index([photos], tmp_path / "c", config=CONFIG, model=model)
+    assert not (tmp_path / "c").exists()
+
+
+def test_int8_networks_run_on_openvino_alone(
+    collection: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    query = samples.draw(tmp_path / "new.png", 99)
+    with pytest.raises(UsageError, match="int8 networks run on openvino alone"):
+        pipeline.search(query, collection, model=ModelOptions(small_weights, engine="onnx"))

@@ -1,0 +1,292 @@
+"""Groups against brute force, by hand, and on collections whose answer is known."""
+
+import csv
+import io
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resight.config import SiftVladConfig
+from resight.ranking.exact import Database, cosine, manhattan
+from resight.ranking.groups import (
+    CHANCE,
+    FEW,
+    NEAR_DUPLICATE,
+    Group,
+    Groups,
+    NeighborLists,
+    estimate_limit,
+    find_groups,
+    group_photos,
+    groups_as_csv,
+    groups_as_json,
+    neighbor_lists,
+)
+
+
+def on_a_line(*places: float) -> Database:
+    values = np.array(places, np.float32)[:, None]
+    return Database(np.arange(1, len(places) + 1) * 10, values)
+
+
+def scattered(count: int, seed: int, size: int = 24) -> np.ndarray:
+    """Photos without repeats: nonnegative descriptors of unit length with some structure."""
+    rng = np.random.default_rng(seed)
+    mixed = np.abs(rng.normal(size=(count, 12)) @ rng.normal(size=(12, size)))
+    mixed += np.abs(rng.normal(size=(count, size)))
+    return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+
+
+def with_views(things: int, views: int, alone: int, noise: float, seed: int) -> Database:
+    """`things` photographed `views` times each, then photos of something else each."""
+    rng = np.random.default_rng(seed)
+    base = scattered(things + alone, seed)
+    rows = np.concatenate([np.repeat(base[:things], views, axis=0), base[things:]])
+    rows[: things * views] += noise * np.abs(rng.normal(size=(things * views, base.shape[1])))
+    return Database(np.arange(len(rows)), rows.astype(np.float32))
+
+
+def pairs_in(groups: list[Group]) -> set[tuple[int, int]]:
+    return {pair for group in groups for pair in itertools.combinations(group.ids, 2)}
+
+
+def test_lists_by_hand() -> None:
+    lists = neighbor_lists(on_a_line(0, 1, 3, 3), k=2)
+    assert lists.rows.tolist() == [[1, 2], [0, 2], [3, 1], [2, 1]]
+    assert lists.distances.tolist() == [[1, 3], [1, 2], [0, 2], [0, 2]]
+
+
+@given(
+    values=st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=0, max_size=14),
+    k=st.integers(1, 20),
+    local=st.booleans(),
+)
+def test_lists_are_the_nearest_others(values: list[tuple[int, ...]], k: int, local: bool) -> None:
+    rows = np.array(values, np.float32).reshape(-1, 3)
+    database = Database(np.arange(len(rows)), rows, rows[::-1].copy() if local else None)
+    lists = neighbor_lists(database, k=k)
+    assert lists.rows.shape == (len(rows), max(0, min(k, len(rows) - 1)))
+    for i in range(len(rows)):
+        distances = np.abs(rows - rows[i]).sum(axis=1)
+        if local:
+            distances = np.minimum(distances, np.abs(rows[::-1] - rows[::-1][i]).sum(axis=1))
+        expected = sorted((d, j) for j, d in enumerate(distances) if j != i)[:k]
+        assert lists.rows[i].tolist() == [j for _, j in expected]
+        assert lists.distances[i].tolist() == [d for d, _ in expected]
+
+
+def test_groups_by_hand() -> None:
+    # 10-20 copies, 30 another view of them; 50-60 two views; 40 and 70 stand alone.
+    lists = neighbor_lists(on_a_line(0, 0.1, 2, 50, 100, 102.5, 200))
+    assert group_photos(lists, limit=3) == [
+        Group("same-thing", (10, 20, 30)),
+        Group("near-duplicate", (10, 20)),
+        Group("same-thing", (50, 60)),
+    ]
+    assert group_photos(lists, limit=0.3) == [Group("near-duplicate", (10, 20))]
+    assert group_photos(lists, limit=0.2) == [Group("same-thing", (10, 20))]
+    assert group_photos(lists, limit=0.05) == []
+
+
+def test_a_limit_of_zero_joins_only_copies() -> None:
+    lists = neighbor_lists(on_a_line(5, 1, 5, 2, 5))
+    assert group_photos(lists, 0.0) == [Group("near-duplicate", (10, 30, 50))]
+
+
+def test_both_must_be_near_to_one_another() -> None:
+    # 30's nearest is 20, but 20's nearest is 10.
+    lists = neighbor_lists(on_a_line(0, 1, 3))
+    assert group_photos(lists, 2.0, mutual=1) == [Group("same-thing", (10, 20))]
+    assert group_photos(lists, 2.0, mutual=2) == [Group("same-thing", (10, 20, 30))]
+    assert group_photos(lists, 9.0, mutual=1) == [Group("near-duplicate", (10, 20, 30))]
+
+
+@given(
+    places=st.lists(st.integers(0, 60), min_size=0, max_size=12),
+    limit=st.integers(0, 30),
+)
+def test_groups_are_the_connected_photos(places: list[int], limit: int) -> None:
+    lists = neighbor_lists(on_a_line(*places))
+
+    def connected(reach: float) -> set[tuple[int, ...]]:
+        found = set()
+        for start in range(len(places)):
+            reached, border = {start}, [start]
+            while border:
+                i = border.pop()
+                near = {j for j, p in enumerate(places) if abs(p - places[i]) <= reach}
+                border += near - reached
+                reached |= near
+            if len(reached) > 1:
+                found.add(tuple(10 * (i + 1) for i in sorted(reached)))
+        return found
+
+    # Few enough photos that each is among the nearest of all.
+    groups = group_photos(lists, float(limit), mutual=11)
+    copies = connected(NEAR_DUPLICATE * limit)
+    assert {g.ids for g in groups if g.kind == "near-duplicate"} == copies
+    assert {g.ids for g in groups if g.kind == "same-thing"} == connected(limit) - copies
+    assert [g.ids[0] for g in groups] == sorted(g.ids[0] for g in groups)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_the_order_of_the_photos_does_not_matter(seed: int) -> None:
+    database = with_views(6, 3, 12, 0.01, seed)
+    order = np.random.default_rng(seed).permutation(len(database.ids))
+    shuffled = find_groups(Database(database.ids, database.global_[order]))
+    found = find_groups(database)
+    assert shuffled.estimated_limit == pytest.approx(found.estimated_limit, rel=1e-5)
+    place = {int(old): new for new, old in enumerate(order)}
+    moved = {tuple(sorted(place[i] for i in g.ids)) for g in found.groups}
+    assert {g.ids for g in shuffled.groups} == moved
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [12, 60, 300])
+def test_a_collection_without_repeats_has_almost_no_groups(count: int, seed: int) -> None:
+    database = Database(np.arange(count), scattered(count, seed))
+    found = find_groups(database)
+    grouped = {id_ for group in found.groups for id_ in group.ids}
+    assert len(grouped) <= max(2, 0.05 * count)  # one pair of the few is chance
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("things", "views", "alone"), [(20, 4, 40), (60, 4, 0), (5, 10, 100)])
+def test_repeats_are_found(things: int, views: int, alone: int, seed: int) -> None:
+    database = with_views(things, views, alone, 0.02, seed)
+    found = pairs_in(find_groups(database).groups)
+    true = {
+        pair
+        for thing in range(things)
+        for pair in itertools.combinations(range(thing * views, (thing + 1) * views), 2)
+    }
+    assert len(found & true) >= 0.95 * len(true)
+    assert len(found & true) >= 0.95 * len(found)
+
+
+def test_the_limit_scales_with_the_descriptors() -> None:
+    rows = scattered(80, 0)
+    limit, doubled = (
+        estimate_limit(neighbor_lists(Database(np.arange(80), share * rows)))
+        for share in (np.float32(1), np.float32(2))
+    )
+    assert limit > 0
+    assert doubled == pytest.approx(2 * limit, rel=1e-5)
+
+
+def test_the_limit_on_even_ground() -> None:
+    """Evenly spread points of dimension 2: the chance of a stranger under the limit is known."""
+    rows = np.random.default_rng(0).random((2000, 2)).astype(np.float32)
+    lists = neighbor_lists(Database(np.arange(2000), rows))
+    limit = estimate_limit(lists)
+    share = float((lists.distances[:, 0] <= limit).mean())
+    assert CHANCE / 2 <= share <= 2 * CHANCE
+
+
+def test_too_few_photos_or_all_the_same() -> None:
+    few = on_a_line(*range(FEW - 1))
+    assert find_groups(few) == Groups(0.0, 0.0, [])
+    same = find_groups(on_a_line(*[4.0] * 12))
+    assert same.groups == [Group("near-duplicate", tuple(range(10, 130, 10)))]
+    assert same.limit == 0.0
+    empty = find_groups(Database(np.zeros(0, np.int64), np.zeros((0, 0), np.float32)))
+    assert empty == Groups(0.0, 0.0, [])
+    assert find_groups(on_a_line(1.0)) == Groups(0.0, 0.0, [])
+
+
+def test_a_limit_given_is_used_and_the_estimate_told() -> None:
+    database = with_views(10, 2, 20, 0.01, 1)
+    estimated = find_groups(database).estimated_limit
+    found = find_groups(database, manhattan, 1e-9)
+    assert (found.limit, found.estimated_limit, found.groups) == (1e-9, estimated, [])
+
+
+def test_progress_counts_the_photos() -> None:
+    said: list[tuple[int, int]] = []
+    find_groups(on_a_line(*range(150)), progress=lambda done, total: said.append((done, total)))
+    assert said == [(64, 150), (128, 150), (150, 150)]
+
+
+def test_memory_grows_with_the_photos_not_their_square() -> None:
+    import tracemalloc
+
+    database = Database(np.arange(3000), scattered(3000, 0, size=4))
+    tracemalloc.start()
+    lists = neighbor_lists(database, k=10)
+    group_photos(lists, estimate_limit(lists))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3000 * 3000  # bytes: a matrix would take four times this
+
+
+EXPORTED = Groups(
+    2.5,
+    2.0,
+    [Group("same-thing", (1, 3)), Group("near-duplicate", (1, 2)), Group("same-thing", (7, 8))],
+)
+PATHS = {
+    1: Path("/photos/a.jpg"),
+    2: Path('/photos/with "quotes", commas.jpg'),
+    3: Path("/photos/línea\nnueva.jpg"),
+    7: Path("/photos/bad-\udcff.jpg"),
+    8: Path("/photos/z.jpg"),
+}
+
+
+def test_json_export() -> None:
+    text = groups_as_json(EXPORTED, PATHS)
+    text.encode("utf-8")
+    read = json.loads(text)
+    assert (read["limit"], read["estimated_limit"]) == (2.5, 2.0)
+    assert [g["kind"] for g in read["groups"]] == ["same-thing", "near-duplicate", "same-thing"]
+    assert read["groups"][0]["photos"] == ["/photos/a.jpg", "/photos/línea\nnueva.jpg"]
+    assert read["groups"][2]["photos"] == ["/photos/bad-\\udcff.jpg", "/photos/z.jpg"]
+
+
+def test_csv_export() -> None:
+    text = groups_as_csv(EXPORTED, PATHS)
+    text.encode("utf-8")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows[0] == ["group", "kind", "path"]
+    assert rows[1:4] == [
+        ["1", "same-thing", "/photos/a.jpg"],
+        ["1", "same-thing", "/photos/línea\nnueva.jpg"],
+        ["2", "near-duplicate", "/photos/a.jpg"],
+    ]
+    assert rows[4][2] == '/photos/with "quotes", commas.jpg'
+    assert len(rows) == 7
+
+
+def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
+    """Pictures of one object are joined and those of different ones are not, by sift-vlad."""
+    from resight.collection.reader import Collection
+    from resight.collection.search_arrays import load_arrays
+    from resight.demo import draw_collection
+    from resight.indexing.pipeline import index
+
+    photos = draw_collection(tmp_path / "photos", objects=8, clutter=8).parent
+    index([photos], tmp_path / "c", config=SiftVladConfig(sample=20_000))
+    with Collection.open(tmp_path / "c") as opened:
+        paths = {photo.id: photo.path for photo in opened.photos("ok")}
+        found = find_groups(load_arrays(opened).database, cosine)
+    truth = json.loads((photos / "groups.json").read_text("utf-8"))
+    label = {(photos / p).resolve(): name for name, ps in truth.items() for p in ps}
+    of = {id_: label[path.resolve()] for id_, path in paths.items()}
+    pairs = pairs_in(found.groups)
+    right = {pair for pair in pairs if of[pair[0]] == of[pair[1]]}
+    wanted = [p for p in itertools.combinations(sorted(of), 2) if of[p[0]] == of[p[1]]]
+    assert len(right) >= 0.9 * len(pairs)
+    assert len(right) >= 0.4 * len(wanted)
+
+
+def test_lists_of_any_length_are_accepted() -> None:
+    lists = NeighborLists(
+        np.array([1, 2]), np.array([[1], [0]], np.int32), np.array([[1], [1]], np.float32)
+    )
+    assert group_photos(lists, 1.0) == [Group("same-thing", (1, 2))]

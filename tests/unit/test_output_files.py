@@ -1,0 +1,71 @@
+"""Files that are to be written: what is refused before the work; looking changes nothing."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from resight.errors import UsageError
+from resight.output_files import ensure_picture_writable, ensure_writable, save_picture
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        path.name: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "there.npz").write_bytes(b"of the last time")
+    (tmp_path / "folder.jpg").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["there.npz", "new.npz", "no suffix"])
+def test_looking_changes_nothing(folder: Path, name: str) -> None:
+    before = state(folder)
+    ensure_writable(folder / name)
+    assert state(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere/new.jpg", "No such file or directory"),
+        ("there.npz/new.jpg", "Not a directory"),
+        ("folder.jpg", "Is a directory"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(folder: Path, name: str, reason: str) -> None:
+    for check in (ensure_writable, ensure_picture_writable):
+        with pytest.raises(UsageError, match=rf"{name}: cannot be written: {reason}$"):
+            check(folder / name)
+    with pytest.raises(UsageError, match=rf"{name}: cannot be written: {reason}$"):
+        save_picture(Image.new("RGB", (4, 3)), folder / name)
+
+
+def test_a_pipe_is_left_to_its_reader(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.npz")
+    ensure_writable(folder / "pipe.npz")  # to open it would wait for a reader
+
+
+def test_the_folder_one_is_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    ensure_writable(Path("new.npz"))
+    ensure_picture_writable(Path("new.JPG"))
+
+
+@pytest.mark.parametrize("name", ["new", "new.xyz", "new.psd", "there.npz"])
+def test_a_picture_has_the_suffix_of_a_format(folder: Path, name: str) -> None:
+    picture = Image.new("RGB", (4, 3))
+    with pytest.raises(UsageError, match=rf"{name}: name it with \.jpg or \.png$"):
+        ensure_picture_writable(folder / name)
+    with pytest.raises(UsageError, match=rf"{name}: name it with \.jpg or \.png$"):
+        save_picture(picture, folder / name)
+    for good in ("a.jpg", "a.PNG", "a.webp"):
+        ensure_picture_writable(folder / good)
+        save_picture(picture, folder / good)

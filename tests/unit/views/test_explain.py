@@ -1,0 +1,559 @@
+"""Supply that adds up exactly, heat that lies on what two photos share, places that match."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from resight.config import ExtractionConfig, SiftVladConfig
+from resight.demo.backgrounds import SURFACES
+from resight.demo.collection import FAMILIES
+from resight.demo.paint import PALETTES
+from resight.demo.scenes import SIZE, lay
+from resight.descriptors.aggregation.vlad import vlad
+from resight.descriptors.cam import cam_mask, class_activation_map
+from resight.descriptors.local_features.sift import LocalFeatures, root_sift
+from resight.descriptors.pipeline import FeatureMaps, describe_maps
+from resight.descriptors.pooling import modified_rmac
+from resight.errors import UsageError
+from resight.networks.parameters import Classifier
+from resight.ranking.exact import manhattan
+from resight.reductions.pfa import Selection
+from resight.views.attribution import Attribution, photo_supply, rmac_supply
+from resight.views.explain import Explanation, explain, explain_images
+from resight.views.heatmaps import _coarser, column_matches, explain_maps, shared_heat
+from resight.views.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
+from resight.views.sift_heatmaps import feature_heats, feature_matches, feature_supply, heat_map
+
+Box = tuple[float, float, float, float]
+DESCRIPTORS = ExtractionConfig()
+
+
+def positive(rng: np.random.Generator, channels: int, height: int, width: int) -> np.ndarray:
+    """A map as after a ReLU, about half of it zero, its channels last in memory."""
+    values = rng.standard_normal((height, width, channels), np.float32)
+    return values.clip(min=0).transpose(2, 0, 1)
+
+
+def random_maps(seed: int, sizes: list[tuple[int, int]]) -> list[FeatureMaps]:
+    """Sparse maps, `layer4` half the size of `layer3`, for each resolution."""
+    rng = np.random.default_rng(seed)
+    return [
+        {"layer3": positive(rng, 1024, 2 * h, 2 * w), "layer4": positive(rng, 2048, h, w)}
+        for h, w in sizes
+    ]
+
+
+def random_classifier() -> Classifier:
+    """Ten classes."""
+    weight = np.random.default_rng(0).standard_normal((10, 2048), np.float32)
+    return Classifier(weight, np.zeros(10, np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.integers(1, 5),
+    height=st.integers(1, 17),
+    width=st.integers(1, 17),
+    levels=st.integers(1, 5),
+    stride=st.sampled_from([0.1, 0.4, 1.0]),
+    values=st.sampled_from(["random", "few", "constant", "zero"]),
+    seed=st.integers(0, 99),
+)
+def test_the_supply_adds_up_to_the_vector(
+    channels: int, height: int, width: int, levels: int, stride: float, values: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (channels, height, width)
+    array = {
+        "random": rng.random(shape),
+        "few": rng.integers(0, 3, shape),  # many ties
+        "constant": np.ones(shape),
+        "zero": np.zeros(shape),
+    }[values]
+    feature_map = array.astype(np.float32)
+    supply = rmac_supply(feature_map, levels=levels, stride=stride)
+    assert supply.shape == feature_map.shape
+    assert supply.dtype == np.float32
+    assert (supply >= 0).all()
+    assert (supply[feature_map == 0] == 0).all()
+    expected = modified_rmac(feature_map, levels=levels, stride=stride)
+    np.testing.assert_allclose(supply.sum(axis=(1, 2)), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_the_supply_by_hand() -> None:
+    # One level: one region of 2 x 2; its maximum 3 is held by two positions.
+    supply = rmac_supply(np.float32([[[3, 1], [0, 3]]]), levels=1)
+    assert supply.tolist() == [[[0.5, 0.0], [0.0, 0.5]]]
+    # Two channels of 1 x 2, side 1: squares 9 and 16 over the norm 5; 0 and 0; length 5.
+    supply = rmac_supply(np.float32([[[3, 4]], [[0, 0]]]), levels=1)
+    np.testing.assert_allclose(supply, [[[0.36, 0.64]], [[0, 0]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["early", "late"])
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("renormalize", [None, False, True])
+def test_the_supply_adds_up_to_the_descriptor(
+    fusion: str, unit: bool, renormalize: bool | None
+) -> None:
+    config = dataclasses.replace(DESCRIPTORS, fusion=fusion, normalize_concatenation=unit)
+    maps = random_maps(0, [(6, 8), (4, 5)])
+    selection = None
+    if renormalize is not None:
+        selection = Selection(np.array([0, 5, 2047, 2048, 2050, 3071]), renormalize)
+    descriptor = describe_maps(maps, config).global_
+    expected = selection.apply(descriptor) if selection else descriptor
+    supplies = photo_supply(maps, config, selection=selection)
+    assert list(supplies) == ["layer4", "layer3"]
+    found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_the_masked_supply_adds_up_to_the_local_descriptor() -> None:
+    config = dataclasses.replace(DESCRIPTORS, cam=True)
+    maps = random_maps(1, [(6, 8)])
+    classifier = random_classifier()
+    local = describe_maps(maps, config, classifier).local
+    assert local is not None
+    mask = cam_mask(class_activation_map(maps[0]["layer4"], classifier), config.cam_threshold)
+    supplies = photo_supply(maps, config, mask=mask)
+    found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    np.testing.assert_allclose(found, local, atol=1e-6, rtol=1e-4)
+
+
+def test_distance_and_agreement_are_those_of_the_descriptors() -> None:
+    config = dataclasses.replace(DESCRIPTORS, cam=True)
+    a, b = random_maps(2, [(6, 8), (4, 5)]), random_maps(3, [(8, 6)])
+    classifier = random_classifier()
+    selection = Selection(np.arange(0, 3072, 3))
+    pooled = [describe_maps(maps, config, classifier) for maps in (a, b)]
+    pairs = [
+        [selection.apply(v) for v in vectors if v is not None]
+        for vectors in (
+            [p.global_ for p in pooled],
+            [p.local for p in pooled],
+        )
+    ]
+    distances = [float(manhattan(x, y[None])[0]) for x, y in pairs]
+    found = explain_maps(a, b, config, classifier=classifier, selection=selection)
+    assert found.distance == min(distances)
+    x, y = pairs[int(np.argmin(distances))]
+    assert found.agreement == pytest.approx(2 * np.minimum(x, y).sum() / (x + y).sum(), abs=1e-5)
+    assert (found.masks is not None) == (distances[1] < distances[0])
+
+
+def test_masks_come_with_the_local_descriptors_only() -> None:
+    """The same thing at one place on quite different grounds: the masked photos are closer."""
+    config = dataclasses.replace(DESCRIPTORS, cam=True)
+    maps = random_maps(4, [(6, 8)]), random_maps(5, [(6, 8)])
+    for one in maps:
+        for layer, (top, side) in {"layer3": (2, 6), "layer4": (1, 3)}.items():
+            shared = np.linspace(1, 9, len(one[0][layer]))[:, None, None]
+            one[0][layer][:, top : top + side, top : top + side] = shared
+    ground = Classifier(np.ones((1, 2048), np.float32), np.zeros(1, np.float32))
+    found = explain_maps(*maps, config, classifier=ground)
+    assert found.masks is not None
+    for mask, heat in zip(found.masks, found.heats, strict=True):
+        assert mask.shape == heat.shape == (12, 16)
+        assert mask[2:8, 2:8].all()
+        assert mask.sum() == 36
+    assert explain_maps(*maps, config).masks is None
+
+
+def test_heat_lies_where_the_columns_are_alike() -> None:
+    """One patch of columns is the same in both maps, at different places."""
+    rng = np.random.default_rng(0)
+    maps = [rng.random((64, 12, 14), np.float32).clip(min=0.6) - np.float32(0.6) for _ in range(2)]
+    patch = rng.random((64, 3, 3), np.float32)
+    maps[0][:, 2:5, 2:5] = patch
+    maps[1][:, 7:10, 9:12] = patch
+    heats = shared_heat(*(Attribution(rmac_supply(fm), fm) for fm in maps))
+    assert [h.shape for h in heats] == [(12, 14), (12, 14)]
+    assert 2 <= heats[0].argmax() // 14 <= 4
+    assert 2 <= heats[0].argmax() % 14 <= 4
+    assert 7 <= heats[1].argmax() // 14 <= 9
+    assert 9 <= heats[1].argmax() % 14 <= 11
+    swapped = shared_heat(*(Attribution(rmac_supply(fm), fm) for fm in maps[::-1]))
+    np.testing.assert_allclose(swapped[1], heats[0], rtol=1e-3, atol=1e-7)
+
+
+def test_nothing_in_common_is_no_heat() -> None:
+    a, b = random_maps(6, [(5, 5)]), random_maps(6, [(5, 5)])
+    for layer in ("layer3", "layer4"):
+        a[0][layer][::2] = 0
+        b[0][layer][1::2] = 0
+    found = explain_maps(a, b, DESCRIPTORS)
+    assert not found.heats[0].any()
+    assert not found.heats[1].any()
+    assert found.agreement == pytest.approx(0, abs=1e-5)
+
+
+def test_black_and_tiny_maps_are_explained() -> None:
+    zeros = np.zeros((2048, 1, 2), np.float32)
+    nothing = [{"layer3": zeros[:1024], "layer4": zeros[..., :1]}]
+    found = explain_maps(nothing, random_maps(0, [(2, 3)]), DESCRIPTORS)
+    assert found.heats[0].shape == (1, 2)
+    assert found.heats[1].shape == (4, 6)
+    assert not found.heats[0].any()
+    assert found.agreement == 0
+    both = explain_maps(nothing, nothing, DESCRIPTORS)
+    assert (both.distance, both.agreement) == (0.0, 0.0)
+
+
+def test_large_maps_are_compared_on_a_coarser_grid() -> None:
+    rng = np.random.default_rng(0)
+    maps = [rng.random((4, 81, 90), np.float32) for _ in range(2)]
+    heats = shared_heat(*(Attribution(rmac_supply(fm), fm) for fm in maps))
+    assert all(h.shape == (81, 90) and np.isfinite(h).all() for h in heats)
+
+
+def test_a_coarser_grid_keeps_sums_of_supply_and_averages_columns() -> None:
+    rng = np.random.default_rng(0)
+    values, columns = positive(rng, 3, 81, 90), positive(rng, 4, 81, 90)
+    found = _coarser(Attribution(values, columns))
+    assert found.values.shape == (3, 41, 45)
+    assert found.columns.shape == (4, 41, 45)
+    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), values.sum(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(
+        found.columns[:, 3, 5], columns[:, 6:8, 10:12].mean(axis=(1, 2)), rtol=1e-6
+    )
+    # The last row is that of half squares.
+    np.testing.assert_allclose(
+        found.columns[:, 40, 5], columns[:, 80, 10:12].mean(axis=1), rtol=1e-6
+    )
+
+
+def test_columns_match_where_a_map_was_moved() -> None:
+    whole = np.random.default_rng(0).random((64, 20, 24), np.float32)
+    first, second = whole[:, :16, :18], whole[:, 4:20, 3:21]
+    found = column_matches(first, second, (180, 160), (180, 160))
+    assert found.shape[1] == 4
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[:, :2] - found[:, 2:], [[30, 40]] * len(found), atol=1e-3)
+    # All that both see, but for the frames.
+    assert len(found) == (16 - 4 - 2) * (18 - 3 - 2)
+    assert found.min() > 0
+
+
+def test_unlike_columns_do_not_match() -> None:
+    rng = np.random.default_rng(1)
+    maps = [rng.random((32, 3, 3), np.float32) for _ in range(2)]
+    assert column_matches(*maps, (48, 48), (48, 48)).shape == (0, 4)
+
+
+# Verified, not decorative: what two photos share is pasted at known places.
+
+
+def pasted_pairs(count: int, seed: int) -> list[list[tuple[Image.Image, Box]]]:
+    """Pairs of photos with one object in common, each with another object, on two surfaces.
+
+    Returns:
+        For each pair, for each photo: the photo and the box (x, y, w, h) of the common object.
+    """
+    rng = np.random.default_rng(seed)
+    textures = [family(rng, PALETTES[i % len(PALETTES)]) for i, family in enumerate(FAMILIES)]
+    pairs = []
+    for _ in range(count):
+        chosen = rng.permutation(len(textures))
+        surfaces = rng.permutation(len(SURFACES) - 1)  # the last one is the first once more
+        photos = []
+        for side in range(2):
+            common, own = textures[chosen[0]], textures[chosen[1 + side]]
+            scene = SURFACES[surfaces[side]](rng, *SIZE)
+            box, beside = apart(rng, common, own)
+            for texture, (x, y, w, h) in ((own, beside), (common, box)):
+                corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+                lay(scene, texture, np.array(corners, np.float32), 6.0)
+            scene += rng.normal(0, 3, scene.shape)
+            photos.append((Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8)), box))
+        pairs.append(photos)
+    return pairs
+
+
+def apart(rng: np.random.Generator, *textures: Image.Image) -> list[Box]:
+    """Boxes inside the picture that do not overlap, each about a sixth of it."""
+    while True:
+        boxes = []
+        for texture in textures:
+            area = SIZE[0] * SIZE[1] / (texture.width * texture.height)
+            scale = rng.uniform(0.28, 0.45) * np.sqrt(area)
+            scale = min(scale, *(0.9 * s / t for s, t in zip(SIZE, texture.size, strict=True)))
+            w, h = texture.width * scale, texture.height * scale
+            boxes.append((rng.uniform(0, SIZE[0] - w), rng.uniform(0, SIZE[1] - h), w, h))
+        (x, y, w, h), (u, v, s, t) = boxes
+        if x + w < u or u + s < x or y + h < v or v + t < y:
+            return boxes
+
+
+def inside_and_outside(
+    heat: np.ndarray, size: tuple[int, int], box: Box
+) -> tuple[bool, float, float]:
+    """Whether the hottest pixel is in the box, the mean heat inside and outside."""
+    large = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
+    x, y, w, h = (round(v) for v in box)
+    inside = np.zeros(large.shape, bool)
+    inside[y : y + h, x : x + w] = True
+    return bool(inside.flat[large.argmax()]), large[inside].mean(), large[~inside].mean()
+
+
+Explain = Callable[[Image.Image, Image.Image], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain) -> None:
+    pointed, inside, outside, right = [], [], [], []
+    for (image, box), (other, other_box) in pairs:
+        heat, other_heat, matches = explain_pair(image, other)
+        found = (
+            inside_and_outside(heat, image.size, box),
+            inside_and_outside(other_heat, other.size, other_box),
+        )
+        pointed.append(found[0][0] and found[1][0])
+        inside += [f[1] for f in found]
+        outside += [f[2] for f in found]
+        share = (matches[:, :2] - box[:2]) / box[2:]
+        expected = share * other_box[2:] + other_box[:2]
+        right.append(np.mean(np.linalg.norm(expected - matches[:, 2:], axis=1) < 32))
+    assert np.mean(pointed) >= 0.9
+    assert np.mean(inside) >= 3 * np.mean(outside)
+    # Not only on average.
+    assert np.mean(np.array(inside) >= 3 * np.array(outside)) >= 0.9
+    assert np.mean(right) >= 0.9
+
+
+@pytest.mark.weights
+def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
+    from resight.descriptors.cnn_extractor import CnnExtractor
+
+    config = ExtractionConfig(resolutions=(400,))
+    extractor = CnnExtractor(config, real_weights)
+
+    def explain_pair(
+        image: Image.Image, other: Image.Image
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        maps = [extractor.feature_maps(extractor.prepare(photo)) for photo in (image, other)]
+        found = explain_maps(*maps, config)
+        columns = [one[0]["layer3"] for one in maps]
+        return *found.heats, column_matches(*columns, image.size, other.size)
+
+    check_heat(pasted_pairs(30, seed=20), explain_pair)
+
+
+@pytest.fixture(scope="module")
+def words() -> np.ndarray:
+    """A vocabulary for RootSIFT descriptors: some of real ones, which is enough."""
+    rng = np.random.default_rng(0)
+    scene = SURFACES[0](rng, *SIZE)
+    for i, family in enumerate(FAMILIES[:4]):
+        x, y = 320 * (i % 2), 240 * (i // 2)
+        corners = [(x, y), (x + 310, y), (x + 310, y + 230), (x, y + 230)]
+        lay(scene, family(rng, PALETTES[i]), np.array(corners, np.float32), 4.0)
+    features = root_sift(Image.fromarray(scene.clip(0, 255).astype(np.uint8)), SiftVladConfig())
+    return features.descriptors[rng.permutation(len(features.descriptors))[:64]]
+
+
+def test_the_heat_of_sift_vlad_lies_on_the_common_object(words: np.ndarray) -> None:
+    def explain_pair(
+        image: Image.Image, other: Image.Image
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        config = SiftVladConfig(max_keypoints=1000)
+        a, b = root_sift(image, config), root_sift(other, config)
+        heat, other_heat = feature_heats(a, b, words, 0.5)
+        return (
+            heat_map(a.points, heat, image.size),
+            heat_map(b.points, other_heat, other.size),
+            feature_matches(a, b),
+        )
+
+    check_heat(pasted_pairs(12, seed=21), explain_pair)
+
+
+@given(count=st.integers(0, 30), seed=st.integers(0, 50), power=st.sampled_from([0.3, 0.5, 1.0]))
+@settings(deadline=None)
+def test_the_parts_of_features_add_up_to_the_vlad(count: int, seed: int, power: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.abs(rng.normal(size=(count, 128)))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    words = np.abs(rng.normal(size=(5, 128))).astype(np.float32) / 13
+    if count > 2:
+        rows[0] = words[0]  # a descriptor that lies on its word
+    features = LocalFeatures(np.zeros((count, 2), np.float32), rows)
+    word, parts = feature_supply(features, words, power)
+    total = np.zeros((5, 128))
+    np.add.at(total, word, parts)
+    np.testing.assert_allclose(total.ravel(), vlad(rows, words, power), atol=1e-5)
+
+
+def test_features_without_a_match_have_no_heat() -> None:
+    none = LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    some = LocalFeatures(np.ones((3, 2), np.float32), np.eye(3, 128, dtype=np.float32))
+    heat, other = feature_heats(none, some, np.eye(4, 128, dtype=np.float32), 0.5)
+    assert heat.shape == (0,)
+    assert other.tolist() == [0, 0, 0]
+    assert not heat_map(some.points, other, (40, 30)).any()
+    assert heat_map(none.points, heat, (40, 30)).shape == (48, 64)
+    assert heat_map(none.points, heat, (4000, 1)).shape == (1, 64)
+    assert feature_matches(none, some).shape == (0, 4)
+
+
+# The stage above: photos, boxes, collections.
+
+
+def object_photo(seed: int, folder: Path, name: str) -> Path:
+    rng = np.random.default_rng(seed)
+    scene = SURFACES[seed % 5](rng, *SIZE)
+    x, y = rng.uniform(20, 280, 2)
+    corners = np.array([(x, y), (x + 260, y), (x + 260, y + 160), (x, y + 160)], np.float32)
+    lay(scene, FAMILIES[0](np.random.default_rng(0), PALETTES[0]), corners, 5.0)
+    path = folder / name
+    Image.fromarray(scene.clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def check_shape(found: Explanation) -> None:
+    for heat in (found.heat_query, found.heat_other):
+        assert heat.dtype == np.float32
+        assert heat.ndim == 2
+        assert heat.min() >= 0
+        assert heat.max() in (0, 1)
+    assert found.matches.dtype == np.float32
+    assert found.matches.shape == (found.inliers, 4)
+    assert 0 <= found.agreement <= 1
+
+
+def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
+    from resight.indexing.pipeline import describe
+    from resight.methods.factory import ModelOptions
+
+    a, b = object_photo(1, tmp_path, "a.png"), object_photo(2, tmp_path, "b.png")
+    config, model = ExtractionConfig(resolutions=(160, 96)), ModelOptions(small_weights)
+    found = explain(a, b, config=config, model=model)
+    check_shape(found)
+    assert found.heat_query.shape == found.heat_other.shape == (8, 10)
+    one, other = describe([a, b], config=config, model=model).descriptors
+    assert found.distance == pytest.approx(float(np.abs(one - other).sum()), rel=1e-5)
+    same = explain(a, a, config=config, model=model)
+    assert same.distance == 0
+    assert same.agreement == 1
+    np.testing.assert_allclose(same.matches[:, :2], same.matches[:, 2:])
+    np.testing.assert_allclose(same.heat_query, same.heat_other, atol=1e-4)
+
+
+def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Path) -> None:
+    from resight.methods.factory import ModelOptions
+
+    photo, box = object_photo(3, tmp_path, "a.png"), (320, 120, 200, 160)
+    crop = tmp_path / "crop.png"
+    Image.open(photo).crop((320, 120, 520, 280)).save(crop)
+    config = ExtractionConfig(resolutions=(160,), cam=True)
+    model = ModelOptions(small_weights)
+    whole = explain(photo, crop, config=config, box=box, model=model)
+    part = explain(crop, crop, config=config, model=model)
+    assert (whole.distance, whole.agreement) == (part.distance, part.agreement) == (0, 1)
+    np.testing.assert_allclose(whole.matches, part.matches + np.float32([320, 120, 0, 0]))
+    assert whole.heat_query.shape == (240, 320)
+    outside = np.ones((240, 320), bool)
+    outside[60:140, 160:260] = False
+    assert not whole.heat_query[outside].any()
+    assert whole.heat_query.max() == pytest.approx(1, abs=0.05)
+
+
+def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
+    from resight.collection.reader import Collection
+    from resight.config import SearchConfig
+    from resight.indexing.pipeline import index
+    from resight.searching.searcher import Searcher
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    a, b = object_photo(1, photos, "a.png"), object_photo(2, photos, "b.png")
+    index([photos], tmp_path / "c", config=SiftVladConfig(centers=16, max_keypoints=400))
+    found = explain(a, b, collection=tmp_path / "c")
+    check_shape(found)
+    assert found.inliers >= 20
+    assert found.heat_query.shape == (48, 64)
+    with Collection.open(tmp_path / "c") as opened:
+        searcher = Searcher(opened)
+        by_path = {r.path: r.distance for r in searcher.search(a, SearchConfig()).results}
+        assert found.distance == by_path[b]
+        again = explain_images(searcher, Image.open(a), Image.open(b))
+        np.testing.assert_array_equal(again.heat_query, found.heat_query)
+        boxed = explain_images(searcher, Image.open(a), Image.open(b), box=(0, 0, 640, 480))
+        np.testing.assert_array_equal(boxed.matches, found.matches)
+
+
+def test_what_cannot_be_explained(tmp_path: Path) -> None:
+    photo = object_photo(1, tmp_path, "a.png")
+    with pytest.raises(UsageError, match="nowhere"):
+        explain(photo, tmp_path / "nowhere.jpg")
+    with pytest.raises(UsageError, match="not inside the photo"):
+        explain(photo, photo, box=(600, 0, 100, 100))
+    with pytest.raises(UsageError, match="one of them"):
+        explain(photo, photo, collection=tmp_path, config="fast")
+    with pytest.raises(UsageError, match="needs a collection"):
+        explain(photo, photo, config="sift-vlad")
+    with pytest.raises(UsageError, match="no method or file"):
+        explain(photo, photo, config="slow")
+
+
+# The picture.
+
+
+def explained(matches: int = 100, masks: bool = True) -> Explanation:
+    heat = np.zeros((6, 8), np.float32)
+    heat[2, 3] = 1
+    mask = (heat > 0) if masks else None
+    points = np.random.default_rng(0).uniform(0, 70, (matches, 4)).astype(np.float32)
+    return Explanation(heat, heat, mask, mask, points, matches, 1.5, 0.5)
+
+
+@pytest.mark.parametrize("matches", [0, 1, 100])
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("size", [(80, 80), (3000, 20), (20, 900)])
+def test_the_picture_takes_photos_of_any_shape(
+    matches: int, masks: bool, size: tuple[int, int]
+) -> None:
+    photo, other = Image.new("RGB", (80, 80), "grey"), Image.new("RGB", size, "teal")
+    drawn = draw_explanation(photo, other, explained(matches, masks), height=120)
+    assert drawn.mode == "RGB"
+    assert drawn.height == 120 + 2 * 24
+
+
+def test_the_picture_is_warm_where_the_heat_is() -> None:
+    photo = Image.new("RGB", (80, 60), (90, 110, 130))
+    drawn = np.asarray(draw_explanation(photo, photo, explained(0, False), height=240)).astype(int)
+    hot, cold = drawn[24 + 100, 24 + 140], drawn[24 + 200, 24 + 300]
+    assert hot[0] - hot[2] > 40  # yellow
+    assert cold[2] > cold[0]  # the photo's own blue grey
+    assert abs(cold - (90, 110, 130)).max() < 20
+
+
+def test_the_overlay_is_clear_where_it_is_cold() -> None:
+    overlay = heat_overlay(np.array([[0, 0, 0, 1.0]], np.float32), (40, 10))
+    alpha = np.asarray(overlay)[..., 3]
+    assert (overlay.mode, overlay.size) == ("RGBA", (40, 10))
+    assert not alpha[:, :20].any()
+    assert (alpha[:, 36:] > 150).all()
+
+
+def test_the_outline_surrounds_the_mask() -> None:
+    mask = np.zeros((4, 4), bool)
+    mask[1:3, 1:3] = True
+    (line,) = mask_outline(mask, (40, 40))
+    assert line.min(axis=0).tolist() == pytest.approx([10, 10], abs=1.5)
+    assert line.max(axis=0).tolist() == pytest.approx([29, 29], abs=1.5)
+    assert mask_outline(np.zeros((4, 4), bool), (40, 40)) == []
+
+
+def test_lines_are_spread_over_the_photo() -> None:
+    crowd = np.random.default_rng(0).normal(50, 1, (500, 2))
+    corners = np.array([(0.0, 0.0), (100, 0), (0, 100), (100, 100)])
+    chosen = spread_out(np.concatenate([crowd, corners]), 10)
+    assert len(chosen) == 10
+    assert {500, 501, 502, 503} <= set(chosen.tolist())
+    assert spread_out(corners, 10).tolist() == [0, 1, 2, 3]
+    assert len(spread_out(np.zeros((30, 2)), 10)) <= 10

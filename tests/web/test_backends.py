@@ -1,0 +1,159 @@
+"""The interface over a collection on an engine: the answers of the folder it was pushed from."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postgres_server import PostgresServer
+from resight.indexing import pipeline
+from web_server import V1, Running, make_photos, make_sift_collection, running
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("web") / "photos", objects=2)
+
+
+@pytest.fixture(scope="module")
+def local(photos: Path) -> Iterator[Running]:
+    folder = make_sift_collection(photos.parent / "collection", photos, centers=16)
+    with running(folder) as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "qdrant"])
+def address(request: pytest.FixtureRequest, local: Running, tmp_path: Path) -> str:
+    """Where the collection was pushed to."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        found = server.address(server.new_database(), "name")
+    else:
+        found = f"qdrant+file://{tmp_path}/qdrant/name"
+    pipeline.push(Path(local.context.engine.place), found)
+    return found
+
+
+def told(results: list[dict[str, Any]]) -> list[Any]:
+    """What does not depend on where photos are numbered."""
+    shown = ("rank", "path", "inliers", "region", "query_region")
+    return [
+        ([r.get(name) for name in shown], pytest.approx(r["distance"], abs=1e-5)) for r in results
+    ]
+
+
+def asked_of(photos: Path) -> list[Callable[[Running], Any]]:
+    """What is asked of a folder and of engines."""
+    query = photos / "object-01" / "view-1.jpg"
+    searches: list[dict[str, Any]] = [
+        {},
+        {"k": 3, "offset": 2},
+        {"box": "100,80,300,300"},
+        {"limit": 0.9},
+        {"verify": 3},
+        {"rerank": "diffusion"},
+        {"under": photos / "object-00"},
+        {"under": photos / "object-00", "offset": 2},
+        {"under": photos / "object-0"},
+        {"min_side": 300, "limit": 5},
+        {"min_side": 10_000},
+        {"taken_from": "1990"},
+    ]
+    return [
+        *(partial(search, query=query, options=options) for options in searches),
+        lambda server: sorted(p["path"] for p in server.get("/photos")["photos"]),
+        lambda server: server.get("/failed"),
+        lambda server: {k: v for k, v in server.get("/collection").items() if k != "name"},
+        lambda server: groups_of(server.get("/groups", limit=0.9)),
+    ]
+
+
+def search(server: Running, query: Path, options: dict[str, Any]) -> tuple[list[Any], int | None]:
+    answer = server.upload(query, **options)
+    return told(answer["results"]), answer["total"]
+
+
+@pytest.fixture(scope="module")
+def expected(local: Running, photos: Path) -> list[Any]:
+    """The folder's answers."""
+    return [ask(local) for ask in asked_of(photos)]
+
+
+def test_an_engine_answers_as_the_folder_does(
+    address: str, photos: Path, expected: list[Any]
+) -> None:
+    assert expected[-1], "no groups"
+    with running(address) as remote:
+        for ask, answer in zip(asked_of(photos), expected, strict=True):
+            assert ask(remote) == answer
+        look_closely(remote, photos / "object-01" / "view-1.jpg")
+        change(remote)
+
+
+def groups_of(answer: dict[str, Any]) -> list[list[str]]:
+    return sorted(sorted(p["path"] for p in group["photos"]) for group in answer["groups"])
+
+
+def look_closely(server: Running, query: Path) -> None:
+    """Pictures and explanations of what was found."""
+    found = server.upload(query)
+    views = [r["id"] for r in found["results"] if Path(r["path"]).parent == query.parent]
+    second = views[1]
+    for picture in ("thumbnail", "original"):
+        answer = server.client.get(f"{V1}/photos/{second}/{picture}")
+        assert answer.headers["content-type"].startswith("image/")
+    asked = {"query": {"upload": found["query"]["upload"]}, "result": second}
+    assert server.client.post(f"{V1}/explain", json=asked).json()["inliers"] > 5
+    assert server.search(photo=second)["results"][0]["id"] == second
+    server.get("/photos/4000000000000", status=404)
+    server.search(photo=2**63 - 1, status=404)
+
+
+def change(server: Running) -> None:
+    """Photos are forgotten there, but indexed in a folder."""
+    refused = server.client.post(f"{V1}/jobs", json={"action": "index"})
+    assert refused.status_code == 409
+    assert "resight push" in refused.json()["detail"]
+    there = server.get("/photos")["photos"]
+    job = {"action": "remove", "photos": [there[0]["id"]]}
+    id_ = server.client.post(f"{V1}/jobs", json=job).json()["id"]
+    with server.client.stream("GET", f"{V1}/jobs/{id_}/events") as events:
+        assert "event: done" in list(events.iter_lines())
+    assert server.get("/collection")["photos"] == len(there) - 1
+    server.get(f"/photos/{there[0]['id']}", status=404)
+
+
+def test_a_server_stays_when_its_engine_goes_and_comes_back(
+    local: Running, postgres: PostgresServer, photos: Path
+) -> None:
+    address = postgres.address(postgres.new_database(), "name")
+    pipeline.push(Path(local.context.engine.place), address)
+    query = photos / "object-01" / "view-1.jpg"
+    with running(address) as server:
+        upload = server.upload(query)["query"]["upload"]
+        postgres.kill()
+        try:
+            for ask in (
+                lambda: server.client.get(f"{V1}/photos"),
+                lambda: server.client.get(f"{V1}/groups"),
+                lambda: server.client.get(f"{V1}/photos/1/thumbnail"),
+                lambda: server.client.post(f"{V1}/search", json={"upload": upload}),
+            ):
+                answer = ask()
+                assert answer.status_code == 503
+                assert "cannot be reached" in answer.json()["detail"]
+            assert server.get("/health") == {"status": "ok"}
+        finally:
+            postgres.start()
+        assert server.search(upload=upload)["results"][0]["name"] == "view-1.jpg"
+
+
+def test_a_folder_is_named_on_the_machine_alone(local: Running, photos: Path) -> None:
+    token = "a-token-that-is-long-enough"
+    with running(Path(local.context.engine.place), host="0.0.0.0", token=token) as server:
+        server.client.headers["Authorization"] = f"Bearer {token}"
+        query = photos / "object-01" / "view-1.jpg"
+        server.upload(query, status=403, under=photos)
+        assert server.upload(query, min_side=10_000)["results"] == []

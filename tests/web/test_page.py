@@ -1,0 +1,607 @@
+"""The page in a real browser, against the real server: everything a person does with it."""
+
+import base64
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the extra `web` is not installed")
+pytest.importorskip("playwright", reason="playwright is not installed")
+
+from playwright.sync_api import Browser, Page, expect
+
+import browser as browsers
+from resight.config import SearchConfig, SiftVladConfig
+from resight.indexing import pipeline
+
+expect.set_options(timeout=20_000)
+
+OBJECTS = 4
+COPIES = 3
+PAGE = 60
+PHONE = {"width": 375, "height": 720}
+DESKTOP = {"width": 1200, "height": 800}
+NOT_FOUND = "Failed to load resource"
+
+SERVE = """
+import sys
+from pathlib import Path
+from resight.web.server import serve
+from resight.web.settings import WebSettings
+tell = lambda address: print(address, flush=True)
+serve(Path(sys.argv[1]), settings=WebSettings(port=0), started=tell)
+"""
+
+
+@dataclass
+class Served:
+    """A running server and what it serves."""
+
+    address: str
+    photos: Path
+    collection: Path
+
+    def query(self, number: int = 1) -> Path:
+        return self.photos / f"object-{number:02d}" / "view-1.jpg"
+
+
+@dataclass
+class Visit:
+    """A browser window, and what must not have happened in it."""
+
+    page: Page
+    served: Served
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+    def open(self, fragment: str = "") -> Page:
+        self.page.goto(self.served.address + fragment)
+        return self.page
+
+    def results(self, page: Page) -> list[tuple[str, str]]:
+        """Names and exact distances of the results that are shown."""
+        expect(page.locator("#search .results:not(.waiting) .tile").first).to_be_visible()
+        script = """tiles => tiles.map(tile => [tile.querySelector(".name").textContent,
+                                                tile.querySelector(".distance").dataset.distance])"""
+        return [tuple(pair) for pair in page.locator("#search .tile").evaluate_all(script)]
+
+
+@pytest.fixture(scope="module")
+def served(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("page")
+    photos, collection = folder / "photos", folder / "holidays"
+    for number in range(1, OBJECTS + 1):
+        name = f"object-{number:02d}"
+        shutil.copytree(demo_photos / name, photos / name)
+        for copy in range(COPIES):  # of known content: more photos at no cost
+            shutil.copytree(demo_photos / name, photos / f"copy-{copy}" / name)
+    (photos / "empty.jpg").touch()
+    (photos / "notes.png").write_text("not a picture")
+    config = SiftVladConfig(longest_side=400, max_keypoints=500, centers=32, sample=20_000)
+    pipeline.index([photos], collection, config=config)
+    command = [sys.executable, "-c", SERVE, str(collection)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address.startswith("http://127.0.0.1:")
+            yield Served(address, photos, collection)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with contextlib.ExitStack() as stack:
+        try:
+            launched = stack.enter_context(browsers.launched())
+        except browsers.NoBrowser as reason:
+            pytest.skip(str(reason))
+        yield launched
+
+
+@contextlib.contextmanager
+def visiting(chromium: Browser, served: Served, **options: object) -> Iterator[Visit]:
+    """A fresh window; afterwards nothing has gone wrong in it or left the server's origin."""
+    context = chromium.new_context(**{"viewport": DESKTOP, **options})
+    context.set_default_timeout(20_000)
+    visit = Visit(context.new_page(), served)
+    page = visit.page
+    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and visit.errors.append(m.text))
+    own = (served.address, f"blob:{served.address}", "data:")
+    page.on("request", lambda r: r.url.startswith(own) or visit.outside.append(r.url))
+    try:
+        yield visit
+        unexpected = [e for e in visit.errors if not any(text in e for text in visit.expected)]
+        assert unexpected == []
+        assert visit.outside == []
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, served: Served) -> Iterator[Visit]:
+    with visiting(chromium, served) as visit:
+        yield visit
+
+
+@pytest.fixture
+def phone(chromium: Browser, served: Served) -> Iterator[Visit]:
+    options = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    with visiting(chromium, served, **options) as visit:
+        yield visit
+
+
+def drop(page: Page, path: Path, event: str = "drop") -> None:
+    """Drop (or paste) a file, as a browser tells the page of it."""
+    script = """([data, name, kind]) => {
+        const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
+        const how = { bubbles: true, cancelable: true };
+        const event = kind === "paste"
+            ? new ClipboardEvent("paste", { clipboardData: transfer, ...how })
+            : new DragEvent(kind, { dataTransfer: transfer, ...how });
+        document.body.dispatchEvent(event);
+    }"""
+    page.evaluate(script, [base64.b64encode(path.read_bytes()).decode(), path.name, event])
+
+
+def box_in(page: Page) -> tuple[int, int, int, int]:
+    page.wait_for_url(re.compile(r"box=\d"))
+    found = re.search(r"box=(\d+),(\d+),(\d+),(\d+)", page.url)
+    assert found is not None
+    x, y, w, h = map(int, found.groups())
+    return x, y, w, h
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag on the stage, in fractions of it."""
+    area = page.locator("#stage").bounding_box()
+    assert area is not None
+    for (x, y), act in ((start, page.mouse.down), (end, page.mouse.up)):
+        page.mouse.move(area["x"] + x * area["width"], area["y"] + y * area["height"], steps=4)
+        act()
+
+
+def told(served: Served, query: Path, box: tuple[int, int, int, int] | None = None):
+    """The same answer from Python: names and distances written with every digit."""
+    found = pipeline.search(query, served.collection, SearchConfig(k=PAGE), box=box)
+    return [(result.path.name, result.distance) for result in found.results]
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+
+
+# Giving a photo
+
+
+@pytest.mark.parametrize("how", ["drop", "paste", "pick"])
+def test_a_photo_is_searched_with_however_it_comes(visit: Visit, how: str) -> None:
+    page, query = visit.open(), visit.served.query(2)
+    expect(page.locator("#home .tile").first).to_be_visible()
+    if how == "pick":
+        page.set_input_files("#picker", query)
+    else:
+        drop(page, query, how)
+    shown = visit.results(page)
+    truth = told(visit.served, query)
+    assert [(name, float(distance)) for name, distance in shown] == truth[: len(shown)]
+    assert len(shown) >= 8
+    expect(page.locator("#stage img")).to_have_attribute("alt", f"The query: {query.name}")
+    page.wait_for_url("**#/search?upload=*")
+
+
+def test_dragging_a_file_over_the_page_says_what_would_happen(visit: Visit) -> None:
+    page = visit.open()
+    drop(page, visit.served.query(), "dragenter")
+    expect(page.locator("#drop")).to_be_visible()
+    drop(page, visit.served.query(), "dragleave")
+    expect(page.locator("#drop")).to_be_hidden()
+
+
+def test_an_upload_survives_a_reload_of_the_page(visit: Visit) -> None:
+    page = visit.open()
+    page.set_input_files("#picker", visit.served.query())
+    before = visit.results(page)
+    page.wait_for_url("**#/search?upload=*")
+    page.reload()
+    assert visit.results(page) == before
+    expect(page.locator("#stage.ready img")).to_be_visible()
+
+
+# The box
+
+
+def test_a_box_drawn_with_the_mouse_changes_the_results(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    whole = visit.results(page)
+    drag(page, (0.2, 0.25), (0.7, 0.8))
+    x, y, w, h = box_in(page)
+    with Image.open(visit.served.photos / "copy-0" / "object-01" / "view-1.jpg") as image:
+        width, height = image.size
+    assert abs(x - 0.2 * width) < 4
+    assert abs(y - 0.25 * height) < 4
+    assert abs(w - 0.5 * width) < 6
+    assert abs(h - 0.55 * height) < 6
+    expect(page.locator(".results.waiting")).to_have_count(0)
+    boxed = visit.results(page)
+    assert boxed != whole
+    page.go_back()
+    expect(page.locator(".box")).to_be_hidden()
+    assert visit.results(page) == whole
+
+
+def test_the_answer_for_a_box_is_that_of_the_library(visit: Visit) -> None:
+    page, query = visit.open(), visit.served.query(3)
+    page.set_input_files("#picker", query)
+    visit.results(page)
+    drag(page, (0.1, 0.1), (0.8, 0.9))
+    box = box_in(page)
+    expect(page.locator(".results.waiting")).to_have_count(0)
+    truth = told(visit.served, query, box)
+    shown = visit.results(page)
+    assert [(name, float(distance)) for name, distance in shown] == truth[: len(shown)]
+
+
+def test_a_box_is_moved_resized_and_removed_with_the_mouse(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1&box=100,100,200,200")
+    visit.results(page)
+    width, height = page.locator("#stage img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    drag(page, (200 / width, 200 / height), (240 / width, 220 / height))
+    page.wait_for_url(lambda url: "box=100,100" not in url)
+    x, y, w, h = box_in(page)
+    assert (w, h) == (200, 200)
+    assert abs(x - 140) < 4
+    assert abs(y - 120) < 4
+    drag(page, ((x + w) / width, (y + h) / height), ((x + w + 60) / width, (y + h - 50) / height))
+    page.wait_for_url(lambda url: f"box={x},{y},{w},{h}" not in url)
+    assert box_in(page)[:2] == (x, y)
+    assert abs(box_in(page)[2] - 260) < 5
+    assert abs(box_in(page)[3] - 150) < 5
+    page.get_by_role("button", name="Whole photo").click()
+    page.wait_for_url(lambda url: "box=" not in url)
+    expect(page.locator(".box")).to_be_hidden()
+
+
+def test_a_finger_scrolls_the_page_but_moves_the_box(phone: Visit) -> None:
+    page = phone.open("#/search?photo=1")
+    phone.results(page)
+    touch = page.context.new_cdp_session(page)
+
+    def swipe(x: float, y: float, dx: float, dy: float) -> None:
+        for kind, at in [
+            ("touchStart", (x, y)),
+            *(("touchMove", (x + dx * i / 8, y + dy * i / 8)) for i in range(1, 9)),
+        ]:
+            points = [{"x": at[0], "y": at[1]}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    area = page.locator("#stage").bounding_box()
+    assert area is not None
+    swipe(area["x"] + area["width"] / 2, area["y"] + area["height"] * 0.8, 0, -120)
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") > 40
+    assert "box=" not in page.url
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("button", name="Draw a box", exact=True).tap()
+    before = box_in(page)
+    middle = page.locator(".box").bounding_box()
+    assert middle is not None
+    swipe(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2, 30, 24)
+    page.wait_for_url(lambda url: ",".join(map(str, before)) not in url)
+    after = box_in(page)
+    assert after[2:] == before[2:]
+    assert after[0] > before[0]
+    assert after[1] > before[1]
+
+
+# Results
+
+
+def test_results_grow_while_one_scrolls_and_only_some_exist(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    total = OBJECTS * 4 * (1 + COPIES)
+    expect(page.locator("#search-heading")).to_have_text(f"{total} photos, nearest first")
+    for _ in range(30):
+        page.mouse.move(800, 500)
+        page.mouse.wheel(0, 900)
+        page.wait_for_timeout(40)
+    last = page.locator(f'#search .tile[aria-posinset="{total}"]')
+    expect(last).to_be_visible()
+    assert page.locator("#search .tile").count() < total
+    expect(last).to_have_attribute("aria-setsize", str(total))
+    distances = [float(distance) for _, distance in visit.results(page)]
+    assert distances == sorted(distances)
+
+
+def test_a_result_is_searched_from_and_the_way_back_is_where_one_was(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    first = visit.results(page)
+    page.evaluate("scrollTo(0, 300)")
+    tile = page.locator("#search .tile").nth(9)
+    tile.hover()
+    name = tile.locator(".name").text_content()
+    tile.get_by_role("button", name=f"Search with {name}").click()
+    page.wait_for_url(lambda url: "photo=1&" not in url and not url.endswith("photo=1"))
+    expect(page.locator(".query-name")).to_have_text(name or "")
+    assert page.evaluate("scrollY") == 0
+    assert visit.results(page) != first
+    page.go_back()
+    expect(page.locator("#search .tile").first).to_be_visible()
+    assert page.evaluate("scrollY") == 300
+
+
+def test_a_box_is_drawn_in_a_result(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    tile = page.locator("#search .tile").nth(3)
+    tile.hover()
+    tile.get_by_role("button", name=re.compile("Draw a box in")).click()
+    page.wait_for_url("**large=1*")
+    assert box_in(page)[2] > 0
+    expect(page.locator(".box")).to_be_focused()
+
+
+def test_geometry_and_distance_can_be_asked_for(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    page.get_by_text("Options").click()
+    page.get_by_label(re.compile("Check the geometry")).check()
+    expect(page.locator(".inliers").first).to_be_visible()
+    page.get_by_label("Distance at most").fill("0.5")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**limit=0.5*")
+    expect(page.locator(".results.waiting")).to_have_count(0)
+    assert all(float(distance) <= 0.5 for _, distance in visit.results(page))
+
+
+# Why it matched
+
+
+def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    page.locator("#search .tile a").nth(5).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".match").first).to_be_attached()
+    expect(dialog.locator(".words")).to_contain_text("match")
+    outside = """lines => {
+        const inside = (x, y, stage) => {
+            const a = stage.getBoundingClientRect();
+            const f = lines[0].ownerSVGElement.getBoundingClientRect();
+            return x + f.left >= a.left - 1 && x + f.left <= a.right + 1
+                && y + f.top >= a.top - 1 && y + f.top <= a.bottom + 1;
+        };
+        const [query, result] = document.querySelectorAll(".pane-stage");
+        const at = (line, name) => Number(line.getAttribute(name));
+        return lines.filter(l => !inside(at(l, "x1"), at(l, "y1"), query)
+                              || !inside(at(l, "x2"), at(l, "y2"), result)).length;
+    }"""
+    assert dialog.locator(".match line").evaluate_all(outside) == 0
+    dialog.get_by_role("button", name="Lines").click()
+    expect(dialog.locator("svg.lines")).to_be_hidden()
+    heading = dialog.get_by_role("heading").first
+    expect(heading).to_contain_text("Result 6")
+    dialog.get_by_role("button", name="Next result").click()
+    expect(heading).to_contain_text("Result 7")
+    dialog.get_by_role("button", name="Search with this photo").click()
+    expect(dialog).to_be_hidden()
+    assert "compare" not in page.url
+
+
+def test_the_back_button_closes_the_comparison_and_a_link_opens_it(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    page.locator("#search .tile a").nth(2).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    link = page.url
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.goto(link)
+    page.reload()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    visit.results(page)
+
+
+# Groups and the collection
+
+
+def test_groups_are_shown_and_follow_the_limit(visit: Visit) -> None:
+    page = visit.open("#/groups")
+    groups = page.locator(".group")
+    expect(groups.first).to_be_visible()
+    strip = groups.first.locator("a")
+    assert strip.count() >= 2
+    page.get_by_label("Distance limit").fill("0")
+    page.wait_for_url("**#/groups?limit=0")
+    page.get_by_role("button", name="As estimated").click()
+    page.wait_for_url(re.compile(r"#/groups$"))
+    expect(page.get_by_role("link", name="Download the groups as CSV")).to_be_visible()
+    groups.first.locator("a").first.click()
+    visit.results(page)
+
+
+def test_photos_that_could_not_be_indexed_are_listed_with_reasons(visit: Visit) -> None:
+    page = visit.open("#/collection")
+    expect(page.get_by_role("heading", name="2 photos could not be indexed")).to_be_visible()
+    row = page.get_by_role("row", name=re.compile("empty.jpg"))
+    expect(row).to_contain_text("An empty file.")
+
+
+def test_new_photos_are_indexed_with_progress(visit: Visit, tmp_path: Path) -> None:
+    total = OBJECTS * 4 * (1 + COPIES)
+    page = visit.open("#/collection")
+    expect(page.locator(".facts").first).to_contain_text(str(total))
+    added = visit.served.photos / "object-01" / "added.jpg"
+    shutil.copy(visit.served.query(1), added)
+    try:
+        page.get_by_role("button", name="Look for new photos").click()
+        expect(page.locator(".said")).to_contain_text("1 new")
+        expect(page.locator(".facts").first).to_contain_text(str(total + 1))
+    finally:
+        added.unlink()
+        pipeline.remove([added], visit.served.collection)
+
+
+# What goes wrong
+
+
+def test_a_file_that_is_no_photo_is_refused_in_words(visit: Visit, tmp_path: Path) -> None:
+    visit.expected.append(NOT_FOUND)
+    fake = tmp_path / "fake.jpg"
+    fake.write_bytes(b"this is no picture" * 100)
+    page = visit.open()
+    page.set_input_files("#picker", fake)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("no photo that can be read")
+    page.set_input_files("#picker", visit.served.query())
+    expect(page.locator("#search .tile").first).to_be_visible()
+    expect(alert).to_have_count(0)
+
+
+def test_a_photo_that_is_too_large_is_refused_before_it_is_sent(visit: Visit) -> None:
+    page = visit.open()
+    sent = []
+    page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
+    page.evaluate("""() => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(65 * 2 ** 20)], "huge.jpg"));
+        const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true });
+        document.body.dispatchEvent(event);
+    }""")
+    expect(page.get_by_role("alert")).to_contain_text("68 MB; photos of up to 67 MB")
+    assert sent == []
+
+
+def test_a_server_that_is_down_is_told_and_can_be_tried_again(visit: Visit) -> None:
+    visit.expected.append("ERR_INTERNET_DISCONNECTED")
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Draw a box", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Resight does not answer")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    assert visit.results(page)
+
+
+def test_an_unknown_photo_and_a_lost_upload_are_told(visit: Visit) -> None:
+    visit.expected.append(NOT_FOUND)
+    page = visit.open("#/search?photo=999999")
+    expect(page.get_by_role("alert")).to_contain_text("no photo 999999")
+    visit.open("#/search?upload=gone")
+    expect(page.get_by_text("This photo is no longer here")).to_be_visible()
+
+
+# For everyone
+
+
+def test_everything_is_reached_with_the_keyboard_alone(visit: Visit) -> None:
+    page = visit.open()
+    expect(page.locator("#home .tile").first).to_be_visible()
+
+    def tab_to(selector: str) -> None:
+        for _ in range(25):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        pytest.fail(f"Tab does not lead to {selector}")
+
+    tab_to("#home .tile a")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    total = OBJECTS * 4 * (1 + COPIES)
+    expect(page.locator(f'#home .tile[aria-posinset="{total}"] a')).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    visit.results(page)
+    tab_to(".query-tools button")
+    page.keyboard.press("Enter")
+    x, y, w, h = box_in(page)
+    expect(page.locator(".box")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.wait_for_url(lambda url: f"box={x},{y},{w},{h}" not in url)
+    moved = box_in(page)
+    assert moved[0] > x
+    assert moved[1:3] == (y, w)
+    assert moved[3] > h
+    page.keyboard.press("Delete")
+    page.wait_for_url(lambda url: "box=" not in url)
+    visit.results(page)
+    tab_to("#search .tile a")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading").first).to_contain_text("Result 2")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("heading").first).to_contain_text("Result 3")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator('#search .tile[aria-posinset="3"] a')).to_be_focused()
+
+
+VIEWS = ("", "#/search?photo=1&box=50,50,300,200", "#/search?photo=1&compare=2", "#/groups",
+         "#/collection")  # fmt: skip
+
+
+@pytest.mark.parametrize("fragment", VIEWS)
+def test_every_control_has_a_name(visit: Visit, fragment: str) -> None:
+    page = visit.open(fragment)
+    page.wait_for_load_state("networkidle")
+    snapshot = page.locator("body").aria_snapshot()
+    roles = r"button|link|textbox|spinbutton|checkbox|slider|dialog|group|progressbar|img"
+    assert re.findall(rf"^\s*- (?:{roles})(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE) == []
+    assert len(re.findall(r"- (?:button|link) \"", snapshot)) >= 5
+
+
+@pytest.mark.parametrize("fragment", VIEWS)
+def test_a_phone_shows_everything_without_scrolling_sideways(phone: Visit, fragment: str) -> None:
+    page = phone.open(fragment)
+    page.wait_for_load_state("networkidle")
+    cut = """nodes => nodes
+        .filter(n => n.offsetParent !== null && !n.closest(".visually-hidden, .skip"))
+        .filter(n => { const a = n.getBoundingClientRect();
+                       return a.width && (a.left < -1 || a.right > innerWidth + 1); })
+        .map(n => n.outerHTML.slice(0, 120))"""
+    for width in (375, 320):
+        page.set_viewport_size({"width": width, "height": 700})
+        page.wait_for_timeout(100)
+        assert overflow(page) <= 0
+        assert page.locator("button, a, input, h1, h2, p, img").evaluate_all(cut) == []
+
+
+def test_the_theme_follows_the_system_and_the_persons_choice(
+    chromium: Browser, served: Served
+) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with visiting(chromium, served, color_scheme="dark") as visit:
+        page = visit.open("#/collection")
+        dark = page.evaluate(background)
+        page.emulate_media(color_scheme="light")
+        light = page.evaluate(background)
+        assert dark != light
+        page.get_by_role("button", name=re.compile("^Colors")).click()
+        page.get_by_role("button", name=re.compile("^Colors")).click()
+        assert page.evaluate(background) == dark
+        page.reload()
+        assert page.evaluate(background) == dark
