@@ -218,16 +218,16 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
     Networks that end with each stage are run in turn; a stage is what one takes longer than the
     one before. Larger results take longer to give back, so that it is about right, no more.
     """
-    from resight.config import STAGES as STAGES_OF
     from resight.config import ExtractionConfig
     from resight.descriptors.cnn_extractor import CnnExtractor
     from resight.methods.factory import ModelOptions, cnn_model
+    from resight.networks.specs import BACKBONES
     from resight.photos.images import load_image
 
     config = ExtractionConfig()
     model = cnn_model(config, ModelOptions(weights))
     found, before = {}, 0.0
-    for stage in STAGES_OF[config.backbone]:
+    for stage in BACKBONES[config.backbone].channels:
         extractor = CnnExtractor(config, model.path, sha256=model.sha256, layers=[stage])
         seconds = []
         for photo in photos[: PHOTOS // 2]:

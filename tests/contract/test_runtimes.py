@@ -12,7 +12,8 @@ import pytest
 
 import resight.networks.runtimes.select
 from resight.errors import UsageError
-from resight.networks.parameters import Network, Parameters, load_parameters
+from resight.networks.parameters import Parameters, load_parameters
+from resight.networks.runtimes.network import Network
 from resight.networks.runtimes.select import ENGINES, load_network
 
 needs_openvino = pytest.mark.skipif(

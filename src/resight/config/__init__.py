@@ -8,10 +8,7 @@ how to answer. Section numbers refer to `docs/method.md`.
 
 from resight.config.extraction import (
     BROUGHT,
-    STAGES,
     ExtractionConfig,
-    Layer,
-    last_maps,
 )
 from resight.config.fields import (
     from_dict,
@@ -52,11 +49,9 @@ from resight.config.search import (
 __all__ = [
     "BROUGHT",
     "SETS",
-    "STAGES",
     "BackendConfig",
     "ExtractionConfig",
     "Geometry",
-    "Layer",
     "LocalConfig",
     "MethodConfig",
     "NoReduction",
@@ -73,7 +68,6 @@ __all__ = [
     "fingerprint",
     "from_dict",
     "has_network",
-    "last_maps",
     "method_from_dict",
     "own_distance",
     "reducible",

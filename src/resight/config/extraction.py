@@ -4,45 +4,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resight.config.fields import check_types, option, require
-
-RESNET_STAGES = {"conv1": 64, "layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
-STAGES: dict[str, dict[str, int]] = {
-    "resnet50": RESNET_STAGES,
-    "resnet101": RESNET_STAGES,
-    "vgg16": {
-        **{"conv1": 64, "conv2": 128, "conv3": 256, "conv4": 512, "conv5": 512, "conv5_3": 512},
-        **{"pool5": 512, "fc6": 4096, "fc7": 4096},
-    },
-}
-"""The stages of each network that can be described, from the first to the last, and their channels;
-`conv5_3` is `conv5` before its last ReLU."""
-
-
-def last_maps(backbone: str) -> str:
-    """The last stage of a network that is a map, before what makes one vector of it."""
-    return list(STAGES[backbone])[4]
-
+from resight.networks.backbone import BackboneSpec
+from resight.networks.specs import BACKBONES
 
 BROUGHT = ("fine-tuned", "netvlad")
 """Poolings that come with a network's weights."""
 
-Backbone = Literal["resnet50", "resnet101", "vgg16"]
-Layer = Literal[
-    "layer4",
-    "layer3",
-    "layer2",
-    "layer1",
-    "conv1",
-    "conv2",
-    "conv3",
-    "conv4",
-    "conv5",
-    "conv5_3",
-    "pool5",
-    "fc6",
-    "fc7",
-]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+
+def backbone_spec(name: str) -> BackboneSpec:
+    """Return the network of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    require(name in BACKBONES, f"backbone: {name!r} is not one of {', '.join(BACKBONES)}")
+    return BACKBONES[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +28,7 @@ class ExtractionConfig:
     """The paper's descriptor (sections 1-5 and 7); the defaults are the configuration `paper`."""
 
     method: Literal["cnn"] = option("cnn", "the family of methods")
-    backbone: Backbone = option("resnet50", "the network")
+    backbone: str = option("resnet50", "the network")
     resolutions: tuple[int, ...] = option(
         (1050, 800, 550), "longest sides of the copies of a photo, in pixels"
     )
@@ -72,7 +50,7 @@ class ExtractionConfig:
         "bilinear", "how maps are rescaled to the size of the first resolution's"
     )
     fusion_align_corners: bool = option(False, "corner convention of that rescaling")
-    layers: tuple[Layer, ...] = option(
+    layers: tuple[str, ...] = option(
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
     pooling: Literal[
@@ -118,6 +96,7 @@ class ExtractionConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        spec = backbone_spec(self.backbone)
         require(
             bool(self.resolutions) and all(32 <= s <= 8192 for s in self.resolutions),
             "resolutions: one or more sizes from 32 to 8192 pixels",
@@ -128,9 +107,8 @@ class ExtractionConfig:
         )
         for layer in self.layers:
             require(
-                layer in STAGES[self.backbone],
-                f"layers: {layer} is no stage of {self.backbone}, "
-                f"which has {', '.join(STAGES[self.backbone])}",
+                layer in spec.channels,
+                f"layers: {layer} is no stage of {spec.name}, which has {', '.join(spec.channels)}",
             )
         require(1 <= self.levels <= 8, "levels: from 1 to 8")
         require(0 < self.stride <= 1, "stride: above 0, at most 1")
@@ -149,17 +127,18 @@ class ExtractionConfig:
         )
         require(
             self.pooling != "fine-tuned"
-            or (self.fusion == "late" and self.layers == (last_maps(self.backbone),)),
+            or (self.fusion == "late" and self.layers == (spec.last_map,)),
             'pooling: fine-tuned needs fusion = "late" and the last maps as layers, '
-            f'["{last_maps(self.backbone)}"]',
+            f'["{spec.last_map}"]',
         )
         require(
             self.pooling != "netvlad" or (self.fusion == "late" and self.layers == ("conv5_3",)),
             'pooling: netvlad needs fusion = "late" and layers = ["conv5_3"], of vgg16',
         )
+        signed = [layer.name for layer in spec.layers if layer.signed and layer.name in self.layers]
         require(
-            self.pooling == "netvlad" or "conv5_3" not in self.layers,
-            "layers: conv5_3, which has negative values, is for the pooling netvlad",
+            self.pooling == "netvlad" or not signed,
+            f"layers: {', '.join(signed)}, which has negative values, is for the pooling netvlad",
         )
         require(
             self.precision == "float32" or not self.learns,
@@ -171,7 +150,7 @@ class ExtractionConfig:
             'cam: needs fusion = "early", for the mask is made on the fused map',
         )
         require(
-            not (self.cam and self.backbone == "vgg16"),
+            not self.cam or spec.cam_layer is not None,
             "cam: needs a ResNet, whose classifier sees the average of the last stage",
         )
         require(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from resight.config.extraction import STAGES, Backbone, Layer
+from resight.config.extraction import backbone_spec
 from resight.config.fields import check_types, option, require
 
 
@@ -61,8 +61,8 @@ class LocalConfig:
     longest_side: int = option(1024, "larger photos are shrunk to this, in pixels")
     max_keypoints: int = option(2000, "rootsift: the strongest keypoints kept of a photo")
     contrast_threshold: float = option(0.01, "rootsift: SIFT's contrast threshold")
-    backbone: Backbone = option("resnet50", "the network, if there is one")
-    layer: Layer = option("layer4", "its stage that is looked at")
+    backbone: str = option("resnet50", "the network, if there is one")
+    layer: str = option("layer4", "its stage that is looked at")
     scales: tuple[int, ...] = option(
         (1,), "cells, patches: parts of each side of the photo; each scale stands by itself"
     )
@@ -78,6 +78,7 @@ class LocalConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        spec = backbone_spec(self.backbone)
         require(64 <= self.longest_side <= 8192, "longest_side: from 64 to 8192 pixels")
         require(1 <= self.max_keypoints <= 100_000, "max_keypoints: from 1 to 100000")
         require(0 < self.contrast_threshold < 1, "contrast_threshold: between 0 and 1")
@@ -86,9 +87,8 @@ class LocalConfig:
             "scales: one or more, from 1 to 16",
         )
         require(
-            self.layer in STAGES[self.backbone],
-            f"layer: {self.layer} is no stage of {self.backbone}, "
-            f"which has {', '.join(STAGES[self.backbone])}",
+            self.layer in spec.channels,
+            f"layer: {self.layer} is no stage of {spec.name}, which has {', '.join(spec.channels)}",
         )
         require(32 <= self.patch_side <= 1024, "patch_side: from 32 to 1024 pixels")
         require(self.values is None or self.values >= 1, "values: 1 or more")

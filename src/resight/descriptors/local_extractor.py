@@ -16,7 +16,7 @@ from resight.descriptors.extractor import Description, Features, FittedParams
 from resight.descriptors.local_features.features import DESCRIBE, PREPARE, frames_of, unit_length
 from resight.errors import FitError
 from resight.methods.catalogue import local_values
-from resight.networks.parameters import Network
+from resight.networks.runtimes.network import Network
 from resight.reductions.pfa import principal_components
 
 BLOCK = 4096

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resight.config import BROUGHT, STAGES, ExtractionConfig, MethodConfig
+from resight.config import BROUGHT, ExtractionConfig, MethodConfig
 from resight.descriptors.aggregation.netvlad import describe_netvlad
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
@@ -13,9 +13,9 @@ from resight.descriptors.pooling import crow, gem, l2_normalize, mac, modified_r
 from resight.descriptors.regions import rmac
 from resight.descriptors.retrieval_head import describe_fine_tuned
 from resight.methods.catalogue import local_values
-from resight.networks.architectures import ARCHITECTURES, CHANNELS
 from resight.networks.parameters import Classifier
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
+from resight.networks.specs import BACKBONES
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.reduction import Reduction
@@ -90,12 +90,13 @@ def describe_maps(
     if config.fusion == "late":
         return PooledMaps(_describe_late(resolutions, config, known), None)
     # The mask is made on the last stage, also where that is no part of the descriptor.
-    needed = dict.fromkeys([*config.layers, *(["layer4"] if classifier else [])])
+    cam_layer = BACKBONES[config.backbone].cam_layer if classifier else None
+    needed = dict.fromkeys([*config.layers, *([cam_layer] if cam_layer else [])])
     fused = {layer: fuse(resolutions, layer, config) for layer in needed}
     global_ = _pool(fused, config, known)
-    if classifier is None:
+    if classifier is None or cam_layer is None:
         return PooledMaps(global_, None)
-    mask = cam_mask(class_activation_map(fused["layer4"], classifier), config.cam_threshold)
+    mask = cam_mask(class_activation_map(fused[cam_layer], classifier), config.cam_threshold)
     masked = {
         layer: fm * rescale(mask[None], fm.shape[1:], config.mask_interpolation)
         for layer, fm in fused.items()
@@ -105,11 +106,12 @@ def describe_maps(
 
 def layer_sizes(config: ExtractionConfig, known: PoolingState = NO_STATE) -> list[int]:
     """Length of each layer's part of the descriptor: 2048 for `layer4`, 1024 for `layer3`."""
+    channels = BACKBONES[config.backbone].channels
     if config.pooling in BROUGHT and known.head is not None:
-        return [known.head.dimensions(CHANNELS[config.layers[0]], len(config.resolutions))]
+        return [known.head.dimensions(channels[config.layers[0]], len(config.resolutions))]
     regions = known.regions
     return [
-        len(regions[layer].bias) if layer in regions else CHANNELS[layer] for layer in config.layers
+        len(regions[layer].bias) if layer in regions else channels[layer] for layer in config.layers
     ]
 
 
@@ -146,10 +148,11 @@ def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
     """
     needed: set[str] = set()
     for config in configs:
-        needed |= {*config.layers, ARCHITECTURES[config.backbone].columns}
-        needed |= {"layer4"} if config.cam else set()
-    stages = list(STAGES[config.backbone])
-    return tuple(sorted(needed, key=stages.index))
+        spec = BACKBONES[config.backbone]
+        needed |= {*config.layers, spec.matching_layer}
+        if config.cam and spec.cam_layer is not None:
+            needed.add(spec.cam_layer)
+    return tuple(layer for layer in spec.channels if layer in needed)
 
 
 def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:

@@ -10,10 +10,7 @@ from resight.config import ExtractionConfig, MethodConfig
 from resight.errors import CollectionError
 from resight.indexing.plan import Plan
 from resight.memory import available_bytes
-
-PIXEL_BYTES = {"resnet50": 260, "resnet101": 260, "vgg16": 650}
-"""What a network takes for a pixel of the largest copy, as measured with all engines on pictures of
-1050 x 1050 pixels (210 to 250, VGG-16 515 to 655)."""
+from resight.networks.specs import BACKBONES
 
 BESIDE_BYTES = 200 << 20
 """For photos of an ordinary size that are prepared and pooled meanwhile."""
@@ -61,4 +58,4 @@ def memory_needed(config: MethodConfig) -> int:
     """
     if not isinstance(config, ExtractionConfig):
         return 0
-    return PIXEL_BYTES[config.backbone] * max(config.resolutions) ** 2 + BESIDE_BYTES
+    return BACKBONES[config.backbone].bytes_per_pixel * max(config.resolutions) ** 2 + BESIDE_BYTES

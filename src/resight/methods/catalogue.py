@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from resight.config import (
-    STAGES,
     ExtractionConfig,
-    Layer,
     LocalConfig,
     MethodConfig,
     NoReduction,
@@ -27,6 +25,7 @@ from resight.config import (
     to_dict,
 )
 from resight.errors import UsageError
+from resight.networks.specs import BACKBONES
 
 SEDDATI = "Seddati et al., Towards good practices for image retrieval, ICCVW 2017"
 GORDO = "Gordo et al. [10], Deep image retrieval, ECCV 2016"
@@ -48,11 +47,8 @@ NETVLAD = "Arandjelovic et al. [1], NetVLAD, CVPR 2016"
 OURS = "this project"
 
 SIFT_VALUES = 128
-NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "vgg16": "VGG-16"}
-"""The networks as people call them."""
-
 TRAINED = {"fine-tuned": "fine-tuned ", "netvlad": "NetVLAD's "}
-"""Likewise those that bring a pooling."""
+"""Poolings that come with the weights, before the network's title."""
 
 ON_MAP = ("holidays", "oxford5k", "paris6k")
 """The benchmarks that the papers measure by mAP."""
@@ -103,7 +99,7 @@ class MethodSpec:
         if not has_network(config):
             return ""
         pooling = config.pooling if isinstance(config, ExtractionConfig) else ""
-        return TRAINED.get(pooling, "") + NETWORKS[config.backbone]
+        return TRAINED.get(pooling, "") + BACKBONES[config.backbone].title
 
     @property
     def values(self) -> str:
@@ -116,8 +112,8 @@ class MethodSpec:
             return "the weights'"
         if self.extraction.pooling == "rmac-whitened":
             return str(self.extraction.region_values or "by the spectrum")
-        stages = STAGES[self.extraction.backbone]
-        return str(sum(stages[layer] for layer in self.extraction.layers))
+        channels = BACKBONES[self.extraction.backbone].channels
+        return str(sum(channels[layer] for layer in self.extraction.layers))
 
     def selection_for(self, benchmark: str, photos: int) -> ReductionConfig:
         """The selection or whitening with the number of values that the paper keeps on a benchmark.
@@ -143,7 +139,7 @@ def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
     """How many values each scale of a descriptor has; of triangulation, at most."""
     of_one = SIFT_VALUES
     if isinstance(config, LocalConfig) and config.features != "rootsift":
-        of_one = STAGES[config.backbone][config.layer]
+        of_one = BACKBONES[config.backbone].channels[config.layer]
     one = config.values or of_one
     counts = {
         "fisher": 2 * one * config.centers,
@@ -203,7 +199,7 @@ def _pooled(pooling: str, resolution: int = 800) -> ExtractionConfig:
     return from_dict(ExtractionConfig, fields)
 
 
-def _fully_connected(layer: Layer) -> ExtractionConfig:
+def _fully_connected(layer: str) -> ExtractionConfig:
     return ExtractionConfig(
         backbone="vgg16", resolutions=(224,), square=True, layers=(layer,), pooling="mac"
     )
@@ -572,9 +568,10 @@ def find_method(name: str) -> MethodSpec | None:
     config = recipe.extraction
     if not has_network(config):
         raise UsageError(f"{name}: {plain} has no network that could be another one")
-    if backbone not in STAGES:
-        raise UsageError(f"{name}: {backbone} is not one of {', '.join(STAGES)}")
-    places = dict(zip(_maps(config.backbone), _maps(backbone), strict=True))
+    if backbone not in BACKBONES:
+        raise UsageError(f"{name}: {backbone} is not one of {', '.join(BACKBONES)}")
+    pyramids = BACKBONES[config.backbone].pyramid, BACKBONES[backbone].pyramid
+    places = dict(zip(*pyramids, strict=True))
     layers = config.layers if isinstance(config, ExtractionConfig) else (config.layer,)
     missing = [layer for layer in layers if layer not in places]
     if missing:
@@ -586,8 +583,3 @@ def find_method(name: str) -> MethodSpec | None:
         title=f"{recipe.title}, on {backbone}",
         extraction=from_dict(type(config), {**to_dict(config), "backbone": backbone, **changed}),
     )
-
-
-def _maps(backbone: str) -> list[str]:
-    """The five stages of a network that are maps, one for each size of them."""
-    return list(STAGES[backbone])[:5]

@@ -17,9 +17,9 @@ from resight.config import (
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams
 from resight.errors import CollectionError, UsageError
-from resight.networks.architectures import ARCHITECTURES
 from resight.networks.parameters import load_parameters, recognize
 from resight.networks.runtimes.select import load_network
+from resight.networks.specs import BACKBONES
 from resight.networks.weights import Progress as DownloadProgress
 from resight.networks.weights import find_weights, named_file
 
@@ -223,7 +223,7 @@ def local_extractor(
     if model is None or model.path is None:
         raise CollectionError("a network needs a weights file")
     parameters = load_parameters(config.backbone, model.path, model.sha256)
-    columns = ARCHITECTURES[config.backbone].columns  # compared when geometry is verified
+    columns = BACKBONES[config.backbone].matching_layer  # compared when geometry is verified
     network = load_network(
         config.backbone,
         parameters,

@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from resight.config import last_maps
 from resight.errors import WeightsError
-from resight.networks.architectures import ARCHITECTURES, CHANNELS
+from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
+from resight.networks.specs import BACKBONES
 from resight.networks.weights import flat, read_content
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""Of ImageNet, by which pictures are normalized where a file says nothing else."""
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of red, green and blue in 0..1."""
 
 POWERS = {"spoc": 1.0, "avg": 1.0, "mac": np.inf, "max": np.inf}
 """Poolings of the layouts that have no parameter, as powers of a generalized mean."""
@@ -41,15 +40,13 @@ class Weights:
         state: name to array, in torchvision's layout.
         backbone: the network's name, where the file says it.
         head: None but for networks that were fine-tuned for retrieval, or trained with NetVLAD.
-        mean: of red, green and blue, as `Parameters` has it.
-        std: likewise.
+        normalization: None is that of the network's spec.
     """
 
     state: dict[str, np.ndarray]
     backbone: str | None = None
     head: RetrievalHead | NetVlad | None = None
-    mean: tuple[float, ...] = MEAN
-    std: tuple[float, ...] = STD
+    normalization: Normalization | None = None
 
 
 def read_weights(path: Path) -> Weights:
@@ -92,14 +89,14 @@ def _cirtorch(content: dict[str, Any], state: dict[str, np.ndarray], path: Path)
         one, several = (
             _centered(whitenings[kind]["P"], whitenings[kind]["m"]) for kind in ("ss", "ms")
         )
-    if backbone.startswith("resnet"):
-        state = {_of_sequence(name): value for name, value in state.items()}
+    children = BACKBONES[backbone].children
+    if children:
+        state = {_of_sequence(name, children): value for name, value in state.items()}
     return Weights(
         state,
         backbone,
         _checked(RetrievalHead(power, True, projection, one, several), backbone, path),
-        _three(meta["mean"]),
-        _three(meta["std"]),
+        (_three(meta["mean"]), _three(meta["std"])),
     )
 
 
@@ -128,8 +125,10 @@ def _dirtorch(content: dict[str, Any], state: dict[str, np.ndarray], path: Path)
             backbone,
             path,
         ),
-        _three(normalized.get("mean", MEAN)),
-        _three(normalized.get("std", STD)),
+        (
+            _three(normalized.get("mean", IMAGENET_MEAN)),
+            _three(normalized.get("std", IMAGENET_STD)),
+        ),
     )
 
 
@@ -147,8 +146,8 @@ class NetVladLayout:
     network: str
     layer: str
     whitening: str
-    mean: tuple[float, ...] = MEAN
-    std: tuple[float, ...] = STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
 
 NETVLAD = (
@@ -169,7 +168,7 @@ def _netvlad(layout: NetVladLayout, state: dict[str, np.ndarray], path: Path) ->
     # Trained on several devices, each part of the model has one more name around it.
     state = {".".join(p for p in n.split(".") if p != "module"): v for n, v in state.items()}
     words = _taken(state, f"{layout.layer}centroids", path)
-    channels = CHANNELS["conv5_3"]
+    channels = BACKBONES["vgg16"].channels["conv5_3"]
     if words.shape[1:] != (channels,):
         raise WeightsError(
             f"{path}: {layout.layer}centroids has shape {words.shape}, not (words, {channels})"
@@ -190,7 +189,7 @@ def _netvlad(layout: NetVladLayout, state: dict[str, np.ndarray], path: Path) ->
         re.sub(f"^{re.escape(layout.network)}", "features.", name): value
         for name, value in state.items()
     }
-    return Weights(named, "vgg16", NetVlad(layer, whitening), layout.mean, layout.std)
+    return Weights(named, "vgg16", NetVlad(layer, whitening), (layout.mean, layout.std))
 
 
 def _shaped(
@@ -204,8 +203,8 @@ def _shaped(
 
 
 def _known_backbone(name: str, path: Path) -> str:
-    if name not in ARCHITECTURES:
-        raise WeightsError(f"{path}: is a {name}, which is none of {', '.join(ARCHITECTURES)}")
+    if name not in BACKBONES:
+        raise WeightsError(f"{path}: is a {name}, which is none of {', '.join(BACKBONES)}")
     return name
 
 
@@ -243,7 +242,8 @@ def _preferred(whitenings: Mapping[str, Any]) -> Any:
 
 def _checked(head: RetrievalHead, backbone: str, path: Path) -> RetrievalHead:
     """The head, if its projections fit the network's maps and each other."""
-    inputs = CHANNELS[last_maps(backbone)]
+    spec = BACKBONES[backbone]
+    inputs = spec.channels[spec.last_map]
     for projection in (head.projection, head.whitening, head.whitening_of_several):
         if projection is None:
             continue
@@ -266,13 +266,9 @@ def _three(values: Any) -> tuple[float, ...]:
     return found
 
 
-def _of_sequence(name: str) -> str:
-    """`layer1.0.conv1.weight` for `features.4.0.conv1.weight`, as a sequence of children has it."""
-    found = re.fullmatch(r"features\.(\d+)\.(.+)", name)
-    if found is None or int(found[1]) not in CHILDREN:
+def _of_sequence(name: str, children: tuple[str, ...]) -> str:
+    """Return `layer1.0.conv1.weight` for `features.4.0.conv1.weight`."""
+    match = re.fullmatch(r"features\.(\d+)\.(.+)", name)
+    if match is None or int(match[1]) >= len(children):
         return name
-    return f"{CHILDREN[int(found[1])]}.{found[2]}"
-
-
-CHILDREN = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
-"""Those of torchvision's ResNet that have parameters, by their places."""
+    return f"{children[int(match[1])]}.{match[2]}"

@@ -12,14 +12,14 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from resight.errors import WeightsError
-from resight.networks.architectures import ARCHITECTURES, Convolution
-from resight.networks.checkpoints import MEAN, STD, read_weights
+from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Convolution
+from resight.networks.checkpoints import read_weights
 from resight.networks.projection import NetVlad, RetrievalHead
+from resight.networks.specs import BACKBONES
 from resight.networks.weights import WeightsFile, user_cache
 
 BATCH_NORM_EPSILON = 1e-5
@@ -49,29 +49,9 @@ class Parameters:
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
     classifier: Classifier | None
-    mean: tuple[float, ...] = MEAN
-    std: tuple[float, ...] = STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     head: RetrievalHead | NetVlad | None = None
-
-
-class Network(Protocol):
-    """A network on an engine, ready for inference."""
-
-    @property
-    def concurrency(self) -> int:
-        """Pictures that are computed at the same time, where so many threads ask for it."""
-
-    def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Feature maps of a picture.
-
-        Args:
-            pixels: uint8 (H, W, 3), RGB.
-
-        Returns:
-            Each stage that the network was loaded for, float32 (C, h, w), after its last ReLU: for
-            a ResNet `layer3`, (1024, H / 16, W / 16), and `layer4`, (2048, H / 32, W / 32), sizes
-            rounded up.
-        """
 
 
 def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Parameters:
@@ -82,7 +62,7 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     fully connected layers is accepted.
 
     Args:
-        backbone: a name of `ARCHITECTURES`.
+        backbone: a name of `BACKBONES`.
         path: a `.pth` or `.safetensors` file in torchvision's layout, or one of `layouts`.
         sha256: of the file's content; without it nothing is kept.
 
@@ -104,9 +84,11 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     values = _fold_batch_norm(weights.state, backbone)
     if kept is not None and weights.head is None:
         _keep(values, kept)
-    return dataclasses.replace(
-        _split(values, backbone), mean=weights.mean, std=weights.std, head=weights.head
-    )
+    parameters = dataclasses.replace(_split(values, backbone), head=weights.head)
+    if weights.normalization is None:
+        return parameters
+    mean, std = weights.normalization
+    return dataclasses.replace(parameters, mean=mean, std=std)
 
 
 @functools.cache
@@ -116,19 +98,19 @@ def recognize(file: WeightsFile) -> tuple[str, str]:
     Raises:
         WeightsError: the file cannot be read, or they are of none.
     """
-    for backbone in ARCHITECTURES:
+    for backbone in BACKBONES:
         if _read_kept(_kept(backbone, file.sha256), backbone) is not None:
             return backbone, ""
     weights = read_weights(file.path)
     found = weights.backbone or backbone_of(weights.state, file.path)
     if found is None:
-        raise WeightsError(f"{file.path}: are weights of none of {', '.join(ARCHITECTURES)}")
+        raise WeightsError(f"{file.path}: are weights of none of {', '.join(BACKBONES)}")
     return found, "" if weights.head is None else weights.head.pooling
 
 
 def backbone_of(state: dict[str, np.ndarray], path: Path) -> str | None:
     """The network whose state dict it is; None where it is none's."""
-    for backbone in ARCHITECTURES:
+    for backbone in BACKBONES:
         with contextlib.suppress(WeightsError):
             check_state(backbone, state, path)
             return backbone
@@ -141,7 +123,7 @@ def check_state(backbone: str, state: dict[str, np.ndarray], path: Path) -> None
     Raises:
         WeightsError: names, shapes or kinds of numbers differ.
     """
-    network = ARCHITECTURES[backbone]
+    network = BACKBONES[backbone]
     classifier, inputs = network.classifier
     expected = _expected(network.convolutions)
     if f"{classifier}.bias" in state:
@@ -187,7 +169,7 @@ def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
         float32 (V,): those of each convolution in turn, then the head's and the classifier's if
         they are there.
     """
-    network, parts = ARCHITECTURES[backbone], []
+    network, parts = BACKBONES[backbone], []
     for layer in network.convolutions:
         if layer.norm is None:
             parts += [state[f"{layer.name}.weight"], state[f"{layer.name}.bias"]]
@@ -206,7 +188,7 @@ def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
 
 def _split(values: np.ndarray, backbone: str) -> Parameters:
     """The parameters that `_fold_batch_norm` laid one after the other."""
-    network = ARCHITECTURES[backbone]
+    network = BACKBONES[backbone]
     whole = values.size > _count(network.convolutions)
     layers = network.convolutions + (network.head if whole else ())
     convolutions, start = {}, 0
@@ -216,10 +198,11 @@ def _split(values: np.ndarray, backbone: str) -> Parameters:
         convolutions[layer.name] = (weight, values[start : start + layer.shape[0]])
         start += layer.shape[0]
     if not whole:
-        return Parameters(convolutions, None)
+        return Parameters(convolutions, None, network.mean, network.std)
     classes = (values.size - start) // (network.classifier[1] + 1)
     weight, bias = values[start:-classes], values[-classes:]
-    return Parameters(convolutions, Classifier(weight.reshape(classes, -1), bias))
+    classifier = Classifier(weight.reshape(classes, -1), bias)
+    return Parameters(convolutions, classifier, network.mean, network.std)
 
 
 def _count(layers: tuple[Convolution, ...]) -> int:
@@ -236,7 +219,7 @@ def _read_kept(path: Path, backbone: str) -> np.ndarray | None:
         values = np.lib.format.open_memmap(path, mode="c")
     except (OSError, ValueError, EOFError):
         return None
-    network = ARCHITECTURES[backbone]
+    network = BACKBONES[backbone]
     left = values.size - _count(network.convolutions)
     classifier = left - _count(network.head)
     whole = left == 0 or (classifier > 0 and classifier % (network.classifier[1] + 1) == 0)

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from resight.errors import UsageError
-from resight.networks.architectures import ARCHITECTURES, large_enough
 from resight.networks.parameters import Parameters
+from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.specs import BACKBONES
 
 
 def ensure_available(engine: str) -> None:
@@ -45,7 +46,7 @@ def quantize(
     """The network in 8-bit integers, as OpenVINO's two files in one archive.
 
     Args:
-        backbone: a name of `ARCHITECTURES`.
+        backbone: a name of `BACKBONES`.
         parameters: the backbone's.
         layers: the stages whose maps are wanted.
         pictures: uint8 (H, W, 3), like those the network is for; each is run once.
@@ -57,8 +58,9 @@ def quantize(
     from resight.networks.runtimes.openvino_runtime import build_model
 
     nncf.set_log_level(logging.ERROR)
-    first = ARCHITECTURES[backbone].convolutions[0].name
-    batches = [large_enough(picture, backbone, layers)[None] for picture in pictures]
+    spec = BACKBONES[backbone]
+    first = spec.convolutions[0].name
+    batches = [pad_to_min_side(picture, spec, layers)[None] for picture in pictures]
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         quantized = nncf.quantize(
             build_model(backbone, parameters, layers),

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from resight.errors import WeightsError, WeightsMissingError
+from resight.networks.backbone import WeightsSpec
+from resight.networks.specs import BACKBONES
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
 
@@ -24,40 +26,6 @@ SKLEARN = (
 
 Progress = Callable[[int, int], None]
 """Called with the bytes received so far and the bytes in all (0 when the server does not say)."""
-
-
-@dataclass(frozen=True)
-class WeightsSpec:
-    """A published weights file with everything one must know to use it."""
-
-    url: str
-    sha256: str
-    paper: str
-    license: str = "BSD-3-Clause (torchvision); trained on ImageNet"
-
-    @property
-    def file_name(self) -> str:
-        """The name under which the torch hub cache holds the file."""
-        return self.url.rsplit("/", 1)[-1]
-
-
-WEIGHTS: dict[str, WeightsSpec] = {
-    "resnet50": WeightsSpec(
-        url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
-        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-        paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
-    ),
-    "resnet101": WeightsSpec(
-        url="https://download.pytorch.org/models/resnet101-63fe2227.pth",
-        sha256="63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
-        paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016",
-    ),
-    "vgg16": WeightsSpec(
-        url="https://download.pytorch.org/models/vgg16-397923af.pth",
-        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        paper="Simonyan and Zisserman, Very Deep Convolutional Networks, ICLR 2015",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -109,7 +77,7 @@ def find_weights(
             f"no weights: the method needs those of a {backbone} {trained}, as its authors publish "
             f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
-    spec = WEIGHTS[backbone]
+    spec = BACKBONES[backbone].weights
     cached = hub_cache() / spec.file_name
     if cached.is_file():
         return _checked(cached, spec)

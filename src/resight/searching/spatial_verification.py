@@ -18,7 +18,7 @@ from resight.descriptors.local_features.sift import LocalFeatures, root_sift
 from resight.errors import ImageError, UsageError
 from resight.memory import available_bytes
 from resight.methods.catalogue import name_of
-from resight.networks.architectures import ARCHITECTURES
+from resight.networks.specs import BACKBONES
 from resight.photos.images import Box, image_size, load_image, resized_copies, scale_box
 from resight.ranking.geometry import MIN_INLIERS, Verification, rerank, verify
 from resight.views.heatmaps import (
@@ -145,7 +145,7 @@ def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
     config = extractor.config
     if not has_network(config):
         raise UsageError(f"--verify-by columns: needs a network; {name_of(config)} has none")
-    stage = ARCHITECTURES[config.backbone].columns
+    stage = BACKBONES[config.backbone].matching_layer
     return extractor.feature_maps(resized_copies(image, (COLUMNS_SIDE,)))[0][stage]
 
 

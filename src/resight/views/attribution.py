@@ -13,7 +13,7 @@ from resight.config import ExtractionConfig
 from resight.descriptors.fusion import rescale
 from resight.descriptors.pipeline import FeatureMaps, fuse
 from resight.descriptors.pooling import modified_rmac, region_maxima, rmac_grid
-from resight.networks.architectures import CHANNELS
+from resight.networks.specs import BACKBONES
 from resight.reductions.pfa import Selection
 
 TINY = np.finfo(np.float32).tiny
@@ -95,15 +95,16 @@ def photo_supply(
         supplies = _unit_length(supplies)
     if selection is None:
         return supplies
+    channels = BACKBONES[config.backbone].channels
     chosen: dict[str, Attribution] = {}
     start = 0
     for layer in config.layers:
         values, columns = supplies[layer].values, supplies[layer].columns
         inside = selection.indices - start
-        inside = inside[(inside >= 0) & (inside < CHANNELS[layer])]
+        inside = inside[(inside >= 0) & (inside < channels[layer])]
         kept = np.take(values.transpose(1, 2, 0), inside, axis=2)
         chosen[layer] = Attribution(kept.transpose(2, 0, 1), columns)
-        start += CHANNELS[layer]
+        start += channels[layer]
     return _unit_length(chosen) if selection.renormalize else chosen
 
 

@@ -16,7 +16,7 @@ from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
 from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
 from resight.methods.resolve import load_config
-from resight.networks.architectures import ARCHITECTURES
+from resight.networks.specs import BACKBONES
 from resight.photos.images import Box, check_box, crop_box
 from resight.ranking.exact import Distance, manhattan
 from resight.reductions.reduction import Reduction
@@ -161,7 +161,7 @@ def _explain_cnn(
         selection=selection,
         known=extractor.known,
     )
-    stage = ARCHITECTURES[config.backbone].columns
+    stage = BACKBONES[config.backbone].matching_layer
     columns = fuse(a, stage, config), fuse(b, stage, config)
     matches = column_matches(*columns, query.size, other.size)
     mask_query, mask_other = found.masks or (None, None)

@@ -29,6 +29,7 @@ from resight.descriptors.pipeline import (
     fuse,
 )
 from resight.networks.parameters import Classifier
+from resight.networks.specs import BACKBONES
 from resight.ranking.exact import DISTANCES
 from resight.ranking.geometry import verify
 from resight.reductions.combined import SelectionPlusWhitening
@@ -213,7 +214,9 @@ def _on_grid(mask: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def _mask(
     resolutions: Sequence[FeatureMaps], config: ExtractionConfig, classifier: Classifier
 ) -> np.ndarray:
-    heat = class_activation_map(fuse(resolutions, "layer4", config), classifier)
+    cam_layer = BACKBONES[config.backbone].cam_layer
+    assert cam_layer is not None  # the configuration checks it
+    heat = class_activation_map(fuse(resolutions, cam_layer, config), classifier)
     return cam_mask(heat, config.cam_threshold)
 
 

@@ -376,9 +376,8 @@ def test_a_refusal_says_what_would_do() -> None:
         ({"cam": 1}, "cam: 1 is not true or false"),
         ({"resolutions": (10,)}, "resolutions: one or more sizes from 32 to 8192 pixels"),
         (
-            {"layers": ("layer5",)},
-            "layers: ('layer5',) is not a list, each one of layer4, layer3, layer2, layer1, "
-            "conv1, conv2, conv3, conv4, conv5, conv5_3, pool5, fc6, fc7",
+            {"backbone": "vgg19"},
+            "backbone: 'vgg19' is not one of resnet50, resnet101, vgg16",
         ),
         (
             {"layers": ("fc6",)},

@@ -28,7 +28,8 @@ from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.pipeline import describe_maps, layer_sizes
 from resight.descriptors.pooling import l2_normalize, modified_rmac
 from resight.errors import WeightsError
-from resight.networks.parameters import Classifier, Network, Parameters, load_parameters
+from resight.networks.parameters import Classifier, Parameters, load_parameters
+from resight.networks.runtimes.network import Network
 from resight.networks.runtimes.select import load_network
 from resight.photos.images import load_image
 

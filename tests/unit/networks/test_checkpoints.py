@@ -18,9 +18,9 @@ from resight.config import ExtractionConfig, own_distance
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.retrieval_head import describe_fine_tuned
 from resight.errors import UsageError, WeightsError
-from resight.networks.architectures import ARCHITECTURES
 from resight.networks.parameters import Parameters, load_parameters, recognize
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
+from resight.networks.specs import BACKBONES
 from resight.networks.weights import named_file, read_content
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
@@ -36,7 +36,7 @@ def resnet_state(full: bool = False) -> dict[str, Tensor]:
 
 def vgg_state() -> dict[str, Tensor]:
     state = {}
-    for layer in ARCHITECTURES["vgg16"].convolutions:
+    for layer in BACKBONES["vgg16"].convolutions:
         state[f"{layer.name}.weight"] = torch.zeros(()).expand(layer.shape)
         state[f"{layer.name}.bias"] = torch.zeros(layer.shape[0])
     return state

@@ -9,14 +9,15 @@ import torch
 from PIL import Image
 
 import oracle
-from resight.config import STAGES, ExtractionConfig
+from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.pipeline import network_layers
 from resight.errors import WeightsError
 from resight.methods.catalogue import METHODS
-from resight.networks.architectures import CHANNELS, large_enough
 from resight.networks.parameters import Parameters, load_parameters
+from resight.networks.runtimes.network import pad_to_min_side
 from resight.networks.runtimes.select import ENGINES, load_network
+from resight.networks.specs import BACKBONES
 
 INSTALLED = [
     engine for engine in ENGINES if engine != "openvino" or importlib.util.find_spec("openvino")
@@ -55,7 +56,7 @@ def test_every_stage_of_vgg16(engine: str, size: tuple[int, int], vgg16_weights:
     assert list(found) == list(expected) == list(VGG16_MAPS)
     for layer, feature_map in expected.items():
         assert found[layer].shape == feature_map.shape
-        assert len(feature_map) == CHANNELS[layer]
+        assert len(feature_map) == BACKBONES["vgg16"].channels[layer]
         assert found[layer].dtype == np.float32
         assert found[layer].min() >= 0
         np.testing.assert_allclose(found[layer], feature_map, rtol=1e-4, atol=1e-4)
@@ -107,13 +108,14 @@ def test_neural_codes_are_the_activations(
 
 @pytest.mark.parametrize("engine", INSTALLED)
 def test_every_stage_of_a_resnet(engine: str, small_weights: Path) -> None:
-    parameters, layers = load_parameters("resnet50", small_weights), tuple(STAGES["resnet50"])
+    channels = BACKBONES["resnet50"].channels
+    parameters, layers = load_parameters("resnet50", small_weights), tuple(channels)
     network = load_network("resnet50", parameters, layers=layers, engine=engine, device="cpu")
     found = network.feature_maps(picture(70, 101))
     expected = oracle.resnet(picture(70, 101), oracle.load_state(small_weights))
     assert list(found) == list(expected) == ["conv1", "layer1", "layer2", "layer3", "layer4"]
     for layer, feature_map in expected.items():
-        assert len(feature_map) == CHANNELS[layer]
+        assert len(feature_map) == channels[layer]
         np.testing.assert_allclose(found[layer], feature_map, rtol=1e-4, atol=1e-4)
 
 
@@ -133,11 +135,11 @@ def test_small_pictures_are_continued_by_their_border(
     size: tuple[int, int], vgg16_weights: Path
 ) -> None:
     pixels = picture(*size)
-    padded = large_enough(pixels, "vgg16", ["conv5"])
+    padded = pad_to_min_side(pixels, BACKBONES["vgg16"], ["conv5"])
     assert padded.shape == (max(size[0], 32), max(size[1], 32), 3)
     np.testing.assert_array_equal(padded[: size[0], : size[1]], pixels)
     assert (padded[size[0] :, size[1] :] == pixels[-1, -1]).all()
-    assert large_enough(pixels, "resnet50", ["layer4"]) is pixels
+    assert pad_to_min_side(pixels, BACKBONES["resnet50"], ["layer4"]) is pixels
     network = load_network("vgg16", load_parameters("vgg16", vgg16_weights), layers=["pool5"])
     assert network.feature_maps(pixels)["pool5"].shape == (512, 1, padded.shape[1] // 32)
 
@@ -164,7 +166,7 @@ def test_descriptors_of_any_stage(vgg16_weights: Path, small_weights: Path) -> N
         (vgg16_weights, "vgg16", ("conv5", "pool5", "conv2")),
         (small_weights, "resnet50", ("layer1", "conv1", "layer4")),
     ):
-        config = ExtractionConfig(backbone=backbone, resolutions=(96, 64), layers=layers)  # type: ignore[arg-type]
+        config = ExtractionConfig(backbone=backbone, resolutions=(96, 64), layers=layers)
         extractor = CnnExtractor(config, weights)
         copies = extractor.prepare(image)
         state = oracle.load_state(weights)
@@ -173,7 +175,8 @@ def test_descriptors_of_any_stage(vgg16_weights: Path, small_weights: Path) -> N
         fused = [oracle.early_fusion([m[layer] for m in maps]) for layer in layers]
         expected = np.concatenate([oracle.modified_rmac(fm).numpy() for fm in fused])
         found = extractor.describe(copies).global_
-        assert found.shape == (extractor.dimensions,) == (sum(CHANNELS[n] for n in layers),)
+        channels = BACKBONES[backbone].channels
+        assert found.shape == (extractor.dimensions,) == (sum(channels[n] for n in layers),)
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -28,9 +28,9 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError, WeightsMissingError
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes.select import load_network
+from resight.networks.specs import BACKBONES
 from resight.networks.weights import (
     ENVIRONMENT_VARIABLE,
-    WEIGHTS,
     WeightsFile,
     file_sha256,
     find_weights,
@@ -112,8 +112,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 
 def register(monkeypatch: pytest.MonkeyPatch, url: str, digest: str) -> None:
-    spec = dataclasses.replace(WEIGHTS["resnet50"], url=url, sha256=digest)
-    monkeypatch.setitem(WEIGHTS, "resnet50", spec)
+    spec = BACKBONES["resnet50"]
+    weights = dataclasses.replace(spec.weights, url=url, sha256=digest)
+    monkeypatch.setitem(BACKBONES, "resnet50", dataclasses.replace(spec, weights=weights))
 
 
 def send(handler: BaseHTTPRequestHandler, content: bytes, length: int | None = None) -> None:
@@ -163,9 +164,9 @@ def refuse(handler: BaseHTTPRequestHandler) -> None:
 # The registry
 
 
-@pytest.mark.parametrize("name", sorted(WEIGHTS))
+@pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_the_registry_says_all_one_must_know(name: str) -> None:
-    spec = WEIGHTS[name]
+    spec = BACKBONES[name].weights
     assert spec.url.startswith("https://")
     # The public files carry the beginning of their check sum in their names.
     assert spec.file_name == f"{name}-{spec.sha256[:8]}.pth"

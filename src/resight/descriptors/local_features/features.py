@@ -15,7 +15,7 @@ from PIL import Image
 
 from resight.config import LocalConfig, SiftVladConfig
 from resight.descriptors.local_features.sift import LocalFeatures, root_sift
-from resight.networks.parameters import Network
+from resight.networks.runtimes.network import Network
 from resight.photos.images import resized_copies
 
 STEP = 8

@@ -19,7 +19,6 @@ from resight.collection.reader import Collection
 from resight.config import (
     BROUGHT,
     ExtractionConfig,
-    Layer,
     MethodConfig,
     NoReduction,
     fingerprint,
@@ -29,11 +28,11 @@ from resight.errors import UsageError
 from resight.evaluation.benchmark.shared_extraction import contents, extract_shared
 from resight.indexing import pipeline
 from resight.methods.factory import ModelOptions, cnn_model, needed_network
-from resight.networks.architectures import CHANNELS
+from resight.networks.specs import BACKBONES
 from resight.photos.files import COLLECTION_MARK
 from resight.progress import Progress
 
-BOTH: tuple[Layer, ...] = ("layer4", "layer3")
+BOTH = ("layer4", "layer3")
 """The layers of the paper, which are described together where one of them is wanted."""
 
 
@@ -94,12 +93,13 @@ def kept_configs(folder: Path) -> list[MethodConfig]:
 
 def columns_of(config: ExtractionConfig, covers: ExtractionConfig) -> np.ndarray:
     """The columns of the covering configuration's descriptors that are a configuration's, (D,)."""
+    channels = BACKBONES[covers.backbone].channels
     starts, start = {}, 0
     for layer in covers.layers:
         starts[layer] = start
-        start += CHANNELS[layer]
+        start += channels[layer]
     return np.concatenate(
-        [np.arange(starts[layer], starts[layer] + CHANNELS[layer]) for layer in config.layers]
+        [np.arange(starts[layer], starts[layer] + channels[layer]) for layer in config.layers]
     )
 
 

@@ -8,8 +8,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from resight.networks.architectures import CHANNELS, compute, large_enough
 from resight.networks.parameters import Parameters
+from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.specs import BACKBONES
 
 OPSET = 17
 IR_VERSION = 8
@@ -33,7 +34,7 @@ class OnnxNetwork:
         options.log_severity_level = 3  # errors
         # Memory that is kept for pictures of one size would be kept for every size.
         options.enable_cpu_mem_arena = False
-        self._backbone = backbone
+        self._spec = BACKBONES[backbone]
         self._layers = list(layers)
         graph = build_model(backbone, parameters, layers).SerializeToString()
         self._session = onnxruntime.InferenceSession(
@@ -41,8 +42,8 @@ class OnnxNetwork:
         )
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """As `backbones.Network` says."""
-        picture = large_enough(pixels, self._backbone, self._layers)
+        """See `Network`."""
+        picture = pad_to_min_side(pixels, self._spec, self._layers)
         maps = self._session.run(self._layers, {"pixels": np.ascontiguousarray(picture[None])})
         found = zip(self._layers, maps, strict=True)
         return {layer: values[0].transpose(2, 0, 1) for layer, values in found}
@@ -50,7 +51,7 @@ class OnnxNetwork:
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> onnx.ModelProto:
     """The network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
-    operations = _Operations(parameters)
+    spec, operations = BACKBONES[backbone], _Operations(parameters)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "H", "W", 3])
     values = operations.node("Cast", "pixels", to=TensorProto.FLOAT)
     scaled = operations.node("Div", values, operations.constant("levels", [255.0]))
@@ -58,9 +59,9 @@ def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) ->
     normalized = operations.node("Div", centered, operations.constant("std", parameters.std))
     x = operations.node("Transpose", normalized, perm=[0, 3, 1, 2])
     results = []
-    for layer, values in compute(backbone, operations, x, layers).items():
+    for layer, values in spec.feature_maps(operations, x, layers).items():
         operations.node("Transpose", values, output=layer, perm=[0, 2, 3, 1])
-        shape = [1, f"{layer} height", f"{layer} width", CHANNELS[layer]]
+        shape = [1, f"{layer} height", f"{layer} width", spec.channels[layer]]
         results.append(helper.make_tensor_value_info(layer, TensorProto.FLOAT, shape))
     graph = helper.make_graph(
         operations.nodes, backbone, [pixels], results, initializer=operations.constants

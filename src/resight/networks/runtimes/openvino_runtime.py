@@ -10,8 +10,9 @@ import numpy as np
 import openvino
 from openvino import opset13 as op
 
-from resight.networks.architectures import compute, large_enough
 from resight.networks.parameters import Parameters
+from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.specs import BACKBONES
 
 KERNELS = "400"
 """Compiled kernels that are kept: those of six picture sizes. Each further size would take 3 MB, up
@@ -43,7 +44,7 @@ class OpenVinoNetwork:
             model = build_model(backbone, parameters, layers)
         else:
             model = _read(core, quantized)
-        self._backbone = backbone
+        self._spec = BACKBONES[backbone]
         self._layers = [result.get_friendly_name() for result in model.get_results()]
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
@@ -57,8 +58,8 @@ class OpenVinoNetwork:
         self._request = core.compile_model(model, "CPU", options).create_infer_request()
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """As `backbones.Network` says."""
-        picture = large_enough(pixels, self._backbone, self._layers)
+        """See `Network`."""
+        picture = pad_to_min_side(pixels, self._spec, self._layers)
         # Written into memory of their own: the request's would be that of its next run, too.
         outputs = [openvino.Tensor(openvino.Type.f32, EMPTY) for _ in self._layers]
         with self._lock:
@@ -77,7 +78,7 @@ def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) ->
         op.subtract(scaled, _constant(parameters.mean)), _constant(parameters.std)
     )
     x = op.transpose(normalized, op.constant([0, 3, 1, 2]))
-    maps = compute(backbone, _Operations(parameters), x, layers)
+    maps = BACKBONES[backbone].feature_maps(_Operations(parameters), x, layers)
     last = op.constant([0, 2, 3, 1])
     results = [op.result(op.transpose(found, last), name=layer) for layer, found in maps.items()]
     return openvino.Model(results, [pixels], backbone)

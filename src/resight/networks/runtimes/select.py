@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from resight.errors import UsageError
-from resight.networks.parameters import Network, Parameters
+from resight.networks.parameters import Parameters
+from resight.networks.runtimes.network import Network
 
 LAYERS = ("layer3", "layer4")
 """The stages of the paper's method."""
@@ -30,7 +31,7 @@ def load_network(
     """A network on an engine, ready for inference.
 
     Args:
-        backbone: a name of `ARCHITECTURES`.
+        backbone: a name of `BACKBONES`.
         parameters: the backbone's.
         layers: the stages whose maps are wanted; nothing behind the last one is computed.
         engine: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resight.errors import UsageError
-from resight.networks.architectures import compute, large_enough
 from resight.networks.dynamic_batcher import Batches, Maps
 from resight.networks.parameters import Parameters
+from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.specs import BACKBONES
 
 LARGEST_BATCH = 8
 """Pictures computed together on a GPU, at most: these fill it."""
@@ -39,7 +40,7 @@ class TorchNetwork:
         """Move the parameters to a device.
 
         Args:
-            backbone: a name of `ARCHITECTURES`.
+            backbone: a name of `BACKBONES`.
             parameters: the backbone's.
             layers: the stages that are computed.
             device: as `choose_device` takes it.
@@ -50,7 +51,7 @@ class TorchNetwork:
         Raises:
             UsageError: no such device, or one that cannot compute in float16.
         """
-        self._backbone = backbone
+        self._spec = BACKBONES[backbone]
         self._layers = layers
         self._device = choose_device(device)
         self._dtype = torch.float16 if half else torch.float32
@@ -75,15 +76,15 @@ class TorchNetwork:
         )
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """As `backbones.Network` says."""
-        return self._batches.one(large_enough(pixels, self._backbone, self._layers))
+        """See `Network`."""
+        return self._batches.one(pad_to_min_side(pixels, self._spec, self._layers))
 
     def _compute(self, pictures: list[np.ndarray]) -> list[Maps]:
         """The maps of pictures of one shape."""
         # Full float32 on every device: TF32 would be outside the tolerance of section 10.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
             x = self._normalized(np.stack(pictures))
-            maps = compute(self._backbone, self._operations, x, self._layers)
+            maps = self._spec.feature_maps(self._operations, x, self._layers)
             found = {layer: values.float().cpu().numpy() for layer, values in maps.items()}
         return [{layer: values[i] for layer, values in found.items()} for i in range(len(pictures))]
 
