@@ -28,7 +28,7 @@ from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
-from resight.indexing.pipeline import remove
+from resight.indexing.remove import remove
 from resight.photos.files import PhotoFile
 from resight.progress import no_progress
 from resight.ranking.exact import Query, nearest, nearest_by_lists

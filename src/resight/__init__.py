@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resight.backends.info import info
     from resight.backends.store import Filter
+    from resight.backends.transfer import pull, push
     from resight.collection.integrity import check
     from resight.collection.reader import Collection
     from resight.config import (
@@ -21,20 +23,15 @@ if TYPE_CHECKING:
         WhiteningConfig,
     )
     from resight.errors import ResightError
-    from resight.indexing.pipeline import (
-        describe,
-        evaluate,
-        fit,
-        index,
-        info,
-        merge,
-        pull,
-        push,
-        remove,
-        search,
-    )
+    from resight.evaluation.evaluate_collection import evaluate
+    from resight.indexing.cluster.merge import merge
+    from resight.indexing.describe import describe
+    from resight.indexing.fitting import fit
+    from resight.indexing.pipeline import index
+    from resight.indexing.remove import remove
     from resight.methods.catalogue import METHODS
     from resight.methods.factory import ModelOptions
+    from resight.searching.search import search
     from resight.searching.searcher import Searcher
 
 __version__ = "0.1.0"
@@ -53,16 +50,16 @@ _HOMES = {
     "SiftVladConfig": "config",
     "WhiteningConfig": "config",
     "check": "collection.integrity",
-    "describe": "indexing.pipeline",
-    "evaluate": "indexing.pipeline",
-    "fit": "indexing.pipeline",
+    "describe": "indexing.describe",
+    "evaluate": "evaluation.evaluate_collection",
+    "fit": "indexing.fitting",
     "index": "indexing.pipeline",
-    "info": "indexing.pipeline",
-    "merge": "indexing.pipeline",
-    "pull": "indexing.pipeline",
-    "push": "indexing.pipeline",
-    "remove": "indexing.pipeline",
-    "search": "indexing.pipeline",
+    "info": "backends.info",
+    "merge": "indexing.cluster.merge",
+    "pull": "backends.transfer",
+    "push": "backends.transfer",
+    "remove": "indexing.remove",
+    "search": "searching.search",
 }
 """Public name to module: imported on first use, so that `import resight` costs nothing."""
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import samples
 from cluster_of_two import HIDDEN, POISON, TwoNodes, two_nodes
 from conftest import ROOT, Run
+from resight.backends.info import info
 from resight.collection.reader import Collection
 from resight.config import ExtractionConfig
 from resight.errors import ClusterError, UsageError
@@ -307,7 +308,7 @@ def test_the_commands_of_the_page(
             main()
         assert not ended.value.code, command
     assert [words.split()[1] for words in commands] == ["index"] * 3 + ["merge", "search"]
-    assert pipeline.info(tmp_path / "big").photos == 30 + 6
+    assert info(tmp_path / "big").photos == 30 + 6
     samples.index(photos, tmp_path / "here")
     samples.index(Path(object_store["DRAWN"]), tmp_path / "here")
     described = samples.contents(tmp_path / "here")["descriptors"]

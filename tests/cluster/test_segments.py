@@ -13,7 +13,7 @@ from conftest import Run
 from resight.collection.reader import Collection
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionMismatchError, SegmentError, UsageError
-from resight.indexing import pipeline
+from resight.indexing.cluster.merge import merge
 from resight.indexing.cluster.segments import (
     Segment,
     decode,
@@ -24,6 +24,7 @@ from resight.indexing.cluster.segments import (
     write_segment,
 )
 from resight.indexing.extraction import PhotoResult
+from resight.indexing.remove import remove
 from resight.photos.files import PhotoFile
 
 
@@ -151,7 +152,7 @@ def emptied(collection: Path) -> None:
     """Forget all photos of a collection, but not what it was made with."""
     with Collection.open(collection) as opened:
         paths = [photo.path for photo in opened.photos()]
-    pipeline.remove(paths, collection)
+    remove(paths, collection)
 
 
 def test_merged_as_it_was_described_and_again_without_effect(
@@ -168,7 +169,7 @@ def test_merged_as_it_was_described_and_again_without_effect(
     assert [row[1:] for row in merged["photos"]] == [row[1:] for row in before["photos"]]
     assert merged["descriptors"] == before["descriptors"]
     stamp = samples.stamp(collection)
-    again = pipeline.merge([tmp_path / "segments"], collection)
+    again = merge([tmp_path / "segments"], collection)
     assert (again.report.new, again.report.changed, again.report.unchanged) == (0, 0, 3)
     assert samples.contents(collection) == merged
     assert samples.stamp(collection) == stamp
@@ -181,7 +182,7 @@ def test_an_old_segment_changes_nothing_that_is_newer(collection: Path, tmp_path
     samples.draw(tmp_path / "photos" / "bad.png", 78)
     samples.index(tmp_path / "photos", collection)
     before = samples.photos_by_name(collection)["001.png"]
-    run = pipeline.merge([old], collection)
+    run = merge([old], collection)
     assert samples.photos_by_name(collection)["001.png"] == before
     assert (run.photos, run.report.unchanged) == (4, 4)
 
@@ -194,7 +195,7 @@ def test_a_photo_without_descriptors_anywhere_is_a_failure(
     bare = tuple(replace(outcome, description=None) for outcome in made.outcomes)
     write_segment(path, encode(replace(made, outcomes=bare)))
     emptied(collection)
-    run = pipeline.merge([path], collection)
+    run = merge([path], collection)
     assert run.photos == 0
     assert [reason for _, reason in run.report.failed][:1] == [
         "is not described yet; index it again"
@@ -206,11 +207,11 @@ def test_what_cannot_be_merged_is_refused(collection: Path, tmp_path: Path, resi
     before = samples.contents(collection)
     other = segment_of(collection, tmp_path / "other", "e" * 64)
     with pytest.raises(CollectionMismatchError, match=f"{other.name}: has another configuration"):
-        pipeline.merge([other], collection)
+        merge([other], collection)
     (tmp_path / "empty").mkdir()
     for path, reason in ((tmp_path / "empty", "no segments there"), (tmp_path / "x", "no such")):
         with pytest.raises(UsageError, match=reason):
-            pipeline.merge([path], collection)
+            merge([path], collection)
     damaged = segment_of(collection, tmp_path / "damaged")
     damaged.write_bytes(damaged.read_bytes()[:-1])
     done = resight("merge", tmp_path / "damaged", "-c", collection)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import samples
+from resight.backends.info import info
 from resight.config import ExtractionConfig, SearchConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import CollectionMismatchError, UsageError
@@ -20,6 +21,7 @@ from resight.networks.runtimes import torch_runtime as engine_torch
 from resight.networks.runtimes.select import load_network
 from resight.networks.runtimes.torch_runtime import TorchNetwork
 from resight.photos.images import load_image
+from resight.searching.search import search
 
 LAYERS = ("layer3", "layer4")
 CONFIG = ExtractionConfig(resolutions=(96, 64), precision="float16")
@@ -168,10 +170,10 @@ def test_a_collection_in_float16(small_weights: Path, tmp_path: Path) -> None:
         config = ExtractionConfig(resolutions=CONFIG.resolutions)
         folder = tmp_path / precision
         pipeline.index([photos], folder, config=config, precision=precision, model=model)
-    fingerprints = {pipeline.info(tmp_path / name).fingerprint for name in ("float16", "float32")}
+    fingerprints = {info(tmp_path / name).fingerprint for name in ("float16", "float32")}
     assert len(fingerprints) == 2
     query = samples.draw(tmp_path / "new.bmp", 2)  # the pixels of 002.png in other bytes
-    found = pipeline.search(query, tmp_path / "float16", SearchConfig(k=2), model=model).results
+    found = search(query, tmp_path / "float16", SearchConfig(k=2), model=model).results
     assert found[0].path == photos / "002.png"
     assert found[0].distance < 1e-4 < found[1].distance
     with pytest.raises(CollectionMismatchError, match="precision is float16, not float32"):

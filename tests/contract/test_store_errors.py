@@ -18,10 +18,10 @@ import samples
 from postgres_server import PostgresServer, on_small_disk
 from resight.backends.open import open_remote
 from resight.backends.postgres import server as server_module
+from resight.backends.transfer import push
 from resight.cli.app import main
 from resight.collection.writer import writing
 from resight.errors import CollectionError, MissingExtraError
-from resight.indexing import pipeline
 from store_samples import make, record
 
 
@@ -122,7 +122,7 @@ def test_versions_that_are_too_old_or_too_new(capsys, folder, monkeypatch, postg
     assert "pgvector 0.7.4 is too old, 0.8 or newer is needed" in line
     assert "ALTER EXTENSION vector UPDATE" in line
     postgres.execute("UPDATE pg_extension SET extversion = '0.10.0'", database)
-    pipeline.push(folder, address)
+    push(folder, address)
     postgres.execute("INSERT INTO resight.migrations (number) VALUES (99)", database)
     line = refused(capsys, "push", "--replace", address, "-c", str(folder))
     assert "are of version 99, newer than the 1 of this Resight; update it" in line
@@ -139,7 +139,7 @@ def test_more_values_than_can_be_indexed(capsys, tmp_path, values, postgres: Pos
     with writing(sample.folder) as writer:
         record(writer, sample, 0, 1, 2)
     if values <= 4000:
-        assert pipeline.push(sample.folder, address).photos == 3
+        assert push(sample.folder, address).photos == 3
         return
     line = refused(capsys, "push", address, "-c", str(sample.folder))
     assert re.search(r"at most 4000 values, .* 4001; select fewer first \(resight fit", line)
@@ -156,7 +156,7 @@ def test_a_server_that_refuses(capsys, folder, postgres: PostgresServer):
     address = postgres.address(database, "name")
     hasty = f"{address}&options=-c%20statement_timeout%3D1"
     assert "the engine did not go on" in refused(capsys, "push", hasty, "-c", str(folder))
-    assert pipeline.push(folder, address).sent == 40
+    assert push(folder, address).sent == 40
     postgres.execute("UPDATE resight.collections SET identity = '[]'", database)
     assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
 
@@ -171,12 +171,12 @@ def test_a_server_that_is_gone_and_comes_back(folder, monkeypatch, postgres: Pos
 
     try:
         with pytest.raises(CollectionError, match=r"cannot be reached .* The next run goes on"):
-            pipeline.push(folder, address, progress=cut)
+            push(folder, address, progress=cut)
     finally:
         postgres.start()
     with closing(open_remote(address)) as remote:  # a search after that: test_web_engines
         assert remote.count("ok") == 20
-    done = pipeline.push(folder, address)
+    done = push(folder, address)
     assert (done.sent, done.known, done.photos) == (20, 20, 40)
 
 
@@ -200,10 +200,10 @@ def test_a_disk_that_becomes_full_during_an_upload(capsys, folder, monkeypatch, 
 
         said = r"the engine's disk is full \(.*\); free some space there and run again: it goes on"
         with pytest.raises(CollectionError, match=said):
-            pipeline.push(folder, address, progress=cut)
+            push(folder, address, progress=cut)
         assert re.search(said, refused(capsys, "push", address, "-c", str(folder)))
         fill(0)
-        done = pipeline.push(folder, address)
+        done = push(folder, address)
     assert (done.sent, done.known, done.photos) == (20, 20, 40)
 
 
@@ -274,7 +274,7 @@ def test_a_disk_that_becomes_full_under_the_client_alone(folder, tmp_path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_folder_of_the_client(capsys, folder, tmp_path):
     address = f"qdrant+file://{tmp_path}/qdrant/name"
-    pipeline.push(folder, address)
+    push(folder, address)
     for file in (tmp_path / "qdrant").rglob("*.sqlite"):
         file.write_bytes(b"no database")
     assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)

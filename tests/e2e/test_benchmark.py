@@ -35,11 +35,13 @@ from resight.evaluation.benchmark.run import BenchmarkRun, chosen_methods, run_b
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.ranked_lists import read_holidays_ranks, read_trec
 from resight.evaluation.datasets.registry import read_dataset
+from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
 from resight.methods.catalogue import METHODS, MethodSpec
 from resight.methods.factory import ModelOptions
 from resight.networks.weights import file_sha256
 from resight.progress import no_progress
+from resight.searching.search import search
 from samples import QUICK, picture
 
 SMALL = ExtractionConfig(resolutions=(96, 64))
@@ -122,7 +124,7 @@ def test_a_method_ranks_as_a_collection_of_it_does(
     config = RECIPES_SMALL[name].extraction
     options = ModelOptions(small_weights)
     pipeline.index([photos], tmp_path / "c", config=config, model=options)
-    expected = pipeline.evaluate(photos / "groups.json", tmp_path / "c").report
+    expected = evaluate(photos / "groups.json", tmp_path / "c").report
     (found,) = (result for result in run[0].results if result.method == name)
     values = [query.average_precision for query in expected.queries]
     assert found.values["mAP"] == pytest.approx(values)
@@ -145,7 +147,7 @@ def test_a_method_verifies_as_a_collection_of_it_does(
     pipeline.index([photos], tmp_path / "c", config=recipe.extraction, model=options)
     for query, ranked in zip(found.dataset.queries, checked.ranked, strict=True):
         config = SearchConfig(k=13, verify=3, verify_by=by)
-        expected = pipeline.search(query.path, tmp_path / "c", config, model=options).results
+        expected = search(query.path, tmp_path / "c", config, model=options).results
         assert ranked is not None
         assert [found.dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
         assert (np.diff(ranked.distances) >= 0).all()

@@ -19,6 +19,7 @@ from PIL import Image
 
 import samples
 from conftest import Run
+from resight.backends.info import info
 from resight.cli.app import app, main
 from resight.collection.provenance import Model
 from resight.collection.reader import Collection
@@ -30,9 +31,13 @@ from resight.config import (
     SiftVladConfig,
     WhiteningConfig,
 )
+from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import average_precision, ranks_of, read_groups
 from resight.indexing import pipeline
+from resight.indexing.describe import describe
 from resight.methods.factory import ModelOptions
+from resight.photos.files import find_photos
+from resight.searching.search import search
 from resight.searching.searcher import Searcher
 
 COMMANDS = ("index", "fit", "search", "describe", "evaluate", "info", "remove", "check", "demo")
@@ -109,21 +114,21 @@ def test_index_counts_lists_and_goes_on(home: Path, tmp_path: Path, resight: Run
     lines = succeed(resight("index", photos, "-c", folder, "--strict", "--prune"))
     assert "gone from the disk (removed from the collection):" in lines
     assert {row[0] for row in samples.contents(folder)["photos"]} < before
-    assert pipeline.info(folder).photos == 15
+    assert info(folder).photos == 15
 
 
 def test_index_by_a_method_and_a_file_that_agree(home: Path, tmp_path: Path, resight: Run) -> None:
     samples.draw_many(tmp_path / "photos", 6)
     options = ("--method", "sift-vlad", "--config", home / "sift.toml")
     succeed(resight("index", tmp_path / "photos", "-c", tmp_path / "c", *options))
-    assert pipeline.info(tmp_path / "c").config["centers"] == 16
+    assert info(tmp_path / "c").config["centers"] == 16
 
 
 def test_index_by_method_takes_its_defaults(tmp_path: Path, resight: Run) -> None:
     samples.draw_many(tmp_path / "photos", 6)
     folder = tmp_path / "c"
     succeed(resight("index", tmp_path / "photos", "-c", folder, "--method", "sift-vlad"))
-    assert pipeline.info(folder).config == dataclasses.asdict(SiftVladConfig())
+    assert info(folder).config == dataclasses.asdict(SiftVladConfig())
 
 
 def test_search_prints_a_table(collection: Path, query: Path, resight: Run, tmp_path: Path) -> None:
@@ -171,7 +176,7 @@ def test_the_answer_is_that_of_the_python_interface(
         done = resight("search", query, "-c", collection, "--json", *options)
         succeed(done)
         said = json.loads(done.stdout)
-        found = pipeline.search(query, collection, **arguments)
+        found = search(query, collection, **arguments)
         expected = [
             {"path": str(r.path), "distance": r.distance, "rank": r.rank}
             | ({} if r.inliers is None else {"inliers": r.inliers})
@@ -222,7 +227,7 @@ def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: 
 
 def test_what_does_not_match_has_no_region(collection: Path, tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
-    found = pipeline.search(tmp_path / "grey.png", collection, SearchConfig(k=3, verify=2)).results
+    found = search(tmp_path / "grey.png", collection, SearchConfig(k=3, verify=2)).results
     assert [(r.inliers, r.region, r.query_region) for r in found[:2]] == [(0, None, None)] * 2
     assert found[2].inliers is None
 
@@ -249,7 +254,7 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
     groups = home / "photos" / "groups.json"
     done = resight("evaluate", groups, "-c", collection)
     assert succeed(done) == []
-    expected = pipeline.evaluate(groups, collection).report
+    expected = evaluate(groups, collection).report
     last = done.stdout.splitlines()[-1]
     assert last.startswith(f"mAP {100 * expected.mean_average_precision:.2f}, N-S score ")
     assert last.endswith("(16 queries, 16 photos)")
@@ -287,7 +292,7 @@ def test_evaluate_ranks_as_search_does(
     truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
 
     def rank(photo: str) -> list[str]:
-        return [str(r.path) for r in pipeline.search(Path(photo), collection, config).results]
+        return [str(r.path) for r in search(Path(photo), collection, config).results]
 
     precisions = []
     for members in truth.values():
@@ -314,7 +319,7 @@ def test_evaluate_verifies_with_the_photos_themselves(
 def test_info(collection: Path, resight: Run) -> None:
     with writing(collection) as writer:
         photo = next(writer.collection.photos())
-        file = pipeline.find_photos([photo.path]).photos[0]
+        file = find_photos([photo.path]).photos[0]
         writer.record_failed(file, None, "Permission denied")
     done = resight("info", "-c", collection)
     assert succeed(done) == ["1 could not be read:", f"  {photo.path}: Permission denied"]
@@ -326,7 +331,7 @@ def test_info(collection: Path, resight: Run) -> None:
     said = json.loads(done.stdout)
     assert (said["photos"], said["config"]["centers"]) == (15, 16)
     assert said["failed"] == [{"path": str(photo.path), "reason": "Permission denied"}]
-    assert said["fingerprint"] == pipeline.info(collection).fingerprint
+    assert said["fingerprint"] == info(collection).fingerprint
 
 
 def test_remove(home: Path, collection: Path, query: Path, resight: Run) -> None:
@@ -334,7 +339,7 @@ def test_remove(home: Path, collection: Path, query: Path, resight: Run) -> None
     assert done.stdout == ""
     assert succeed(done) == [f"removed 5 photos from {collection}"]
     assert query.exists()
-    assert pipeline.info(collection).photos == 11
+    assert info(collection).photos == 11
 
 
 def test_check(collection: Path, resight: Run) -> None:
@@ -353,7 +358,7 @@ def test_fit(tmp_path: Path, resight: Run) -> None:
     done = resight("fit", "-c", folder, "--features", 5, "--seed", 3)
     assert done.stdout == ""
     assert succeed(done)[-1] == "kept 5 of 8 values, fitted on 40 photos"
-    kept = pipeline.info(folder).selection
+    kept = info(folder).selection
     assert kept is not None
     assert (kept["config"]["features"], kept["config"]["seed"]) == (5, 3)
 
@@ -376,7 +381,7 @@ def test_describe_writes_arrays(
         assert arrays["paths"].tolist() == sorted(map(str, folder.iterdir()))
         assert arrays["descriptors"].shape == arrays["local"].shape == (4, 3072)
         assert arrays["descriptors"].dtype == arrays["local"].dtype == np.float32
-        described = pipeline.describe(
+        described = describe(
             [folder],
             config=str(home / "net.toml"),
             cam=True,
@@ -395,7 +400,7 @@ def test_index_and_search_with_the_network(
     lines = succeed(resight("index", photos, "-c", folder, *arguments))
     assert f"{folder}: 4 photos (4 new)" in lines
     assert any("a selection needs 128 photos or more" in line for line in lines)
-    assert pipeline.info(folder).config["cam"] is True
+    assert info(folder).config["cam"] is True
     options = ("--box", "50,50,200,200", "--json", *device)  # the weights are remembered
     done = resight("search", query, "-c", folder, *options)
     assert succeed(done) == []
@@ -458,7 +463,7 @@ def network_collection(folder: Path, count: int) -> Path:
         writer.bind_model(Model("cd" * 32))
         for number in range(count):
             values = np.random.default_rng(number).random(8, np.float32)
-            file = pipeline.find_photos([Path(__file__)]).photos[0]
+            file = find_photos([Path(__file__)]).photos[0]
             file = dataclasses.replace(file, path=Path(f"/photos/{number}.jpg"))
             writer.record_described(file, f"content {number}", (4, 3), values, None)
     return folder
@@ -617,7 +622,7 @@ def arguments(command: str, bad: dict[str, Any], request: pytest.FixtureRequest)
 @pytest.fixture
 def unharmed(bad: dict[str, Any]) -> Iterator[None]:
     """Whatever a test does, it changes nothing."""
-    pipeline.search(bad["QUERY"], bad["C"])  # its arrays are there
+    search(bad["QUERY"], bad["C"])  # its arrays are there
     before = state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])
     yield
     assert (state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])) == before
@@ -686,7 +691,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, resigh
         f"resight: {disk / 'c'}: the disk is full; free some space and run again"
     )
     samples.assert_whole(saved)
-    kept = pipeline.info(saved).photos
+    kept = info(saved).photos
     assert 0 < kept < 30
     lines = succeed(resight("index", tmp_path / "photos", "-c", saved))
     assert f"{saved}: 30 photos ({30 - kept} new, {kept} unchanged)" in lines

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 
 import samples
+from resight.backends.info import info
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
-from resight.indexing import pipeline
+from resight.indexing.fitting import fit
 from resight.photos.files import PhotoFile
+from resight.searching.search import search
 
 PHOTOS = 70
 MOMENTS = 20
@@ -125,10 +127,10 @@ def test_an_index_run_killed_at_random_moments_goes_on(
         assert before.items() <= after.items()  # nothing is lost or described twice
         if (folder / "resight.sqlite").exists():
             samples.assert_whole(folder)
-            assert pipeline.info(folder).photos == len(after)
+            assert info(folder).photos == len(after)
         if after:
             query = Path(next(iter(after)).decode())
-            found = pipeline.search(query, folder, SearchConfig(k=1)).results
+            found = search(query, folder, SearchConfig(k=1)).results
             assert found[0].path == query
         if not killed or len(after) == PHOTOS:  # this one is complete: begin another
             samples.index(photos, folder, config=SLOWER)
@@ -231,7 +233,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
             values = (generator.normal(size=40) @ basis).astype(np.float32)
             file = PhotoFile(Path(f"/photos/{number}.jpg"), 1, 1)
             writer.record_described(file, f"content {number}", (4, 3), values, None)
-    pipeline.fit(folder, restarts=1)
+    fit(folder, restarts=1)
     return folder
 
 
@@ -252,7 +254,7 @@ def test_a_killed_fit_leaves_the_selection_before_or_the_one_after(
 ) -> None:
     before = samples.contents(described)
     finished = Path(shutil.copytree(described, tmp_path / "finished"))
-    pipeline.fit(finished, features=30, seed=1)
+    fit(finished, features=30, seed=1)
     after = samples.contents(finished)["fitted"]
     assert after != before["fitted"]
     killed = 0
@@ -264,7 +266,7 @@ def test_a_killed_fit_leaves_the_selection_before_or_the_one_after(
         assert kept["fitted"] in (before["fitted"], after)
         assert {**kept, "fitted": None} == {**before, "fitted": None}
         assert check(folder).problems == []
-        pipeline.fit(folder, features=30, seed=1)
+        fit(folder, features=30, seed=1)
         assert samples.contents(folder)["fitted"] == after
     assert killed
 

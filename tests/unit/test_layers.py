@@ -115,7 +115,7 @@ PUBLIC = [
 
 
 def test_public_api() -> None:
-    assert resight.__all__ == PUBLIC
+    assert sorted(resight.__all__) == sorted(PUBLIC)
     assert [name for name in PUBLIC if getattr(resight, name) is None] == []
     assert sorted(resight._HOMES) == sorted(PUBLIC)
     with pytest.raises(AttributeError, match=r"has no attribute 'serch'"):

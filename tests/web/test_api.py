@@ -19,10 +19,12 @@ from PIL import Image
 from resight.collection.reader import Collection
 from resight.config import SearchConfig
 from resight.indexing import pipeline
+from resight.indexing.remove import remove
 from resight.methods.factory import ModelOptions
 from resight.ranking.exact import Query, distances_to, ranking
 from resight.ranking.groups import find_groups
-from resight.searching.searcher import Searcher
+from resight.searching.search import search
+from resight.searching.searcher import Searcher, SearchResults
 from resight.views.explain import explain
 from web_server import (
     V1,
@@ -65,7 +67,7 @@ def ids_of(collection: Path) -> dict[str, int]:
         return {str(photo.path): photo.id for photo in opened.photos("ok")}
 
 
-def same(answer: dict, found: pipeline.SearchResults, collection: Path) -> None:
+def same(answer: dict, found: SearchResults, collection: Path) -> None:
     """Ids, ranks and distances, digit by digit."""
     ids = ids_of(collection)
     theirs = [
@@ -104,7 +106,7 @@ def test_box_and_verification_answer_like_the_python_interface(
     server, collection, photos, box, verify
 ):
     query = photos / "object-01" / "view-2.jpg"
-    found = pipeline.search(query, collection, SearchConfig(k=5, verify=verify), box=box)
+    found = search(query, collection, SearchConfig(k=5, verify=verify), box=box)
     fields = {"box": ",".join(map(str, box))} if box else {}
     answer = server.upload(query, k=5, verify=verify, **fields)
     same(answer, found, collection)
@@ -119,7 +121,7 @@ def test_box_and_verification_answer_like_the_python_interface(
 def test_re_ranking_answers_like_the_python_interface(server, collection, photos, rerank):
     query = photos / "object-01" / "view-2.jpg"
     config = SearchConfig(k=5, verify=3, rerank=rerank)
-    found = pipeline.search(query, collection, config)
+    found = search(query, collection, config)
     same(server.upload(query, k=5, verify=3, rerank=rerank), found, collection)
     whole = server.search(photo=1, k=15, rerank=rerank)["results"]
     pages = [server.search(photo=1, k=5, offset=at, rerank=rerank) for at in (0, 5, 10)]
@@ -137,7 +139,7 @@ def test_numbers_of_the_re_ranking_and_an_affine_map(server, collection, photos)
         k=12, verify=6, verify_geometry="affine", rerank="k-reciprocal", rerank_with=numbers
     )
     how = {"k": 12, "verify": 6, "verify_geometry": "affine", "rerank": "k-reciprocal"}
-    found = pipeline.search(query, collection, config)
+    found = search(query, collection, config)
     same(server.upload(query, rerank_with=",".join(numbers), **how), found, collection)
     plain = {"photo": 1, "k": 15, "rerank": "k-reciprocal"}
     usual, other = (
@@ -173,7 +175,7 @@ def test_a_photo_that_is_not_in_the_collection(server, collection, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
     Image.fromarray(noise).resize((600, 400)).save(path)
     answer = server.upload(path)
-    same(answer, pipeline.search(path, collection), collection)
+    same(answer, search(path, collection), collection)
     assert answer["query"] == {
         "photo": None,
         "upload": answer["query"]["upload"],
@@ -189,7 +191,7 @@ def test_an_upright_size_and_box_for_a_photo_that_lies_on_its_side(server, colle
     Image.effect_mandelbrot((400, 200), (-2, -1, 1, 1), 60).save(path, exif=exif)
     answer = server.upload(path, box="150,300,50,100")
     assert (answer["query"]["width"], answer["query"]["height"]) == (200, 400)
-    same(answer, pipeline.search(path, collection, box=(150, 300, 50, 100)), collection)
+    same(answer, search(path, collection, box=(150, 300, 50, 100)), collection)
     kept = server.client.get(f"{V1}/uploads/{answer['query']['upload']}")
     assert kept.content == path.read_bytes()
     assert kept.headers["content-type"] == "image/jpeg"
@@ -240,11 +242,11 @@ def test_the_network_answers_like_the_python_interface(photos, tmp_path, small_w
         for query in (photos / "object-01" / "view-1.jpg", photos / "object-02" / "view-1.jpg"):
             for box in (None, (40, 30, 300, 400)):
                 fields = {"box": ",".join(map(str, box))} if box else {}
-                found = pipeline.search(query, folder, box=box, model=model)
+                found = search(query, folder, box=box, model=model)
                 answer = server.upload(query, **fields)
                 same(answer, found, folder)
                 config = SearchConfig(verify=2, verify_by="columns")
-                found = pipeline.search(query, folder, config, box=box, model=model)
+                found = search(query, folder, config, box=box, model=model)
                 same(server.upload(query, verify=2, verify_by="columns", **fields), found, folder)
                 body = {"query": {"upload": answer["query"]["upload"]}, "result": 2, **fields}
                 why = explained(server, body)
@@ -598,7 +600,7 @@ def test_the_page_and_its_files_are_served(server):
 def test_collection_that_another_program_changes_is_searched_as_it_is_now(own):
     server, collection, photos = own
     assert server.search(photo=2)["total"] == 15
-    pipeline.remove([photos / "object-04"], collection)
+    remove([photos / "object-04"], collection)
     time.sleep(0.05)
     assert server.search(photo=2)["total"] == 12
 

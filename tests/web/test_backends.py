@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postgres_server import PostgresServer
-from resight.indexing import pipeline
+from resight.backends.transfer import push
 from web_server import V1, Running, make_photos, make_sift_collection, running
 
 
@@ -32,7 +32,7 @@ def address(request: pytest.FixtureRequest, local: Running, tmp_path: Path) -> s
         found = server.address(server.new_database(), "name")
     else:
         found = f"qdrant+file://{tmp_path}/qdrant/name"
-    pipeline.push(Path(local.context.engine.place), found)
+    push(Path(local.context.engine.place), found)
     return found
 
 
@@ -129,7 +129,7 @@ def test_a_server_stays_when_its_engine_goes_and_comes_back(
     local: Running, postgres: PostgresServer, photos: Path
 ) -> None:
     address = postgres.address(postgres.new_database(), "name")
-    pipeline.push(Path(local.context.engine.place), address)
+    push(Path(local.context.engine.place), address)
     query = photos / "object-01" / "view-1.jpg"
     with running(address) as server:
         upload = server.upload(query)["query"]["upload"]

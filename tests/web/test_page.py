@@ -21,6 +21,8 @@ from playwright.sync_api import Browser, Page, expect
 import browser as browsers
 from resight.config import SearchConfig, SiftVladConfig
 from resight.indexing import pipeline
+from resight.indexing.remove import remove
+from resight.searching.search import search
 
 expect.set_options(timeout=20_000)
 
@@ -176,7 +178,7 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 
 def told(served: Served, query: Path, box: tuple[int, int, int, int] | None = None):
     """The same answer from Python: names and distances written with every digit."""
-    found = pipeline.search(query, served.collection, SearchConfig(k=PAGE), box=box)
+    found = search(query, served.collection, SearchConfig(k=PAGE), box=box)
     return [(result.path.name, result.distance) for result in found.results]
 
 
@@ -458,7 +460,7 @@ def test_new_photos_are_indexed_with_progress(visit: Visit, tmp_path: Path) -> N
         expect(page.locator(".facts").first).to_contain_text(str(total + 1))
     finally:
         added.unlink()
-        pipeline.remove([added], visit.served.collection)
+        remove([added], visit.served.collection)
 
 
 # What goes wrong

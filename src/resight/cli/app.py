@@ -138,10 +138,10 @@ def merge(
 ) -> None:
     """Bring segments that a cluster described into a collection; again changes nothing."""
     from resight.cli import output
-    from resight.indexing import pipeline
+    from resight.indexing.cluster import merge as home
 
     with output.progress() as progress:
-        run = pipeline.merge(segments, collection, progress=progress)
+        run = home.merge(segments, collection, progress=progress)
     output.print_index_run(run, collection)
 
 
@@ -173,10 +173,10 @@ def fit(
 ) -> None:
     """Fit the selection or whitening anew; options left out are the collection's own."""
     from resight.cli import output
-    from resight.indexing import pipeline
+    from resight.indexing import fitting as home
 
     with output.progress() as progress:
-        run = pipeline.fit(
+        run = home.fit(
             collection,
             source=source,
             progress=progress,
@@ -250,13 +250,14 @@ def search(
 ) -> None:
     """Find the photos of a collection that show the same thing as a photo."""
     from resight import output_files as targets
+    from resight.backends.store import Filter
     from resight.cli import output
-    from resight.indexing import pipeline
     from resight.photos.files import absolute
+    from resight.searching import search as home
 
     if sheet is not None:
         targets.ensure_picture_writable(sheet)
-    found = pipeline.search(
+    found = home.search(
         query,
         collection,
         from_dict(
@@ -272,7 +273,7 @@ def search(
             },
         ),
         box=None if box is None else output.parse_box(box),
-        where=pipeline.Filter(under and absolute(under), taken_from, taken_before, min_side),
+        where=Filter(under and absolute(under), taken_from, taken_before, min_side),
         model=model_options(weights, engine, device),
     )
     if sheet is not None:
@@ -298,11 +299,11 @@ def describe(
     """Write the descriptors of photos, before selection, as NumPy arrays."""
     from resight import output_files as targets
     from resight.cli import output
-    from resight.indexing import pipeline
+    from resight.indexing import describe as home
 
     targets.ensure_writable(out)
     with output.progress() as progress:
-        described = pipeline.describe(
+        described = home.describe(
             images,
             config=config,
             cam=cam,
@@ -337,7 +338,7 @@ def evaluate(
 ) -> None:
     """Measure how well a collection finds known groups: mAP and N-S score."""
     from resight.cli import output
-    from resight.indexing import pipeline
+    from resight.evaluation import evaluate_collection as home
 
     fields = {
         "rerank": rerank,
@@ -347,7 +348,7 @@ def evaluate(
         "verify_geometry": verify_geometry,
     }
     with output.progress() as progress:
-        evaluation = pipeline.evaluate(
+        evaluation = home.evaluate(
             groups,
             collection,
             from_dict(SearchConfig, fields),
@@ -360,10 +361,10 @@ def evaluate(
 @app.command()
 def info(collection: Place, json: Json = False) -> None:
     """Say what a collection is, what is in it, and which photos failed."""
+    from resight.backends import info as home
     from resight.cli import output
-    from resight.indexing import pipeline
 
-    output.print_info(pipeline.info(collection), as_json=json)
+    output.print_info(home.info(collection), as_json=json)
 
 
 @app.command()
@@ -376,9 +377,9 @@ def remove(
 ) -> None:
     """Forget photos; the files themselves are left alone."""
     from resight.cli import output
-    from resight.indexing import pipeline
+    from resight.indexing import remove as home
 
-    removed = pipeline.remove(paths, collection)
+    removed = home.remove(paths, collection)
     output.say(f"removed {len(removed)} photos from {collection}")
 
 

@@ -15,10 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from resight.backends.info import Info
+from resight.backends.transfer import Transfer
 from resight.cli.progress import progress_on
 from resight.collection.integrity import CheckReport
 from resight.errors import ImageError, UsageError
-from resight.indexing.pipeline import Evaluation, IndexRun, Info, Transfer
+from resight.evaluation.evaluate_collection import Evaluation
+from resight.indexing.pipeline import IndexRun
 from resight.output_files import save_picture
 from resight.photos.images import Box, image_size, load_image, scale_box
 from resight.photos.remote import as_text

@@ -59,10 +59,10 @@ def groups(
 ) -> None:
     """Sort a collection's photos into groups of the same thing and near-duplicates."""
     from resight.cli import output
-    from resight.indexing import pipeline
+    from resight.evaluation.evaluate_collection import groups as group_photos
 
     with output.progress() as progress:
-        found, paths = pipeline.groups(collection, limit=limit, progress=progress)
+        found, paths = group_photos(collection, limit=limit, progress=progress)
     output.print_groups(found, paths, style="json" if json else "csv" if csv else "table")
 
 

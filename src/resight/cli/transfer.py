@@ -34,11 +34,11 @@ def push(
     ] = False,
 ) -> None:
     """Bring a collection to an engine; run it again after a change or an interrupt."""
+    from resight.backends import transfer
     from resight.cli import output
-    from resight.indexing import pipeline
 
     with output.progress() as progress:
-        done = pipeline.push(
+        done = transfer.push(
             collection,
             address,
             BackendConfig(
@@ -70,9 +70,9 @@ def pull(
     ] = False,
 ) -> None:
     """Bring a collection from an engine into a folder; run it again after an interrupt."""
+    from resight.backends import transfer
     from resight.cli import output
-    from resight.indexing import pipeline
 
     with output.progress() as progress:
-        done = pipeline.pull(address, collection, empty=empty, progress=progress)
+        done = transfer.pull(address, collection, empty=empty, progress=progress)
     output.print_transfer(done)

@@ -8,11 +8,13 @@ from resight.collection.reader import Collection
 from resight.config import SearchConfig, has_network
 from resight.demo.collection import GROUPS_FILE, draw_collection
 from resight.errors import UsageError, WeightsMissingError
+from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import read_groups
 from resight.indexing import pipeline
 from resight.methods.factory import ModelOptions, cnn_model
 from resight.methods.resolve import load_config
 from resight.photos.images import load_image
+from resight.progress import no_progress
 from resight.searching.searcher import Searcher
 from resight.views.contact_sheet import SheetPhoto, contact_sheets
 
@@ -46,7 +48,7 @@ def run_demo(
     *,
     config: str = "fast",
     model: ModelOptions | None = None,
-    progress: Callable[[str, int, int], None] = pipeline.no_progress,
+    progress: Callable[[str, int, int], None] = no_progress,
 ) -> DemoResult:
     """Draw a sample collection into a folder, index it, search in it, write a contact sheet.
 
@@ -69,7 +71,7 @@ def run_demo(
     run = pipeline.index([photos], collection, config=config, model=model, progress=progress)
     if run.report.interrupted:
         raise KeyboardInterrupt
-    evaluation = pipeline.evaluate(groups, collection)
+    evaluation = evaluate(groups, collection)
     sheet = folder / "matches.jpg"
     _write_sheet(groups, collection, model, sheet)
     return DemoResult(

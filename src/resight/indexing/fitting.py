@@ -3,13 +3,14 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from resight.collection.provenance import Model
 from resight.collection.reader import Collection
-from resight.collection.writer import Writer
+from resight.collection.writer import Writer, writing
 from resight.config import (
     ExtractionConfig,
     LocalConfig,
@@ -24,10 +25,10 @@ from resight.config import (
 )
 from resight.descriptors.extractor import Fittable, FittedParams
 from resight.descriptors.pipeline import network_layers, part_sizes
-from resight.errors import FitError, ImageError, UsageError
+from resight.errors import CollectionMismatchError, FitError, ImageError, UsageError
 from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
-from resight.progress import Progress
+from resight.progress import Progress, no_progress
 from resight.reductions.reduction import fit_reduction
 
 MIN_PHOTOS_TO_FIT = 2 * 64
@@ -59,6 +60,42 @@ class FitRun:
     features: int
     dimensions: int
     photos: int
+
+
+def fit(
+    collection: Path,
+    *,
+    source: Path | None = None,
+    progress: Progress = no_progress,
+    **changes: Any,
+) -> FitRun:
+    """Fit the selection or whitening of a collection (anew).
+
+    Args:
+        collection: the collection's folder.
+        source: another collection of the same configuration to fit on instead of itself.
+        progress: called before and after.
+        **changes: fields of `SelectionConfig` or `WhiteningConfig` that shall differ from the
+            collection's configuration, such as `features` or `seed`; None leaves a field as it
+            is. `method` chooses between the two.
+
+    Raises:
+        UsageError: no such field, or a value that cannot be.
+        FitError: too few photos, or fewer usable values than `features`.
+    """
+    changes = {name: value for name, value in changes.items() if value is not None}
+    with writing(collection) as writer:
+        stored = to_dict(writer.collection.selection_config)
+        kept = stored if changes.get("method", stored["method"]) == stored["method"] else {}
+        config = reduction_from_dict({**kept, **changes})
+        if source is None:
+            return fit_collection_selection(writer, config, writer.collection, progress)
+        with Collection.open(source) as other:
+            if other.meta("fingerprint") != writer.collection.meta("fingerprint"):
+                raise CollectionMismatchError(
+                    f"{source}: has another configuration or other weights than {collection}"
+                )
+            return fit_collection_selection(writer, config, other, progress)
 
 
 def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:

@@ -5,38 +5,25 @@ results. Long ones report to a `progress` function of what, how many done, how m
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from resight.backends.info import Info, info
-from resight.backends.open import open_remote, open_store
-from resight.backends.store import Filter
-from resight.backends.transfer import Transfer, pull, push
 from resight.collection.ann_index import check_approximate, keep_approximate
-from resight.collection.reader import Collection, Photo
+from resight.collection.reader import Collection
 from resight.collection.writer import Writer, check_place, writing
 from resight.config import (
     MethodConfig,
     Preset,
-    SearchConfig,
-    reduction_from_dict,
     to_dict,
 )
 from resight.descriptors.extractor import Extractor
 from resight.errors import CollectionMismatchError, UsageError
-from resight.evaluation.evaluate_collection import Evaluation, evaluate, groups
 from resight.indexing.cluster.distributed_extraction import describe_plan
-from resight.indexing.cluster.merge import merge_segment, named_segments
 from resight.indexing.cluster.ray_cluster import connected
-from resight.indexing.cluster.segments import read_segment
-from resight.indexing.describe import Described, describe
 from resight.indexing.extraction import PhotoResult, describe_files
 from resight.indexing.fitting import (
     MIN_PHOTOS_TO_FIT,
-    FitRun,
-    fit_collection_selection,
     fit_missing_selection,
 )
 from resight.indexing.method_setup import extractor_for, make_method
@@ -47,30 +34,7 @@ from resight.methods.factory import (
 )
 from resight.methods.resolve import resolve_config
 from resight.photos.files import absolute, find_photos, read_lists
-from resight.photos.images import Box
 from resight.progress import Progress, no_progress
-from resight.searching.searcher import Searcher, SearchResults
-
-__all__ = [
-    "Described",
-    "Evaluation",
-    "Filter",
-    "IndexRun",
-    "Info",
-    "Transfer",
-    "describe",
-    "evaluate",
-    "fit",
-    "groups",
-    "index",
-    "info",
-    "merge",
-    "no_progress",
-    "pull",
-    "push",
-    "remove",
-    "search",
-]
 
 
 @dataclass(frozen=True)
@@ -168,34 +132,10 @@ def index(
             gone = set(report.vanished)
             writer.remove([photo for photo in plan.vanished if photo.path in gone])
             report.pruned = len(gone)
-        return _completed(writer, report, approximate, progress)
+        return complete(writer, report, approximate, progress)
 
 
-def merge(
-    segments: Sequence[Path], collection: Path, *, progress: Progress = no_progress
-) -> IndexRun:
-    """Bring the photos of segments into a collection; to do it again changes nothing.
-
-    Args:
-        segments: files, and folders of them, as `index` on a cluster leaves them.
-        collection: of the same configuration and weights.
-        progress: called after each segment.
-
-    Raises:
-        SegmentError: one is damaged; those before it are merged.
-        CollectionMismatchError: one is of another configuration or other weights; likewise.
-        UsageError: there are none.
-    """
-    paths = named_segments(segments)
-    report = IndexReport()
-    with writing(collection) as writer:
-        for done, path in enumerate(paths, 1):
-            merge_segment(writer, read_segment(path), path, report)
-            progress("merging", done, len(paths))
-        return _completed(writer, report, None, progress)
-
-
-def _completed(
+def complete(
     writer: Writer, report: IndexReport, approximate: bool | None, progress: Progress
 ) -> IndexRun:
     """What is made of a collection's photos once they are all there; an interrupt leaves it."""
@@ -207,99 +147,6 @@ def _completed(
             note = fit_missing_selection(writer, progress)
         keep_approximate(writer.collection, approximate, progress)
     return IndexRun(report, writer.collection.count("ok"), note)
-
-
-def fit(
-    collection: Path,
-    *,
-    source: Path | None = None,
-    progress: Progress = no_progress,
-    **changes: Any,
-) -> FitRun:
-    """Fit the selection or whitening of a collection (anew).
-
-    Args:
-        collection: the collection's folder.
-        source: another collection of the same configuration to fit on instead of itself.
-        progress: called before and after.
-        **changes: fields of `SelectionConfig` or `WhiteningConfig` that shall differ from the
-            collection's configuration, such as `features` or `seed`; None leaves a field as it
-            is. `method` chooses between the two.
-
-    Raises:
-        UsageError: no such field, or a value that cannot be.
-        FitError: too few photos, or fewer usable values than `features`.
-    """
-    changes = {name: value for name, value in changes.items() if value is not None}
-    with writing(collection) as writer:
-        stored = to_dict(writer.collection.selection_config)
-        kept = stored if changes.get("method", stored["method"]) == stored["method"] else {}
-        config = reduction_from_dict({**kept, **changes})
-        if source is None:
-            return fit_collection_selection(writer, config, writer.collection, progress)
-        with Collection.open(source) as other:
-            if other.meta("fingerprint") != writer.collection.meta("fingerprint"):
-                raise CollectionMismatchError(
-                    f"{source}: has another configuration or other weights than {collection}"
-                )
-            return fit_collection_selection(writer, config, other, progress)
-
-
-def search(
-    query: Path,
-    collection: Path | str,
-    config: SearchConfig | None = None,
-    *,
-    box: Box | None = None,
-    where: Filter | None = None,
-    model: ModelOptions | None = None,
-) -> SearchResults:
-    """The photos of a collection nearest to a photo or a region of it; see `Searcher.search`.
-
-    Args:
-        query: the photo.
-        collection: the collection's folder, or its address on an engine.
-        config: how to answer.
-        box: the region that is meant.
-        where: which photos to search among.
-        model: weights and device.
-    """
-    with open_store(collection) as store:
-        return Searcher(store, model).search(query, config or SearchConfig(), box, where)
-
-
-def remove(paths: Sequence[Path], collection: Path | str) -> list[Path]:
-    """Forget photos (or all below a folder); the files themselves are never touched.
-
-    Returns:
-        The paths removed.
-
-    Raises:
-        UsageError: a path names no photo of the collection; nothing is removed then.
-    """
-    remote = open_remote(collection)
-    if remote is not None:
-        with contextlib.closing(remote):
-            chosen = _chosen(paths, remote.photos_under, remote.name)
-            remote.remove([photo.id for photo in chosen])
-    else:
-        with writing(Path(collection)) as writer:
-            chosen = _chosen(paths, writer.collection.photos_under, str(collection))
-            writer.remove(chosen)
-    return [photo.path for photo in chosen]
-
-
-def _chosen(
-    paths: Sequence[Path], photos_under: Callable[[Path], list[Photo]], collection: str
-) -> list[Photo]:
-    """The photos at or below some paths, by ascending id."""
-    chosen: dict[int, Photo] = {}
-    for path in paths:
-        found = photos_under(absolute(path))
-        if not found:
-            raise UsageError(f"{path}: no photo of {collection} is there; nothing was removed")
-        chosen |= {photo.id: photo for photo in found}
-    return [chosen[id_] for id_ in sorted(chosen)]
 
 
 def _check_wanted(

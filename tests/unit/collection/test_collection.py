@@ -19,6 +19,7 @@ import pytest
 
 import samples
 from conftest import ROOT
+from resight.backends.info import info
 from resight.collection.database import FORMAT_VERSION
 from resight.collection.fitted_params import sha256
 from resight.collection.integrity import check
@@ -33,9 +34,13 @@ from resight.errors import (
     CollectionMismatchError,
     ResightError,
 )
+from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
+from resight.indexing.fitting import fit
+from resight.indexing.remove import remove
 from resight.photos.files import PhotoFile, is_under
 from resight.reductions.pfa import Selection
+from resight.searching.search import search
 
 FIXTURES = ROOT / "tests" / "fixtures"
 CNN = ExtractionConfig(), SelectionConfig(features=2)
@@ -397,7 +402,7 @@ def test_reading_leaves_the_stamp(tmp_path: Path) -> None:
     with new(tmp_path / "c") as writer:
         describe(writer, "a", "A")
     first = samples.stamp(tmp_path / "c")
-    pipeline.info(tmp_path / "c")
+    info(tmp_path / "c")
     check(tmp_path / "c")
     with writing(tmp_path / "c"):
         pass
@@ -478,8 +483,8 @@ def test_a_second_writer_is_refused(collection: Path, tmp_path: Path) -> None:
         with pytest.raises(CollectionLockedError, match=r"another process is writing"):
             writing(collection).__enter__()
         for change in (
-            lambda: pipeline.fit(collection),
-            lambda: pipeline.remove([Path("/photos/a")], collection),
+            lambda: fit(collection),
+            lambda: remove([Path("/photos/a")], collection),
             lambda: check(collection),
             lambda: pipeline.index([tmp_path], collection),
         ):
@@ -508,7 +513,7 @@ def test_the_lock_ends_with_a_killed_process(collection: Path) -> None:
 
 def test_readers_work_amid_a_transaction(collection: Path) -> None:
     with another_writer(collection, amid=True):
-        assert pipeline.info(collection).photos == 2
+        assert info(collection).photos == 2
         with Collection.open(collection) as opened:
             assert [photo.path.name for photo in opened.photos()] == ["a", "b"]
             assert len(list(opened.photo_descriptors())) == 2
@@ -535,10 +540,10 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def refuse_everything(folder: Path, photos: Path, message: str) -> None:
     for attempt in (
         lambda: Collection.open(folder),
-        lambda: pipeline.info(folder),
+        lambda: info(folder),
         lambda: check(folder),
-        lambda: pipeline.fit(folder),
-        lambda: pipeline.search(next(photos.iterdir()), folder),
+        lambda: fit(folder),
+        lambda: search(next(photos.iterdir()), folder),
         lambda: pipeline.index([photos], folder, config=samples.QUICK),
     ):
         with pytest.raises(CollectionError, match=message) as caught:
@@ -629,10 +634,10 @@ def test_a_truncated_database_is_told_in_plain_words(
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     assert re.fullmatch(f"{copy}.*(damaged|not one of Resight's).*", found_by_check(copy))
     for attempt in (
-        lambda: pipeline.search(photos / "000.png", folder),
+        lambda: search(photos / "000.png", folder),
         lambda: samples.index(photos, folder),
-        lambda: pipeline.info(folder),
-        lambda: pipeline.remove([photos / "000.png"], folder),
+        lambda: info(folder),
+        lambda: remove([photos / "000.png"], folder),
     ):
         # It may well work, where it needs none of the pages that are lost.
         with suppress(ResightError):
@@ -760,7 +765,7 @@ def test_format_1_is_searched(first_format: Path, tmp_path: Path) -> None:
     # two min(1, 0.5); three min(3.5 + 0.25 + 2, 0.5 + 0.125 + 1).
     query = tmp_path / "query.jpg"
     query.write_bytes(b"photo one")
-    found = pipeline.search(query, first_format, SearchConfig(k=9))
+    found = search(query, first_format, SearchConfig(k=9))
     assert [(os.fsencode(r.path), r.distance) for r in found.results] == [
         (b"/photos/one.jpg", 0.0),
         (b"/photos/copy of one.jpg", 0.0),
@@ -772,21 +777,21 @@ def test_format_1_is_searched(first_format: Path, tmp_path: Path) -> None:
 def test_format_1_is_evaluated_checked_and_shown(first_format: Path, tmp_path: Path) -> None:
     groups = tmp_path / "groups.json"
     groups.write_text(json.dumps({"ones": ["/photos/one.jpg", "/photos/copy of one.jpg"]}))
-    assert pipeline.evaluate(groups, first_format).report.mean_average_precision == 1.0
+    assert evaluate(groups, first_format).report.mean_average_precision == 1.0
     assert check(first_format).problems == []
-    info = pipeline.info(first_format)
-    assert info.photos == 4
-    assert info.selection is not None
-    assert info.selection["photos"] == 4
-    assert info.failed == [
+    status = info(first_format)
+    assert status.photos == 4
+    assert status.selection is not None
+    assert status.selection["photos"] == 4
+    assert status.failed == [
         (Path("/photos/broken.jpg"), "not an image, or damaged beyond recognition")
     ]
 
 
 def test_format_1_is_written(first_format: Path) -> None:
-    (removed,) = pipeline.remove([Path("/photos/one.jpg")], first_format)
+    (removed,) = remove([Path("/photos/one.jpg")], first_format)
     assert removed == Path("/photos/one.jpg")
-    assert pipeline.info(first_format).photos == 3
+    assert info(first_format).photos == 3
     samples.assert_whole(first_format)
 
 
@@ -799,7 +804,7 @@ def test_format_1_of_sift_vlad_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(learned["words"].ravel(), np.arange(256) / 256)
     query = tmp_path / "query.jpg"
     query.write_bytes(b"photo one")
-    found = pipeline.search(query, folder, SearchConfig(k=2))
+    found = search(query, folder, SearchConfig(k=2))
     assert [(r.path.name, r.distance) for r in found.results] == [("one.jpg", 0), ("two.jpg", 1)]
     assert check(folder).problems == []
 

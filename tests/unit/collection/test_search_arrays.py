@@ -24,10 +24,10 @@ from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.errors import CollectionError
-from resight.indexing import pipeline
 from resight.photos.files import PhotoFile
 from resight.ranking import exact as neighbors
 from resight.reductions.pfa import Selection
+from resight.searching.search import search
 from resight.searching.searcher import Searcher
 
 
@@ -509,7 +509,7 @@ def test_searches_answer_the_same_without_the_arrays(tmp_path: Path) -> None:
 
     def answers() -> list[Any]:
         config = SearchConfig(k=12)
-        return [pipeline.search(query, tmp_path / "c", config).results for query in photos[:4]]
+        return [search(query, tmp_path / "c", config).results for query in photos[:4]]
 
     first = answers()
     assert all(results[0].path == query for results, query in zip(first, photos, strict=False))

@@ -13,9 +13,11 @@ from resight.descriptors.pipeline import describe_maps
 from resight.descriptors.regions import fit_region_whitening, region_vectors, rmac
 from resight.errors import UsageError
 from resight.indexing import pipeline
+from resight.indexing.describe import describe
 from resight.methods.catalogue import METHODS, find_method
 from resight.methods.factory import ModelOptions, collection_extractor
 from resight.photos.images import load_image
+from resight.searching.search import search
 
 CONFIG = ExtractionConfig(
     resolutions=(96, 64), layers=("layer4",), fusion="late", pooling="rmac-whitened"
@@ -62,9 +64,9 @@ def test_a_collection_learns_keeps_and_finds(
             assert np.linalg.norm(again) == pytest.approx(1, abs=1e-5)
             np.testing.assert_allclose(again, stored[photo.id], atol=1e-5)
     query = samples.draw(tmp_path / "new.bmp", 5)
-    assert pipeline.search(query, tmp_path / "c", model=model).results[0].path == photos[5]
+    assert search(query, tmp_path / "c", model=model).results[0].path == photos[5]
     with pytest.raises(UsageError, match="learns from a collection's photos"):
-        pipeline.describe([tmp_path / "photos"], config=config, model=model)
+        describe([tmp_path / "photos"], config=config, model=model)
     place = tmp_path / "beside"
     pipeline.index([tmp_path / "photos"], place, config=config, model=model, workers=3)
     with Collection.open(place) as opened:

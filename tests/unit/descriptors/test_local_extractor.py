@@ -23,9 +23,11 @@ from resight.descriptors.extractor import Extractor
 from resight.descriptors.local_extractor import LocalExtractor
 from resight.errors import FitError, UsageError
 from resight.indexing import pipeline
+from resight.indexing.describe import describe
 from resight.methods.catalogue import METHODS, local_values, name_of
 from resight.methods.factory import ModelOptions, collection_extractor
 from resight.photos.images import load_image
+from resight.searching.search import search
 from samples import QUICK, contents, draw_many, picture
 
 SMALL: dict[str, Any] = {"longest_side": 96, "max_keypoints": 60, "sample": 4000}
@@ -177,7 +179,7 @@ def test_photos_find_themselves(
 ) -> None:
     model = ModelOptions(small_weights)
     for photo in sorted(photos.glob("*.png"))[:2]:
-        found = pipeline.search(photo, collection, SearchConfig(k=3), model=model).results
+        found = search(photo, collection, SearchConfig(k=3), model=model).results
         assert found[0].path == photo
         if reducible(KINDS[kind]):  # a set whose features are like each other is not at distance 0
             assert found[0].distance == pytest.approx(0, abs=1e-6)
@@ -189,7 +191,7 @@ def test_a_photo_that_is_no_longer_known_by_its_content_is_found(
     # Turned by a degree: described anew for the search.
     picture(3).rotate(1, Image.Resampling.BICUBIC).save(tmp_path / "turned.png")
     model = ModelOptions(small_weights)
-    found = pipeline.search(tmp_path / "turned.png", collection, SearchConfig(k=1), model=model)
+    found = search(tmp_path / "turned.png", collection, SearchConfig(k=1), model=model)
     assert found.results[0].path == photos / "003.png"
 
 
@@ -199,12 +201,12 @@ def test_columns_of_the_network_verify_where_there_is_one(
     config = SearchConfig(k=3, verify=2, verify_by="columns")
     model, photo = ModelOptions(small_weights), photos / "001.png"
     if has_network(KINDS[kind]):
-        found = pipeline.search(photo, collection, config, model=model).results
+        found = search(photo, collection, config, model=model).results
         assert found[0].path == photo
         assert found[0].inliers is not None
         return
     with pytest.raises(UsageError, match=f"columns: needs a network; {KINDS[kind].method} has"):
-        pipeline.search(photo, collection, config, model=model)
+        search(photo, collection, config, model=model)
 
 
 def test_a_configuration_goes_by_the_name_of_its_recipe() -> None:
@@ -219,7 +221,7 @@ def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path)
     run = pipeline.index([photos], tmp_path / "c", config=preset)
     assert run.selection_note is not None
     assert run.selection_note.startswith("fitted a whitening of")
-    found = pipeline.search(photos / "002.png", tmp_path / "c", SearchConfig(k=1)).results
+    found = search(photos / "002.png", tmp_path / "c", SearchConfig(k=1)).results
     assert found[0].path == photos / "002.png"
 
 
@@ -286,7 +288,7 @@ def test_too_few_features_leave_no_collection(photos: Path, tmp_path: Path) -> N
 
 def test_describe_needs_what_is_learned(photos: Path) -> None:
     with pytest.raises(UsageError, match=r"^describe: the method learns from a collection"):
-        pipeline.describe([photos], config=KINDS["fisher"])
+        describe([photos], config=KINDS["fisher"])
 
 
 def test_sets_of_codes_stay_in_folders(photos: Path, tmp_path: Path) -> None:

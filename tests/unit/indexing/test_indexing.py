@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import samples
+from resight.backends.info import info
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
@@ -21,7 +22,11 @@ from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, CollectionMismatchError, FitError, UsageError
 from resight.indexing import fitting, pipeline
 from resight.indexing import preflight as room
+from resight.indexing.fitting import fit
+from resight.indexing.plan import IndexReport
+from resight.indexing.remove import remove
 from resight.methods.factory import ModelOptions
+from resight.searching.search import search
 
 
 class Counting:
@@ -67,12 +72,12 @@ class Library:
 
         monkeypatch.setattr(pipeline, "extractor_for", counting)
 
-    def index(self, **options: Any) -> tuple[int, pipeline.IndexReport]:
+    def index(self, **options: Any) -> tuple[int, IndexReport]:
         """Index everything: how many photos were described, and the report."""
         self.extractors.clear()
         run = samples.index(self.photos, self.collection, **options)
         samples.assert_whole(self.collection)
-        assert run.photos == pipeline.info(self.collection).photos
+        assert run.photos == info(self.collection).photos
         return sum(e.described for e in self.extractors), run.report
 
     def draw(self, name: str, seed: int) -> Path:
@@ -82,7 +87,7 @@ class Library:
         return samples.photos_by_name(self.collection)
 
     def search(self, query: Path) -> list[Any]:
-        return pipeline.search(query, self.collection, SearchConfig(k=50)).results
+        return search(query, self.collection, SearchConfig(k=50)).results
 
 
 @pytest.fixture
@@ -314,7 +319,7 @@ def test_anything_at_once_ends_as_a_new_collection_would(library: Library, tmp_p
     # The descriptors are those that a collection with the same vocabulary gets from nothing.
     fresh = tmp_path / "fresh"
     shutil.copytree(library.collection, fresh)
-    pipeline.remove([library.photos], fresh)
+    remove([library.photos], fresh)
     samples.index(library.photos, fresh)
     assert samples.contents(fresh)["descriptors"] == kept["descriptors"]
 
@@ -598,7 +603,7 @@ def test_other_weights_or_another_configuration_are_refused(
     with pytest.raises(CollectionMismatchError, match=r"made with other weights"):
         samples.index(photos, folder, config=net, model=other)
     with pytest.raises(CollectionMismatchError, match=r"made with other weights"):
-        pipeline.search(photos / "new.png", folder, model=other)
+        search(photos / "new.png", folder, model=other)
     for config, field in (
         ("paper", "resolutions"),
         ("sift-vlad", "method"),
@@ -663,7 +668,7 @@ def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     indices, how = first
     assert len(set(indices.tolist())) == 12
     assert how["photos"] == 129
-    found = pipeline.search(paths[5], folder, SearchConfig(k=1)).results
+    found = search(paths[5], folder, SearchConfig(k=1)).results
     assert found[0].path == paths[5]
 
     run = pipeline.index(paths, folder)  # never again by itself
@@ -672,12 +677,12 @@ def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     assert again is not None
     assert again[1] == how
 
-    fit = pipeline.fit(folder, features=20, restarts=1)
-    assert (fit.features, fit.dimensions, fit.photos) == (20, 3072, 130)
+    run = fit(folder, features=20, restarts=1)
+    assert (run.features, run.dimensions, run.photos) == (20, 3072, 130)
     after = fitted(folder)
     assert after is not None
     assert len(after[0]) == 20
-    assert pipeline.search(paths[5], folder, SearchConfig(k=1)).results[0].path == paths[5]
+    assert search(paths[5], folder, SearchConfig(k=1)).results[0].path == paths[5]
 
 
 def test_a_run_that_ended_before_the_fit_leaves_it_to_the_next(
@@ -703,16 +708,16 @@ def test_an_impossible_fit_leaves_the_collection_as_it_was(nearly: Any) -> None:
     folder, _ = nearly
     before = samples.contents(folder)
     with pytest.raises(FitError, match=r"cannot keep 4000 features"):
-        pipeline.fit(folder, features=4000)
+        fit(folder, features=4000)
     assert samples.contents(folder) == before
 
 
 def test_fit_needs_a_collection_of_the_network(library: Library) -> None:
     before = samples.contents(library.collection)
     with pytest.raises(UsageError, match=r"sift-vlad has no selection"):
-        pipeline.fit(library.collection)
+        fit(library.collection)
     with pytest.raises(CollectionError, match=r"no collection here"):
-        pipeline.fit(library.photos)
+        fit(library.photos)
     assert samples.contents(library.collection) == before
 
 
@@ -723,14 +728,14 @@ def test_remove_forgets_photos_and_folders_and_touches_no_file(library: Library)
     album = library.draw("album/x.png", 50).parent
     library.draw("album/y.png", 51)
     library.index()
-    gone = pipeline.remove([album, library.photos / "001.png"], library.collection)
+    gone = remove([album, library.photos / "001.png"], library.collection)
     assert sorted(path.name for path in gone) == ["001.png", "x.png", "y.png"]
     assert len(library.rows()) == 5
     samples.assert_whole(library.collection)
     assert all(path.exists() for path in gone)
     before = samples.contents(library.collection)
     with pytest.raises(UsageError, match=r"no photo of .* is there; nothing was removed"):
-        pipeline.remove([library.photos / "000.png", album], library.collection)
+        remove([library.photos / "000.png", album], library.collection)
     assert samples.contents(library.collection) == before
 
 

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 
 import samples
+from resight.backends.info import info
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig
 from resight.errors import CollectionMismatchError, FitError, UsageError
 from resight.indexing import pipeline
+from resight.indexing.describe import describe
 from resight.methods.factory import ModelOptions
 from resight.methods.resolve import resolve_config
 from resight.networks import quantization
 from resight.networks.parameters import load_parameters
 from resight.networks.runtimes.select import load_network
+from resight.searching.search import search
 
 CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")
 
@@ -52,9 +55,7 @@ def test_a_collection_answers_in_int8(
     collection: Path, photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     query = samples.draw(tmp_path / "new.bmp", 5)  # the pixels of 005.png in other bytes
-    found = pipeline.search(
-        query, collection, SearchConfig(k=2), model=ModelOptions(small_weights)
-    ).results
+    found = search(query, collection, SearchConfig(k=2), model=ModelOptions(small_weights)).results
     assert found[0].path == photos / "005.png"
     assert found[0].distance < 1e-4 < found[1].distance
 
@@ -66,7 +67,7 @@ def test_what_was_quantised_is_part_of_the_fingerprint(
     (tmp_path / "few").mkdir()
     samples.draw_many(tmp_path / "few", 2)
     pipeline.index([tmp_path / "few"], tmp_path / "other", config=CONFIG, model=model)
-    fingerprints = {pipeline.info(c).fingerprint for c in (collection, tmp_path / "other")}
+    fingerprints = {info(c).fingerprint for c in (collection, tmp_path / "other")}
     assert len(fingerprints) == 2
     with pytest.raises(CollectionMismatchError, match="precision is int8, not float32"):
         pipeline.index([photos], collection, precision="float32", model=model)
@@ -89,7 +90,7 @@ def test_what_cannot_be_is_said(
 ) -> None:
     model, torch = ModelOptions(small_weights), ModelOptions(small_weights, engine="torch")
     with pytest.raises(UsageError, match="int8 needs a collection"):
-        pipeline.describe([photos], config=CONFIG, model=model)
+        describe([photos], config=CONFIG, model=model)
     with pytest.raises(UsageError, match="runs on the engine openvino, not on torch"):
         pipeline.index([photos], tmp_path / "c", config=CONFIG, model=torch)
     with pytest.raises(UsageError, match="sift-vlad has no network"):
@@ -114,4 +115,4 @@ def test_int8_networks_run_on_openvino_alone(
 ) -> None:
     query = samples.draw(tmp_path / "new.png", 99)
     with pytest.raises(UsageError, match="int8 networks run on openvino alone"):
-        pipeline.search(query, collection, model=ModelOptions(small_weights, engine="onnx"))
+        search(query, collection, model=ModelOptions(small_weights, engine="onnx"))

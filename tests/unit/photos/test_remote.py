@@ -12,9 +12,11 @@ from conftest import Run
 from resight.config import SearchConfig
 from resight.errors import ImageError, UsageError
 from resight.indexing import pipeline
+from resight.indexing.remove import remove
 from resight.photos.files import find_photos, read_lists
 from resight.photos.images import load_image
 from resight.photos.remote import is_remote, url
+from resight.searching.search import search
 
 
 @pytest.fixture
@@ -54,10 +56,10 @@ def test_a_bucket_is_indexed_and_searched_like_a_folder(reached: Path, tmp_path:
     assert stored == samples.contents(tmp_path / "disk")["descriptors"]
     again = pipeline.index([Path("s3://photos/2026/")], collection)
     assert (again.report.new, again.report.unchanged, again.report.vanished) == (0, 6, [])
-    found = pipeline.search(reached / "002.png", collection, SearchConfig(k=1, verify=1)).results
+    found = search(reached / "002.png", collection, SearchConfig(k=1, verify=1)).results
     assert url(found[0].path) == "s3://photos/2026/002.png"
     assert found[0].inliers
-    removed = pipeline.remove([Path("s3://photos/2026/000.png")], collection)
+    removed = remove([Path("s3://photos/2026/000.png")], collection)
     assert [url(path) for path in removed] == ["s3://photos/2026/000.png"]
 
 

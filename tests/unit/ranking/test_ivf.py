@@ -9,6 +9,7 @@ from test_quantized import coded, descriptors
 
 import samples
 from array_samples import KEPT, describe, make
+from resight.backends.info import info
 from resight.collection import ann_index as approximating
 from resight.collection.ann_index import approximate_status, make_approximate, open_index
 from resight.collection.integrity import check
@@ -22,6 +23,7 @@ from resight.progress import no_progress
 from resight.ranking import ivf as inverted
 from resight.ranking.exact import Database, Query, nearest, nearest_by_lists
 from resight.ranking.ivf import InvertedLists, grow_lists, open_lists
+from resight.searching.search import search
 from resight.searching.searcher import Searcher
 
 
@@ -94,7 +96,7 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
     assert found.recall > 0.95
     assert (found.rows, found.queries) == (298, 100)
     assert set(found.sha256) == ({"global", "local"} if cam else {"global"})
-    assert pipeline.info(folder).approximate == found
+    assert info(folder).approximate == found
     before = sorted((folder / "arrays").rglob("*.lists"))[0].stat().st_mtime_ns
     with writing(folder) as writer:
         describe(writer, 1000, cam=cam)
@@ -113,7 +115,7 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
     assert made(folder).rows == 329
     with writing(folder) as writer:
         writer.store_selection(KEPT, writer.collection.selection_config, {})
-    assert pipeline.info(folder).approximate is None
+    assert info(folder).approximate is None
     assert made(folder).rows == 329
 
 
@@ -154,7 +156,7 @@ def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
     damage(folder)
     report = check(folder)
     assert report.problems == ["approximate index: global.lists was damaged"]
-    assert pipeline.info(folder).approximate is None
+    assert info(folder).approximate is None
     again = keep(folder)
     assert again is not None
     assert again.rows == 48
@@ -199,7 +201,7 @@ def test_an_index_of_earlier_versions_is_made_anew(tmp_path: Path) -> None:
     (arrays / "global.faiss").write_bytes(b"IHNf")
     status = {"rows": 48, "recall": 1.0, "queries": 48, "sha256": {"global": "0" * 64}}
     (arrays / "lists.json").write_text(json.dumps(status), "utf-8")
-    assert pipeline.info(folder).approximate is None
+    assert info(folder).approximate is None
     assert check(folder).problems == []
     with (
         Collection.open(folder) as collection,
@@ -220,7 +222,7 @@ def test_an_empty_collection_has_none(tmp_path: Path) -> None:
 
 def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path / "c", count=50)
-    pipeline.info(folder)
+    info(folder)
     with Collection.open(folder) as collection:
         load_arrays(collection)
         usage = approximating.shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
@@ -242,7 +244,7 @@ def test_a_search_without_an_index_says_how_to_get_one(tmp_path: Path) -> None:
     photos = samples.draw_many(tmp_path / "photos", 3)
     samples.index(tmp_path / "photos", tmp_path / "c")
     with pytest.raises(CollectionError, match="has no approximate index; make one with"):
-        pipeline.search(photos[0], tmp_path / "c", SearchConfig(approximate=True))
+        search(photos[0], tmp_path / "c", SearchConfig(approximate=True))
 
 
 def test_the_photos_of_a_search_are_those_of_the_exact_one(
@@ -259,9 +261,9 @@ def test_the_photos_of_a_search_are_those_of_the_exact_one(
     pipeline.index(
         [tmp_path / "photos"], tmp_path / "c", config=config, model=model, approximate=True
     )
-    assert pipeline.info(tmp_path / "c").approximate.recall == 1.0  # type: ignore[union-attr]
+    assert info(tmp_path / "c").approximate.recall == 1.0  # type: ignore[union-attr]
     answers = [
-        pipeline.search(photos[4], tmp_path / "c", SearchConfig(k=12, approximate=kind)).results
+        search(photos[4], tmp_path / "c", SearchConfig(k=12, approximate=kind)).results
         for kind in (False, True)
     ]
     assert answers[0] == answers[1]

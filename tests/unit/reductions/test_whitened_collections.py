@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 
 from conftest import Run
+from resight.backends.info import info
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.config import SearchConfig
 from resight.errors import UsageError
+from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import average_precision, ranks_of
 from resight.indexing import fitting, pipeline
+from resight.indexing.fitting import fit
 from resight.methods.factory import ModelOptions
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.whitening import Whitening
+from resight.searching.search import search
 from resight.views.explain import explain
 from samples import draw_many
 
@@ -56,7 +60,7 @@ def test_searches_compare_whitened_values(made: tuple[Path, list[Path], ModelOpt
             np.testing.assert_allclose(
                 arrays.database.local[row], whitening.apply(local), atol=1e-6
             )
-    found = pipeline.search(photos[3], folder)
+    found = search(photos[3], folder)
     assert found.results[0].path == photos[3]
     assert found.results[0].distance == pytest.approx(0, abs=1e-5)
     assert [r.distance for r in found.results] == sorted(r.distance for r in found.results)
@@ -87,10 +91,10 @@ def test_evaluation_fuses_as_a_search_does(
     truth = tmp_path / "groups.json"
     truth.write_text(json.dumps({name: list(map(str, paths)) for name, paths in groups.items()}))
     config = SearchConfig(k=24, rerank="late-fusion")
-    report = pipeline.evaluate(truth, folder, config).report
+    report = evaluate(truth, folder, config).report
     for query in report.queries:
         photo, others = photos[query.photo - 1], set(groups[query.group])
-        found = [result.path for result in pipeline.search(photo, folder, config).results]
+        found = [result.path for result in search(photo, folder, config).results]
         ranks = ranks_of(others - {photo}, found, junk=[photo])  # type: ignore[arg-type]
         expected = average_precision(ranks, len(others) - 1)
         assert query.average_precision == pytest.approx(expected)
@@ -98,7 +102,7 @@ def test_evaluation_fuses_as_a_search_does(
 
 def test_why_two_photos_match(made: tuple[Path, list[Path], ModelOptions]) -> None:
     folder, photos, options = made
-    distances = {r.path: r.distance for r in pipeline.search(photos[0], folder).results}
+    distances = {r.path: r.distance for r in search(photos[0], folder).results}
     other = list(distances)[1]
     found = explain(photos[0], other, collection=folder, model=options)
     assert found.distance == pytest.approx(distances[other], abs=1e-4)
@@ -136,7 +140,7 @@ def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
     with Collection.open(folder) as collection:
         assert isinstance(collection.selection(), SelectionPlusWhitening)
     # A selection that was asked for stays.
-    pipeline.fit(folder, method="pfa")
+    fit(folder, method="pfa")
     draw_many(tmp_path / "photos" / "many", 40, first=32)
     assert index() == "None"
     with Collection.open(folder) as collection:
@@ -159,12 +163,12 @@ def test_whitened_values_beside_a_selection_are_searched_like_the_selection(
         for row, (_, global_, _) in enumerate(collection.photo_descriptors()):
             values = arrays.database.global_[row]
             np.testing.assert_allclose(values, both.apply(global_), atol=1e-6)
-    found = pipeline.search(photos[3], folder)
+    found = search(photos[3], folder)
     assert found.results[0].path == photos[3]
     assert found.results[0].distance == pytest.approx(0, abs=1e-5)
     run = pipeline.index([tmp_path / "photos"], folder, model=options, approximate=True)
-    assert pipeline.info(folder).approximate is not None
-    near = pipeline.search(photos[3], folder, SearchConfig(approximate=True))
+    assert info(folder).approximate is not None
+    near = search(photos[3], folder, SearchConfig(approximate=True))
     assert near.results[0].path == photos[3]
     same, other = (
         explain(photos[3], photo, collection=folder, model=options) for photo in photos[3:5]
@@ -201,7 +205,7 @@ def test_fitted_otherwise_and_back(
     folder, photos, options = made
     assert resight("fit", "-c", folder, "--method", "none").returncode == 0
     assert pipeline.index([photos[0].parent], folder, model=options).selection_note is None
-    all_values = pipeline.search(photos[0], folder).results[1].distance
+    all_values = search(photos[0], folder).results[1].distance
     assert all_values > 1, "a Manhattan distance of 3072 values"
     done = resight("fit", "-c", folder, "--method", "pfa", "--features", 8)
     assert "kept 8 of 3072 values" in done.stderr
@@ -209,12 +213,12 @@ def test_fitted_otherwise_and_back(
     done = resight("fit", "-c", folder, "--method", "whitening", "--below", "pfa")
     assert "kept 768 of 3072 values" in done.stderr, "a selection: 24 photos are fewer than 30"
     assert "pfa, 768 values" in resight("info", "-c", folder).stdout
-    assert pipeline.search(photos[0], folder).results[1].distance > 1, "a Manhattan distance"
+    assert search(photos[0], folder).results[1].distance > 1, "a Manhattan distance"
     white = ("--method", "whitening", "--fewest", 20)
     done = resight("fit", "-c", folder, *white, "--features", 5, "--shrinkage", 0.5)
     assert "kept 10 of 3072 values" in done.stderr, "of each of the two layers"
     assert "whitening, 10 values" in resight("info", "-c", folder).stdout
-    assert pipeline.search(photos[0], folder).results[1].distance <= 2
+    assert search(photos[0], folder).results[1].distance <= 2
     refused = resight("fit", "-c", folder, *white, "--restarts", 3)
     assert refused.returncode == 2
     assert "unknown field 'restarts'" in refused.stderr
@@ -222,7 +226,7 @@ def test_fitted_otherwise_and_back(
 
 def test_damaged_whitening_is_made_again(made: tuple[Path, list[Path], ModelOptions]) -> None:
     folder, photos, _ = made
-    before = pipeline.search(photos[5], folder)
+    before = search(photos[5], folder)
     (file,) = (folder / "arrays").glob("*/selection.bin")
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    assert pipeline.search(photos[5], folder) == before
+    assert search(photos[5], folder) == before

@@ -426,7 +426,7 @@ def check_shape(found: Explanation) -> None:
 
 
 def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
-    from resight.indexing.pipeline import describe
+    from resight.indexing.describe import describe
     from resight.methods.factory import ModelOptions
 
     a, b = object_photo(1, tmp_path, "a.png"), object_photo(2, tmp_path, "b.png")

@@ -4,11 +4,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resight.collection.reader import Photo
-from resight.collection.writer import Writer
+from resight.collection.writer import Writer, writing
 from resight.errors import CollectionMismatchError, UsageError
-from resight.indexing.cluster.segments import Segment, find_segments
+from resight.indexing.cluster.segments import Segment, find_segments, read_segment
 from resight.indexing.extraction import PhotoResult
+from resight.indexing.pipeline import IndexRun, complete
 from resight.indexing.plan import IndexReport, record
+from resight.progress import Progress, no_progress
+
+
+def merge(
+    segments: Sequence[Path], collection: Path, *, progress: Progress = no_progress
+) -> IndexRun:
+    """Bring the photos of segments into a collection; to do it again changes nothing.
+
+    Args:
+        segments: files, and folders of them, as `index` on a cluster leaves them.
+        collection: of the same configuration and weights.
+        progress: called after each segment.
+
+    Raises:
+        SegmentError: one is damaged; those before it are merged.
+        CollectionMismatchError: one is of another configuration or other weights; likewise.
+        UsageError: there are none.
+    """
+    paths = named_segments(segments)
+    report = IndexReport()
+    with writing(collection) as writer:
+        for done, path in enumerate(paths, 1):
+            merge_segment(writer, read_segment(path), path, report)
+            progress("merging", done, len(paths))
+        return complete(writer, report, None, progress)
 
 
 def named_segments(paths: Sequence[Path]) -> list[Path]:
