@@ -1,79 +1,93 @@
-"""The errors Resight raises on purpose, each with a text meant for the person at the keyboard.
+"""Every error that Resight raises deliberately, with a message meant for the user.
 
 ::
 
     ResightError
-    ├── UsageError            a value or option that cannot be
-    │   └── MissingExtraError      an optional dependency that is not installed
-    ├── ImageError            a photo that cannot be read
-    ├── WeightsError          network weights that cannot be used
-    │   └── WeightsMissingError        there are none, and none were named
-    ├── FitError              too little data to fit a selection or a vocabulary
-    ├── DatasetError          ground truth that cannot be read
-    ├── ClusterError          a cluster that cannot be reached or used
-    ├── SegmentError          a segment that is damaged or cannot be written
-    └── CollectionError       a collection that cannot be used
-        ├── CollectionEmptyError       there are no photos in it to search for
-        ├── CollectionMismatchError    made with another configuration or other weights
-        └── CollectionLockedError      another process is writing to it
+    ├── UsageError                      an invalid parameter, or an invalid combination
+    │   └── MissingExtraError           an optional dependency is not installed
+    ├── ImageError                      a photo cannot be read
+    ├── WeightsError                    network weights are damaged or do not fit
+    │   └── WeightsMissingError         no weights were found
+    ├── FitError                        too little data to fit a method
+    ├── DatasetError                    ground truth cannot be read
+    ├── ClusterError                    a Ray cluster cannot be reached or used
+    ├── SegmentError                    a segment is damaged, or cannot be read or written
+    └── CollectionError                 a collection cannot be used
+        ├── CollectionEmptyError        it holds no photos to search
+        ├── CollectionMismatchError     it has another configuration or other weights
+        └── CollectionLockedError       another process is writing to it
 
-The command line prints the text on one line and exits with status 2.
+The command line prints the message on one line and exits with status 2.
 """
 
 
 class ResightError(Exception):
-    """Base of every error that Resight raises on purpose."""
+    """Base class of all deliberate errors.
+
+    Attributes:
+        parameter: the parameter at fault, by its Python name. The message starts with it; the
+            command line shows the option of the same name instead, such as `--verify-by`.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.parameter}: {message}" if self.parameter else message
 
 
 class UsageError(ResightError):
-    """A value or an option that cannot be."""
+    """An invalid parameter, or an invalid combination of parameters."""
 
 
 class MissingExtraError(UsageError):
     """An optional dependency is not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an extra: pip install 'resight[{extra}]'")
+    def __init__(self, feature: str, extra: str, *, parameter: str | None = None) -> None:
+        message = f"{feature} needs an extra: pip install 'resight[{extra}]'"
+        super().__init__(message, parameter=parameter)
 
 
 class ImageError(ResightError):
-    """A photo that cannot be read; the text is the reason alone, without the path."""
+    """A photo cannot be read; the message gives the reason without the path."""
 
 
 class WeightsError(ResightError):
-    """Network weights that are damaged or do not fit the network."""
+    """Network weights are damaged or do not fit the network."""
 
 
 class WeightsMissingError(WeightsError):
-    """No place has weights, and none were named."""
+    """No weights were given, and none were found."""
 
 
 class FitError(ResightError):
-    """Too little data to fit a selection or a vocabulary."""
+    """There is too little data to fit a selection, a whitening or a vocabulary."""
 
 
 class DatasetError(ResightError):
-    """Ground truth that cannot be read or does not match the collection."""
+    """Ground truth cannot be read or does not match the collection."""
 
 
 class ClusterError(ResightError):
-    """A cluster that cannot be reached, or cannot do the work."""
+    """A Ray cluster cannot be reached or cannot run the extraction."""
 
 
 class SegmentError(ResightError):
-    """A segment that is damaged or cannot be read or written."""
+    """A segment is damaged, or cannot be read or written."""
 
 
 class CollectionError(ResightError):
-    """A collection that is missing, damaged, of a newer format, or cannot be written."""
+    """A collection is missing, damaged, of a newer format, or not writable."""
 
 
 class CollectionEmptyError(CollectionError):
-    """A collection without photos, in which nothing can be searched."""
+    """A collection holds no photos, so there is nothing to search."""
 
 
 class CollectionMismatchError(CollectionError):
-    """The collection was made with another configuration or other weights."""
+    """A collection has another configuration or other weights."""
 
 
 class CollectionLockedError(CollectionError):

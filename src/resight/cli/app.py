@@ -431,7 +431,7 @@ def main() -> None:
         status = app(sys.argv[1:] or ["--help"], prog_name="resight", standalone_mode=False)
         sys.stdout.flush()
     except ResightError as error:
-        status = _fail(str(error))
+        status = _fail(_message(error))
     except _CommandLineError as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "resight"
@@ -448,6 +448,13 @@ def main() -> None:
 
 _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 """Typer exports only this class's descendant; it is the base of all its errors of usage."""
+
+
+def _message(error: ResightError) -> str:
+    """Return the message of an error with the option in place of the parameter's name."""
+    if error.parameter is None:
+        return str(error)
+    return f"--{error.parameter.replace('_', '-')}{str(error).removeprefix(error.parameter)}"
 
 
 def _fail(message: str) -> int:
