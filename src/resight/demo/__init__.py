@@ -1,5 +1,6 @@
-"""A small sample collection, drawn by Resight's own code, to try the search on."""
+"""A sample collection that Resight draws by itself, to try a search without any photos."""
 
-from resight.demo.collection import draw_collection
+from resight.demo.pictures import draw_collection
+from resight.demo.run import DemoResult, run_demo
 
-__all__ = ["draw_collection"]
+__all__ = ["DemoResult", "draw_collection", "run_demo"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resight.collection.reader import Collection
 from resight.config import SearchConfig, has_network
-from resight.demo.collection import GROUPS_FILE, draw_collection
+from resight.demo.pictures import GROUPS_FILE, draw_collection
 from resight.errors import UsageError, WeightsMissingError
 from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import read_groups
@@ -62,9 +62,7 @@ def run_demo(
     photos = folder / "photos"
     groups = photos / GROUPS_FILE
     if not groups.exists():
-        groups = draw_collection(
-            photos, progress=lambda done, total: progress("drawing", done, total)
-        )
+        groups = draw_collection(photos, progress=progress)
     config, why_no_network = _possible_config(config, model)
     collection = folder / f"collection-{Path(config).stem}"
     # What the last run described is known by now; a run that was stopped goes on.

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resight.config import ExtractionConfig, SiftVladConfig
-from resight.demo.backgrounds import SURFACES
-from resight.demo.collection import FAMILIES
-from resight.demo.paint import PALETTES
-from resight.demo.scenes import SIZE, lay
+from resight.demo.objects import FAMILIES
+from resight.demo.scenes import SIZE, background, lay
 from resight.descriptors.aggregation.vlad import vlad
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.local_features.sift import LocalFeatures, root_sift
@@ -256,15 +254,14 @@ def pasted_pairs(count: int, seed: int) -> list[list[tuple[Image.Image, Box]]]:
         For each pair, for each photo: the photo and the box (x, y, w, h) of the common object.
     """
     rng = np.random.default_rng(seed)
-    textures = [family(rng, PALETTES[i % len(PALETTES)]) for i, family in enumerate(FAMILIES)]
+    textures = [family(rng) for family in FAMILIES]
     pairs = []
     for _ in range(count):
         chosen = rng.permutation(len(textures))
-        surfaces = rng.permutation(len(SURFACES) - 1)  # the last one is the first once more
         photos = []
         for side in range(2):
             common, own = textures[chosen[0]], textures[chosen[1 + side]]
-            scene = SURFACES[surfaces[side]](rng, *SIZE)
+            scene = background(rng, *SIZE)
             box, beside = apart(rng, common, own)
             for texture, (x, y, w, h) in ((own, beside), (common, box)):
                 corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
@@ -347,11 +344,11 @@ def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
 def words() -> np.ndarray:
     """A vocabulary for RootSIFT descriptors: some of real ones, which is enough."""
     rng = np.random.default_rng(0)
-    scene = SURFACES[0](rng, *SIZE)
+    scene = background(rng, *SIZE)
     for i, family in enumerate(FAMILIES[:4]):
         x, y = 320 * (i % 2), 240 * (i // 2)
         corners = [(x, y), (x + 310, y), (x + 310, y + 230), (x, y + 230)]
-        lay(scene, family(rng, PALETTES[i]), np.array(corners, np.float32), 4.0)
+        lay(scene, family(rng), np.array(corners, np.float32), 4.0)
     features = root_sift(Image.fromarray(scene.clip(0, 255).astype(np.uint8)), SiftVladConfig())
     return features.descriptors[rng.permutation(len(features.descriptors))[:64]]
 
@@ -405,10 +402,10 @@ def test_features_without_a_match_have_no_heat() -> None:
 
 def object_photo(seed: int, folder: Path, name: str) -> Path:
     rng = np.random.default_rng(seed)
-    scene = SURFACES[seed % 5](rng, *SIZE)
+    scene = background(rng, *SIZE)
     x, y = rng.uniform(20, 280, 2)
     corners = np.array([(x, y), (x + 260, y), (x + 260, y + 160), (x, y + 160)], np.float32)
-    lay(scene, FAMILIES[0](np.random.default_rng(0), PALETTES[0]), corners, 5.0)
+    lay(scene, FAMILIES[0](np.random.default_rng(0)), corners, 5.0)
     path = folder / name
     Image.fromarray(scene.clip(0, 255).astype(np.uint8)).save(path)
     return path
