@@ -15,7 +15,7 @@ from resight.config import ExtractionConfig, SiftVladConfig
 from resight.indexing import pipeline
 from resight.methods.factory import ModelOptions
 from resight.web.app import create_app
-from resight.web.app_state import Context
+from resight.web.app_state import AppState
 from resight.web.settings import WebSettings
 
 V1 = "/api/v1"
@@ -27,7 +27,7 @@ class Running:
 
     url: str
     port: int
-    context: Context
+    state: AppState
     client: httpx.Client
 
     def search(self, status: int = 200, **query: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def running(
         url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
             assert client.get(f"{V1}/health").json() == {"status": "ok"}
-            yield Running(url, port, app.state.context, client)
+            yield Running(url, port, app.state.shared, client)
     finally:
         server.should_exit = True
         thread.join()

@@ -549,7 +549,7 @@ def test_one_job_at_a_time_and_it_can_be_stopped(own):
             released.wait(0.05)
         return {}
 
-    job = server.context.jobs.start("index", work)
+    job = server.state.jobs.start("index", work)
     assert server.get("/collection")["indexing"]
     checked(server.client.post(f"{V1}/jobs", json={"action": "index"}), 409)
     checked(server.client.delete(f"{V1}/jobs/{job.id}"), 202)
@@ -580,10 +580,10 @@ def test_metrics_count_requests_by_route(own):
     for id_ in (1, 2, 999):
         server.client.get(f"{V1}/photos/{id_}/thumbnail")
     text = server.client.get("/metrics").text
-    lines = [line for line in text.splitlines() if 'thumbnail"' in line and "_total{" in line]
+    lines = [line for line in text.splitlines() if 'thumbnail"' in line and "requests_total{" in line]
     counts = {line.split('status="')[1][:3]: line.split()[-1] for line in lines if "status" in line}
-    assert counts == {"200": "2", "404": "1"}
-    assert "resight_searches_waiting 0" in text
+    assert counts == {"200": "2.0", "404": "1.0"}
+    assert "resight_searches_waiting 0.0" in text
 
 
 def test_the_page_and_its_files_are_served(server):
@@ -620,7 +620,7 @@ def test_searches_at_the_same_time_get_the_same_answers(server, photos):
             )
             together[number] = answer.json()["results"]
 
-    server.context.engine.__dict__["_remembered"].clear()
+    server.state.service.__dict__["_remembered"].clear()
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(len(queries))]
     for thread in threads:
         thread.start()

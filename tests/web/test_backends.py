@@ -32,7 +32,7 @@ def address(request: pytest.FixtureRequest, local: Running, tmp_path: Path) -> s
         found = server.address(server.new_database(), "name")
     else:
         found = f"qdrant+file://{tmp_path}/qdrant/name"
-    push(Path(local.context.engine.place), found)
+    push(Path(local.state.service.place), found)
     return found
 
 
@@ -129,7 +129,7 @@ def test_a_server_stays_when_its_engine_goes_and_comes_back(
     local: Running, postgres: PostgresServer, photos: Path
 ) -> None:
     address = postgres.address(postgres.new_database(), "name")
-    push(Path(local.context.engine.place), address)
+    push(Path(local.state.service.place), address)
     query = photos / "object-01" / "view-1.jpg"
     with running(address) as server:
         upload = server.upload(query)["query"]["upload"]
@@ -152,7 +152,7 @@ def test_a_server_stays_when_its_engine_goes_and_comes_back(
 
 def test_a_folder_is_named_on_the_machine_alone(local: Running, photos: Path) -> None:
     token = "a-token-that-is-long-enough"
-    with running(Path(local.context.engine.place), host="0.0.0.0", token=token) as server:
+    with running(Path(local.state.service.place), host="0.0.0.0", token=token) as server:
         server.client.headers["Authorization"] = f"Bearer {token}"
         query = photos / "object-01" / "view-1.jpg"
         server.upload(query, status=403, under=photos)

@@ -49,8 +49,8 @@ def server(one: Running) -> Iterator[Running]:
     """After each test the server still answers, and has forgotten nothing it must not."""
     yield one
     assert one.search(photo=1, k=3)["results"][0]["id"] == 1
-    assert one.context.arriving.running == 0
-    assert one.context.searches.waiting == 0
+    assert one.state.active_uploads.running == 0
+    assert one.state.search_queue.waiting == 0
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_jobs_that_cannot_be(server, body):
     answer = server.client.post(f"{V1}/jobs", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    assert not server.context.jobs.running
+    assert not server.state.jobs.running
 
 
 def test_addresses_are_fetched_only_where_that_is_allowed(server):
@@ -347,9 +347,9 @@ def test_cut_connections_cost_nothing(server, jpeg):
         connection.sendall(head(server.port, **FORM, Content_Length="5000000") + PART)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     deadline = time.monotonic() + 20
-    while server.context.arriving.running and time.monotonic() < deadline:
+    while server.state.active_uploads.running and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert server.context.arriving.running == 0
+    assert server.state.active_uploads.running == 0
     assert kept() <= before + 1
 
 
@@ -379,8 +379,8 @@ def test_a_stalled_upload_is_given_up(collection):
 def blocked(server: Running) -> tuple[Callable[[], list[httpx.Response]], RequestQueue]:
     """Keep the server's searching threads busy until told otherwise; returns their answers."""
     released, busy = threading.Event(), threading.Barrier(3)
-    gate = server.context.searches
-    answer = server.context.engine.searching
+    gate = server.state.search_queue
+    answer = server.state.service.searching
 
     @contextlib.contextmanager
     def slow():
@@ -391,7 +391,7 @@ def blocked(server: Running) -> tuple[Callable[[], list[httpx.Response]], Reques
         with answer() as searcher:
             yield searcher
 
-    server.context.engine.searching = slow  # type: ignore[method-assign]
+    server.state.service.searching = slow  # type: ignore[method-assign]
     client = httpx.Client(base_url=server.url, timeout=60, trust_env=False)
     answers: list[httpx.Response] = []
 
@@ -459,7 +459,7 @@ def test_when_the_server_stops_what_waits_is_refused_and_what_runs_is_finished(c
         thread = threading.Thread(target=ask)
         thread.start()
         wait_until(lambda: gate.waiting == 1)
-        server.context.stop()
+        server.state.stop()
         thread.join()
         checked(answers[0], 503)
         checked(server.client.post(f"{V1}/search", json={"photo": 3, "verify": 1}), 503)
@@ -471,9 +471,9 @@ def test_too_many_uploads_at_once(collection, jpeg):
         with raw(server.port) as one, raw(server.port) as two:
             for connection in (one, two):
                 connection.sendall(head(server.port, **FORM, Content_Length="50000") + PART)
-            wait_until(lambda: server.context.arriving.running == 2)
+            wait_until(lambda: server.state.active_uploads.running == 2)
             server.upload(jpeg, status=429)
-        wait_until(lambda: server.context.arriving.running == 0)
+        wait_until(lambda: server.state.active_uploads.running == 0)
         assert server.upload(jpeg)["total"] == 6
 
 
@@ -589,7 +589,7 @@ def test_a_failure_inside_is_a_problem_too_and_tells_nothing(collection, caplog)
         def fail(token: str) -> None:
             raise RuntimeError("a secret of the inside")
 
-        server.context.uploads.get = fail  # type: ignore[method-assign, assignment]
+        server.state.uploads.get = fail  # type: ignore[method-assign, assignment]
         answer = server.client.get(f"{V1}/uploads/abc")
         assert "secret" not in checked(answer, 500)["detail"]
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -619,14 +619,14 @@ def test_others_on_the_network_learn_no_paths(collection, photos):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"host": "0.0.0.0"}, "--token"),
-        ({"host": "::"}, "--token"),
-        ({"host": "192.168.1.5"}, "--token"),
-        ({"host": "example.org"}, "--token"),
+        ({"host": "0.0.0.0"}, "token"),
+        ({"host": "::"}, "token"),
+        ({"host": "192.168.1.5"}, "token"),
+        ({"host": "example.org"}, "token"),
         ({"host": "0.0.0.0", "token": "short"}, "at least 16"),
-        ({"token": "with space"}, "--token"),
-        ({"token": ""}, "--token"),
-        ({"port": 70000}, "--port"),
+        ({"token": "with space"}, "token"),
+        ({"token": ""}, "token"),
+        ({"port": 70000}, "port"),
     ],
 )
 def test_settings_that_cannot_be(settings, said):
@@ -639,5 +639,5 @@ def test_serving_what_is_no_collection_or_a_port_in_use(tmp_path, collection):
         serve(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port}.*--port"):
+        with pytest.raises(UsageError, match=f"port {port}.*another port"):
             serve(collection, settings=WebSettings(port=port), model=ModelOptions())

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resight.collection.reader import Collection, Photo
-from resight.web.fetching import fetch, is_public
+from resight.web.app import STATIC
+from resight.web.explain_routes import heat_overlay, mask_overlay
+from resight.web.job_routes import indexed_folders
 from resight.web.metrics import Metrics
-from resight.web.overlays import heat_overlay, mask_overlay
-from resight.web.problems import Problem
-from resight.web.queries import known_places, shown
+from resight.web.pictures import FOLDER_NAME, Thumbnails
+from resight.web.problems import ProblemError
+from resight.web.schemas import display_path
 from resight.web.settings import WebSettings
-from resight.web.static_files import MEDIA_TYPES, read_static_files
-from resight.web.thumbnails import FOLDER_NAME, Thumbnails
-from resight.web.uploads import Uploads
+from resight.web.uploads import Uploads, fetch, is_public
 from web_server import make_sift_collection
 
 # Thumbnails
@@ -43,24 +43,24 @@ def on_disk(folder: Path) -> int:
 
 def test_thumbnails_are_bounded_and_the_least_recently_used_go(tmp_path):
     photos = [photo_of(tmp_path, number) for number in range(8)]
-    one = len(Thumbnails(tmp_path, 10**9).make(photos[0])[0])
+    one = len(Thumbnails(tmp_path, 10**9).get_or_create(photos[0])[0])
     shutil.rmtree(tmp_path / FOLDER_NAME)
     thumbnails = Thumbnails(tmp_path, int(4.5 * one))
     for photo in photos[:4]:
-        thumbnails.make(photo)
+        thumbnails.get_or_create(photo)
     assert thumbnails.get(photos[0]) is not None  # used again: now 1 is the oldest
-    thumbnails.make(photos[4])
+    thumbnails.get_or_create(photos[4])
     assert thumbnails.get(photos[1]) is None
     assert thumbnails.get(photos[0]) is not None
     for photo in photos:
-        thumbnails.make(photo)
-        assert on_disk(tmp_path) == thumbnails.kept_bytes <= 4.5 * one
+        thumbnails.get_or_create(photo)
+        assert on_disk(tmp_path) == thumbnails.stored_bytes <= 4.5 * one
 
 
 def test_thumbnails_outlive_the_server_and_a_smaller_bound_is_kept(tmp_path):
     photos = [photo_of(tmp_path, number) for number in range(3)]
     before = Thumbnails(tmp_path, 10**9)
-    made = [before.make(photo)[0] for photo in photos]
+    made = [before.get_or_create(photo)[0] for photo in photos]
     for age, photo in enumerate(photos):
         path = tmp_path / FOLDER_NAME / photo.content[:2] / f"{photo.content}.jpg"
         os.utime(path, (1000 - age, 1000 - age))
@@ -72,22 +72,22 @@ def test_thumbnails_outlive_the_server_and_a_smaller_bound_is_kept(tmp_path):
         os.utime(path, (1000 - age, 1000 - age))
     smaller = Thumbnails(tmp_path, len(made[0]) + len(made[1]))
     assert [smaller.get(photo) is not None for photo in photos] == [True, True, False]
-    assert on_disk(tmp_path) == smaller.kept_bytes
+    assert on_disk(tmp_path) == smaller.stored_bytes
 
 
 def test_a_thumbnail_that_was_deleted_is_made_again(tmp_path):
     photo = photo_of(tmp_path, 1)
     thumbnails = Thumbnails(tmp_path, 10**9)
-    data, _ = thumbnails.make(photo)
+    data, _ = thumbnails.get_or_create(photo)
     shutil.rmtree(tmp_path / FOLDER_NAME)
     assert thumbnails.get(photo) is None
-    assert thumbnails.kept_bytes == 0
-    assert thumbnails.make(photo)[0] == data
+    assert thumbnails.stored_bytes == 0
+    assert thumbnails.get_or_create(photo)[0] == data
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 30), (100, 50), (320, 321)])
 def test_thumbnails_of_strange_sizes(tmp_path, size):
-    data, as_indexed = Thumbnails(tmp_path, 10**9).make(photo_of(tmp_path, 1, size))
+    data, as_indexed = Thumbnails(tmp_path, 10**9).get_or_create(photo_of(tmp_path, 1, size))
     assert as_indexed
     with Image.open(io.BytesIO(data)) as small:
         assert max(small.size) == min(320, max(size))
@@ -103,7 +103,7 @@ def test_thumbnails_made_by_many_threads_at_once(tmp_path):
         try:
             for _ in range(3):
                 for photo in photos:
-                    with Image.open(io.BytesIO(thumbnails.make(photo)[0])) as small:
+                    with Image.open(io.BytesIO(thumbnails.get_or_create(photo)[0])) as small:
                         small.load()
         except Exception as error:  # noqa: BLE001 - shown by the assertion
             problems.append(error)
@@ -114,7 +114,7 @@ def test_thumbnails_made_by_many_threads_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert problems == []
-    assert on_disk(tmp_path) == thumbnails.kept_bytes <= 40_000
+    assert on_disk(tmp_path) == thumbnails.stored_bytes <= 40_000
 
 
 # Kept uploads
@@ -129,7 +129,7 @@ def jpeg(side: int = 64) -> bytes:
 @pytest.fixture
 def uploads() -> Iterator[Uploads]:
     data = jpeg()
-    kept = Uploads(WebSettings(kept_bytes=3 * len(data) + 900, kept_s=1000))
+    kept = Uploads(WebSettings(kept_bytes=3 * len(data) + 900, max_upload_bytes=1000, kept_s=1000))
     yield kept
     kept.close()
 
@@ -149,10 +149,10 @@ def test_uploads_are_bounded_in_bytes_and_the_least_recently_used_go(uploads):
         last = uploads.add(io.BytesIO(jpeg()))
     assert uploads.get(first.token).path.exists()
     assert uploads.get(last.token).path.exists()
-    with pytest.raises(Problem, match="not kept"):
+    with pytest.raises(ProblemError, match="no longer stored"):
         uploads.get(second.token)
     assert not second.path.exists()
-    assert uploads.kept_bytes == sum(p.stat().st_size for p in last.path.parent.iterdir())
+    assert uploads.stored_bytes == sum(p.stat().st_size for p in last.path.parent.iterdir())
 
 
 def test_uploads_are_bounded_in_time():
@@ -160,7 +160,7 @@ def test_uploads_are_bounded_in_time():
     upload = kept.add(io.BytesIO(jpeg()))
     assert kept.get(upload.token) == upload
     time.sleep(0.3)
-    with pytest.raises(Problem, match="not kept"):
+    with pytest.raises(ProblemError, match="no longer stored"):
         kept.get(upload.token)
     assert not upload.path.exists()
     kept.close()
@@ -170,7 +170,7 @@ def test_what_is_refused_leaves_nothing_behind(uploads):
     uploads.add(io.BytesIO(jpeg()))
     folder = uploads.add(io.BytesIO(jpeg())).path.parent
     before = sorted(folder.iterdir())
-    with pytest.raises(Problem, match="not an image"):
+    with pytest.raises(ProblemError, match="not an image"):
         uploads.add(io.BytesIO(b"no photo"))
     assert sorted(folder.iterdir()) == before
     uploads.close()
@@ -226,16 +226,16 @@ def test_fetching_follows_and_is_bounded(site):
         target = io.BytesIO()
         fetch(site + path, target, 5000, here)
         assert target.getvalue() == bytes(5000)
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         fetch(f"{site}/photo", io.BytesIO(), 4999, here)
     assert refused.value.status == 413
-    for path, said in {"/loop": "too often", "/none": "404", "/inside": "public"}.items():
-        with pytest.raises(Problem, match=said):
+    for path, said in {"/loop": "redirects too often", "/none": "404", "/inside": "public"}.items():
+        with pytest.raises(ProblemError, match=said):
             fetch(site + path, io.BytesIO(), 5000, here)
 
 
 def test_by_default_only_public_addresses_are_fetched(site):
-    with pytest.raises(Problem, match="public"):
+    with pytest.raises(ProblemError, match="public"):
         fetch(f"{site}/photo", io.BytesIO(), 5000)
     for inside in ("127.0.0.1", "10.1.1.1", "192.168.0.1", "169.254.169.254", "::1", "fe80::1",
                    "fd00::1", "0.0.0.0", "100.64.0.1", "224.0.0.1", "::ffff:10.0.0.1"):  # fmt: skip
@@ -249,7 +249,7 @@ def test_by_default_only_public_addresses_are_fetched(site):
 
 @given(st.binary(min_size=1, max_size=40).filter(lambda b: b"/" not in b and b"\0" not in b))
 def test_any_name_can_be_shown(name):
-    text = shown(Path(os.fsdecode(name)))
+    text = display_path(Path(os.fsdecode(name)))
     assert text.encode("utf-8").decode("utf-8").isprintable()
 
 
@@ -260,7 +260,7 @@ def test_known_places_are_the_uppermost_folders_that_are_there(tmp_path):
     collection = make_sift_collection(tmp_path / "collection", tmp_path)
     shutil.rmtree(tmp_path / "gone")
     with Collection.open(collection) as opened:
-        assert known_places(opened) == [tmp_path / "a", tmp_path / "d" / "e"]
+        assert indexed_folders(opened) == [tmp_path / "a", tmp_path / "d" / "e"]
 
 
 def test_overlays_say_where_there_is_nothing():
@@ -277,22 +277,18 @@ def test_metrics_are_counted_by_route_and_strange_methods_are_one():
         metrics.count("GET", "/photos/{id}", 200, 0.5)
     metrics.count("BREW", "other", 405, 0.0)
     metrics.count("SIP", "other", 405, 0.0)
-    text = metrics.text({"queue": 3})
-    assert 'resight_requests_total{method="GET",route="/photos/{id}",status="200"} 3' in text
-    assert 'resight_requests_total{method="other",route="other",status="405"} 2' in text
-    assert 'resight_request_seconds_total{method="GET",route="/photos/{id}"} 1.500000' in text
-    assert text.endswith("resight_queue 3\n")
+    metrics.add_gauge("queue", "Waiting.", lambda: 3)
+    lines = metrics.text().decode().splitlines()
+    assert 'resight_requests_total{method="GET",route="/photos/{id}",status="200"} 3.0' in lines
+    assert 'resight_requests_total{method="other",route="other",status="405"} 2.0' in lines
+    assert 'resight_request_seconds_total{method="GET",route="/photos/{id}"} 1.5' in lines
+    assert "resight_queue 3.0" in lines
 
 
-def test_every_file_of_the_page_is_served_and_none_asks_elsewhere():
-    files = read_static_files()
-    assert "index.html" in files
-    page = files["index.html"].data.decode()
-    assert "<script>" not in page
-    assert "style=" not in page
-    for name, file in files.items():
-        assert Path(name).suffix in MEDIA_TYPES
-        text = file.data.decode("utf-8")
-        for line in text.splitlines():
+def test_the_page_has_no_inline_code_and_asks_no_other_site():
+    assert "<script>" not in (STATIC / "index.html").read_text(encoding="utf-8")
+    assert "style=" not in (STATIC / "index.html").read_text(encoding="utf-8")
+    for path in STATIC.iterdir():
+        for line in path.read_text(encoding="utf-8").splitlines():
             outside = "http://" in line or "https://" in line
             assert not outside or "www.w3.org" in line or "placeholder" in line, line

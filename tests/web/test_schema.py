@@ -56,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     photos = make_photos(tmp_path_factory.mktemp("web") / "photos", objects=1)
     with running(make_sift_collection(photos.parent / "collection", photos)) as started:
         # What jobs do is in test_web_api: here none may start and empty the collection.
-        started.context.jobs.start("index", _wait)
+        started.state.jobs.start("index", _wait)
         yield started
 
 

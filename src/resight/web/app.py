@@ -2,133 +2,155 @@
 
 import asyncio
 import contextlib
+import mimetypes
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 import resight
 from resight.methods.factory import ModelOptions
 from resight.web import (
-    answers,
-    explanations,
-    grouping,
+    explain_routes,
+    group_routes,
     job_routes,
-    photos,
+    metrics,
+    photo_routes,
     problems,
-    requests,
-    searches,
-    static_files,
+    schemas,
+    search_routes,
 )
-from resight.web.app_state import Context, json_answer
+from resight.web.app_state import AppState, json_response
 from resight.web.security import API, SecurityMiddleware
 from resight.web.settings import WebSettings
 
-DESCRIPTION = """Find, in a collection of photos, those that show the very same thing.
+STATIC = Path(__file__).parent / "static"
+
+DESCRIPTION = """Find photos of a collection that show the same object, building or scene.
 
 Errors are problem details (RFC 9457). Boxes are `x,y,w,h` in pixels of the upright photo. With a
-token, send it as `Authorization: Bearer TOKEN`. Status 429 says that too many requests are
-waiting; `Retry-After` says when to come back.
+token, send it as `Authorization: Bearer TOKEN`. Status 429 means that too many requests are
+waiting; `Retry-After` says when to try again.
 """
 
-REQUEST_MODELS: tuple[type[BaseModel], ...] = (
-    requests.SearchRequest,
-    requests.SearchForm,
-    requests.ExplainRequest,
-    requests.JobRequest,
+DESCRIBED_MODELS: tuple[type[BaseModel], ...] = (
+    schemas.ProblemDetails,
+    schemas.SearchRequest,
+    schemas.SearchForm,
+    schemas.ExplainRequest,
+    schemas.JobRequest,
 )
+"""Models that no endpoint names in its signature."""
+
+
+class PageFiles(StaticFiles):
+    """The page's files, which browsers revalidate each time."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        """Return a file, or 304 if the client has its current version."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
 
 
 def create_app(
     collection: Path | str, settings: WebSettings | None = None, model: ModelOptions | None = None
 ) -> FastAPI:
-    """The application for a collection; `app.state.context` is what its endpoints share.
+    """Create the application for a collection; `app.state.shared` is its `AppState`.
 
     Args:
-        collection: the collection's folder, or its address on an engine.
-        settings: address, token and limits; who runs the application listens where they say.
-        model: weights, device and engine.
+        collection: the collection's folder, or its address on a backend.
+        settings: address, token and limits; the caller has to listen on that address.
+        model: weights, device and runtime.
 
     Raises:
         CollectionError: there is no collection, or it cannot be read.
     """
-    context = Context.create(collection, settings or WebSettings(), model or ModelOptions())
-    with context.engine.store() as store:
+    state = AppState.create(collection, settings or WebSettings(), model or ModelOptions())
+    with state.service.store() as store:
         store.count("ok")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # One connection stays open, for the last one to close tidies up the database.
-        with context.engine.store():
+        # One connection stays open: the last one to close cleans up the database's files.
+        with state.service.store():
             yield
-            await asyncio.to_thread(context.close)
+            await asyncio.to_thread(state.close)
 
     app = FastAPI(
         title="Resight",
         description=DESCRIPTION,
         version=resight.__version__,
         openapi_url=f"{API}/openapi.json",
-        docs_url=None,  # its page would fetch scripts from elsewhere
+        docs_url=None,  # its page would fetch scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.context = context
-    problems.install(app, with_paths=context.settings.local_only)
-    app.add_middleware(SecurityMiddleware, settings=context.settings, metrics=context.metrics)
-    for routes in (
-        photos.router(context),
-        searches.router(context),
-        explanations.router(context),
-        grouping.router(context),
-        job_routes.router(context),
-    ):
-        app.include_router(routes, prefix=API)
-    app.include_router(_upkeep(context))
-    app.include_router(static_files.router())
+    app.state.shared = state
+    problems.install_handlers(app, with_paths=state.settings.local_only)
+    app.add_middleware(SecurityMiddleware, settings=state.settings, metrics=state.metrics)
+    for routes in (photo_routes, search_routes, explain_routes, group_routes, job_routes):
+        app.include_router(routes.router(state), prefix=API)
+    app.include_router(_monitoring_router(state))
+    _serve_page(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
-def _upkeep(context: Context) -> APIRouter:
-    routes = APIRouter(tags=["upkeep"])
+def _monitoring_router(state: AppState) -> APIRouter:
+    routes = APIRouter(tags=["monitoring"])
+    errors = schemas.problem_responses()
 
-    @routes.get(f"{API}/health", response_model=answers.HealthAnswer, responses=answers.problems())
+    @routes.get(f"{API}/health", response_model=schemas.HealthResponse, responses=errors)
     async def health() -> Response:
-        """Whether the server answers; needs no token."""
-        return json_answer({"status": "ok"})
+        """Return that the server is up; needs no token."""
+        return json_response({"status": "ok"})
 
-    @routes.get("/metrics", response_class=PlainTextResponse, responses=answers.problems())
-    async def metrics() -> Response:
-        """Counters in Prometheus' text format."""
-        gauges = {
-            "searches_waiting": context.searches.waiting,
-            "pictures_waiting": context.pictures.waiting,
-            "lookups_waiting": context.lookups.waiting,
-            "uploads_arriving": context.arriving.running,
-            "uploads_kept_bytes": context.uploads.kept_bytes,
-            "thumbnails_bytes": context.thumbnails.kept_bytes,
-            "job_running": int(context.jobs.running),
-        }
-        media_type = "text/plain; version=0.0.4; charset=utf-8"
-        return Response(context.metrics.text(gauges), media_type=media_type)
+    @routes.get("/metrics", response_class=PlainTextResponse, responses=errors)
+    async def read_metrics() -> Response:
+        """Return counters and gauges in Prometheus' text format."""
+        return Response(state.metrics.text(), media_type=metrics.MEDIA_TYPE)
 
     return routes
 
 
+def _serve_page(app: FastAPI) -> None:
+    mimetypes.add_type("text/javascript", ".js")  # some systems are configured otherwise
+    files = PageFiles(directory=STATIC)
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon(request: Request) -> Response:
+        return await files.get_response("icon.svg", request.scope)
+
+    app.mount("/static", files)
+
+
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The description of the interface, with the bodies that the endpoints read themselves."""
+    """Return the description of the interface, with the bodies that endpoints read themselves."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        components["Problem"] = answers.ProblemAnswer.model_json_schema()
-        for model in REQUEST_MODELS:
+        for model in DESCRIBED_MODELS:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

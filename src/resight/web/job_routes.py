@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,141 +11,147 @@ from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
+from resight.collection.database import explained
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.indexing import pipeline
 from resight.progress import Progress
-from resight.web import answers
-from resight.web.answers import problems
-from resight.web.app_state import Context, json_answer
-from resight.web.forms import read_json
-from resight.web.jobs import Job, Work
-from resight.web.problems import Problem
-from resight.web.queries import known_places
-from resight.web.requests import JobRequest
+from resight.web import schemas
+from resight.web.app_state import AppState, json_response
+from resight.web.job_queue import Job, Task
+from resight.web.problems import ProblemError
+from resight.web.queries import read_json
+from resight.web.schemas import problem_responses
 
-LOOK_EVERY_S = 0.2
-HEARTBEAT = 75
-"""Looks without news after which a comment keeps the connection open."""
-
-JOB_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobRequest"}}},
-    }
-}
+POLL_S = 0.2
+HEARTBEAT_POLLS = 75
+"""Polls without progress after which a comment keeps the connection open."""
 
 JobId = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 
 
-def router(context: Context) -> APIRouter:
-    """The endpoints for one server."""
+def router(state: AppState) -> APIRouter:
+    """Return the endpoints of jobs."""
     routes = APIRouter(tags=["jobs"])
 
     @routes.post(
         "/jobs",
         status_code=202,
-        response_model=answers.JobStarted,
-        openapi_extra=JOB_BODY,
-        responses=problems(404, 409, 413, 415, 422, 429, 503),
+        response_model=schemas.JobStarted,
+        openapi_extra=schemas.json_body("JobRequest"),
+        responses=problem_responses(404, 409, 413, 415, 422, 429, 503),
     )
     async def start(request: Request) -> Response:
-        """Index the known folders anew, or forget photos; the files are never touched."""
-        asked = await read_json(request, JobRequest)
+        """Re-index the collection's folders, or remove photos; files are never touched."""
+        body = await read_json(request, schemas.JobRequest)
 
         def begin() -> Job:
-            return context.jobs.start(asked.action, _work(asked, context))
+            return state.jobs.start(body.action, _task(body, state))
 
-        job = await context.lookups.run(request, begin)
-        return json_answer({"id": job.id}, 202)
+        job = await state.lookup_queue.run(request, begin)
+        return json_response({"id": job.id}, 202)
 
-    @routes.get("/jobs/{id}", response_model=answers.JobAnswer, responses=problems(404, 422))
+    @routes.get(
+        "/jobs/{id}", response_model=schemas.JobResponse, responses=problem_responses(404, 422)
+    )
     async def job(id: JobId) -> Response:
-        """A job: how far it is, how it ended."""
-        return json_answer(context.jobs.get(id).snapshot())
+        """Return a job: its progress, or how it ended."""
+        return json_response(state.jobs.get(id).snapshot())
 
     @routes.delete(
         "/jobs/{id}",
         status_code=202,
-        response_model=answers.JobAnswer,
-        responses=problems(404, 422),
+        response_model=schemas.JobResponse,
+        responses=problem_responses(404, 422),
     )
     async def stop(id: JobId) -> Response:
-        """Stop a job after the photo it is at; what is done stays done."""
-        found = context.jobs.get(id)
-        found.stop.set()
-        return json_answer(found.snapshot(), 202)
+        """Stop a job after the current photo; finished photos stay indexed."""
+        job = state.jobs.get(id)
+        job.stop.set()
+        return json_response(job.snapshot(), 202)
 
     @routes.get(
         "/jobs/{id}/events",
         response_class=StreamingResponse,
         responses={
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-            **problems(404, 422),
+            **problem_responses(404, 422),
         },
     )
     async def events(id: JobId) -> Response:
-        """The job's events: `progress` {what, done, total}, at the end `done` or `failed`."""
-        return StreamingResponse(
-            _events(context.jobs.get(id), context), media_type="text/event-stream"
-        )
+        """Stream a job's events: `progress` {what, done, total}, at last `done` or `failed`."""
+        return StreamingResponse(_events(state.jobs.get(id)), media_type="text/event-stream")
 
     return routes
 
 
-async def _events(job: Job, context: Context) -> AsyncIterator[str]:
-    said, quiet = None, 0
+async def _events(job: Job) -> AsyncIterator[str]:
+    sent: dict[str, Any] | None = None
+    idle_polls = 0
     while True:
         snapshot = job.snapshot()
-        progress, state = snapshot["progress"], snapshot["state"]
-        if progress != said and progress["what"]:
-            said, quiet = progress, 0
+        progress = snapshot["progress"]
+        if progress != sent and progress["what"]:
+            sent = progress
+            idle_polls = 0
             yield _event("progress", progress)
-        if state == "done":
+        if snapshot["state"] == "done":
             yield _event("done", snapshot["result"] or {})
             return
-        if state == "failed":
+        if snapshot["state"] == "failed":
             yield _event("failed", {"detail": snapshot["detail"]})
             return
-        quiet += 1
-        if quiet % HEARTBEAT == 0:
-            yield ": still there\n\n"
-        await asyncio.sleep(LOOK_EVERY_S)
+        idle_polls += 1
+        if idle_polls % HEARTBEAT_POLLS == 0:
+            yield ": heartbeat\n\n"
+        await asyncio.sleep(POLL_S)
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def _work(asked: JobRequest, context: Context) -> Work:
-    """What a job is to do; what cannot be is refused here, before it starts."""
-    if asked.action == "remove":
-        return _removing(asked.photos or [], context)
-    if context.engine.remote is not None:
-        raise Problem(409, "Photos are indexed in a folder, and brought here by resight push.")
-    folder = Path(context.engine.place)
-    return _indexing(folder, _places(folder, asked, context), asked.prune, context)
+def _task(body: schemas.JobRequest, state: AppState) -> Task:
+    """Return a job's task; impossible jobs are refused here, before they start."""
+    if body.action == "remove":
+        return _remove_task(body.photos or [], state)
+    if state.service.remote is not None:
+        raise ProblemError(409, "Photos are indexed in a folder, and brought here by resight push.")
+    collection = Path(state.service.place)
+    return _index_task(collection, _folders(collection, body, state), body.prune, state)
 
 
-def _places(folder: Path, asked: JobRequest, context: Context) -> list[Path]:
-    if asked.folders is None:
-        with Collection.open(folder) as collection:
-            places = known_places(collection)
-        if not places:
-            raise Problem(409, "None of the folders that were indexed is there any more.")
-        return places
-    if not context.settings.local_only:
-        raise Problem(403, "Folders can be named only on the machine itself.")
-    places = [Path(folder) for folder in asked.folders]
-    for place in places:
-        if "\0" in str(place) or not place.is_absolute() or not place.is_dir():
-            raise Problem(422, f"{place} is no folder on this machine; give its full path.")
-    return places
+def _folders(collection: Path, body: schemas.JobRequest, state: AppState) -> list[Path]:
+    if body.folders is None:
+        with Collection.open(collection) as opened:
+            folders = indexed_folders(opened)
+        if not folders:
+            raise ProblemError(409, "None of the folders that were indexed exists any more.")
+        return folders
+    if not state.settings.local_only:
+        raise ProblemError(403, "Folders can be named only on the machine itself.")
+    folders = [Path(folder) for folder in body.folders]
+    for folder in folders:
+        if "\0" in str(folder) or not folder.is_absolute() or not folder.is_dir():
+            raise ProblemError(
+                422, f"{folder} is not a folder on this machine; give its full path."
+            )
+    return folders
 
 
-def _indexing(folder: Path, places: list[Path], prune: bool, context: Context) -> Work:
-    def work(progress: Progress) -> dict[str, Any]:
-        run = pipeline.index(places, folder, model=context.model, prune=prune, progress=progress)
+def indexed_folders(collection: Collection) -> list[Path]:
+    """Return the topmost folders of a collection's photos that still exist."""
+    with explained(collection.folder):
+        rows = collection.database.execute("SELECT path FROM photos").fetchall()
+    folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
+    return sorted(
+        folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()
+    )
+
+
+def _index_task(collection: Path, folders: list[Path], prune: bool, state: AppState) -> Task:
+    def task(progress: Progress) -> dict[str, Any]:
+        run = pipeline.index(folders, collection, model=state.model, prune=prune, progress=progress)
         report = run.report
         if report.interrupted:
             raise KeyboardInterrupt
@@ -160,26 +167,27 @@ def _indexing(folder: Path, places: list[Path], prune: bool, context: Context) -
             "note": run.selection_note,
         }
 
-    return work
+    return task
 
 
-def _removing(ids: list[int], context: Context) -> Work:
-    with context.engine.store() as store:
-        found = store.photos_by_id(ids)
+def _remove_task(ids: list[int], state: AppState) -> Task:
+    with state.service.store() as store:
+        photos = store.photos_by_id(ids)
     for id_ in ids:
-        if id_ not in found:
-            raise Problem(404, f"There is no photo {id_} in this collection; none was removed.")
+        if id_ not in photos:
+            detail = f"There is no photo {id_} in this collection; none was removed."
+            raise ProblemError(404, detail)
 
-    def work(progress: Progress) -> dict[str, Any]:
-        if context.engine.remote is not None:
-            context.engine.remote.remove(ids)
+    def task(progress: Progress) -> dict[str, Any]:
+        if state.service.remote is not None:
+            state.service.remote.remove(ids)
             removed = len(ids)
         else:
-            with writing(Path(context.engine.place)) as writer:
+            with writing(Path(state.service.place)) as writer:
                 photos = list(writer.collection.photos_by_id(ids).values())
                 writer.remove(photos)
                 removed = len(photos)
         progress("removing", removed, removed)
         return {"removed": removed}
 
-    return work
+    return task

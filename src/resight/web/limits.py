@@ -1,4 +1,4 @@
-"""Bounds on what requests may take: bytes, time, threads, places in the queue."""
+"""Limits on what requests may use: bytes, time, threads, places in a queue."""
 
 import asyncio
 import contextlib
@@ -12,72 +12,78 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resight.web.problems import Problem
+from resight.web.problems import ProblemError
 
 T = TypeVar("T")
 
 SMALL_BODY = 1 << 20
-"""Bytes that a request may have which uploads no photo, or beside the photo."""
+"""Largest body, in bytes, of a request without a photo, and of the fields next to a photo."""
 
-LINGER_S = 2.0
-"""How long the rest of a refused upload is read and thrown away, so that its sender, who writes
-before reading, gets to see the refusal instead of a broken connection."""
+DRAIN_S = 2.0
+"""Seconds for which the rest of a refused upload is read and discarded: its sender, who writes
+before reading, then sees the refusal rather than a broken connection."""
 
-SLOWEST_UPLOAD = 20
-"""A body may take so many times as long in all as it may pause."""
+UPLOAD_PAUSES = 20
+"""An upload may take this many times its longest pause in all."""
 
-LOOK_EVERY_S = 0.25
-"""How often a waiting request looks whether its client is still there."""
+POLL_S = 0.25
+"""Seconds between two checks whether the client of a waiting request is still connected."""
 
 
-class ClientGone(Problem):
-    """The client has left: nobody will see the answer."""
+class ClientGoneError(ProblemError):
+    """The client has disconnected; nobody will see the response."""
 
     def __init__(self) -> None:
         super().__init__(400, "The client closed the connection.")
 
 
-def bounded(app: ASGIApp, max_bytes: int, pause_s: float, *, beside: int = 0) -> ASGIApp:
-    """Bound the body of requests to an application.
+def too_large(max_bytes: int) -> ProblemError:
+    """Return the refusal of a body with more bytes than allowed."""
+    return ProblemError(413, f"That is larger than the limit of {max_bytes / (1 << 20):g} MiB.")
 
-    A body that says it is larger is refused before any of it is read, one that turns out larger
-    as soon as it does, one that pauses for longer than `pause_s` when it does. What stands in a
-    form beside its file may add up to `beside` bytes.
+
+def limit_body(app: ASGIApp, max_bytes: int, pause_s: float, *, fields: int = 0) -> ASGIApp:
+    """Return an application that limits the bodies of requests to another one.
+
+    A body that declares a larger size is refused before any of it is read, one that turns out
+    larger as soon as it does, one that pauses for more than `pause_s` seconds when it does. The
+    fields of a form next to its file may add up to `fields` bytes.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > max_bytes + beside:
+        if declared.isdecimal() and int(declared) > max_bytes + fields:
             await too_large(max_bytes).response()(scope, receive, send)
             return
-        received, ended = 0, False
-        deadline = time.monotonic() + SLOWEST_UPLOAD * pause_s
+        received, complete = 0, False
+        deadline = time.monotonic() + UPLOAD_PAUSES * pause_s
 
-        async def receive_bounded() -> Message:
-            nonlocal received, ended
-            if ended:
+        async def receive_limited() -> Message:
+            nonlocal received, complete
+            if complete:
                 return await receive()
             try:
                 async with asyncio.timeout(min(pause_s, max(0, deadline - time.monotonic()))):
                     message = await receive()
             except TimeoutError:
-                raise Problem(408, "The upload took too long; try again.") from None
+                raise ProblemError(408, "The upload took too long; try again.") from None
             received += len(message.get("body", b""))
-            ended = not message.get("more_body", False)
-            if received > max_bytes + beside:
+            complete = not message.get("more_body", False)
+            if received > max_bytes + fields:
                 raise too_large(max_bytes)
             return message
 
-        await app(scope, receive_bounded, send)
+        await app(scope, receive_limited, send)
 
     return serve
 
 
-def lingering(app: ASGIApp) -> ASGIApp:
-    """Let clients whose body is not read to its end see the answer all the same."""
+def drain_body(app: ASGIApp) -> ASGIApp:
+    """Return an application that lets clients see the response to a body not read to its end."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        unread = _has_body(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
         async def receive_watched() -> Message:
             nonlocal unread
@@ -85,7 +91,7 @@ def lingering(app: ASGIApp) -> ASGIApp:
             unread = unread and message["type"] == "http.request" and message["more_body"]
             return message
 
-        async def send_lingering(message: Message) -> None:
+        async def send_drained(message: Message) -> None:
             last = message["type"] == "http.response.body" and not message.get("more_body")
             if unread and message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["connection"] = "close"
@@ -94,23 +100,23 @@ def lingering(app: ASGIApp) -> ASGIApp:
                 return
             await send({**message, "more_body": True})
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_S):
+                async with asyncio.timeout(DRAIN_S):
                     while unread:
                         await receive_watched()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await app(scope, receive_watched, send_lingering)
+        await app(scope, receive_watched, send_drained)
 
     return serve
 
 
 class RequestQueue:
-    """Some threads, and a queue of bounded length before them.
+    """A few threads, and a first-come, first-served queue of bounded length in front of them.
 
     Args:
-        name: of the threads.
+        name: the threads' name.
         threads: how many functions run at the same time.
-        max_waiting: how many requests may wait; further ones get 429 with a time to come back.
+        max_waiting: how many requests may wait; further ones get 429 with `Retry-After`.
     """
 
     def __init__(self, name: str, threads: int, max_waiting: int) -> None:
@@ -123,15 +129,15 @@ class RequestQueue:
         self.waiting = 0
 
     async def run(self, request: Request, function: Callable[[], T]) -> T:
-        """Run a function in a thread when its turn comes; its client waits that long.
+        """Run a function in a thread when its turn comes, while its client waits.
 
         Raises:
-            Problem: too many wait already, the client left while it waited, or the server stops.
+            ProblemError: the queue is full, the client left while it waited, or the server stops.
         """
         if self._stopping:
-            raise _stopping()
+            raise _server_stopping()
         if self._free.locked() and self.waiting >= self._max_waiting:
-            raise self._refusal()
+            raise self._queue_full()
         await self._wait(request)
         started = time.monotonic()
         try:
@@ -141,11 +147,11 @@ class RequestQueue:
             self._free.release()
 
     def stop(self) -> None:
-        """Refuse what waits and what comes; what runs is finished."""
+        """Refuse waiting and new requests; running ones are finished."""
         self._stopping = True
 
     def close(self) -> None:
-        """Wait for what runs, and end the threads."""
+        """Wait for running functions, and end the threads."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     async def _wait(self, request: Request) -> None:
@@ -156,41 +162,41 @@ class RequestQueue:
         self.waiting += 1
         try:
             while not turn.done():
-                await asyncio.wait({turn}, timeout=LOOK_EVERY_S)
+                await asyncio.wait({turn}, timeout=POLL_S)
                 if self._stopping:
-                    raise _stopping()
+                    raise _server_stopping()
                 if not turn.done() and await request.is_disconnected():
-                    raise ClientGone
+                    raise ClientGoneError
         except BaseException:
-            if not turn.cancel():  # it came at the same moment
+            if not turn.cancel():  # the turn came at the same moment
                 self._free.release()
             raise
         finally:
             self.waiting -= 1
 
-    def _refusal(self) -> Problem:
+    def _queue_full(self) -> ProblemError:
         seconds = math.ceil(self._mean_s * (self.waiting + 1) / self._threads)
-        return Problem(
+        return ProblemError(
             429,
             "Too many requests are waiting; try again in a moment.",
             headers={"Retry-After": str(min(30, max(1, seconds)))},
         )
 
 
-class Counter:
-    """At most so many at the same time; further ones get 429."""
+class ConcurrencyLimit:
+    """A limit on how many blocks of code run at the same time; further ones get 429."""
 
-    def __init__(self, most: int, what: str) -> None:
-        self._most = most
-        self._what = what
+    def __init__(self, limit: int, noun: str) -> None:
+        self._limit = limit
+        self._noun = noun
         self.running = 0
 
     @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """Take one of the places for as long as the block runs."""
-        if self.running >= self._most:
-            detail = f"Too many {self._what} at the same time; try again in a moment."
-            raise Problem(429, detail, headers={"Retry-After": "2"})
+    def acquire(self) -> Iterator[None]:
+        """Hold one of the places while the block runs."""
+        if self.running >= self._limit:
+            detail = f"Too many {self._noun} at the same time; try again in a moment."
+            raise ProblemError(429, detail, headers={"Retry-After": "2"})
         self.running += 1
         try:
             yield
@@ -198,14 +204,5 @@ class Counter:
             self.running -= 1
 
 
-def _stopping() -> Problem:
-    return Problem(503, "The server is stopping.", headers={"Retry-After": "30"})
-
-
-def _has_body(headers: Headers) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-def too_large(max_bytes: int) -> Problem:
-    """The refusal of what has more bytes than allowed."""
-    return Problem(413, f"That is larger than the limit of {max_bytes / (1 << 20):g} MiB.")
+def _server_stopping() -> ProblemError:
+    return ProblemError(503, "The server is stopping.", headers={"Retry-After": "30"})

@@ -1,45 +1,49 @@
-"""Counters of a server, in Prometheus' text format."""
+"""Metrics of a server in Prometheus' text format."""
 
-import threading
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 
-PREFIX = "resight_"
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Requests by method, route and status; thread-safe."""
+    """Requests by method, route and status, and gauges read when the metrics are; thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._requests: Counter[tuple[str, str, int]] = Counter()
-        self._seconds: Counter[tuple[str, str]] = Counter()
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "resight_requests",
+            "Requests; status 0: the client left before the response.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Counter(
+            "resight_request_seconds",
+            "Seconds spent on requests.",
+            ("method", "route"),
+            registry=self._registry,
+        )
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request; status 0 where the client left before the answer.
+        """Count one request.
 
-        `route` is the pattern of the address, never the address itself: there are few of them.
+        Args:
+            method: of the request.
+            route: the address's pattern, never the address itself: there are few patterns.
+            status: of the response; 0 where the client left before it.
+            seconds: from the request to the end of the response.
         """
-        if method not in ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"):
-            method = "other"
-        with self._lock:
-            self._requests[method, route, status] += 1
-            self._seconds[method, route] += seconds  # type: ignore[assignment]
+        method = method if method in METHODS else "other"
+        self._requests.labels(method, route, status).inc()
+        self._seconds.labels(method, route).inc(seconds)
 
-    def text(self, gauges: Mapping[str, float]) -> str:
-        """All counters, and further values of the moment."""
-        with self._lock:
-            requests, seconds = dict(self._requests), dict(self._seconds)
-        lines = [f"# TYPE {PREFIX}requests_total counter"]
-        lines += [
-            f'{PREFIX}requests_total{{method="{m}",route="{r}",status="{s}"}} {n}'
-            for (m, r, s), n in sorted(requests.items())
-        ]
-        lines.append(f"# TYPE {PREFIX}request_seconds_total counter")
-        lines += [
-            f'{PREFIX}request_seconds_total{{method="{m}",route="{r}"}} {total:.6f}'
-            for (m, r), total in sorted(seconds.items())
-        ]
-        for name, value in gauges.items():
-            lines += [f"# TYPE {PREFIX}{name} gauge", f"{PREFIX}{name} {value:g}"]
-        return "\n".join(lines) + "\n"
+    def add_gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read whenever the metrics are."""
+        gauge = Gauge(f"resight_{name}", documentation, registry=self._registry)
+        gauge.set_function(read)
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self._registry)

@@ -1,35 +1,156 @@
-"""Photos as a browser can show them: the file itself where it can, else a JPEG."""
+"""Pictures of photos for a browser: thumbnails, cached on disk, and photos in full size."""
 
 import contextlib
+import io
+import os
+import tempfile
+import threading
 from pathlib import Path
 
+from cachetools import LRUCache
 from fastapi import Response
 from fastapi.responses import FileResponse
 from PIL import ExifTags, Image
 
-from resight.web.problems import Problem
-from resight.web.thumbnails import render
+from resight.collection.reader import Photo
+from resight.errors import ImageError
+from resight.photos.images import load_image, scaled_size
+from resight.web.problems import ProblemError
 
-RENDERED_SIDE, RENDERED_QUALITY = 4096, 90
+FOLDER_NAME = "thumbnails"
+THUMBNAIL_SIDE = 320
+THUMBNAIL_QUALITY = 80
+FULL_SIDE = 4096
+FULL_QUALITY = 90
+SUFFIX = ".jpg"
 
-PRIVATE = "private, no-cache"
-"""Kept by the browser, asked about each time: an id may come to show another photo."""
 
-IMMUTABLE = "private, max-age=31536000, immutable"
-"""For addresses that name the version of the content."""
+class ThumbnailCache(LRUCache[str, int]):
+    """Sizes in bytes of the thumbnail files in a folder by content; evicting deletes the file."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        super().__init__(max_bytes, getsizeof=lambda size: size)
+        self.folder = folder
+
+    def popitem(self) -> tuple[str, int]:
+        """Remove the least recently used thumbnail."""
+        content, size = super().popitem()
+        with contextlib.suppress(OSError):
+            self.path(content).unlink()
+        return content, size
+
+    def path(self, content: str) -> Path:
+        """Return the file of a thumbnail."""
+        return self.folder / content[:2] / f"{content}{SUFFIX}"
+
+
+class Thumbnails:
+    """The thumbnails of a collection by the photos' content; thread-safe, bounded in bytes."""
+
+    def __init__(self, collection: Path, max_bytes: int) -> None:
+        self._lock = threading.Lock()
+        self._cache = ThumbnailCache(collection / FOLDER_NAME, max_bytes)
+        for content, size in _existing_thumbnails(self._cache.folder):
+            self._add(content, size)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes on disk of all thumbnails."""
+        return int(self._cache.currsize)
+
+    def get(self, photo: Photo) -> bytes | None:
+        """Return the cached thumbnail of a photo, a JPEG; None if there is none."""
+        content = str(photo.content)
+        with self._lock:
+            if self._cache.get(content) is None:
+                return None
+        try:
+            path = self._cache.path(content)
+            data = path.read_bytes()
+            os.utime(path)  # the order of use outlives the server
+        except OSError:
+            with self._lock:
+                self._cache.pop(content, None)
+            return None
+        return data
+
+    def get_or_create(self, photo: Photo) -> tuple[bytes, bool]:
+        """Return the thumbnail of a photo, rendered if there is none yet.
+
+        Returns:
+            The JPEG, and whether it shows the photo as it was indexed.
+
+        Raises:
+            ProblemError: the photo's file is gone or cannot be read.
+        """
+        cached = self.get(photo)
+        if cached is not None:
+            return cached, True
+        as_indexed = is_as_indexed(photo)
+        data = render(photo.path, THUMBNAIL_SIDE, THUMBNAIL_QUALITY)
+        if as_indexed:
+            # In a folder that is not writable, thumbnails are rendered each time.
+            with contextlib.suppress(OSError):
+                self._write(str(photo.content), data)
+        return data, as_indexed
+
+    def _write(self, content: str, data: bytes) -> None:
+        path = self._cache.path(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, unfinished = tempfile.mkstemp(dir=self._cache.folder, suffix=".new")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            with self._lock:
+                os.replace(unfinished, path)
+                self._add(content, len(data))
+        except OSError:
+            Path(unfinished).unlink(missing_ok=True)
+            raise
+
+    def _add(self, content: str, size: int) -> None:
+        try:
+            self._cache[content] = size
+        except ValueError:  # larger than the whole cache
+            self._cache.path(content).unlink(missing_ok=True)
+
+
+def is_as_indexed(photo: Photo) -> bool:
+    """Return whether a photo's file still has the size and time that it was indexed with."""
+    try:
+        status = photo.path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (photo.size, photo.mtime_ns)
+
+
+def full_picture(path: Path, headers: dict[str, str]) -> Response:
+    """Return a response with a photo in full size that browsers show upright.
+
+    That is the file itself where browsers can show it, otherwise a JPEG of it.
+
+    Raises:
+        ProblemError: the file is gone or cannot be read.
+    """
+    media_type = browser_type(path)
+    # All browsers turn a JPEG by its EXIF orientation, but not all turn other formats.
+    if media_type is None or (media_type != "image/jpeg" and _is_rotated(path)):
+        data = render(path, FULL_SIDE, FULL_QUALITY)
+        return Response(data, headers=headers, media_type="image/jpeg")
+    return FileResponse(path, headers=headers, media_type=media_type)
 
 
 def browser_type(path: Path) -> str | None:
-    """The media type of a file that browsers show, by its first bytes; None for others.
+    """Return the media type of a file that browsers show, by its first bytes; None for others.
 
     Raises:
-        Problem: the file is gone or cannot be read.
+        ProblemError: the file is gone or cannot be read.
     """
     try:
         with path.open("rb") as file:
             head = file.read(32)
     except OSError:
-        raise Problem(404, "The photo's file is gone or cannot be read.") from None
+        raise ProblemError(404, "The photo's file is gone or cannot be read.") from None
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -43,21 +164,41 @@ def browser_type(path: Path) -> str | None:
     return None
 
 
-def picture(path: Path, headers: dict[str, str]) -> Response:
-    """The answer with a photo that a browser shows upright; runs in a thread.
+def render(path: Path, max_side: int, quality: int) -> bytes:
+    """Return a photo as an upright JPEG, its longer side at most `max_side` pixels.
 
     Raises:
-        Problem: the file is gone or cannot be read.
+        ProblemError: the file is gone or cannot be read.
     """
-    media_type = browser_type(path)
-    # All browsers turn a JPEG by its EXIF orientation; of other formats not all do.
-    if media_type is None or (media_type != "image/jpeg" and _is_turned(path)):
-        data = render(path, RENDERED_SIDE, RENDERED_QUALITY)
-        return Response(data, headers=headers, media_type="image/jpeg")
-    return FileResponse(path, headers=headers, media_type=media_type)
+    try:
+        image = load_image(path, 2 * max_side)
+    except ImageError as error:
+        raise ProblemError(404, f"The photo's file cannot be read: {error}.") from None
+    size = scaled_size(image.width, image.height, max_side, upscale=False)
+    buffer = io.BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0).save(
+        buffer, "JPEG", quality=quality
+    )
+    return buffer.getvalue()
 
 
-def _is_turned(path: Path) -> bool:
+def _is_rotated(path: Path) -> bool:
     with contextlib.suppress(Exception), Image.open(path) as image:
         return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     return False
+
+
+def _existing_thumbnails(folder: Path) -> list[tuple[str, int]]:
+    """Return content and size of existing thumbnails, least recently used first.
+
+    Unfinished files of a killed server are deleted.
+    """
+    entries: list[tuple[float, str, int]] = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if path.suffix == SUFFIX:
+                entries.append((status.st_mtime, path.stem, status.st_size))
+            elif path.is_file():
+                path.unlink()
+    return [(content, size) for _, content, size in sorted(entries)]

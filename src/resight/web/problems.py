@@ -22,16 +22,16 @@ from resight.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 
-log = logging.getLogger("resight.web")
+logger = logging.getLogger("resight.web")
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+class ProblemError(Exception):
     """A request that cannot be answered.
 
     Args:
         status: the HTTP status.
         detail: what is wrong, in a sentence for a person.
-        headers: further headers of the answer.
+        headers: further headers of the response.
         kind: a short name by which a program can tell problems of one status apart.
     """
 
@@ -51,52 +51,54 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.kind = kind
 
     def response(self) -> Response:
-        """The answer to send."""
+        """Return the response to send."""
         content = {
             "type": self.kind,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
         }
-        body = json.dumps(content).encode()
         headers = {"Cache-Control": "no-store", **self.headers}
-        return Response(body, self.status, headers, media_type=MEDIA_TYPE)
+        return Response(json.dumps(content), self.status, headers, media_type=MEDIA_TYPE)
 
 
-def as_problem(error: ResightError, *, with_paths: bool) -> Problem:
-    """The problem for one of Resight's own errors.
+def as_problem(error: ResightError, *, with_paths: bool) -> ProblemError:
+    """Return the problem for one of Resight's own errors.
 
     Args:
         error: its text is for the person at the keyboard, and may name files.
-        with_paths: whether the client may see that; else the text goes to the log alone.
+        with_paths: whether the client may see that text; otherwise it only goes to the log.
     """
     if isinstance(error, ImageError):
-        return Problem(422, f"The photo cannot be read: {error}.")
+        return ProblemError(422, f"The photo cannot be read: {error}.")
     if isinstance(error, CollectionLockedError):
-        return Problem(409, "Another program is changing this collection; try again later.")
+        return ProblemError(409, "Another program is changing this collection; try again later.")
     if isinstance(error, CollectionEmptyError):
-        return Problem(409, "The collection holds no photos yet; index some.")
-    status, what = 422, "That cannot be done"
+        return ProblemError(409, "The collection holds no photos yet; index some.")
+    status, summary = 422, "That cannot be done"
     if isinstance(error, WeightsError):
-        status, what = 503, "The network cannot be used, only photos of the collection searched"
+        status = 503
+        summary = "The network cannot be used; only photos of the collection can be searched with"
     elif isinstance(error, CollectionError):
-        status, what = 503, "The collection cannot be used"
+        status, summary = 503, "The collection cannot be used"
     if with_paths:
-        return Problem(status, f"{what}: {error}.")
-    log.warning("%s", error)
-    return Problem(status, f"{what}; the log of the server says why.")
+        return ProblemError(status, f"{summary}: {error}.")
+    logger.warning("%s", error)
+    return ProblemError(status, f"{summary}; see the server's log.")
 
 
-def explain_validation(error: RequestValidationError | ValidationError) -> str:
-    """One sentence on what is wrong with the values of a request."""
+def describe_validation(error: RequestValidationError | ValidationError) -> str:
+    """Return one sentence on what is wrong with the values of a request."""
     first = error.errors()[0]
-    places = [str(part) for part in first["loc"] if part not in ("query", "path", "body")]
+    location = [str(part) for part in first["loc"] if part not in ("query", "path", "body")]
     message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{'.'.join(places)}: {message}." if places else f"{message[:1].upper()}{message[1:]}."
+    if location:
+        return f"{'.'.join(location)}: {message}."
+    return f"{message[:1].upper()}{message[1:]}."
 
 
-def install(app: FastAPI, *, with_paths: bool) -> None:
-    """Let an application answer every error with problem details; see `as_problem`."""
+def install_handlers(app: FastAPI, *, with_paths: bool) -> None:
+    """Make an application answer every error with problem details; see `as_problem`."""
 
     async def on_problem(_: Request, error: Any) -> Response:
         return error.response()
@@ -105,17 +107,17 @@ def install(app: FastAPI, *, with_paths: bool) -> None:
         return as_problem(error, with_paths=with_paths).response()
 
     async def on_validation(_: Request, error: Any) -> Response:
-        return Problem(422, explain_validation(error)).response()
+        return ProblemError(422, describe_validation(error)).response()
 
     async def on_http(_: Request, error: Any) -> Response:
         details = {
             404: "There is nothing at this address.",
-            405: "This address does not know that method.",
+            405: "This address does not support that method.",
         }
         detail = details.get(error.status_code, str(error.detail))
-        return Problem(error.status_code, detail, headers=error.headers).response()
+        return ProblemError(error.status_code, detail, headers=error.headers).response()
 
-    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(ResightError, on_resight_error)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(ValidationError, on_validation)

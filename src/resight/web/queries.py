@@ -1,66 +1,162 @@
-"""What the pages of a collection show, read from its database in bounded portions."""
+"""Query photos, and the bodies of requests: JSON, or a form with a photo."""
 
-import os
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import numpy as np
+from PIL import Image
+from pydantic import BaseModel
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
 
 from resight.backends.store import Store
-from resight.collection.database import explained
-from resight.collection.reader import Collection, Photo
-from resight.web.problems import Problem
+from resight.collection.reader import Photo
+from resight.errors import ImageError
+from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
+from resight.web.limits import ClientGoneError
+from resight.web.problems import ProblemError
+from resight.web.uploads import Upload
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+MAX_FIELD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class QueryImage:
+    """A query photo: its file, content (SHA-256) and upright size in pixels.
+
+    `photo` is its id if it is a photo of the collection, `upload` its token if it was uploaded.
+    """
+
+    path: Path
+    content: str
+    size: tuple[int, int]
+    photo: int | None = None
+    upload: str | None = None
+
+    @classmethod
+    def of_photo(cls, photo: Photo) -> "QueryImage":
+        """Return a photo of the collection as a query."""
+        size = int(photo.width or 0), int(photo.height or 0)
+        return cls(photo.path, str(photo.content), size, photo=photo.id)
+
+    @classmethod
+    def of_upload(cls, upload: Upload) -> "QueryImage":
+        """Return an upload as a query."""
+        size = upload.width, upload.height
+        return cls(upload.path, upload.content, size, upload=upload.token)
+
+    def check_box(self, box: Box | None) -> None:
+        """Refuse a box that is not inside the photo."""
+        if box is None:
+            return
+        x, y, w, h = box
+        width, height = self.size
+        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
+            raise ProblemError(
+                422,
+                f"The box {x},{y},{w},{h} is not inside the photo, which is {width} x {height} "
+                "pixels (the box is x,y,w,h from the upper left corner).",
+            )
+
+    def load(self, box: Box | None) -> Image.Image:
+        """Load the photo upright, cut to the box if there is one."""
+        try:
+            image = load_image(self.path)
+            size = image.size if box is None else image_size(self.path)
+        except ImageError as error:
+            raise ProblemError(422, f"The photo cannot be read: {error}.") from None
+        if box is None:
+            return image
+        if size != self.size:
+            raise ProblemError(409, "The photo has changed since it was indexed; re-index it.")
+        return crop_box(image, scale_box(box, size, image.size))
+
+
+def parse_box(text: str | None) -> Box | None:
+    """Parse `x,y,w,h`, which the schema has checked."""
+    if text is None:
+        return None
+    x, y, w, h = (int(part) for part in text.split(","))
+    return x, y, w, h
 
 
 def photo_by_id(store: Store, id_: int) -> Photo:
-    """A photo that can be searched.
+    """Return a photo that can be searched.
 
     Raises:
-        Problem: there is none of this id.
+        ProblemError: there is none with this id.
     """
-    found = store.photos_by_id([id_])
-    if id_ not in found:
-        raise Problem(404, f"There is no photo {id_} in this collection.")
-    return found[id_]
+    photos = store.photos_by_id([id_])
+    if id_ not in photos:
+        raise ProblemError(404, f"There is no photo {id_} in this collection.")
+    return photos[id_]
 
 
-def known_places(collection: Collection) -> list[Path]:
-    """The uppermost folders that photos of the collection lie in, those that still exist."""
-    with explained(collection.folder):
-        rows = collection.database.execute("SELECT path FROM photos").fetchall()
-    folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
-    return sorted(
-        folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()
+async def read_json(request: Request, model: type[ModelT]) -> ModelT:
+    """Read the JSON body of a request; a number in it must be a number, not text.
+
+    Raises:
+        ProblemError: another media type, or the client left.
+        pydantic.ValidationError: not JSON, or not of the model.
+    """
+    if _media_type(request) != "application/json":
+        raise ProblemError(415, "Send application/json here (or a form with the photo, to search).")
+    try:
+        return model.model_validate_json(await request.body(), strict=True)
+    except ClientDisconnect:
+        raise ClientGoneError from None
+
+
+def is_form(request: Request) -> bool:
+    """Return whether a request sends a form with files."""
+    return _media_type(request) == "multipart/form-data"
+
+
+@contextlib.asynccontextmanager
+async def open_form(request: Request) -> AsyncIterator[tuple[UploadFile, dict[str, str]]]:
+    """Open the photo in a form, and its other fields; close the file when the block ends.
+
+    Raises:
+        ProblemError: not a form, no photo in it, a repeated field, or the client left.
+    """
+    parser = MultiPartParser(
+        request.headers, _chunks(request), max_files=1, max_fields=16, max_part_size=MAX_FIELD_BYTES
     )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, ValueError) as error:
+        message = getattr(error, "message", "the form is damaged")
+        raise ProblemError(400, f"The form cannot be read: {str(message).rstrip('.')}.") from None
+    except _DisconnectError:
+        raise ClientGoneError from None
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise ProblemError(422, "The form has no photo: send it as the field “file”.")
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        if len(form.multi_items()) != len(fields) + 1:
+            raise ProblemError(422, "The form has the same field twice.")
+        yield file, fields
+    finally:
+        await form.close()
 
 
-def photo_dict(photo: Photo, *, with_path: bool) -> dict[str, Any]:
-    """A photo as the interface shows it; where it lies only to those who sit at the machine.
-
-    `version` changes with the content: an address with `?v=` and it never shows another photo.
-    """
-    entry = {
-        "id": photo.id,
-        "name": shown(Path(photo.path.name)),
-        "width": photo.width,
-        "height": photo.height,
-        "version": version(photo),
-    }
-    return {**entry, "path": shown(photo.path)} if with_path else entry
+class _DisconnectError(OSError):
+    """The client left; the parser closes its files on an OSError."""
 
 
-def version(photo: Photo) -> str:
-    """A short name of the content of a photo."""
-    return str(photo.content)[:16]
+async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        raise _DisconnectError from None
 
 
-def shown(path: Path) -> str:
-    """A path as text: bytes that are no UTF-8 and control characters are replaced."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def in_order(ids: Sequence[int] | np.ndarray, found: dict[int, Photo]) -> list[Photo]:
-    """Photos in the order of their ids, without those that are gone."""
-    return [found[int(id_)] for id_ in ids if int(id_) in found]
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -27,17 +27,16 @@ from resight.collection.reader import Collection, Photo
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import RerankConfig, SearchConfig, has_network
 from resight.descriptors.extractor import Description, Extractor
-from resight.errors import ImageError, UsageError, WeightsError
+from resight.errors import UsageError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods.factory import ModelOptions, collection_extractor
-from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
+from resight.photos.images import Box, scale_box
 from resight.ranking.exact import Neighbors, Query
 from resight.searching.searcher import Result, Searcher
 from resight.searching.spatial_verification import columns_map
 from resight.views.explain import Explanation, explain_images
-from resight.web.problems import Problem
-from resight.web.queries import in_order
-from resight.web.uploads import Upload
+from resight.web.problems import ProblemError
+from resight.web.queries import QueryImage
 
 T = TypeVar("T")
 
@@ -56,58 +55,7 @@ so many times as long: until then searches answer from them."""
 
 
 @dataclass(frozen=True)
-class QueryImage:
-    """What a query shows: a file, its content (SHA-256) and its upright size in pixels.
-
-    `photo` is its id where it is a photo of the collection, `upload` its name where it was sent.
-    """
-
-    path: Path
-    content: str
-    size: tuple[int, int]
-    photo: int | None = None
-    upload: str | None = None
-
-    @classmethod
-    def of_photo(cls, photo: Photo) -> "QueryImage":
-        """A photo of the collection."""
-        size = int(photo.width or 0), int(photo.height or 0)
-        return cls(photo.path, str(photo.content), size, photo=photo.id)
-
-    @classmethod
-    def of_upload(cls, upload: Upload) -> "QueryImage":
-        """A photo that was sent."""
-        size = upload.width, upload.height
-        return cls(upload.path, upload.content, size, upload=upload.token)
-
-    def check_box(self, box: Box | None) -> None:
-        """Refuse a box that is not inside the photo."""
-        if box is None:
-            return
-        (x, y, w, h), (width, height) = box, self.size
-        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
-            raise Problem(
-                422,
-                f"The box {x},{y},{w},{h} is not inside the photo, which is {width} x {height} "
-                "pixels (the box is x,y,w,h from the upper left corner).",
-            )
-
-    def load(self, box: Box | None) -> Image.Image:
-        """The photo upright, cut to the box if there is one; the same pixels as elsewhere."""
-        try:
-            image = load_image(self.path)
-            size = image.size if box is None else image_size(self.path)
-        except ImageError as error:
-            raise Problem(422, f"The photo cannot be read: {error}.") from None
-        if box is None:
-            return image
-        if size != self.size:
-            raise Problem(409, "The photo was changed since it was indexed; index it anew.")
-        return crop_box(image, scale_box(box, size, image.size))
-
-
-@dataclass(frozen=True)
-class Answer:
+class ResultPage:
     """The results of one search: photos with their ranks, and how many there are in all.
 
     `total` is None where nobody has counted them: among some photos alone, without a limit.
@@ -117,7 +65,7 @@ class Answer:
     total: int | None
 
 
-class Engine:
+class SearchService:
     """What all searches of a server share; thread-safe."""
 
     def __init__(self, place: Path | str, options: ModelOptions) -> None:
@@ -224,13 +172,15 @@ class Engine:
         """Let the next search see the collection as it is, for a job has changed it."""
         self._rest_until = 0.0
 
-    def recall(self, searcher: Searcher, subject: QueryImage, box: Box | None) -> Query | None:
+    def cached_query(
+        self, searcher: Searcher, query_image: QueryImage, box: Box | None
+    ) -> Query | None:
         """The descriptors of a query that need no network: stored, or described a moment ago."""
         if box is None:
-            known = searcher.store.known(subject.content)
+            known = searcher.store.known(query_image.content)
             if known is not None:
                 return known
-        key = self._key(searcher.store, subject, box)
+        key = self._key(searcher.store, query_image, box)
         with self._remembering:
             if key not in self._remembered:
                 return None
@@ -238,53 +188,53 @@ class Engine:
             described = self._remembered[key]
         return searcher.query(described)
 
-    def remember(
-        self, store: Store, subject: QueryImage, box: Box | None, described: Description
+    def cache_query(
+        self, store: Store, query_image: QueryImage, box: Box | None, described: Description
     ) -> None:
         """Keep the descriptors of a query for its further pages."""
-        key = self._key(store, subject, box)
+        key = self._key(store, query_image, box)
         with self._remembering:
             self._remembered[key] = described
             while len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
 
     def _key(
-        self, store: Store, subject: QueryImage, box: Box | None
+        self, store: Store, query_image: QueryImage, box: Box | None
     ) -> tuple[str, str, Box | None]:
-        return str(store.provenance.meta("fingerprint")), subject.content, box
+        return str(store.provenance.meta("fingerprint")), query_image.content, box
 
 
 class ServiceSearcher(Searcher):
     """A searcher of one thread, on the network and the arrays of all."""
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Store, service: SearchService) -> None:
         super().__init__(store)
-        self._engine = engine
+        self._service = service
 
     def extractor(self) -> Extractor:
-        """The shared network; what it does is to be done `Engine.on_network`."""
-        return self._engine.extractor(self.store.provenance)
+        """The shared network; what it does is to be done `SearchService.on_network`."""
+        return self._service.extractor(self.store.provenance)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image; the network serves one at a time."""
         extractor = self.extractor()
         prepared = extractor.prepare(image)
-        return self._engine.on_network(lambda: extractor.describe(prepared))
+        return self._service.on_network(lambda: extractor.describe(prepared))
 
-    def answer(
+    def result_page(
         self,
-        subject: QueryImage,
+        query_image: QueryImage,
         box: Box | None,
         config: SearchConfig,
         *,
         offset: int = 0,
         limit: float | None = None,
         where: Filter | None = None,
-    ) -> Answer:
+    ) -> ResultPage:
         """The photos nearest to a query, from rank `offset + 1` on.
 
         Args:
-            subject: the photo.
+            query_image: the photo.
             box: a region of it, checked to be inside.
             config: how many photos, and how they are re-ranked and verified.
             offset: how many to pass over.
@@ -292,10 +242,10 @@ class ServiceSearcher(Searcher):
             where: which photos the search is among.
         """
         self.store.check()  # an empty collection is said before the network is loaded
-        query = self._engine.recall(self, subject, box)
+        query = self._service.cached_query(self, query_image, box)
         if query is None:
-            described = self.describe(subject.load(box))
-            self._engine.remember(self.store, subject, box, described)
+            described = self.describe(query_image.load(box))
+            self._service.cache_query(self.store, query_image, box, described)
             query = self.query(described)
         end, verify = offset + config.k, config.verify
         found, total = self._found(query, max(end, verify), limit, config.reranking, where)
@@ -309,10 +259,10 @@ class ServiceSearcher(Searcher):
             if rank > first and int(id_) in photos
         ]
         if verify:
-            results = self._check_geometry(subject, box, results, config)
-        by_path = {photo.path: photo for photo in in_order(ids, photos)}
+            results = self._check_geometry(query_image, box, results, config)
+        by_path = {photo.path: photo for photo in photos.values()}
         shown = [r for r in results if offset < r.rank <= end]
-        return Answer([(by_path[r.path], r) for r in shown], total)
+        return ResultPage([(by_path[r.path], r) for r in shown], total)
 
     def _found(
         self,
@@ -338,35 +288,37 @@ class ServiceSearcher(Searcher):
     def columns_map(self, image: Image.Image) -> np.ndarray:
         """The network's map whose columns are matched; the network serves one at a time."""
         extractor = self.extractor()  # reads the database, which is this thread's
-        return self._engine.on_network(lambda: columns_map(extractor, image))
+        return self._service.on_network(lambda: columns_map(extractor, image))
 
-    def explain(self, subject: QueryImage, box: Box | None, other: QueryImage) -> Explanation:
+    def explain(self, query_image: QueryImage, box: Box | None, other: QueryImage) -> Explanation:
         """Why two photos match; matches in pixels of the upright photos."""
-        images = subject.load(None), other.load(None)
+        images = query_image.load(None), other.load(None)
         if box is not None:
-            box = scale_box(box, subject.size, images[0].size)
+            box = scale_box(box, query_image.size, images[0].size)
 
         def run() -> Explanation:
-            with self._engine.searching() as searcher:
+            with self._service.searching() as searcher:
                 return explain_images(searcher, *images, box=box)
 
         # Local features need no network: others may search meanwhile.
         network = has_network(self.store.provenance.config)
-        found = self._engine.on_network(run) if network else run()
+        found = self._service.on_network(run) if network else run()
         scales = [
             share / decoded
-            for side, image in zip((subject, other), images, strict=True)
+            for side, image in zip((query_image, other), images, strict=True)
             for share, decoded in zip(side.size, image.size, strict=True)
         ]
         return dataclasses.replace(found, matches=found.matches * np.array(scales))
 
     def _check_geometry(
-        self, subject: QueryImage, box: Box | None, results: list[Result], config: SearchConfig
+        self, query_image: QueryImage, box: Box | None, results: list[Result], config: SearchConfig
     ) -> list[Result]:
         count, by, geometry = config.verify, config.verify_by, config.verify_geometry
         if by == "columns" and not has_network(self.store.provenance.config):
-            raise Problem(422, "This collection's method has no network, so no columns to compare.")
+            raise ProblemError(
+                422, "This collection's method has no network, so no columns to match."
+            )
         try:
-            return self.verify(subject.path, box, results, count, by, geometry)
+            return self.verify(query_image.path, box, results, count, by, geometry)
         except UsageError:  # its text names the file, which is not for the client
-            raise Problem(422, "The photo to verify with cannot be read any more.") from None
+            raise ProblemError(422, "The photo to verify with cannot be read any more.") from None

@@ -1,7 +1,7 @@
-"""What stands before every request: security headers, and who may ask from where.
+"""The layer in front of every request: security headers, and who may ask from where.
 
-The checks are plain functions of the request's headers; `SecurityMiddleware` is the ASGI layer around the
-application that applies them, so that refusals and even failures carry the security headers.
+The checks are plain functions of the request's headers; `SecurityMiddleware` is the ASGI layer
+that applies them, so that refusals and even failures carry the security headers.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resight.web.limits import SMALL_BODY, bounded, lingering
+from resight.web.limits import SMALL_BODY, drain_body, limit_body
 from resight.web.metrics import Metrics
-from resight.web.problems import Problem, log
+from resight.web.problems import ProblemError, logger
 from resight.web.settings import WebSettings, is_allowed_host
 
 API = "/api/v1"
@@ -41,7 +41,7 @@ NO_TOKEN_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>R
 
 
 class SecurityMiddleware:
-    """Refuses what must not reach the application; counts, and adds the security headers."""
+    """Refuses requests that must not reach the application, counts all, adds security headers."""
 
     def __init__(self, app: ASGIApp, settings: WebSettings, metrics: Metrics) -> None:
         self.app = app
@@ -55,7 +55,7 @@ class SecurityMiddleware:
             return
         started, status = time.monotonic(), 0
 
-        async def send_guarded(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -67,13 +67,13 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            await lingering(self._serve)(scope, receive, send_guarded)
+            await drain_body(self._serve)(scope, receive, send_secured)
         except Exception:
-            if status:  # the answer has begun: the server can only close the connection
+            if status:  # the response has begun: the server can only close the connection
                 raise
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            problem = Problem(500, "Something went wrong on the server; its log says what.")
-            await problem.response()(scope, receive, send_guarded)
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            problem = ProblemError(500, "Something went wrong on the server; see its log.")
+            await problem.response()(scope, receive, send_secured)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.count(scope["method"], route, status, time.monotonic() - started)
@@ -89,10 +89,11 @@ class SecurityMiddleware:
             await refusal(scope, receive, send)
             return
         pause_s = self.settings.upload_timeout_s
-        app = bounded(self.app, SMALL_BODY, pause_s)
         if scope["path"] == f"{API}/search":
-            most = self.settings.max_upload_bytes
-            app = bounded(self.app, most, pause_s, beside=SMALL_BODY)
+            max_bytes = self.settings.max_upload_bytes
+            app = limit_body(self.app, max_bytes, pause_s, fields=SMALL_BODY)
+        else:
+            app = limit_body(self.app, SMALL_BODY, pause_s)
         await app(scope, receive, send)
 
 
@@ -100,23 +101,21 @@ def check_host(headers: Headers, settings: WebSettings) -> Response | None:
     """Refuse a request that names another host than this server."""
     if is_allowed_host(headers.get("host", ""), settings):
         return None
-    return Problem(
-        421, "This server does not go by that name; open it by the address it printed."
-    ).response()
+    detail = "This server does not have that name; open it by the address it printed."
+    return ProblemError(421, detail).response()
 
 
 def check_origin(method: str, path: str, headers: Headers) -> Response | None:
-    """Refuse what a page of another site sends or embeds; programs send no such headers."""
-    site = headers.get("sec-fetch-site", "none")
-    elsewhere = site not in ("none", "same-origin")
+    """Refuse requests sent or embedded by pages of other sites; programs send no such headers."""
+    cross_site = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
     if method not in ("GET", "HEAD"):
         origin = headers.get("origin")
-        elsewhere |= origin is not None and urlsplit(origin).netloc != headers.get("host")
+        cross_site |= origin is not None and urlsplit(origin).netloc != headers.get("host")
     elif not path.startswith((API, "/metrics")):
-        elsewhere = False  # following a link to the page is no harm
-    if not elsewhere:
+        cross_site = False  # a link on another site may lead to the page
+    if not cross_site:
         return None
-    return Problem(403, "Requests from the pages of other sites are refused.").response()
+    return ProblemError(403, "Requests from the pages of other sites are refused.").response()
 
 
 def check_token(scope: Scope, headers: Headers, settings: WebSettings) -> Response | None:
@@ -126,31 +125,33 @@ def check_token(scope: Scope, headers: Headers, settings: WebSettings) -> Respon
         return None
     query = parse_qs(scope["query_string"].decode("latin-1"))
     if path == "/" and "token" in query:
-        return _exchange(query, token)
-    scheme, _, shown = headers.get("authorization", "").partition(" ")
-    cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(token), "")
-    if (scheme.lower() == "bearer" and _equal(shown.strip(), token)) or _equal(cookie, token):
+        return _exchange_token(query, token)
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and _is_equal(credentials.strip(), token):
+        return None
+    cookies = cookie_parser(headers.get("cookie", ""))
+    if _is_equal(cookies.get(cookie_name(token), ""), token):
         return None
     if path == "/":
         return HTMLResponse(NO_TOKEN_PAGE, 401)
     detail = "This collection is protected: send its token, or open the page with ?token= once."
-    return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"}).response()
-
-
-def _exchange(query: dict[str, list[str]], token: str) -> Response:
-    if not _equal(query.pop("token")[-1], token):
-        return HTMLResponse(NO_TOKEN_PAGE, 401)
-    # The token must not stay in the address bar, the history and the log of a proxy.
-    rest = f"/?{urlencode(query, doseq=True)}" if query else "/"
-    answer = RedirectResponse(rest, 303)
-    answer.set_cookie(cookie_name(token), token, httponly=True, samesite="strict")
-    return answer
+    return ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"}).response()
 
 
 def cookie_name(token: str) -> str:
-    """A name of its own for each token: cookies do not tell the ports of one machine apart."""
+    """Return the cookie's name, different for each token: cookies ignore the port of a server."""
     return f"resight-{hashlib.sha256(token.encode()).hexdigest()[:8]}"
 
 
-def _equal(shown: str, token: str) -> bool:
-    return secrets.compare_digest(shown.encode(), token.encode())
+def _exchange_token(query: dict[str, list[str]], token: str) -> Response:
+    if not _is_equal(query.pop("token")[-1], token):
+        return HTMLResponse(NO_TOKEN_PAGE, 401)
+    # The token must not stay in the address bar, the history and the log of a proxy.
+    target = f"/?{urlencode(query, doseq=True)}" if query else "/"
+    response = RedirectResponse(target, 303)
+    response.set_cookie(cookie_name(token), token, httponly=True, samesite="strict")
+    return response
+
+
+def _is_equal(credentials: str, token: str) -> bool:
+    return secrets.compare_digest(credentials.encode(), token.encode())

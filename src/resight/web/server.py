@@ -33,42 +33,42 @@ def serve(
 ) -> None:
     """Serve a collection's page and interface until Ctrl-C or SIGTERM.
 
-    Requests that run when the server is stopped are finished; a job stops after the photo it is
-    at, and the next index run goes on from there.
+    Requests that run when the server is stopped are finished; a job stops after the current
+    photo, and the next index run resumes there.
 
     Args:
-        collection: the collection's folder, or its address on an engine.
+        collection: the collection's folder, or its address on a backend.
         settings: address, token and limits.
-        model: weights, device and engine.
-        open_browser: show the page in the person's browser.
-        say: told in plain words what happens.
-        started: told the address once the server answers there.
+        model: weights, device and runtime.
+        open_browser: open the page in the browser.
+        say: receives messages for the person who started the server.
+        started: receives the address once the server answers there.
 
     Raises:
         MissingExtraError: the packages for serving are not installed.
-        UsageError: the address cannot be listened on.
+        UsageError: the server cannot listen on the address.
         CollectionError: there is no collection, or it cannot be read.
     """
     keep_heap_small()
-    # Requests are served side by side; products that each take all processors wait on one another.
+    # Requests run in parallel; matrix products that each use all cores would slow each other down.
     threadpoolctl.threadpool_limits(1, "blas")
-    settings, model = settings or WebSettings(), model or ModelOptions()
-    app = _create_app(collection, settings, model)
+    settings = settings or WebSettings()
+    app = _create_app(collection, settings, model or ModelOptions())
     with contextlib.closing(_listen(settings)) as listener:
         try:
-            app.state.context.engine.warm_up()
+            app.state.shared.service.warm_up()
         except WeightsError as error:
-            say(f"photos of the collection can be searched with, others not: {error}")
+            say(f"only photos of the collection can be searched with: {error}")
         address = _address(settings, listener)
-        say(f"serving {app.state.context.place} at {address} (stop with Ctrl-C)")
+        say(f"serving {app.state.shared.location} at {address} (stop with Ctrl-C)")
 
-        def tell() -> None:
+        def on_startup() -> None:
             started(address)
             if open_browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it
-            _server(app, settings, tell).run([listener])
+        with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop the server
+            _server(app, settings, on_startup).run([listener])
     say("stopped")
 
 
@@ -85,18 +85,18 @@ def _create_app(collection: Path | str, settings: WebSettings, model: ModelOptio
     return create_app(collection, settings, model)
 
 
-def _server(app: "FastAPI", settings: WebSettings, started: Callable[[], None]) -> Any:
+def _server(app: "FastAPI", settings: WebSettings, on_startup: Callable[[], None]) -> Any:
     import uvicorn
 
     class Server(uvicorn.Server):
-        """Tells when it is up, and tells the application when it is to go down."""
+        """A server that reports its start, and its stop to the application."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            started()
+            on_startup()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            app.state.context.stop()  # else all that wait in a queue would be waited for
+            app.state.shared.stop()  # otherwise uvicorn would wait for all queued requests
             await super().shutdown(sockets)
 
     config = uvicorn.Config(
@@ -115,13 +115,13 @@ def _server(app: "FastAPI", settings: WebSettings, started: Callable[[], None]) 
 
 def _listen(settings: WebSettings) -> socket.socket:
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, _, _, _, place = found[0]
-        listener = socket.create_server(place[:2], family=family, backlog=BACKLOG)
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = addresses[0]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         raise UsageError(
             f"cannot listen on {settings.host}, port {settings.port}: "
-            f"{error.strerror or error}; choose another --port (0: any that is free)"
+            f"{error.strerror or error}; choose another port (0: any free one)"
         ) from None
     listener.set_inheritable(False)
     return listener

@@ -1,4 +1,4 @@
-"""What a server is allowed to do: its address, its token, its limits."""
+"""Settings of a server: its address, its token, its limits."""
 
 import ipaddress
 import re
@@ -9,7 +9,7 @@ from resight.errors import UsageError
 
 MIB = 1 << 20
 MIN_TOKEN_LENGTH = 16
-"""Shorter tokens can be guessed; they are refused wherever others than this machine may try."""
+"""Shorter tokens can be guessed; they are refused on addresses that other machines can reach."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +18,16 @@ class WebSettings:
 
     Attributes:
         host, port: where it listens.
-        token: what every request must show; needed on any address but the machine's own.
+        token: secret that every request must send; needed on any address but loopback.
         allow_urls: whether a query may be fetched from a web address.
         allowed_hosts: further names under which the server may be reached (`Host` header).
         max_upload_bytes: larger uploads are refused.
         max_pixels: uploads that would decode to more are refused.
         max_waiting: searches that may wait for their turn; further ones get 429.
         max_uploads: uploads that may arrive at the same time; further ones get 429.
-        upload_timeout_s: an upload that sends nothing for so long is given up.
-        kept_bytes, kept_s: the query photos kept for further pages and explanations: bytes on disk
-            of all together, seconds since one was last used.
+        upload_timeout_s: an upload that sends nothing for this long is aborted.
+        kept_bytes, kept_s: limits of the stored query photos, which further pages and
+            explanations need: bytes on disk in all, seconds since one was last used.
         thumbnail_bytes: bytes on disk of all thumbnails together.
         shutdown_s: how long running requests may take when the server stops.
     """
@@ -49,18 +49,18 @@ class WebSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise UsageError(f"--port {self.port}: from 0 to 65535")
+            raise UsageError(f"port {self.port}: from 0 to 65535")
         if self.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", self.token):
-            raise UsageError("--token: letters, digits and . _ ~ - only")
+            raise UsageError("token: letters, digits and . _ ~ - only")
         if is_loopback(self.host):
             return
         if self.token is None:
             raise UsageError(
-                f"--host {self.host}: others could reach the photos there; protect them with "
-                f"--token (at least {MIN_TOKEN_LENGTH} characters)"
+                f"host {self.host}: other machines could reach the photos; protect them with a "
+                f"token of at least {MIN_TOKEN_LENGTH} characters"
             )
         if len(self.token) < MIN_TOKEN_LENGTH:
-            raise UsageError(f"--token: at least {MIN_TOKEN_LENGTH} characters on {self.host}")
+            raise UsageError(f"token: at least {MIN_TOKEN_LENGTH} characters on {self.host}")
 
     @property
     def local_only(self) -> bool:
@@ -69,21 +69,16 @@ class WebSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    """Return whether only this machine can reach an address to listen on."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_allowed_host(header: str, settings: WebSettings) -> bool:
-    """Whether a request's `Host` names this server.
+    """Return whether a request's `Host` header names this server.
 
-    A page of an attacker can point a name of its own at this machine (DNS rebinding) and would
-    then share its origin; that the name is not one of ours gives it away. A server on all
-    addresses may be reached by any of them: an address, unlike a name, cannot be rebound.
+    An attacker's page can point a name of its own at this machine (DNS rebinding) and would then
+    share its origin; the foreign name gives it away. A server on all addresses may be reached by
+    any of them: an address, unlike a name, cannot be rebound.
     """
     name = _without_port(header).lower().rstrip(".")
     if name in ("localhost", "127.0.0.1", "::1", settings.host.lower()):
@@ -92,8 +87,8 @@ def is_allowed_host(header: str, settings: WebSettings) -> bool:
         return True
     if settings.local_only:
         return False
-    own = socket.gethostname().lower()
-    return name in (own, f"{own}.local") or _is_address(name)
+    hostname = socket.gethostname().lower()
+    return name in (hostname, f"{hostname}.local") or _is_address(name)
 
 
 def _without_port(header: str) -> str:

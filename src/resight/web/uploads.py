@@ -1,29 +1,46 @@
-"""Query photos that were uploaded or fetched: kept for a while under a random name, on disk.
+"""Query photos that were uploaded or fetched from the web, stored for a while.
 
-They lie in a folder of their own outside the collection, encoded as they came: the memory of the
-server does not grow with them, and what is searched is exactly what was sent.
+They are stored in a temporary folder outside the collection, encoded as they came: the server's
+memory does not grow with them, and a search uses exactly the bytes that were sent.
+
+A web address comes from a request, so a page could make the server fetch what only the server can
+reach. Therefore names are resolved here, the connection goes to an address that was checked (a
+name cannot change its meaning in between), and every redirect is checked the same way.
 """
 
-import collections
 import hashlib
+import http.client
+import ipaddress
 import secrets
 import shutil
+import socket
+import ssl
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urljoin, urlsplit
+
+from cachetools import TTLCache
 
 from resight.errors import ImageError
 from resight.photos.images import image_size
-from resight.web.problems import Problem
+from resight.web.limits import too_large
+from resight.web.problems import ProblemError
 from resight.web.settings import WebSettings
+
+MAX_REDIRECTS = 3
+TIMEOUT_S = 10.0
+TOTAL_S = 30.0
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A kept photo: its random name, file, SHA-256, bytes, and upright size in pixels."""
+    """A stored photo: its random name, file, SHA-256, bytes, and upright size in pixels."""
 
     token: str
     path: Path
@@ -33,94 +50,189 @@ class Upload:
     height: int
 
 
+class UploadCache(TTLCache[str, Upload]):
+    """Uploads by token, bounded in bytes and time; removing one deletes its file."""
+
+    def __init__(self, max_bytes: int, time_to_live_s: float) -> None:
+        super().__init__(max_bytes, time_to_live_s, getsizeof=_size_of)
+
+    def popitem(self) -> tuple[str, Upload]:
+        """Remove the least recently used upload."""
+        token, upload = super().popitem()
+        upload.path.unlink(missing_ok=True)
+        return token, upload
+
+    def expire(self, time: float | None = None) -> list[tuple[str, Upload]]:
+        """Remove the uploads that were not used for too long."""
+        expired = list(super().expire(time))
+        for _, upload in expired:
+            upload.path.unlink(missing_ok=True)
+        return expired
+
+
+def _size_of(upload: Upload) -> int:
+    return upload.size
+
+
 class Uploads:
-    """The kept photos of a server; thread-safe, bounded in bytes and time."""
+    """The stored query photos of a server; thread-safe."""
 
     def __init__(self, settings: WebSettings) -> None:
-        self._settings = settings
-        self._made: Path | None = None
+        self._max_pixels = settings.max_pixels
+        self._folder: Path | None = None
         self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[str, tuple[Upload, float]] = collections.OrderedDict()
-        self._bytes = 0
+        max_bytes = max(settings.kept_bytes, settings.max_upload_bytes)
+        self._cache = UploadCache(max_bytes, settings.kept_s)
 
     def add(self, file: IO[bytes]) -> Upload:
-        """Keep a photo.
+        """Store a photo.
 
         Args:
             file: at its start; it is read to its end.
 
         Raises:
-            Problem: it is no photo, or has too many pixels.
+            ProblemError: it is not a photo, or has too many pixels.
         """
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="resight-uploads-"))
         token = secrets.token_urlsafe(18)
-        path = self._folder() / token
+        path = self._folder / token
         try:
             with path.open("wb") as target:
                 shutil.copyfileobj(file, target, 1 << 18)
             upload = self._inspect(token, path)
+            with self._lock:
+                self._cache[token] = upload
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        with self._lock:
-            self._kept[token] = upload, time.monotonic()
-            self._bytes += upload.size
-            self._drop_old()
         return upload
 
     def get(self, token: str) -> Upload:
-        """The photo kept under a name.
+        """Return the photo stored under a token.
 
         Raises:
-            Problem: there is none (any more).
+            ProblemError: there is none, or it has expired.
         """
         with self._lock:
-            self._drop_old()
-            found = self._kept.get(token)
-            if found is None:
-                raise Problem(404, "That photo is not kept here any more; add it once more.")
-            self._kept[token] = found[0], time.monotonic()
-            self._kept.move_to_end(token)
-            return found[0]
+            self._cache.expire()
+            upload = self._cache.get(token)
+            if upload is None:
+                raise ProblemError(404, "That photo is no longer stored here; add it once more.")
+            self._cache[token] = upload  # its time to live starts again
+            return upload
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes on disk of all kept photos."""
-        return self._bytes
+    def stored_bytes(self) -> int:
+        """Bytes on disk of all stored photos."""
+        return int(self._cache.currsize)
 
     def close(self) -> None:
-        """Remove all of them."""
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
-
-    def _folder(self) -> Path:
-        with self._lock:
-            if self._made is None:
-                self._made = Path(tempfile.mkdtemp(prefix="resight-uploads-"))
-            return self._made
+        """Delete all of them."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _inspect(self, token: str, path: Path) -> Upload:
         try:
             width, height = image_size(path)
         except ImageError as error:
-            raise Problem(415, f"That is no photo that can be read: {error}.") from None
-        if width * height > self._settings.max_pixels:
-            raise Problem(
+            raise ProblemError(415, f"That is not a photo that can be read: {error}.") from None
+        if width * height > self._max_pixels:
+            raise ProblemError(
                 413,
                 f"The photo has {width} x {height} pixels, more than the limit of "
-                f"{self._settings.max_pixels / 1e6:g} megapixels.",
+                f"{self._max_pixels / 1e6:g} megapixels.",
             )
         with path.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()
         return Upload(token, path, content, path.stat().st_size, width, height)
 
-    def _drop_old(self) -> None:
-        """The last one added stays, however large it is."""
-        expired = time.monotonic() - self._settings.kept_s
-        while self._kept:
-            token, (upload, used) = next(iter(self._kept.items()))
-            too_many = self._bytes > self._settings.kept_bytes and len(self._kept) > 1
-            if used > expired and not too_many:
-                return
-            del self._kept[token]
-            self._bytes -= upload.size
-            upload.path.unlink(missing_ok=True)
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is on the public internet."""
+    ip = ipaddress.ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_global and not ip.is_multicast
+
+
+def fetch(
+    url: str, target: IO[bytes], max_bytes: int, allowed: Callable[[str], bool] = is_public
+) -> None:
+    """Download a web address into a file.
+
+    Args:
+        url: http or https.
+        target: a binary file.
+        max_bytes: larger responses are refused.
+        allowed: tells which IP addresses may be connected to.
+
+    Raises:
+        ProblemError: not an address, not allowed, too large, too slow, or a status other than 200.
+    """
+    deadline = time.monotonic() + TOTAL_S
+    for _ in range(MAX_REDIRECTS + 1):
+        try:
+            location = _fetch_once(url, target, max_bytes, allowed, deadline)
+        except (OSError, http.client.HTTPException, ValueError, UnicodeError):
+            raise ProblemError(422, "That address cannot be fetched.") from None
+        if location is None:
+            return
+        url = urljoin(url, location)
+    raise ProblemError(422, "That address redirects too often.")
+
+
+def _fetch_once(
+    url: str,
+    target: IO[bytes],
+    max_bytes: int,
+    allowed: Callable[[str], bool],
+    deadline: float,
+) -> str | None:
+    """Fetch one address; return where it redirects to, if it does."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ProblemError(422, "Give an address that begins with http:// or https://.")
+    connection = _connect(parts.scheme, parts.hostname, parts.port, allowed)
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", path, headers={"User-Agent": "resight", "Accept": "image/*"})
+        with connection.getresponse() as response:
+            if response.status in REDIRECTS:
+                return response.getheader("Location") or ""
+            if response.status != 200:
+                raise ProblemError(422, f"That address answered with status {response.status}.")
+            received = 0
+            while block := response.read1(1 << 16):
+                received += len(block)
+                if received > max_bytes:
+                    raise too_large(max_bytes)
+                if time.monotonic() > deadline:
+                    raise ProblemError(422, "That address answers too slowly.")
+                target.write(block)
+            return None
+    finally:
+        connection.close()
+
+
+def _connect(
+    scheme: str, host: str, port: int | None, allowed: Callable[[str], bool]
+) -> http.client.HTTPConnection:
+    port = port or (443 if scheme == "https" else 80)
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in entries]
+    if not addresses or not all(allowed(address) for address in addresses):
+        raise ProblemError(422, "Only addresses on the public internet can be fetched.")
+    plain = socket.create_connection((addresses[0], port), timeout=TIMEOUT_S)
+    if scheme == "http":
+        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+        connection.sock = plain
+        return connection
+    try:
+        secured = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S)
+    connection.sock = secured
+    return connection

@@ -1,0 +1,187 @@
+"""Endpoints of the collection and its photos."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Path as InPath
+
+from resight.backends.store import Store
+from resight.collection.reader import Photo
+from resight.config import ExtractionConfig, to_dict
+from resight.web import schemas
+from resight.web.app_state import AppState, etag_matches, json_response
+from resight.web.pictures import full_picture
+from resight.web.queries import photo_by_id
+from resight.web.schemas import MAX_ID, display_path, photo_entry, problem_responses
+
+REVALIDATE = "private, no-cache"
+"""Cached by the browser, but checked each time: an id may come to name another photo."""
+
+IMMUTABLE = "private, max-age=31536000, immutable"
+"""For addresses that name the version of the content."""
+
+PhotoId = Annotated[int, InPath(ge=1, le=MAX_ID, description="the id of a photo")]
+Version = Annotated[
+    str | None,
+    Query(alias="v", max_length=64, description="the photo's version: caches keep the response"),
+]
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", include_in_schema=False)]
+UploadToken = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
+
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+    304: {"description": "Not Modified"},
+}
+
+
+def router(state: AppState) -> APIRouter:
+    """Return the endpoints of photos."""
+    routes = APIRouter(tags=["photos"])
+    with_path = state.settings.local_only
+
+    async def read(request: Request, function: Callable[[Store], dict[str, Any]]) -> Response:
+        return json_response(await state.lookup(request, function))
+
+    @routes.get(
+        "/collection",
+        response_model=schemas.CollectionResponse,
+        responses=problem_responses(422, 429, 503),
+    )
+    async def collection(request: Request) -> Response:
+        """Return what the collection is, and what this server allows."""
+        return await read(request, lambda store: _describe(store, state))
+
+    @routes.get(
+        "/photos",
+        response_model=schemas.PhotosResponse,
+        response_model_exclude_unset=True,
+        responses=problem_responses(422, 429, 503),
+    )
+    async def photos(
+        request: Request,
+        after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> Response:
+        """Return the photos by ascending id, a page at a time."""
+
+        def page(store: Store) -> dict[str, Any]:
+            photos = store.photos_after(after, limit + 1)
+            return {
+                "photos": [photo_entry(photo, with_path=with_path) for photo in photos[:limit]],
+                "next": photos[limit - 1].id if len(photos) > limit else None,
+            }
+
+        return await read(request, page)
+
+    @routes.get(
+        "/photos/{id}",
+        response_model=schemas.PhotoEntry,
+        responses=problem_responses(404, 422, 429, 503),
+    )
+    async def photo(request: Request, id: PhotoId) -> Response:
+        """Return one photo."""
+        return await read(
+            request, lambda store: photo_entry(photo_by_id(store, id), with_path=with_path)
+        )
+
+    @routes.get(
+        "/photos/{id}/thumbnail",
+        response_class=Response,
+        responses={**PICTURE, **problem_responses(404, 422, 429, 503)},
+    )
+    async def thumbnail(
+        request: Request, id: PhotoId, v: Version = None, etag: IfNoneMatch = None
+    ) -> Response:
+        """Return a small picture of a photo, a JPEG of at most 320 pixels a side."""
+
+        def read_cached(store: Store) -> tuple[Photo, bytes | None]:
+            photo = photo_by_id(store, id)
+            is_current = etag_matches(etag, _etag(photo, "small"))
+            return photo, None if is_current else state.thumbnails.get(photo)
+
+        photo, data = await state.lookup(request, read_cached)
+        headers = _cache_headers(photo, v, "small")
+        if etag_matches(etag, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        if data is None:
+            data, as_indexed = await state.picture_queue.run(
+                request, lambda: state.thumbnails.get_or_create(photo)
+            )
+            if not as_indexed:
+                headers = {"Cache-Control": "no-store"}
+        return Response(data, headers=headers, media_type="image/jpeg")
+
+    @routes.get(
+        "/photos/{id}/original",
+        response_class=Response,
+        responses={**PICTURE, **problem_responses(404, 422, 429, 503)},
+    )
+    async def original(
+        request: Request, id: PhotoId, v: Version = None, etag: IfNoneMatch = None
+    ) -> Response:
+        """Return a photo in full: its file where browsers show that, otherwise a JPEG of it."""
+        photo = await state.lookup(request, lambda store: photo_by_id(store, id))
+        headers = _cache_headers(photo, v, "full")
+        if etag_matches(etag, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return await state.picture_queue.run(request, lambda: full_picture(photo.path, headers))
+
+    @routes.get(
+        "/uploads/{token}",
+        response_class=Response,
+        responses={200: PICTURE[200], **problem_responses(404, 422, 429)},
+    )
+    async def upload(request: Request, token: UploadToken) -> Response:
+        """Return a query photo that is still stored, by the name an earlier response gave it."""
+        path = state.uploads.get(token).path
+        headers = {"Cache-Control": "private, max-age=600"}
+        return await state.picture_queue.run(request, lambda: full_picture(path, headers))
+
+    @routes.get(
+        "/failed",
+        response_model=schemas.FailedResponse,
+        responses=problem_responses(422, 429, 503),
+    )
+    async def failed(request: Request) -> Response:
+        """Return the photos that could not be indexed, with the reasons."""
+
+        def reasons(store: Store) -> dict[str, Any]:
+            entries = []
+            for photo in store.photos("failed"):
+                entry = {"name": display_path(Path(photo.path.name)), "reason": photo.reason}
+                entries.append({**entry, "path": display_path(photo.path)} if with_path else entry)
+            return {"failed": entries}
+
+        return await read(request, reasons)
+
+    return routes
+
+
+def _etag(photo: Photo, kind: str) -> str:
+    return f'"{str(photo.content)[:32]}-{kind}"'
+
+
+def _cache_headers(photo: Photo, version: str | None, kind: str) -> dict[str, str]:
+    control = IMMUTABLE if version == schemas.photo_version(photo) else REVALIDATE
+    return {"ETag": _etag(photo, kind), "Cache-Control": control}
+
+
+def _describe(store: Store, state: AppState) -> dict[str, Any]:
+    config, settings = store.provenance.config, state.settings
+    return {
+        "name": display_path(Path(state.name)),
+        "photos": store.count("ok"),
+        "failed": store.count("failed"),
+        "method": config.method,
+        "config": to_dict(config),
+        "distance": store.provenance.distance,
+        "has_local": isinstance(config, ExtractionConfig) and config.cam,
+        "indexing": state.jobs.running,
+        "cnn": isinstance(config, ExtractionConfig),
+        "urls_allowed": settings.allow_urls,
+        "folders_allowed": settings.local_only,
+        "max_upload_bytes": settings.max_upload_bytes,
+        "max_pixels": settings.max_pixels,
+    }

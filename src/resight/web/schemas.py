@@ -1,0 +1,343 @@
+"""The requests and responses of the interface, as `/api/v1/openapi.json` describes them."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from resight.collection.reader import Photo
+from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
+from resight.web.problems import ProblemError
+
+MAX_ID = 2**63 - 1
+MAX_K = 1000
+MAX_OFFSET = 1_000_000
+MAX_SIDE = 1_000_000
+MAX_VERIFY = 50
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+BoxText = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{1,7},[0-9]{1,7},[0-9]{1,7},[0-9]{1,7}$",
+        description="x,y,w,h in pixels of the upright photo",
+        examples=["120,80,300,200"],
+    ),
+]
+TimeText = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?)?$",
+        description="the beginning of a year, month, day, minute or second in the camera's time",
+        examples=["2019-06", "2020-01-31T12:00"],
+    ),
+]
+
+
+def _search_option(name: str, **limits: Any) -> Any:
+    """Return the field of a request for a field of `SearchConfig`: its default and help text."""
+    field = SearchConfig.__dataclass_fields__[name]
+    return Field(field.default, description=field.metadata["help"], **limits)
+
+
+class RequestModel(BaseModel):
+    """A request: unknown fields are refused, so that a misspelt one is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchOptions(RequestModel):
+    """How to search, for every kind of query; also the fields of the form next to `file`."""
+
+    box: BoxText | None = Field(None, description="search with this region of the photo")
+    k: int = _search_option("k", ge=1, le=MAX_K)
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="number of results to skip")
+    limit: float | None = Field(None, ge=0, le=1e9, description="largest distance")
+    verify: int = _search_option("verify", ge=0, le=MAX_VERIFY)
+    verify_by: VerifiedBy = _search_option("verify_by")
+    verify_geometry: Geometry = _search_option("verify_geometry")
+    rerank: Reranking = _search_option("rerank")
+    rerank_with: str | None = Field(
+        None,
+        max_length=400,
+        description="parameters of the re-ranking: NAME=VALUE, separated by commas",
+        examples=["shortlist=200,mutual=5"],
+    )
+    under: str | None = Field(
+        None,
+        max_length=4096,
+        description="only photos in or below this folder; only for clients on the same machine",
+    )
+    taken_from: TimeText | None = Field(None, description="only photos taken on or after this time")
+    taken_before: TimeText | None = Field(None, description="only photos taken before this time")
+    min_side: int | None = Field(
+        None, ge=1, le=MAX_SIDE, description="minimum shorter side, in pixels"
+    )
+
+
+class QueryReference(RequestModel):
+    """A query by name: a photo of the collection, or an upload that is still stored."""
+
+    photo: Id | None = Field(None, description="the id of a photo of the collection")
+    upload: str | None = Field(
+        None, max_length=64, description="the name that an earlier response gave to an upload"
+    )
+
+    alternatives: ClassVar[tuple[str, ...]] = ("photo", "upload")
+
+    @model_validator(mode="after")
+    def _check_exactly_one(self) -> "QueryReference":
+        given = [name for name in self.alternatives if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of {', '.join(self.alternatives)}")
+        return self
+
+
+class SearchRequest(SearchOptions, QueryReference):
+    """A search in JSON: exactly one of `photo`, `upload` and `url`, and the options."""
+
+    url: str | None = Field(None, max_length=2000, description="where the server allows it")
+
+    alternatives: ClassVar[tuple[str, ...]] = ("photo", "upload", "url")
+
+
+class SearchForm(SearchOptions):
+    """A search as a form: the photo, and the options as text."""
+
+    file: bytes = Field(json_schema_extra={"format": "binary"}, description="the photo's file")
+
+
+class ExplainRequest(RequestModel):
+    """A request for why a photo matched a query, or a region of it."""
+
+    query: QueryReference
+    box: BoxText | None = None
+    result: Id = Field(description="the id of the photo that matched")
+
+
+class JobRequest(RequestModel):
+    """A job: re-index the collection's folders (or index other ones), or remove photos from it."""
+
+    action: Literal["index", "remove"]
+    folders: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = Field(
+        None,
+        max_length=100,
+        description="index: absolute folders of the server; only for clients on the same machine",
+    )
+    prune: bool = Field(False, description="index: remove photos whose files are gone")
+    photos: list[Id] | None = Field(
+        None, min_length=1, max_length=10_000, description="remove: the ids of the photos"
+    )
+
+    @model_validator(mode="after")
+    def _check_action(self) -> "JobRequest":
+        if self.action == "index" and self.photos is not None:
+            raise ValueError("photos are for the action remove")
+        if self.action == "remove" and (self.photos is None or self.folders is not None):
+            raise ValueError("the action remove needs photos, and nothing else")
+        return self
+
+
+class ProblemDetails(BaseModel):
+    """An error (RFC 9457); `detail` is a sentence for a person."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class PhotoEntry(BaseModel):
+    """A photo of the collection; `path` only for clients on the same machine."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    version: str
+    path: str | None = None
+
+
+class ResultEntry(PhotoEntry):
+    """A result of a search; `inliers` only after spatial verification.
+
+    `region` and `query_region` are the boxes x, y, w, h of the result and of the query that hold
+    the inliers.
+    """
+
+    rank: int
+    distance: float
+    inliers: int | None = None
+    region: list[int] | None = None
+    query_region: list[int] | None = None
+
+
+class QueryInfo(BaseModel):
+    """The query: its upright size, and the name under which an upload is stored."""
+
+    photo: int | None
+    upload: str | None
+    width: int
+    height: int
+
+
+class SearchResponse(BaseModel):
+    """The results of a search; `total` counts the photos within the limit.
+
+    It is null in a filtered search without a limit, where nothing counts them.
+    """
+
+    query: QueryInfo
+    box: list[int] | None
+    results: list[ResultEntry]
+    total: int | None
+    took_ms: float
+
+
+class CollectionResponse(BaseModel):
+    """The collection, and what the server allows."""
+
+    name: str
+    photos: int
+    failed: int
+    method: str
+    config: dict[str, Any]
+    distance: str
+    has_local: bool
+    indexing: bool
+    cnn: bool
+    urls_allowed: bool
+    folders_allowed: bool
+    max_upload_bytes: int
+    max_pixels: int
+
+
+class PhotosResponse(BaseModel):
+    """A page of photos; `next` is the `after` of the next page."""
+
+    photos: list[PhotoEntry]
+    next: int | None
+
+
+class FailedPhoto(BaseModel):
+    """A photo that could not be indexed."""
+
+    name: str
+    reason: str
+    path: str | None = None
+
+
+class FailedResponse(BaseModel):
+    """All photos that could not be indexed."""
+
+    failed: list[FailedPhoto]
+
+
+class JobProgress(BaseModel):
+    """The progress of a job."""
+
+    what: str
+    done: int
+    total: int
+
+
+class JobResponse(BaseModel):
+    """A job."""
+
+    id: str
+    action: str
+    state: Literal["running", "done", "failed"]
+    progress: JobProgress
+    detail: str | None
+    result: dict[str, Any] | None
+
+
+class JobStarted(BaseModel):
+    """The id of a job that was started."""
+
+    id: str
+
+
+class ExplainedPhoto(BaseModel):
+    """One photo of an explanation: its upright size and overlays as `data:` URLs."""
+
+    width: int
+    height: int
+    heat: str | None
+    cam: str | None
+
+
+class ExplainResponse(BaseModel):
+    """Why two photos matched; matches are x1, y1, x2, y2 in pixels of the upright photos."""
+
+    query: ExplainedPhoto
+    result: ExplainedPhoto
+    matches: list[list[float]]
+    inliers: int
+    distance: float
+    agreement: float | None
+
+
+class GroupEntry(BaseModel):
+    """Photos of the same thing, or near-duplicates."""
+
+    kind: Literal["same-thing", "near-duplicate"]
+    photos: list[PhotoEntry]
+
+
+class GroupsResponse(BaseModel):
+    """A page of groups; `limit` is the largest distance between neighbors in a group."""
+
+    limit: float
+    estimated_limit: float
+    groups: list[GroupEntry]
+    next: int | None
+
+
+class HealthResponse(BaseModel):
+    """The server is up."""
+
+    status: Literal["ok"]
+
+
+def photo_entry(photo: Photo, *, with_path: bool) -> dict[str, Any]:
+    """Return a photo as a `PhotoEntry`; its path only for clients on the same machine.
+
+    `version` changes with the content: an address with `?v=` and it never shows another photo.
+    """
+    entry = {
+        "id": photo.id,
+        "name": display_path(Path(photo.path.name)),
+        "width": photo.width,
+        "height": photo.height,
+        "version": photo_version(photo),
+    }
+    return {**entry, "path": display_path(photo.path)} if with_path else entry
+
+
+def photo_version(photo: Photo) -> str:
+    """Return a short name of the content of a photo."""
+    return str(photo.content)[:16]
+
+
+def display_path(path: Path) -> str:
+    """Return a path as text; invalid UTF-8 and control characters are replaced."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def json_body(model: str) -> dict[str, Any]:
+    """Return the OpenAPI description of a JSON body that an endpoint reads itself."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of an endpoint's errors."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    content = {"application/problem+json": {"schema": schema}}
+    return {
+        status: {"description": ProblemError(status, "").title, "content": content}
+        for status in (401, 403, 421, *statuses)
+    }

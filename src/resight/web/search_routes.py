@@ -1,0 +1,223 @@
+"""Endpoint of searching."""
+
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from resight.backends.store import Filter
+from resight.config import SearchConfig
+from resight.errors import UsageError
+from resight.photos.files import absolute
+from resight.web import schemas
+from resight.web.app_state import AppState, json_response
+from resight.web.limits import too_large
+from resight.web.problems import ProblemError
+from resight.web.queries import (
+    QueryImage,
+    is_form,
+    open_form,
+    parse_box,
+    photo_by_id,
+    read_json,
+)
+from resight.web.schemas import QueryReference, SearchOptions, photo_entry, problem_responses
+from resight.web.search_service import ResultPage
+from resight.web.uploads import Upload, fetch
+
+MAX_SHORTLIST = 1000
+"""Photos that one search may re-rank; the cost grows with the square of their number."""
+
+FIRST_MOMENT = "0001-01-01T00:00:00"
+"""Completes a time that names no month, day, hour or minute."""
+
+SEARCH_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
+            "multipart/form-data": {"schema": {"$ref": "#/components/schemas/SearchForm"}},
+        },
+    }
+}
+
+
+def router(state: AppState) -> APIRouter:
+    """Return the endpoint of searching."""
+    routes = APIRouter(tags=["search"])
+
+    @routes.post(
+        "/search",
+        response_model=schemas.SearchResponse,
+        openapi_extra=SEARCH_BODY,
+        responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 429, 503),
+    )
+    async def search(request: Request) -> Response:
+        """Return the photos nearest to an upload, a photo of the collection, or a web address.
+
+        Ids and distances are those of `resight search`. An upload is stored for a while under the
+        name `query.upload` of the response, for further pages, regions and explanations.
+        """
+        query, options = await _read_search(request, state)
+        started = time.monotonic()
+        page = await _search(request, state, query, options)
+        took_ms = round(1000 * (time.monotonic() - started), 1)
+        return json_response(_as_dict(page, query, options, state, took_ms))
+
+    return routes
+
+
+async def find_query(request: Request, state: AppState, reference: QueryReference) -> QueryImage:
+    """Return the query that a request refers to.
+
+    Raises:
+        ProblemError: there is none of that name.
+    """
+    if reference.upload is not None:
+        return QueryImage.of_upload(state.uploads.get(reference.upload))
+    photo_id = reference.photo or 0
+    photo = await state.lookup(request, lambda store: photo_by_id(store, photo_id))
+    return QueryImage.of_photo(photo)
+
+
+async def _read_search(request: Request, state: AppState) -> tuple[QueryImage, SearchOptions]:
+    if is_form(request):
+        return await _read_upload(request, state)
+    body = await read_json(request, schemas.SearchRequest)
+    if body.url is None:
+        return await find_query(request, state, body), body
+    return await _fetch_query(request, state, body.url), body
+
+
+async def _read_upload(request: Request, state: AppState) -> tuple[QueryImage, SearchOptions]:
+    with state.active_uploads.acquire():
+        async with open_form(request) as (file, fields):
+            options = SearchOptions.model_validate_strings(fields)
+            if (file.size or 0) > state.settings.max_upload_bytes:
+                raise too_large(state.settings.max_upload_bytes)
+            upload = await state.lookup_queue.run(request, lambda: state.uploads.add(file.file))
+    return QueryImage.of_upload(upload), options
+
+
+async def _fetch_query(request: Request, state: AppState, url: str) -> QueryImage:
+    if not state.settings.allow_urls:
+        raise ProblemError(403, "This server does not fetch web addresses; send the photo itself.")
+
+    def fetch_upload() -> Upload:
+        with tempfile.TemporaryFile() as file:
+            fetch(url, file, state.settings.max_upload_bytes)
+            file.seek(0)
+            return state.uploads.add(file)
+
+    return QueryImage.of_upload(await state.fetch_queue.run(request, fetch_upload))
+
+
+async def _search(
+    request: Request, state: AppState, query: QueryImage, options: SearchOptions
+) -> ResultPage:
+    box = parse_box(options.box)
+    query.check_box(box)
+    where = parse_filter(options, local_only=state.settings.local_only)
+    config = search_config(options)
+
+    def search(only_cached: bool) -> ResultPage | None:
+        with state.service.searching() as searcher:
+            if only_cached:
+                searcher.store.check()  # report an empty collection before waiting for a turn
+                if state.service.cached_query(searcher, query, box) is None:
+                    return None
+            return searcher.result_page(
+                query, box, config, offset=options.offset, limit=options.limit, where=where
+            )
+
+    if config.verify == 0 and config.rerank == "none" and where is None:
+        page = await state.lookup_queue.run(request, lambda: search(only_cached=True))
+        if page is not None:
+            return page
+    page = await state.search_queue.run(request, lambda: search(only_cached=False))
+    assert page is not None
+    return page
+
+
+def search_config(options: SearchOptions) -> SearchConfig:
+    """Return the configuration of a search.
+
+    Raises:
+        ProblemError: the parameters of the re-ranking are invalid, or exceed the server's limits.
+    """
+    try:
+        config = SearchConfig(
+            k=options.k,
+            rerank=options.rerank,
+            rerank_with=tuple(options.rerank_with.split(",")) if options.rerank_with else (),
+            verify=options.verify,
+            verify_by=options.verify_by,
+            verify_geometry=options.verify_geometry,
+        )
+    except UsageError as error:
+        raise ProblemError(422, f"{error}.") from None
+    if config.reranking.shortlist > MAX_SHORTLIST:
+        raise ProblemError(422, f"rerank_with: shortlist: at most {MAX_SHORTLIST}.")
+    return config
+
+
+def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
+    """Return which photos are searched; None for all.
+
+    Args:
+        options: of the search.
+        local_only: whether the client may name folders of the server.
+
+    Raises:
+        ProblemError: it may not, or there is no such folder or time.
+    """
+    under = None if options.under is None else Path(options.under)
+    if under is not None:
+        if not local_only:
+            raise ProblemError(403, "Folders can be named only on the machine itself.")
+        if "\0" in str(under) or not under.is_absolute():
+            raise ProblemError(422, "under: give the full path of a folder.")
+        under = absolute(under)
+    where = Filter(
+        under,
+        _parse_time(options.taken_from),
+        _parse_time(options.taken_before),
+        options.min_side,
+    )
+    return None if where == Filter() else where
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    """Return the beginning of a year, month, day, minute or second."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text + FIRST_MOMENT[len(text) :])
+    except ValueError:
+        raise ProblemError(422, f"There is no time {text}.") from None
+
+
+def _as_dict(
+    page: ResultPage, query: QueryImage, options: SearchOptions, state: AppState, took_ms: float
+) -> dict[str, Any]:
+    results = []
+    for photo, result in page.results:
+        entry = photo_entry(photo, with_path=state.settings.local_only)
+        entry |= {"rank": result.rank, "distance": result.distance}
+        if result.inliers is not None:
+            entry["inliers"] = result.inliers
+        if result.region and result.query_region:
+            entry |= {"region": list(result.region), "query_region": list(result.query_region)}
+        results.append(entry)
+    box = parse_box(options.box)
+    width, height = query.size
+    return {
+        "query": {"photo": query.photo, "upload": query.upload, "width": width, "height": height},
+        "box": list(box) if box else None,
+        "results": results,
+        "total": page.total,
+        "took_ms": took_ms,
+    }
