@@ -22,7 +22,7 @@ from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, fi
 from resight.descriptors.aggregation.vlad import vlad
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import early_fusion, late_fusion
-from resight.descriptors.pooling import modified_rmac
+from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.evaluation.measures import average_precision
 from resight.methods.catalogue import METHODS
 from resight.networks.parameters import Classifier

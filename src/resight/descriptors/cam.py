@@ -1,4 +1,4 @@
-"""Where the thing is: class activation maps (section 7)."""
+"""Localization of the object by class activation maps (section 7)."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from resight.networks.parameters import Classifier
 
 
 def class_activation_map(feature_map: np.ndarray, classifier: Classifier) -> np.ndarray:
-    """The heat of the winning class at each position.
+    """Return the heat of the winning class at each position.
 
-    The class scores are those of the fully connected layer on the averaged map (the same as the
-    average of the layer applied at each position); no softmax.
+    Class scores are those of the fully connected layer on the averaged map, without softmax; this
+    equals the average of the layer applied at each position.
 
     Args:
         feature_map: float32 (C, H, W), the fused map of the last stage.
@@ -26,5 +26,5 @@ def class_activation_map(feature_map: np.ndarray, classifier: Classifier) -> np.
 
 
 def cam_mask(heat: np.ndarray, threshold: float = 0.9) -> np.ndarray:
-    """1.0 where the heat (H, W) is above `threshold` times its mean, else 0.0; float32."""
+    """Return 1.0 where the heat (H, W) exceeds `threshold` times its mean, else 0.0; float32."""
     return (heat > threshold * heat.mean(dtype=np.float64)).astype(np.float32)

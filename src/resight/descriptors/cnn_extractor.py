@@ -1,5 +1,6 @@
-"""The paper's method as an extractor: image, copies, feature maps, descriptors."""
+"""Extractor of descriptors by a convolutional network: image, copies, feature maps, descriptors."""
 
+import copy
 import dataclasses
 import threading
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from PIL import Image
 
 from resight.config import ExtractionConfig
 from resight.descriptors.extractor import Description, Features, FittedParams
-from resight.descriptors.layer_weights import learn_layer_weights
+from resight.descriptors.layer_weights import fit_layer_weights
 from resight.descriptors.pipeline import (
     FeatureMaps,
     PoolingState,
@@ -19,29 +20,28 @@ from resight.descriptors.pipeline import (
     layer_sizes,
     network_layers,
 )
-from resight.descriptors.regions import fit_region_whitening, region_vectors
+from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors
 from resight.errors import WeightsError
 from resight.networks.parameters import load_parameters
 from resight.networks.projection import Projection
 from resight.networks.runtimes.select import load_network
 from resight.photos.images import resized_copies
 
-LACKING = {
+MISSING_HEAD = {
     "fine-tuned": "are not fine-tuned for retrieval, so that they have no pooling of their own",
     "netvlad": "have no NetVLAD layer",
 }
-"""What is said of weights without what a pooling takes from them."""
+"""Error text for weights without the head that a pooling needs."""
 
 
 class CnnExtractor:
     """The paper's descriptor by a convolutional network (sections 1-5 and 7).
 
-    With the pooling `rmac-whitened`, or where the weights of layers are learned, it has to learn
-    first: see `extractor.Fittable`.
+    With the pooling `rmac-whitened`, or with fitted layer weights, it is a `Fittable`.
     """
 
-    limit = 30_000
-    """Regions (or photos) of a stage that is learned from, at most."""
+    max_samples = 30_000
+    """Maximum number of regions (or photos) of a layer to fit on."""
     seed = 0
 
     def __init__(
@@ -59,14 +59,14 @@ class CnnExtractor:
         """Load the network.
 
         Args:
-            config: the method's.
+            config: the method's configuration.
             weights: the file of the network's weights.
-            sha256: of that file, by which its parameters are found in the user's cache.
-            layers: stages whose maps are wanted; none given are those that the configuration needs.
-            engine: as `load_network` takes it.
-            device: likewise.
-            quantized: likewise; what a configuration of the precision int8 needs.
-            threads: likewise.
+            sha256: of that file; the key of its parameters in the user's cache.
+            layers: stages whose maps are computed; by default those that the configuration needs.
+            engine: as in `load_network`, like `device` and `threads`.
+            device: see `engine`.
+            quantized: the network that the precision int8 needs.
+            threads: see `engine`.
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.
@@ -81,12 +81,14 @@ class CnnExtractor:
                 f"{weights}: have no fully connected layers (classifier), which {min(missing)} is"
             )
         if config.cam and parameters.classifier is None:
-            raise WeightsError(f"{weights}: have no classifier (fc), which --cam needs")
-        brought = parameters.head and parameters.head.pooling
-        if config.pooling in LACKING and config.pooling != brought:
-            raise WeightsError(f"{weights}: {LACKING[config.pooling]}: take another method")
+            raise WeightsError(
+                f"{weights}: have no classifier (fc), which class activation maps need"
+            )
+        head = parameters.head and parameters.head.pooling
+        if config.pooling in MISSING_HEAD and config.pooling != head:
+            raise WeightsError(f"{weights}: {MISSING_HEAD[config.pooling]}: use another method")
         self.classifier = parameters.classifier if config.cam else None
-        self.known = PoolingState(head=parameters.head)
+        self.state = PoolingState(head=parameters.head)
         self.network = load_network(
             config.backbone,
             parameters,
@@ -98,22 +100,22 @@ class CnnExtractor:
             threads=threads,
         )
         self.concurrency = self.network.concurrency
-        # All copies of a photo in turn: else two photos would be done at the same moment, and
-        # the network would wait while both are pooled.
-        self._photos = threading.BoundedSemaphore(self.concurrency)
+        # A photo holds its slot for all of its copies. If photos alternated, several would finish
+        # at the same moment, and the network would wait while all of them are pooled.
+        self._slots = threading.BoundedSemaphore(self.concurrency)
 
     @property
     def dimensions(self) -> int:
         """Length D of the descriptors."""
-        return sum(layer_sizes(self.config, self.known))
+        return sum(layer_sizes(self.config, self.state))
 
     @property
     def decode_size(self) -> int | None:
-        """Twice the largest copy, when the configuration allows a reduced decoding."""
+        """Twice the largest copy, if the configuration allows reduced decoding."""
         return 2 * max(self.config.resolutions) if self.config.reduced_jpeg else None
 
     def prepare(self, image: Image.Image) -> list[np.ndarray]:
-        """The copies of the image at the configured resolutions, uint8 (h, w, 3)."""
+        """Return the copies of the image at the configured resolutions, uint8 (h, w, 3)."""
         return resized_copies(
             image,
             self.config.resolutions,
@@ -123,59 +125,58 @@ class CnnExtractor:
             square=self.config.square,
         )
 
+    def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
+        """Return the maps of each copy, uint8 (H, W, 3), at the stages the network was loaded for."""
+        with self._slots:
+            return [self.network.feature_maps(pixels) for pixels in copies]
+
     def describe(self, prepared: list[np.ndarray]) -> Description:
-        """The descriptors of a photo from its copies."""
+        """Compute the descriptors of a photo from its copies."""
         maps = self.feature_maps(prepared)
-        pooled = describe_maps(maps, self.config, self.classifier, self.known)
-        return Description(pooled.global_, pooled.local)
+        return describe_maps(maps, self.config, self.classifier, self.state)
 
     def sample(self, image: Image.Image) -> Features:
-        """For each stage the vectors of the image's regions as they are added, or their sum."""
+        """Return, for each layer, the vectors of the image's regions or the layer's descriptor."""
         config, maps = self.config, self.feature_maps(self.prepare(image))
         if config.learn_layer_weights:
             vector = describe_maps(maps, config).global_
             ends = np.cumsum(layer_sizes(config))[:-1]
             return [part[None] for part in np.split(vector, ends)]
-        found = []
+        features = []
         for layer in config.layers:
             pooled = [resolution[layer] for resolution in maps]
             if config.fusion == "early":
                 pooled = [fuse(maps, layer, config)]
-            vectors = [region_vectors(fm, levels=config.levels) for fm in pooled]
-            found.append(np.concatenate(vectors))
-        return found
+            features.append(np.concatenate([region_vectors(x, levels=config.levels) for x in pooled]))
+        return features
 
-    def learn(self, photos: Sequence[Features]) -> FittedParams:
-        """The weights of the layers, `weights`, or the whitening of each one's regions.
+    def fit(self, photos: Sequence[Features]) -> FittedParams:
+        """Fit the layer weights, `weights`, or the whitening of each layer's regions.
 
         The latter is named `layer4.weight`, `layer4.bias` and so on.
         """
         layers = [np.concatenate(vectors) for vectors in zip(*photos, strict=True)]
         if self.config.learn_layer_weights:
-            return {"weights": learn_layer_weights(layers, self.seed).astype(np.float32)}
-        learned = {}
+            return {"weights": fit_layer_weights(layers, self.seed).astype(np.float32)}
+        params = {}
         for layer, vectors in zip(self.config.layers, layers, strict=True):
             whitening = fit_region_whitening(vectors, self.config.region_values)
-            learned[f"{layer}.weight"] = whitening.weight
-            learned[f"{layer}.bias"] = whitening.bias
-        return learned
+            params[f"{layer}.weight"] = whitening.weight
+            params[f"{layer}.bias"] = whitening.bias
+        return params
 
-    def with_params(self, learned: FittedParams) -> "CnnExtractor":
-        """The extractor, which from now on knows what was learned."""
+    def with_params(self, params: FittedParams) -> "CnnExtractor":
+        """Return an extractor with fitted parameters that shares the network with this one."""
+        fitted = copy.copy(self)
         if self.config.learn_layer_weights:
-            weights = tuple(map(float, learned["weights"]))
-            self.config = dataclasses.replace(
+            weights = tuple(map(float, params["weights"]))
+            fitted.config = dataclasses.replace(
                 self.config, layer_weights=weights, learn_layer_weights=False
             )
-            return self
-        regions: dict[str, Projection] = {
-            layer: Projection(learned[f"{layer}.weight"], learned[f"{layer}.bias"])
-            for layer in self.config.layers
-        }
-        self.known = dataclasses.replace(self.known, regions=regions)
-        return self
-
-    def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
-        """The maps of each copy, uint8 (H, W, 3), at the stages that the network was loaded for."""
-        with self._photos:
-            return [self.network.feature_maps(copy) for copy in copies]
+        else:
+            regions = {
+                layer: Projection(params[f"{layer}.weight"], params[f"{layer}.bias"])
+                for layer in self.config.layers
+            }
+            fitted.state = dataclasses.replace(self.state, regions=regions)
+        return fitted

@@ -1,8 +1,8 @@
-"""From an image to its descriptors: what every method offers.
+"""Interfaces of the extractors, which turn an image into its descriptors.
 
-A method has two steps, so that preparing the next photos (decoding, resizing, local features)
-can go on in threads while the network works on the current one. The second step may be called from
-several threads, so that the maps of one photo are pooled while the network works on the next.
+Extraction has two steps, so that preparing the next photos (decoding, resizing, keypoints) runs in
+threads while the network computes the current one. The second step may run in several threads, so
+that the maps of one photo are pooled while the network computes the next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,11 @@ from PIL import Image
 from resight.config import MethodConfig
 
 FittedParams = Mapping[str, np.ndarray]
-"""What a method learned from photos before it describes any: float32 arrays by name."""
+"""Parameters fitted on photos before extraction: float32 arrays by name."""
 
 Features = Sequence[np.ndarray]
-"""Local features of a photo, float32 (n, D) for each kind of them that a method tells apart."""
+"""Local features of a photo, float32 (n, D) for each group (scale or layer) that is fitted
+separately."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Description:
 
 
 class Extractor(Protocol):
-    """A method that turns an upright RGB image into its descriptors."""
+    """Computes the descriptors of an upright RGB image."""
 
     @property
     def config(self) -> MethodConfig:
-        """What it describes photos by."""
+        """The method's configuration."""
 
     @property
     def dimensions(self) -> int:
@@ -42,56 +43,58 @@ class Extractor(Protocol):
 
     @property
     def decode_size(self) -> int | None:
-        """Longest side, in pixels, at which a reduced decoding of a JPEG is good enough."""
+        """Longest side, in pixels, to which JPEG decoding may reduce a photo; None: full size."""
 
     @property
     def concurrency(self) -> int:
-        """Photos that the slowest part of `describe` works on at the same time.
+        """Number of photos that the slowest part of `describe` computes at the same time.
 
-        With one thread more that calls `describe` that part never waits for the rest.
+        One more thread that calls `describe` keeps that part busy.
         """
 
     def prepare(self, image: Image.Image) -> Any:
-        """The part that may run in any thread; what it returns is for `describe`."""
+        """Prepare an image for `describe`; may run in any thread."""
 
     def describe(self, prepared: Any) -> Description:
-        """The descriptors of a prepared image; may be called from several threads."""
+        """Compute the descriptors of a prepared image; may run in several threads."""
 
     def feature_maps(self, copies: list[np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
-        """The network's maps of each copy, uint8 (H, W, 3), at the stages it was loaded for.
+        """Return the network's maps of each copy, uint8 (H, W, 3), at the stages it was loaded for.
 
-        Among them are those whose columns are compared when geometry is verified. Only of methods
-        with a network.
+        They include the stage whose columns are matched in spatial verification.
+
+        Raises:
+            ValueError: the method has no network.
         """
 
 
 class Fittable(Protocol):
-    """A method that learns from photos before it can describe any, such as a vocabulary."""
+    """An extractor with parameters, such as a vocabulary, that are fitted on photos first."""
 
     @property
-    def limit(self) -> int:
-        """Features of each kind that are enough to learn from."""
+    def max_samples(self) -> int:
+        """Maximum number of features of each group to fit on."""
 
     @property
     def seed(self) -> int:
-        """Of the random choice of them."""
+        """Seed of their random choice."""
 
     @property
     def decode_size(self) -> int | None:
-        """As an extractor's."""
+        """As in `Extractor`."""
 
     def sample(self, image: Image.Image) -> Features:
-        """What can be learned from an image."""
+        """Return the features of an image to fit on."""
 
-    def learn(self, photos: Sequence[Features]) -> FittedParams:
-        """What is to be known before photos are described.
+    def fit(self, photos: Sequence[Features]) -> FittedParams:
+        """Fit the parameters on photos.
 
         Args:
-            photos: each one's features, or a random part of them.
+            photos: each photo's features, or a random part of them.
 
         Raises:
             FitError: too few features.
         """
 
-    def with_params(self, learned: FittedParams) -> Extractor:
-        """The extractor that knows it."""
+    def with_params(self, params: FittedParams) -> Extractor:
+        """Return an extractor with these parameters that shares the network with this one."""

@@ -1,11 +1,11 @@
-"""One representation from several resolutions of a photo (section 3)."""
+"""Fusion of a photo's resolutions into one representation (section 3)."""
 
 import functools
 from collections.abc import Sequence
 
 import numpy as np
 
-from resight.descriptors.pooling import l2_normalize
+from resight.descriptors.normalize import l2_normalize
 
 CUBIC = -0.75
 """The parameter a of Keys' cubic convolution, as in torch and OpenCV."""
@@ -17,7 +17,7 @@ def early_fusion(
     interpolation: str = "bilinear",
     align_corners: bool = False,
 ) -> np.ndarray:
-    """The sum of feature maps, each rescaled to the size of the first.
+    """Add feature maps, each rescaled to the size of the first.
 
     Args:
         feature_maps: float32 (C, H_r, W_r) for each resolution r.
@@ -36,7 +36,7 @@ def early_fusion(
 
 
 def late_fusion(vectors: Sequence[np.ndarray]) -> np.ndarray:
-    """The normalized sum of the resolutions' vectors (D,), each normalized first.
+    """Return the normalized sum of the resolutions' vectors (D,), each normalized first.
 
     Source: Gordo et al. 2016, as the paper cites it (its rows "M-R").
     """
@@ -49,7 +49,7 @@ def rescale(
     interpolation: str = "bilinear",
     align_corners: bool = False,
 ) -> np.ndarray:
-    """A map (C, H, W) at another height and width, as `torch.nn.functional.interpolate` does it.
+    """Rescale a map (C, H, W) to a height and width like `torch.nn.functional.interpolate`.
 
     Channels come last in memory.
     """
@@ -59,31 +59,31 @@ def rescale(
 
 
 def _add_rescaled(
-    feature_map: np.ndarray, onto: np.ndarray, interpolation: str, align_corners: bool
+    feature_map: np.ndarray, target: np.ndarray, interpolation: str, align_corners: bool
 ) -> None:
-    """Add a map (C, H, W), rescaled to the size of another, to that one.
+    """Add a map (C, H, W), rescaled to the size of the target, to the target.
 
-    One row after the other: what is in work stays in the processor's cache, where that is four
-    times as fast as products with the (mostly empty) matrices of the weights.
+    Works row by row, so that the data stays in the processor's cache: four times as fast as
+    products with the (mostly empty) matrices of the weights.
     """
     _, height, width = feature_map.shape
-    above, down = _taps(height, onto.shape[1], interpolation, align_corners)
-    beside, across = _taps(width, onto.shape[2], interpolation, align_corners)
-    places = np.ascontiguousarray(feature_map.transpose(1, 2, 0))
-    rows = onto.transpose(1, 2, 0)
-    for y, (sources, shares) in enumerate(zip(above, down, strict=True)):
-        mixed = places[sources[0]] * shares[0]
-        for source, share in zip(sources[1:], shares[1:], strict=True):
-            mixed += places[source] * share
-        for columns, weights in zip(beside.T, across.T, strict=True):
-            rows[y] += mixed[columns] * weights[:, None]
+    row_sources, row_weights = _taps(height, target.shape[1], interpolation, align_corners)
+    column_sources, column_weights = _taps(width, target.shape[2], interpolation, align_corners)
+    source_rows = np.ascontiguousarray(feature_map.transpose(1, 2, 0))
+    target_rows = target.transpose(1, 2, 0)
+    for y, (sources, weights) in enumerate(zip(row_sources, row_weights, strict=True)):
+        mixed = source_rows[sources[0]] * weights[0]
+        for source, weight in zip(sources[1:], weights[1:], strict=True):
+            mixed += source_rows[source] * weight
+        for columns, column_weight in zip(column_sources.T, column_weights.T, strict=True):
+            target_rows[y] += mixed[columns] * column_weight[:, None]
 
 
 @functools.lru_cache(maxsize=256)
 def _taps(
     old: int, new: int, interpolation: str, align_corners: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `new` positions those of `old` ones it is made of, and their shares: (new, T)."""
+    """Return for each of `new` positions its T source positions and their weights: (new, T) each."""
     target = np.arange(new)
     if interpolation == "nearest":
         return (target * old // new)[:, None], np.ones((new, 1), np.float32)
@@ -92,16 +92,16 @@ def _taps(
     else:
         source = (target + 0.5) * (old / new) - 0.5
     if interpolation == "bilinear":
-        source = source.clip(min=0)  # at the border the outer position alone counts
+        source = source.clip(min=0)  # at the border only the outer position counts
     taps = np.arange(2) if interpolation == "bilinear" else np.arange(-1, 3)
     positions = np.floor(source).astype(int)[:, None] + taps
     distances = np.abs(source[:, None] - positions)
-    shares = 1 - distances if interpolation == "bilinear" else _cubic(distances)
-    return positions.clip(0, old - 1), shares.astype(np.float32)
+    weights = 1 - distances if interpolation == "bilinear" else _cubic(distances)
+    return positions.clip(0, old - 1), weights.astype(np.float32)
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Keys' kernel at distances from 0 to 2."""
+    """Evaluate Keys' kernel at distances from 0 to 2."""
     near = (CUBIC + 2) * distance**3 - (CUBIC + 3) * distance**2 + 1
     far = CUBIC * (distance**3 - 5 * distance**2 + 8 * distance - 4)
     return np.where(distance <= 1, near, far)

@@ -1,10 +1,10 @@
-"""What each layer of a descriptor counts, learned from photos without labels (section 4).
+"""Weights of the layers of a descriptor, fitted on photos without labels (section 4).
 
 Li, Xu, Wang, Miao and Zhang, "MS-RMAC: Multiscale regional maximum activation of convolutions for
-image retrieval", IEEE Signal Processing Letters 2017, learn it from labels by the parameter-free
+image retrieval", IEEE Signal Processing Letters 2017, fit them on labels by the parameter-free
 hedge algorithm of Chaudhuri, Freund and Hsu, NIPS 2009: layers are experts, a query is a round, and
-the gain of an expert is how well its layer alone answers. Here, instead of labels, an answer is
-right where the layers together say so: two photos that are each other's nearest.
+the gain of an expert is how well its layer answers by itself. Here the ground truth comes from the
+layers together instead of labels: two photos that are each other's nearest neighbors match.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 ORDERS = 10
-"""Random orders of the rounds, over which the weights are averaged."""
+"""Number of random orders of the rounds, over which the weights are averaged."""
 
 
-def learn_layer_weights(layers: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
-    """The share of each layer in the cosine of two descriptors, float64 (L,), of sum 1.
+def fit_layer_weights(layers: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+    """Return the weight of each layer in the cosine of two descriptors, float64 (L,), of sum 1.
 
-    It is the mean over the rounds: the last ones leave hardly anything to any but the best layer.
+    Weights are averaged over the rounds: in the last rounds the best layer has nearly all.
 
     Args:
         layers: for each layer the photos' vectors, float32 (N, C), of unit length.
@@ -31,49 +31,52 @@ def learn_layer_weights(layers: Sequence[np.ndarray], seed: int = 0) -> np.ndarr
 
 
 def agreement(layers: Sequence[np.ndarray]) -> np.ndarray:
-    """How well each layer alone finds what all of them find together, float64 (T, L).
+    """Measure how well each layer finds the neighbors of all layers together, float64 (T, L).
 
-    One row for each photo that has a mutual neighbor: a photo that is its nearest, as it is the
-    other's, by the cosines of all layers. Its value for a layer is 1 / rank of that neighbor.
+    One row for each photo with a mutual nearest neighbor by the mean cosine of all layers. Its
+    value for a layer is 1 / rank of that neighbor by the layer.
     """
-    similar = np.stack([np.asarray(vectors @ vectors.T, np.float64) for vectors in layers])
-    for one in similar:
-        np.fill_diagonal(one, -np.inf)
-    nearest = similar.mean(axis=0).argmax(axis=1)
+    similarity = np.stack([np.asarray(vectors @ vectors.T, np.float64) for vectors in layers])
+    for matrix in similarity:
+        np.fill_diagonal(matrix, -np.inf)
+    nearest = similarity.mean(axis=0).argmax(axis=1)
     photos = np.arange(len(nearest))
     photos = photos[(nearest[nearest] == photos) & (nearest != photos)]
-    reached = similar[:, photos, nearest[photos]]
-    ranks = 1 + (similar[:, photos] > reached[..., None]).sum(axis=2)
+    mutual = similarity[:, photos, nearest[photos]]
+    ranks = 1 + (similarity[:, photos] > mutual[..., None]).sum(axis=2)
     return (1 / ranks).T
 
 
 def hedge(gains: np.ndarray) -> np.ndarray:
-    """The weights of experts in each round, and after the last: (T, L) to float64 (T + 1, L).
+    """Return the weights of experts in each round and after the last: (T, L) to float64 (T + 1, L).
 
-    The algorithm NormalHedge: an expert whose regret R (what it gained more than the weighted mean
-    of all) is above 0 has a weight of R / c exp(R^2 / 2c), relative to the others, with c such that
-    the mean of exp(max(R, 0)^2 / 2c) over all experts is e. Where none is, all weights are equal.
+    The algorithm NormalHedge: an expert whose regret R (its gain beyond the weighted mean of all)
+    is above 0 has a weight proportional to R / c exp(R^2 / 2c), with c such that the mean of
+    exp(max(R, 0)^2 / 2c) over all experts is e. If no regret is above 0, all weights are equal.
 
     Args:
-        gains: what each expert gains in each round, from 0 to 1.
+        gains: of each expert in each round, from 0 to 1.
     """
     regrets = np.zeros(gains.shape[1])
-    found = [_weights(regrets)]
+    weights = [_weights(regrets)]
     for gain in gains:
-        regrets = regrets + gain - found[-1] @ gain
-        found.append(_weights(regrets))
-    return np.array(found)
+        regrets = regrets + gain - weights[-1] @ gain
+        weights.append(_weights(regrets))
+    return np.array(weights)
 
 
 def _weights(regrets: np.ndarray) -> np.ndarray:
-    ahead = np.maximum(regrets, 0)
-    if ahead.max() == 0:
-        return np.full(len(ahead), 1 / len(ahead))
-    squares = (ahead / ahead.max()) ** 2 / 2
-    low, high = 1e-3, 0.5  # of c, relative to the largest regret: the mean is above e, and below
+    positive = np.maximum(regrets, 0)
+    if positive.max() == 0:
+        return np.full(len(positive), 1 / len(positive))
+    squares = (positive / positive.max()) ** 2 / 2
+    # Bounds of c, relative to the largest regret: the mean is above e at `low`, below at `high`.
+    low, high = 1e-3, 0.5
     for _ in range(60):
         middle = (low + high) / 2
-        too_small = np.exp(squares / middle).mean() > np.e
-        low, high = (middle, high) if too_small else (low, middle)
+        if np.exp(squares / middle).mean() > np.e:
+            low = middle
+        else:
+            high = middle
     weights = np.sqrt(squares) * np.exp(squares / high - 0.5 / high)
     return np.asarray(weights / weights.sum())

@@ -1,17 +1,22 @@
-"""From the feature maps of a photo's resolutions to its descriptors (sections 3-5 and 7)."""
+"""From a photo's feature maps to its descriptors (docs/method.md, sections 3-5 and 7).
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+Read `describe_maps` first: fusion of the resolutions, pooling of each layer, concatenation, and once
+more for the local descriptor under the mask of the class activation map.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from resight.config import BROUGHT, ExtractionConfig, MethodConfig
-from resight.descriptors.aggregation.netvlad import describe_netvlad
 from resight.descriptors.cam import cam_mask, class_activation_map
+from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
-from resight.descriptors.pooling import crow, gem, l2_normalize, mac, modified_rmac, spoc
-from resight.descriptors.regions import rmac
-from resight.descriptors.retrieval_head import describe_fine_tuned
+from resight.descriptors.normalize import l2_normalize
+from resight.descriptors.pooling import POOLINGS
+from resight.descriptors.pooling.rmac import rmac
+from resight.descriptors.retrieval_head import apply_head
 from resight.methods.catalogue import local_values
 from resight.networks.parameters import Classifier
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
@@ -25,28 +30,14 @@ FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
 
 
-POOLINGS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
-    "modified-rmac": lambda fm, c: modified_rmac(fm, levels=c.levels, stride=c.stride),
-    "rmac": lambda fm, c: rmac(fm, levels=c.levels),
-    "rmac-integral": lambda fm, c: rmac(fm, levels=c.levels, integral=True),
-    "mac": lambda fm, c: mac(fm),
-    "spoc": lambda fm, c: spoc(fm),
-    "spoc-center": lambda fm, c: spoc(fm, center=True),
-    "crow": lambda fm, c: crow(fm),
-    "gem": lambda fm, c: gem(fm, c.gem_power),
-}
-"""Name of a pooling to what makes a vector (C,) of unit length of a feature map (C, H, W); but for
-`rmac-whitened` and those that come with the weights, which need more than the map."""
-
-
 @dataclass(frozen=True)
 class PoolingState:
-    """What a method knows besides its configuration.
+    """Parameters of a pooling that are not in the configuration.
 
     Attributes:
-        regions: stage name to the whitening of its regions' vectors, learned from photos, for the
+        regions: stage name to the whitening of its regions' vectors, fitted on photos, for the
             pooling `rmac-whitened`.
-        head: what weights do with the last maps, for the poolings that come with them.
+        head: the retrieval head that the network was trained with, for the poolings that need one.
     """
 
     regions: Mapping[str, Projection] = field(default_factory=dict)
@@ -56,95 +47,82 @@ class PoolingState:
 NO_STATE = PoolingState()
 
 
-@dataclass(frozen=True)
-class PooledMaps:
-    """Descriptors of one photo, float32 (D,); `local` only with class activation maps."""
-
-    global_: np.ndarray
-    local: np.ndarray | None
-
-
 def describe_maps(
     resolutions: Sequence[FeatureMaps],
     config: ExtractionConfig,
     classifier: Classifier | None = None,
-    known: PoolingState = NO_STATE,
-) -> PooledMaps:
-    """The global and, given a classifier, the local descriptor of a photo.
+    state: PoolingState = NO_STATE,
+) -> Description:
+    """Compute the global descriptor of a photo and, given a classifier, the local one.
 
     Args:
         resolutions: the feature maps of each resolution, in the order of the configuration.
         config: fusion, layers, pooling and masking.
         classifier: the network's, for class activation maps (early fusion only).
-        known: what the pooling needs besides.
+        state: parameters of the pooling.
 
     Returns:
-        Each layer's part has unit length, in the order of `config.layers`; with `layer_weights`
-        the whole has, and the square of a part's length is its share of the weights.
+        Each layer's part has unit length, in the order of `config.layers`. With `layer_weights` the
+        whole has unit length, and the squared length of a part is its share of the weights.
     """
-    if known.head is not None and config.pooling in BROUGHT:
+    if state.head is not None and config.pooling in BROUGHT:
         maps = [resolution[config.layers[0]] for resolution in resolutions]
-        if isinstance(known.head, NetVlad):
-            return PooledMaps(describe_netvlad(maps, known.head), None)
-        return PooledMaps(describe_fine_tuned(maps, known.head), None)
+        return Description(apply_head(maps, state.head))
     if config.fusion == "late":
-        return PooledMaps(_describe_late(resolutions, config, known), None)
-    # The mask is made on the last stage, also where that is no part of the descriptor.
+        parts = [
+            late_fusion([_pool(maps[layer], layer, config, state) for maps in resolutions])
+            for layer in config.layers
+        ]
+        return Description(_concatenate(parts, config))
+
+    # The mask comes from the last stage, even where that is not part of the descriptor.
     cam_layer = BACKBONES[config.backbone].cam_layer if classifier else None
-    needed = dict.fromkeys([*config.layers, *([cam_layer] if cam_layer else [])])
-    fused = {layer: fuse(resolutions, layer, config) for layer in needed}
-    global_ = _pool(fused, config, known)
+    layers = dict.fromkeys([*config.layers, *([cam_layer] if cam_layer else [])])
+    fused = {layer: fuse(resolutions, layer, config) for layer in layers}
+    global_ = _pool_layers(fused, config, state)
     if classifier is None or cam_layer is None:
-        return PooledMaps(global_, None)
+        return Description(global_)
     mask = cam_mask(class_activation_map(fused[cam_layer], classifier), config.cam_threshold)
     masked = {
-        layer: fm * rescale(mask[None], fm.shape[1:], config.mask_interpolation)
-        for layer, fm in fused.items()
+        layer: x * rescale(mask[None], x.shape[1:], config.mask_interpolation)
+        for layer, x in fused.items()
     }
-    return PooledMaps(global_, _pool(masked, config, known))
+    return Description(global_, _pool_layers(masked, config, state))
 
 
-def layer_sizes(config: ExtractionConfig, known: PoolingState = NO_STATE) -> list[int]:
-    """Length of each layer's part of the descriptor: 2048 for `layer4`, 1024 for `layer3`."""
-    channels = BACKBONES[config.backbone].channels
-    if config.pooling in BROUGHT and known.head is not None:
-        return [known.head.dimensions(channels[config.layers[0]], len(config.resolutions))]
-    regions = known.regions
-    return [
-        len(regions[layer].bias) if layer in regions else channels[layer] for layer in config.layers
-    ]
+def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
+    """Add a layer's maps of all resolutions (section 3), also under late fusion: (C, H, W)."""
+    return early_fusion(
+        [maps[layer] for maps in resolutions],
+        interpolation=config.fusion_interpolation,
+        align_corners=config.fusion_align_corners,
+    )
 
 
-def part_sizes(config: MethodConfig, length: int) -> list[int]:
-    """Lengths of the parts of a descriptor that are whitened by themselves.
-
-    They are the layers, or the scales; the whole, where its length is another one that was learned.
-    """
-    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
-    return sizes if sum(sizes) == length else [length]
+def _pool_layers(maps: FeatureMaps, config: ExtractionConfig, state: PoolingState) -> np.ndarray:
+    parts = [_pool(maps[layer], layer, config, state) for layer in config.layers]
+    return _concatenate(parts, config)
 
 
-def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: int) -> list[int]:
-    """Lengths of the same parts in a descriptor as it is compared, of so many values in all."""
-    if isinstance(reduction, SelectionPlusWhitening):
-        both = reduction.selection, reduction.whitening
-        return [size for part in both for size in compared_sizes(config, part, part.dimensions)]
-    if isinstance(reduction, Whitening):
-        return [part.shape[1] for part in reduction.parts]
-    if not isinstance(reduction, Selection):
-        return part_sizes(config, length)
-    if isinstance(config, ExtractionConfig) and config.pooling in ("rmac-whitened", "fine-tuned"):
-        return [length]  # what the layers' lengths were is not known here
-    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
-    starts = np.searchsorted(reduction.indices, np.cumsum([0, *sizes]))
-    return [kept for kept in np.diff(starts).tolist() if kept]
+def _pool(x: np.ndarray, layer: str, config: ExtractionConfig, state: PoolingState) -> np.ndarray:
+    if config.pooling == "rmac-whitened":
+        return rmac(x, levels=config.levels, whitening=state.regions[layer])
+    return POOLINGS[config.pooling](x, config)
+
+
+def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarray:
+    if config.layer_weights:
+        shares = np.sqrt(np.array(config.layer_weights) / sum(config.layer_weights))
+        parts = [part * np.float32(share) for part, share in zip(parts, shares, strict=True)]
+    descriptor = np.concatenate(parts)
+    return l2_normalize(descriptor) if config.normalize_concatenation else descriptor
 
 
 def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
-    """The stages of one network that configurations need, in its order.
+    """Return the stages of one network that configurations need, in the network's order.
 
-    Among them are the one that class activation maps are made on, and the one whose columns are
-    compared when the geometry of a result is verified.
+    They include the stage of the class activation maps, and the one whose columns are matched in
+    spatial verification.
     """
     needed: set[str] = set()
     for config in configs:
@@ -155,41 +133,37 @@ def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
     return tuple(layer for layer in spec.channels if layer in needed)
 
 
-def fuse(resolutions: Sequence[FeatureMaps], layer: str, config: ExtractionConfig) -> np.ndarray:
-    """The sum of a layer's maps (section 3), whatever the fusion of the descriptor: (C, H, W)."""
-    return early_fusion(
-        [maps[layer] for maps in resolutions],
-        interpolation=config.fusion_interpolation,
-        align_corners=config.fusion_align_corners,
-    )
-
-
-def _pool_layer(
-    feature_map: np.ndarray, layer: str, config: ExtractionConfig, known: PoolingState
-) -> np.ndarray:
-    if config.pooling == "rmac-whitened":
-        return rmac(feature_map, levels=config.levels, whitening=known.regions[layer])
-    return POOLINGS[config.pooling](feature_map, config)
-
-
-def _pool(maps: FeatureMaps, config: ExtractionConfig, known: PoolingState) -> np.ndarray:
-    parts = [_pool_layer(maps[layer], layer, config, known) for layer in config.layers]
-    return _concatenate(parts, config)
-
-
-def _describe_late(
-    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, known: PoolingState
-) -> np.ndarray:
-    parts = [
-        late_fusion([_pool_layer(maps[layer], layer, config, known) for maps in resolutions])
-        for layer in config.layers
+def layer_sizes(config: ExtractionConfig, state: PoolingState = NO_STATE) -> list[int]:
+    """Return the length of each layer's part of the descriptor: 2048 for `layer4`, and so on."""
+    channels = BACKBONES[config.backbone].channels
+    if config.pooling in BROUGHT and state.head is not None:
+        return [state.head.dimensions(channels[config.layers[0]], len(config.resolutions))]
+    regions = state.regions
+    return [
+        len(regions[layer].bias) if layer in regions else channels[layer] for layer in config.layers
     ]
-    return _concatenate(parts, config)
 
 
-def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarray:
-    if config.layer_weights:
-        shares = np.sqrt(np.array(config.layer_weights) / sum(config.layer_weights))
-        parts = [part * np.float32(share) for part, share in zip(parts, shares, strict=True)]
-    descriptor = np.concatenate(parts)
-    return l2_normalize(descriptor) if config.normalize_concatenation else descriptor
+def part_sizes(config: MethodConfig, length: int) -> list[int]:
+    """Return the lengths of the parts of a descriptor that are whitened separately.
+
+    They are the layers, or the scales; the whole, where its length was only known after fitting.
+    """
+    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
+    return sizes if sum(sizes) == length else [length]
+
+
+def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: int) -> list[int]:
+    """Return the lengths of the same parts after the reduction; they add up to `length`."""
+    if isinstance(reduction, SelectionPlusWhitening):
+        both = reduction.selection, reduction.whitening
+        return [size for part in both for size in compared_sizes(config, part, part.dimensions)]
+    if isinstance(reduction, Whitening):
+        return [part.shape[1] for part in reduction.parts]
+    if not isinstance(reduction, Selection):
+        return part_sizes(config, length)
+    if isinstance(config, ExtractionConfig) and config.pooling in ("rmac-whitened", "fine-tuned"):
+        return [length]  # the lengths of the layers before the selection are unknown
+    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
+    starts = np.searchsorted(reduction.indices, np.cumsum([0, *sizes]))
+    return [size for size in np.diff(starts).tolist() if size]

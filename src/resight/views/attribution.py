@@ -12,7 +12,7 @@ import numpy as np
 from resight.config import ExtractionConfig
 from resight.descriptors.fusion import rescale
 from resight.descriptors.pipeline import FeatureMaps, fuse
-from resight.descriptors.pooling import modified_rmac, region_maxima, rmac_grid
+from resight.descriptors.pooling.modified_rmac import modified_rmac, region_maxima, rmac_grid
 from resight.networks.specs import BACKBONES
 from resight.reductions.pfa import Selection
 

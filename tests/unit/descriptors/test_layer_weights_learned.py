@@ -10,7 +10,7 @@ import samples
 from resight.collection.reader import Collection
 from resight.config import ExtractionConfig, LocalConfig, own_distance
 from resight.descriptors.pipeline import describe_maps
-from resight.descriptors.regions import fit_region_whitening, region_vectors, rmac
+from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors, rmac
 from resight.errors import UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe

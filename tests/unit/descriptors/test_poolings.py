@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.config import ExtractionConfig
-from resight.descriptors.pipeline import POOLINGS
-from resight.descriptors.regions import region_grid, region_vectors
+from resight.descriptors.pooling import POOLINGS
+from resight.descriptors.pooling.rmac import region_grid, region_vectors
 
 CONFIG = ExtractionConfig()
 

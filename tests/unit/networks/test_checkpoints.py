@@ -16,7 +16,7 @@ from torch import Tensor
 import oracle
 from resight.config import ExtractionConfig, own_distance
 from resight.descriptors.cnn_extractor import CnnExtractor
-from resight.descriptors.retrieval_head import describe_fine_tuned
+from resight.descriptors.retrieval_head import apply_gem
 from resight.errors import UsageError, WeightsError
 from resight.networks.parameters import Parameters, load_parameters, recognize
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
@@ -314,7 +314,7 @@ def projection(outputs: int, inputs: int, seed: int) -> Projection:
 def test_the_descriptor_is_the_papers(head: RetrievalHead, count: int) -> None:
     rng = np.random.default_rng(0)
     maps = [rng.random((6, 3 + i, 4), np.float32) for i in range(count)]
-    found = describe_fine_tuned(maps, head)
+    found = apply_gem(maps, head)
     np.testing.assert_allclose(found, slow_descriptor(maps, head), atol=1e-5)
     assert found.dtype == np.float32
     assert found.shape == (head.dimensions(6, count),)
@@ -323,7 +323,7 @@ def test_the_descriptor_is_the_papers(head: RetrievalHead, count: int) -> None:
 def test_the_largest_values_where_the_power_is_infinite() -> None:
     one = np.random.default_rng(0).random((6, 3, 4), np.float32)
     expected = one.max(axis=(1, 2))
-    found = describe_fine_tuned([one], RetrievalHead(math.inf))
+    found = apply_gem([one], RetrievalHead(math.inf))
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-6)
 
 

@@ -1,0 +1,29 @@
+"""CroW: cross-dimensional weighting."""
+
+import numpy as np
+
+from resight.descriptors.normalize import l2_normalize
+
+EPSILON = 1e-6
+"""Keeps the weight of a channel that is never active finite."""
+
+
+def crow(feature_map: np.ndarray) -> np.ndarray:
+    """Sum with weights per position and per channel: (C, H, W) to (C,) of unit length.
+
+    A position's weight is the square root of its share of all activations (a = b = 2 in the
+    paper), a channel's the logarithm of how rarely it is active. A zero map gives zeros.
+
+    Source: Kalantidis, Mellina and Osindero, "Cross-dimensional weighting for aggregated deep
+    convolutional features", ECCV workshops 2016, sections 3.2 to 3.4. Their whitening is a separate
+    reduction.
+    """
+    positions = feature_map.sum(axis=0, dtype=np.float64)
+    length = np.linalg.norm(positions)
+    if length == 0:
+        return np.zeros(len(feature_map), np.float32)
+    activity = np.count_nonzero(feature_map, axis=(1, 2)) / positions.size
+    rarity = np.log((len(activity) * EPSILON + activity.sum()) / (EPSILON + activity))
+    weights = np.sqrt(positions / length).astype(np.float32)
+    sums = np.tensordot(feature_map, weights, axes=2)
+    return l2_normalize((sums * rarity).astype(np.float32))
