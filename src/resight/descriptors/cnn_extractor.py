@@ -86,7 +86,7 @@ class CnnExtractor:
             )
         head = parameters.head and parameters.head.pooling
         if config.pooling in MISSING_HEAD and config.pooling != head:
-            raise WeightsError(f"{weights}: {MISSING_HEAD[config.pooling]}: use another method")
+            raise WeightsError(f"{weights}: {MISSING_HEAD[config.pooling]}: take another method")
         self.classifier = parameters.classifier if config.cam else None
         self.state = PoolingState(head=parameters.head)
         self.network = load_network(
@@ -126,7 +126,7 @@ class CnnExtractor:
         )
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[FeatureMaps]:
-        """Return the maps of each copy, uint8 (H, W, 3), at the stages the network was loaded for."""
+        """Return the network's maps of each copy, uint8 (H, W, 3)."""
         with self._slots:
             return [self.network.feature_maps(pixels) for pixels in copies]
 
@@ -147,7 +147,8 @@ class CnnExtractor:
             pooled = [resolution[layer] for resolution in maps]
             if config.fusion == "early":
                 pooled = [fuse(maps, layer, config)]
-            features.append(np.concatenate([region_vectors(x, levels=config.levels) for x in pooled]))
+            vectors = [region_vectors(x, levels=config.levels) for x in pooled]
+            features.append(np.concatenate(vectors))
         return features
 
     def fit(self, photos: Sequence[Features]) -> FittedParams:

@@ -83,7 +83,7 @@ def _add_rescaled(
 def _taps(
     old: int, new: int, interpolation: str, align_corners: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each of `new` positions its T source positions and their weights: (new, T) each."""
+    """Return the T source positions of each of `new` positions, and their weights: (new, T)."""
     target = np.arange(new)
     if interpolation == "nearest":
         return (target * old // new)[:, None], np.ones((new, 1), np.float32)

@@ -109,7 +109,7 @@ class LocalExtractor:
     # As a `Fittable`
 
     @property
-    def limit(self) -> int:
+    def max_samples(self) -> int:
         """Features of each scale that are fitted on, at most."""
         return self.config.sample
 
@@ -127,7 +127,7 @@ class LocalExtractor:
             self._sampled[_key(prepared)] = features
         return features
 
-    def learn(self, photos: Sequence[Features]) -> FittedParams:
+    def fit(self, photos: Sequence[Features]) -> FittedParams:
         """Principal components, and what the aggregation learns, for each scale."""
         found: dict[str, np.ndarray] = {}
         kinds = len(photos[0])

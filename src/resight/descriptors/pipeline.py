@@ -1,7 +1,7 @@
 """From a photo's feature maps to its descriptors (docs/method.md, sections 3-5 and 7).
 
-Read `describe_maps` first: fusion of the resolutions, pooling of each layer, concatenation, and once
-more for the local descriptor under the mask of the class activation map.
+Read `describe_maps` first: fusion of the resolutions, pooling of each layer, concatenation, and the
+same under the mask of the class activation map for the local descriptor.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -18,12 +18,15 @@ from resight.networks.projection import NetVlad, RetrievalHead
 
 
 def apply_head(maps: Sequence[np.ndarray], head: RetrievalHead | NetVlad) -> np.ndarray:
-    """Compute a photo's descriptor from the last maps of all resolutions: float32 (d,), unit length.
+    """Compute a photo's descriptor from the last maps of its resolutions.
 
     Args:
         maps: of each resolution, float32 (C, H, W): values >= 0; for a NetVLAD layer the last
             convolution before its ReLU.
         head: from the network's weights.
+
+    Returns:
+        float32 (d,) of unit length.
     """
     return apply_netvlad(maps, head) if isinstance(head, NetVlad) else apply_gem(maps, head)
 

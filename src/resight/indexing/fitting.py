@@ -210,7 +210,7 @@ def learn(learner: Fittable, files: Sequence[PhotoFile], progress: Progress) -> 
     """
     chosen = _sample(files, SAMPLE_PHOTOS, learner.seed)
     generator = np.random.default_rng(learner.seed)
-    share = -(-learner.limit // max(1, len(chosen)))
+    share = -(-learner.max_samples // max(1, len(chosen)))
     photos, failed = [], []
     for done, file in enumerate(chosen, 1):
         progress("sampling", done, len(chosen))
@@ -226,7 +226,7 @@ def learn(learner: Fittable, files: Sequence[PhotoFile], progress: Progress) -> 
             "there is nothing to fit a vocabulary on"
         )
     progress("learning", 0, 1)
-    learned = learner.learn(photos)
+    learned = learner.fit(photos)
     progress("learning", 1, 1)
     return learned, {
         "photos": len(photos),

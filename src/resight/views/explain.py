@@ -159,7 +159,7 @@ def _explain_cnn(
         config,
         classifier=extractor.classifier,
         selection=selection,
-        known=extractor.known,
+        state=extractor.state,
     )
     stage = BACKBONES[config.backbone].matching_layer
     columns = fuse(a, stage, config), fuse(b, stage, config)

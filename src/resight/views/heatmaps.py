@@ -86,7 +86,7 @@ def explain_maps(
     *,
     classifier: Classifier | None = None,
     selection: Reduction | None = None,
-    known: PoolingState = NO_STATE,
+    state: PoolingState = NO_STATE,
 ) -> MapExplanation:
     """Why two photos are close, from the feature maps of their resolutions.
 
@@ -97,10 +97,10 @@ def explain_maps(
         classifier: given one, the local descriptors are explained where they are the closer ones.
         selection: only the values it keeps count. Whitened values belong to no places: with
             whitening the heat is that of the values they are made from, the distance whitening's.
-        known: as `describe_maps` takes it.
+        state: as `describe_maps` takes it.
     """
     photos = (query, other)
-    pooled = [describe_maps(maps, config, classifier, known) for maps in photos]
+    pooled = [describe_maps(maps, config, classifier, state) for maps in photos]
     by = own_distance(config) if selection is None else selection.distance
     a, b = (_kept(p.global_, selection) for p in pooled)
     distance, masks = _distance(a, b, by), None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.descriptors.layer_weights import agreement, hedge, learn_layer_weights
+from resight.descriptors.layer_weights import agreement, fit_layer_weights, hedge
 
 
 def slow_weights(regrets: list[float]) -> list[float]:
@@ -52,7 +52,7 @@ def test_agreement_counted_by_hand() -> None:
 
 def test_without_neighbors_all_layers_count_the_same() -> None:
     layers = [np.ones((1, 3), np.float32)] * 2
-    np.testing.assert_allclose(learn_layer_weights(layers), [1 / 2, 1 / 2])
+    np.testing.assert_allclose(fit_layer_weights(layers), [1 / 2, 1 / 2])
 
 
 def test_the_layer_that_sees_what_the_photos_share_counts_most() -> None:
@@ -64,7 +64,7 @@ def test_the_layer_that_sees_what_the_photos_share_counts_most() -> None:
     things = np.repeat(generator.normal(size=(20, 30)), 2, axis=0)
     sees = unit(things + 0.3 * generator.normal(size=things.shape))
     blind = unit(5 + generator.normal(size=(40, 10)))
-    weights = learn_layer_weights([blind, sees])
+    weights = fit_layer_weights([blind, sees])
     assert weights.sum() == pytest.approx(1)
     assert weights[1] > 0.8
-    np.testing.assert_array_equal(weights, learn_layer_weights([blind, sees]))
+    np.testing.assert_array_equal(weights, fit_layer_weights([blind, sees]))

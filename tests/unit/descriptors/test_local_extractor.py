@@ -247,7 +247,7 @@ def rows(photos: int, count: int, size: int, seed: int = 0) -> list[list[np.ndar
 def test_the_principal_components_are_those_of_the_covariance() -> None:
     config = dataclasses.replace(KINDS["vlad"], values=5)
     features = rows(8, 50, 12)
-    learned = LocalExtractor(config).learn(features)
+    learned = LocalExtractor(config).fit(features)
     together = np.concatenate([photo[0] for photo in features]).astype(np.float64)
     variances, vectors = np.linalg.eigh(np.cov(together.T))
     leading = vectors[:, ::-1][:, :5]
@@ -266,7 +266,7 @@ def test_the_whole_photo_keeps_all_its_values() -> None:
     photos = [
         [*whole, *many] for whole, many in zip(rows(3, 1, 256), rows(3, 25, 256), strict=True)
     ]
-    learned = LocalExtractor(config).learn(photos)
+    learned = LocalExtractor(config).fit(photos)
     assert {name.partition(".")[0] for name in learned} == {"1"}
     assert learned["1.pca.components"].shape == (256, 5)
     assert local_values(config) == [256, 15]
@@ -276,7 +276,7 @@ def test_too_few_directions_for_the_components() -> None:
     config = dataclasses.replace(KINDS["vlad"], values=12)
     flat = [[np.pad(photo[0], ((0, 0), (0, 4)))] for photo in rows(8, 50, 8)]
     with pytest.raises(FitError, match="vary in 8 directions, and 12 are to be kept"):
-        LocalExtractor(config).learn(flat)
+        LocalExtractor(config).fit(flat)
 
 
 def test_too_few_features_leave_no_collection(photos: Path, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
-from resight.descriptors.pipeline import describe_maps, layer_sizes
 from resight.descriptors.normalize import l2_normalize
+from resight.descriptors.pipeline import describe_maps, layer_sizes
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import WeightsError
 from resight.networks.parameters import Classifier, Parameters, load_parameters

@@ -4,12 +4,9 @@ Arandjelovic, Gronat, Torii, Pajdla and Sivic, "NetVLAD: CNN architecture for we
 place recognition", CVPR 2016, section 3.1; its beginning is in the appendix.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-
-from resight.descriptors.fusion import late_fusion
-from resight.networks.projection import NetVlad
 
 FIRST_TO_SECOND = 100.0
 """What the largest share of a descriptor is to the second largest, on average, at the beginning."""
@@ -66,22 +63,3 @@ def netvlad(descriptors: np.ndarray, layer: Mapping[str, np.ndarray]) -> np.ndar
     blocks = np.divide(blocks, lengths, out=np.zeros_like(blocks), where=lengths > 0)
     length = np.linalg.norm(blocks)
     return np.asarray(blocks.ravel() / length if length > 0 else blocks.ravel(), np.float32)
-
-
-def describe_netvlad(maps: Sequence[np.ndarray], trained: NetVlad) -> np.ndarray:
-    """The descriptor of a photo by a layer that was trained, whitened as the weights say.
-
-    Args:
-        maps: the last convolution of each resolution, before its ReLU, float32 (C, H, W).
-        trained: of the weights.
-
-    Returns:
-        float32 (d,) of unit length; vectors of several resolutions are added.
-    """
-    vectors = []
-    for one in maps:
-        columns = one.reshape(len(one), -1).T
-        lengths = np.linalg.norm(columns, axis=1, keepdims=True)
-        vector = netvlad(columns / np.where(lengths > 0, lengths, 1), trained.layer)
-        vectors.append(vector if trained.whitening is None else trained.whitening.apply(vector))
-    return late_fusion(vectors)

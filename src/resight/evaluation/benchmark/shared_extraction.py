@@ -138,7 +138,7 @@ class _Network:
         for config in configs:
             chosen = [maps[key] for key in _copy_keys(config)]
             classifier = self.extractor.classifier if config.cam else None
-            pooled = describe_maps(chosen, config, classifier, self.extractor.known)
+            pooled = describe_maps(chosen, config, classifier, self.extractor.state)
             descriptors.append((config, pooled.global_, pooled.local))
         return descriptors
 
