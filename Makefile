@@ -3,16 +3,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test quick check clean
 
 demo: $(VENV)/installed  ## set everything up and run the main job
 	$(BIN)/resight demo
-	@echo "where resight is $(BIN)/resight"
+	@echo "resight is installed as $(BIN)/resight"
 
 test: check  ## set everything up and run all tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-check: $(VENV)/installed-dev  ## format, lint and types
+quick: $(VENV)/installed-dev  ## run the quick tests only
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not browser and not postgres and not ray and not weights and not photos"
+
+check: $(VENV)/installed-dev  ## check format, lint rules, and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

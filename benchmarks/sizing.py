@@ -3,7 +3,7 @@
     python benchmarks/sizing.py
 
 Reads `engines.json`, `speed.json` and `growth.json` in `docs`, and `cluster.json` where there is
-one, and writes the tables of `docs/sizing.md`. Bytes grow with the photos; linking photos in an
+one, and writes the tables of `docs/capacity.md`. Bytes grow with the photos; linking photos in an
 index with `photos * log(photos)`; a search of an index with the logarithm, of a folder with the
 photos. The factors are fitted to the measurements, relative errors counting alike.
 """
@@ -67,7 +67,7 @@ class Measured:
 
 
 def main() -> None:
-    page, made = DOCS / "sizing.md", iter(tables(read()))
+    page, made = DOCS / "capacity.md", iter(tables(read()))
     text = page.read_text("utf-8")
     page.write_text(re.sub(r"(^\|.*\n)+", lambda _: f"{next(made)}\n", text, flags=re.MULTILINE))
 

@@ -137,7 +137,7 @@ def test_package_is_importable_without_its_command_line():
     ("name", "page"),
     [
         *(("growth", "speed"), ("speed", "speed"), ("auto", "benchmarks")),
-        *(("engines", "engines"), ("cluster", "cluster"), ("seeds", "results")),
+        *(("engines", "backends"), ("cluster", "cluster"), ("seeds", "results")),
     ],
 )
 def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
@@ -161,7 +161,7 @@ def test_a_clusters_start_is_not_counted_among_its_photos(monkeypatch):
 def test_the_page_on_sizes_is_what_its_script_computes(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     sizing = importlib.import_module("sizing")
-    text = (ROOT / "docs" / "sizing.md").read_text("utf-8")
+    text = (ROOT / "docs" / "capacity.md").read_text("utf-8")
     for table in sizing.tables(sizing.read(on_ray="| Ray" in text)):
         assert table in text, "run benchmarks/sizing.py"
 
@@ -246,7 +246,7 @@ def test_engine_examples_run_and_find_what_a_folder_finds(
         assert not ended.value.code, (line, said.err)
         return said.out
 
-    text = (ROOT / "docs" / "engines.md").read_text("utf-8")
+    text = (ROOT / "docs" / "backends.md").read_text("utf-8")
     lines = [
         line
         for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
