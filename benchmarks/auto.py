@@ -39,7 +39,7 @@ BOTH = METHODS["auto"].extraction
 SIZES = (30, 120, 240, 400, 430, 460, 490)
 """Of the sets."""
 assert isinstance(METHODS["auto"].selection, WhiteningConfig)
-FEWEST = METHODS["auto"].selection.fewest
+FEWEST = METHODS["auto"].selection.min_photos
 """On fewer photos the two are the same method."""
 SEEDS = range(90, 92)
 """Of the draws; others than those on which the rule of `auto` was chosen."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from resight.config import ExtractionConfig, SiftVladConfig
+from resight.config import ExtractionConfig, LocalConfig
 from resight.demo import draw_collection
 from resight.indexing import pipeline
 from resight.methods.factory import ModelOptions
@@ -31,7 +31,7 @@ def served(folder: Path, weights: Path | None) -> Iterator[str]:
     """The address of a server of the demo's photos, indexed with the network or with SIFT."""
     photos, collection = folder / "photos", folder / "demo"
     draw_collection(photos)
-    config = ExtractionConfig() if weights else SiftVladConfig()
+    config = ExtractionConfig() if weights else LocalConfig(method="sift-vlad")
     model = ModelOptions(weights) if weights else None
     pipeline.index([photos], collection, config=config, model=model)
     command = [

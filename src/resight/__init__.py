@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from resight.config import (
         BackendConfig,
         ExtractionConfig,
+        LocalConfig,
         SearchConfig,
         SelectionConfig,
-        SiftVladConfig,
         WhiteningConfig,
     )
     from resight.errors import ResightError
@@ -47,7 +47,7 @@ _HOMES = {
     "SearchConfig": "config",
     "Searcher": "searching.searcher",
     "SelectionConfig": "config",
-    "SiftVladConfig": "config",
+    "LocalConfig": "config",
     "WhiteningConfig": "config",
     "check": "collection.integrity",
     "describe": "indexing.describe",
@@ -69,12 +69,12 @@ __all__ = [
     "Collection",
     "ExtractionConfig",
     "Filter",
+    "LocalConfig",
     "ModelOptions",
     "ResightError",
     "SearchConfig",
     "Searcher",
     "SelectionConfig",
-    "SiftVladConfig",
     "WhiteningConfig",
     "check",
     "describe",

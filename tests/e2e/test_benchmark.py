@@ -67,7 +67,7 @@ RECIPES_SMALL = {
         selection=SelectionConfig(features=16),
     ),
     "white": MethodSpec(
-        title="white", source="x", extraction=SMALL, selection=WhiteningConfig(fewest=4)
+        title="white", source="x", extraction=SMALL, selection=WhiteningConfig(min_photos=4)
     ),
     "gem": MethodSpec(
         title="gem", source="x", extraction=dataclasses.replace(SMALL, pooling="gem")
@@ -431,9 +431,9 @@ def test_rankings_are_kept_whole_as_far_as_there_is_room(
     found, cache = run
     assert all(len(ranked.rows) == 13 for ranked in found.results[0].ranked if ranked is not None)
     recipes, options = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
-    for lines, fewest, kept in ((36, 2, 3), (12, 2, 2)):
+    for lines, min_photos, kept in ((36, 2, 3), (12, 2, 2)):
         monkeypatch.setattr(ranking, "KEPT_LINES", lines)
-        monkeypatch.setattr(ranking, "FEWEST_RANKS", fewest)
+        monkeypatch.setattr(ranking, "FEWEST_RANKS", min_photos)
         cut = run_benchmark(found.dataset, recipes, cache=cache, model=options).results[0]
         assert {len(ranked.rows) for ranked in cut.ranked if ranked is not None} == {kept}
         assert cut.measures == found.results[0].measures
@@ -524,7 +524,7 @@ def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) ->
     assert method["source"] == "x"
     white = next(entry for entry in found["methods"] if entry["method"] == "white")
     assert white["fitted_on"] == "the ranked photos"
-    assert white["settings"]["selection"]["fewest"] == 4
+    assert white["settings"]["selection"]["min_photos"] == 4
     assert white["settings"]["extraction"]["resolutions"] == [96, 64]
 
 

@@ -26,9 +26,9 @@ from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import (
     ExtractionConfig,
+    LocalConfig,
     SearchConfig,
     SelectionConfig,
-    SiftVladConfig,
     WhiteningConfig,
 )
 from resight.evaluation.evaluate_collection import evaluate
@@ -53,7 +53,7 @@ def home(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = json.loads((demo_photos / "groups.json").read_text())
     kept = {group: paths for group, paths in truth.items() if (home / "photos" / group).exists()}
     (home / "photos" / "groups.json").write_text(json.dumps(kept))
-    config = SiftVladConfig(longest_side=400, max_keypoints=300, centers=16)
+    config = LocalConfig(method="sift-vlad", longest_side=400, max_keypoints=300, centers=16)
     samples.write_config(home / "sift.toml", config)
     pipeline.index([home / "photos"], home / "c", config=config)
     (home / "net.toml").write_text("resolutions = [96, 64]\n")
@@ -128,7 +128,7 @@ def test_index_by_method_takes_its_defaults(tmp_path: Path, resight: Run) -> Non
     samples.draw_many(tmp_path / "photos", 6)
     folder = tmp_path / "c"
     succeed(resight("index", tmp_path / "photos", "-c", folder, "--method", "sift-vlad"))
-    assert info(folder).config == dataclasses.asdict(SiftVladConfig())
+    assert info(folder).config == LocalConfig(method="sift-vlad").to_dict()
 
 
 def test_search_prints_a_table(collection: Path, query: Path, resight: Run, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_evaluate_verifies_with_the_photos_themselves(
     home: Path, collection: Path, query: Path, resight: Run, tmp_path: Path
 ) -> None:
     photos = shutil.copytree(home / "photos", tmp_path / "photos")
-    config = SiftVladConfig(longest_side=400, max_keypoints=300, centers=16)
+    config = LocalConfig(method="sift-vlad", longest_side=400, max_keypoints=300, centers=16)
     pipeline.index([photos], tmp_path / "c2", config=config)
     next(photos.rglob("*.jpg")).unlink()
     arguments = (photos / "groups.json", "-c", tmp_path / "c2")

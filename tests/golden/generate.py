@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, fingerprint
+from resight.config import ExtractionConfig, LocalConfig, SelectionConfig
 from resight.descriptors.aggregation.vlad import vlad
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import early_fusion, late_fusion
@@ -153,9 +153,9 @@ def _fingerprints() -> dict[str, Any]:
     configs = {name: METHODS[name].extraction for name in ("paper", "fast", "sift-vlad")} | {
         "cam": ExtractionConfig(cam=True, dtype="float16"),
         "late, one layer": ExtractionConfig(fusion="late", layers=("layer4",), stride=0.5),
-        "sift-vlad, manhattan": SiftVladConfig(distance="manhattan", centers=64),
+        "sift-vlad, manhattan": LocalConfig(method="sift-vlad", distance="manhattan", centers=64),
     }
-    return {name: fingerprint(config, MODEL) for name, config in configs.items()}
+    return {name: config.fingerprint(MODEL) for name, config in configs.items()}
 
 
 def _plain(values: np.ndarray) -> list[Any]:

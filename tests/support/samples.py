@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from resight.collection.reader import Collection, Photo
-from resight.config import SiftVladConfig, to_dict
+from resight.config import LocalConfig
 from resight.indexing import pipeline
 
-QUICK = SiftVladConfig(longest_side=128, max_keypoints=60, centers=4, sample=4000)
+QUICK = LocalConfig(method="sift-vlad", longest_side=128, max_keypoints=60, centers=4, sample=4000)
 """Some milliseconds a photo; descriptors of 512 values."""
 
 
@@ -51,7 +51,7 @@ def root_sift_like(count: int, seed: int, size: int = 128) -> np.ndarray:
 def write_config(path: Path, config: Any = QUICK, extra: str = "") -> Path:
     """A configuration as a TOML file."""
     lines = []
-    for name, value in to_dict(config).items():
+    for name, value in config.to_dict().items():
         quoted = str(value).lower() if isinstance(value, bool) else f"{value!r}".replace("(", "[")
         lines.append(f"{name} = {quoted.replace(')', ']')}")
     path.write_text("\n".join(lines) + "\n" + extra)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from resight.config import ExtractionConfig, SiftVladConfig
+from resight.config import ExtractionConfig, LocalConfig
 from resight.indexing import pipeline
 from resight.methods.factory import ModelOptions
 from resight.web.app import create_app
@@ -96,7 +96,9 @@ def make_photos(folder: Path, objects: int = 4) -> Path:
 
 def make_sift_collection(folder: Path, photos: Path, centers: int = 32) -> Path:
     """A small collection that needs no network."""
-    pipeline.index([photos], folder, config=SiftVladConfig(centers=centers, longest_side=320))
+    pipeline.index(
+        [photos], folder, config=LocalConfig(method="sift-vlad", centers=centers, longest_side=320)
+    )
     return folder
 
 

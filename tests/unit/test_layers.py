@@ -98,7 +98,7 @@ PUBLIC = [
     "SearchConfig",
     "Searcher",
     "SelectionConfig",
-    "SiftVladConfig",
+    "LocalConfig",
     "WhiteningConfig",
     "check",
     "describe",

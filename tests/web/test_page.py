@@ -19,7 +19,7 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect
 
 import browser as browsers
-from resight.config import SearchConfig, SiftVladConfig
+from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
 from resight.indexing.remove import remove
 from resight.searching.search import search
@@ -88,7 +88,9 @@ def served(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             shutil.copytree(demo_photos / name, photos / f"copy-{copy}" / name)
     (photos / "empty.jpg").touch()
     (photos / "notes.png").write_text("not a picture")
-    config = SiftVladConfig(longest_side=400, max_keypoints=500, centers=32, sample=20_000)
+    config = LocalConfig(
+        method="sift-vlad", longest_side=400, max_keypoints=500, centers=32, sample=20_000
+    )
     pipeline.index([photos], collection, config=config)
     command = [sys.executable, "-c", SERVE, str(collection)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from resight.collection.provenance import FittedName, Provenance
-from resight.config import to_dict
 from resight.errors import CollectionError, CollectionMismatchError
 
 FORMAT = 1
@@ -74,7 +73,7 @@ class Identity(Provenance):
         Raises:
             CollectionMismatchError: it says what differs.
         """
-        ours, theirs = to_dict(self.config), to_dict(other.config)
+        ours, theirs = self.config.to_dict(), other.config.to_dict()
         differing = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
         if differing:
             details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)

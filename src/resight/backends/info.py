@@ -7,7 +7,6 @@ from typing import Any
 from resight.backends.local import LocalStore
 from resight.backends.open import open_store
 from resight.collection.ann_index import ApproximateIndex, approximate_status
-from resight.config import to_dict
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def info(collection: Path | str) -> Info:
         return Info(
             photos=store.count("ok"),
             failed=[(photo.path, str(photo.reason)) for photo in store.photos("failed")],
-            config=to_dict(provenance.config),
+            config=provenance.config.to_dict(),
             model=provenance.meta("model"),
             fingerprint=provenance.meta("fingerprint"),
             selection=provenance.how_fitted("selection"),

@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 from resight.backends.identity import Identity, identity_from_json
 from resight.backends.store import Layout, paged
 from resight.collection.reader import Photo, State
-from resight.config import BackendConfig, from_dict, to_dict
+from resight.config import BackendConfig
 from resight.errors import CollectionEmptyError, CollectionError, UsageError
 from resight.reductions.reduction import Reduction
 
@@ -39,7 +39,7 @@ def to_said(identity: Identity, layout: Layout, config: BackendConfig) -> dict[s
     return {
         "identity": identity.to_json(),
         "layout": asdict(layout),
-        "config": to_dict(config),
+        "config": config.to_dict(),
     }
 
 
@@ -53,7 +53,7 @@ def from_said(
     """
     try:
         identity = identity_from_json(shown, said["identity"], data)
-        config = from_dict(BackendConfig, said["config"])
+        config = BackendConfig.from_dict(said["config"])
         return RemoteState(key, identity, Layout(**said["layout"]), config, identity.selection())
     except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(shown, str(error)) from error

@@ -36,7 +36,7 @@ from resight.cli.options import (
     model_options,
     selection_option,
 )
-from resight.config import SearchConfig, from_dict
+from resight.config import SearchConfig
 from resight.errors import ResightError
 
 INTERRUPTED = 130
@@ -156,16 +156,15 @@ def fit(
     absolute: Annotated[bool | None, selection_option("absolute")] = None,
     renormalize: Annotated[bool | None, selection_option("renormalize")] = None,
     seed: Annotated[int | None, selection_option("seed")] = None,
-    share: Annotated[float | None, selection_option("share")] = None,
-    most: Annotated[int | None, selection_option("most")] = None,
+    max_components: Annotated[int | None, selection_option("max_components")] = None,
     shrinkage: Annotated[float | None, selection_option("shrinkage")] = None,
     prior: Annotated[float | None, selection_option("prior")] = None,
     whiten: Annotated[bool | None, selection_option("whiten")] = None,
     power: Annotated[float | None, selection_option("power")] = None,
-    fewest: Annotated[int | None, selection_option("fewest")] = None,
-    below: Annotated[str | None, selection_option("below")] = None,
-    beside: Annotated[str | None, selection_option("beside")] = None,
-    part: Annotated[float | None, selection_option("part")] = None,
+    min_photos: Annotated[int | None, selection_option("min_photos")] = None,
+    fallback: Annotated[str | None, selection_option("fallback")] = None,
+    combine_with: Annotated[str | None, selection_option("combine_with")] = None,
+    weight: Annotated[float | None, selection_option("weight")] = None,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Fit on this collection instead.", show_default=False),
@@ -188,16 +187,15 @@ def fit(
             absolute=absolute,
             renormalize=renormalize,
             seed=seed,
-            share=share,
-            most=most,
+            max_components=max_components,
             shrinkage=shrinkage,
             prior=prior,
             whiten=whiten,
             power=power,
-            fewest=fewest,
-            below=below,
-            beside=beside,
-            part=part,
+            min_photos=min_photos,
+            fallback=fallback,
+            combine_with=combine_with,
+            weight=weight,
         )
     output.say(f"kept {run.features} of {run.dimensions} values, fitted on {run.photos} photos")
 
@@ -260,8 +258,7 @@ def search(
     found = home.search(
         query,
         collection,
-        from_dict(
-            SearchConfig,
+        SearchConfig.from_dict(
             {
                 "k": k,
                 "verify": verify,
@@ -270,7 +267,7 @@ def search(
                 "approximate": approximate,
                 "rerank": rerank,
                 "rerank_with": rerank_with or [],
-            },
+            }
         ),
         box=None if box is None else output.parse_box(box),
         where=Filter(under and absolute(under), taken_from, taken_before, min_side),
@@ -351,7 +348,7 @@ def evaluate(
         evaluation = home.evaluate(
             groups,
             collection,
-            from_dict(SearchConfig, fields),
+            SearchConfig.from_dict(fields),
             model=model_options(weights, engine, device),
             progress=progress,
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.table import Table
 
 from resight.cli.output import print_json, print_table, say
-from resight.config import to_dict
 from resight.errors import UsageError
 from resight.evaluation.benchmark.html_report import page
 from resight.evaluation.benchmark.report import as_json as report_json
@@ -145,9 +144,9 @@ def _plain(recipe: MethodSpec) -> dict[str, object]:
         "published_with": recipe.published_with,
         "values": recipe.values,
         "weights": recipe.weights,
-        "extraction": to_dict(recipe.extraction),
-        "selection": to_dict(recipe.selection),
-        "rerank": to_dict(recipe.rerank),
+        "extraction": recipe.extraction.to_dict(),
+        "selection": recipe.selection.to_dict(),
+        "rerank": recipe.rerank.to_dict(),
         "verify": recipe.verify,
         "verify_by": recipe.verify_by,
     }

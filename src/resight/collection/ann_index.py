@@ -12,12 +12,8 @@ from resight.collection.database import DISK_FULL, explained
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, load_arrays, present_folder
 from resight.config import (
-    ExtractionConfig,
     MethodConfig,
-    NoReduction,
     ReductionConfig,
-    WhiteningConfig,
-    own_distance,
 )
 from resight.errors import CollectionError, UsageError
 from resight.memory import available_bytes
@@ -86,12 +82,10 @@ def check_approximate(config: MethodConfig, selection: ReductionConfig) -> None:
         UsageError: FAISS is not installed, or the method compares by another distance.
     """
     ensure_available()
-    if not isinstance(config, ExtractionConfig):
-        raise UsageError(f"--approximate: for Manhattan distance only, not for {config.method}")
-    if isinstance(selection, NoReduction) and own_distance(config) != "manhattan":
-        raise UsageError("--approximate: for Manhattan distance only, not for cosine")
-    if isinstance(selection, WhiteningConfig) and selection.distance != "manhattan":
-        raise UsageError("--approximate: for Manhattan distance only, not for whitening")
+    reduced_by = selection.distance if config.reducible else None
+    distance = reduced_by or config.descriptor_distance
+    if distance != "manhattan":
+        raise UsageError(f"--approximate: for Manhattan distance only, not for {distance}")
 
 
 def make_approximate(collection: Collection, progress: Progress) -> ApproximateIndex:

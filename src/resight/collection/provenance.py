@@ -52,7 +52,7 @@ class Provenance(ABC):
     @property
     def selection_config(self) -> ReductionConfig:
         """How a selection, or whitening, is fitted when nothing else is asked for."""
-        return configuration.reduction_from_dict(self.meta("selection_config"))
+        return configuration.stored_reduction(self.meta("selection_config"))
 
     @property
     def model(self) -> Model | None:
@@ -67,11 +67,9 @@ class Provenance(ABC):
         """By which distance the descriptors are compared."""
         how = self.how_fitted("selection")
         if how is None:
-            return configuration.own_distance(self.config)
-        fitted = configuration.reduction_from_dict(how["config"])
-        if isinstance(fitted, configuration.WhiteningConfig):
-            return fitted.distance
-        return "manhattan"
+            return self.config.descriptor_distance
+        fitted = configuration.stored_reduction(how["config"])
+        return fitted.distance or self.config.descriptor_distance
 
     def selection(self) -> Reduction | None:
         """The fitted selection or whitening, if there is one."""
@@ -103,7 +101,7 @@ class Provenance(ABC):
         if model.path is not None:  # else the model is what was learned
             for how in (self.how_fitted("network"), self.how_fitted("learned")):
                 provenance += "" if how is None else how["sha256"]
-        return configuration.fingerprint(self.config, provenance)
+        return self.config.fingerprint(provenance)
 
     def check_model(self, model: Model) -> None:
         """Refuse a model that is not the one the descriptors were made with.

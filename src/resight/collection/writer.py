@@ -13,12 +13,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from resight import config as configuration
 from resight.collection import fitted_params as fitted_params_io
 from resight.collection.database import create_database, explained, transaction
 from resight.collection.provenance import FittedName, Model, Provenance
 from resight.collection.reader import Collection, Photo, blob_crc32
-from resight.config import MethodConfig, NoReduction, Preset, ReductionConfig
+from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError, CollectionLockedError
 from resight.photos.files import COLLECTION_MARK, PhotoFile
@@ -28,7 +27,7 @@ LOCK_NAME = "writer.lock"
 
 
 @contextlib.contextmanager
-def writing(folder: Path, new: Preset | None = None) -> Iterator["Writer"]:
+def writing(folder: Path, new: ConfigPair | None = None) -> Iterator["Writer"]:
     """Open a collection for writing; with `new`, make it where there is none.
 
     The lock is the operating system's: it ends with the process, however that ends.
@@ -196,7 +195,7 @@ class Writer:
     def forget_selection(self) -> None:
         """Compare all values of the descriptors from now on, whatever is indexed later."""
         with transaction(self._db):
-            self._set_meta("selection_config", configuration.to_dict(NoReduction()))
+            self._set_meta("selection_config", NoReduction().to_dict())
             self._db.execute("DELETE FROM fitted WHERE name = 'selection'")
             self._new_stamp()
 
@@ -248,8 +247,8 @@ class Writer:
 
 def _first_meta(config: MethodConfig, selection: ReductionConfig) -> dict[str, Any]:
     return {
-        "config": configuration.to_dict(config),
-        "selection_config": configuration.to_dict(selection),
+        "config": config.to_dict(),
+        "selection_config": selection.to_dict(),
         "created": _now(),
         "stamp": _random_stamp(),
     }

@@ -1,41 +1,23 @@
 """Every choice that changes a number, in frozen dataclasses: the only source of defaults.
 
-The method configuration (`ExtractionConfig`, `SiftVladConfig` or `LocalConfig`) says how a photo
-becomes a descriptor; together with the weights it has a fingerprint, which a collection stores.
-`SelectionConfig` and `WhiteningConfig` say which values of the descriptors are kept, `SearchConfig`
-how to answer. Section numbers refer to `docs/method.md`.
+A method configuration (`ExtractionConfig` or `LocalConfig`) tells how a photo becomes a descriptor;
+together with the weights it has a fingerprint, which a collection stores. A reduction
+(`SelectionConfig`, `WhiteningConfig`, `NoReduction`) tells which values of the descriptors are
+compared, `SearchConfig` how queries are answered. Section numbers refer to `docs/method.md`.
 """
 
-from resight.config.extraction import (
-    BROUGHT,
-    ExtractionConfig,
-)
-from resight.config.fields import (
-    from_dict,
-    to_dict,
-)
-from resight.config.local import (
-    SETS,
-    LocalConfig,
-    SiftVladConfig,
-)
-from resight.config.methods import (
-    MethodConfig,
-    Preset,
-    default_reduction,
-    fingerprint,
-    has_network,
-    method_from_dict,
-    own_distance,
-    reducible,
-)
+from typing import Any
+
+from resight.config.extraction import ExtractionConfig
+from resight.config.local import SETS, LocalConfig
+from resight.config.method import MethodConfig
 from resight.config.reduction import (
     NoReduction,
     ReductionConfig,
     SelectionConfig,
     WhiteningConfig,
-    reduction_for,
     reduction_from_dict,
+    stored_reduction,
 )
 from resight.config.search import (
     BackendConfig,
@@ -45,33 +27,46 @@ from resight.config.search import (
     SearchConfig,
     VerifiedBy,
 )
+from resight.errors import UsageError
 
 __all__ = [
-    "BROUGHT",
     "SETS",
     "BackendConfig",
+    "ConfigPair",
     "ExtractionConfig",
     "Geometry",
     "LocalConfig",
     "MethodConfig",
     "NoReduction",
-    "Preset",
     "ReductionConfig",
     "RerankConfig",
     "Reranking",
     "SearchConfig",
     "SelectionConfig",
-    "SiftVladConfig",
     "VerifiedBy",
     "WhiteningConfig",
-    "default_reduction",
-    "fingerprint",
-    "from_dict",
-    "has_network",
     "method_from_dict",
-    "own_distance",
-    "reducible",
-    "reduction_for",
     "reduction_from_dict",
-    "to_dict",
+    "stored_reduction",
 ]
+
+ConfigPair = tuple[MethodConfig, ReductionConfig]
+"""What a collection is made with."""
+
+METHODS: dict[str, type[MethodConfig]] = {
+    "cnn": ExtractionConfig,
+    "sift-vlad": LocalConfig,
+    "local": LocalConfig,
+}
+
+
+def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
+    """Return the configuration of the `method` named in plain values (`cnn` by default).
+
+    Raises:
+        UsageError: see `Config.from_dict`, or an unknown method.
+    """
+    method = fields.get("method", "cnn")
+    if not isinstance(method, str) or method not in METHODS:
+        raise UsageError(f"method: {method!r} is not one of {', '.join(METHODS)}")
+    return METHODS[method].from_dict(fields)

@@ -1,36 +1,32 @@
 """The paper's descriptor, and the poolings on the same maps (sections 1-5 and 7 of the method)."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from resight.config.fields import check_types, option, require
-from resight.networks.backbone import BackboneSpec
-from resight.networks.specs import BACKBONES
+from msgspec import Meta
 
-BROUGHT = ("fine-tuned", "netvlad")
-"""Poolings that come with a network's weights."""
+from resight.config.base import NonNegative, PositiveInt, Share, option, require
+from resight.config.method import MethodConfig, check_layer
+from resight.config.reduction import ReductionConfig, SelectionConfig
+
+HEADS = ("fine-tuned", "netvlad")
+"""Poolings whose parameters come with a network's weights."""
+
+WORKING_BYTES = 200 << 20
+"""For photos of an ordinary size that are prepared and pooled while the network computes."""
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 
-def backbone_spec(name: str) -> BackboneSpec:
-    """Return the network of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    require(name in BACKBONES, f"backbone: {name!r} is not one of {', '.join(BACKBONES)}")
-    return BACKBONES[name]
-
-
 @dataclass(frozen=True, kw_only=True)
-class ExtractionConfig:
+class ExtractionConfig(MethodConfig):
     """The paper's descriptor (sections 1-5 and 7); the defaults are the configuration `paper`."""
 
     method: Literal["cnn"] = option("cnn", "the family of methods")
     backbone: str = option("resnet50", "the network")
-    resolutions: tuple[int, ...] = option(
-        (1050, 800, 550), "longest sides of the copies of a photo, in pixels"
+    resolutions: Annotated[tuple[Annotated[int, Meta(ge=32, le=8192)], ...], Meta(min_length=1)] = (
+        option((1050, 800, 550), "longest sides of the copies of a photo, in pixels")
     )
     resize_filter: Literal["box", "bilinear", "hamming", "bicubic", "lanczos"] = option(
         "bilinear", "Pillow's filter for the copies, antialiased when shrinking"
@@ -50,7 +46,7 @@ class ExtractionConfig:
         "bilinear", "how maps are rescaled to the size of the first resolution's"
     )
     fusion_align_corners: bool = option(False, "corner convention of that rescaling")
-    layers: tuple[str, ...] = option(
+    layers: Annotated[tuple[str, ...], Meta(min_length=1)] = option(
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
     pooling: Literal[
@@ -66,60 +62,46 @@ class ExtractionConfig:
         "fine-tuned",
         "netvlad",
     ] = option("modified-rmac", "how a feature map becomes a vector")
-    levels: int = option(3, "scales of the R-MAC grid")
-    stride: float = option(0.4, "step between regions, as a share of their side")
-    gem_power: float = option(3.0, "the power p of the generalized means")
-    region_values: int | None = option(
-        None,
-        "rmac-whitened: components kept of a region's vector; none leaves that to the spectrum",
+    levels: Annotated[int, Meta(ge=1, le=8)] = option(3, "scales of the R-MAC grid")
+    stride: Share = option(0.4, "step between regions, as a share of their side")
+    gem_power: Annotated[float, Meta(ge=0.1, le=100)] = option(
+        3.0, "the power p of the generalized means"
     )
-    layer_weights: tuple[float, ...] = option(
-        (), "what each layer counts in the cosine of two descriptors; none: they stand side by side"
+    region_values: PositiveInt | None = option(
+        None,
+        "rmac-whitened: components kept of a region's vector; none: chosen by the spectrum",
+    )
+    layer_weights: tuple[NonNegative, ...] = option(
+        (), "weight of each layer in the cosine of two descriptors; none: plain concatenation"
     )
     learn_layer_weights: bool = option(
-        False, "learn from the photos what each layer counts, without labels"
+        False, "learn the weight of each layer from the photos, without labels"
     )
     normalize_concatenation: bool = option(
         False, "give the concatenated descriptor unit length once more"
     )
     cam: bool = option(False, "also a local descriptor, masked by the class activation map")
-    cam_threshold: float = option(0.9, "heat above this share of the mean heat is kept")
+    cam_threshold: NonNegative = option(0.9, "heat above this share of the mean heat is kept")
     mask_interpolation: Interpolation = option(
         "nearest", "how the mask is rescaled to the other layer's map"
     )
     dtype: Literal["float32", "float16"] = option("float32", "how descriptors are stored")
     precision: Literal["float32", "float16", "int8"] = option(
         "float32",
-        "what the network computes in; float16 is for GPUs, int8 is quantised on the collection's "
+        "arithmetic of the network; float16 is for GPUs, int8 is quantized on the collection's "
         "photos",
     )
 
-    def __post_init__(self) -> None:
-        check_types(self)
-        spec = backbone_spec(self.backbone)
-        require(
-            bool(self.resolutions) and all(32 <= s <= 8192 for s in self.resolutions),
-            "resolutions: one or more sizes from 32 to 8192 pixels",
-        )
-        require(
-            bool(self.layers) and len(set(self.layers)) == len(self.layers),
-            "layers: one or more, each once",
-        )
+    def check(self) -> None:
+        """Check the rules between fields."""
+        spec = self.spec
+        require(len(set(self.layers)) == len(self.layers), "layers: expected each layer once")
         for layer in self.layers:
-            require(
-                layer in spec.channels,
-                f"layers: {layer} is no stage of {spec.name}, which has {', '.join(spec.channels)}",
-            )
-        require(1 <= self.levels <= 8, "levels: from 1 to 8")
-        require(0 < self.stride <= 1, "stride: above 0, at most 1")
-        require(0.1 <= self.gem_power <= 100, "gem_power: from 0.1 to 100")
-        require(self.region_values is None or self.region_values >= 1, "region_values: 1 or more")
-        weights = tuple(map(float, self.layer_weights))
-        object.__setattr__(self, "layer_weights", weights)
+            check_layer("layers", layer, spec)
+        weights = self.layer_weights
         require(
-            not weights
-            or (len(weights) == len(self.layers) and min(weights) >= 0 and max(weights) > 0),
-            "layer_weights: one for each layer, 0 or more, not all 0",
+            not weights or (len(weights) == len(self.layers) and max(weights) > 0),
+            f"layer_weights: expected one per layer ({len(self.layers)}), not all 0",
         )
         require(
             not self.learn_layer_weights or not (weights or self.pooling == "rmac-whitened"),
@@ -128,7 +110,7 @@ class ExtractionConfig:
         require(
             self.pooling != "fine-tuned"
             or (self.fusion == "late" and self.layers == (spec.last_map,)),
-            'pooling: fine-tuned needs fusion = "late" and the last maps as layers, '
+            'pooling: fine-tuned needs fusion = "late" and the last feature maps as layers, '
             f'["{spec.last_map}"]',
         )
         require(
@@ -142,12 +124,11 @@ class ExtractionConfig:
         )
         require(
             self.precision == "float32" or not self.learns,
-            "precision: int8 is not for methods that learn from photos",
+            f"precision: {self.precision} is not for methods that learn from photos",
         )
-        require(self.cam_threshold >= 0, "cam_threshold: 0 or more")
         require(
             not (self.cam and self.fusion == "late"),
-            'cam: needs fusion = "early", for the mask is made on the fused map',
+            'cam: needs fusion = "early", as the mask is made on the fused map',
         )
         require(
             not self.cam or spec.cam_layer is not None,
@@ -159,6 +140,65 @@ class ExtractionConfig:
         )
 
     @property
+    def needs_network(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def required_head(self) -> str:
+        """The pooling, if its parameters come with the weights."""
+        return self.pooling if self.pooling in HEADS else ""
+
+    @property
     def learns(self) -> bool:
-        """Whether photos are learned from before any can be described."""
+        """Whether layer weights or the whitening of regions are fitted on photos."""
         return self.learn_layer_weights or self.pooling == "rmac-whitened"
+
+    @property
+    def descriptor_distance(self) -> str:
+        """Cosine for poolings and weights that are made for it, else Manhattan."""
+        by_cosine = self.learns or self.layer_weights or self.required_head
+        return "cosine" if by_cosine else "manhattan"
+
+    @property
+    def reducible(self) -> bool:
+        """Always."""
+        return True
+
+    def default_reduction(self) -> ReductionConfig:
+        """Return the paper's selection."""
+        return SelectionConfig()
+
+    @property
+    def nominal_sizes(self) -> list[int]:
+        """Channels of each layer: 2048 for `layer4`, 1024 for `layer3`."""
+        return [self.spec.channels[layer] for layer in self.layers]
+
+    @property
+    def sizes_vary(self) -> bool:
+        """Whether the weights' head or the whitening of regions decides the lengths."""
+        return bool(self.required_head) or self.pooling == "rmac-whitened"
+
+    @property
+    def size_text(self) -> str:
+        """Number of values of a descriptor, or what decides it."""
+        if self.required_head:
+            return "the weights'"
+        if self.pooling == "rmac-whitened":
+            return str(self.region_values or "by the spectrum")
+        return str(sum(self.nominal_sizes))
+
+    def memory_bytes(self) -> int:
+        """Return the memory of the largest copy's maps, and of photos in preparation."""
+        return self.spec.bytes_per_pixel * max(self.resolutions) ** 2 + WORKING_BYTES
+
+    def with_cam(self, cam: bool) -> Self:
+        """Return the configuration with class activation maps on or off."""
+        return dataclasses.replace(self, cam=cam)
+
+    def with_precision(self, precision: str) -> Self:
+        """Return the configuration with another arithmetic of the network."""
+        return self.from_dict({**self.to_dict(), "precision": precision})
+
+    def _on_backbone(self, backbone: str, layers: list[str]) -> Self:
+        return self.from_dict({**self.to_dict(), "backbone": backbone, "layers": layers})

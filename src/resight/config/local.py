@@ -1,118 +1,167 @@
-"""Local features and what they become (sections 11 and 15 of the method)."""
+"""Local features and their aggregation (sections 11 and 15 of the method)."""
 
+import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Any, Literal, Self
 
-from resight.config.extraction import backbone_spec
-from resight.config.fields import check_types, option, require
+from msgspec import Meta
 
+from resight.config.base import PositiveInt, Seed, Share, option, require
+from resight.config.method import MethodConfig, check_layer
+from resight.config.reduction import NoReduction, ReductionConfig
 
-@dataclass(frozen=True, kw_only=True)
-class SiftVladConfig:
-    """RootSIFT aggregated by VLAD: conventional, needs no network weights (section 11)."""
+SIFT_VALUES = 128
 
-    method: Literal["sift-vlad"] = option("sift-vlad", "the family of methods")
-    longest_side: int = option(1024, "larger photos are shrunk to this, in pixels")
-    max_keypoints: int = option(2000, "the strongest SIFT keypoints kept of a photo")
-    contrast_threshold: float = option(0.01, "SIFT's contrast threshold")
-    centers: int = option(128, "visual words of the vocabulary")
-    sample: int = option(200_000, "RootSIFT descriptors the vocabulary is fitted on, at most")
-    power: float = option(0.5, "exponent of the signed power law")
-    distance: Literal["manhattan", "cosine"] = option("cosine", "distance of the descriptors")
-    seed: int = option(0, "seed of the k-means")
-    dtype: Literal["float32", "float16"] = option("float32", "how descriptors are stored")
-
-    # What `LocalConfig` leaves open.
-    features: ClassVar[Literal["rootsift"]] = "rootsift"
-    aggregation: ClassVar[Literal["vlad"]] = "vlad"
-    scales: ClassVar[tuple[int, ...]] = (1,)
-    values: ClassVar[None] = None
-    assigned: ClassVar[int] = 1
-    learns: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        require(64 <= self.longest_side <= 8192, "longest_side: from 64 to 8192 pixels")
-        require(1 <= self.max_keypoints <= 100_000, "max_keypoints: from 1 to 100000")
-        require(0 < self.contrast_threshold < 1, "contrast_threshold: between 0 and 1")
-        require(1 <= self.centers <= 4096, "centers: from 1 to 4096")
-        require(self.sample >= self.centers, "sample: at least as many as centers")
-        require(0 < self.power <= 1, "power: above 0, at most 1")
-        require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
-
-
-LocalKind = Literal["rootsift", "columns", "cells", "patches"]
-Aggregated = Literal[
-    "vlad", "fisher", "triangulation", "netvlad", "words", "hamming", "hamming-wgc", "stack"
-]
 SETS = ("hamming", "hamming-wgc")
 """Aggregations whose descriptors are tables of local features, with a distance of their own."""
 
+SIFT_VLAD_FIELDS = (
+    "method",
+    "longest_side",
+    "max_keypoints",
+    "contrast_threshold",
+    "centers",
+    "sample",
+    "power",
+    "distance",
+    "seed",
+    "dtype",
+)
+"""The only fields of the method `sift-vlad`, also in its fingerprint; all others are fixed."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class LocalConfig:
-    """Local features aggregated into one descriptor (section 15)."""
+class LocalConfig(MethodConfig):
+    """Local features aggregated into one descriptor (section 15).
 
-    method: Literal["local"] = option("local", "the family of methods")
-    features: LocalKind = option(
+    The method `sift-vlad` is the conventional baseline, RootSIFT aggregated by VLAD (section 11).
+    """
+
+    method: Literal["local", "sift-vlad"] = option("local", "the family of methods")
+    features: Literal["rootsift", "columns", "cells", "patches"] = option(
         "rootsift", "keypoints, columns or cells of a feature map, or patches of the photo"
     )
-    aggregation: Aggregated = option("vlad", "how they become one descriptor")
-    longest_side: int = option(1024, "larger photos are shrunk to this, in pixels")
-    max_keypoints: int = option(2000, "rootsift: the strongest keypoints kept of a photo")
-    contrast_threshold: float = option(0.01, "rootsift: SIFT's contrast threshold")
-    backbone: str = option("resnet50", "the network, if there is one")
-    layer: str = option("layer4", "its stage that is looked at")
-    scales: tuple[int, ...] = option(
-        (1,), "cells, patches: parts of each side of the photo; each scale stands by itself"
+    aggregation: Literal[
+        "vlad", "fisher", "triangulation", "netvlad", "words", "hamming", "hamming-wgc", "stack"
+    ] = option("vlad", "how they become one descriptor")
+    longest_side: Annotated[int, Meta(ge=64, le=8192)] = option(
+        1024, "larger photos are shrunk to this, in pixels"
     )
-    patch_side: int = option(224, "patches: what they are resized to, in pixels")
-    values: int | None = option(None, "principal components kept of a feature; none: as it is")
-    centers: int = option(128, "visual words, Gaussians or anchors")
-    assigned: int = option(1, "vlad, words: nearest words that a feature counts for")
-    sample: int = option(200_000, "features of a scale that all this is fitted on, at most")
-    power: float = option(0.5, "exponent of the signed power law")
+    max_keypoints: Annotated[int, Meta(ge=1, le=100_000)] = option(
+        2000, "rootsift: the strongest keypoints kept of a photo"
+    )
+    contrast_threshold: Annotated[float, Meta(gt=0, lt=1)] = option(
+        0.01, "rootsift: SIFT's contrast threshold"
+    )
+    backbone: str = option("resnet50", "the network of columns, cells and patches")
+    layer: str = option("layer4", "the network's stage that features are taken from")
+    scales: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = option(
+        (1,), "cells, patches: divisions of each side of the photo; each scale is a part"
+    )
+    patch_side: Annotated[int, Meta(ge=32, le=1024)] = option(
+        224, "patches: side that they are resized to, in pixels"
+    )
+    values: PositiveInt | None = option(
+        None, "principal components kept of a feature; none: as it is"
+    )
+    centers: Annotated[int, Meta(ge=1, le=65_536)] = option(
+        128, "visual words, Gaussians or anchors"
+    )
+    assigned: PositiveInt = option(1, "vlad, words: nearest words that a feature is assigned to")
+    sample: PositiveInt = option(200_000, "features of a scale to fit on, at most")
+    power: Share = option(0.5, "exponent of the signed power law")
     distance: Literal["manhattan", "cosine"] = option("cosine", "distance of the descriptors")
-    seed: int = option(0, "seed of the k-means, and of what else is random")
+    seed: Seed = option(0, "seed of the k-means and of other random choices")
     dtype: Literal["float32", "float16"] = option("float32", "how descriptors are stored")
 
-    def __post_init__(self) -> None:
-        check_types(self)
-        spec = backbone_spec(self.backbone)
-        require(64 <= self.longest_side <= 8192, "longest_side: from 64 to 8192 pixels")
-        require(1 <= self.max_keypoints <= 100_000, "max_keypoints: from 1 to 100000")
-        require(0 < self.contrast_threshold < 1, "contrast_threshold: between 0 and 1")
-        require(
-            bool(self.scales) and all(1 <= scale <= 16 for scale in self.scales),
-            "scales: one or more, from 1 to 16",
-        )
-        require(
-            self.layer in spec.channels,
-            f"layer: {self.layer} is no stage of {spec.name}, which has {', '.join(spec.channels)}",
-        )
-        require(32 <= self.patch_side <= 1024, "patch_side: from 32 to 1024 pixels")
-        require(self.values is None or self.values >= 1, "values: 1 or more")
-        require(1 <= self.centers <= 65_536, "centers: from 1 to 65536")
-        require(1 <= self.assigned <= self.centers, "assigned: from 1 to centers")
-        require(self.sample >= self.centers, "sample: at least as many as centers")
-        require(0 < self.power <= 1, "power: above 0, at most 1")
-        require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
+    def check(self) -> None:
+        """Check the rules between fields."""
+        check_layer("layer", self.layer, self.spec)
+        require(self.assigned <= self.centers, "assigned: expected at most centers")
+        require(self.sample >= self.centers, "sample: expected at least centers")
         require(
             self.scales == (1,) or self.features in ("cells", "patches"),
-            "scales: of cells and patches alone",
+            "scales: only for cells and patches",
         )
         require(
             self.aggregation != "stack" or self.features == "cells",
-            "aggregation: stack is for cells, of which every photo has as many",
+            "aggregation: stack is for cells, whose number is the same for every photo",
         )
         require(
-            self.aggregation != "netvlad" or self.centers >= 2, "centers: 2 or more for netvlad"
+            self.aggregation != "netvlad" or self.centers >= 2,
+            "centers: expected 2 or more for netvlad",
         )
         if self.aggregation in SETS:
             require(self.features == "rootsift", f"aggregation: {self.aggregation} is for rootsift")
-            require(self.dtype == "float32", f"dtype: float32 alone for {self.aggregation}")
+            require(self.dtype == "float32", f"dtype: only float32 for {self.aggregation}")
+        if self.method == "sift-vlad":
+            for field in dataclasses.fields(self):
+                require(
+                    field.name in SIFT_VLAD_FIELDS or getattr(self, field.name) == field.default,
+                    f"{field.name}: fixed in the method sift-vlad; take the method local",
+                )
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether the features are a network's."""
+        return self.features != "rootsift"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The stage that features are taken from."""
+        return (self.layer,)
 
     @property
     def learns(self) -> bool:
-        """Whether photos are learned from before any can be described."""
+        """Whether a vocabulary or principal components are fitted on photos."""
         return self.aggregation != "stack" or self.values is not None
+
+    @property
+    def descriptor_distance(self) -> str:
+        """The configured distance, or that of sets of features."""
+        return self.aggregation if self.aggregation in SETS else self.distance
+
+    @property
+    def reducible(self) -> bool:
+        """Whether the descriptors are vectors that a reduction may be fitted on."""
+        return self.method == "local" and self.aggregation not in SETS
+
+    def default_reduction(self) -> ReductionConfig:
+        """Return none."""
+        return NoReduction()
+
+    @property
+    def nominal_sizes(self) -> list[int]:
+        """Number of values of each scale; of triangulation, the most there can be."""
+        feature = self.spec.channels[self.layer] if self.needs_network else SIFT_VALUES
+        projected = self.values or feature
+        aggregated = {
+            "fisher": 2 * projected * self.centers,
+            "triangulation": projected * self.centers - projected,
+            "words": self.centers,
+            "hamming": 8 * self.max_keypoints,
+            "hamming-wgc": 8 * self.max_keypoints,
+        }.get(self.aggregation, projected * self.centers)
+        stacked = self.aggregation == "stack"
+        return [
+            # At scale 1 the whole photo is one feature, which stays as it is.
+            feature
+            if scale == 1 and self.features in ("cells", "patches")
+            else (projected * scale**2 if stacked else aggregated)
+            for scale in self.scales
+        ]
+
+    @property
+    def label(self) -> str:
+        """The aggregation, or the method if that is more specific."""
+        return self.aggregation if self.method == "local" else self.method
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values; of `sift-vlad` without the fixed ones."""
+        fields = super().to_dict()
+        if self.method == "sift-vlad":
+            return {name: fields[name] for name in SIFT_VLAD_FIELDS}
+        return fields
+
+    def _on_backbone(self, backbone: str, layers: list[str]) -> Self:
+        return self.from_dict({**self.to_dict(), "backbone": backbone, "layer": layers[0]})

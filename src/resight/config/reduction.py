@@ -1,109 +1,225 @@
-"""How descriptors are made shorter before they are compared (sections 6 and 12 of the method)."""
+"""How descriptors are reduced before they are compared (sections 6 and 12 of the method)."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from resight.config.fields import check_types, from_dict, option, require
+from msgspec import Meta
+
+from resight.config.base import Config, NonNegative, PositiveInt, Seed, Share, option
 from resight.errors import UsageError
+
+AUTO_FIT_PHOTOS = 128
+"""An index run fits the first selection from this many photos on."""
+
+GROWTH = 2
+"""A whitening is fitted again when the collection has grown by this factor."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectionConfig:
+class ReductionConfig(Config, ABC):
+    """How descriptors are reduced."""
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """One of pfa, whitening, none."""
+
+    @property
+    def distance(self) -> str | None:
+        """The distance of reduced descriptors; None: the method's own."""
+        return None
+
+    @property
+    def features(self) -> int | None:
+        """Number of values (of each layer, for a whitening); None: chosen by the spectrum."""
+        return None
+
+    @property
+    def size_text(self) -> str:
+        """Number of values that are kept, or what decides it; empty for all."""
+        return str(self.features or "by the spectrum")
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Its name in messages, with the article."""
+
+    @property
+    @abstractmethod
+    def auto_fit_photos(self) -> int:
+        """Number of photos from which on an index run fits it."""
+
+    @property
+    def required_photos(self) -> int:
+        """Number of photos below which neither it nor a fallback can be fitted."""
+        return 0
+
+    def refit_photos(self, photos: int, *, fallback: bool) -> int | None:
+        """Return the number of photos from which on an index run fits it again; None: never.
+
+        Args:
+            photos: number that the current one was fitted on.
+            fallback: whether the current one is the fallback for few photos.
+        """
+        return None
+
+    def for_photos(self, photos: int) -> "ReductionConfig":
+        """Return what is fitted on a number of photos: this, or the fallback for few photos."""
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionConfig(ReductionConfig):
     """Principal feature analysis (section 6)."""
 
     method: Literal["pfa"] = option("pfa", "one of pfa, whitening, none")
-    features: int = option(768, "values of the descriptor that are kept")
-    variance: float = option(0.9, "share of the variance that the components keep")
-    components: int | None = option(None, "number of components, instead of the share")
-    restarts: int = option(4, "runs of k-means, the best is taken")
+    features: PositiveInt = option(768, "values of the descriptor that are kept")
+    variance: Share = option(0.9, "share of the variance that the components keep")
+    components: PositiveInt | None = option(None, "number of components, instead of the share")
+    restarts: PositiveInt = option(4, "runs of k-means, the best is taken")
     absolute: bool = option(False, "cluster absolute values of the rows, as Lu et al. do")
     renormalize: bool = option(False, "give the selected descriptor unit length")
-    seed: int = option(0, "seed of the k-means")
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        require(self.features >= 1, "features: 1 or more")
-        require(0 < self.variance <= 1, "variance: above 0, at most 1")
-        require(self.components is None or self.components >= 1, "components: 1 or more")
-        require(self.restarts >= 1, "restarts: 1 or more")
-        require(0 <= self.seed < 2**32, "seed: from 0 to 4294967295")
-
-
-@dataclass(frozen=True, kw_only=True)
-class WhiteningConfig:
-    """PCA and whitening of each layer of the descriptor (section 12), compared by cosine."""
-
-    method: Literal["whitening"] = option("whitening", "one of pfa, whitening, none")
-    features: int | None = option(
-        None, "components kept of each layer; none leaves that to the spectrum"
-    )
-    share: float = option(0.75, "what the spectrum's choice keeps of the whitened variance")
-    most: int = option(384, "components of a layer that the spectrum's choice keeps at most")
-    shrinkage: float | None = option(
-        None, "share of the mean variance added to each; none is prior / photos"
-    )
-    prior: float = option(1000.0, "photos that equal variances count for where shrinkage is none")
-    whiten: bool = option(True, "divide the components by their standard deviation")
-    power: float = option(1.0, "exponent of a signed power law that comes first")
-    fewest: int = option(30, "photos below which nothing is whitened")
-    below: Literal["none", "pfa"] = option(
-        "none", "what is fitted on fewer: nothing, or the paper's selection"
-    )
-    beside: Literal["none", "pfa"] = option(
-        "none",
-        "what the whitened values stand beside, compared by Manhattan distance: nothing, or the "
-        "paper's selection",
-    )
-    part: float = option(0.25, "the whitened values' part of the distance beside others")
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        require(self.features is None or self.features >= 1, "features: 1 or more")
-        require(0 < self.share <= 1, "share: above 0, at most 1")
-        require(self.most >= 1, "most: 1 or more")
-        require(self.shrinkage is None or self.shrinkage >= 0, "shrinkage: 0 or more")
-        require(self.prior >= 0, "prior: 0 or more")
-        require(0 < self.power <= 1, "power: above 0, at most 1")
-        require(self.fewest >= 2, "fewest: 2 or more")
-        require(0 < self.part < 1, "part: between 0 and 1")
+    seed: Seed = option(0, "seed of the k-means")
 
     @property
     def distance(self) -> str:
-        """What descriptors are compared by that were fitted so."""
-        return "cosine" if self.beside == "none" else "manhattan"
+        """Manhattan."""
+        return "manhattan"
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return "a selection"
+
+    @property
+    def auto_fit_photos(self) -> int:
+        """Number of photos from which on an index run fits it."""
+        return AUTO_FIT_PHOTOS
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoReduction:
+class WhiteningConfig(ReductionConfig):
+    """PCA and whitening of each layer of the descriptor (section 12), compared by cosine."""
+
+    method: Literal["whitening"] = option("whitening", "one of pfa, whitening, none")
+    features: PositiveInt | None = option(
+        None, "components kept of each layer; none: chosen by the spectrum"
+    )
+    variance: Share = option(
+        0.75, "share of the whitened variance kept when the spectrum chooses the components"
+    )
+    max_components: PositiveInt = option(
+        384, "components of a layer kept at most when the spectrum chooses them"
+    )
+    shrinkage: NonNegative | None = option(
+        None, "share of the mean variance added to each; none is prior / photos"
+    )
+    prior: NonNegative = option(
+        1000.0, "strength of the prior (equal variances), in photos, if shrinkage is none"
+    )
+    whiten: bool = option(True, "divide the components by their standard deviation")
+    power: Share = option(1.0, "exponent of a signed power law that comes first")
+    min_photos: Annotated[int, Meta(ge=2)] = option(30, "fewest photos to fit a whitening on")
+    fallback: Literal["none", "pfa"] = option(
+        "none", "fitted below that number: nothing, or the paper's selection"
+    )
+    combine_with: Literal["none", "pfa"] = option(
+        "none",
+        "concatenate the whitened values with nothing, or with the paper's selection, and compare "
+        "by Manhattan distance",
+    )
+    weight: Annotated[float, Meta(gt=0, lt=1)] = option(
+        0.25, "share of the whitened values in the combined distance"
+    )
+
+    @property
+    def distance(self) -> str:
+        """Cosine, or Manhattan in combination with a selection."""
+        return "cosine" if self.combine_with == "none" else "manhattan"
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return "a whitening" if self.combine_with == "none" else "a selection with whitened values"
+
+    @property
+    def auto_fit_photos(self) -> int:
+        """Number of photos from which on an index run fits it, or its fallback."""
+        if self.fallback == "pfa":
+            return min(self.min_photos, AUTO_FIT_PHOTOS)
+        return self.min_photos
+
+    @property
+    def required_photos(self) -> int:
+        """Number of photos below which neither it nor a fallback can be fitted."""
+        return self.min_photos if self.fallback == "none" else 0
+
+    def refit_photos(self, photos: int, *, fallback: bool) -> int:
+        """Return the number of photos from which on an index run fits it again.
+
+        How much it does depends on their number.
+        """
+        return self.min_photos if fallback else GROWTH * photos
+
+    def for_photos(self, photos: int) -> ReductionConfig:
+        """Return what is fitted on a number of photos: this, or the fallback for few photos."""
+        if self.fallback == "pfa" and photos < self.min_photos:
+            return SelectionConfig()
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoReduction(ReductionConfig):
     """All values of the descriptors, as they are."""
 
     method: Literal["none"] = option("none", "one of pfa, whitening, none")
 
-    def __post_init__(self) -> None:
-        check_types(self)
+    @property
+    def size_text(self) -> str:
+        """Empty: all values."""
+        return ""
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return "no reduction"
+
+    @property
+    def auto_fit_photos(self) -> int:
+        """Zero: there is nothing to fit."""
+        return 0
 
 
-ReductionConfig = SelectionConfig | WhiteningConfig | NoReduction
-"""How descriptors are made shorter before they are compared."""
+REDUCTIONS: dict[str, type[ReductionConfig]] = {
+    "pfa": SelectionConfig,
+    "whitening": WhiteningConfig,
+    "none": NoReduction,
+}
+
+STORED_NAMES = {
+    "share": "variance",
+    "most": "max_components",
+    "fewest": "min_photos",
+    "below": "fallback",
+    "beside": "combine_with",
+    "part": "weight",
+}
+"""Fields of whitenings in collections of earlier versions, and their names today."""
 
 
-def reduction_for(
-    config: SelectionConfig | WhiteningConfig, photos: int
-) -> SelectionConfig | WhiteningConfig:
-    """What is fitted on so many photos: on too few for a whitening, what it has for that."""
-    if isinstance(config, WhiteningConfig) and config.below == "pfa" and photos < config.fewest:
-        return SelectionConfig()
-    return config
+def reduction_from_dict(fields: Any) -> ReductionConfig:
+    """Return the reduction named by `method` in plain values (`pfa` by default).
 
-
-def reduction_from_dict(fields: dict[str, Any]) -> ReductionConfig:
-    """How descriptors are made shorter, by the `method` in `fields` (`pfa` when it is not)."""
-    classes: dict[str, type[ReductionConfig]] = {
-        "pfa": SelectionConfig,
-        "whitening": WhiteningConfig,
-        "none": NoReduction,
-    }
+    Raises:
+        UsageError: see `Config.from_dict`, or an unknown method.
+    """
     method = fields.get("method", "pfa") if isinstance(fields, dict) else "pfa"
-    if not isinstance(method, str) or method not in classes:
-        raise UsageError(f"method: {method!r} is not one of {', '.join(classes)}")
-    return from_dict(classes[method], fields)
+    if not isinstance(method, str) or method not in REDUCTIONS:
+        raise UsageError(f"method: {method!r} is not one of {', '.join(REDUCTIONS)}")
+    return REDUCTIONS[method].from_dict(fields)
+
+
+def stored_reduction(fields: dict[str, Any]) -> ReductionConfig:
+    """Return a reduction that a collection of this or an earlier version stored."""
+    return reduction_from_dict({STORED_NAMES.get(n, n): v for n, v in fields.items()})

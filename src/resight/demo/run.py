@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resight.collection.reader import Collection
-from resight.config import SearchConfig, has_network
+from resight.config import SearchConfig
 from resight.demo.pictures import GROUPS_FILE, draw_collection
 from resight.errors import UsageError, WeightsMissingError
 from resight.evaluation.evaluate_collection import evaluate
@@ -86,7 +86,7 @@ def run_demo(
 def _possible_config(config: str, model: ModelOptions) -> tuple[str, str | None]:
     """The configuration asked for, or `sift-vlad` and the reason where no weights can be had."""
     method, _ = load_config(config)
-    if not has_network(method):
+    if not method.needs_network:
         return config, None
     try:
         cnn_model(method, model)

@@ -18,7 +18,6 @@ from resight.descriptors.pipeline import (
     describe_maps,
     fuse,
     layer_sizes,
-    network_layers,
 )
 from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors
 from resight.errors import WeightsError
@@ -74,7 +73,7 @@ class CnnExtractor:
         """
         self.config = config
         parameters = load_parameters(config.backbone, weights, sha256)
-        layers = layers or network_layers([config])
+        layers = layers or config.network_layers()
         missing = {"fc6", "fc7"} & set(layers)
         if missing and parameters.classifier is None:
             raise WeightsError(
@@ -140,7 +139,7 @@ class CnnExtractor:
         config, maps = self.config, self.feature_maps(self.prepare(image))
         if config.learn_layer_weights:
             vector = describe_maps(maps, config).global_
-            ends = np.cumsum(layer_sizes(config))[:-1]
+            ends = np.cumsum(config.nominal_sizes)[:-1]
             return [part[None] for part in np.split(vector, ends)]
         features = []
         for layer in config.layers:

@@ -10,12 +10,11 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from resight.config import LocalConfig, SiftVladConfig
+from resight.config import LocalConfig
 from resight.descriptors.aggregation.table import AGGREGATIONS
 from resight.descriptors.extractor import Description, Features, FittedParams
 from resight.descriptors.local_features.features import DESCRIBE, PREPARE, frames_of, unit_length
 from resight.errors import FitError
-from resight.methods.catalogue import local_values
 from resight.networks.runtimes.network import Network
 from resight.reductions.pfa import principal_components
 
@@ -37,7 +36,7 @@ class LocalExtractor:
 
     def __init__(
         self,
-        config: SiftVladConfig | LocalConfig,
+        config: LocalConfig,
         network: Network | None = None,
         learned: FittedParams | None = None,
         sampled: dict[bytes, Features] | None = None,
@@ -57,7 +56,7 @@ class LocalExtractor:
         """Length D of the descriptors."""
         if self.config.aggregation == "triangulation":
             return int(self.learned["projection"].shape[1])
-        return sum(local_values(self.config))
+        return sum(self.config.nominal_sizes)
 
     @property
     def decode_size(self) -> int | None:

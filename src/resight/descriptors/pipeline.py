@@ -4,12 +4,12 @@ Read `describe_maps` first: fusion of the resolutions, pooling of each layer, co
 same under the mask of the class activation map for the local descriptor.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from resight.config import BROUGHT, ExtractionConfig, MethodConfig
+from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
@@ -17,10 +17,8 @@ from resight.descriptors.normalize import l2_normalize
 from resight.descriptors.pooling import POOLINGS
 from resight.descriptors.pooling.rmac import rmac
 from resight.descriptors.retrieval_head import apply_head
-from resight.methods.catalogue import local_values
 from resight.networks.parameters import Classifier
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
-from resight.networks.specs import BACKBONES
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.reduction import Reduction
@@ -65,7 +63,7 @@ def describe_maps(
         Each layer's part has unit length, in the order of `config.layers`. With `layer_weights` the
         whole has unit length, and the squared length of a part is its share of the weights.
     """
-    if state.head is not None and config.pooling in BROUGHT:
+    if state.head is not None and config.required_head:
         maps = [resolution[config.layers[0]] for resolution in resolutions]
         return Description(apply_head(maps, state.head))
     if config.fusion == "late":
@@ -76,7 +74,7 @@ def describe_maps(
         return Description(_concatenate(parts, config))
 
     # The mask comes from the last stage, even where that is not part of the descriptor.
-    cam_layer = BACKBONES[config.backbone].cam_layer if classifier else None
+    cam_layer = config.spec.cam_layer if classifier else None
     layers = dict.fromkeys([*config.layers, *([cam_layer] if cam_layer else [])])
     fused = {layer: fuse(resolutions, layer, config) for layer in layers}
     global_ = _pool_layers(fused, config, state)
@@ -118,39 +116,15 @@ def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarra
     return l2_normalize(descriptor) if config.normalize_concatenation else descriptor
 
 
-def network_layers(configs: Iterable[ExtractionConfig]) -> tuple[str, ...]:
-    """Return the stages of one network that configurations need, in the network's order.
-
-    They include the stage of the class activation maps, and the one whose columns are matched in
-    spatial verification.
-    """
-    needed: set[str] = set()
-    for config in configs:
-        spec = BACKBONES[config.backbone]
-        needed |= {*config.layers, spec.matching_layer}
-        if config.cam and spec.cam_layer is not None:
-            needed.add(spec.cam_layer)
-    return tuple(layer for layer in spec.channels if layer in needed)
-
-
 def layer_sizes(config: ExtractionConfig, state: PoolingState = NO_STATE) -> list[int]:
     """Return the length of each layer's part of the descriptor: 2048 for `layer4`, and so on."""
-    channels = BACKBONES[config.backbone].channels
-    if config.pooling in BROUGHT and state.head is not None:
+    channels = config.spec.channels
+    if config.required_head and state.head is not None:
         return [state.head.dimensions(channels[config.layers[0]], len(config.resolutions))]
     regions = state.regions
     return [
         len(regions[layer].bias) if layer in regions else channels[layer] for layer in config.layers
     ]
-
-
-def part_sizes(config: MethodConfig, length: int) -> list[int]:
-    """Return the lengths of the parts of a descriptor that are whitened separately.
-
-    They are the layers, or the scales; the whole, where its length was only known after fitting.
-    """
-    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
-    return sizes if sum(sizes) == length else [length]
 
 
 def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: int) -> list[int]:
@@ -161,9 +135,8 @@ def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: in
     if isinstance(reduction, Whitening):
         return [part.shape[1] for part in reduction.parts]
     if not isinstance(reduction, Selection):
-        return part_sizes(config, length)
-    if isinstance(config, ExtractionConfig) and config.pooling in ("rmac-whitened", "fine-tuned"):
-        return [length]  # the lengths of the layers before the selection are unknown
-    sizes = layer_sizes(config) if isinstance(config, ExtractionConfig) else local_values(config)
-    starts = np.searchsorted(reduction.indices, np.cumsum([0, *sizes]))
+        return config.part_sizes(length)
+    if config.sizes_vary:
+        return [length]
+    starts = np.searchsorted(reduction.indices, np.cumsum([0, *config.nominal_sizes]))
     return [size for size in np.diff(starts).tolist() if size]

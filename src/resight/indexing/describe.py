@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.config import MethodConfig, has_network
+from resight.config import MethodConfig
 from resight.descriptors.extractor import Description
 from resight.errors import ImageError, UsageError
 from resight.methods.factory import ModelOptions, cnn_model, plain_extractor
@@ -65,7 +65,7 @@ def describe(
         raise UsageError("describe: the method learns from a collection's photos; use index")
     model = model or ModelOptions()
     walk = find_photos(images)
-    weights = cnn_model(method, model) if has_network(method) else None
+    weights = cnn_model(method, model) if method.needs_network else None
     extractor = plain_extractor(method, weights, model)
     paths, descriptions, failed = [], [], list(walk.unreadable)
 

@@ -13,30 +13,17 @@ from resight.collection.reader import Collection
 from resight.collection.writer import Writer, writing
 from resight.config import (
     ExtractionConfig,
-    LocalConfig,
     NoReduction,
     ReductionConfig,
-    SelectionConfig,
-    WhiteningConfig,
-    reducible,
-    reduction_for,
     reduction_from_dict,
-    to_dict,
+    stored_reduction,
 )
 from resight.descriptors.extractor import Fittable, FittedParams
-from resight.descriptors.pipeline import network_layers, part_sizes
 from resight.errors import CollectionMismatchError, FitError, ImageError, UsageError
 from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
 from resight.progress import Progress, no_progress
 from resight.reductions.reduction import fit_reduction
-
-MIN_PHOTOS_TO_FIT = 2 * 64
-"""An index run fits a selection by itself from so many photos on."""
-
-GROWTH = 2
-"""When a collection has so many times the photos that whitening was fitted on, it is fitted anew:
-how much it does depends on their number. A selection stays as it is."""
 
 FIT_BLOCK = 1024
 
@@ -85,7 +72,7 @@ def fit(
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     with writing(collection) as writer:
-        stored = to_dict(writer.collection.selection_config)
+        stored = writer.collection.selection_config.to_dict()
         kept = stored if changes.get("method", stored["method"]) == stored["method"] else {}
         config = reduction_from_dict({**kept, **changes})
         if source is None:
@@ -107,43 +94,27 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
         What there is to say about it.
     """
     collection, config = writer.collection, writer.collection.selection_config
-    if not reducible(collection.config) or isinstance(config, NoReduction):
+    if not collection.config.reducible or isinstance(config, NoReduction):
         return None
     before, photos = collection.how_fitted("selection"), collection.count("ok")
     if before is not None:
-        config = reduction_from_dict(before.get("instead_of") or before["config"])
-        if not isinstance(config, WhiteningConfig):
+        config = stored_reduction(before.get("instead_of") or before["config"])
+        refit_at = config.refit_photos(before["photos"], fallback="instead_of" in before)
+        if refit_at is None or photos < refit_at:
             return None
-        if photos < (config.fewest if "instead_of" in before else GROWTH * before["photos"]):
-            return None
-    elif photos < (needed := _fewest(config)):
+    elif photos < config.auto_fit_photos:
         return (
-            f"searching compares all values of the descriptors: {_name(config)} needs "
-            f"{needed} photos or more"
+            f"searching compares all values of the descriptors: {config.label} needs "
+            f"{config.auto_fit_photos} photos or more"
         )
     try:
         fitted = fit_collection_selection(writer, config, collection, progress)
     except FitError as error:
         return f"searching compares all values of the descriptors: {error}"
     return (
-        f"fitted {_name(reduction_for(config, photos))} of {fitted.features} of "
+        f"fitted {config.for_photos(photos).label} of {fitted.features} of "
         f"{fitted.dimensions} values on {fitted.photos} photos (fit it anew with: resight fit)"
     )
-
-
-def _fewest(config: SelectionConfig | WhiteningConfig) -> int:
-    """Photos from which on an index run fits something."""
-    if isinstance(config, SelectionConfig):
-        return MIN_PHOTOS_TO_FIT
-    selects = config.below == "pfa"
-    return min(config.fewest, MIN_PHOTOS_TO_FIT) if selects else config.fewest
-
-
-def _name(config: ReductionConfig) -> str:
-    if isinstance(config, SelectionConfig):
-        return "a selection"
-    both = isinstance(config, WhiteningConfig) and config.beside == "pfa"
-    return "a selection with whitened values" if both else "a whitening"
 
 
 def fit_collection_selection(
@@ -158,9 +129,8 @@ def fit_collection_selection(
         FitError: too few photos, or fewer usable values than wanted.
     """
     extraction = writer.collection.config
-    if not reducible(extraction):
-        name = extraction.aggregation if isinstance(extraction, LocalConfig) else extraction.method
-        raise UsageError(f"{writer.collection.folder}: {name} has no selection to fit")
+    if not extraction.reducible:
+        raise UsageError(f"{writer.collection.folder}: {extraction.label} has no selection to fit")
     photos = source.count("ok")
     first = next(source.photo_descriptors(), None)
     if first is None:
@@ -168,11 +138,11 @@ def fit_collection_selection(
     if isinstance(config, NoReduction):
         writer.forget_selection()
         return FitRun(len(first[1]), len(first[1]), photos)
-    asked, config = config, reduction_for(config, photos)
-    progress(f"fitting {_name(config)}", 0, 1)
-    sizes = part_sizes(extraction, len(first[1]))
+    asked, config = config, config.for_photos(photos)
+    progress(f"fitting {config.label}", 0, 1)
+    sizes = extraction.part_sizes(len(first[1]))
     selection = fit_reduction(lambda: _blocks(source), sizes, config)
-    progress(f"fitting {_name(config)}", 1, 1)
+    progress(f"fitting {config.label}", 1, 1)
     fitted_on = {
         "collection": str(absolute(source.folder)),
         "photos": photos,
@@ -180,7 +150,7 @@ def fit_collection_selection(
     }
     if config != asked:
         # It is what was asked for that is fitted when there are enough photos.
-        fitted_on["instead_of"] = to_dict(asked)
+        fitted_on["instead_of"] = asked.to_dict()
     writer.store_selection(selection, config, fitted_on)
     return FitRun(selection.dimensions, len(first[1]), photos)
 
@@ -273,6 +243,6 @@ def fit_quantized_network(
         raise FitError("a network needs a weights file")
     parameters = load_parameters(config.backbone, model.path, model.sha256)
     progress("quantising", 0, 1)
-    network = quantize(config.backbone, parameters, network_layers([config]), iter(pictures))
+    network = quantize(config.backbone, parameters, config.network_layers(), iter(pictures))
     progress("quantising", 1, 1)
     return network, {"photos": len(pictures)}

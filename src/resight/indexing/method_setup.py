@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from resight.collection.reader import Collection
 from resight.collection.writer import Writer
-from resight.config import ExtractionConfig, MethodConfig, has_network
+from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.indexing.fitting import Lesson, QuantizedNetwork, fit_quantized_network, learn
 from resight.indexing.plan import Plan
@@ -41,7 +41,7 @@ def make_method(
         WeightsError: weights are needed, and there are none, or they do not fit.
         FitError: the photos are too few, or too plain, for what the method learns from them.
     """
-    model, quantized = cnn_model(config, options) if has_network(config) else None, None
+    model, quantized = cnn_model(config, options) if config.needs_network else None, None
     if isinstance(config, ExtractionConfig) and config.precision == "int8" and model is not None:
         ensure_available(options.engine)
         quantized = fit_quantized_network(config, model, photos, progress)
@@ -56,7 +56,7 @@ def make_method(
 def _is_made(collection: Collection) -> bool:
     """Whether a collection holds what its method fits before photos are described."""
     config = collection.config
-    int8 = isinstance(config, ExtractionConfig) and config.precision == "int8"
+    int8 = config.precision == "int8"
     if config.learns and collection.how_fitted("learned") is None:
         return False
     return not int8 or collection.how_fitted("network") is not None

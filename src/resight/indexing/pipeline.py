@@ -13,17 +13,16 @@ from resight.collection.ann_index import check_approximate, keep_approximate
 from resight.collection.reader import Collection
 from resight.collection.writer import Writer, check_place, writing
 from resight.config import (
+    ConfigPair,
     MethodConfig,
-    Preset,
-    to_dict,
 )
+from resight.config.reduction import AUTO_FIT_PHOTOS
 from resight.descriptors.extractor import Extractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.distributed_extraction import describe_plan
 from resight.indexing.cluster.ray_cluster import connected
 from resight.indexing.extraction import PhotoResult, describe_files
 from resight.indexing.fitting import (
-    MIN_PHOTOS_TO_FIT,
     fit_missing_selection,
 )
 from resight.indexing.method_setup import extractor_for, make_method
@@ -50,7 +49,7 @@ def index(
     photos: Sequence[Path],
     collection: Path,
     *,
-    config: str | MethodConfig | Preset | None = None,
+    config: str | MethodConfig | ConfigPair | None = None,
     cam: bool | None = None,
     precision: str | None = None,
     model: ModelOptions | None = None,
@@ -143,7 +142,7 @@ def complete(
     if not report.interrupted:
         described = report.new + report.changed > 0
         # A run that was killed before it fitted leaves that to the next one, which finds all known.
-        if described or writer.collection.count("ok") >= MIN_PHOTOS_TO_FIT:
+        if described or writer.collection.count("ok") >= AUTO_FIT_PHOTOS:
             note = fit_missing_selection(writer, progress)
         keep_approximate(writer.collection, approximate, progress)
     return IndexRun(report, writer.collection.count("ok"), note)
@@ -151,7 +150,7 @@ def complete(
 
 def _check_wanted(
     existing: Collection,
-    config: str | MethodConfig | Preset | None,
+    config: str | MethodConfig | ConfigPair | None,
     cam: bool | None,
     precision: str | None,
 ) -> None:
@@ -163,7 +162,7 @@ def _check_wanted(
         wanted = resolve_config(config, cam, precision)[0]
     if wanted == stored:
         return
-    ours, theirs = to_dict(stored), to_dict(wanted)
+    ours, theirs = stored.to_dict(), wanted.to_dict()
     differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)
     raise CollectionMismatchError(

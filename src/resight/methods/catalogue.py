@@ -17,15 +17,10 @@ from resight.config import (
     RerankConfig,
     Reranking,
     SelectionConfig,
-    SiftVladConfig,
     VerifiedBy,
     WhiteningConfig,
-    from_dict,
-    has_network,
-    to_dict,
 )
 from resight.errors import UsageError
-from resight.networks.specs import BACKBONES
 
 SEDDATI = "Seddati et al., Towards good practices for image retrieval, ICCVW 2017"
 GORDO = "Gordo et al. [10], Deep image retrieval, ECCV 2016"
@@ -46,9 +41,8 @@ PHILBIN = "Philbin et al. [29], Object retrieval with large vocabularies, CVPR 2
 NETVLAD = "Arandjelovic et al. [1], NetVLAD, CVPR 2016"
 OURS = "this project"
 
-SIFT_VALUES = 128
 TRAINED = {"fine-tuned": "fine-tuned ", "netvlad": "NetVLAD's "}
-"""Poolings that come with the weights, before the network's title."""
+"""Prefix of networks whose weights include a retrieval head."""
 
 ON_MAP = ("holidays", "oxford5k", "paris6k")
 """The benchmarks that the papers measure by mAP."""
@@ -96,24 +90,14 @@ class MethodSpec:
     def weights(self) -> str:
         """Which weights it needs; empty where it needs none."""
         config = self.extraction
-        if not has_network(config):
+        if not config.needs_network:
             return ""
-        pooling = config.pooling if isinstance(config, ExtractionConfig) else ""
-        return TRAINED.get(pooling, "") + BACKBONES[config.backbone].title
+        return TRAINED.get(config.required_head, "") + config.spec.title
 
     @property
     def values(self) -> str:
         """How many values of a descriptor are compared."""
-        if not isinstance(self.selection, NoReduction):
-            return str(self.selection.features or "by the spectrum")
-        if not isinstance(self.extraction, ExtractionConfig):
-            return str(sum(local_values(self.extraction)))
-        if self.extraction.pooling in TRAINED:
-            return "the weights'"
-        if self.extraction.pooling == "rmac-whitened":
-            return str(self.extraction.region_values or "by the spectrum")
-        channels = BACKBONES[self.extraction.backbone].channels
-        return str(sum(channels[layer] for layer in self.extraction.layers))
+        return self.selection.size_text or self.extraction.size_text
 
     def selection_for(self, benchmark: str, photos: int) -> ReductionConfig:
         """The selection or whitening with the number of values that the paper keeps on a benchmark.
@@ -135,32 +119,7 @@ def name_of(config: MethodConfig) -> str:
     return next(named, config.method)
 
 
-def local_values(config: SiftVladConfig | LocalConfig) -> list[int]:
-    """How many values each scale of a descriptor has; of triangulation, at most."""
-    of_one = SIFT_VALUES
-    if isinstance(config, LocalConfig) and config.features != "rootsift":
-        of_one = BACKBONES[config.backbone].channels[config.layer]
-    one = config.values or of_one
-    counts = {
-        "fisher": 2 * one * config.centers,
-        "triangulation": one * config.centers - one,
-        "words": config.centers,
-        "hamming": 8 * config.max_keypoints,
-        "hamming-wgc": 8 * config.max_keypoints,
-    }
-    patches = config.features in ("cells", "patches")
-    values = []
-    for scale in config.scales:
-        if patches and scale == 1:  # the whole photo is one feature, and stays as it is
-            values.append(of_one)
-        elif config.aggregation == "stack":
-            values.append(one * scale**2)
-        else:
-            values.append(counts.get(config.aggregation, one * config.centers))
-    return values
-
-
-_WHITENED = WhiteningConfig(prior=2000, fewest=128, below="pfa")
+_WHITENED = WhiteningConfig(prior=2000, min_photos=128, fallback="pfa")
 """Whitening from as many photos on as an index run fits a selection from; on fewer, as `paper`."""
 
 
@@ -195,8 +154,8 @@ _PFA = {"oxford5k": 320, "paris6k": 384}
 
 
 def _pooled(pooling: str, resolution: int = 800) -> ExtractionConfig:
-    fields = {**to_dict(_ONE), "pooling": pooling, "resolutions": [resolution]}
-    return from_dict(ExtractionConfig, fields)
+    fields = {**_ONE.to_dict(), "pooling": pooling, "resolutions": [resolution]}
+    return ExtractionConfig.from_dict(fields)
 
 
 def _fully_connected(layer: str) -> ExtractionConfig:
@@ -263,7 +222,7 @@ METHODS: Mapping[str, MethodSpec] = {
         title="paper, and whitened values beside it as the collection's size and spectrum say",
         source=f"{OURS}; whitening: Jegou and Chum, ECCV 2012",
         extraction=_BOTH,
-        selection=dataclasses.replace(_WHITENED, beside="pfa", fewest=400),
+        selection=dataclasses.replace(_WHITENED, combine_with="pfa", min_photos=400),
     ),
     "whitened": MethodSpec(
         title="both stages, whitened as the collection's size and spectrum say",
@@ -440,7 +399,9 @@ METHODS: Mapping[str, MethodSpec] = {
         published_with="ResNet-101, R-MAC, 2048 values",
     ),
     "sift-vlad": MethodSpec(
-        title="RootSIFT, VLAD; no network", source=JEGOU_VLAD, extraction=SiftVladConfig()
+        title="RootSIFT, VLAD; no network",
+        source=JEGOU_VLAD,
+        extraction=LocalConfig(method="sift-vlad"),
     ),
     "sift-fisher": MethodSpec(
         title="RootSIFT, Fisher vector",
@@ -565,21 +526,8 @@ def find_method(name: str) -> MethodSpec | None:
     recipe = METHODS.get(plain)
     if recipe is None or not at:
         return recipe
-    config = recipe.extraction
-    if not has_network(config):
-        raise UsageError(f"{name}: {plain} has no network that could be another one")
-    if backbone not in BACKBONES:
-        raise UsageError(f"{name}: {backbone} is not one of {', '.join(BACKBONES)}")
-    pyramids = BACKBONES[config.backbone].pyramid, BACKBONES[backbone].pyramid
-    places = dict(zip(*pyramids, strict=True))
-    layers = config.layers if isinstance(config, ExtractionConfig) else (config.layer,)
-    missing = [layer for layer in layers if layer not in places]
-    if missing:
-        raise UsageError(f"{name}: {backbone} has nothing like {missing[0]} of {config.backbone}")
-    there = [places[layer] for layer in layers]
-    changed = {"layers": there} if isinstance(config, ExtractionConfig) else {"layer": there[0]}
-    return dataclasses.replace(
-        recipe,
-        title=f"{recipe.title}, on {backbone}",
-        extraction=from_dict(type(config), {**to_dict(config), "backbone": backbone, **changed}),
-    )
+    try:
+        config = recipe.extraction.on_backbone(backbone)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+    return dataclasses.replace(recipe, title=f"{recipe.title}, on {backbone}", extraction=config)

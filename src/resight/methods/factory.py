@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 from resight.collection.fitted_params import sha256
 from resight.collection.provenance import Model, Provenance
 from resight.config import (
-    BROUGHT,
     ExtractionConfig,
     LocalConfig,
     MethodConfig,
-    SiftVladConfig,
-    has_network,
 )
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams
@@ -65,15 +62,13 @@ class FittedMethod:
     quantized: bytes | None
 
 
-def cnn_model(
-    config: ExtractionConfig | LocalConfig, options: ModelOptions, remembered: Path | None = None
-) -> Model:
+def cnn_model(config: MethodConfig, options: ModelOptions, remembered: Path | None = None) -> Model:
     """The weights for a configuration.
 
     Raises:
         WeightsError: there are none.
     """
-    wanted = needed_network(config)
+    wanted = (config.backbone, config.required_head)
     for path in options.several:
         file = named_file(path, "--weights")
         if recognize(file) == wanted:
@@ -87,12 +82,6 @@ def cnn_model(
         progress=options.on_download,
     )
     return Model(found.sha256, found.path)
-
-
-def needed_network(config: ExtractionConfig | LocalConfig) -> tuple[str, str]:
-    """The network of a configuration, and its pooling where that comes with the weights."""
-    pooling = config.pooling if isinstance(config, ExtractionConfig) else ""
-    return config.backbone, pooling if pooling in BROUGHT else ""
 
 
 def cnn_extractor(
@@ -129,7 +118,7 @@ def collection_model(collection: Provenance, options: ModelOptions) -> Model:
         CollectionError: the collection was never indexed.
     """
     config, known = collection.config, collection.model
-    if has_network(config):
+    if config.needs_network:
         return cnn_model(config, options, known.path if known else None)
     return Model(sha256(_learned(collection)))
 
@@ -149,7 +138,7 @@ def collection_method(collection: Provenance, options: ModelOptions) -> FittedMe
     """What that extractor is made of; errors likewise."""
     config, model = collection.config, None
     learned = _learned(collection) if config.learns else {}
-    if has_network(config):
+    if config.needs_network:
         model = collection_model(collection, options)
         collection.check_model(model)
     return FittedMethod(config, model, learned, collection.quantized_network())
@@ -190,6 +179,7 @@ def plain_extractor(
         if model is None:
             raise CollectionError("a network needs a weights file")
         return cnn_extractor(config, model, options, quantized)
+    assert isinstance(config, LocalConfig)
     return local_extractor(config, model, options)
 
 
@@ -205,11 +195,12 @@ def learner(config: MethodConfig, model: Model | None, options: ModelOptions) ->
         if model is None:
             raise CollectionError("a network needs a weights file")
         return cnn_extractor(config, model, options)
+    assert isinstance(config, LocalConfig)
     return local_extractor(config, model, options)
 
 
 def local_extractor(
-    config: SiftVladConfig | LocalConfig, model: Model | None, options: ModelOptions
+    config: LocalConfig, model: Model | None, options: ModelOptions
 ) -> "LocalExtractor":
     """The extractor of local features, which has not learned yet.
 
@@ -218,7 +209,7 @@ def local_extractor(
     """
     from resight.descriptors.local_extractor import LocalExtractor  # OpenCV takes a while
 
-    if isinstance(config, SiftVladConfig) or config.features == "rootsift":
+    if not config.needs_network:
         return LocalExtractor(config)
     if model is None or model.path is None:
         raise CollectionError("a network needs a weights file")

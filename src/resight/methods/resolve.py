@@ -1,24 +1,19 @@
 """The configuration that is asked for: a method by name or a file, and what overrides it."""
 
-import dataclasses
 import tomllib
 from pathlib import Path
 
 from resight.config import (
-    ExtractionConfig,
+    ConfigPair,
     MethodConfig,
-    Preset,
-    default_reduction,
-    from_dict,
     method_from_dict,
     reduction_from_dict,
-    to_dict,
 )
 from resight.errors import UsageError
 from resight.methods.catalogue import METHODS, MethodSpec, find_method
 
 
-def load_config(name_or_path: str) -> Preset:
+def load_config(name_or_path: str) -> ConfigPair:
     """A recipe's configuration by name, or a TOML file of fields with a table `[selection]`.
 
     Raises:
@@ -53,7 +48,7 @@ def load_config(name_or_path: str) -> Preset:
         selection = fields.pop("selection", None)
         method = method_from_dict(fields)
         if selection is None:
-            return method, default_reduction(method)
+            return method, method.default_reduction()
         return method, reduction_from_dict(selection)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
@@ -67,8 +62,8 @@ def _of_the_search(recipe: MethodSpec) -> str:
 
 
 def resolve_config(
-    config: str | MethodConfig | Preset | None, cam: bool | None, precision: str | None = None
-) -> Preset:
+    config: str | MethodConfig | ConfigPair | None, cam: bool | None, precision: str | None = None
+) -> ConfigPair:
     """The configuration that is asked for: a recipe, a TOML file or a configuration.
 
     Args:
@@ -85,13 +80,9 @@ def resolve_config(
     elif isinstance(config, tuple):
         method, selection = config
     else:
-        method, selection = config, default_reduction(config)
+        method, selection = config, config.default_reduction()
     if cam is not None:
-        if not isinstance(method, ExtractionConfig):
-            raise UsageError(f"--cam: class activation maps need the CNN, not {method.method}")
-        method = dataclasses.replace(method, cam=cam)
+        method = method.with_cam(cam)
     if precision is not None:
-        if not isinstance(method, ExtractionConfig):
-            raise UsageError(f"--precision: {method.method} has no network that computes in one")
-        method = from_dict(ExtractionConfig, {**to_dict(method), "precision": precision})
+        method = method.with_precision(precision)
     return method, selection

@@ -77,7 +77,7 @@ def fit_selection_plus_whitening(
     selected, whitened = (mean_distance(part.apply(rows)) for part in (selection, whitening))
     # In the mean the whole is then as far apart as the selection alone is.
     return SelectionPlusWhitening(
-        selection, whitening, (1 - config.part, config.part * selected / whitened)
+        selection, whitening, (1 - config.weight, config.weight * selected / whitened)
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from resight.config import SelectionConfig, WhiteningConfig, reduction_from_dict
+from resight.config import ReductionConfig, SelectionConfig, WhiteningConfig, stored_reduction
 from resight.reductions.combined import SelectionPlusWhitening, fit_selection_plus_whitening
 from resight.reductions.pfa import Selection, fit_selection
 from resight.reductions.whitening import Blocks, Whitening, fit_whitening
@@ -15,9 +15,7 @@ from resight.reductions.whitening import Blocks, Whitening, fit_whitening
 Reduction = Selection | Whitening | SelectionPlusWhitening
 
 
-def fit_reduction(
-    blocks: Blocks, sizes: Sequence[int], config: SelectionConfig | WhiteningConfig
-) -> Reduction:
+def fit_reduction(blocks: Blocks, sizes: Sequence[int], config: ReductionConfig) -> Reduction:
     """Fit what a configuration asks for.
 
     Args:
@@ -30,8 +28,10 @@ def fit_reduction(
     """
     if isinstance(config, SelectionConfig):
         return fit_selection(blocks(), config)
+    if not isinstance(config, WhiteningConfig):
+        raise ValueError(f"{config.method}: there is nothing to fit")
     with threadpool_limits(limits=1):  # the same numbers whatever the number of threads
-        fit = fit_whitening if config.beside == "none" else fit_selection_plus_whitening
+        fit = fit_whitening if config.combine_with == "none" else fit_selection_plus_whitening
         return fit(blocks, sizes, config)
 
 
@@ -56,7 +56,7 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
     Raises:
         ValueError, KeyError, OSError: the bytes are damaged.
     """
-    config = reduction_from_dict(fields)
+    config = stored_reduction(fields)
     if isinstance(config, SelectionConfig):
         return Selection(np.frombuffer(data, "<i4").astype(np.int64), config.renormalize)
     if not isinstance(config, WhiteningConfig):
@@ -65,7 +65,7 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
         count = sum(name.startswith("part") for name in arrays.files)
         parts = tuple(arrays[f"part{i}"] for i in range(count))
         whitening = Whitening(arrays["means"], parts, config.power)
-        if config.beside == "none":
+        if config.combine_with == "none":
             return whitening
         first, second = arrays["scales"].tolist()
         selection = Selection(arrays["indices"].astype(np.int64))

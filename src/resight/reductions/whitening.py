@@ -104,7 +104,7 @@ def chosen_width(variances: np.ndarray, shrinkage: float, config: WhiteningConfi
     """
     counts = variances / (variances + shrinkage)
     share = np.cumsum(counts) / counts.sum()
-    return min(config.most, int(np.searchsorted(share, config.share - 1e-12)) + 1)
+    return min(config.max_components, int(np.searchsorted(share, config.variance - 1e-12)) + 1)
 
 
 def _fit_layer(blocks: Blocks, config: WhiteningConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +113,8 @@ def _fit_layer(blocks: Blocks, config: WhiteningConfig) -> tuple[np.ndarray, np.
     for block in blocks():
         powered = power_law(block.astype(np.float64), config.power)
         count, total = count + len(block), powered.sum(axis=0) + (total if count else 0.0)
-    if count < config.fewest:
-        raise FitError(f"whitening needs {config.fewest} photos or more, not {count}")
+    if count < config.min_photos:
+        raise FitError(f"whitening needs {config.min_photos} photos or more, not {count}")
     spectrum = principal_components(
         power_law(block.astype(np.float64), config.power) for block in blocks()
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resight.config import Geometry, SiftVladConfig, VerifiedBy, has_network
+from resight.config import Geometry, LocalConfig, VerifiedBy
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.local_features.sift import LocalFeatures, root_sift
 from resight.errors import ImageError, UsageError
@@ -68,7 +68,7 @@ class PhotoMatcher:
     def features(self, image: Image.Image) -> LocalFeatures:
         """The local features of an upright image, in its pixels."""
         if self._by == "sift":
-            return root_sift(image, SiftVladConfig())
+            return root_sift(image, LocalConfig(method="sift-vlad"))
         return place_features(self._columns_map(image), image.size)
 
     def of_file(self, path: Path) -> tuple[LocalFeatures, tuple[int, int]]:
@@ -143,7 +143,7 @@ def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
         UsageError: the method has no network.
     """
     config = extractor.config
-    if not has_network(config):
+    if not config.needs_network:
         raise UsageError(f"--verify-by columns: needs a network; {name_of(config)} has none")
     stage = BACKBONES[config.backbone].matching_layer
     return extractor.feature_maps(resized_copies(image, (COLUMNS_SIDE,)))[0][stage]

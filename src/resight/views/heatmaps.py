@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.config import ExtractionConfig, own_distance
+from resight.config import ExtractionConfig
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import rescale
 from resight.descriptors.local_features.sift import LocalFeatures
@@ -101,7 +101,7 @@ def explain_maps(
     """
     photos = (query, other)
     pooled = [describe_maps(maps, config, classifier, state) for maps in photos]
-    by = own_distance(config) if selection is None else selection.distance
+    by = config.descriptor_distance if selection is None else selection.distance
     a, b = (_kept(p.global_, selection) for p in pooled)
     distance, masks = _distance(a, b, by), None
     if classifier is not None:

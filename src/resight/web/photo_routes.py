@@ -9,7 +9,7 @@ from fastapi import Path as InPath
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
-from resight.config import ExtractionConfig, to_dict
+from resight.config import ExtractionConfig
 from resight.web import schemas
 from resight.web.app_state import AppState, etag_matches, json_response
 from resight.web.pictures import full_picture
@@ -175,7 +175,7 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "photos": store.count("ok"),
         "failed": store.count("failed"),
         "method": config.method,
-        "config": to_dict(config),
+        "config": config.to_dict(),
         "distance": store.provenance.distance,
         "has_local": isinstance(config, ExtractionConfig) and config.cam,
         "indexing": state.jobs.running,

@@ -25,7 +25,7 @@ from resight.backends.store import Filter, Remote, Store
 from resight.collection.provenance import Provenance
 from resight.collection.reader import Collection, Photo
 from resight.collection.search_arrays import SearchArrays, load_arrays
-from resight.config import RerankConfig, SearchConfig, has_network
+from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError, WeightsError
 from resight.memory import release_unused_memory
@@ -301,7 +301,7 @@ class ServiceSearcher(Searcher):
                 return explain_images(searcher, *images, box=box)
 
         # Local features need no network: others may search meanwhile.
-        network = has_network(self.store.provenance.config)
+        network = self.store.provenance.config.needs_network
         found = self._service.on_network(run) if network else run()
         scales = [
             share / decoded
@@ -314,7 +314,7 @@ class ServiceSearcher(Searcher):
         self, query_image: QueryImage, box: Box | None, results: list[Result], config: SearchConfig
     ) -> list[Result]:
         count, by, geometry = config.verify, config.verify_by, config.verify_geometry
-        if by == "columns" and not has_network(self.store.provenance.config):
+        if by == "columns" and not self.store.provenance.config.needs_network:
             raise ProblemError(
                 422, "This collection's method has no network, so no columns to match."
             )

@@ -27,7 +27,7 @@ from resight.collection.provenance import Model
 from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import LOCK_NAME, Writer, writing
-from resight.config import ExtractionConfig, SearchConfig, SelectionConfig, SiftVladConfig
+from resight.config import ExtractionConfig, LocalConfig, SearchConfig, SelectionConfig
 from resight.errors import (
     CollectionError,
     CollectionLockedError,
@@ -69,7 +69,7 @@ def ids(writer: Writer) -> dict[str, int]:
 
 
 def test_a_new_collection_remembers_its_configuration(tmp_path: Path) -> None:
-    config = SiftVladConfig(centers=7, dtype="float16")
+    config = LocalConfig(method="sift-vlad", centers=7, dtype="float16")
     with writing(tmp_path / "deep" / "c", (config, SelectionConfig(seed=3))) as writer:
         assert writer.collection.folder == tmp_path / "deep" / "c"
     with Collection.open(tmp_path / "deep" / "c") as opened:
@@ -96,7 +96,7 @@ def test_opening_again_for_writing_keeps_the_configuration(tmp_path: Path) -> No
     with new(tmp_path / "c"):
         pass
     before = samples.contents(tmp_path / "c")
-    with writing(tmp_path / "c", (SiftVladConfig(), SelectionConfig())) as writer:
+    with writing(tmp_path / "c", (LocalConfig(method="sift-vlad"), SelectionConfig())) as writer:
         assert writer.collection.config == CNN[0]
     assert samples.contents(tmp_path / "c") == before
 
@@ -433,7 +433,7 @@ def test_another_version_of_the_method_is_refused(
 ) -> None:
     with new(tmp_path / "c") as writer:
         writer.bind_model(Model("aa" * 32))
-        monkeypatch.setattr("resight.config.methods.ALGORITHM_VERSION", 10**6)
+        monkeypatch.setattr("resight.config.method.ALGORITHM_VERSION", 10**6)
         with pytest.raises(CollectionMismatchError, match=r"another version of the method"):
             writer.bind_model(Model("aa" * 32))
 
@@ -695,10 +695,10 @@ import sys
 from pathlib import Path
 from resight.errors import CollectionError
 from resight.collection.reader import Collection
-from resight.config import SelectionConfig, SiftVladConfig
+from resight.config import SelectionConfig, LocalConfig
 from resight.collection.writer import writing
 try:
-    with writing(Path(sys.argv[1]), (SiftVladConfig(), SelectionConfig())):
+    with writing(Path(sys.argv[1]), (LocalConfig(method="sift-vlad"), SelectionConfig())):
         print("written")
 except CollectionError as error:
     print("refused:", error)
@@ -798,7 +798,7 @@ def test_format_1_is_written(first_format: Path) -> None:
 def test_format_1_of_sift_vlad_is_read(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(FIXTURES / "collection-v1-sift-vlad", tmp_path / "v1"))
     with Collection.open(folder) as opened:
-        assert opened.config == SiftVladConfig(centers=2)
+        assert opened.config == LocalConfig(method="sift-vlad", centers=2)
         learned = opened.learned()
         assert learned is not None
         np.testing.assert_array_equal(learned["words"].ravel(), np.arange(256) / 256)

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resight.config import (
-    BROUGHT,
     ExtractionConfig,
     LocalConfig,
     MethodConfig,
@@ -23,15 +22,14 @@ from resight.config import (
     RerankConfig,
     SearchConfig,
     SelectionConfig,
-    SiftVladConfig,
     WhiteningConfig,
-    fingerprint,
-    from_dict,
     method_from_dict,
-    reduction_for,
-    to_dict,
+    reduction_from_dict,
+    stored_reduction,
 )
-from resight.config import methods as configuration
+from resight.config import method as configuration
+from resight.config.extraction import HEADS
+from resight.config.local import SIFT_VLAD_FIELDS
 from resight.errors import UsageError
 from resight.methods.catalogue import METHODS
 from resight.methods.resolve import load_config
@@ -39,7 +37,6 @@ from resight.methods.resolve import load_config
 MODEL = "0" * 64
 CLASSES: list[type[Any]] = [
     ExtractionConfig,
-    SiftVladConfig,
     LocalConfig,
     SelectionConfig,
     WhiteningConfig,
@@ -66,7 +63,7 @@ def test_presets() -> None:
     assert load_config("paper") == (ExtractionConfig(), SelectionConfig())
     assert load_config("fast") == (ExtractionConfig(resolutions=(550,)), SelectionConfig())
     assert load_config("auto") == (ExtractionConfig(), METHODS["auto"].selection)
-    assert load_config("sift-vlad") == (SiftVladConfig(), NoReduction())
+    assert load_config("sift-vlad") == (LocalConfig(method="sift-vlad"), NoReduction())
     for name, recipe in METHODS.items():
         if recipe.rerank == RerankConfig() and not recipe.verify:
             assert load_config(name) == (recipe.extraction, recipe.selection)
@@ -80,9 +77,9 @@ def test_presets() -> None:
 def test_auto_whitens_from_400_photos_on() -> None:
     auto = METHODS["auto"].selection
     assert isinstance(auto, WhiteningConfig)
-    assert reduction_for(auto, 399) == METHODS["paper"].selection
-    assert reduction_for(auto, 400) == auto
-    assert auto.beside == "pfa"
+    assert auto.for_photos(399) == METHODS["paper"].selection
+    assert auto.for_photos(400) == auto
+    assert auto.combine_with == "pfa"
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -119,7 +116,7 @@ LITERALS = {
     for name, hint in typing.get_type_hints(ExtractionConfig).items()
     if typing.get_origin(hint) is typing.Literal
 }
-LITERALS["pooling"] = LITERALS["pooling"].filter(lambda name: name not in BROUGHT)
+LITERALS["pooling"] = LITERALS["pooling"].filter(lambda name: name not in HEADS)
 EXTRACTION = st.fixed_dictionaries(
     {
         **{
@@ -168,9 +165,9 @@ SELECTION = st.builds(
 
 @given(config=EXTRACTION)
 def test_plain_values_and_back(config: ExtractionConfig) -> None:
-    plain = json.loads(json.dumps(to_dict(config)))
-    assert plain == to_dict(config)
-    assert method_from_dict(plain) == from_dict(ExtractionConfig, plain) == config
+    plain = json.loads(json.dumps(config.to_dict()))
+    assert plain == config.to_dict()
+    assert method_from_dict(plain) == ExtractionConfig.from_dict(plain) == config
 
 
 @given(config=EXTRACTION, selection=SELECTION)
@@ -179,8 +176,8 @@ def test_files_and_back(
     selection: SelectionConfig,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    chosen = {name: value for name, value in to_dict(selection).items() if value is not None}
-    fields = {name: value for name, value in to_dict(config).items() if value is not None}
+    chosen = {name: value for name, value in selection.to_dict().items() if value is not None}
+    fields = {name: value for name, value in config.to_dict().items() if value is not None}
     text = f"{toml(fields)}[selection]\n{toml(chosen)}"
     path = write(tmp_path_factory.getbasetemp(), text)
     assert load_config(path) == (config, selection)
@@ -196,13 +193,13 @@ def test_a_file_of_whitening(tmp_path: Path) -> None:
 
 
 def test_a_file_of_sift_vlad(tmp_path: Path) -> None:
-    config = SiftVladConfig(centers=64, distance="manhattan", power=0.25)
-    assert load_config(write(tmp_path, toml(to_dict(config)))) == (config, SelectionConfig())
+    config = LocalConfig(method="sift-vlad", centers=64, distance="manhattan", power=0.25)
+    assert load_config(write(tmp_path, toml(config.to_dict()))) == (config, NoReduction())
 
 
 def test_a_file_of_local_features(tmp_path: Path) -> None:
     config = LocalConfig(features="cells", aggregation="stack", scales=(1, 2), layer="layer3")
-    plain = {name: value for name, value in to_dict(config).items() if value is not None}
+    plain = {name: value for name, value in config.to_dict().items() if value is not None}
     assert load_config(write(tmp_path, toml(plain))) == (config, NoReduction())
     white = toml(plain) + '[selection]\nmethod = "whitening"\n'
     assert load_config(write(tmp_path, white)) == (config, WhiteningConfig())
@@ -227,8 +224,8 @@ def test_whole_numbers_are_numbers() -> None:
     config = ExtractionConfig(stride=1, cam_threshold=0)
     assert config == ExtractionConfig(stride=1.0, cam_threshold=0.0)
     assert type(config.stride) is float
-    assert fingerprint(config, MODEL) == fingerprint(
-        ExtractionConfig(stride=1.0, cam_threshold=0.0), MODEL
+    assert config.fingerprint(MODEL) == ExtractionConfig(stride=1.0, cam_threshold=0.0).fingerprint(
+        MODEL
     )
 
 
@@ -262,18 +259,6 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "dtype": ["float64", None],
         "precision": ["int4", None],
     },
-    SiftVladConfig: {
-        "method": ["cnn", None],
-        "longest_side": [63, 8193, 1024.0, None],
-        "max_keypoints": [0, 100_001, None],
-        "contrast_threshold": [0, 1, -1, float("nan"), None],
-        "centers": [0, 4097, None],
-        "sample": [127, 0, None],
-        "power": [0, 1.1, float("nan"), None],
-        "distance": ["euclidean", None],
-        "seed": [-1, 2**32, 0.0, None],
-        "dtype": ["int8", None],
-    },
     LocalConfig: {
         "method": ["cnn", None],
         "features": ["surf", None],
@@ -297,16 +282,16 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
     WhiteningConfig: {
         "method": ["pfa", None],
         "features": [0, -1, 32.0, True],
-        "share": [0, 1.01, float("nan"), None],
-        "most": [0, 1.0, None],
+        "variance": [0, 1.01, float("nan"), None],
+        "max_components": [0, 1.0, None],
         "shrinkage": [-0.1, float("nan"), "0"],
         "prior": [-1, float("nan"), None],
         "whiten": [1, None],
         "power": [0, 1.1, None],
-        "fewest": [1, 2.0, None],
-        "below": ["whitening", None],
-        "beside": ["whitening", None],
-        "part": [0, 1, float("nan"), None],
+        "min_photos": [1, 2.0, None],
+        "fallback": ["whitening", None],
+        "combine_with": ["whitening", None],
+        "weight": [0, 1, float("nan"), None],
     },
     SelectionConfig: {
         "method": ["whitening", None],
@@ -365,28 +350,28 @@ def test_a_bad_value_is_refused_by_name(cls: type[Any], name: str, value: Any) -
     assert "\n" not in str(caught.value)
     plain = list(value) if isinstance(value, tuple) else value
     with pytest.raises(UsageError, match=rf"^{name}: "):
-        from_dict(cls, {name: plain})
+        cls.from_dict({name: plain})
 
 
 def test_a_refusal_says_what_would_do() -> None:
     for fields, message in (
-        ({"fusion": "sum"}, "fusion: 'sum' is not one of early, late"),
-        ({"levels": "3"}, "levels: '3' is not a whole number"),
-        ({"stride": "a"}, "stride: 'a' is not a number"),
-        ({"cam": 1}, "cam: 1 is not true or false"),
-        ({"resolutions": (10,)}, "resolutions: one or more sizes from 32 to 8192 pixels"),
+        ({"fusion": "sum"}, "fusion: expected one of early, late, not 'sum'"),
+        ({"levels": "3"}, "levels: expected int, not '3'"),
+        ({"stride": "a"}, "stride: expected float, not 'a'"),
+        ({"cam": 1}, "cam: expected bool, not 1"),
+        ({"resolutions": (10,)}, "resolutions: expected int >= 32, not (10,)"),
         (
             {"backbone": "vgg19"},
-            "backbone: 'vgg19' is not one of resnet50, resnet101, vgg16",
+            "backbone: expected one of resnet50, resnet101, vgg16, not 'vgg19'",
         ),
         (
             {"layers": ("fc6",)},
-            "layers: fc6 is no stage of resnet50, which has conv1, layer1, layer2, layer3, layer4",
+            "layers: fc6 is not a stage of resnet50, which has conv1, layer1, layer2, layer3, layer4",
         ),
     ):
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
             ExtractionConfig(**fields)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"^components: 'all' is not a whole number or nothing$"):
+    with pytest.raises(UsageError, match=r"^components: expected int \| null, not 'all'$"):
         SelectionConfig(components="all")  # type: ignore[arg-type]
 
 
@@ -407,15 +392,18 @@ def test_fields_that_exclude_each_other(fields: dict[str, Any], name: str) -> No
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"features": "columns", "scales": (1, 2)}, "scales: of cells and patches alone"),
+        ({"features": "columns", "scales": (1, 2)}, "scales: only for cells and patches"),
         ({"aggregation": "stack"}, "aggregation: stack is for cells"),
-        ({"aggregation": "netvlad", "centers": 1}, "centers: 2 or more for netvlad"),
+        ({"aggregation": "netvlad", "centers": 1}, "centers: expected 2 or more for netvlad"),
         ({"aggregation": "hamming", "features": "columns"}, "aggregation: hamming is for rootsift"),
         (
             {"aggregation": "hamming-wgc", "dtype": "float16"},
-            "dtype: float32 alone for hamming-wgc",
+            "dtype: only float32 for hamming-wgc",
         ),
-        ({"backbone": "vgg16", "layer": "layer4"}, "layer: layer4 is no stage of vgg16, which has"),
+        (
+            {"backbone": "vgg16", "layer": "layer4"},
+            "layer: layer4 is not a stage of vgg16, which has",
+        ),
     ],
     ids=str,
 )
@@ -424,16 +412,39 @@ def test_what_local_features_cannot_be(fields: dict[str, Any], message: str) -> 
         LocalConfig(**fields)
 
 
+def test_sift_vlad_fixes_the_other_fields_of_local_features() -> None:
+    config = LocalConfig(method="sift-vlad", centers=64)
+    assert set(config.to_dict()) == set(SIFT_VLAD_FIELDS)
+    assert method_from_dict(config.to_dict()) == config
+    with pytest.raises(UsageError, match=r"^aggregation: fixed in the method sift-vlad"):
+        LocalConfig(method="sift-vlad", aggregation="fisher")
+
+
+def test_whitenings_of_earlier_collections_are_read() -> None:
+    old = {"method": "whitening", "share": 0.5, "most": 8, "fewest": 9}
+    old |= {"below": "pfa", "beside": "pfa", "part": 0.5}
+    assert stored_reduction(old) == WhiteningConfig(
+        variance=0.5,
+        max_components=8,
+        min_photos=9,
+        fallback="pfa",
+        combine_with="pfa",
+        weight=0.5,
+    )
+    with pytest.raises(UsageError, match="unknown field 'share'"):
+        reduction_from_dict(old)
+
+
 def test_a_sample_smaller_than_the_vocabulary_is_refused() -> None:
-    assert SiftVladConfig(sample=64, centers=64).sample == 64
-    with pytest.raises(UsageError, match=r"^sample: at least as many as centers$"):
-        SiftVladConfig(sample=64, centers=65)
+    assert LocalConfig(method="sift-vlad", sample=64, centers=64).sample == 64
+    with pytest.raises(UsageError, match=r"^sample: expected at least centers$"):
+        LocalConfig(method="sift-vlad", sample=64, centers=65)
 
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_an_unknown_field_is_refused_and_the_fields_named(cls: type[Any]) -> None:
     with pytest.raises(UsageError, match=r"^unknown field 'colour'; the fields are ") as caught:
-        from_dict(cls, {"colour": 1})
+        cls.from_dict({"colour": 1})
     assert "\n" not in str(caught.value)
     for field in dataclasses.fields(cls):
         assert field.name in str(caught.value)
@@ -442,7 +453,7 @@ def test_an_unknown_field_is_refused_and_the_fields_named(cls: type[Any]) -> Non
 @pytest.mark.parametrize("fields", [[], 3, "features", None])
 def test_what_is_no_table_is_refused(fields: Any) -> None:
     with pytest.raises(UsageError, match=r"^expected a table of fields, not "):
-        from_dict(SelectionConfig, fields)
+        SelectionConfig.from_dict(fields)
 
 
 @pytest.mark.parametrize("method", ["vlad", "", None, 1, ["cnn"], {"cnn": 1}], ids=str)
@@ -454,19 +465,19 @@ def test_an_unknown_method_is_refused(method: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("resolutions = 550", r"resolutions: 550 is not a list"),
-        ("levels = 0", "levels: from 1 to 8"),
+        ("resolutions = 550", r"resolutions: expected array, not 550"),
+        ("levels = 0", "levels: expected int >= 1, not 0"),
         ("colour = 1", "unknown field 'colour'"),
         ('method = ["cnn"]', "method: "),
         ('method = "sift-vlad"\ncam = true', "unknown field 'cam'"),
         ("selection = 3", "expected a table of fields, not 3"),
-        ("[selection]\nfeatures = 0", "features: 1 or more"),
+        ("[selection]\nfeatures = 0", "features: expected int >= 1, not 0"),
         ("[selection]\nlevels = 1", "unknown field 'levels'"),
         ("levels = ", "cannot be read as TOML: "),
         ("levels = 3\nlevels = 3", "cannot be read as TOML: "),
         ("levels = 1" + 5000 * "0", "cannot be read as TOML: "),
-        ("stride = inf", "stride: inf is not a number"),
-        ("stride = 2024-01-01", "stride: datetime.date"),
+        ("stride = inf", "stride: expected float <= 1.0, not inf"),
+        ("stride = 2024-01-01", "stride: expected float, not datetime.date"),
     ],
     ids=lambda text: text[:40],
 )
@@ -517,17 +528,6 @@ OTHER: dict[type[Any], dict[str, Any]] = {
         "dtype": "float16",
         "precision": "int8",
     },
-    SiftVladConfig: {
-        "longest_side": 800,
-        "max_keypoints": 1000,
-        "contrast_threshold": 0.02,
-        "centers": 64,
-        "sample": 100_000,
-        "power": 0.4,
-        "distance": "manhattan",
-        "seed": 1,
-        "dtype": "float16",
-    },
     LocalConfig: {
         "features": "columns",
         "aggregation": "fisher",
@@ -562,24 +562,24 @@ def test_every_field_changes_the_fingerprint(cls: type[Any], name: str) -> None:
     assert name in OTHER[cls], f"{name} is a new field: add another value of it"
     beside = NEEDED.get(name, {})
     changed = cls(**beside, **{name: OTHER[cls][name]})
-    assert fingerprint(changed, MODEL) != fingerprint(cls(**beside), MODEL)
+    assert changed.fingerprint(MODEL) != cls(**beside).fingerprint(MODEL)
 
 
 def test_fingerprints_differ_by_method_model_and_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     configs: list[MethodConfig] = list(dict.fromkeys(r.extraction for r in METHODS.values()))
-    found = {fingerprint(config, model) for config in configs for model in (MODEL, "1" * 64)}
+    found = {config.fingerprint(model) for config in configs for model in (MODEL, "1" * 64)}
     monkeypatch.setattr(configuration, "ALGORITHM_VERSION", -1)
-    found |= {fingerprint(config, MODEL) for config in configs}
+    found |= {config.fingerprint(MODEL) for config in configs}
     assert len(found) == 3 * len(configs)
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in found)
 
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     program = (
-        "from resight.config import fingerprint\nfrom resight.methods.catalogue import METHODS\n"
-        f"print([fingerprint(r.extraction, {MODEL!r}) for r in METHODS.values()])"
+        "from resight.methods.catalogue import METHODS\n"
+        f"print([r.extraction.fingerprint({MODEL!r}) for r in METHODS.values()])"
     )
-    here = str([fingerprint(r.extraction, MODEL) for r in METHODS.values()])
+    here = str([r.extraction.fingerprint(MODEL) for r in METHODS.values()])
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", program],

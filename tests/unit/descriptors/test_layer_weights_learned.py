@@ -8,7 +8,7 @@ import pytest
 
 import samples
 from resight.collection.reader import Collection
-from resight.config import ExtractionConfig, LocalConfig, own_distance
+from resight.config import ExtractionConfig, LocalConfig
 from resight.descriptors.pipeline import describe_maps
 from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors, rmac
 from resight.errors import UsageError
@@ -100,7 +100,7 @@ def test_a_collection_learns_what_its_layers_count(small_weights: Path, tmp_path
 
 def test_weights_of_layers_are_shares_of_the_cosine() -> None:
     config = ExtractionConfig(pooling="mac", resolutions=(64,), layer_weights=(3, 1))
-    assert own_distance(config) == "cosine"
+    assert config.descriptor_distance == "cosine"
     maps = {"layer4": feature_map(2048, 2, 3, 0), "layer3": feature_map(1024, 4, 6, 1)}
     found = describe_maps([maps], config).global_
     assert np.linalg.norm(found[:2048]) ** 2 == pytest.approx(0.75, abs=1e-5)

@@ -14,17 +14,14 @@ from resight.config import (
     LocalConfig,
     NoReduction,
     SearchConfig,
-    SiftVladConfig,
     WhiteningConfig,
-    has_network,
-    reducible,
 )
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.local_extractor import LocalExtractor
 from resight.errors import FitError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
-from resight.methods.catalogue import METHODS, local_values, name_of
+from resight.methods.catalogue import METHODS, name_of
 from resight.methods.factory import ModelOptions, collection_extractor
 from resight.photos.images import load_image
 from resight.searching.search import search
@@ -32,7 +29,7 @@ from samples import QUICK, contents, draw_many, picture
 
 SMALL: dict[str, Any] = {"longest_side": 96, "max_keypoints": 60, "sample": 4000}
 COLUMNS: dict[str, Any] = {"features": "columns", "layer": "layer2"}
-KINDS: dict[str, SiftVladConfig | LocalConfig] = {
+KINDS: dict[str, LocalConfig] = {
     "sift-vlad": QUICK,
     "vlad": LocalConfig(**SMALL, centers=4, values=16, power=0.8),
     "fisher": LocalConfig(**SMALL, aggregation="fisher", centers=3, values=8),
@@ -123,9 +120,9 @@ def opened_extractor(collection: Path, weights: Path) -> Extractor:
         return collection_extractor(opened, ModelOptions(weights))
 
 
-def parts(vector: np.ndarray, config: SiftVladConfig | LocalConfig) -> list[np.ndarray]:
+def parts(vector: np.ndarray, config: LocalConfig) -> list[np.ndarray]:
     """The parts of a descriptor, one for each scale."""
-    sizes = local_values(config) if len(config.scales) > 1 else [len(vector)]
+    sizes = config.nominal_sizes if len(config.scales) > 1 else [len(vector)]
     return np.split(vector, np.cumsum(sizes)[:-1])
 
 
@@ -133,14 +130,14 @@ def test_shape_type_and_length(kind: str, collection: Path, small_weights: Path)
     config, extractor = KINDS[kind], opened_extractor(collection, small_weights)
     descriptors = stored(collection)
     assert len(descriptors) == LEARNED_ON
-    assert extractor.dimensions <= sum(local_values(config))
+    assert extractor.dimensions <= sum(config.nominal_sizes)
     if config.aggregation != "triangulation":
-        assert extractor.dimensions == sum(local_values(config))
+        assert extractor.dimensions == sum(config.nominal_sizes)
     for vector in descriptors.values():
         assert vector.shape == (extractor.dimensions,)
         assert vector.dtype == np.float32
         assert np.isfinite(vector).all()
-        for part in parts(vector, config) if reducible(config) else []:
+        for part in parts(vector, config) if config.reducible else []:
             assert np.linalg.norm(part) == pytest.approx(1, abs=1e-5)
 
 
@@ -181,7 +178,7 @@ def test_photos_find_themselves(
     for photo in sorted(photos.glob("*.png"))[:2]:
         found = search(photo, collection, SearchConfig(k=3), model=model).results
         assert found[0].path == photo
-        if reducible(KINDS[kind]):  # a set whose features are like each other is not at distance 0
+        if KINDS[kind].reducible:  # a set whose features are like each other is not at distance 0
             assert found[0].distance == pytest.approx(0, abs=1e-6)
 
 
@@ -200,7 +197,7 @@ def test_columns_of_the_network_verify_where_there_is_one(
 ) -> None:
     config = SearchConfig(k=3, verify=2, verify_by="columns")
     model, photo = ModelOptions(small_weights), photos / "001.png"
-    if has_network(KINDS[kind]):
+    if KINDS[kind].needs_network:
         found = search(photo, collection, config, model=model).results
         assert found[0].path == photo
         assert found[0].inliers is not None
@@ -212,12 +209,12 @@ def test_columns_of_the_network_verify_where_there_is_one(
 def test_a_configuration_goes_by_the_name_of_its_recipe() -> None:
     assert name_of(METHODS["bow-soft"].extraction) == "bow-soft"
     assert name_of(METHODS["hamming"].extraction) == "hamming"
-    assert name_of(SiftVladConfig()) == "sift-vlad"
+    assert name_of(LocalConfig(method="sift-vlad")) == "sift-vlad"
     assert name_of(LocalConfig(centers=77)) == "local"
 
 
 def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path) -> None:
-    preset = KINDS["vlad"], WhiteningConfig(fewest=4)
+    preset = KINDS["vlad"], WhiteningConfig(min_photos=4)
     run = pipeline.index([photos], tmp_path / "c", config=preset)
     assert run.selection_note is not None
     assert run.selection_note.startswith("fitted a whitening of")
@@ -269,7 +266,7 @@ def test_the_whole_photo_keeps_all_its_values() -> None:
     learned = LocalExtractor(config).fit(photos)
     assert {name.partition(".")[0] for name in learned} == {"1"}
     assert learned["1.pca.components"].shape == (256, 5)
-    assert local_values(config) == [256, 15]
+    assert config.nominal_sizes == [256, 15]
 
 
 def test_too_few_directions_for_the_components() -> None:

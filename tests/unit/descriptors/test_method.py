@@ -20,13 +20,13 @@ from torch import Tensor
 import oracle
 import resight.descriptors.cnn_extractor
 from resight.collection.writer import writing
-from resight.config import ExtractionConfig, SelectionConfig, SiftVladConfig, method_from_dict
+from resight.config import ExtractionConfig, LocalConfig, SelectionConfig, method_from_dict
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.normalize import l2_normalize
-from resight.descriptors.pipeline import describe_maps, layer_sizes
+from resight.descriptors.pipeline import describe_maps
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import WeightsError
 from resight.networks.parameters import Classifier, Parameters, load_parameters
@@ -279,7 +279,7 @@ def _largest_difference(one: Description, other: Description) -> float:
 
 def test_the_field_method_names_the_class() -> None:
     assert type(method_from_dict({"method": "cnn"})) is ExtractionConfig
-    assert type(method_from_dict({"method": "sift-vlad"})) is SiftVladConfig
+    assert type(method_from_dict({"method": "sift-vlad"})) is LocalConfig
 
 
 def test_the_field_backbone_names_the_network(small_weights: Path) -> None:
@@ -311,7 +311,7 @@ def test_only_a_reduced_decoding_tells_the_decoder_a_size(small_weights: Path) -
     ],
 )
 def test_dimensions(layers: Any, expected: int) -> None:
-    assert sum(layer_sizes(ExtractionConfig(layers=layers))) == expected
+    assert sum(ExtractionConfig(layers=layers).nominal_sizes) == expected
 
 
 # Pooling

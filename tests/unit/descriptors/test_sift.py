@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.config import SiftVladConfig
+from resight.config import LocalConfig
 from resight.descriptors.local_features.sift import LocalFeatures, root_sift
 
 
@@ -43,7 +43,7 @@ def cv_threads() -> Iterator[None]:
 
 
 def test_shapes_types_and_ranges() -> None:
-    features = root_sift(texture(320, 240, 0), SiftVladConfig())
+    features = root_sift(texture(320, 240, 0), LocalConfig(method="sift-vlad"))
     count = len(features.points)
     assert 100 < count <= 2000
     assert features.points.shape == (count, 2)
@@ -58,7 +58,7 @@ def test_shapes_types_and_ranges() -> None:
 
 def test_descriptors_are_the_root_of_sift() -> None:
     image = texture(200, 150, 1)
-    features = root_sift(image, SiftVladConfig(max_keypoints=40))
+    features = root_sift(image, LocalConfig(method="sift-vlad", max_keypoints=40))
     sift = cv2.SIFT.create(contrastThreshold=0.01, enable_precise_upscale=True)
     keypoints, raw = sift.detectAndCompute(np.asarray(image.convert("L")), None)
     assert len(keypoints) > 40
@@ -84,9 +84,9 @@ def test_descriptors_are_the_root_of_sift() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_fewer_keypoints_are_the_first_ones(seed: int) -> None:
     image = texture(300, 200, seed)
-    everything = root_sift(image, SiftVladConfig(max_keypoints=100_000))
+    everything = root_sift(image, LocalConfig(method="sift-vlad", max_keypoints=100_000))
     for count in (1, 7, 50):
-        some = root_sift(image, SiftVladConfig(max_keypoints=count))
+        some = root_sift(image, LocalConfig(method="sift-vlad", max_keypoints=count))
         np.testing.assert_array_equal(some.points, everything.points[:count])
         np.testing.assert_array_equal(some.descriptors, everything.descriptors[:count])
 
@@ -96,8 +96,8 @@ def test_ties_have_an_order() -> None:
     image = Image.fromarray(np.tile(tile, (6, 6, 1)))
     sift = cv2.SIFT.create(nfeatures=30, contrastThreshold=0.01, enable_precise_upscale=True)
     assert len(sift.detect(np.asarray(image.convert("L")), None)) > 30  # responses do tie
-    everything = root_sift(image, SiftVladConfig(max_keypoints=100_000))
-    some = root_sift(image, SiftVladConfig(max_keypoints=30))
+    everything = root_sift(image, LocalConfig(method="sift-vlad", max_keypoints=100_000))
+    some = root_sift(image, LocalConfig(method="sift-vlad", max_keypoints=30))
     assert some.points.shape == (30, 2)
     np.testing.assert_array_equal(some.points, everything.points[:30])
     np.testing.assert_array_equal(some.descriptors, everything.descriptors[:30])
@@ -105,14 +105,14 @@ def test_ties_have_an_order() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (64, 64), (3, 2), (20_000, 30)])
 def test_no_texture_no_features(size: tuple[int, int]) -> None:
-    features = root_sift(Image.new("RGB", size, (200, 30, 90)), SiftVladConfig())
+    features = root_sift(Image.new("RGB", size, (200, 30, 90)), LocalConfig(method="sift-vlad"))
     assert features.points.shape == (0, 2)
     assert features.descriptors.shape == (0, 128)
     assert features.points.dtype == features.descriptors.dtype == np.float32
 
 
 def test_a_long_strip_with_texture_is_read() -> None:
-    features = root_sift(texture(6000, 40, 4), SiftVladConfig())
+    features = root_sift(texture(6000, 40, 4), LocalConfig(method="sift-vlad"))
     assert features.scale == pytest.approx(6000 / 1024, rel=0.05)
     assert (features.points[:, 0] < 6000).all()
 
@@ -121,7 +121,7 @@ PLACES = [(40.0, 50.0), (130.0, 44.0), (90.0, 110.0), (200.0, 150.0)]
 
 
 def test_convention_points_are_pixel_centers() -> None:
-    points = root_sift(blobs(260, 200, PLACES, sigma=6), SiftVladConfig()).points
+    points = root_sift(blobs(260, 200, PLACES, sigma=6), LocalConfig(method="sift-vlad")).points
     for place in PLACES:
         assert np.abs(points - place).max(axis=1).min() < 0.1
 
@@ -129,7 +129,9 @@ def test_convention_points_are_pixel_centers() -> None:
 def test_convention_points_are_pixels_of_the_image_given() -> None:
     # Spots at a quarter of the size: a shift of half a pixel of the copy would be 1.5 pixels.
     places = [(4 * x, 4 * y) for x, y in PLACES]
-    features = root_sift(blobs(1040, 800, places, sigma=24), SiftVladConfig(longest_side=260))
+    features = root_sift(
+        blobs(1040, 800, places, sigma=24), LocalConfig(method="sift-vlad", longest_side=260)
+    )
     assert features.scale == 4.0
     for place in places:
         assert np.abs(features.points - place).max(axis=1).min() < 0.4
@@ -138,16 +140,16 @@ def test_convention_points_are_pixels_of_the_image_given() -> None:
 def test_small_images_are_not_enlarged() -> None:
     image = texture(300, 200, 5)
     assert_equal(
-        root_sift(image, SiftVladConfig(longest_side=300)),
-        root_sift(image, SiftVladConfig(longest_side=8192)),
+        root_sift(image, LocalConfig(method="sift-vlad", longest_side=300)),
+        root_sift(image, LocalConfig(method="sift-vlad", longest_side=8192)),
     )
-    assert root_sift(image, SiftVladConfig()).scale == 1.0
+    assert root_sift(image, LocalConfig(method="sift-vlad")).scale == 1.0
 
 
 def test_contrast_threshold_drops_weak_keypoints() -> None:
     image = texture(300, 200, 6)
     counts = [
-        len(root_sift(image, SiftVladConfig(contrast_threshold=threshold)).points)
+        len(root_sift(image, LocalConfig(method="sift-vlad", contrast_threshold=threshold)).points)
         for threshold in (0.01, 0.1, 0.3)
     ]
     assert counts[0] > counts[1] > counts[2]
@@ -156,7 +158,7 @@ def test_contrast_threshold_drops_weak_keypoints() -> None:
 @pytest.mark.usefixtures("cv_threads")
 def test_equal_for_any_number_of_threads() -> None:
     image = texture(700, 500, 7)
-    config = SiftVladConfig(max_keypoints=500)
+    config = LocalConfig(method="sift-vlad", max_keypoints=500)
     cv2.setNumThreads(1)
     expected = root_sift(image, config)
     for threads in (2, 3, 8):

@@ -18,6 +18,7 @@ from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
+from resight.config.extraction import WORKING_BYTES
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, CollectionMismatchError, FitError, UsageError
 from resight.indexing import fitting, pipeline
@@ -769,7 +770,7 @@ def test_too_little_memory_is_said_before_the_work(
 
 def test_what_a_network_needs_grows_with_its_largest_copy() -> None:
     small, large = (
-        room.memory_needed(ExtractionConfig(resolutions=(side, 64))) for side in (500, 1000)
+        (ExtractionConfig(resolutions=(side, 64))).memory_bytes() for side in (500, 1000)
     )
-    assert large - room.BESIDE_BYTES == 4 * (small - room.BESIDE_BYTES)
-    assert room.memory_needed(samples.QUICK) == 0
+    assert large - WORKING_BYTES == 4 * (small - WORKING_BYTES)
+    assert samples.QUICK.memory_bytes() == 0

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 import oracle
-from resight.config import ExtractionConfig, own_distance
+from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.retrieval_head import apply_gem
 from resight.errors import UsageError, WeightsError
@@ -341,7 +341,7 @@ def test_a_photo_is_described_by_the_layer_of_netvlad(
     config = dataclasses.replace(TRAINED, resolutions=(64,))
     extractor = CnnExtractor(config, path)
     assert extractor.dimensions == (7 if whitened else WORDS * 512)
-    assert own_distance(config) == "cosine"
+    assert config.descriptor_distance == "cosine"
     picture = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
     copies = extractor.prepare(Image.fromarray(picture))
     (maps,) = extractor.feature_maps(copies)
@@ -432,7 +432,7 @@ def test_a_photo_is_described_by_the_weights_own_pooling(
     path = save(content, tmp_path)
     extractor = CnnExtractor(TUNED, path)
     assert extractor.dimensions == 8
-    assert own_distance(TUNED) == "cosine"
+    assert TUNED.descriptor_distance == "cosine"
     picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     copies = extractor.prepare(Image.fromarray(picture))
     found = extractor.describe(copies).global_

@@ -11,7 +11,6 @@ from PIL import Image
 import oracle
 from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
-from resight.descriptors.pipeline import network_layers
 from resight.errors import WeightsError
 from resight.methods.catalogue import METHODS
 from resight.networks.parameters import Parameters, load_parameters
@@ -145,15 +144,15 @@ def test_small_pictures_are_continued_by_their_border(
 
 
 def test_what_a_configuration_needs() -> None:
-    assert network_layers([ExtractionConfig()]) == ("layer3", "layer4")
+    assert ExtractionConfig().network_layers() == ("layer3", "layer4")
     first = ExtractionConfig(layers=("layer3",))
-    assert network_layers([first]) == ("layer3",)
-    assert network_layers([first, ExtractionConfig(layers=("layer1",), cam=True)]) == (
+    assert first.network_layers() == ("layer3",)
+    assert ExtractionConfig(layers=("layer1",), cam=True).network_layers() == (
         "layer1",
         "layer3",
         "layer4",
     )
-    assert network_layers([ExtractionConfig(backbone="vgg16", layers=("fc7", "conv4"))]) == (
+    assert ExtractionConfig(backbone="vgg16", layers=("fc7", "conv4")).network_layers() == (
         "conv4",
         "conv5",
         "fc7",

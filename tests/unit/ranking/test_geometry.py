@@ -12,7 +12,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import resight.ranking.geometry
-from resight.config import SiftVladConfig
+from resight.config import LocalConfig
 from resight.descriptors.local_features.sift import LocalFeatures, root_sift
 from resight.errors import UsageError
 from resight.ranking.geometry import MIN_INLIERS, Verification, mutual_matches, rerank, verify
@@ -29,7 +29,7 @@ def texture(width: int, height: int, seed: int) -> np.ndarray:
 
 
 def features_of(pixels: np.ndarray, longest_side: int = 1024) -> LocalFeatures:
-    config = SiftVladConfig(longest_side=longest_side, max_keypoints=600)
+    config = LocalConfig(method="sift-vlad", longest_side=longest_side, max_keypoints=600)
     return root_sift(Image.fromarray(pixels), config)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.config import SiftVladConfig
+from resight.config import LocalConfig
 from resight.ranking.exact import Database, cosine, manhattan
 from resight.ranking.groups import (
     CHANCE,
@@ -271,7 +271,7 @@ def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
     from resight.indexing.pipeline import index
 
     photos = draw_collection(tmp_path / "photos", objects=8, clutter=8).parent
-    index([photos], tmp_path / "c", config=SiftVladConfig(sample=20_000))
+    index([photos], tmp_path / "c", config=LocalConfig(method="sift-vlad", sample=20_000))
     with Collection.open(tmp_path / "c") as opened:
         paths = {photo.id: photo.path for photo in opened.photos("ok")}
         found = find_groups(load_arrays(opened).database, cosine)

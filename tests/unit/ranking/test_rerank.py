@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.config import ExtractionConfig, RerankConfig, Reranking, SiftVladConfig
+from resight.config import ExtractionConfig, LocalConfig, RerankConfig, Reranking
 from resight.descriptors.pipeline import compared_sizes
 from resight.errors import UsageError
 from resight.ranking.exact import (
@@ -318,6 +318,6 @@ def test_parts_of_descriptors_as_they_are_compared() -> None:
     assert compared_sizes(both, Selection(np.array([5, 6])), 2) == [2], "of one layer nothing left"
     white = Whitening(np.zeros(5), (np.zeros((3, 2)), np.zeros((2, 1))))
     assert compared_sizes(both, white, 3) == [2, 1]
-    assert compared_sizes(SiftVladConfig(), None, 16384) == [16384]
+    assert compared_sizes(LocalConfig(method="sift-vlad"), None, 16384) == [16384]
     learned = ExtractionConfig(pooling="rmac-whitened")
     assert compared_sizes(learned, Selection(np.array([5, 6])), 2) == [2]

@@ -14,7 +14,7 @@ from resight.config import SearchConfig
 from resight.errors import UsageError
 from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import average_precision, ranks_of
-from resight.indexing import fitting, pipeline
+from resight.indexing import pipeline
 from resight.indexing.fitting import fit
 from resight.methods.factory import ModelOptions
 from resight.reductions.combined import SelectionPlusWhitening
@@ -24,7 +24,7 @@ from resight.searching.search import search
 from resight.views.explain import explain
 from samples import draw_many
 
-TOML = 'resolutions = [64]\ncam = {cam}\n[selection]\nmethod = "whitening"\nfewest = 20\n'
+TOML = 'resolutions = [64]\ncam = {cam}\n[selection]\nmethod = "whitening"\nmin_photos = 20\n'
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_why_two_photos_match(made: tuple[Path, list[Path], ModelOptions]) -> No
 
 def test_an_approximate_index_is_refused(made: tuple[Path, list[Path], ModelOptions]) -> None:
     folder, photos, options = made
-    with pytest.raises(UsageError, match="for Manhattan distance only, not for whitening"):
+    with pytest.raises(UsageError, match="for Manhattan distance only, not for cosine"):
         pipeline.index([photos[0].parent], folder, model=options, approximate=True)
 
 
@@ -120,10 +120,10 @@ def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On fewer photos than it needs the paper's selection is fitted; later it is fitted itself."""
-    monkeypatch.setattr(fitting, "MIN_PHOTOS_TO_FIT", 20)
+    monkeypatch.setattr("resight.config.reduction.AUTO_FIT_PHOTOS", 20)
     draw_many(tmp_path / "photos", 24)
-    toml = TOML.format(cam="false").replace("fewest = 20", 'fewest = 30\nbelow = "pfa"')
-    (tmp_path / "own.toml").write_text(toml + 'beside = "pfa"\n')
+    toml = TOML.format(cam="false").replace("min_photos = 20", 'min_photos = 30\nbelow = "pfa"')
+    (tmp_path / "own.toml").write_text(toml + 'combine_with = "pfa"\n')
     options, folder = ModelOptions(small_weights), tmp_path / "c"
 
     def index() -> str:
@@ -151,7 +151,7 @@ def test_whitened_values_beside_a_selection_are_searched_like_the_selection(
     small_weights: Path, tmp_path: Path
 ) -> None:
     photos = draw_many(tmp_path / "photos", 24)
-    (tmp_path / "both.toml").write_text(TOML.format(cam="true") + 'beside = "pfa"\n')
+    (tmp_path / "both.toml").write_text(TOML.format(cam="true") + 'combine_with = "pfa"\n')
     options, folder = ModelOptions(small_weights), tmp_path / "c"
     config = str(tmp_path / "both.toml")
     run = pipeline.index([tmp_path / "photos"], folder, config=config, model=options)
@@ -214,7 +214,7 @@ def test_fitted_otherwise_and_back(
     assert "kept 768 of 3072 values" in done.stderr, "a selection: 24 photos are fewer than 30"
     assert "pfa, 768 values" in resight("info", "-c", folder).stdout
     assert search(photos[0], folder).results[1].distance > 1, "a Manhattan distance"
-    white = ("--method", "whitening", "--fewest", 20)
+    white = ("--method", "whitening", "--min-photos", 20)
     done = resight("fit", "-c", folder, *white, "--features", 5, "--shrinkage", 0.5)
     assert "kept 10 of 3072 values" in done.stderr, "of each of the two layers"
     assert "whitening, 10 values" in resight("info", "-c", folder).stdout

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resight.config import SelectionConfig, WhiteningConfig, reduction_for, to_dict
+from resight.config import SelectionConfig, WhiteningConfig
 from resight.errors import FitError
 from resight.reductions import combined as beside
 from resight.reductions.reduction import Reduction, fit_reduction, from_bytes, to_bytes
@@ -26,7 +26,7 @@ def descriptors(photos: int, seed: int = 0) -> np.ndarray:
 
 
 def fit(x: np.ndarray, **fields: object) -> Whitening:
-    return fit_whitening(lambda: [x], SIZES, WhiteningConfig(fewest=2, **fields))  # type: ignore[arg-type]
+    return fit_whitening(lambda: [x], SIZES, WhiteningConfig(min_photos=2, **fields))  # type: ignore[arg-type]
 
 
 def slowly(x: np.ndarray, y: np.ndarray, d: int, shrinkage: float, whiten: bool) -> np.ndarray:
@@ -71,13 +71,13 @@ def test_without_shrinkage_the_photos_themselves_are_white() -> None:
 
 
 def test_the_width_is_the_spectrums() -> None:
-    config = WhiteningConfig(share=0.75, most=100)
+    config = WhiteningConfig(variance=0.75, max_components=100)
     # Two strong directions count as 1 each, eight of chance as 0.01: 1.6 of 2.08 are asked for.
     variances = np.array([100.0, 100.0] + [0.01] * 8)
     assert chosen_width(variances, 1.0, config) == 2
     assert chosen_width(np.ones(100), 1.0, config) == 75
-    assert chosen_width(np.ones(100), 1.0, WhiteningConfig(share=0.75, most=10)) == 10
-    assert chosen_width(np.ones(7), 0.0, WhiteningConfig(share=1.0)) == 7
+    assert chosen_width(np.ones(100), 1.0, WhiteningConfig(variance=0.75, max_components=10)) == 10
+    assert chosen_width(np.ones(7), 0.0, WhiteningConfig(variance=1.0)) == 7
 
 
 @settings(deadline=None, max_examples=25)
@@ -96,17 +96,19 @@ def test_whitened_descriptors(photos: int, seed: int, shrinkage: float, power: f
     for one, row in zip(x, rows, strict=True):  # whatever the batch
         np.testing.assert_allclose(whitening.apply(one), row, atol=1e-5)
     in_blocks = fit_whitening(
-        lambda: [x[:3], x[3:]], SIZES, WhiteningConfig(fewest=2, shrinkage=shrinkage, power=power)
+        lambda: [x[:3], x[3:]],
+        SIZES,
+        WhiteningConfig(min_photos=2, shrinkage=shrinkage, power=power),
     )
     np.testing.assert_allclose(in_blocks.apply(x), rows, atol=1e-4)
 
 
 def test_too_few_photos_may_have_a_selection_instead() -> None:
-    auto = WhiteningConfig(fewest=128, below="pfa")
-    assert reduction_for(auto, 127) == SelectionConfig()
-    assert reduction_for(auto, 128) == auto
-    assert reduction_for(WhiteningConfig(), 2) == WhiteningConfig()
-    assert reduction_for(SelectionConfig(features=5), 2) == SelectionConfig(features=5)
+    auto = WhiteningConfig(min_photos=128, fallback="pfa")
+    assert auto.for_photos(127) == SelectionConfig()
+    assert auto.for_photos(128) == auto
+    assert WhiteningConfig().for_photos(2) == WhiteningConfig()
+    assert SelectionConfig(features=5).for_photos(2) == SelectionConfig(features=5)
 
 
 def test_power_law() -> None:
@@ -119,7 +121,7 @@ def test_a_photo_that_is_the_mean_stays_zero() -> None:
     assert not whitening.apply(whitening.means).any()
 
 
-FEW = dataclasses.replace(WhiteningConfig(features=3), beside="pfa")
+FEW = dataclasses.replace(WhiteningConfig(features=3), combine_with="pfa")
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_the_mean_distance_is_that_of_all_pairs(rows: list[list[float]]) -> None
 @pytest.mark.parametrize("part", [0.25, 0.5])
 def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
     x = descriptors(40)
-    config = dataclasses.replace(FEW, part=part)
+    config = dataclasses.replace(FEW, weight=part)
     both = fit_reduction(lambda: [x[:7], x[7:]], SIZES, config)
     assert isinstance(both, beside.SelectionPlusWhitening)
     assert (both.distance, both.dimensions) == ("manhattan", 5 + 3 * len(SIZES))
@@ -165,7 +167,7 @@ def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
 def test_stored_and_read(config: SelectionConfig | WhiteningConfig) -> None:
     x = descriptors(40)
     fitted: Reduction = fit_reduction(lambda: [x], SIZES, config)
-    read = from_bytes(to_bytes(fitted), to_dict(config))
+    read = from_bytes(to_bytes(fitted), config.to_dict())
     assert np.array_equal(fitted.apply(x), read.apply(x))
     assert (read.distance, read.dimensions) == (fitted.distance, fitted.dimensions)
 

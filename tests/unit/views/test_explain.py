@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from resight.config import ExtractionConfig, SiftVladConfig
+from resight.config import ExtractionConfig, LocalConfig
 from resight.demo.objects import FAMILIES
 from resight.demo.scenes import SIZE, background, lay
 from resight.descriptors.aggregation.vlad import vlad
@@ -349,7 +349,7 @@ def words() -> np.ndarray:
         x, y = 320 * (i % 2), 240 * (i // 2)
         corners = [(x, y), (x + 310, y), (x + 310, y + 230), (x, y + 230)]
         lay(scene, family(rng), np.array(corners, np.float32), 4.0)
-    features = root_sift(Image.fromarray(scene.clip(0, 255).astype(np.uint8)), SiftVladConfig())
+    features = root_sift(Image.fromarray(scene.clip(0, 255).astype(np.uint8)), LocalConfig())
     return features.descriptors[rng.permutation(len(features.descriptors))[:64]]
 
 
@@ -357,7 +357,7 @@ def test_the_heat_of_sift_vlad_lies_on_the_common_object(words: np.ndarray) -> N
     def explain_pair(
         image: Image.Image, other: Image.Image
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        config = SiftVladConfig(max_keypoints=1000)
+        config = LocalConfig(method="sift-vlad", max_keypoints=1000)
         a, b = root_sift(image, config), root_sift(other, config)
         heat, other_heat = feature_heats(a, b, words, 0.5)
         return (
@@ -468,7 +468,11 @@ def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     a, b = object_photo(1, photos, "a.png"), object_photo(2, photos, "b.png")
-    index([photos], tmp_path / "c", config=SiftVladConfig(centers=16, max_keypoints=400))
+    index(
+        [photos],
+        tmp_path / "c",
+        config=LocalConfig(method="sift-vlad", centers=16, max_keypoints=400),
+    )
     found = explain(a, b, collection=tmp_path / "c")
     check_shape(found)
     assert found.inliers >= 20

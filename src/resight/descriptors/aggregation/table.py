@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.config import LocalConfig, SiftVladConfig
+from resight.config import LocalConfig
 from resight.descriptors.aggregation import bag_of_words as words
 from resight.descriptors.aggregation import hamming
 from resight.descriptors.aggregation.fisher import fisher_vector, fit_gaussians
@@ -17,8 +17,6 @@ from resight.descriptors.aggregation.triangulation import fit_embedding, triangu
 from resight.descriptors.aggregation.vlad import fit_vocabulary, vlad
 from resight.descriptors.extractor import FittedParams
 from resight.descriptors.local_features.features import unit_length
-
-Config = SiftVladConfig | LocalConfig
 
 SIGMA2 = 6250 / 512**2
 """Soft assignment: Philbin et al. 2008, section 3.1, have 6250 for SIFT of length 512."""
@@ -34,25 +32,25 @@ class Aggregation:
             and those arrays to float32 (d,).
     """
 
-    learn: Callable[[Sequence[np.ndarray], Config], FittedParams]
-    apply: Callable[[np.ndarray, np.ndarray | None, FittedParams, Config], np.ndarray]
+    learn: Callable[[Sequence[np.ndarray], LocalConfig], FittedParams]
+    apply: Callable[[np.ndarray, np.ndarray | None, FittedParams, LocalConfig], np.ndarray]
 
 
-def _learn_vlad(photos: Sequence[np.ndarray], config: Config) -> FittedParams:
+def _learn_vlad(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
     return {"words": fit_vocabulary(np.concatenate(photos), config.centers, config.seed)}
 
 
-def _learn_netvlad(photos: Sequence[np.ndarray], config: Config) -> FittedParams:
+def _learn_netvlad(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
     descriptors = np.concatenate(photos)
     return initial_layer(descriptors, fit_vocabulary(descriptors, config.centers, config.seed))
 
 
-def _learn_triangulation(photos: Sequence[np.ndarray], config: Config) -> FittedParams:
+def _learn_triangulation(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
     descriptors = np.concatenate(photos)
     return fit_embedding(descriptors, fit_vocabulary(descriptors, config.centers, config.seed))
 
 
-def _learn_words(photos: Sequence[np.ndarray], config: Config, assigned: int) -> FittedParams:
+def _learn_words(photos: Sequence[np.ndarray], config: LocalConfig, assigned: int) -> FittedParams:
     """Words, and how rare each is; one occurs wherever a feature counts for it, however little.
 
     The latter is as Philbin et al. 2008 have it.
@@ -62,7 +60,7 @@ def _learn_words(photos: Sequence[np.ndarray], config: Config, assigned: int) ->
     return {"words": found, "idf": words.inverse_document_frequency(occurring, len(found))}
 
 
-def _learn_hamming(photos: Sequence[np.ndarray], config: Config) -> FittedParams:
+def _learn_hamming(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
     learned, descriptors = _learn_words(photos, config, assigned=1), np.concatenate(photos)
     projection = hamming.random_projection(descriptors.shape[1], config.seed)
     thresholds = hamming.fit_thresholds(descriptors, learned["words"], projection)
@@ -70,7 +68,7 @@ def _learn_hamming(photos: Sequence[np.ndarray], config: Config) -> FittedParams
 
 
 def _table(
-    features: np.ndarray, frames: np.ndarray | None, learned: FittedParams, config: Config
+    features: np.ndarray, frames: np.ndarray | None, learned: FittedParams, config: LocalConfig
 ) -> np.ndarray:
     if frames is None:
         raise ValueError("Hamming embedding needs the angles and sizes of keypoints")

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resight.config import LocalConfig, SiftVladConfig
+from resight.config import LocalConfig
 from resight.descriptors.local_features.sift import LocalFeatures, root_sift
 from resight.networks.runtimes.network import Network
 from resight.photos.images import resized_copies
 
 STEP = 8
 """Patches are as far apart as an eighth of the photo (32 of 256 pixels in the paper)."""
-
-LocalMethod = SiftVladConfig | LocalConfig
 
 
 def unit_length(rows: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from resight.config import LocalConfig, SiftVladConfig
+from resight.config import LocalConfig
 from resight.photos.images import scaled_size
 
 DESCRIPTOR_SIZE = 128
@@ -40,7 +40,7 @@ class LocalFeatures:
     frames: np.ndarray | None = None
 
 
-def root_sift(image: Image.Image, config: SiftVladConfig | LocalConfig) -> LocalFeatures:
+def root_sift(image: Image.Image, config: LocalConfig) -> LocalFeatures:
     """The strongest SIFT keypoints of an image, described by RootSIFT.
 
     Args:

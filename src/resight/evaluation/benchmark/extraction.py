@@ -17,18 +17,14 @@ import numpy as np
 
 from resight.collection.reader import Collection
 from resight.config import (
-    BROUGHT,
     ExtractionConfig,
     MethodConfig,
     NoReduction,
-    fingerprint,
-    has_network,
 )
 from resight.errors import UsageError
 from resight.evaluation.benchmark.shared_extraction import contents, extract_shared
 from resight.indexing import pipeline
-from resight.methods.factory import ModelOptions, cnn_model, needed_network
-from resight.networks.specs import BACKBONES
+from resight.methods.factory import ModelOptions, cnn_model
 from resight.photos.files import COLLECTION_MARK
 from resight.progress import Progress
 
@@ -77,7 +73,7 @@ def covering(
 def _with_both(config: ExtractionConfig) -> ExtractionConfig:
     """The configuration with both layers, where they are apart in it and it is one of them."""
     together = config.normalize_concatenation or config.layer_weights or config.learns
-    if together or config.pooling in BROUGHT or not set(config.layers) <= set(BOTH):
+    if together or config.required_head or not set(config.layers) <= set(BOTH):
         return config
     return dataclasses.replace(config, layers=BOTH)
 
@@ -93,7 +89,7 @@ def kept_configs(folder: Path) -> list[MethodConfig]:
 
 def columns_of(config: ExtractionConfig, covers: ExtractionConfig) -> np.ndarray:
     """The columns of the covering configuration's descriptors that are a configuration's, (D,)."""
-    channels = BACKBONES[covers.backbone].channels
+    channels = covers.spec.channels
     starts, start = {}, 0
     for layer in covers.layers:
         starts[layer] = start
@@ -141,15 +137,15 @@ def extract(
         if isinstance(config, ExtractionConfig) and _shares(config):
             networks.append(config)
             continue
-        weights = cnn_model(config, model).sha256 if has_network(config) else ""
+        weights = cnn_model(config, model).sha256 if config.needs_network else ""
         fitted = f"fitted on {learned_from()}" if _fits(config) else ""
-        made[config] = folder / fingerprint(config, f"{weights} {fitted}".strip())[:16]
+        made[config] = folder / config.fingerprint(f"{weights} {fitted}".strip())[:16]
         # It learns from those that it describes first.
         for some in dict.fromkeys([tuple(lesson if fitted else photos), tuple(photos)]):
             preset = config, NoReduction()
             pipeline.index(some, made[config], config=preset, model=model, progress=progress)
-    for network in dict.fromkeys(map(needed_network, networks)):
-        same = [config for config in networks if needed_network(config) == network]
+    for network in dict.fromkeys((c.backbone, c.required_head) for c in networks):
+        same = [c for c in networks if (c.backbone, c.required_head) == network]
         for config, place in extract_shared(photos, same, folder, model, progress).items():
             made[config] = place
     return made
@@ -178,7 +174,7 @@ def unreadable(collection: Path, photos: Set[Path]) -> list[tuple[Path, str]]:
 
 def _fits(config: MethodConfig) -> bool:
     """Whether photos decide how a configuration describes others."""
-    return config.learns or (isinstance(config, ExtractionConfig) and config.precision == "int8")
+    return config.learns or config.precision == "int8"
 
 
 def _shares(config: ExtractionConfig) -> bool:

@@ -12,11 +12,8 @@ from resight.config import (
     MethodConfig,
     NoReduction,
     RerankConfig,
-    own_distance,
-    reducible,
-    reduction_for,
 )
-from resight.descriptors.pipeline import compared_sizes, part_sizes
+from resight.descriptors.pipeline import compared_sizes
 from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
@@ -147,7 +144,7 @@ def compare(
         kept = np.ascontiguousarray(values[..., keep])
         return kept if reduction is None else reduction.apply(kept)
 
-    cam = isinstance(recipe.extraction, ExtractionConfig) and recipe.extraction.cam
+    cam = recipe.extraction.cam
     local = made(photos.local) if cam and photos.local is not None else None
     database = Database(np.arange(len(photos.global_)), made(photos.global_), local)
     apart = {}
@@ -155,7 +152,7 @@ def compare(
         for path, row in queries.rows.items():
             own = made(queries.local[row]) if cam and queries.local is not None else None
             apart[path] = Query(made(queries.global_[row]), own)
-    distance = own_distance(recipe.extraction)
+    distance = recipe.extraction.descriptor_distance
     if reduction is not None and reduction.distance == "cosine":
         distance = "cosine"
     dimensions = database.global_.shape[1]
@@ -282,10 +279,10 @@ def _columns(recipe: MethodSpec, covers: MethodConfig) -> np.ndarray | slice:
 
 def _fit(recipe: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
     selection = recipe.selection_for(benchmark, len(descriptors))
-    if isinstance(selection, NoReduction) or not reducible(recipe.extraction):
+    if isinstance(selection, NoReduction) or not recipe.extraction.reducible:
         return None
-    sizes = part_sizes(recipe.extraction, descriptors.shape[1])
-    chosen = reduction_for(selection, len(descriptors))
+    sizes = recipe.extraction.part_sizes(descriptors.shape[1])
+    chosen = selection.for_photos(len(descriptors))
     try:
         return fit_reduction(lambda: [descriptors], sizes, chosen)
     except FitError as error:

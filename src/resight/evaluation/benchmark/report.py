@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resight.config import to_dict
 from resight.evaluation.benchmark.ranking import MethodResult
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.ranked_lists import RankedList
@@ -163,9 +162,9 @@ def _settings(recipe: MethodSpec) -> dict[str, Any]:
     """All that a method's figures depend on beside the weights."""
     verified = {"first": recipe.verify, "by": recipe.verify_by} if recipe.verify else None
     return {
-        "extraction": to_dict(recipe.extraction),
-        "selection": to_dict(recipe.selection),
-        "rerank": None if recipe.rerank.method == "none" else to_dict(recipe.rerank),
+        "extraction": recipe.extraction.to_dict(),
+        "selection": recipe.selection.to_dict(),
+        "rerank": None if recipe.rerank.method == "none" else recipe.rerank.to_dict(),
         "verify": verified,
     }
 

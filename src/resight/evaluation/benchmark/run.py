@@ -16,8 +16,6 @@ from resight.config import (
     ExtractionConfig,
     MethodConfig,
     NoReduction,
-    WhiteningConfig,
-    has_network,
 )
 from resight.descriptors.extractor import Extractor
 from resight.errors import FitError, UsageError, WeightsMissingError
@@ -190,11 +188,9 @@ def _with_too_few_photos(recipes: Mapping[str, MethodSpec], photos: int) -> dict
     """Methods whose whitening needs more photos: said before any is described."""
     found = {}
     for name, recipe in recipes.items():
-        config = recipe.selection
-        if not isinstance(config, WhiteningConfig) or config.below != "none":
-            continue
-        if photos < config.fewest:
-            found[name] = f"whitening needs {config.fewest} photos or more, not {photos}"
+        required = recipe.selection.required_photos
+        if photos < required:
+            found[name] = f"whitening needs {required} photos or more, not {photos}"
     return found
 
 
@@ -254,7 +250,7 @@ def _conditions(
     weights = {
         recipe.weights: cnn_model(recipe.extraction, options).sha256
         for recipe in recipes.values()
-        if has_network(recipe.extraction)
+        if recipe.extraction.needs_network
     }
     packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
     return {

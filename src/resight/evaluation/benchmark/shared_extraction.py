@@ -9,9 +9,9 @@ import numpy as np
 
 from resight.collection.provenance import Model
 from resight.collection.writer import Writer, writing
-from resight.config import ExtractionConfig, NoReduction, fingerprint
+from resight.config import ExtractionConfig, NoReduction
 from resight.descriptors.cnn_extractor import CnnExtractor
-from resight.descriptors.pipeline import FeatureMaps, describe_maps, network_layers
+from resight.descriptors.pipeline import FeatureMaps, describe_maps
 from resight.errors import ImageError, UsageError
 from resight.memory import release_unused_memory
 from resight.methods.factory import ModelOptions, cnn_model
@@ -52,7 +52,7 @@ def extract_shared(
         WeightsError: there are no weights.
     """
     found = cnn_model(configs[0], options)
-    places = {config: folder / fingerprint(config, found.sha256)[:16] for config in configs}
+    places = {config: folder / config.fingerprint(found.sha256)[:16] for config in configs}
     with contextlib.ExitStack() as stack:
         writers = {
             config: stack.enter_context(writing(place, (config, NoReduction())))
@@ -112,7 +112,7 @@ class _Network:
             first,
             model.path,
             sha256=model.sha256,
-            layers=network_layers(configs),
+            layers=sorted({layer for config in configs for layer in config.network_layers()}),
             engine=options.engine,
             device=options.device,
         )

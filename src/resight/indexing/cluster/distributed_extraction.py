@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from resight.collection.reader import Collection
-from resight.config import ExtractionConfig, has_network
 from resight.errors import SegmentError
 from resight.indexing.cluster.ray_cluster import describe_shards
 from resight.indexing.cluster.segments import find_segments, read_segment
@@ -74,11 +73,11 @@ def _for_workers(
 ) -> tuple[ModelOptions, int]:
     """How a worker runs the network: on one CPU or one GPU; and how many there are."""
     gpus = int(resources.get("GPU", 0))
-    may = has_network(made.config) and made.quantized is None
+    may = made.config.needs_network and made.quantized is None
     may = may and options.engine in ("auto", "torch")
     if may and (options.device.startswith("cuda") or (options.device == "auto" and gpus)):
         return replace(options, engine="torch", device="cuda", on_download=None), gpus
-    precision = made.config.precision if isinstance(made.config, ExtractionConfig) else "float32"
+    precision = made.config.precision
     engine = ENGINE_OF.get(precision) or choose_engine(options.engine, "cpu")
     here = replace(options, engine=engine, device="cpu", threads=1, on_download=None)
     return here, int(resources.get("CPU", 0))

@@ -12,7 +12,6 @@ import numpy as np
 
 import resight
 from resight.collection.provenance import Model
-from resight.config import has_network
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError
 from resight.indexing.cluster.segments import Segment, encode
@@ -48,7 +47,7 @@ class Work:
 def versions(work: Work) -> dict[str, str]:
     """What is installed here of the packages that decide a method's numbers."""
     packages = ["numpy", "pillow", "opencv-python-headless"]
-    if has_network(work.made.config):
+    if work.made.config.needs_network:
         packages.append(ENGINE_PACKAGES[work.options.engine])
     found = {"resight": resight.__version__}
     for package in packages:

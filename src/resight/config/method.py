@@ -1,0 +1,208 @@
+"""The base of method configurations, and the fingerprint of all that decides a descriptor."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from resight.config.base import Config, require
+from resight.config.reduction import ReductionConfig
+from resight.errors import UsageError
+from resight.networks.backbone import BackboneSpec
+from resight.networks.specs import BACKBONES
+
+ALGORITHM_VERSION = 1
+"""Raised whenever the same configuration would give other numbers than before."""
+
+ADDED_LATER: dict[str, Any] = {
+    "precision": "float32",
+    "pooling": "modified-rmac",
+    "gem_power": 3.0,
+    "square": False,
+    "region_values": None,
+    "layer_weights": [],
+    "learn_layer_weights": False,
+}
+"""Fields that are no part of a fingerprint at these values: they came after the first ones."""
+
+
+def check_layer(field: str, layer: str, spec: BackboneSpec) -> None:
+    """Check that a network has a layer; raise `UsageError` in the name of a field if not."""
+    require(
+        layer in spec.channels,
+        f"{field}: {layer} is not a stage of {spec.name}, which has {', '.join(spec.channels)}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig(Config, ABC):
+    """How a photo becomes a descriptor."""
+
+    @property
+    @abstractmethod
+    def method(self) -> str:
+        """The family of methods, as stored and in TOML files."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> str:
+        """NumPy's name of the type that descriptors are stored in."""
+
+    @property
+    @abstractmethod
+    def backbone(self) -> str:
+        """The network; only of meaning with `needs_network`."""
+
+    @property
+    @abstractmethod
+    def needs_network(self) -> bool:
+        """Whether it needs the weights of a network."""
+
+    @property
+    def required_head(self) -> str:
+        """The retrieval head that the weights must include; empty if none."""
+        return ""
+
+    @property
+    @abstractmethod
+    def learns(self) -> bool:
+        """Whether parameters are fitted on photos before any photo can be described."""
+
+    @property
+    @abstractmethod
+    def descriptor_distance(self) -> str:
+        """The distance of descriptors on which no reduction is fitted."""
+
+    @property
+    @abstractmethod
+    def reducible(self) -> bool:
+        """Whether a selection or whitening can be fitted on the descriptors."""
+
+    @abstractmethod
+    def default_reduction(self) -> ReductionConfig:
+        """Return the reduction used when none is configured."""
+
+    @property
+    @abstractmethod
+    def nominal_sizes(self) -> list[int]:
+        """Lengths of a descriptor's parts (layers or scales), before anything is fitted."""
+
+    @property
+    def sizes_vary(self) -> bool:
+        """Whether the lengths of the parts depend on the weights or on fitted parameters."""
+        return False
+
+    def part_sizes(self, length: int) -> list[int]:
+        """Return the lengths of the parts that are whitened separately.
+
+        A descriptor of another length than the nominal one is a single part.
+        """
+        sizes = self.nominal_sizes
+        return sizes if sum(sizes) == length else [length]
+
+    @property
+    def size_text(self) -> str:
+        """Number of values of a descriptor, or what decides it."""
+        return str(sum(self.nominal_sizes))
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the network."""
+        return "float32"
+
+    @property
+    def cam(self) -> bool:
+        """Whether there is also a local descriptor, masked by the class activation map."""
+        return False
+
+    @property
+    def label(self) -> str:
+        """The method's name in messages."""
+        return self.method
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The network.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        name = self.backbone
+        require(
+            name in BACKBONES, f"backbone: expected one of {', '.join(BACKBONES)}, not {name!r}"
+        )
+        return BACKBONES[name]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Stages of the network that descriptors are made from."""
+        return ()
+
+    def network_layers(self) -> tuple[str, ...]:
+        """Return the stages to compute, in the network's order.
+
+        They include the one whose columns are matched in spatial verification and the one of class
+        activation maps.
+        """
+        spec = self.spec
+        needed = {*self.layers, spec.matching_layer, spec.cam_layer if self.cam else None}
+        return tuple(layer for layer in spec.channels if layer in needed)
+
+    def on_backbone(self, backbone: str) -> "MethodConfig":
+        """Return the configuration for another network.
+
+        Each of its layers becomes the other network's layer at the same depth.
+
+        Raises:
+            UsageError: no network, an unknown one, or one without such a layer.
+        """
+        if not self.needs_network:
+            raise UsageError(f"{self.label} has no network to replace")
+        if backbone not in BACKBONES:
+            raise UsageError(f"{backbone} is not one of {', '.join(BACKBONES)}")
+        equivalent = dict(zip(self.spec.pyramid, BACKBONES[backbone].pyramid, strict=True))
+        missing = [layer for layer in self.layers if layer not in equivalent]
+        if missing:
+            raise UsageError(f"{backbone} has no equivalent of {missing[0]} of {self.backbone}")
+        return self._on_backbone(backbone, [equivalent[layer] for layer in self.layers])
+
+    def _on_backbone(self, backbone: str, layers: list[str]) -> "MethodConfig":
+        raise NotImplementedError
+
+    def memory_bytes(self) -> int:
+        """Return the memory that describing a photo takes besides the network's weights.
+
+        Very large photos take more while they are decoded.
+        """
+        return 0
+
+    def with_cam(self, cam: bool) -> "MethodConfig":
+        """Return the configuration with class activation maps on or off.
+
+        Raises:
+            UsageError: the method has none.
+        """
+        raise UsageError(f"class activation maps need the CNN, not {self.method}")
+
+    def with_precision(self, precision: str) -> "MethodConfig":
+        """Return the configuration with another arithmetic of the network.
+
+        Raises:
+            UsageError: the method has none to choose, or not this one.
+        """
+        raise UsageError(f"precision: {self.method} has no network whose precision can be chosen")
+
+    def fingerprint(self, model_sha256: str) -> str:
+        """Return the SHA-256 (hex) of all that decides a descriptor's numbers.
+
+        Args:
+            model_sha256: hash of the weights file (and of the network quantized from it), or of the
+                fitted parameters of a method without a network.
+        """
+        content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **self.to_dict()}
+        for name, original in ADDED_LATER.items():
+            if name in content and content[name] == original:
+                del content[name]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
