@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+QUICK := not (slow or browser or postgres or ray or weights or photos)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test quick check clean
@@ -13,7 +14,7 @@ test: check  ## set everything up and run all tests
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 quick: $(VENV)/installed-dev  ## run the quick tests only
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not slow and not browser and not postgres and not ray and not weights and not photos"
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" tests/unit tests/contract
 
 check: $(VENV)/installed-dev  ## check format, lint rules, and types
 	$(BIN)/ruff format --check .

@@ -142,7 +142,18 @@ def postgres() -> Iterator["PostgresServer"]:
         yield server
 
 
+MARKED_BY_FIXTURE = {"real_weights": "weights", "real_photos": "photos", "postgres": "postgres"}
+MARKED_BY_PATH = {"cluster": "ray", "test_page.py": "browser", "test_page_modules.py": "browser"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with real photos first: they take longest, and files are shared out in this order."""
-    real = {item.path for item in items if "real_photos" in getattr(item, "fixturenames", ())}
+    """Mark tests by what they need; start those with real photos first, for they take longest."""
+    for item in items:
+        for name in MARKED_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKED_BY_FIXTURE[name])
+        for name in MARKED_BY_PATH.keys() & set(item.path.parts):
+            item.add_marker(MARKED_BY_PATH[name])
+        if "[postgres" in item.name:
+            item.add_marker("postgres")
+    real = {item.path for item in items if item.get_closest_marker("photos")}
     items.sort(key=lambda item: item.path not in real)

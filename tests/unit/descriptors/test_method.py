@@ -174,8 +174,6 @@ def test_resnet101_equals_the_oracle(tmp_path: Path) -> None:
     assert_same_descriptor(found.local, local)
 
 
-@pytest.mark.weights
-@pytest.mark.photos
 @pytest.mark.parametrize("engine", ENGINES)
 def test_real_photos_with_real_weights_equal_the_oracle(
     engine: str, real_weights: Path, real_photos: Path

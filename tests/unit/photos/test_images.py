@@ -479,7 +479,6 @@ def test_a_box_outside_is_refused(box):
 # Real photos
 
 
-@pytest.mark.photos
 def test_real_photos_load_upright(real_photos):
     paths = sorted(real_photos.glob("ukbench-first500/*.jpg"))[:40]
     paths += sorted(real_photos.glob("benchmark-samples/*/*/*.jpg"))[:6]

@@ -322,7 +322,6 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
     assert np.mean(right) >= 0.9
 
 
-@pytest.mark.weights
 def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
     from resight.descriptors.cnn_extractor import CnnExtractor
 
