@@ -105,10 +105,10 @@ def make(folder: Path, real: np.ndarray, size: int) -> Questions:
     rows = np.concatenate([kept, whole])[rng.permutation(size)]
     with writing(folder, (ExtractionConfig(), SelectionConfig())) as writer:
         writer.bind_model(Model("0" * 64))
-        writer.store_selection(selection, SelectionConfig(), {"photos": len(real), "values": KEPT})
+        writer.store_reduction(selection, SelectionConfig(), {"photos": len(real), "values": KEPT})
         for start in range(0, size, RECORDED):
             block = enumerate(rows[start : start + RECORDED], start)
-            writer.record_all((photo(i), Description(row, None)) for i, row in block)
+            writer.import_photos((photo(i), Description(row, None)) for i, row in block)
     strange = values[rng.integers(0, len(values), DRAWN_QUERIES)]
     strange = (strange * np.exp(rng.normal(0, 0.2, strange.shape))).astype(np.float32)
     return Questions(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from resight.collection.ann_index import make_approximate
+from resight.collection.ann_index import build_ann_index
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
@@ -83,7 +83,7 @@ def add(collection: Path, size: int) -> None:
     with writing(collection, (ExtractionConfig(), SelectionConfig())) as writer:
         there = writer.collection.count("ok")
         # One transaction for all: what a run makes of each photo is measured with fewer.
-        writer.collection.database.execute("PRAGMA synchronous = OFF")
+        writer.collection.connection.execute("PRAGMA synchronous = OFF")
         for start in range(there, size, 10_000):
             for i, values in enumerate(draw(min(10_000, size - start), rng), start):
                 record(writer, f"{i:09}", values)
@@ -107,7 +107,7 @@ def measure(collection: Path) -> dict[str, float]:
     with Collection.open(collection) as opened:
         found["arrays from nothing, s"] = seconds(lambda: load_arrays(opened))
         found["approximate index from nothing, s"] = seconds(
-            lambda: make_approximate(opened, no_progress)
+            lambda: build_ann_index(opened, no_progress)
         )
         started = [subprocess_figures(collection) for _ in range(3)]
         found["start and first search, s"], found["memory of it, MB"] = np.median(started, axis=0)
@@ -120,7 +120,7 @@ def measure(collection: Path) -> dict[str, float]:
         found["approximate search, s"] = median(
             lambda q: by_lists(q, arrays.database, lists), queries
         )
-        status = make_approximate(opened, no_progress)
+        status = build_ann_index(opened, no_progress)
         found["approximate recall"] = status.recall
     found["add 1000, s"] = seconds(lambda: change(collection, CHANGED))
     found["remove 1000, s"] = seconds(lambda: change(collection, -CHANGED))

@@ -36,7 +36,7 @@ KINDS_OF_COLLECTIONS = [{}, {"cam": True}, {"cam": True, "whitened": True}]
 def searched(sample: Sample) -> tuple[Database, str]:
     """A sample's descriptors as they are searched, and the distance: the slow way."""
     with Collection.open(sample.folder) as opened:
-        selection, distance = opened.selection(), opened.distance
+        selection, distance = opened.reduction(), opened.distance
     assert selection is not None
     sides = [s if s is None else selection.apply(s) for s in (sample.global_, sample.local)]
     return Database(np.arange(len(sides[0])), sides[0], sides[1]), distance
@@ -431,7 +431,7 @@ def test_a_collection_that_is_replaced_meanwhile(engines: Stores, tmp_path):
     with pytest.raises(CollectionError, match=r"no collection there|was replaced or removed"):
         other.nearest([query], 3)
     assert len(other.nearest([query], 30)[0].ids) == 12  # it has looked anew
-    np.testing.assert_array_equal(other.selection().indices, KEPT - 1)
+    np.testing.assert_array_equal(other.reduction().indices, KEPT - 1)
     remote.drop()
     with pytest.raises(CollectionError, match=r"no collection there"):
         remote.count("ok")

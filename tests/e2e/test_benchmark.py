@@ -334,7 +334,7 @@ def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Pa
     pipeline.index([folder], tmp_path / "c", config=(sift.extraction, NoReduction()))
     (kept,) = (tmp_path / "cache").glob("*")
     with Collection.open(kept) as ran, Collection.open(tmp_path / "c") as indexed:
-        of_run, of_index = ran.learned(), indexed.learned()
+        of_run, of_index = ran.fitted_params(), indexed.fitted_params()
     assert of_run is not None
     assert of_index is not None
     assert of_run.keys() == of_index.keys()

@@ -169,7 +169,7 @@ def test_a_run_killed_while_photos_change_goes_on(
         time.sleep(chance.uniform(0, 0.05))
         kill(process)
         with Collection.open(folder) as opened:
-            assert opened.database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert opened.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             for photo in opened.photos("ok"):
                 assert opened.is_described(str(photo.content))
     run = samples.index(moving, folder, config=SLOWER)
@@ -228,7 +228,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = np.random.default_rng(0)
     basis = generator.random((40, 3072))
     with writing(folder, (ExtractionConfig(), SelectionConfig(features=40))) as writer:
-        writer.collection.database.execute("PRAGMA synchronous = OFF")
+        writer.collection.connection.execute("PRAGMA synchronous = OFF")
         for number in range(600):
             values = (generator.normal(size=40) @ basis).astype(np.float32)
             file = PhotoFile(Path(f"/photos/{number}.jpg"), 1, 1)

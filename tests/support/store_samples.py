@@ -73,7 +73,7 @@ def make(
         how, fitted = Whitening(global_.mean(axis=0), (parts,)), WhiteningConfig(features=6)
     with writing(folder, (ExtractionConfig(cam=cam, **config), fitted)) as writer:
         writer.bind_model(model)
-        writer.store_selection(how, fitted, {"photos": count, "values": 6})
+        writer.store_reduction(how, fitted, {"photos": count, "values": 6})
         record(writer, sample, *range(count))
     return sample
 
@@ -88,7 +88,7 @@ def record(writer: Writer, sample: Sample, *rows: int, content: str | None = Non
         local = None if sample.local is None else sample.local[row]
         told = (path, 100 + row, 1000 + row, content or f"{row:064x}", 640, 480)
         photos.append((Photo(0, *told, "ok", None), Description(sample.global_[row], local)))
-    writer.record_all(photos)
+    writer.import_photos(photos)
 
 
 class Stores:

@@ -45,7 +45,7 @@ class Identity(Provenance):
         how: dict[str, dict[str, Any]] = {}
         data: dict[str, bytes] = {}
         for name in FITTED:
-            fitted_how, fitted_data = other.how_fitted(name), other.fitted_data(name)
+            fitted_how, fitted_data = other.fit_info(name), other.fitted_data(name)
             if fitted_how is not None and fitted_data is not None:
                 how[name], data[name] = fitted_how, fitted_data
         return cls(other.name, values, how, data)
@@ -59,7 +59,7 @@ class Identity(Provenance):
         """A value by its name, None where there is none."""
         return self.values.get(key)
 
-    def how_fitted(self, name: FittedName) -> dict[str, Any] | None:
+    def fit_info(self, name: FittedName) -> dict[str, Any] | None:
         """What one of them was fitted on: photos, time, configuration."""
         return self.how.get(name)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from resight.backends.local import LocalStore
 from resight.backends.open import open_store
-from resight.collection.ann_index import ApproximateIndex, approximate_status
+from resight.collection.ann_index import ApproximateIndex, read_ann_status
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def info(collection: Path | str) -> Info:
             config=provenance.config.to_dict(),
             model=provenance.meta("model"),
             fingerprint=provenance.meta("fingerprint"),
-            selection=provenance.how_fitted("selection"),
-            learned=provenance.how_fitted("learned"),
-            approximate=None if local is None else approximate_status(local),
+            selection=provenance.fit_info("selection"),
+            learned=provenance.fit_info("learned"),
+            approximate=None if local is None else read_ann_status(local),
             about=store.about(),
             created=str(provenance.meta("created")),
             bytes_on_disk=store.bytes_on_disk(),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from resight.backends.store import Filter, check_queries
-from resight.collection.ann_index import approximate_status, open_index
+from resight.collection.ann_index import open_ann_index, read_ann_status
 from resight.collection.reader import Collection, Photo, State
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.errors import CollectionEmptyError, CollectionError
@@ -80,13 +80,13 @@ class LocalStore:
         arrays = self.arrays()
         if self._lists is None or self._lists[0] != arrays.stamp:
             cosine = self.collection.distance != "manhattan"
-            made = approximate_status(self.collection)
+            made = read_ann_status(self.collection)
             if cosine or made is None:
                 raise CollectionError(
                     f"{self.name}: has no approximate index; make one with: "
                     "resight index PHOTOS --approximate, or search without --approximate"
                 )
-            self._lists = arrays.stamp, open_index(arrays, made)
+            self._lists = arrays.stamp, open_ann_index(arrays, made)
         return self._lists[1]
 
     def check(self, *, approximate: bool = False) -> None:
@@ -95,9 +95,9 @@ class LocalStore:
             self.lists()
         self.arrays()
 
-    def selection(self) -> Reduction | None:
+    def reduction(self) -> Reduction | None:
         """The selection that the arrays were made with."""
-        return self.arrays().selection
+        return self.arrays().reduction
 
     def snapshot(self) -> "LocalStore":
         """The collection with the arrays as they are now, whatever is written meanwhile."""
@@ -134,7 +134,7 @@ class LocalStore:
         stored = self.collection.descriptors(content)
         if stored is None or not stored.intact:
             return None
-        selection = self.selection()
+        selection = self.reduction()
         sides = (stored.global_, stored.local)
         kept = [s if s is None or selection is None else selection.apply(s) for s in sides]
         return Query(np.asarray(kept[0]), kept[1])

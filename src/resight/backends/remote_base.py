@@ -54,7 +54,7 @@ def from_said(
     try:
         identity = identity_from_json(shown, said["identity"], data)
         config = BackendConfig.from_dict(said["config"])
-        return RemoteState(key, identity, Layout(**said["layout"]), config, identity.selection())
+        return RemoteState(key, identity, Layout(**said["layout"]), config, identity.reduction())
     except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(shown, str(error)) from error
 
@@ -90,7 +90,7 @@ class RemoteBase(ABC, Generic[K]):
         """How it is kept."""
         return self._kept().layout
 
-    def selection(self) -> Reduction | None:
+    def reduction(self) -> Reduction | None:
         """What was fitted on the collection that was pushed."""
         return self._kept().selection
 

@@ -60,7 +60,7 @@ class Store(Protocol):
             CollectionError: there are no photos, or (`approximate`) no approximate index.
         """
 
-    def selection(self) -> Reduction | None:
+    def reduction(self) -> Reduction | None:
         """What makes descriptors shorter before they are compared, if anything does."""
 
     def snapshot(self) -> "Store":

@@ -100,7 +100,7 @@ def prepare(
 
 def upload(opened: Collection, remote: Remote, progress: Progress = no_progress) -> Transfer:
     """Send the photos that an engine does not have yet."""
-    done, selection, layout = Transfer(remote.name), opened.selection(), remote.layout()
+    done, selection, layout = Transfer(remote.name), opened.reduction(), remote.layout()
     photos, total = paged(opened.photos_after), opened.count("ok")
     while batch := list(itertools.islice(photos, BATCH)):
         present = remote.present(batch)
@@ -137,9 +137,9 @@ def pull(
                 f"{remote.name}: was pushed with --compact, so it has not all that a folder needs; "
                 "push it anew without, or pull with --empty"
             )
-        with writing(collection, (identity.config, identity.selection_config)) as writer:
+        with writing(collection, (identity.config, identity.reduction_config)) as writer:
             if writer.collection.meta("fingerprint") is None:
-                writer.adopt(identity)
+                writer.copy_provenance(identity)
             Identity.of(writer.collection).check_same(identity)
             done = Transfer(str(collection)) if empty else download(remote, writer, progress)
             done.photos = writer.collection.count("ok")
@@ -152,7 +152,7 @@ def download(remote: Remote, writer: Writer, progress: Progress = no_progress) -
     while batch := remote.records(after, BATCH):
         after = batch[-1].photo.id
         new = [r for r in batch if not _is_there(writer.collection, r.photo)]
-        writer.record_all((r.photo, r.whole) for r in new if r.whole is not None)
+        writer.import_photos((r.photo, r.whole) for r in new if r.whole is not None)
         done.sent += len(new)
         done.known += len(batch) - len(new)
         progress("downloading", min(done.sent + done.known, total), total)
@@ -177,7 +177,7 @@ def _layout(opened: Collection, *, keeps_whole: bool) -> Layout:
             f"{opened.name}: {opened.distance} compares photos by sets of codes, which no engine "
             "does; search them in the folder"
         )
-    selection = opened.selection()
+    selection = opened.reduction()
     first = next(opened.photo_descriptors(), None)
     if first is None:
         raise CollectionError(f"{opened.name}: holds no photos yet; run resight index first")

@@ -1,1 +1,1 @@
-"""The collection: one database that is the truth, and what is derived from it."""
+"""Collections on disk: the SQLite database and the search arrays derived from it."""

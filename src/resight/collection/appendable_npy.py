@@ -1,7 +1,7 @@
-"""`.npy` files to which rows are added at the end; how many of them count is said elsewhere.
+"""`.npy` files to which rows are appended; their valid number of rows is stored elsewhere.
 
-Readers that mapped such a file keep what they mapped while rows are added. A process that dies in
-the midst of it leaves rows behind that do not count, and the next one writes over them.
+Readers that mapped such a file keep their rows while others are appended. A process that dies while
+appending leaves rows behind that do not count, and the next one overwrites them.
 """
 
 import hashlib
@@ -11,26 +11,26 @@ from typing import IO, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-PIECE_ROWS = 4096
-"""A piece with a check sum of its own is closed once it has so many rows."""
+CHUNK_ROWS = 4096
+"""Rows from which on a chunk with a checksum of its own is complete."""
 
 READ_BYTES = 1 << 22
 
-Piece = tuple[int, str]
-"""The row a piece ends before (it begins where the piece before it ends), and its SHA-256."""
+Chunk = tuple[int, str]
+"""The row that a chunk ends before (it starts where the previous one ends), and its SHA-256."""
 
 
 def create(path: Path, shape: tuple[int, ...], dtype: str) -> None:
-    """A file without rows of a `shape`, `()` for single values; `dtype` as NumPy writes it."""
+    """Create a file without rows; rows have a `shape`, `()` for scalars, and a NumPy `dtype`."""
     with path.open("wb") as file:
         _write_header(file, (0, *shape), np.dtype(dtype))
 
 
 def append(path: Path, count: int, rows: np.ndarray) -> None:
-    """Add rows (n, ...) behind the first `count` ones, in place of all that stood there.
+    """Append rows (n, ...) to the first `count` ones, in place of any others.
 
     Raises:
-        ValueError: the file is not whole, or its rows are of another shape.
+        ValueError: the file is truncated, or its rows have another shape.
     """
     with path.open("r+b") as file:
         shape, dtype, start = _read_header(file)
@@ -38,19 +38,19 @@ def append(path: Path, count: int, rows: np.ndarray) -> None:
             raise ValueError(f"{path.name} has rows {shape}, not {count} of {rows.shape[1:]}")
         end = start + count * _row_bytes(shape, dtype)
         if file.seek(0, 2) < end:
-            raise ValueError(f"{path.name} is cut off")
+            raise ValueError(f"{path.name} is truncated")
         file.truncate(end)
         file.seek(end)
         file.write(np.ascontiguousarray(rows, dtype).tobytes())
         file.seek(0)
-        # NumPy leaves room in the header for a longer shape, so that the values stay in place.
+        # NumPy pads the header for a longer shape, so that the values stay in place.
         _write_header(file, (count + len(rows), *shape[1:]), dtype)
         if file.tell() != start:
-            raise ValueError(f"{path.name}: its header has no room for more rows")
+            raise ValueError(f"{path.name}: its header cannot hold more rows")
 
 
 def load(path: Path, count: int, mmap_mode: Literal["r"] | None = "r") -> np.ndarray:
-    """The first `count` rows, mapped or read.
+    """Return the first `count` rows, mapped or read.
 
     Raises:
         ValueError: there are fewer.
@@ -61,39 +61,40 @@ def load(path: Path, count: int, mmap_mode: Literal["r"] | None = "r") -> np.nda
     return rows[:count]
 
 
-def add_sums(path: Path, pieces: list[Piece], count: int) -> list[Piece]:
-    """Check sums of the first `count` rows, of which `pieces` cover those before."""
-    kept = list(pieces)
-    if kept and kept[-1][0] - (kept[-2][0] if len(kept) > 1 else 0) < PIECE_ROWS:
-        kept.pop()  # the last piece has room
-    start = kept[-1][0] if kept else 0
-    return [*kept, (count, _sum(path, start, count))] if count > start else kept
+def extend_checksums(path: Path, chunks: list[Chunk], count: int) -> list[Chunk]:
+    """Return checksums of the first `count` rows, given `chunks` of the rows before appending."""
+    complete = list(chunks)
+    if complete and complete[-1][0] - (complete[-2][0] if len(complete) > 1 else 0) < CHUNK_ROWS:
+        complete.pop()  # the last chunk grows
+    start = complete[-1][0] if complete else 0
+    return [*complete, (count, _checksum(path, start, count))] if count > start else complete
 
 
-def is_damaged(path: Path, pieces: list[Piece]) -> bool:
-    """Whether a row is not what it was; every byte is read."""
-    starts = [0, *(end for end, _ in pieces)]
+def is_damaged(path: Path, chunks: list[Chunk]) -> bool:
+    """Return whether any row has changed; every byte is read."""
+    starts = [0, *(end for end, _ in chunks)]
     return any(
-        _sum(path, start, end) != kept for start, (end, kept) in zip(starts, pieces, strict=False)
+        _checksum(path, start, end) != sha256
+        for start, (end, sha256) in zip(starts, chunks, strict=False)
     )
 
 
-def _sum(path: Path, start: int, stop: int) -> str:
-    """SHA-256 (hex) of rows, and of what the header says of each."""
+def _checksum(path: Path, start: int, stop: int) -> str:
+    """Return the SHA-256 (hex) of rows and of their dtype and shape."""
     with path.open("rb") as file:
         shape, dtype, first = _read_header(file)
-        found = hashlib.sha256(f"{dtype.str} {shape[1:]}".encode())
-        size = _row_bytes(shape, dtype)
-        file.seek(first + start * size)
-        left = (stop - start) * size
-        while left and (data := file.read(min(left, READ_BYTES))):
-            found.update(data)
-            left -= len(data)
-    return found.hexdigest()
+        digest = hashlib.sha256(f"{dtype.str} {shape[1:]}".encode())
+        row_bytes = _row_bytes(shape, dtype)
+        file.seek(first + start * row_bytes)
+        remaining = (stop - start) * row_bytes
+        while remaining and (data := file.read(min(remaining, READ_BYTES))):
+            digest.update(data)
+            remaining -= len(data)
+    return digest.hexdigest()
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
-    """Shape, dtype, and where the values begin."""
+    """Return the shape, the dtype and the offset of the values."""
     npy.read_magic(file)
     shape, _, dtype = npy.read_array_header_1_0(file)
     return shape, dtype, file.tell()

@@ -1,17 +1,16 @@
-"""From the descriptors in the database to the rows of the arrays that searches scan."""
+"""Writes the descriptors of the database as the arrays that searches scan (`search_arrays`)."""
 
 import hashlib
 import itertools
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resight.collection import appendable_npy as rowfiles
+from resight.collection import appendable_npy
 from resight.collection.database import DISK_FULL
 from resight.collection.reader import Collection
 from resight.errors import CollectionError
@@ -19,37 +18,37 @@ from resight.ranking.quantized import UNIT_BYTES, Quantizer, choose_steps, encod
 from resight.reductions.reduction import to_bytes
 
 HEADER_NAME = "header.json"
-SELECTION_NAME = "selection.bin"
-"""The fitted numbers of the selection or whitening, as the database has them."""
-CODED_FROM = 1000
-"""Photos of a collection from which on it is scanned in codes."""
+REDUCTION_NAME = "selection.bin"
+"""The fitted numbers of the selection or whitening, as in the database."""
+QUANTIZED_FROM = 1000
+"""Photos from which on a collection has 8-bit codes that are scanned first."""
 BLOCK_ROWS = 1024
-"""Rows that are written at once."""
+"""Rows written together."""
 FORMAT = 2
-"""Of the files; arrays of another format are written anew."""
-MOST_OUTLIERS = 0.02
-"""Likewise for rows that the codes fit badly."""
+"""Format of the files; arrays of another format are rebuilt."""
+MAX_OUTLIERS = 0.02
+"""Share of rows outside the range of the codes from which on these are computed again."""
 
 DESCRIPTORS = ("global", "local")
 Header = dict[str, Any]
-"""What `header.json` holds: `format`, `generation` and `change` (together the stamp), `selection`,
+"""Contents of `header.json`: `format`, `generation` and `change` (together the stamp), `selection`,
 `rows`, `gone` (rows), `codes` by descriptor (low, step, lost, outliers), `sums` by file."""
 
 
 def read_header(folder: Path) -> Header:
-    """What the header of a folder says."""
+    """Return the header of a folder of arrays."""
     header: Header = json.loads((folder / HEADER_NAME).read_text("utf-8"))
     return header
 
 
 def stamp(header: Header) -> str:
-    """The stamp of the state of the database that arrays are of."""
+    """Return the stamp of the database's state that arrays represent."""
     return f"{header['generation']}-{header['change']}"
 
 
 def write_all(collection: Collection, folder: Path) -> str:
-    """Write the arrays of the database's present state into an empty folder; returns its stamp."""
-    selection = collection.selection()
+    """Write the arrays of the database's current state into an empty folder; return its stamp."""
+    reduction = collection.reduction()
     header: Header = {
         "format": FORMAT,
         "generation": collection.generation,
@@ -60,46 +59,50 @@ def write_all(collection: Collection, folder: Path) -> str:
         "codes": {},
         "sums": {},
     }
-    if selection is not None:
-        data, how = to_bytes(selection), collection.how_fitted("selection") or {}
-        (folder / SELECTION_NAME).write_bytes(data)
+    if reduction is not None:
+        data, info = to_bytes(reduction), collection.fit_info("selection") or {}
+        (folder / REDUCTION_NAME).write_bytes(data)
         sha256 = hashlib.sha256(data).hexdigest()
-        header["selection"] = {"config": how["config"], "sha256": sha256}
-    rowfiles.create(folder / "ids.npy", (), "<i8")
-    first = next(collection.photo_descriptors(), None)
-    for name, values in zip(DESCRIPTORS, first[1:] if first else [np.empty(0), None], strict=True):
+        header["selection"] = {"config": info["config"], "sha256": sha256}
+    appendable_npy.create(folder / "ids.npy", (), "<i8")
+    _, *first = next(collection.photo_descriptors(), (0, None, None))
+    for name, values in zip(DESCRIPTORS, first, strict=True):
         if values is not None:
-            kept = values if selection is None or not first else selection.apply(values)
-            rowfiles.create(folder / f"{name}.npy", kept.shape, "<f4")
-    add_photos(collection, folder, header, None)
+            reduced = values if reduction is None else reduction.apply(values)
+            appendable_npy.create(folder / f"{name}.npy", reduced.shape, "<f4")
+        elif name == "global":  # an empty collection
+            appendable_npy.create(folder / f"{name}.npy", (0,), "<f4")
+    append_photos(collection, folder, header, None)
     return stamp(header)
 
 
-def add_photos(collection: Collection, folder: Path, header: Header, since: int | None) -> None:
-    """Add rows to the files, and then write the header, with which they count.
+def append_photos(collection: Collection, folder: Path, header: Header, since: int | None) -> None:
+    """Append photos to the arrays, and then write the header, which makes them count.
 
     Args:
-        collection: whose photos.
-        folder: with the files.
-        header: of the rows that are there, for the state that the files are to be of.
-        since: only photos that have another descriptor since the change of this number.
+        collection: the photos.
+        folder: the arrays.
+        header: of the existing rows, for the state that the arrays will represent.
+        since: append only photos whose descriptor changed after the change of this number.
 
     Raises:
         ValueError: the files are damaged, or the codes do not fit the new rows.
     """
-    selection, before = collection.selection(), header["rows"]
-    for ids, sides in _blocks(collection, since):
-        rowfiles.append(folder / "ids.npy", header["rows"], ids)
-        for name, values in sides.items():
-            kept = values if selection is None else selection.apply(values)
-            rowfiles.append(folder / f"{name}.npy", header["rows"], kept)
+    reduction, before = collection.reduction(), header["rows"]
+    for ids, descriptors in _blocks(collection, since):
+        appendable_npy.append(folder / "ids.npy", header["rows"], ids)
+        for name, values in descriptors.items():
+            reduced = values if reduction is None else reduction.apply(values)
+            appendable_npy.append(folder / f"{name}.npy", header["rows"], reduced)
         header["rows"] += len(ids)
-    if header["rows"] >= CODED_FROM and collection.distance == "manhattan":
+    if header["rows"] >= QUANTIZED_FROM and collection.distance == "manhattan":
         for name in DESCRIPTORS:
             if (folder / f"{name}.npy").exists():
-                _add_codes(folder, name, header, before)
+                _append_codes(folder, name, header, before)
     header["sums"] = {
-        path.name: rowfiles.add_sums(path, header["sums"].get(path.name, []), header["rows"])
+        path.name: appendable_npy.extend_checksums(
+            path, header["sums"].get(path.name, []), header["rows"]
+        )
         for path in sorted(folder.glob("*.npy"))
     }
     new = folder / f"{HEADER_NAME}.new"
@@ -110,49 +113,56 @@ def add_photos(collection: Collection, folder: Path, header: Header, since: int 
 def _blocks(
     collection: Collection, since: int | None
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Ids (n,) and descriptors by name (n, D) of photos, so many at a time."""
+    """Yield IDs (n,) and descriptors by name (n, D) of at most `BLOCK_ROWS` photos."""
     photos = collection.photo_descriptors(since)
     while block := list(itertools.islice(photos, BLOCK_ROWS)):
-        ids, *sides = zip(*block, strict=True)
-        parts = zip(DESCRIPTORS, sides, strict=True)
-        yield np.array(ids), {name: np.stack(side) for name, side in parts if side[0] is not None}
+        ids, *columns = zip(*block, strict=True)
+        named = zip(DESCRIPTORS, columns, strict=True)
+        yield np.array(ids), {name: np.stack(rows) for name, rows in named if rows[0] is not None}
 
 
-def _add_codes(folder: Path, name: str, header: Header, before: int) -> None:
-    """Write the codes of the rows after the first `before`; of all, where there are none yet."""
-    rows = rowfiles.load(folder / f"{name}.npy", header["rows"])
+def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
+    """Write the codes of the rows after the first `before`; of all rows if there are none yet."""
+    rows = appendable_npy.load(folder / f"{name}.npy", header["rows"])
     path, units_path = folder / f"{name}-codes.npy", folder / f"{name}-units.npy"
-    made = header["codes"].get(name)
-    if made is None:
-        before, steps = 0, choose_steps(rows)
-        rowfiles.create(path, rows.shape[1:], "|u1")
-        rowfiles.create(units_path, (UNIT_BYTES,), "|u1")
-        made = {**asdict(steps), "outliers": []}
-    done, steps = before, Quantizer(made["low"], made["step"], made["lost"])
-    for codes, units, outliers in encode_blocks(rows[before:], steps):
-        rowfiles.append(path, done, codes)
-        rowfiles.append(units_path, done, units)
+    codes_header = header["codes"].get(name)
+    if codes_header is None:
+        before = 0
+        quantizer = choose_steps(rows)
+        appendable_npy.create(path, rows.shape[1:], "|u1")
+        appendable_npy.create(units_path, (UNIT_BYTES,), "|u1")
+        codes_header = {
+            "low": quantizer.low,
+            "step": quantizer.step,
+            "lost": quantizer.lost,
+            "outliers": [],
+        }
+    quantizer = Quantizer(codes_header["low"], codes_header["step"], codes_header["lost"])
+    done = before
+    for codes, units, outliers in encode_blocks(rows[before:], quantizer):
+        appendable_npy.append(path, done, codes)
+        appendable_npy.append(units_path, done, units)
         done += len(codes)
-        made["outliers"] += (before + outliers).tolist()
-    if len(made["outliers"]) > MOST_OUTLIERS * header["rows"]:
+        codes_header["outliers"] += (before + outliers).tolist()
+    if len(codes_header["outliers"]) > MAX_OUTLIERS * header["rows"]:
         raise ValueError("the codes do not fit the new rows")
-    header["codes"][name] = made
+    header["codes"][name] = codes_header
 
 
 def check_space(collection: Collection, parent: Path) -> None:
-    """Refuse to begin what the disk has no room for.
+    """Refuse to write arrays that do not fit on the disk.
 
     Raises:
-        CollectionError: it says how much is needed, and how much there is.
+        CollectionError: the message gives the needed and the free space.
     """
-    first = next(collection.photo_descriptors(), None)
-    selection, count = collection.selection(), collection.count("ok")
+    reduction, count = collection.reduction(), collection.count("ok")
+    _, *first = next(collection.photo_descriptors(), (0, None, None))
     values = sum(
-        len(side) if selection is None else selection.dimensions
-        for side in (first[1:] if first else ())
-        if side is not None
+        len(descriptor) if reduction is None else reduction.dimensions
+        for descriptor in first
+        if descriptor is not None
     )
-    needed = count * (values * (5 if count >= CODED_FROM else 4) + 8)
+    needed = count * (values * (5 if count >= QUANTIZED_FROM else 4) + 8)
     free = shutil.disk_usage(parent).free
     if needed > free:
         raise CollectionError(

@@ -1,10 +1,11 @@
-"""The SQLite file of a collection: its tables, its connection, its errors in plain words."""
+"""The SQLite database of a collection: schema, connections, and errors in plain words."""
 
 import contextlib
 import errno
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,21 +41,21 @@ CREATE TABLE descriptors (
     crc32 INTEGER NOT NULL             -- of global, then local
 );
 CREATE TABLE fitted (
-    name TEXT PRIMARY KEY,             -- 'selection', 'learned', 'network' ('vocabulary' of old)
-    how TEXT NOT NULL,                 -- JSON: what it was fitted on, and the configuration
-    data BLOB NOT NULL                 -- as to_bytes of reduction or learned has it
+    name TEXT PRIMARY KEY,             -- 'selection', 'learned', 'network' (formerly 'vocabulary')
+    how TEXT NOT NULL,                 -- JSON: the photos it was fitted on, and the configuration
+    data BLOB NOT NULL                 -- as reduction.to_bytes or fitted_params.to_bytes encodes it
 );
 """
 
 SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
-"""The content that searches see in a photo's row, if any."""
+"""SQL: the content of a photo's row that searches see, or NULL."""
 
 CHANGES = f"""
-CREATE TABLE changes (                 -- by which derived arrays are brought up to date
+CREATE TABLE changes (                 -- from which derived arrays are updated
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     photo INTEGER NOT NULL,
-    what TEXT NOT NULL CHECK (what IN ('descriptor', 'path', 'unseen')),  -- that searches see
-    former TEXT                        -- the content that the photo has no more
+    what TEXT NOT NULL CHECK (what IN ('descriptor', 'path', 'unseen')),  -- as searches see it
+    former TEXT                        -- the photo's previous content
 );
 CREATE TRIGGER photo_added AFTER INSERT ON photos WHEN NEW.state = 'ok' BEGIN
     INSERT INTO changes (photo, what) VALUES (NEW.id, 'descriptor');
@@ -76,51 +77,87 @@ END;
 
 
 def create_database(path: Path, meta: dict[str, Any]) -> None:
-    """A file with empty tables but for `meta`; it appears under its name only when it is whole."""
+    """Create a database with empty tables except for `meta`; `path` appears only when complete."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
-    unfinished.unlink(missing_ok=True)  # of a process with this number that was killed
-    with contextlib.closing(_connect(unfinished)) as database:
-        _set_modes(database)
-        database.executescript(
+    unfinished.unlink(missing_ok=True)  # left by a killed process with the same ID
+    with contextlib.closing(_connect(unfinished)) as connection:
+        _set_modes(connection)
+        connection.executescript(
             f"BEGIN; {SCHEMA} {CHANGES} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
         )
         rows = [(key, json.dumps(value)) for key, value in meta.items()]
-        with transaction(database):
-            database.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with transaction(connection):
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     unfinished.replace(path)
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """A connection to a collection's database.
+class Connections:
+    """Connections to one database, one for each thread that uses it.
 
-    Raises:
-        CollectionError: not one of ours, damaged, or of a newer format.
+    A thread's connection is opened on first use. Those of threads that have ended are closed when
+    another one is opened, the rest by `close`.
     """
-    database = _connect_to_existing(path)
+
+    def __init__(self, path: Path) -> None:
+        """Connect the current thread.
+
+        Raises:
+            CollectionError: the file is not a Resight database, damaged, or of a newer format.
+        """
+        self._path = path
+        self._by_thread: dict[threading.Thread, sqlite3.Connection] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self.current()
+
+    def current(self) -> sqlite3.Connection:
+        """Return the connection of the current thread."""
+        thread = threading.current_thread()
+        connection = self._by_thread.get(thread)
+        if connection is None:
+            connection = _open_database(self._path)
+            with self._lock:
+                for ended in [other for other in self._by_thread if not other.is_alive()]:
+                    self._by_thread.pop(ended).close()
+                if self._closed:
+                    connection.close()  # its use raises sqlite3.ProgrammingError
+                self._by_thread[thread] = connection
+        return connection
+
+    def close(self) -> None:
+        """Close all connections; no thread may be using one."""
+        with self._lock:
+            self._closed = True
+            for connection in self._by_thread.values():
+                connection.close()
+
+
+def _open_database(path: Path) -> sqlite3.Connection:
+    connection = _connect_to_existing(path)
     try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > FORMAT_VERSION:
             raise CollectionError(
                 f"{path.parent}: has format {version}, newer than the {FORMAT_VERSION} of this "
                 "Resight; update it (pip install -U resight)"
             )
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if version < 1 or not tables >= {"meta", "photos", "descriptors", "fitted"}:
             raise CollectionError(f"{path}: is a database, but not one of Resight's")
         if os.access(path.parent, os.W_OK):
-            _set_modes(database)  # only now: a file of another program is left as it is
+            _set_modes(connection)  # only now: a file of another program is left unchanged
         if version < FORMAT_VERSION:
-            _upgrade(database)
+            _upgrade(connection)
     except BaseException:
-        database.close()
+        connection.close()
         raise
-    return database
+    return connection
 
 
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn errors of SQLite and the file system into one line that says what to do."""
+    """Turn errors of SQLite and the file system into a `CollectionError` of one line."""
     try:
         yield
     except sqlite3.Error as error:
@@ -133,56 +170,56 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, and on the disk when it ends."""
-    database.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make all changes in the block atomic, and durable when it ends."""
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
         # A full disk may have ended the transaction already.
-        if database.in_transaction:
-            database.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    database.execute("COMMIT")
+    connection.execute("COMMIT")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, timeout=30)
+def _connect(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+    # Each connection serves one thread, but `Connections` closes it from another.
+    return sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False, uri=uri)
 
 
 def _connect_to_existing(path: Path) -> sqlite3.Connection:
-    """A connection; where nothing can be written, one that does without a write-ahead log."""
-    database = _connect(path)
+    """Connect; without a write-ahead log where the folder is read-only."""
+    connection = _connect(path)
     try:
-        database.execute("PRAGMA user_version")
-        return database
+        connection.execute("PRAGMA user_version")
+        return connection
     except sqlite3.Error as error:
-        database.close()
-        shut = not os.access(path.parent, os.W_OK)
-        logged = path.with_name(f"{path.name}-wal").exists()
-        if logged or not shut or not isinstance(error, sqlite3.OperationalError):
+        connection.close()
+        read_only = not os.access(path.parent, os.W_OK)
+        has_log = path.with_name(f"{path.name}-wal").exists()
+        if has_log or not read_only or not isinstance(error, sqlite3.OperationalError):
             raise
-    uri = f"{Path(os.path.abspath(path)).as_uri()}?immutable=1"
-    return sqlite3.connect(uri, uri=True, isolation_level=None)
+    return _connect(f"{Path(os.path.abspath(path)).as_uri()}?immutable=1", uri=True)
 
 
-def _set_modes(database: sqlite3.Connection) -> None:
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
+def _set_modes(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
 
 
-def _upgrade(database: sqlite3.Connection) -> None:
-    """From format 1, which kept no record of changes."""
-    with transaction(database):
-        (version,) = database.execute("PRAGMA user_version").fetchone()
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Upgrade from format 1, which kept no record of changes."""
+    with transaction(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version < FORMAT_VERSION:  # else another process was faster
             for statement in _statements(CHANGES):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script; `executescript` would end the transaction."""
+    """Yield the statements of a script; `executescript` would end the transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -199,7 +236,8 @@ def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:
         return CollectionError(f"{folder}: no permission to write there ({error})")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return CollectionError(
-            f"{folder}: the database is damaged ({error}); restore it from a backup or index anew"
+            f"{folder}: the database is damaged ({error}); restore it from a backup, or index the "
+            "photos into a new collection"
         )
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return CollectionLockedError(

@@ -1,7 +1,7 @@
-"""What a method learned from photos before it described any: named arrays, kept as safetensors.
+"""Parameters that a method fits on photos before it describes any: named arrays as safetensors.
 
-A vocabulary of visual words, the whitening of regions and the like belong to the method as the
-weights of a network do: they are part of its fingerprint and stay as they are.
+A visual vocabulary, a whitening of regions and the like belong to the method as the weights of a
+network do: they are part of its fingerprint and never change.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ import numpy as np
 from resight.descriptors.extractor import FittedParams
 
 
-def to_bytes(learned: FittedParams) -> bytes:
-    """Arrays as they are stored, float32."""
+def to_bytes(params: FittedParams) -> bytes:
+    """Return arrays as they are stored, float32."""
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(values, "<f4") for name, values in learned.items()})
+    return save({name: np.ascontiguousarray(values, "<f4") for name, values in params.items()})
 
 
 def from_bytes(data: bytes) -> dict[str, np.ndarray]:
-    """What `to_bytes` made.
+    """Return the arrays that `to_bytes` encoded.
 
     Raises:
         ValueError: the bytes are damaged.
@@ -30,12 +30,12 @@ def from_bytes(data: bytes) -> dict[str, np.ndarray]:
     try:
         return load(data)
     except SafetensorError as error:
-        raise ValueError(f"what the method learned: {error}") from None
+        raise ValueError(f"fitted parameters: {error}") from None
 
 
-def sha256(learned: FittedParams) -> str:
-    """The hash (hex) of the arrays' values in the order of their names."""
-    found = hashlib.sha256()
-    for name in sorted(learned):
-        found.update(np.ascontiguousarray(learned[name], "<f4").tobytes())
-    return found.hexdigest()
+def sha256(params: FittedParams) -> str:
+    """Return the hash (hex) of the arrays' values in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(params):
+        digest.update(np.ascontiguousarray(params[name], "<f4").tobytes())
+    return digest.hexdigest()

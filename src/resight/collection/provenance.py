@@ -1,62 +1,65 @@
-"""What a collection was made with: configuration, weights, selection; wherever that is kept."""
+"""How a collection's descriptors were made: configuration, weights, fitted parameters."""
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from resight import config as configuration
 from resight.collection import fitted_params as fitted_params_io
-from resight.config import MethodConfig, ReductionConfig
+from resight.config import MethodConfig, ReductionConfig, method_from_dict, stored_reduction
 from resight.errors import CollectionError, CollectionMismatchError
 from resight.reductions.reduction import Reduction, from_bytes
 
 FittedName = Literal["selection", "learned", "network"]
+"""Stored names: the reduction, the method's fitted parameters, the network in 8-bit integers."""
+FITTED: tuple[FittedName, ...] = get_args(FittedName)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What the descriptors were made with: a weights file, or (no path) what was learned."""
+    """Weights behind descriptors: a file, or (no path) fitted parameters only."""
 
     sha256: str
     path: Path | None = None
 
 
 class Provenance(ABC):
-    """What a collection was made with, by its `meta` values and what was fitted on its photos."""
+    """How a collection's descriptors were made, by its `meta` values and fitted data."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The collection as messages name it."""
+        """Name of the collection in messages."""
 
     @abstractmethod
     def meta(self, key: str) -> Any:
-        """A value by its name, None where there is none."""
+        """Return a value by its name, None where there is none."""
 
     @abstractmethod
-    def how_fitted(self, name: FittedName) -> dict[str, Any] | None:
-        """What one of them was fitted on: photos, time, configuration."""
+    def fit_info(self, name: FittedName) -> dict[str, Any] | None:
+        """Return what a part was fitted on, if it is there: photos, time, configuration."""
 
     @abstractmethod
     def fitted_data(self, name: FittedName) -> bytes | None:
-        """The fitted numbers themselves."""
+        """Return a fitted part as it is stored, if it is there."""
 
     @property
     def config(self) -> MethodConfig:
-        """The method's configuration."""
-        return configuration.method_from_dict(self.meta("config"))
+        """Configuration of the method."""
+        return method_from_dict(self.meta("config"))
 
     @property
-    def selection_config(self) -> ReductionConfig:
-        """How a selection, or whitening, is fitted when nothing else is asked for."""
-        return configuration.stored_reduction(self.meta("selection_config"))
+    def reduction_config(self) -> ReductionConfig:
+        """Default configuration for fitting a selection or whitening."""
+        return stored_reduction(self.meta("selection_config"))
 
     @property
     def model(self) -> Model | None:
-        """The weights in use, or what was learned; None as long as nothing was described."""
+        """Weights of the descriptors; None until a photo has been described."""
         stored = self.meta("model")
         if stored is None:
             return None
@@ -64,59 +67,140 @@ class Provenance(ABC):
 
     @property
     def distance(self) -> str:
-        """By which distance the descriptors are compared."""
-        how = self.how_fitted("selection")
-        if how is None:
+        """Distance that compares the descriptors."""
+        info = self.fit_info("selection")
+        if info is None:
             return self.config.descriptor_distance
-        fitted = configuration.stored_reduction(how["config"])
+        fitted = stored_reduction(info["config"])
         return fitted.distance or self.config.descriptor_distance
 
-    def selection(self) -> Reduction | None:
-        """The fitted selection or whitening, if there is one."""
-        how, data = self.how_fitted("selection"), self.fitted_data("selection")
-        return None if how is None or data is None else from_bytes(data, how["config"])
+    def reduction(self) -> Reduction | None:
+        """Return the fitted selection or whitening, if there is one."""
+        info, data = self.fit_info("selection"), self.fitted_data("selection")
+        return None if info is None or data is None else from_bytes(data, info["config"])
 
-    def learned(self) -> dict[str, np.ndarray] | None:
-        """What the method learned from photos before it described any, once it did.
+    def fitted_params(self) -> dict[str, np.ndarray] | None:
+        """Return the parameters that the method fitted before it described photos, if any.
 
         Raises:
-            CollectionError: it is damaged.
+            CollectionError: they are damaged.
         """
         data = self.fitted_data("learned")
         try:
             return None if data is None else fitted_params_io.from_bytes(data)
         except ValueError as error:
             raise CollectionError(
-                f"{self.name}: the database is damaged ({error}); restore it from a backup or "
-                "index anew"
+                f"{self.name}: the database is damaged ({error}); restore it from a backup, or "
+                "index the photos into a new collection"
             ) from None
 
     def quantized_network(self) -> bytes | None:
-        """The network in 8-bit integers, where the configuration asks for one."""
+        """Return the network in 8-bit integers, where the configuration asks for one."""
         return self.fitted_data("network")
 
     def fingerprint(self, model: Model) -> str:
-        """The fingerprint of this collection's descriptors if they are made with a model."""
-        provenance = model.sha256
-        if model.path is not None:  # else the model is what was learned
-            for how in (self.how_fitted("network"), self.how_fitted("learned")):
-                provenance += "" if how is None else how["sha256"]
-        return self.config.fingerprint(provenance)
+        """Return the fingerprint of descriptors made by this configuration with a model."""
+        hashes = model.sha256
+        if model.path is not None:  # else the model is the fitted parameters
+            for info in (self.fit_info("network"), self.fit_info("learned")):
+                hashes += "" if info is None else info["sha256"]
+        return self.config.fingerprint(hashes)
 
     def check_model(self, model: Model) -> None:
-        """Refuse a model that is not the one the descriptors were made with.
+        """Refuse a model other than the one behind the descriptors.
 
         Raises:
             CollectionMismatchError: other weights, or another version of the method.
         """
-        known, stored = self.model, self.meta("fingerprint")
-        if known is not None and known.sha256 != model.sha256:
+        bound, fingerprint = self.model, self.meta("fingerprint")
+        if bound is not None and bound.sha256 != model.sha256:
             raise CollectionMismatchError(
-                f"{self.name}: was made with other weights (SHA-256 {known.sha256[:12]}..., "
-                f"these are {model.sha256[:12]}...); pass the same file with --weights, or make "
-                "a new collection"
+                f"{self.name}: was made with other weights (SHA-256 {bound.sha256[:12]}..., "
+                f"these are {model.sha256[:12]}...); use the same weights file, or make a new "
+                "collection"
             )
-        if stored not in (None, self.fingerprint(model)):
+        if fingerprint not in (None, self.fingerprint(model)):
             raise CollectionMismatchError(
                 f"{self.name}: was made by another version of the method; make a new collection"
             )
+
+
+@dataclass(frozen=True)
+class ProvenanceSnapshot(Provenance):
+    """Provenance in memory, as it travels between a folder and a remote backend.
+
+    Attributes:
+        shown: the collection as messages name it.
+        values: its `meta` values.
+        infos: what each part was fitted on, by its name.
+        data: the fitted parts, by their names.
+    """
+
+    shown: str
+    values: Mapping[str, Any]
+    infos: Mapping[str, dict[str, Any]]
+    data: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, other: Provenance) -> "ProvenanceSnapshot":
+        """Copy another collection's provenance except for the path of its weights.
+
+        Raises:
+            CollectionError: it has no descriptors yet.
+        """
+        if other.meta("fingerprint") is None:
+            raise CollectionError(f"{other.name}: holds no photos yet; run resight index first")
+        keys = ("config", "selection_config", "model", "fingerprint", "created")
+        values = {key: other.meta(key) for key in keys}
+        values["model"] = {**values["model"], "path": None}
+        infos: dict[str, dict[str, Any]] = {}
+        data: dict[str, bytes] = {}
+        for name in FITTED:
+            info, fitted = other.fit_info(name), other.fitted_data(name)
+            if info is not None and fitted is not None:
+                infos[name] = info
+                data[name] = fitted
+        return cls(other.name, values, infos, data)
+
+    @property
+    def name(self) -> str:
+        """Name of the collection in messages."""
+        return self.shown
+
+    def meta(self, key: str) -> Any:
+        """Return a value by its name, None where there is none."""
+        return self.values.get(key)
+
+    def fit_info(self, name: FittedName) -> dict[str, Any] | None:
+        """Return what a part was fitted on, if it is there."""
+        return self.infos.get(name)
+
+    def fitted_data(self, name: FittedName) -> bytes | None:
+        """Return a fitted part as it is stored, if it is there."""
+        return self.data.get(name)
+
+    def check_same(self, other: "ProvenanceSnapshot") -> None:
+        """Refuse a collection whose descriptors were made in another way.
+
+        Raises:
+            CollectionMismatchError: the message names the difference.
+        """
+        ours, theirs = self.config.to_dict(), other.config.to_dict()
+        differing = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
+        if differing:
+            details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)
+            difference = f"was made with another configuration ({details})"
+        elif self.meta("fingerprint") != other.meta("fingerprint"):
+            difference = "was made with other weights, or another version of the method"
+        elif _hashes(self.data) != _hashes(other.data) or self.distance != other.distance:
+            difference = "has another selection"
+        else:
+            return
+        raise CollectionMismatchError(
+            f"{self.name}: {difference} than {other.name}, so their distances are not comparable; "
+            "use another NAME, or replace what is there (push --replace)"
+        )
+
+
+def _hashes(data: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(fitted).hexdigest() for name, fitted in data.items()}

@@ -1,8 +1,8 @@
-"""A collection: one folder with one SQLite database, the truth about photos and descriptors.
+"""Reading a collection: one folder with a SQLite database of photos and descriptors.
 
-Descriptors are kept by the content of the photo (SHA-256), so that a photo that is moved, renamed
+Descriptors are stored by the content of the photo (SHA-256), so that a photo that is moved, renamed
 or stored twice is described once. Write-ahead logging lets readers work while a run writes;
-writing is in `writer`. Whatever else lies in the folder is derived from the database (`arrays`).
+`writer` writes. Everything else in the folder is derived from the database (`search_arrays`).
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from resight.collection import fitted_params as fitted_params_io
-from resight.collection.database import explained, open_database
+from resight.collection.database import Connections, explained
 from resight.collection.provenance import FittedName, Provenance
 from resight.errors import CollectionError
 from resight.photos.files import COLLECTION_MARK
@@ -46,7 +46,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class StoredDescriptors:
-    """One content's descriptors, float32 (D,), and whether their check sum is right."""
+    """Descriptors of one content, float32 (D,); `intact` if their checksum is right."""
 
     content: str
     global_: np.ndarray
@@ -55,36 +55,42 @@ class StoredDescriptors:
 
 
 class Collection(Provenance):
-    """An open collection, for reading; close it, or use it in a `with` statement."""
+    """An open collection, readable from any thread; close it, or use it in a `with` statement."""
 
-    def __init__(self, folder: Path, database: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, connections: Connections) -> None:
         self.folder = folder
-        self.database = database
+        self._connections = connections
 
     @classmethod
-    def open(cls, folder: Path) -> "Collection":
-        """An existing collection.
+    def open(cls, folder: str | os.PathLike[str]) -> Self:
+        """Open an existing collection.
 
         Raises:
             CollectionError: there is none, it is damaged, or of a newer format.
         """
-        if not cls.exists(folder):
+        path = Path(folder)
+        if not cls.exists(path):
             raise CollectionError(
-                f"{folder}: no collection here; make one with: resight index PHOTOS -c {folder}"
+                f"{path}: no collection here; make one with: resight index PHOTOS -c {path}"
             )
-        with explained(folder):
-            return cls(folder, open_database(folder / COLLECTION_MARK))
+        with explained(path):
+            return cls(path, Connections(path / COLLECTION_MARK))
 
     @classmethod
-    def exists(cls, folder: Path) -> bool:
-        """Whether a folder is a collection."""
-        return (folder / COLLECTION_MARK).is_file()
+    def exists(cls, folder: str | os.PathLike[str]) -> bool:
+        """Return whether a folder is a collection."""
+        return (Path(folder) / COLLECTION_MARK).is_file()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Connection of the current thread."""
+        return self._connections.current()
 
     def close(self) -> None:
-        """Close the database."""
-        self.database.close()
+        """Close the connections of all threads."""
+        self._connections.close()
 
-    def __enter__(self) -> "Collection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -92,17 +98,18 @@ class Collection(Provenance):
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """One state of the database for several reads, whatever a writer does meanwhile."""
-        if self.database.in_transaction:
+        """Let all reads of this thread in the block see one state of the database."""
+        connection = self.connection
+        if connection.in_transaction:
             yield
             return
-        self.database.execute("BEGIN")
+        connection.execute("BEGIN")
         try:
             yield
         finally:
-            self.database.execute("ROLLBACK")
+            connection.execute("ROLLBACK")
 
-    # What it was made with
+    # Provenance
 
     @property
     def name(self) -> str:
@@ -110,22 +117,22 @@ class Collection(Provenance):
         return str(self.folder)
 
     def meta(self, key: str) -> Any:
-        """A value of the table `meta`, None where there is none."""
+        """Return a value of the table `meta`, None where there is none."""
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else json.loads(row[0])
 
-    def how_fitted(self, name: FittedName) -> dict[str, Any] | None:
-        """What one of them was fitted on: photos, time, configuration."""
-        names = [name, "vocabulary"] if name == "learned" else [name]  # see `fitted_data`
-        row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", names[0], names[-1])
+    def fit_info(self, name: FittedName) -> dict[str, Any] | None:
+        """Return what a part was fitted on, if it is there: photos, time, configuration."""
+        former = "vocabulary" if name == "learned" else name  # see `fitted_data`
+        row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", name, former)
         return None if row is None else json.loads(row[0])
 
     def fitted_data(self, name: FittedName) -> bytes | None:
-        """The fitted numbers themselves."""
+        """Return a fitted part as it is stored, if it is there."""
         row = self._row("SELECT data FROM fitted WHERE name = ?", name)
         if row is not None or name != "learned":
             return None if row is None else row[0]
-        # Of `sift-vlad`, before there were other methods that learn.
+        # Format 1 stored the vocabulary of `sift-vlad` alone, as plain float32.
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
         if row is None:
             return None
@@ -133,65 +140,67 @@ class Collection(Provenance):
 
     @property
     def stamp(self) -> str:
-        """A token that changes with everything that changes the answers to a search."""
+        """Token that changes with everything that changes search results."""
         return f"{self.generation}-{self.last_change}"
 
     @property
     def generation(self) -> str:
-        """The part of the stamp that changes when all descriptors do, as by another selection."""
+        """Part of the stamp that changes when all descriptors do, as with another reduction."""
         return str(self.meta("stamp"))
 
     @property
     def last_change(self) -> int:
-        """The number of the last change that searches see."""
+        """Number of the last change that searches see."""
         row = self._row(
             "SELECT number FROM changes WHERE what != 'unseen' ORDER BY number DESC LIMIT 1"
         )
         return int(row[0]) if row else 0
 
     def changed_since(self, number: int) -> list[int]:
-        """The ids of the photos of which searches see another descriptor since a change."""
+        """Return the IDs of the photos whose searchable descriptor has changed since a change."""
         rows = self._rows(
             "SELECT DISTINCT photo FROM changes WHERE number > ? AND what = 'descriptor'", number
         )
         return [id_ for (id_,) in rows]
 
-    # What is in it
+    # Photos
 
     def photos(self, state: State | None = None) -> Iterator[Photo]:
-        """The photos (of a state) by ascending id."""
+        """Yield the photos (in a state) by ascending ID."""
         rows = self._rows(
             f"SELECT {PHOTO} FROM photos WHERE ?1 IS NULL OR state = ?1 ORDER BY id", state
         )
         yield from map(_photo, rows)
 
     def photos_under(self, place: Path) -> list[Photo]:
-        """The photo at an absolute path, or the photos below it, by ascending id.
+        """Return the photo at an absolute path, or the photos below it, by ascending ID.
 
-        Only their rows are read, by the index of the paths: the names below a folder are those
-        between it with a slash and it with what comes after a slash.
+        Only their rows are read, through the index on paths: the names below a folder sort between
+        the folder with a slash and the folder with the character after the slash.
         """
-        below = os.fsencode(os.path.join(place, ""))
-        end = below[:-1] + bytes([below[-1] + 1])
+        start = os.fsencode(os.path.join(place, ""))
+        end = start[:-1] + bytes([start[-1] + 1])
         rows = self._rows(
             f"SELECT {PHOTO} FROM photos WHERE path = ?1 OR (path > ?2 AND path < ?3) ORDER BY id",
-            *(os.fsencode(place), below, end),
+            os.fsencode(place),
+            start,
+            end,
         )
         return [_photo(row) for row in rows]
 
     def photo_at(self, path: Path) -> Photo | None:
-        """The photo at an absolute path, if it is known."""
+        """Return the photo at an absolute path, if there is one."""
         row = self._row(f"SELECT {PHOTO} FROM photos WHERE path = ?", os.fsencode(path))
         return None if row is None else _photo(row)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Those of some photos that are (still) there and can be searched, by id."""
+        """Return the searchable photos among some IDs, by ID."""
         select = f"SELECT {PHOTO} FROM photos WHERE id = ? AND state = 'ok'"
         rows = (self._row(select, int(id_)) for id_ in ids)
         return {row[0]: _photo(row) for row in rows if row is not None}
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """The next photos that can be searched by ascending id."""
+        """Return the next searchable photos by ascending ID."""
         rows = self._rows(
             f"SELECT {PHOTO} FROM photos WHERE state = 'ok' AND id > ? ORDER BY id LIMIT ?",
             after,
@@ -200,36 +209,38 @@ class Collection(Provenance):
         return [_photo(row) for row in rows]
 
     def count(self, state: State) -> int:
-        """How many photos are of a state."""
-        return int(self._rows("SELECT count(*) FROM photos WHERE state = ?", state)[0][0])
+        """Return the number of photos in a state."""
+        return int(self._row("SELECT count(*) FROM photos WHERE state = ?", state)[0])
+
+    # Descriptors
 
     def is_described(self, content: str) -> bool:
-        """Whether there are descriptors of a content."""
+        """Return whether a content has descriptors."""
         return self._row("SELECT 1 FROM descriptors WHERE content = ?", content) is not None
 
-    def described(self) -> set[str]:
-        """The contents there are descriptors of."""
+    def described_contents(self) -> set[str]:
+        """Return the contents that have descriptors."""
         return {content for (content,) in self._rows("SELECT content FROM descriptors")}
 
     def descriptors(self, content: str) -> StoredDescriptors | None:
-        """The descriptors of a content, if it was described."""
+        """Return the descriptors of a content, if it has any."""
         with explained(self.folder):
             return next(self._stored("WHERE content = ?", content), None)
 
     def all_descriptors(self) -> Iterator[StoredDescriptors]:
-        """The descriptors of every content."""
+        """Yield the descriptors of every content."""
         return self._stored("")
 
     def photo_descriptors(
         self, since: int | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
-        """Id, global and local descriptor (float32) of each searchable photo, by ascending id.
+        """Yield ID, global and local descriptor (float32) of each searchable photo by ascending ID.
 
         Args:
-            since: only of photos that have another descriptor since the change of this number.
+            since: yield only photos whose descriptor changed after the change of this number.
         """
         changed = "AND p.id IN (SELECT photo FROM changes WHERE number > ? AND what = 'descriptor')"
-        rows = self.database.execute(
+        rows = self.connection.execute(
             "SELECT p.id, d.global, d.local FROM photos p JOIN descriptors d USING (content) "
             f"WHERE p.state = 'ok' {'' if since is None else changed} ORDER BY p.id",
             () if since is None else (since,),
@@ -238,11 +249,11 @@ class Collection(Provenance):
             yield id_, self._decode(global_), None if local is None else self._decode(local)
 
     def encode(self, values: np.ndarray) -> bytes:
-        """A descriptor (D,) as it is stored."""
+        """Return a descriptor (D,) as it is stored."""
         return values.astype(self._dtype).tobytes()
 
     def _stored(self, where: str, *values: object) -> Iterator[StoredDescriptors]:
-        rows = self.database.execute(
+        rows = self.connection.execute(
             f"SELECT content, global, local, crc32 FROM descriptors {where}", values
         )
         for content, global_, local, crc32 in rows:
@@ -251,8 +262,8 @@ class Collection(Provenance):
             yield StoredDescriptors(content, self._decode(global_), decoded, intact)
 
     def _decode(self, blob: bytes) -> np.ndarray:
-        whole = len(blob) - len(blob) % self._dtype.itemsize
-        return np.frombuffer(blob[:whole], self._dtype).astype(np.float32)
+        complete = len(blob) - len(blob) % self._dtype.itemsize
+        return np.frombuffer(blob[:complete], self._dtype).astype(np.float32)
 
     @cached_property
     def _dtype(self) -> np.dtype[Any]:
@@ -260,18 +271,18 @@ class Collection(Provenance):
 
     def _row(self, sql: str, *values: object) -> Any:
         with explained(self.folder):
-            return self.database.execute(sql, values).fetchone()
+            return self.connection.execute(sql, values).fetchone()
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
         with explained(self.folder):
-            return self.database.execute(sql, values).fetchall()
+            return self.connection.execute(sql, values).fetchall()
 
 
 def _photo(row: tuple[Any, ...]) -> Photo:
-    """A photo from its `PHOTO` columns."""
+    """Return the photo of a row of the columns `PHOTO`."""
     return Photo(row[0], Path(os.fsdecode(row[1])), *row[2:])
 
 
 def blob_crc32(global_: bytes, local: bytes | None) -> int:
-    """The check sum of a content's descriptors."""
+    """Return the checksum of a content's descriptors."""
     return zlib.crc32(local or b"", zlib.crc32(global_))

@@ -1,11 +1,11 @@
-"""The arrays that searches scan: derived from the database, brought up to date when they are stale.
+"""The arrays that searches scan: derived from the database and updated when they are stale.
 
 A folder in `arrays/` holds `ids.npy`, `global.npy` and, with class activation maps, `local.npy`:
-descriptors after the selection, float32, memory-mapped when they are read; of large collections
-also their codes, `global-codes.npy`, `global-units.npy` and so on (`codes`). `header.json` says of
-which state of the database they are, how many rows count, and which of those belong to photos that
-are gone. When photos have come and gone, rows are added and others are crossed out; all is written
-anew only after another selection, and when much has changed.
+descriptors after the reduction, float32, memory-mapped when read; for large collections also their
+8-bit codes, `global-codes.npy`, `global-units.npy` and so on (`ranking.quantized`). `header.json`
+names the state of the database that they represent, the number of valid rows, and the rows of
+removed photos. When photos come and go, rows are appended and others marked as gone; everything is
+rebuilt only after another reduction, or when much has changed.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from typing import Literal
 
 import numpy as np
 
-from resight.collection import appendable_npy as rowfiles
+from resight.collection import appendable_npy
 from resight.collection.array_builder import (
     FORMAT,
-    SELECTION_NAME,
+    REDUCTION_NAME,
     Header,
-    add_photos,
+    append_photos,
     check_space,
     read_header,
     stamp,
@@ -42,60 +42,62 @@ FOLDER_NAME = "arrays"
 LOCK_NAME = "arrays.lock"
 UNFINISHED_PREFIX = ".unfinished-"
 UNFINISHED_AGE_S = 3600.0
-MOST_GONE = 0.25
-"""Share of the rows that may be of photos that are gone before all is written anew."""
+MAX_GONE = 0.25
+"""Share of rows of removed photos from which on everything is rebuilt."""
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError)
-"""What reading a missing, cut off or overwritten header or array may raise."""
+"""Errors from reading a missing, truncated or overwritten header or array."""
 
 
 @dataclass(frozen=True)
 class SearchArrays:
-    """What a search scans, and the selection that made it; both of one state, named by a stamp.
+    """Descriptors to scan and the reduction behind them, both of the state named by the stamp.
 
-    Arrays that were built in memory have no folder that is there.
+    The folder of arrays that were built in memory does not exist.
     """
 
     stamp: str
     folder: Path
     database: Database
-    selection: Reduction | None
+    reduction: Reduction | None
 
 
 def load_arrays(collection: Collection) -> SearchArrays:
-    """The searchable arrays of a collection, first brought up to date where they are stale.
+    """Return the search arrays of a collection, updated first if they are stale.
 
-    Where the collection's folder cannot be written, they are built in memory.
+    They are built in memory where the collection's folder is read-only.
 
     Raises:
-        CollectionError: the disk has no room for them.
+        CollectionError: they do not fit on the disk.
     """
     with explained(collection.folder):
-        present = collection.stamp
-        for found in map(_read, _folders(collection)):
-            if found is not None and found.stamp == present:
-                return found
-        return _renew(collection)
+        current = collection.stamp
+        for folder in _folders(collection):
+            arrays = _read(folder)
+            if arrays is not None and arrays.stamp == current:
+                return arrays
+        return _update(collection)
 
 
-def check_arrays(collection: Collection) -> str | None:
-    """What is wrong with the arrays, if they were built; they are removed then.
+def remove_damaged_arrays(collection: Collection) -> str | None:
+    """Check every byte of existing arrays against its checksum; remove damaged ones.
 
-    Every byte is read and compared with the check sums in the header.
+    Returns:
+        The first problem, if any.
     """
-    problem = None
+    problems = []
     for folder in _folders(collection):
-        found = _find_damage(folder)
-        if found:
+        problem = _find_damage(folder)
+        if problem:
+            problems.append(problem)
             shutil.rmtree(folder, ignore_errors=True)
-        problem = problem or found
-    return problem
+    return problems[0] if problems else None
 
 
-def present_folder(collection: Collection) -> Path | None:
-    """The folder of the arrays for the present selection, of this or an earlier state."""
+def current_folder(collection: Collection) -> Path | None:
+    """Return the folder of arrays for the current reduction, if any; they may be stale."""
     for folder in _folders(collection):
-        found = _read(folder)
-        if found is not None and found.stamp.startswith(f"{collection.generation}-"):
+        arrays = _read(folder)
+        if arrays is not None and arrays.stamp.startswith(f"{collection.generation}-"):
             return folder
     return None
 
@@ -108,43 +110,45 @@ def _folders(collection: Collection) -> list[Path]:
 
 
 def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | None:
-    """The arrays in a folder; None where they are missing or damaged."""
+    """Return the arrays in a folder; None where they are missing or damaged."""
     try:
         header = read_header(folder)
         if header["format"] != FORMAT:
             return None
         count = header["rows"]
-        rows = {name: rowfiles.load(folder / name, count, mmap_mode) for name in header["sums"]}
+        rows = {
+            name: appendable_npy.load(folder / name, count, mmap_mode) for name in header["sums"]
+        }
         ids = np.array(rows["ids.npy"])
         ids[header["gone"]] = GONE
-        coded = tuple(
+        quantized = tuple(
             QuantizedDescriptors(
-                Quantizer(made["low"], made["step"], made["lost"]),
+                Quantizer(codes["low"], codes["step"], codes["lost"]),
                 rows[f"{name}-codes.npy"],
                 rows[f"{name}-units.npy"],
-                np.array(made["outliers"], np.int64),
+                np.array(codes["outliers"], np.int64),
             )
-            for name, made in header["codes"].items()
+            for name, codes in header["codes"].items()
         )
-        database = Database(ids, rows["global.npy"], rows.get("local.npy"), coded)
-        return SearchArrays(stamp(header), folder, database, _read_selection(folder, header))
+        database = Database(ids, rows["global.npy"], rows.get("local.npy"), quantized)
+        return SearchArrays(stamp(header), folder, database, _read_reduction(folder, header))
     except DAMAGED:
         return None
 
 
-def _read_selection(folder: Path, header: Header) -> Reduction | None:
-    chosen = header["selection"]
-    if chosen is None:
+def _read_reduction(folder: Path, header: Header) -> Reduction | None:
+    reduction_header = header["selection"]
+    if reduction_header is None:
         return None
-    data = (folder / SELECTION_NAME).read_bytes()
-    if hashlib.sha256(data).hexdigest() != chosen["sha256"]:
-        raise ValueError("the selection was damaged")
-    return from_bytes(data, chosen["config"])
+    data = (folder / REDUCTION_NAME).read_bytes()
+    if hashlib.sha256(data).hexdigest() != reduction_header["sha256"]:
+        raise ValueError("the reduction was damaged")
+    return from_bytes(data, reduction_header["config"])
 
 
-def _renew(collection: Collection) -> SearchArrays:
-    """Arrays of the database's present state, from older ones or from nothing."""
-    import filelock  # takes a while, and fresh arrays need none
+def _update(collection: Collection) -> SearchArrays:
+    """Return arrays of the database's current state, extended from older ones or rebuilt."""
+    import filelock  # slow to import, and current arrays do not need it
 
     parent = collection.folder / FOLDER_NAME
     with contextlib.ExitStack() as stack:
@@ -155,40 +159,36 @@ def _renew(collection: Collection) -> SearchArrays:
             return _build_in_memory(collection)
         stack.enter_context(collection.snapshot())
         for folder in _folders(collection):
-            if _bring_up_to_date(collection, folder):
-                found = _read(folder)
-                if found is not None:
-                    return found
-        folder = _build(collection, parent)
-        found = _read(folder)
-    if found is None:
-        raise CollectionError(f"{parent}: the arrays that were just written cannot be read")
-    return found
+            arrays = _read(folder) if _extend(collection, folder) else None
+            if arrays is not None:
+                return arrays
+        return _read_new(_build(collection, parent))
 
 
-def _bring_up_to_date(collection: Collection, folder: Path) -> bool:
-    """Add what is new in the database to the arrays of a folder; False where that cannot be."""
+def _extend(collection: Collection, folder: Path) -> bool:
+    """Append the database's changes to the arrays of a folder; return whether that was possible."""
     if _read(folder) is None:
         return False
     header = read_header(folder)
     if header["generation"] != collection.generation:
         return False
     changed = collection.changed_since(header["change"])
-    ids = np.array(rowfiles.load(folder / "ids.npy", header["rows"]))
+    ids = np.array(appendable_npy.load(folder / "ids.npy", header["rows"]))
     ids[header["gone"]] = GONE
     header["gone"] += np.flatnonzero(np.isin(ids, changed)).tolist()
-    if len(header["gone"]) > MOST_GONE * header["rows"]:
+    if len(header["gone"]) > MAX_GONE * header["rows"]:
         return False
-    since, header["change"] = header["change"], collection.last_change
+    since = header["change"]
+    header["change"] = collection.last_change
     try:
-        add_photos(collection, folder, header, since)
-    except ValueError:  # the codes do not fit the new photos, or a file is not what it should be
+        append_photos(collection, folder, header, since)
+    except ValueError:  # the codes do not fit the new photos, or a file is damaged
         return False
     return True
 
 
 def _build(collection: Collection, parent: Path) -> Path:
-    """The folder of arrays that are written from nothing; older ones are removed."""
+    """Build the arrays in a new folder and remove older ones."""
     check_space(collection, parent)
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=parent))
     try:
@@ -198,8 +198,8 @@ def _build(collection: Collection, parent: Path) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     for entry in parent.iterdir():
-        fresh = entry.name.startswith(UNFINISHED_PREFIX) and _age_s(entry) < UNFINISHED_AGE_S
-        if entry != target and not fresh:
+        in_progress = entry.name.startswith(UNFINISHED_PREFIX) and _age_s(entry) < UNFINISHED_AGE_S
+        if entry != target and not in_progress:
             shutil.rmtree(entry, ignore_errors=True)
     return target
 
@@ -209,12 +209,16 @@ def _build_in_memory(collection: Collection) -> SearchArrays:
     try:
         with collection.snapshot():
             write_all(collection, folder)
-        found = _read(folder, mmap_mode=None)
+        return _read_new(folder, mmap_mode=None)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if found is None:
+
+
+def _read_new(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays:
+    arrays = _read(folder, mmap_mode)
+    if arrays is None:
         raise CollectionError(f"{folder}: the arrays that were just written cannot be read")
-    return found
+    return arrays
 
 
 def _age_s(path: Path) -> float:
@@ -226,8 +230,8 @@ def _age_s(path: Path) -> float:
 
 def _find_damage(folder: Path) -> str | None:
     try:
-        for name, pieces in read_header(folder)["sums"].items():
-            if rowfiles.is_damaged(folder / name, pieces):
+        for name, chunks in read_header(folder)["sums"].items():
+            if appendable_npy.is_damaged(folder / name, chunks):
                 return f"{name} was damaged"
     except DAMAGED as error:
         return f"the header was damaged ({error})"

@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from resight.collection import fitted_params as fitted_params_io
 from resight.collection.database import create_database, explained, transaction
-from resight.collection.provenance import FittedName, Model, Provenance
+from resight.collection.provenance import FITTED, FittedName, Model, Provenance
 from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
@@ -27,21 +27,43 @@ LOCK_NAME = "writer.lock"
 
 
 @contextlib.contextmanager
-def writing(folder: Path, new: ConfigPair | None = None) -> Iterator["Writer"]:
-    """Open a collection for writing; with `new`, make it where there is none.
+def writing(
+    collection: str | os.PathLike[str] | Collection, new: ConfigPair | None = None
+) -> Iterator["Writer"]:
+    """Lock a collection for writing; with `new`, create it where there is none.
 
-    The lock is the operating system's: it ends with the process, however that ends.
+    The lock is the operating system's: it ends with the process, even if the process is killed.
+
+    Args:
+        collection: a folder, or an open collection, which stays open.
+        new: the method and reduction of a new collection.
 
     Raises:
         CollectionLockedError: another process is writing.
         CollectionError: no collection (and not `new`), damaged, or no permission.
     """
-    import filelock  # takes a while, and readers need none
+    if isinstance(collection, Collection):
+        with _locked(collection.folder), explained(collection.folder):
+            yield Writer(collection)
+        return
+    folder = Path(collection)
+    if new is None or Collection.exists(folder):
+        # Opened before the lock, so that nothing is written into a folder of something else.
+        with Collection.open(folder) as opened, writing(opened) as writer:
+            yield writer
+        return
+    check_creatable(folder)
+    with _locked(folder), explained(folder):
+        if not Collection.exists(folder):
+            create_database(folder / COLLECTION_MARK, _first_meta(*new))
+        with Collection.open(folder) as opened:
+            yield Writer(opened)
 
-    if new is None:
-        Collection.open(folder).close()
-    else:
-        check_place(folder)
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    import filelock  # slow to import, and readers do not need it
+
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / LOCK_NAME)
@@ -53,171 +75,166 @@ def writing(folder: Path, new: ConfigPair | None = None) -> Iterator["Writer"]:
                 "wait until it is done, or stop it"
             ) from None
     try:
-        with explained(folder):
-            if new is not None and not Collection.exists(folder):
-                create_database(folder / COLLECTION_MARK, _first_meta(*new))
-            with Collection.open(folder) as collection:
-                yield Writer(collection)
+        yield
     finally:
         lock.release()
 
 
 class Writer:
-    """The changes a collection knows; get one from `writing`."""
+    """Changes to a collection, for the thread that called `writing`."""
 
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
-        self._db = collection.database
+        self._connection = collection.connection
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """All changes meanwhile as one transaction, all or none of them."""
-        with transaction(self._db):
+    def transaction(self) -> Iterator[None]:
+        """Make all changes in the block atomic; part of the outer transaction if there is one."""
+        if self._connection.in_transaction:
             yield
+        else:
+            with transaction(self._connection):
+                yield
 
-    def _change(self) -> contextlib.AbstractContextManager[None]:
-        """A transaction, or a part of that of `together`."""
-        return contextlib.nullcontext() if self._db.in_transaction else transaction(self._db)
+    # Provenance
 
     def bind_model(self, model: Model) -> None:
-        """Remember the model on first use and insist on it afterwards.
+        """Store the model on first use, and refuse another one afterwards.
 
         Raises:
-            CollectionMismatchError: it is another than the one the collection was made with.
+            CollectionMismatchError: the collection was made with another model.
         """
         self.collection.check_model(model)
         path = str(model.path) if model.path else None
-        with transaction(self._db):
+        with self.transaction():
             self._set_meta("model", {"sha256": model.sha256, "path": path})
             self._set_meta("fingerprint", self.collection.fingerprint(model))
 
-    def adopt(self, other: Provenance) -> None:
-        """Make a collection in which nothing was described yet one of the same kind as another."""
-        with transaction(self._db):
+    def copy_provenance(self, source: Provenance) -> None:
+        """Give a collection without descriptors the provenance of another one."""
+        with self.transaction():
             for key in ("config", "selection_config", "model", "fingerprint"):
-                self._set_meta(key, other.meta(key))
-            for name in get_args(FittedName):
-                how, data = other.how_fitted(name), other.fitted_data(name)
-                if how is not None and data is not None:
-                    self._insert_fitted(name, how, data)
-            self._new_stamp()
+                self._set_meta(key, source.meta(key))
+            for name in FITTED:
+                info, data = source.fit_info(name), source.fitted_data(name)
+                if info is not None and data is not None:
+                    self._store_fitted(name, info, data)
+            self._set_meta("stamp", _random_stamp())
+
+    def store_reduction(
+        self, reduction: Reduction, config: ReductionConfig, info: dict[str, Any]
+    ) -> None:
+        """Store a fitted selection or whitening in place of the previous one.
+
+        Args:
+            reduction: the fitted numbers.
+            config: the configuration that they were fitted with.
+            info: what they were fitted on.
+        """
+        info = {**info, "config": dataclasses.asdict(config), "fitted_at": _now()}
+        self._store_fitted("selection", info, to_bytes(reduction))
+
+    def disable_reduction(self) -> None:
+        """Compare all values of the descriptors from now on, whatever is indexed later."""
+        with self.transaction():
+            self._set_meta("selection_config", NoReduction().to_dict())
+            self._connection.execute("DELETE FROM fitted WHERE name = 'selection'")
+            self._set_meta("stamp", _random_stamp())
+
+    def store_fitted_params(self, params: FittedParams, info: dict[str, Any]) -> None:
+        """Store the parameters that a new collection's method fitted."""
+        info = {**info, "sha256": fitted_params_io.sha256(params), "fitted_at": _now()}
+        self._store_fitted("learned", info, fitted_params_io.to_bytes(params))
+
+    def store_quantized_network(self, network: bytes, info: dict[str, Any]) -> None:
+        """Store the network of a new collection of the precision int8."""
+        info = {**info, "sha256": hashlib.sha256(network).hexdigest(), "fitted_at": _now()}
+        self._store_fitted("network", info, network)
+
+    def _store_fitted(self, name: FittedName, info: dict[str, Any], data: bytes) -> None:
+        with self.transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO fitted VALUES (?, ?, ?)", (name, json.dumps(info), data)
+            )
+            self._set_meta("stamp", _random_stamp())
+
+    # Photos
 
     def record_described(
         self,
         file: PhotoFile,
         content: str,
-        pixels: tuple[int, int],
+        pixels: tuple[int | None, int | None],
         global_: np.ndarray,
         local: np.ndarray | None,
     ) -> None:
-        """A photo and its descriptors, float (D,); `pixels` are width and height, upright."""
+        """Record a photo with its descriptors, float (D,); `pixels` are its upright (w, h)."""
         encode = self.collection.encode
         blobs = encode(global_), None if local is None else encode(local)
-        with self._change():
-            self._db.execute(
+        with self.transaction():
+            self._connection.execute(
                 "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?)",
                 (content, *blobs, blob_crc32(*blobs)),
             )
             self._record(file, content, pixels, None)
 
-    def record_all(self, photos: Iterable[tuple[Photo, Description]]) -> None:
-        """Photos of another collection with their descriptors; all or none of them."""
-        encode = self.collection.encode
-        with transaction(self._db):
-            for photo, found in photos:
-                blobs = encode(found.global_), None if found.local is None else encode(found.local)
-                self._db.execute(
-                    "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?)",
-                    (photo.content, *blobs, blob_crc32(*blobs)),
+    def import_photos(self, photos: Iterable[tuple[Photo, Description]]) -> None:
+        """Record photos of another collection with their descriptors, in one transaction."""
+        with self.transaction():
+            for photo, description in photos:
+                self.record_described(
+                    PhotoFile(photo.path, photo.size, photo.mtime_ns),
+                    str(photo.content),
+                    (photo.width, photo.height),
+                    description.global_,
+                    description.local,
                 )
-                file = PhotoFile(photo.path, photo.size, photo.mtime_ns)
-                self._record(file, photo.content, (photo.width, photo.height), None)
 
-    def record_known(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
-        """A photo whose content was described before: a copy, or only touched."""
-        with self._change():
+    def record_existing(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
+        """Record a photo whose content has descriptors: a copy, or an unchanged file."""
+        with self.transaction():
             self._record(file, content, pixels, None)
 
     def record_moved(self, file: PhotoFile, source: Photo) -> None:
-        """A photo that was at `source` and is now at the file's path; it keeps its id."""
+        """Record that a photo moved from `source` to the file's path; it keeps its ID."""
         path = os.fsencode(file.path)
-        with self._change():
-            self._db.execute("DELETE FROM photos WHERE path = ?", (path,))
-            self._db.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
+        with self.transaction():
+            self._connection.execute("DELETE FROM photos WHERE path = ?", (path,))
+            self._connection.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
             self._record(file, str(source.content), (source.width, source.height), None)
 
     def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
-        """A file that could not be indexed.
+        """Record a file that could not be indexed.
 
-        One that could not even be read (`content` None) keeps the descriptors it had: it may
-        come back as it was.
+        An unreadable file (`content` None) keeps its previous descriptors: it may become readable
+        again without having changed.
         """
-        with self._change():
+        with self.transaction():
             self._record(file, content, (None, None), reason)
 
     def mark_damaged(self, content: str) -> None:
-        """Drop a content's descriptors; the next index run describes its photos again."""
-        with transaction(self._db):
-            self._db.execute("DELETE FROM descriptors WHERE content = ?", (content,))
-            self._db.execute(
+        """Delete a content's descriptors; the next index run describes its photos again."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM descriptors WHERE content = ?", (content,))
+            self._connection.execute(
                 "UPDATE photos SET state = 'failed', reason = 'its descriptor was damaged; "
                 "index again' WHERE content = ?",
                 (content,),
             )
 
     def remove(self, photos: list[Photo]) -> None:
-        """Forget photos (or none); all descriptors that no photo needs any more go too."""
-        with transaction(self._db):
+        """Remove photos (or none), and all descriptors that no photo needs any more."""
+        with self.transaction():
             for photo in photos:
-                self._db.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
-            self._db.execute(
+                self._connection.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
+            self._connection.execute(
                 "DELETE FROM descriptors WHERE content IN (SELECT former FROM changes "
                 "WHERE number > ?) AND NOT EXISTS "
                 "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
                 (self.collection.meta("cleaned") or 0,),
             )
-            (last,) = self._db.execute("SELECT max(number) FROM changes").fetchone()
+            (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)
-
-    def store_selection(
-        self, selection: Reduction, config: ReductionConfig, how: dict[str, Any]
-    ) -> None:
-        """Put a fitted selection or whitening in place of the one before.
-
-        Args:
-            selection: what was fitted.
-            config: how.
-            how: on what.
-        """
-        how = {**how, "config": dataclasses.asdict(config), "fitted_at": _now()}
-        self._store_fitted("selection", how, to_bytes(selection))
-
-    def forget_selection(self) -> None:
-        """Compare all values of the descriptors from now on, whatever is indexed later."""
-        with transaction(self._db):
-            self._set_meta("selection_config", NoReduction().to_dict())
-            self._db.execute("DELETE FROM fitted WHERE name = 'selection'")
-            self._new_stamp()
-
-    def store_learned(self, learned: FittedParams, how: dict[str, Any]) -> None:
-        """Store what a new collection's method learned."""
-        how = {**how, "sha256": fitted_params_io.sha256(learned), "fitted_at": _now()}
-        self._store_fitted("learned", how, fitted_params_io.to_bytes(learned))
-
-    def store_quantized_network(self, network: bytes, how: dict[str, Any]) -> None:
-        """Store the network of a new collection of the precision int8."""
-        how = {**how, "sha256": hashlib.sha256(network).hexdigest(), "fitted_at": _now()}
-        self._store_fitted("network", how, network)
-
-    def _store_fitted(self, name: str, how: dict[str, Any], data: bytes) -> None:
-        with transaction(self._db):
-            self._insert_fitted(name, how, data)
-            self._new_stamp()
-
-    def _insert_fitted(self, name: str, how: dict[str, Any], data: bytes) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO fitted VALUES (?, ?, ?)", (name, json.dumps(how), data)
-        )
 
     def _record(
         self,
@@ -226,40 +243,35 @@ class Writer:
         pixels: tuple[int | None, int | None],
         reason: str | None,
     ) -> None:
-        """Insert or update a photo's row; the id of a path never changes."""
-        path, state = os.fsencode(file.path), "ok" if reason is None else "failed"
-        self._db.execute(
+        """Insert or update a photo's row; the ID of a path never changes."""
+        state = "ok" if reason is None else "failed"
+        self._connection.execute(
             "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
             "indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, "
             "content = coalesce(excluded.content, content), "
             "width = excluded.width, height = excluded.height, state = excluded.state, "
             "reason = excluded.reason, indexed_at = excluded.indexed_at",
-            (path, file.size, file.mtime_ns, content, *pixels, state, reason, _now()),
+            (
+                os.fsencode(file.path),
+                file.size,
+                file.mtime_ns,
+                content,
+                *pixels,
+                state,
+                reason,
+                _now(),
+            ),
         )
 
-    def _new_stamp(self) -> None:
-        self._set_meta("stamp", _random_stamp())
-
     def _set_meta(self, key: str, value: Any) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+        self._connection.execute(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value))
+        )
 
 
-def _first_meta(config: MethodConfig, selection: ReductionConfig) -> dict[str, Any]:
-    return {
-        "config": config.to_dict(),
-        "selection_config": selection.to_dict(),
-        "created": _now(),
-        "stamp": _random_stamp(),
-    }
-
-
-def _random_stamp() -> str:
-    return secrets.token_hex(8)
-
-
-def check_place(folder: Path) -> None:
-    """Refuse a place where no collection can be made, before there is work for it.
+def check_creatable(folder: Path) -> None:
+    """Refuse a folder where no collection can be created; one that exists is fine.
 
     Raises:
         CollectionError: a folder with other things in it, or no permission.
@@ -267,14 +279,27 @@ def check_place(folder: Path) -> None:
     if Collection.exists(folder):
         return
     with explained(folder):
-        above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        if not os.access(above, os.W_OK):
+        parent = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not os.access(parent, os.W_OK):
             raise CollectionError(f"{folder}: no permission to write there")
         names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
     if any(name != LOCK_NAME and not name.startswith(COLLECTION_MARK) for name in names):
         raise CollectionError(
             f"{folder}: is no collection and not empty; name a new folder for the collection"
         )
+
+
+def _first_meta(config: MethodConfig, reduction: ReductionConfig) -> dict[str, Any]:
+    return {
+        "config": config.to_dict(),
+        "selection_config": reduction.to_dict(),
+        "created": _now(),
+        "stamp": _random_stamp(),
+    }
+
+
+def _random_stamp() -> str:
+    return secrets.token_hex(8)
 
 
 def _now() -> str:

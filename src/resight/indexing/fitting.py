@@ -72,7 +72,7 @@ def fit(
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     with writing(collection) as writer:
-        stored = writer.collection.selection_config.to_dict()
+        stored = writer.collection.reduction_config.to_dict()
         kept = stored if changes.get("method", stored["method"]) == stored["method"] else {}
         config = reduction_from_dict({**kept, **changes})
         if source is None:
@@ -93,10 +93,10 @@ def fit_missing_selection(writer: Writer, progress: Progress) -> str | None:
     Returns:
         What there is to say about it.
     """
-    collection, config = writer.collection, writer.collection.selection_config
+    collection, config = writer.collection, writer.collection.reduction_config
     if not collection.config.reducible or isinstance(config, NoReduction):
         return None
-    before, photos = collection.how_fitted("selection"), collection.count("ok")
+    before, photos = collection.fit_info("selection"), collection.count("ok")
     if before is not None:
         config = stored_reduction(before.get("instead_of") or before["config"])
         refit_at = config.refit_photos(before["photos"], fallback="instead_of" in before)
@@ -136,7 +136,7 @@ def fit_collection_selection(
     if first is None:
         raise FitError(f"{source.folder}: holds no photos to fit a selection on")
     if isinstance(config, NoReduction):
-        writer.forget_selection()
+        writer.disable_reduction()
         return FitRun(len(first[1]), len(first[1]), photos)
     asked, config = config, config.for_photos(photos)
     progress(f"fitting {config.label}", 0, 1)
@@ -151,7 +151,7 @@ def fit_collection_selection(
     if config != asked:
         # It is what was asked for that is fitted when there are enough photos.
         fitted_on["instead_of"] = asked.to_dict()
-    writer.store_selection(selection, config, fitted_on)
+    writer.store_reduction(selection, config, fitted_on)
     return FitRun(selection.dimensions, len(first[1]), photos)
 
 

@@ -57,9 +57,9 @@ def _is_made(collection: Collection) -> bool:
     """Whether a collection holds what its method fits before photos are described."""
     config = collection.config
     int8 = config.precision == "int8"
-    if config.learns and collection.how_fitted("learned") is None:
+    if config.learns and collection.fit_info("learned") is None:
         return False
-    return not int8 or collection.how_fitted("network") is not None
+    return not int8 or collection.fit_info("network") is not None
 
 
 def extractor_for(
@@ -91,7 +91,7 @@ def extractor_for(
     if made is not None and made.quantized is not None:
         writer.store_quantized_network(*made.quantized)
     if made is not None and made.lesson is not None:
-        writer.store_learned(*made.lesson)
+        writer.store_fitted_params(*made.lesson)
     # Loaded first: weights that cannot be used are not remembered.
     extractor = made.extractor if made is not None else None
     if extractor is None and plan.todo:

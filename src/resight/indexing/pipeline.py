@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resight.collection.ann_index import check_approximate, keep_approximate
+from resight.collection.ann_index import check_ann_supported, update_ann_index
 from resight.collection.reader import Collection
-from resight.collection.writer import Writer, check_place, writing
+from resight.collection.writer import Writer, check_creatable, writing
 from resight.config import (
     ConfigPair,
     MethodConfig,
@@ -101,15 +101,15 @@ def index(
         with Collection.open(collection) as existing:
             _check_wanted(existing, config, cam, precision)
             if approximate:
-                check_approximate(existing.config, existing.selection_config)
+                check_ann_supported(existing.config, existing.reduction_config)
     else:
         new = resolve_config(config, cam, precision)
         if approximate:
-            check_approximate(*new)
+            check_ann_supported(*new)
         if not walk.photos:
             names = ", ".join(map(str, photos))
             raise UsageError(f"{names}: no photos there, so there is nothing to index")
-        check_place(collection)
+        check_creatable(collection)
     with contextlib.ExitStack() as stack:
         ray = None if on is None else stack.enter_context(connected(on))
         if new is not None:
@@ -144,7 +144,7 @@ def complete(
         # A run that was killed before it fitted leaves that to the next one, which finds all known.
         if described or writer.collection.count("ok") >= AUTO_FIT_PHOTOS:
             note = fit_missing_selection(writer, progress)
-        keep_approximate(writer.collection, approximate, progress)
+        update_ann_index(writer.collection, approximate, progress)
     return IndexRun(report, writer.collection.count("ok"), note)
 
 
@@ -176,6 +176,6 @@ def _describe_here(
 ) -> Iterator[Sequence[PhotoResult]]:
     """Describe the photos of a plan on this machine, one at a time."""
     if extractor is not None:
-        known = writer.collection.described()
+        known = writer.collection.described_contents()
         for outcome in describe_files(plan.todo, extractor, known=known, workers=workers):
             yield (outcome,)

@@ -103,7 +103,7 @@ def run_plan(
     done = 0
     try:
         for together in outcomes:
-            with writer.together():
+            with writer.transaction():
                 for outcome in together:
                     record(writer, outcome, plan.before.get(outcome.file.path), gone, report)
             done += len(together)
@@ -155,7 +155,7 @@ def record(
     if described is not None and not known:
         writer.record_described(file, content, outcome.pixels, described.global_, described.local)
     elif before is not None and before.content == content and before.state == "ok":
-        writer.record_known(file, content, outcome.pixels)  # touched, but the same
+        writer.record_existing(file, content, outcome.pixels)  # touched, but the same
         report.unchanged += 1
         return
     elif gone.get(content):
@@ -164,7 +164,7 @@ def record(
         report.moved.append((source.path, file.path))
         return
     else:
-        writer.record_known(file, content, outcome.pixels)
+        writer.record_existing(file, content, outcome.pixels)
         report.copied += fresh and (before is None or before.content != content)
     if fresh:
         report.new += 1

@@ -156,7 +156,7 @@ def extractor(made: FittedMethod, options: ModelOptions) -> Extractor:
 
 
 def _learned(collection: Provenance) -> FittedParams:
-    learned = collection.learned()
+    learned = collection.fitted_params()
     if learned is None:
         raise CollectionError(f"{collection.name}: holds no photos yet; run resight index")
     return learned

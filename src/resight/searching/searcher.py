@@ -108,7 +108,7 @@ class Searcher:
 
     def query(self, description: Description) -> Query:
         """Descriptors as they are searched: after the selection."""
-        selection = self.store.selection()
+        selection = self.store.reduction()
         keep = selection.apply if selection else lambda values: values
         local = None if description.local is None else keep(description.local)
         return Query(keep(description.global_), local)
@@ -132,7 +132,7 @@ class Searcher:
         """Values of each part of the descriptors, of so many in all; none where none is fused."""
         if config.method != "late-fusion":
             return []
-        return compared_sizes(self.store.provenance.config, self.store.selection(), length)
+        return compared_sizes(self.store.provenance.config, self.store.reduction(), length)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""

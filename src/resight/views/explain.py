@@ -120,7 +120,7 @@ def explain_images(
         UsageError: the box is not inside the query.
         WeightsError: there are no weights.
     """
-    selection = searcher.store.provenance.selection()
+    selection = searcher.store.provenance.reduction()
     return _explain(searcher.extractor(), selection, searcher.distance, query, other, box)
 
 

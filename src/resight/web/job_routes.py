@@ -142,7 +142,7 @@ def _folders(collection: Path, body: schemas.JobRequest, state: AppState) -> lis
 def indexed_folders(collection: Collection) -> list[Path]:
     """Return the topmost folders of a collection's photos that still exist."""
     with explained(collection.folder):
-        rows = collection.database.execute("SELECT path FROM photos").fetchall()
+        rows = collection.connection.execute("SELECT path FROM photos").fetchall()
     folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
     return sorted(
         folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()

@@ -74,11 +74,11 @@ def test_a_new_collection_remembers_its_configuration(tmp_path: Path) -> None:
         assert writer.collection.folder == tmp_path / "deep" / "c"
     with Collection.open(tmp_path / "deep" / "c") as opened:
         assert opened.config == config
-        assert opened.selection_config == SelectionConfig(seed=3)
+        assert opened.reduction_config == SelectionConfig(seed=3)
         assert opened.model is None
-        assert opened.selection() is None
-        assert opened.learned() is None
-        assert opened.how_fitted("selection") is None
+        assert opened.reduction() is None
+        assert opened.fitted_params() is None
+        assert opened.fit_info("selection") is None
         assert opened.meta("no such thing") is None
         assert list(opened.photos()) == []
         assert opened.count("ok") == opened.count("failed") == 0
@@ -155,7 +155,7 @@ def test_a_failed_photo_has_its_reason(tmp_path: Path) -> None:
         )
         assert list(writer.collection.photos("ok")) == []
         assert list(writer.collection.photo_descriptors()) == []
-        assert writer.collection.described() == set()
+        assert writer.collection.described_contents() == set()
 
 
 @pytest.mark.parametrize("name", ["北京.jpg", "new\nline.jpg", "q'uote\".jpg", "caf\udce9.jpg"])
@@ -201,7 +201,7 @@ def test_a_photo_that_was_never_read_keeps_what_it_had(tmp_path: Path) -> None:
         writer.record_failed(file("a.jpg"), None, "Permission denied")
         (photo,) = writer.collection.photos()
         assert (photo.content, photo.state) == ("A", "failed")
-        assert writer.collection.described() == {"A"}
+        assert writer.collection.described_contents() == {"A"}
         assert list(writer.collection.photo_descriptors()) == []
 
 
@@ -211,17 +211,17 @@ def test_a_photo_that_was_never_read_keeps_what_it_had(tmp_path: Path) -> None:
 def test_copies_share_one_descriptor(tmp_path: Path) -> None:
     with new(tmp_path / "c") as writer:
         describe(writer, "a.jpg", "A")
-        writer.record_known(file("copy.jpg"), "A", (640, 480))
-        assert writer.collection.described() == {"A"}
+        writer.record_existing(file("copy.jpg"), "A", (640, 480))
+        assert writer.collection.described_contents() == {"A"}
         assert [id_ for id_, _, _ in writer.collection.photo_descriptors()] == [1, 2]
         first, second = writer.collection.photos()
         assert (second.width, second.height) == (first.width, first.height) == (640, 480)
 
         writer.remove([first])
-        assert writer.collection.described() == {"A"}
+        assert writer.collection.described_contents() == {"A"}
         assert [id_ for id_, _, _ in writer.collection.photo_descriptors()] == [2]
         writer.remove([second])
-        assert writer.collection.described() == set()
+        assert writer.collection.described_contents() == set()
 
 
 def test_the_descriptor_of_an_old_content_stays_until_the_next_removal(tmp_path: Path) -> None:
@@ -229,12 +229,12 @@ def test_the_descriptor_of_an_old_content_stays_until_the_next_removal(tmp_path:
     with new(tmp_path / "c") as writer:
         describe(writer, "a.jpg", "A")
         describe(writer, "a.jpg", "B", -VALUES)
-        assert writer.collection.described() == {"A", "B"}
+        assert writer.collection.described_contents() == {"A", "B"}
         writer.remove([])
-        assert writer.collection.described() == {"B"}
+        assert writer.collection.described_contents() == {"B"}
         writer.record_failed(file("a.jpg"), "C", "truncated")
         writer.remove([])
-        assert writer.collection.described() == set()
+        assert writer.collection.described_contents() == set()
 
 
 def test_a_move_over_another_photo_drops_that_one(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_move_over_another_photo_drops_that_one(tmp_path: Path) -> None:
         (photo,) = writer.collection.photos()
         assert (photo.id, photo.path.name, photo.content) == (1, "b.jpg", "A")
         writer.remove([])
-        assert writer.collection.described() == {"A"}
+        assert writer.collection.described_contents() == {"A"}
 
 
 def test_ids_never_change_and_never_come_back(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_values_are_stored_little_endian_as_configured(tmp_path: Path, dtype: An
         assert global_.dtype == np.float32
         np.testing.assert_array_equal(global_, values.astype(dtype).astype(np.float32))
         assert local is None
-        ((blob,),) = writer.collection.database.execute("SELECT global FROM descriptors")
+        ((blob,),) = writer.collection.connection.execute("SELECT global FROM descriptors")
         assert blob == values.astype("<f2" if dtype == "float16" else "<f4").tobytes()
 
 
@@ -283,7 +283,7 @@ def test_a_check_sum_tells_damage_of_either_descriptor(tmp_path: Path) -> None:
     with new(tmp_path / "c") as writer:
         for column in ("global", "local"):
             writer.record_described(file("a.jpg"), "A", (1, 1), VALUES, VALUES)
-            writer.collection.database.execute(
+            writer.collection.connection.execute(
                 f"UPDATE descriptors SET {column} = zeroblob(length({column}))"
             )
             stored = writer.collection.descriptors("A")
@@ -299,14 +299,14 @@ def test_a_selection_comes_back(tmp_path: Path) -> None:
     config = SelectionConfig(features=3, renormalize=True)
     with new(tmp_path / "c") as writer:
         chosen = Selection(np.array([0, 5, 3071]), True)
-        writer.store_selection(chosen, config, {"photos": 200})
+        writer.store_reduction(chosen, config, {"photos": 200})
     with Collection.open(tmp_path / "c") as opened:
-        selection = opened.selection()
+        selection = opened.reduction()
         assert selection is not None
         assert selection.renormalize
         assert selection.indices.dtype == np.int64
         np.testing.assert_array_equal(selection.indices, [0, 5, 3071])
-        how = opened.how_fitted("selection")
+        how = opened.fit_info("selection")
         assert how is not None
         assert how["photos"] == 200
         assert how["config"]["features"] == 3
@@ -316,15 +316,15 @@ def test_what_was_learned_comes_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     learned = {"words": rng.random((4, 128), np.float32), "idf": rng.random(4, np.float32)}
     with new(tmp_path / "c", samples.QUICK) as writer:
-        writer.store_learned(learned, {"photos": 9})
+        writer.store_fitted_params(learned, {"photos": 9})
     with Collection.open(tmp_path / "c") as opened:
-        stored = opened.learned()
+        stored = opened.fitted_params()
         assert stored is not None
         assert stored.keys() == learned.keys()
         for name, values in learned.items():
             assert stored[name].dtype == np.float32
             np.testing.assert_array_equal(stored[name], values)
-        how = opened.how_fitted("learned")
+        how = opened.fit_info("learned")
         assert how is not None
         assert (how["photos"], how["sha256"]) == (9, sha256(learned))
 
@@ -335,7 +335,7 @@ def test_what_was_learned_by_a_network_is_in_the_fingerprint(tmp_path: Path) -> 
     for value in (None, 0.0, 1.0):
         with new(tmp_path / str(value), ExtractionConfig()) as writer:
             if value is not None:
-                writer.store_learned({"mean": np.full(3, value)}, {})
+                writer.store_fitted_params({"mean": np.full(3, value)}, {})
             writer.bind_model(model)
             found.add(writer.collection.meta("fingerprint"))
     assert len(found) == 3
@@ -343,10 +343,10 @@ def test_what_was_learned_by_a_network_is_in_the_fingerprint(tmp_path: Path) -> 
 
 def test_damaged_learned_arrays_are_told(tmp_path: Path) -> None:
     with new(tmp_path / "c", samples.QUICK) as writer:
-        writer.store_learned({"words": np.zeros((4, 128))}, {})
-        writer.collection.database.execute("UPDATE fitted SET data = substr(data, 1, 99)")
+        writer.store_fitted_params({"words": np.zeros((4, 128))}, {})
+        writer.collection.connection.execute("UPDATE fitted SET data = substr(data, 1, 99)")
     with Collection.open(tmp_path / "c") as opened, pytest.raises(CollectionError, match="damaged"):
-        opened.learned()
+        opened.fitted_params()
 
 
 # The stamp
@@ -366,9 +366,9 @@ def test_the_stamp_changes_with_what_changes_answers_and_with_nothing_else(tmp_p
 
         describe(writer, "a", "A")
         assert changed()
-        writer.record_known(file("a", mtime_ns=2), "A", (640, 480))  # touched
+        writer.record_existing(file("a", mtime_ns=2), "A", (640, 480))  # touched
         assert not changed()
-        writer.record_known(file("copy"), "A", (640, 480))
+        writer.record_existing(file("copy"), "A", (640, 480))
         assert changed()
         writer.record_failed(file("broken"), "X", "truncated")
         assert not changed()
@@ -388,13 +388,13 @@ def test_the_stamp_changes_with_what_changes_answers_and_with_nothing_else(tmp_p
         assert changed()
         describe(writer, "d", "B")
         assert changed()
-        writer.store_selection(Selection(np.array([0, 1])), SelectionConfig(features=2), {})
+        writer.store_reduction(Selection(np.array([0, 1])), SelectionConfig(features=2), {})
         assert changed()
         writer.mark_damaged("B")
         assert changed()
         writer.remove([photo("copy")])
         assert changed()
-        writer.store_learned({"words": np.zeros((2, 128), np.float32)}, {})
+        writer.store_fitted_params({"words": np.zeros((2, 128), np.float32)}, {})
         assert changed()
 
 
@@ -446,8 +446,8 @@ from pathlib import Path
 from resight.collection.writer import writing
 with writing(Path(sys.argv[1])) as writer:
     if len(sys.argv) > 2:
-        writer.collection.database.execute("BEGIN IMMEDIATE")
-        writer.collection.database.execute("DELETE FROM photos")
+        writer.collection.connection.execute("BEGIN IMMEDIATE")
+        writer.collection.connection.execute("DELETE FROM photos")
     print("holding", flush=True)
     sys.stdin.read()
 """
@@ -521,12 +521,12 @@ def test_readers_work_amid_a_transaction(collection: Path) -> None:
 
 def test_a_reader_keeps_its_state_while_another_process_writes(collection: Path) -> None:
     with Collection.open(collection) as opened:
-        opened.database.execute("BEGIN")
+        opened.connection.execute("BEGIN")
         assert opened.count("ok") == 2
         with writing(collection) as writer:
             describe(writer, "c", "C")
         assert opened.count("ok") == 2
-        opened.database.execute("COMMIT")
+        opened.connection.execute("COMMIT")
         assert opened.count("ok") == 3
 
 
@@ -661,7 +661,7 @@ def test_a_folder_with_other_things_is_refused_and_untouched(tmp_path: Path, pho
 def test_a_full_disk_is_said_and_leaves_what_was_there(collection: Path) -> None:
     def write_on_full_disk() -> None:
         with writing(collection) as writer:
-            database = writer.collection.database
+            database = writer.collection.connection
             (pages,) = database.execute("PRAGMA page_count").fetchone()
             database.execute(f"PRAGMA max_page_count = {pages}")
             describe(writer, "large", "L", np.zeros(100_000, np.float32))
@@ -737,7 +737,7 @@ def first_format(tmp_path: Path) -> Path:
 def test_format_1_is_read(first_format: Path) -> None:
     with Collection.open(first_format) as opened:
         assert opened.config == ExtractionConfig(cam=True, dtype="float16")
-        assert opened.selection_config == SelectionConfig(features=3)
+        assert opened.reduction_config == SelectionConfig(features=3)
         assert opened.model == Model("ab" * 32)
         photos = list(opened.photos())
         assert [os.fsencode(photo.path) for photo in photos] == [
@@ -799,7 +799,7 @@ def test_format_1_of_sift_vlad_is_read(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(FIXTURES / "collection-v1-sift-vlad", tmp_path / "v1"))
     with Collection.open(folder) as opened:
         assert opened.config == LocalConfig(method="sift-vlad", centers=2)
-        learned = opened.learned()
+        learned = opened.fitted_params()
         assert learned is not None
         np.testing.assert_array_equal(learned["words"].ravel(), np.arange(256) / 256)
     query = tmp_path / "query.jpg"

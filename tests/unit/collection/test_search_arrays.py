@@ -15,8 +15,7 @@ import pytest
 
 import samples
 from array_samples import KEPT, describe, make
-from resight.collection import appendable_npy as rowfiles
-from resight.collection import array_builder as derived
+from resight.collection import appendable_npy, array_builder
 from resight.collection import search_arrays as arrays
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
@@ -78,7 +77,7 @@ def test_arrays_are_the_rows_of_the_database(tmp_path: Path, dtype: str) -> None
     folder = make(tmp_path / "c", dtype=dtype)
     found = load(folder)
     assert len(found.database.ids) == 18
-    assert found.selection is None
+    assert found.reduction is None
     assert found.stamp == samples.stamp(folder)
     assert_equal(found, folder)
     assert_equal(load(folder), folder)  # as read, not as built
@@ -89,11 +88,11 @@ def test_after_a_selection_its_columns_are_kept(collection: Path, renormalize: b
     before = load(collection)
     with writing(collection) as writer:
         chosen = Selection(KEPT.indices, renormalize)
-        writer.store_selection(chosen, SelectionConfig(features=4, renormalize=renormalize), {})
+        writer.store_reduction(chosen, SelectionConfig(features=4, renormalize=renormalize), {})
     found = load(collection)
     assert found.stamp != before.stamp
-    assert found.selection is not None
-    np.testing.assert_array_equal(found.selection.indices, KEPT.indices)
+    assert found.reduction is not None
+    np.testing.assert_array_equal(found.reduction.indices, KEPT.indices)
     if not renormalize:
         assert_equal(found, collection, KEPT)
         return
@@ -141,7 +140,7 @@ def built(folder: Path) -> Path:
 def test_after_another_selection_all_is_written_anew(collection: Path) -> None:
     first = built(collection)
     with writing(collection) as writer:
-        writer.store_selection(KEPT, SelectionConfig(features=4), {})
+        writer.store_reduction(KEPT, SelectionConfig(features=4), {})
     second = built(collection)
     assert first != second
     assert not first.exists()
@@ -198,9 +197,9 @@ def test_when_many_are_gone_all_is_written_anew(collection: Path) -> None:
 def test_arrays_equal_the_database_whatever_is_done(
     tmp_path: Path, seed: int, coded_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derived, "CODED_FROM", coded_from)
-    monkeypatch.setattr(derived, "BLOCK_ROWS", 3)
-    monkeypatch.setattr(rowfiles, "PIECE_ROWS", 5)
+    monkeypatch.setattr(array_builder, "QUANTIZED_FROM", coded_from)
+    monkeypatch.setattr(array_builder, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(appendable_npy, "CHUNK_ROWS", 5)
     rng = np.random.default_rng(seed)
     folder = make(tmp_path / "c", count=10)
     for step in range(25):
@@ -235,7 +234,7 @@ def test_arrays_equal_the_database_whatever_is_done(
 def test_codes_that_do_not_fit_new_photos_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derived, "CODED_FROM", 10)
+    monkeypatch.setattr(array_builder, "QUANTIZED_FROM", 10)
     folder = make(tmp_path / "c", cam=False)
     first = built(folder)
     with writing(folder) as writer:
@@ -252,7 +251,7 @@ def test_too_little_room_is_said_before_the_work(
     collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
-    monkeypatch.setattr(derived.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(array_builder.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(CollectionError, match=r"the disk is full; .* needs 0.0 MiB"):
         load(collection)
     assert list((collection / "arrays").iterdir()) == []
@@ -385,7 +384,7 @@ def test_check_builds_the_arrays_where_there_are_none(collection: Path) -> None:
 
 def test_check_finds_damaged_and_missing_descriptors(collection: Path) -> None:
     with writing(collection) as writer:
-        database = writer.collection.database
+        database = writer.collection.connection
         database.execute("UPDATE descriptors SET global = zeroblob(32) WHERE rowid = 5")
         database.execute("DELETE FROM descriptors WHERE content = 'content 9'")
         database.execute(

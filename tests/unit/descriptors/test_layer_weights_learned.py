@@ -87,7 +87,7 @@ def test_a_collection_learns_what_its_layers_count(small_weights: Path, tmp_path
     model = ModelOptions(small_weights)
     pipeline.index([tmp_path / "photos"], tmp_path / "c", config=WEIGHTED, model=model)
     with Collection.open(tmp_path / "c") as opened:
-        learned = opened.learned()
+        learned = opened.fitted_params()
         assert learned is not None
         assert opened.distance == "cosine"
         for _, vector, _ in opened.photo_descriptors():

@@ -225,7 +225,7 @@ def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path)
 def test_without_a_word_of_it_all_values_are_compared(photos: Path, tmp_path: Path) -> None:
     assert pipeline.index([photos], tmp_path / "c", config=KINDS["vlad"]).selection_note is None
     with Collection.open(tmp_path / "c") as opened:
-        assert opened.selection_config == NoReduction()
+        assert opened.reduction_config == NoReduction()
         assert opened.distance == "cosine"
 
 

@@ -418,7 +418,7 @@ def test_a_folder_that_cannot_be_read_takes_nothing_away(
 
 def test_damage_that_check_found_is_described_again(library: Library) -> None:
     with Collection.open(library.collection) as opened:
-        opened.database.execute("UPDATE descriptors SET global = zeroblob(4) WHERE rowid = 2")
+        opened.connection.execute("UPDATE descriptors SET global = zeroblob(4) WHERE rowid = 2")
     report = check(library.collection)
     assert report.problems
     assert [path.name for path in report.to_describe] == ["001.png"]
@@ -653,7 +653,7 @@ def nearly(many: Path, tmp_path: Path) -> tuple[Path, list[Path]]:
 
 def fitted(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     with Collection.open(folder) as opened:
-        selection, how = opened.selection(), opened.how_fitted("selection")
+        selection, how = opened.reduction(), opened.fit_info("selection")
     return None if selection is None or how is None else (selection.indices, how)
 
 

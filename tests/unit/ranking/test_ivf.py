@@ -10,8 +10,8 @@ from test_quantized import coded, descriptors
 import samples
 from array_samples import KEPT, describe, make
 from resight.backends.info import info
-from resight.collection import ann_index as approximating
-from resight.collection.ann_index import approximate_status, make_approximate, open_index
+from resight.collection import ann_index
+from resight.collection.ann_index import build_ann_index, open_ann_index, read_ann_status
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
@@ -84,9 +84,9 @@ def test_lists_grow_and_are_made_anew_when_there_are_too_few(tmp_path: Path) -> 
     assert open_lists(path, 16).lists == 82
 
 
-def made(folder: Path) -> approximating.ApproximateIndex:
+def made(folder: Path) -> ann_index.ApproximateIndex:
     with Collection.open(folder) as collection:
-        return make_approximate(collection, no_progress)
+        return build_ann_index(collection, no_progress)
 
 
 @pytest.mark.parametrize("cam", [False, True])
@@ -106,7 +106,7 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
         arrays = load_arrays(collection)
         database = arrays.database
         local = None if database.local is None else database.local[-1]
-        lists = open_index(arrays, found)
+        lists = open_ann_index(arrays, found)
         near = nearest_by_lists(Query(database.global_[-1], local), database, lists, 1)
         assert near.ids[0] == database.ids[-1]
     with writing(folder) as writer:
@@ -114,7 +114,7 @@ def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: boo
             describe(writer, seed, cam=cam)
     assert made(folder).rows == 329
     with writing(folder) as writer:
-        writer.store_selection(KEPT, writer.collection.selection_config, {})
+        writer.store_reduction(KEPT, writer.collection.reduction_config, {})
     assert info(folder).approximate is None
     assert made(folder).rows == 329
 
@@ -128,11 +128,11 @@ def test_as_many_lists_are_read_as_are_needed(
     assert found.probes > 1
     assert found.recall >= 0.98
     with Collection.open(folder) as collection:
-        (lists,) = open_index(load_arrays(collection), found)
+        (lists,) = open_ann_index(load_arrays(collection), found)
         assert found.probes == lists.probes <= lists.lists
-    monkeypatch.setattr(approximating, "ENOUGH", 0.1)
+    monkeypatch.setattr(ann_index, "TARGET_RECALL", 0.1)
     with Collection.open(folder) as collection:
-        recall, _, probes = approximating.measure_recall(load_arrays(collection))
+        recall, _, probes = ann_index.measure_recall(load_arrays(collection))
     assert (recall < 0.98, probes) == (True, 1)
 
 
@@ -143,11 +143,11 @@ def damage(folder: Path) -> None:
         file.write(b"\x99")
 
 
-def keep(folder: Path) -> approximating.ApproximateIndex | None:
+def keep(folder: Path) -> ann_index.ApproximateIndex | None:
     """What an index run does when it is told nothing of an approximate index."""
     with Collection.open(folder) as collection:
-        approximating.keep_approximate(collection, None, no_progress)
-        return approximate_status(collection)
+        ann_index.update_ann_index(collection, None, no_progress)
+        return read_ann_status(collection)
 
 
 def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_an_index_that_is_cut_off_is_said_in_one_line(tmp_path: Path) -> None:
         Collection.open(folder) as collection,
         pytest.raises(CollectionError, match=r"approximate index is damaged .* run resight check"),
     ):
-        open_index(load_arrays(collection), known)
+        open_ann_index(load_arrays(collection), known)
 
 
 def test_lists_of_descriptors_of_another_length_is_refused(tmp_path: Path) -> None:
@@ -225,13 +225,13 @@ def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     info(folder)
     with Collection.open(folder) as collection:
         load_arrays(collection)
-        usage = approximating.shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
-        monkeypatch.setattr(approximating.shutil, "disk_usage", lambda path: usage)
+        usage = ann_index.shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
+        monkeypatch.setattr(ann_index.shutil, "disk_usage", lambda path: usage)
         with pytest.raises(CollectionError, match=r"the disk is full.*approximate index needs"):
-            make_approximate(collection, no_progress)
-        monkeypatch.setattr(approximating, "available_bytes", lambda: 1000)
+            build_ann_index(collection, no_progress)
+        monkeypatch.setattr(ann_index, "available_bytes", lambda: 1000)
         with pytest.raises(CollectionError, match="too little memory"):
-            make_approximate(collection, no_progress)
+            build_ann_index(collection, no_progress)
 
 
 def test_only_manhattan_distance_has_one(tmp_path: Path) -> None:
@@ -283,12 +283,12 @@ def test_large_collections_get_an_index_by_themselves(
 ) -> None:
     folder = make(tmp_path / "c", cam=False, count=30)
     with Collection.open(folder) as collection:
-        approximating.keep_approximate(collection, None, no_progress)
-        assert approximate_status(collection) is None
-        monkeypatch.setattr(approximating, "APPROXIMATE_FROM", 20)
-        approximating.keep_approximate(collection, False, no_progress)
-        assert approximate_status(collection) is None
-        approximating.keep_approximate(collection, None, no_progress)
-        status = approximate_status(collection)
+        ann_index.update_ann_index(collection, None, no_progress)
+        assert read_ann_status(collection) is None
+        monkeypatch.setattr(ann_index, "AUTO_BUILD_PHOTOS", 20)
+        ann_index.update_ann_index(collection, False, no_progress)
+        assert read_ann_status(collection) is None
+        ann_index.update_ann_index(collection, None, no_progress)
+        status = read_ann_status(collection)
     assert status is not None
     assert json.loads(next((folder / "arrays").rglob("lists.json")).read_text())["rows"] == 28

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from array_samples import make
-from resight.collection import array_builder as derived
+from resight.collection import array_builder
 from resight.collection import search_arrays as arrays
 from resight.collection.reader import Collection
 from resight.ranking import exact as neighbors
@@ -240,12 +240,12 @@ def test_neighbor_lists_are_the_same_with_codes() -> None:
 def test_large_collections_are_coded(
     tmp_path: Path, cam: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derived, "CODED_FROM", 10)
+    monkeypatch.setattr(array_builder, "QUANTIZED_FROM", 10)
     monkeypatch.setattr(codes, "BLOCK_ROWS", 7)
     folder = make(tmp_path / "c", cam=cam)
     with Collection.open(folder) as collection:
         loaded = arrays.load_arrays(collection).database
-        assert arrays.check_arrays(collection) is None
+        assert arrays.remove_damaged_arrays(collection) is None
     sides = [loaded.global_, loaded.local] if cam else [loaded.global_]
     assert len(loaded.coded) == len(sides)
     for made, side in zip(loaded.coded, sides, strict=True):
@@ -257,4 +257,4 @@ def test_large_collections_are_coded(
     data[-1] ^= 1
     damaged.write_bytes(data)
     with Collection.open(folder) as collection:
-        assert arrays.check_arrays(collection) == "global-codes.npy was damaged"
+        assert arrays.remove_damaged_arrays(collection) == "global-codes.npy was damaged"

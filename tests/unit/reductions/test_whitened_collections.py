@@ -46,7 +46,7 @@ def made(
 def test_searches_compare_whitened_values(made: tuple[Path, list[Path], ModelOptions]) -> None:
     folder, photos, _ = made
     with Collection.open(folder) as collection:
-        whitening, arrays = collection.selection(), load_arrays(collection)
+        whitening, arrays = collection.reduction(), load_arrays(collection)
         assert isinstance(whitening, Whitening)
         assert collection.distance == "cosine"
         stored = {id_: (a, b) for id_, a, b in collection.photo_descriptors()}
@@ -133,18 +133,18 @@ def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
 
     assert index().startswith("fitted a selection of 768 of ")
     with Collection.open(folder) as collection:
-        assert isinstance(collection.selection(), Selection)
+        assert isinstance(collection.reduction(), Selection)
     assert index() == "None"
     draw_many(tmp_path / "photos" / "more", 8, first=24)
     assert index().startswith("fitted a selection with whitened values of ")
     with Collection.open(folder) as collection:
-        assert isinstance(collection.selection(), SelectionPlusWhitening)
+        assert isinstance(collection.reduction(), SelectionPlusWhitening)
     # A selection that was asked for stays.
     fit(folder, method="pfa")
     draw_many(tmp_path / "photos" / "many", 40, first=32)
     assert index() == "None"
     with Collection.open(folder) as collection:
-        assert isinstance(collection.selection(), Selection)
+        assert isinstance(collection.reduction(), Selection)
 
 
 def test_whitened_values_beside_a_selection_are_searched_like_the_selection(
@@ -157,7 +157,7 @@ def test_whitened_values_beside_a_selection_are_searched_like_the_selection(
     run = pipeline.index([tmp_path / "photos"], folder, config=config, model=options)
     assert str(run.selection_note).startswith("fitted a selection with whitened values of ")
     with Collection.open(folder) as collection:
-        both, arrays = collection.selection(), load_arrays(collection)
+        both, arrays = collection.reduction(), load_arrays(collection)
         assert isinstance(both, SelectionPlusWhitening)
         assert collection.distance == "manhattan"
         for row, (_, global_, _) in enumerate(collection.photo_descriptors()):
@@ -196,7 +196,7 @@ def test_whitening_follows_a_growing_collection(small_weights: Path, tmp_path: P
     draw_many(place, 40)
     assert "on 40 photos" in str(index())
     with Collection.open(tmp_path / "c") as collection:
-        assert (collection.how_fitted("selection") or {})["photos"] == 40
+        assert (collection.fit_info("selection") or {})["photos"] == 40
 
 
 def test_fitted_otherwise_and_back(

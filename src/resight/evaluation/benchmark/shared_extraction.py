@@ -92,7 +92,7 @@ def _missing(
         if content and writer.collection.is_described(content):
             row = writer.collection.photo_at(file.path)
             if row is None or row.content != content or row.state != "ok":
-                writer.record_known(file, content, image_size(file.path))
+                writer.record_existing(file, content, image_size(file.path))
         else:
             missing.append(config)
     return missing

@@ -87,7 +87,7 @@ def _known(collection: Collection, plan: Plan) -> frozenset[str]:
     """Contents that photos of the plan may have and that need no description: moved and touched."""
     before = [plan.before[file.path] for file in plan.todo if file.path in plan.before]
     contents = {str(photo.content) for photo in (*before, *plan.vanished)}
-    return frozenset(contents & collection.described()) if contents else frozenset()
+    return frozenset(contents & collection.described_contents()) if contents else frozenset()
 
 
 def _done(folder: Path, fingerprint: str) -> dict[Path, tuple[PhotoFile, ...]]:

@@ -66,7 +66,7 @@ def merge_segment(writer: Writer, segment: Segment, path: Path, report: IndexRep
         raise CollectionMismatchError(
             f"{path}: has another configuration or other weights than {writer.collection.folder}"
         )
-    with writer.together():
+    with writer.transaction():
         for outcome in segment.outcomes:
             before = writer.collection.photo_at(outcome.file.path)
             if before is not None and _is_known(outcome, before):
