@@ -79,7 +79,9 @@ def check_ann_supported(config: MethodConfig, reduction: ReductionConfig) -> Non
     reduced = reduction.distance if config.reducible else None
     distance = reduced or config.descriptor_distance
     if distance != "manhattan":
-        raise UsageError(f"for Manhattan distance only, not {distance}", parameter="approximate")
+        raise UsageError(
+            f"for Manhattan distance only, not for {distance}", parameter="approximate"
+        )
 
 
 def build_ann_index(collection: Collection, progress: Progress) -> ApproximateIndex:
