@@ -639,5 +639,5 @@ def test_serving_what_is_no_collection_or_a_port_in_use(tmp_path, collection):
         serve(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port}.*another port"):
+        with pytest.raises(UsageError, match=f"port {port}.*choose another"):
             serve(collection, settings=WebSettings(port=port), model=ModelOptions())

@@ -368,7 +368,7 @@ def test_geometry_and_distance_can_be_asked_for(visit: Visit) -> None:
     page.get_by_text("Options").click()
     page.get_by_label(re.compile("Check the geometry")).check()
     expect(page.locator(".inliers").first).to_be_visible()
-    page.get_by_label("Distance at most").fill("0.5")
+    page.get_by_label("Maximum distance").fill("0.5")
     page.keyboard.press("Enter")
     page.wait_for_url("**limit=0.5*")
     expect(page.locator(".results.waiting")).to_have_count(0)
@@ -384,7 +384,7 @@ def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
     page.locator("#search .tile a").nth(5).click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".match").first).to_be_attached()
-    expect(dialog.locator(".words")).to_contain_text("match")
+    expect(dialog.locator(".explanation")).to_contain_text("match")
     outside = """lines => {
         const inside = (x, y, stage) => {
             const a = stage.getBoundingClientRect();
@@ -436,7 +436,7 @@ def test_groups_are_shown_and_follow_the_limit(visit: Visit) -> None:
     assert strip.count() >= 2
     page.get_by_label("Distance limit").fill("0")
     page.wait_for_url("**#/groups?limit=0")
-    page.get_by_role("button", name="As estimated").click()
+    page.get_by_role("button", name="Use the estimate").click()
     page.wait_for_url(re.compile(r"#/groups$"))
     expect(page.get_by_role("link", name="Download the groups as CSV")).to_be_visible()
     groups.first.locator("a").first.click()
@@ -458,7 +458,7 @@ def test_new_photos_are_indexed_with_progress(visit: Visit, tmp_path: Path) -> N
     shutil.copy(visit.served.query(1), added)
     try:
         page.get_by_role("button", name="Look for new photos").click()
-        expect(page.locator(".said")).to_contain_text("1 new")
+        expect(page.locator(".outcome")).to_contain_text("1 new")
         expect(page.locator(".facts").first).to_contain_text(str(total + 1))
     finally:
         added.unlink()
@@ -475,7 +475,7 @@ def test_a_file_that_is_no_photo_is_refused_in_words(visit: Visit, tmp_path: Pat
     page = visit.open()
     page.set_input_files("#picker", fake)
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("no photo that can be read")
+    expect(alert).to_contain_text("not a photo that can be read")
     page.set_input_files("#picker", visit.served.query())
     expect(page.locator("#search .tile").first).to_be_visible()
     expect(alert).to_have_count(0)
@@ -491,7 +491,7 @@ def test_a_photo_that_is_too_large_is_refused_before_it_is_sent(visit: Visit) ->
         const event = new DragEvent("drop", { dataTransfer: transfer, bubbles: true });
         document.body.dispatchEvent(event);
     }""")
-    expect(page.get_by_role("alert")).to_contain_text("68 MB; photos of up to 67 MB")
+    expect(page.get_by_role("alert")).to_contain_text("68 MB; the limit is 67 MB")
     assert sent == []
 
 
@@ -501,7 +501,7 @@ def test_a_server_that_is_down_is_told_and_can_be_tried_again(visit: Visit) -> N
     visit.results(page)
     page.state.set_offline(True)
     page.get_by_role("button", name="Draw a box", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Resight does not answer")
+    expect(page.get_by_role("alert")).to_contain_text("Resight does not respond")
     page.state.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     assert visit.results(page)
@@ -512,7 +512,7 @@ def test_an_unknown_photo_and_a_lost_upload_are_told(visit: Visit) -> None:
     page = visit.open("#/search?photo=999999")
     expect(page.get_by_role("alert")).to_contain_text("no photo 999999")
     visit.open("#/search?upload=gone")
-    expect(page.get_by_text("This photo is no longer here")).to_be_visible()
+    expect(page.get_by_text("This photo is no longer available")).to_be_visible()
 
 
 # For everyone

@@ -131,7 +131,7 @@ def test_rows_hold_every_photo_once_and_end_at_the_edge(page: Page) -> None:
         ("m.moveBox([10, 10, 50, 50], -30, 500, v[0])", [0, 50, 50, 50]),
         ("m.resizeBox([50, 20, 50, 50], 'se', 20, -10, v[0])", [50, 20, 70, 40]),
         ("m.resizeBox([50, 20, 50, 50], 'w', 80, 99, v[0])", [100, 20, 30, 50]),
-        ("m.middleBox(v[0])", [50, 25, 100, 50]),
+        ("m.centerBox(v[0])", [50, 25, 100, 50]),
         ("m.insideBox([150, 50, 90, 90], v[0])", [150, 50, 50, 50]),
         ("m.insideBox([200, 0, 10, 10], v[0])", None),
     ],

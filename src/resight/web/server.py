@@ -121,7 +121,8 @@ def _listen(settings: WebSettings) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"cannot listen on {settings.host}, port {settings.port}: "
-            f"{error.strerror or error}; choose another port (0: any free one)"
+            f"{error.strerror or error}; choose another one (0: any free port)",
+            parameter="port",
         ) from None
     listener.set_inheritable(False)
     return listener

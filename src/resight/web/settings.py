@@ -49,18 +49,20 @@ class WebSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise UsageError(f"port {self.port}: from 0 to 65535")
+            raise UsageError(f"{self.port} is not from 0 to 65535", parameter="port")
         if self.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", self.token):
-            raise UsageError("token: letters, digits and . _ ~ - only")
+            raise UsageError("letters, digits and . _ ~ - only", parameter="token")
         if is_loopback(self.host):
             return
         if self.token is None:
             raise UsageError(
-                f"host {self.host}: other machines could reach the photos; protect them with a "
-                f"token of at least {MIN_TOKEN_LENGTH} characters"
+                f"other machines could reach the photos on {self.host}; protect them with a token "
+                f"of at least {MIN_TOKEN_LENGTH} characters",
+                parameter="host",
             )
         if len(self.token) < MIN_TOKEN_LENGTH:
-            raise UsageError(f"token: at least {MIN_TOKEN_LENGTH} characters on {self.host}")
+            message = f"at least {MIN_TOKEN_LENGTH} characters on {self.host}"
+            raise UsageError(message, parameter="token")
 
     @property
     def local_only(self) -> bool:

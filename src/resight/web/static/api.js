@@ -1,4 +1,4 @@
-/** The HTTP interface, one function each. Every failure is a `Problem` with a plain sentence. */
+/** The HTTP interface, one function per endpoint. Every failure is a `Problem` with a plain sentence. */
 
 /**
  * @typedef {{id: number, name: string, path?: string, width: number, height: number,
@@ -9,16 +9,23 @@
  */
 
 const ROOT = new URL("api/v1/", document.baseURI);
-const BUSY_TRIES = 4;
+const MAX_ATTEMPTS = 4;
+const TITLES = {
+  401: "This page needs its token",
+  403: "Not allowed",
+  404: "Not found",
+  408: "The upload took too long",
+  409: "Not possible right now",
+  413: "This photo is too large",
+  415: "This file is not a photo",
+  422: "This request cannot be answered",
+  429: "The server is busy",
+  503: "Unavailable",
+};
 
-/** A request that failed: `title` is short, `message` a sentence for the person, `status` 0 when
- * nothing answered. */
+/** A failed request: `title` is a short heading, `message` a sentence, `status` 0 without a response. */
 export class Problem extends Error {
-  /**
-   * @param {number} status
-   * @param {string} title
-   * @param {string} detail
-   */
+  /** @param {number} status @param {string} title @param {string} detail */
   constructor(status, title, detail) {
     super(detail);
     this.status = status;
@@ -26,164 +33,140 @@ export class Problem extends Error {
   }
 }
 
-/**
- * Whether an error says only that its request was given up.
- *
- * @param {unknown} error
- * @returns {boolean}
- */
+/** Tell whether an error only means that its request was aborted. @param {unknown} error */
 export function isAborted(error) {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
-/**
- * The address of a resource of the interface.
- *
- * @param {string} path
- * @returns {string}
- */
-export function address(path) {
+/** Return the URL of a resource of the interface. @param {string} path */
+export function resourceUrl(path) {
   return new URL(path, ROOT).href;
 }
 
-/** @param {{id: number, version?: string}} photo @returns {string} */
-export const thumbnail = (photo) => picture(photo, "thumbnail");
-/** @param {{id: number, version?: string}} photo @returns {string} */
-export const original = (photo) => picture(photo, "original");
-/** @param {string} token @returns {string} */
-export const uploaded = (token) => address(`uploads/${encodeURIComponent(token)}`);
+/** @param {{id: number, version?: string}} photo */
+export const thumbnailUrl = (photo) => pictureUrl(photo, "thumbnail");
+/** @param {{id: number, version?: string}} photo */
+export const originalUrl = (photo) => pictureUrl(photo, "original");
+/** @param {string} token */
+export const uploadUrl = (token) => resourceUrl(`uploads/${encodeURIComponent(token)}`);
 
-/** What the collection is. */
+/** Fetch the collection's name, method and limits. */
 export const collection = (signal) => request("collection", { signal });
-/** One photo's name and size. */
-export const photo = (id, signal) => request(`photos/${id}`, { signal });
-/** Photos that could not be indexed, with reasons. */
+/** Fetch the photos that could not be indexed, with reasons. */
 export const failed = (signal) => request("failed", { signal });
-/** An explanation of why a photo of the collection matched. */
+/** Fetch the explanation of why a photo of the collection matched. */
 export const explain = (query, box, result, signal) =>
-  request("explain", { json: { query: named(query), box: box?.join(","), result }, signal });
-/** Start a job; the answer holds its id. */
+  request("explain", { json: { query: reference(query), box: box?.join(","), result }, signal });
+/** Start a job; the response holds its id. */
 export const startJob = (job) => request("jobs", { json: job });
+/** Fetch a page of the collection's photos by ascending id. */
+export const photos = (after, limit, signal) => request(withQuery("photos", { after, limit }), { signal });
+/** Fetch a page of groups of photos that show the same thing. */
+export const groups = ({ limit, after }, signal) => request(withQuery("groups", { limit, after }), { signal });
 
 /**
- * A page of the collection's photos by ascending id.
- *
- * @param {number|null} after
- * @param {number} limit
- * @param {AbortSignal} [signal]
- */
-export function photos(after, limit, signal) {
-  return request(withQuery("photos", { after, limit }), { signal });
-}
-
-/**
- * Groups of photos that show the same thing.
- *
- * @param {{limit?: number, after?: number|string|null}} options
- * @param {AbortSignal} [signal]
- */
-export function groups({ limit, after }, signal) {
-  return request(withQuery("groups", { limit, after }), { signal });
-}
-
-/**
- * Search. A blob is uploaded; the answer's `query.upload` names it from then on.
+ * Search. A blob is uploaded; the response's `query.upload` names it from then on.
  *
  * @param {Query} query
  * @param {{box?: Box|null, k: number, offset?: number, limit?: number, verify?: number}} options
  * @param {AbortSignal} [signal]
  */
-export function search(query, { box, k, offset, limit, verify }, signal) {
-  const fields = { k, offset, limit, verify };
-  for (const key of Object.keys(fields)) if (fields[key] === undefined) delete fields[key];
-  if (!query.blob) {
-    return request("search", { json: { ...named(query), ...fields, box: box?.join(",") }, signal });
-  }
+export function search(query, { box, ...options }, signal) {
+  const fields = { ...options, box: box?.join(",") };
+  if (!query.blob) return request("search", { json: { ...reference(query), ...fields }, signal });
   const form = new FormData();
   form.set("file", query.blob, query.blob.name || "photo");
-  for (const [key, value] of Object.entries(fields)) form.set(key, String(value));
-  if (box) form.set("box", box.join(","));
+  for (const [key, value] of Object.entries(fields)) if (value !== undefined) form.set(key, String(value));
   return request("search", { form, signal });
 }
 
 /**
- * Follow a job's events until it ends.
+ * Follow a job's events until it ends; resolves to the data of its last event.
  *
  * @param {string} id
  * @param {(progress: {what: string, done: number, total: number}) => void} onProgress
- * @returns {Promise<Record<string, any>>} what the job's last event said
+ * @returns {Promise<Record<string, any>>}
  */
 export function followJob(id, onProgress) {
   return new Promise((resolve, reject) => {
-    const source = new EventSource(address(`jobs/${encodeURIComponent(id)}/events`));
-    const end = (settle) => (event) => {
+    const source = new EventSource(resourceUrl(`jobs/${encodeURIComponent(id)}/events`));
+    const onEnd = (name, settle) => source.addEventListener(name, (event) => {
       source.close();
       settle(event.data ? JSON.parse(event.data) : {});
-    };
+    });
     source.addEventListener("progress", (event) => onProgress(JSON.parse(event.data)));
-    source.addEventListener("done", end(resolve));
-    source.addEventListener(
-      "failed",
-      end((said) => reject(new Problem(500, "The job failed", said.detail ?? said.reason ?? ""))),
-    );
+    onEnd("done", resolve);
+    onEnd("failed", ({ detail }) => reject(new Problem(500, "The job failed", detail ?? "")));
     source.addEventListener("error", () => {
-      // A broken connection is opened again by itself; one that was refused is not.
+      // The browser reconnects a broken connection by itself, but not a refused one.
       if (source.readyState === EventSource.CLOSED) reject(unreachable());
     });
   });
 }
 
-function picture({ id, version }, which) {
-  return address(withQuery(`photos/${id}/${which}`, { v: version }));
+const photoCache = new Map();
+
+/** Cache names and sizes of photos, so that each has its place before it has loaded. @param {Photo[]} list */
+export function cachePhotos(list) {
+  for (const { id, name, width, height, version } of list) photoCache.set(id, { id, name, width, height, version });
 }
 
-function named(query) {
-  if (query.photo !== undefined) return { photo: query.photo };
-  if (query.upload !== undefined) return { upload: query.upload };
-  return { url: query.url };
+/** Return a cached photo. @param {number} id @returns {Photo|undefined} */
+export const cachedPhoto = (id) => photoCache.get(id);
+
+/** Empty the cache: the collection has changed. */
+export const clearPhotos = () => photoCache.clear();
+
+/** Return a photo's name and size. @param {number} id @param {AbortSignal} [signal] @returns {Promise<Photo>} */
+export async function photo(id, signal) {
+  if (!photoCache.has(id)) cachePhotos([await request(`photos/${id}`, { signal })]);
+  return photoCache.get(id);
+}
+
+function pictureUrl({ id, version }, kind) {
+  return resourceUrl(withQuery(`photos/${id}/${kind}`, { v: version }));
+}
+
+function reference({ photo: id, upload, url }) {
+  if (id !== undefined) return { photo: id };
+  return upload !== undefined ? { upload } : { url };
 }
 
 function withQuery(path, values) {
-  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
-  return given.length ? `${path}?${new URLSearchParams(given.map(([k, v]) => [k, String(v)]))}` : path;
+  const present = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
+  return present.length ? `${path}?${new URLSearchParams(present.map(([k, v]) => [k, String(v)]))}` : path;
 }
 
 function unreachable() {
-  return new Problem(
-    0,
-    "Resight does not answer",
-    "The program behind this page is not running or cannot be reached. Start it again with “resight serve”, then try again.",
-  );
+  const detail =
+    "The program behind this page is not running or cannot be reached. Start it again with “resight serve”, then try again.";
+  return new Problem(0, "Resight does not respond", detail);
 }
 
 async function request(path, { json, form, signal } = {}) {
   const options = { signal, headers: { Accept: "application/json" }, credentials: "same-origin" };
-  if (json) {
+  if (json || form) {
     options.method = "POST";
-    options.headers["Content-Type"] = "application/json";
-    options.body = JSON.stringify(json);
-  } else if (form) {
-    options.method = "POST";
-    options.body = form;
+    options.body = form ?? JSON.stringify(json);
+    if (json) options.headers["Content-Type"] = "application/json";
   }
   for (let attempt = 1; ; attempt += 1) {
-    const response = await fetch(address(path), options).catch((error) => {
+    const response = await fetch(resourceUrl(path), options).catch((error) => {
       throw isAborted(error) ? error : unreachable();
     });
     if (response.ok) return response.json();
-    if (response.status !== 429 || attempt >= BUSY_TRIES) throw await problem(response);
+    if (response.status !== 429 || attempt >= MAX_ATTEMPTS) throw await readProblem(response);
     await pause(Number(response.headers.get("Retry-After")) || 1, signal);
   }
 }
 
-async function problem(response) {
+async function readProblem(response) {
+  const title = TITLES[response.status] ?? "Something went wrong";
   if (response.status === 401) {
-    const detail = "Open the whole link that “resight serve” printed: it holds the token.";
-    return new Problem(401, "This page needs its token", detail);
+    return new Problem(401, title, "Open the whole link that “resight serve” printed: it holds the token.");
   }
-  const said = await response.json().catch(() => ({}));
-  const detail = typeof said.detail === "string" ? said.detail : "";
-  return new Problem(response.status, said.title || response.statusText || "Error", detail);
+  const { detail } = await response.json().catch(() => ({}));
+  return new Problem(response.status, title, typeof detail === "string" ? detail : "");
 }
 
 function pause(seconds, signal) {

@@ -1,31 +1,27 @@
-/** The arithmetic of boxes: (x, y, w, h) in whole pixels of the upright photo. */
+/** The geometry of boxes: (x, y, w, h) in whole pixels of the upright photo. */
 
 /**
  * @typedef {import("./api.js").Box} Box
  * @typedef {{width: number, height: number}} Size
  */
 
-/** No side of a drawn box gets shorter, in pixels of the photo (or the photo's own side). */
-export const SMALLEST = 16;
+/** Shortest side of a drawn box, in pixels of the photo (or the photo's own side). */
+const MIN_SIDE = 16;
 
 /**
- * The box between two corners, whole pixels, inside the photo.
+ * Return the box between two corners, inside the photo.
  *
- * @param {number} x1
- * @param {number} y1
- * @param {number} x2
- * @param {number} y2
- * @param {Size} photo
+ * @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 @param {Size} photo
  * @returns {Box}
  */
 export function boxBetween(x1, y1, x2, y2, photo) {
-  const [left, right] = span(x1, x2, photo.width);
-  const [top, bottom] = span(y1, y2, photo.height);
+  const [left, right] = interval(x1, x2, photo.width);
+  const [top, bottom] = interval(y1, y2, photo.height);
   return [left, top, right - left, bottom - top];
 }
 
-function span(a, b, length) {
-  const shortest = Math.min(SMALLEST, length);
+function interval(a, b, length) {
+  const shortest = Math.min(MIN_SIDE, length);
   let low = Math.round(Math.min(Math.max(Math.min(a, b), 0), length));
   let high = Math.round(Math.max(Math.min(Math.max(a, b), length), 0));
   if (high - low < shortest) {
@@ -36,27 +32,21 @@ function span(a, b, length) {
 }
 
 /**
- * A box moved, as far as the photo goes.
+ * Move a box within the photo.
  *
- * @param {Box} box
- * @param {number} dx
- * @param {number} dy
- * @param {Size} photo
+ * @param {Box} box @param {number} dx @param {number} dy @param {Size} photo
  * @returns {Box}
  */
 export function moveBox([x, y, w, h], dx, dy, photo) {
-  const clamp = (value, most) => Math.round(Math.min(Math.max(value, 0), most));
+  const clamp = (value, max) => Math.round(Math.min(Math.max(value, 0), max));
   return [clamp(x + dx, photo.width - w), clamp(y + dy, photo.height - h), w, h];
 }
 
 /**
- * A box with one side or corner dragged; dragged over the other side it turns inside out.
+ * Drag one side or corner of a box; dragged past the opposite side, the box flips.
  *
- * @param {Box} box
- * @param {string} handle compass points such as "n" or "se"
- * @param {number} dx
- * @param {number} dy
- * @param {Size} photo
+ * @param {Box} box @param {string} handle compass points such as "n" or "se"
+ * @param {number} dx @param {number} dy @param {Size} photo
  * @returns {Box}
  */
 export function resizeBox([x, y, w, h], handle, dx, dy, photo) {
@@ -67,21 +57,15 @@ export function resizeBox([x, y, w, h], handle, dx, dy, photo) {
   return boxBetween(left, top, right, bottom, photo);
 }
 
-/**
- * The middle of a photo, half as wide and high: where a box begins that is not drawn by hand.
- *
- * @param {Size} photo
- * @returns {Box}
- */
-export function middleBox({ width, height }) {
+/** Return the middle of a photo, half as wide and high: the first box without a mouse. @param {Size} photo */
+export function centerBox({ width, height }) {
   return boxBetween(width / 4, height / 4, (3 * width) / 4, (3 * height) / 4, { width, height });
 }
 
 /**
- * A box that surely lies inside the photo, or none if it cannot.
+ * Crop a box to the photo; return null if it lies outside.
  *
- * @param {Box|undefined|null} box
- * @param {Size} photo
+ * @param {Box|undefined|null} box @param {Size} photo
  * @returns {Box|null}
  */
 export function insideBox(box, photo) {
@@ -90,24 +74,13 @@ export function insideBox(box, photo) {
   return [x, y, Math.min(w, photo.width - x), Math.min(h, photo.height - y)];
 }
 
-/**
- * Where a box lies on its photo, in percent, for CSS.
- *
- * @param {Box} box
- * @param {Size} photo
- * @returns {{left: string, top: string, width: string, height: string}}
- */
+/** Return a box's position on its photo in percent, for CSS. @param {Box} box @param {Size} photo */
 export function placeBox([x, y, w, h], { width, height }) {
-  const percent = (value, of) => `${(100 * value) / of}%`;
-  return {
-    left: percent(x, width),
-    top: percent(y, height),
-    width: percent(w, width),
-    height: percent(h, height),
-  };
+  const percent = (value, total) => `${(100 * value) / total}%`;
+  return { left: percent(x, width), top: percent(y, height), width: percent(w, width), height: percent(h, height) };
 }
 
-/** @param {Box|null|undefined} a @param {Box|null|undefined} b @returns {boolean} */
+/** Tell whether two boxes are equal. @param {Box|null|undefined} a @param {Box|null|undefined} b */
 export function sameBox(a, b) {
   return (a ?? []).join() === (b ?? []).join();
 }

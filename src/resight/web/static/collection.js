@@ -1,54 +1,60 @@
-/** The collection: what it is, bringing it up to date, photos that could not be indexed. */
+/** The collection page: its method, indexing new photos, photos that could not be indexed. */
 
 import * as api from "./api.js";
-import { announce, button, count, element } from "./dom.js";
-import { emptyState, errorState, loading, sentence } from "./notices.js";
+import { announce, button, count, element, emptyState, errorState, fieldForm, loading, sentence } from "./dom.js";
 
-const JOB = "resight-job";
-const POLL = 2000; // milliseconds, while someone else's run goes on
+const JOB_KEY = "resight-job";
+const POLL_MS = 2000; // while an index run of another program goes on
 const METHODS = { cnn: "R-MAC of a neural network", "sift-vlad": "SIFT features, VLAD (no network)" };
 const OUTCOMES = {
   new: "new", changed: "changed", moved: "moved", failed: "could not be read",
-  vanished: "no longer there", pruned: "forgotten", removed: "removed",
+  vanished: "missing", pruned: "removed from the index", removed: "removed",
 };
 
 /**
+ * Create the collection page.
+ *
  * @param {HTMLElement} root
  * @param {{info: (fresh?: boolean) => Promise<any>, changed: () => void}} page `changed` is called
- *   when photos have come or gone
- * @returns {{show: () => void}}
+ *   when photos were added or removed
  */
 export function createCollection(root, { info, changed }) {
   let following = false;
   const heading = element("h1", { id: "collection-heading", text: "Collection" });
   const facts = element("dl", { class: "facts" });
   const bar = element("progress", { max: "1", "aria-label": "Progress of indexing" });
-  const doing = element("p", { class: "doing" });
-  const progress = element("div", { class: "progress", hidden: true }, bar, doing);
+  const step = element("p", { class: "step" });
+  const progress = element("div", { class: "progress", hidden: true }, bar, step);
   const update = button({ text: "Look for new photos", icon: "refresh", class: "button primary", press: () => run({ action: "index" }) });
-  const folder = folderForm((path) => run({ action: "index", folders: [path] }));
+  const folder = fieldForm({
+    // Folders are named by their path on the machine that runs Resight, shown only on that machine.
+    input: { type: "text", placeholder: "/home/me/Pictures", "aria-label": "Path of a folder of photos on this machine", spellcheck: "false" },
+    text: "Add this folder",
+    submit: (path) => run({ action: "index", folders: [path] }),
+  });
   const settings = element("details", { class: "settings", hidden: true });
-  const said = element("p", { class: "said", role: "status" });
+  const outcome = element("p", { class: "outcome", role: "status" });
   const failures = element("div", { class: "failures" });
   root.append(
     element("div", { class: "page-head" }, heading, facts, settings),
     element("div", { class: "card" },
-      element("h2", { text: "Up to date?" }),
-      element("p", { text: "Goes through the folders of this collection once more: new and changed photos are added. The photos themselves are never touched." }),
-      element("div", { class: "actions" }, update), folder, progress, said),
+      element("h2", { text: "Check for changes" }),
+      element("p", { text: "Scans the folders of this collection again and adds new and changed photos. The photos themselves are never modified." }),
+      element("div", { class: "actions" }, update), folder, progress, outcome),
     failures,
   );
 
   async function load(fresh) {
     try {
-      const [now, { failed }] = await Promise.all([info(fresh), api.failed()]);
-      heading.textContent = now.name || "Collection";
-      facts.replaceChildren(...factList(now));
-      settings.replaceChildren(element("summary", { text: "All settings" }), settingsList(now.config));
+      const [description, { failed }] = await Promise.all([info(fresh), api.failed()]);
+      heading.textContent = description.name || "Collection";
+      facts.replaceChildren(...definitions(factsOf(description)));
+      const list = element("dl", { class: "facts" }, ...definitions(settingsOf(description.config)));
+      settings.replaceChildren(element("summary", { text: "All settings" }), list);
       settings.hidden = false;
-      folder.hidden = !now.folders_allowed;
+      folder.hidden = !description.folders_allowed;
       failures.replaceChildren(...failureList(failed));
-      if (now.indexing && !following) resume();
+      if (description.indexing && !following) resume();
     } catch (problem) {
       failures.replaceChildren(errorState(problem, () => load(true)));
     }
@@ -56,10 +62,10 @@ export function createCollection(root, { info, changed }) {
 
   async function run(job) {
     setBusy(true);
-    said.textContent = "";
+    outcome.textContent = "";
     try {
       const { id } = await api.startJob(job);
-      sessionStorage.setItem(JOB, String(id));
+      sessionStorage.setItem(JOB_KEY, String(id));
       await follow(id);
     } catch (problem) {
       finish(`${problem.title}. ${sentence(problem.message)}`);
@@ -70,106 +76,93 @@ export function createCollection(root, { info, changed }) {
     for (const control of [update, ...folder.elements]) control.disabled = busy;
   }
 
-  async function follow(id) {
+  function startFollowing(text) {
     following = true;
     setBusy(true);
     progress.hidden = false;
     bar.removeAttribute("value");
-    doing.textContent = "Starting…";
-    const outcome = await api.followJob(id, ({ what, done, total }) => {
+    step.textContent = text;
+  }
+
+  async function follow(id) {
+    startFollowing("Starting…");
+    const result = await api.followJob(id, ({ what, done, total }) => {
       if (total > 0) bar.value = done / total;
       else bar.removeAttribute("value");
-      const steps = total > 0 ? ` ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
-      doing.textContent = `${sentence(what).slice(0, -1)}${steps}`;
+      const position = total > 0 ? ` ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
+      step.textContent = `${sentence(what).slice(0, -1)}${position}`;
     });
-    finish(outcomeInWords(outcome));
+    finish(outcomeText(result));
     changed();
     await load(true);
   }
 
-  function finish(words) {
+  function finish(text) {
     following = false;
-    sessionStorage.removeItem(JOB);
+    sessionStorage.removeItem(JOB_KEY);
     setBusy(false);
     progress.hidden = true;
-    said.textContent = words;
-    announce(words);
+    outcome.textContent = text;
+    announce(text);
   }
 
-  /** A run that began before this page was opened: ours if we know its number, else only watched. */
+  /** Follow a run that began before this page was opened: by its id if known, else by polling. */
   async function resume() {
-    const id = sessionStorage.getItem(JOB);
+    const id = sessionStorage.getItem(JOB_KEY);
     try {
       if (id) return await follow(id);
     } catch {
-      sessionStorage.removeItem(JOB); // another server's job: watch like anyone else's
+      sessionStorage.removeItem(JOB_KEY); // another server's job
     }
-    following = true;
-    setBusy(true);
-    progress.hidden = false;
-    bar.removeAttribute("value");
-    doing.textContent = "Photos are being indexed";
-    while ((await info(true).catch(() => null))?.indexing) await new Promise((done) => setTimeout(done, POLL));
-    finish("Indexing has ended.");
+    startFollowing("Photos are being indexed");
+    while ((await info(true).catch(() => null))?.indexing) await new Promise((done) => setTimeout(done, POLL_MS));
+    finish("Indexing has finished.");
     changed();
     return load(true);
   }
 
   return {
     show() {
-      if (!facts.childElementCount) failures.replaceChildren(loading("Reading"));
+      if (!facts.childElementCount) failures.replaceChildren(loading("Loading"));
       load(true);
     },
   };
 }
 
-function factList({ photos, failed, method, distance, has_local: local }) {
-  const values = [
+function factsOf({ photos, failed, method, distance, has_local: local }) {
+  return [
     ["Photos", photos.toLocaleString("en")],
-    ["Not readable", failed.toLocaleString("en")],
+    ["Unreadable", failed.toLocaleString("en")],
     ["Method", METHODS[method] ?? method],
     ["Distance", local ? `${distance}, with local descriptors` : distance],
   ];
-  return values
-    .filter(([, value]) => value)
-    .map(([term, value]) => element("div", {}, element("dt", { text: term }), element("dd", { text: value })));
 }
 
-function settingsList(config) {
-  const values = Object.entries(config ?? {}).map(([name, value]) =>
-    element("div", {}, element("dt", { text: name.replaceAll("_", " ") }), element("dd", { text: typeof value === "object" ? JSON.stringify(value) : String(value) })),
-  );
-  return element("dl", { class: "facts" }, ...values);
+function settingsOf(config) {
+  const text = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  return Object.entries(config ?? {}).map(([name, value]) => [name.replaceAll("_", " "), text(value)]);
 }
 
-/** Folders are named by their path on the machine that runs Resight, where it is also this one. */
-function folderForm(add) {
-  const input = element("input", { type: "text", required: true, placeholder: "/home/me/Pictures", "aria-label": "Path of a folder of photos on this machine", autocomplete: "off", spellcheck: "false" });
-  const form = element("form", { class: "link-form", hidden: true }, input, element("button", { class: "button", text: "Add this folder" }));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    add(input.value.trim());
-  });
-  return form;
+function definitions(pairs) {
+  return pairs.map(([term, value]) => element("div", {}, element("dt", { text: term }), element("dd", { text: value })));
 }
 
 function failureList(failed) {
-  if (!failed.length) return [emptyState({ icon: "photo", title: "Every photo could be read" })];
+  if (!failed.length) return [emptyState({ icon: "photo", title: "All photos are readable" })];
   const rows = failed.map(({ name, reason, path }) =>
     element("tr", {}, element("th", { scope: "row", text: name, title: path }), element("td", { text: sentence(reason) })),
   );
+  const columns = ["Photo", "Reason"].map((text) => element("th", { scope: "col", text }));
   return [
     element("h2", { text: `${count(failed.length, "photo")} could not be indexed` }),
-    element("table", {},
-      element("thead", {}, element("tr", {}, element("th", { scope: "col", text: "Photo" }), element("th", { scope: "col", text: "Why" }))),
-      element("tbody", {}, ...rows)),
+    element("table", {}, element("thead", {}, element("tr", {}, ...columns)), element("tbody", {}, ...rows)),
   ];
 }
 
-function outcomeInWords(outcome) {
-  const said = Object.entries(OUTCOMES)
-    .filter(([key]) => outcome[key] > 0)
-    .map(([key, words]) => `${outcome[key].toLocaleString("en")} ${words}`);
-  const result = said.length ? `Done: ${said.join(", ")}.` : "Done. Everything was up to date.";
-  return outcome.note ? `${result} ${sentence(outcome.note)}` : result;
+function outcomeText(result) {
+  const counts = Object.entries(OUTCOMES)
+    .filter(([key]) => result[key] > 0)
+    .map(([key, text]) => `${result[key].toLocaleString("en")} ${text}`);
+  const summary = counts.length ? `Done: ${counts.join(", ")}.` : "Done. Everything was up to date.";
+  return result.note ? `${summary} ${sentence(result.note)}` : summary;
 }

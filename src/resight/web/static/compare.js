@@ -1,17 +1,23 @@
 /** The comparison: the query and one result side by side, and why they matched. */
 
 import * as api from "./api.js";
-import { announce, button, element, shortDistance, svg } from "./dom.js";
-import { createPane, drawLines, inWords } from "./explain.js";
-import { fileOf } from "./intake.js";
-import { photoOf } from "./known.js";
-import { sentence } from "./notices.js";
-
-/** @typedef {import("./state.js").State} State */
-
-const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
+import { placeBox } from "./boxes.js";
+import { announce, button, count, element, sentence, shortDistance, svg } from "./dom.js";
+import { localFile } from "./files.js";
 
 /**
+ * @typedef {import("./state.js").State} State
+ * @typedef {{width: number, height: number, heat: string|null, cam: string|null}} Side
+ * @typedef {{query: Side, result: Side, matches: [number, number, number, number][],
+ *   inliers: number, distance: number, agreement: number}} Explanation
+ */
+
+const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
+const MAX_LINES = 64; // more would hide the photos
+
+/**
+ * Create the comparison.
+ *
  * @param {HTMLDialogElement} dialog
  * @param {{results: () => import("./api.js").Result[], query: () => any,
  *   step: (id: number) => void, close: () => void, searchFrom: (id: number) => void,
@@ -28,16 +34,16 @@ export function createCompare(dialog, page) {
   const close = button({ icon: "close", class: "icon-button", label: "Close", press: () => page.close() });
   const panes = { query: createPane("query"), result: createPane("result") };
   const canvas = svg("svg", { class: "lines", "aria-hidden": "true" });
-  const words = element("p", { class: "words" });
-  const toggles = new Map(LAYERS.map(([name, text]) => [name, toggle(name, text)]));
+  const summary = element("p", { class: "explanation" });
+  const toggles = new Map(LAYERS.map(([name, text]) => [name, createToggle(name, text)]));
   const arena = element("div", { class: "arena" }, panes.query.pane, panes.result.pane, canvas);
   dialog.append(
     element("header", { class: "compare-bar" }, heading, element("span", { class: "spring" }), previous, next, close),
     arena,
     element(
       "footer", { class: "compare-foot" },
-      element("div", { class: "layers", role: "group", "aria-label": "What to show" }, ...toggles.values()),
-      words,
+      element("div", { class: "layers", role: "group", "aria-label": "Layers" }, ...toggles.values()),
+      summary,
       element(
         "div", { class: "actions" },
         button({ text: "Search with this photo", icon: "search", press: () => page.searchFrom(state.compare) }),
@@ -46,16 +52,16 @@ export function createCompare(dialog, page) {
     ),
   );
 
-  function toggle(name, text) {
-    const made = button({
+  function createToggle(name, text) {
+    const toggle = button({
       text, class: "chip", "aria-pressed": "true",
       press: () => {
-        const on = made.getAttribute("aria-pressed") !== "true";
-        made.setAttribute("aria-pressed", String(on));
+        const on = toggle.getAttribute("aria-pressed") !== "true";
+        toggle.setAttribute("aria-pressed", String(on));
         arena.classList.toggle(`no-${name}`, !on);
       },
     });
-    return made;
+    return toggle;
   }
 
   const redraw = () => drawLines(canvas, panes.query.stage, panes.result.stage, explanation);
@@ -74,14 +80,14 @@ export function createCompare(dialog, page) {
 
   function step(direction) {
     const results = page.results();
-    const at = results.findIndex(({ id }) => id === state.compare);
-    const other = results[at + direction];
-    if (at >= 0 && other) page.step(other.id);
+    const index = results.findIndex(({ id }) => id === state.compare);
+    const other = results[index + direction];
+    if (index >= 0 && other) page.step(other.id);
   }
 
-  async function open(now) {
-    if (state && dialog.open && sameSubject(state, now)) return;
-    state = now;
+  async function open(requested) {
+    if (state && dialog.open && sameComparison(state, requested)) return;
+    state = requested;
     explanation = null;
     controller?.abort();
     controller = new AbortController();
@@ -90,65 +96,67 @@ export function createCompare(dialog, page) {
       dialog.showModal();
       close.focus();
     }
-    words.textContent = "Looking for the reason…";
-    words.classList.remove("problem");
-    for (const control of toggles.values()) control.disabled = true;
+    summary.textContent = "Comparing…";
+    summary.classList.remove("problem");
+    for (const toggle of toggles.values()) toggle.disabled = true;
     try {
-      await present(now, signal);
-      const said = await api.explain(queryOf(now), now.box, now.compare, signal);
-      if (!signal.aborted) explained(said);
+      await showPhotos(signal);
+      const { photo, upload, box, compare } = requested;
+      const response = await api.explain({ photo, upload }, box, compare, signal);
+      if (!signal.aborted) showExplanation(response);
     } catch (problem) {
       if (signal.aborted || api.isAborted(problem)) return;
-      words.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
-      words.classList.add("problem");
+      summary.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
+      summary.classList.add("problem");
     }
   }
 
-  async function present(now, signal) {
+  async function showPhotos(signal) {
+    const { photo: id, upload, compare } = state;
+    const file = id === undefined ? localFile(state) : undefined;
     const results = page.results();
-    const at = results.findIndex(({ id }) => id === now.compare);
-    previous.disabled = at <= 0;
-    next.disabled = at < 0 || at + 1 >= results.length;
-    const found = results[at];
-    heading.textContent = found ? `Result ${found.rank}, distance ${shortDistance(found.distance)}` : "Comparison";
+    const index = results.findIndex((result) => result.id === compare);
+    const result = results[index];
+    previous.disabled = index <= 0;
+    next.disabled = index < 0 || index + 1 >= results.length;
+    heading.textContent = result ? `Result ${result.rank}, distance ${shortDistance(result.distance)}` : "Comparison";
     redraw();
-    const photo = await photoOf(now.compare, signal);
+    const photo = await api.photo(compare, signal);
     if (signal.aborted) return;
-    panes.result.setPhoto(api.original(photo), photo.name, photo);
-    if (now.photo !== undefined) {
-      const query = await photoOf(now.photo, signal);
-      if (!signal.aborted) panes.query.setPhoto(api.original(query), query.name, query);
-    } else {
-      const intake = fileOf(now);
-      const source = intake?.preview ?? api.uploaded(now.upload ?? "");
-      panes.query.setPhoto(source, intake?.name ?? "Your photo", page.query());
+    panes.result.setPhoto(api.originalUrl(photo), photo.name, photo);
+    if (id === undefined) {
+      panes.query.setPhoto(file?.preview ?? api.uploadUrl(upload ?? ""), file?.name ?? "Your photo", page.query());
+      return;
     }
+    const query = await api.photo(id, signal);
+    if (!signal.aborted) panes.query.setPhoto(api.originalUrl(query), query.name, query);
   }
 
-  function explained(said) {
-    explanation = said;
-    for (const which of ["query", "result"]) {
-      panes[which].stage.style.setProperty("--aspect", String(said[which].width / said[which].height));
-      panes[which].setLayers(said[which]);
+  function showExplanation(response) {
+    explanation = response;
+    const { query, result, matches, distance } = response;
+    for (const [name, side] of Object.entries({ query, result })) {
+      panes[name].setAspect(side);
+      panes[name].setLayers(side);
     }
-    panes.query.setBox(state.box, said.query);
-    heading.textContent = heading.textContent.replace(/^Comparison$/, `Distance ${shortDistance(said.distance)}`);
-    offer("heat", Boolean(said.query.heat || said.result.heat));
-    offer("cam", Boolean(said.query.cam || said.result.cam));
-    offer("lines", said.matches.length > 0);
-    words.textContent = inWords(said);
-    announce(words.textContent);
+    panes.query.setBox(state.box, query);
+    heading.textContent = heading.textContent.replace(/^Comparison$/, `Distance ${shortDistance(distance)}`);
+    enableToggle("heat", Boolean(query.heat || result.heat));
+    enableToggle("cam", Boolean(query.cam || result.cam));
+    enableToggle("lines", matches.length > 0);
+    summary.textContent = summarize(response);
+    announce(summary.textContent);
     requestAnimationFrame(redraw);
   }
 
-  function offer(name, there) {
-    toggles.get(name).hidden = !there;
-    toggles.get(name).disabled = !there;
+  function enableToggle(name, available) {
+    toggles.get(name).hidden = !available;
+    toggles.get(name).disabled = !available;
   }
 
   return {
     open,
-    /** Take the dialog away without touching the address. */
+    /** Close the dialog without changing the address. */
     hide() {
       controller?.abort();
       state = null;
@@ -158,10 +166,93 @@ export function createCompare(dialog, page) {
   };
 }
 
-function queryOf({ photo, upload }) {
-  return photo === undefined ? { upload } : { photo };
+/** Create a photo with overlays. @param {"query"|"result"} side */
+function createPane(side) {
+  const image = element("img", { class: "pane-photo", alt: "", draggable: "false" });
+  const heat = element("img", { class: "layer heat", alt: "", hidden: true });
+  const cam = element("img", { class: "layer cam", alt: "", hidden: true });
+  const box = element("div", { class: "pane-box", hidden: true });
+  const stage = element("div", { class: "pane-stage", data: { side } }, image, heat, cam, box);
+  const name = element("figcaption");
+  const pane = element("figure", { class: "pane" }, element("div", { class: "pane-fit" }, stage, name));
+  const setAspect = ({ width, height }) => stage.style.setProperty("--aspect", String(width / height));
+  function setLayers(overlays) {
+    for (const [layer, source] of [[heat, overlays?.heat], [cam, overlays?.cam]]) {
+      if (source) layer.src = source;
+      else layer.removeAttribute("src");
+      layer.hidden = !source;
+    }
+  }
+  return {
+    pane, stage, setAspect, setLayers,
+    setPhoto(source, title, size) {
+      if (size) setAspect(size);
+      if (image.src !== source) image.src = source;
+      image.alt = title;
+      name.textContent = title;
+      setLayers(null);
+    },
+    setBox(value, size) {
+      box.hidden = !value;
+      if (value && size) Object.assign(box.style, placeBox(value, size));
+    },
+  };
 }
 
-function sameSubject(a, b) {
+/**
+ * Draw the matched places and their lines over two panes.
+ *
+ * @param {SVGElement} canvas lies over both panes
+ * @param {HTMLElement} query the stage of the query
+ * @param {HTMLElement} result the stage of the result
+ * @param {Explanation|null} explanation
+ */
+function drawLines(canvas, query, result, explanation) {
+  canvas.replaceChildren();
+  if (!explanation) return;
+  const frame = canvas.getBoundingClientRect();
+  canvas.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
+  const from = projection(query, explanation.query, frame);
+  const to = projection(result, explanation.result, frame);
+  const { matches } = explanation;
+  const stride = Math.max(1, matches.length / MAX_LINES);
+  for (let i = 0; i < matches.length; i += stride) {
+    const [queryX, queryY, resultX, resultY] = matches[Math.floor(i)];
+    const [x1, y1] = from(queryX, queryY);
+    const [x2, y2] = to(resultX, resultY);
+    // Neighboring places get similar colors, so that the eye can follow a line.
+    const color = `hsl(${40 + (280 * queryY) / explanation.query.height} 85% 62%)`;
+    const group = svg("g", { class: "match", stroke: color, fill: color });
+    group.append(
+      svg("line", { x1, y1, x2, y2 }),
+      svg("circle", { cx: x1, cy: y1, r: 3 }),
+      svg("circle", { cx: x2, cy: y2, r: 3 }),
+    );
+    canvas.append(group);
+  }
+}
+
+/** Return a function from pixels of a photo to coordinates of the canvas. */
+function projection(stage, size, frame) {
+  const area = stage.getBoundingClientRect();
+  const round = (value) => Math.round(value * 10) / 10;
+  return (x, y) => [
+    round(area.left - frame.left + (x / size.width) * area.width),
+    round(area.top - frame.top + (y / size.height) * area.height),
+  ];
+}
+
+/** Summarize an explanation in a few sentences. @param {Explanation} explanation */
+function summarize({ inliers, matches, agreement, query }) {
+  const sentences = [];
+  if (inliers > 0) sentences.push(`${count(inliers, "local feature")} match and agree on one geometry.`);
+  else if (matches.length > 0) sentences.push(`${count(matches.length, "local feature")} match, but they agree on no common geometry.`);
+  else sentences.push("No local features match.");
+  if (agreement > 0 && agreement <= 1) sentences.push(`The descriptors have ${Math.round(100 * agreement)} % in common.`);
+  if (query.heat) sentences.push("Warm colors show the regions that contribute most.");
+  return sentences.join(" ");
+}
+
+function sameComparison(a, b) {
   return ["photo", "upload", "compare"].every((key) => a[key] === b[key]) && `${a.box}` === `${b.box}`;
 }

@@ -1,4 +1,4 @@
-/** Small helpers to build the page: elements, icons, numbers, announcements. */
+/** Building blocks of the page: elements, icons, buttons, messages, numbers. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -12,18 +12,17 @@ const SVG = "http://www.w3.org/2000/svg";
  * @returns {HTMLElement}
  */
 export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [key, value] of Object.entries(properties)) {
-    if (key === "class") made.className = value;
-    else if (key === "text") made.textContent = value;
+    if (key === "class") node.className = value;
+    else if (key === "text") node.textContent = value;
     else if (key === "on") {
-      for (const [event, handler] of Object.entries(value)) made.addEventListener(event, handler);
-    } else if (key === "data") Object.assign(made.dataset, value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+      for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
+    } else if (key === "data") Object.assign(node.dataset, value);
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child || child === ""));
-  return made;
+  node.append(...children.filter((child) => child || child === ""));
+  return node;
 }
 
 /**
@@ -34,9 +33,9 @@ export function element(tag, properties = {}, ...children) {
  * @returns {SVGElement}
  */
 export function svg(tag, attributes = {}) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
-  return made;
+  const node = document.createElementNS(SVG, tag);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
+  return node;
 }
 
 const ICONS = {
@@ -55,12 +54,7 @@ const ICONS = {
   download: "M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14",
 };
 
-/**
- * A decorative line icon of 24 units.
- *
- * @param {keyof typeof ICONS} name
- * @returns {SVGElement}
- */
+/** Build a decorative line icon of 24 units. @param {keyof typeof ICONS} name */
 export function icon(name) {
   const drawing = svg("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" });
   drawing.append(svg("path", { d: ICONS[name] }));
@@ -68,7 +62,7 @@ export function icon(name) {
 }
 
 /**
- * A button with a visible text, an icon, or both; an icon alone needs `label`.
+ * Build a button with a visible text, an icon, or both; an icon without text needs `label`.
  *
  * @param {{text?: string, label?: string, icon?: keyof typeof ICONS, class?: string,
  *   press: (event: MouseEvent) => void} & Record<string, any>} options
@@ -76,48 +70,30 @@ export function icon(name) {
  */
 export function button({ text, label, icon: name, press, class: style = "button", ...rest }) {
   const attributes = { type: "button", class: style, "aria-label": label, title: text ? null : label };
-  const made = element("button", { ...attributes, ...rest, on: { click: press } });
-  if (name) made.append(icon(name));
-  if (text) made.append(element("span", { text }));
-  return /** @type {HTMLButtonElement} */ (made);
+  const content = [name && icon(name), text && element("span", { text })];
+  return /** @type {HTMLButtonElement} */ (element("button", { ...attributes, ...rest, on: { click: press } }, ...content));
 }
 
-/**
- * A distance with about three figures that count; the whole number is for tooltips.
- *
- * @param {number} distance
- * @returns {string}
- */
+/** Format a distance with about three significant digits. @param {number} distance */
 export function shortDistance(distance) {
   if (distance === 0) return "0";
   if (distance >= 100) return distance.toFixed(0);
   return distance.toFixed(distance >= 10 ? 1 : distance >= 1 ? 2 : 3);
 }
 
-/**
- * A whole number with thousands separated, and the noun in its right form.
- *
- * @param {number} number
- * @param {string} one
- * @param {string} [many]
- * @returns {string}
- */
+/** Format a whole number with its noun. @param {number} number @param {string} one @param {string} [many] */
 export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
-/**
- * Say something to people who listen to the page.
- *
- * @param {string} text
- */
+/** Announce a text to users of screen readers. @param {string} text */
 export function announce(text) {
   const announcer = document.getElementById("announcer");
   if (announcer && announcer.textContent !== text) announcer.textContent = text;
 }
 
 /**
- * Run a function once calls have paused.
+ * Return a function that runs another one once its calls have paused.
  *
  * @template {any[]} A
  * @param {(...values: A) => void} run
@@ -130,4 +106,62 @@ export function debounce(run, milliseconds) {
     clearTimeout(timer);
     timer = window.setTimeout(() => run(...values), milliseconds);
   };
+}
+
+/**
+ * Build a quiet block in place of content: a heading, a sentence, and possible actions.
+ *
+ * @param {{title: string, text?: string, icon?: keyof typeof ICONS, actions?: HTMLElement[],
+ *   code?: string}} content `code` is a command to type
+ */
+export function emptyState({ title, text, icon: name = "photo", actions = [], code }) {
+  return element(
+    "div", { class: "empty" },
+    icon(name),
+    element("h2", { text: title }),
+    text && element("p", { text }),
+    code && element("p", {}, element("code", { text: code })),
+    actions.length > 0 && element("div", { class: "actions" }, ...actions),
+  );
+}
+
+/**
+ * Build an error message that screen readers announce at once.
+ *
+ * @param {any} problem anything thrown; a `Problem` holds a heading and a sentence
+ * @param {() => void} [retry]
+ * @param {HTMLElement[]} [actions]
+ */
+export function errorState(problem, retry, actions = []) {
+  const title = problem?.title ?? "Something went wrong";
+  const text = sentence(problem?.message || String(problem));
+  const again = retry ? [button({ text: "Try again", icon: "refresh", press: retry })] : [];
+  const block = emptyState({ title, text, actions: [...again, ...actions] });
+  block.classList.add("error");
+  block.setAttribute("role", "alert");
+  return block;
+}
+
+/** Build a line that says what is loading, without moving anything. @param {string} text */
+export function loading(text) {
+  return element("p", { class: "loading" }, element("span", { class: "spinner", "aria-hidden": "true" }), text);
+}
+
+/** Turn an error message of the program into a sentence. @param {string} text */
+export function sentence(text) {
+  const trimmed = text.trim();
+  if (!trimmed) return "";
+  const start = trimmed[0].toUpperCase() + trimmed.slice(1);
+  return /[.!?)…”]$/.test(start) ? start : `${start}.`;
+}
+
+/** Build a form of one text field and a button. */
+export function fieldForm({ input, text, submit }) {
+  const field = element("input", { required: true, autocomplete: "off", ...input });
+  const form = element("form", { class: "link-form", hidden: true }, field, element("button", { class: "button", text }));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit(field.value.trim());
+  });
+  return form;
 }

@@ -1,6 +1,6 @@
-/** A justified grid of any number of photos, of which only those near the window exist. */
+/** A justified grid of any number of photos; only tiles near the window are in the document. */
 
-import { thumbnail } from "./api.js";
+import { thumbnailUrl } from "./api.js";
 import { debounce, element } from "./dom.js";
 import { justify, neighborRow, rowAt, totalHeight } from "./layout.js";
 
@@ -12,14 +12,13 @@ import { justify, neighborRow, rowAt, totalHeight } from "./layout.js";
  */
 
 const GAP = 10;
-const OVERSCAN = 1; // windows above and below that are kept ready
-const NEAR_END = 3; // windows before the end at which more is asked for
-const FAST = 1.5; // windows per frame: no thumbnail is asked for while one flies over it
+const OVERSCAN = 1; // windows above and below that are rendered
+const NEAR_END = 3; // windows before the end at which more photos are requested
+const FAST = 1.5; // windows per frame above which scrolling loads no thumbnails
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
 
 /**
- * Fill a list element with a grid. One tile at a time can be reached with Tab; arrow keys, Home
- * and End go on from there.
+ * Create a grid in a list element. Tab reaches one tile; arrow keys, Home and End move from there.
  *
  * @param {HTMLElement} list
  * @param {Options} options
@@ -45,11 +44,11 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
   }
 
   function layout(reuse) {
-    const now = measure();
-    if (!now) return;
-    const same = measures && now.width === measures.width;
-    measures = now;
-    rows = justify(photos, measures, reuse && same ? rows : []);
+    const current = measure();
+    if (!current) return;
+    const sameWidth = measures?.width === current.width;
+    measures = current;
+    rows = justify(photos, measures, reuse && sameWidth ? rows : []);
     list.style.height = `${totalHeight(rows)}px`;
     for (const index of tiles.keys()) if (index >= photos.length) drop(index);
     for (const [index, tile] of tiles) place(tile, index);
@@ -84,22 +83,22 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
     const fast = Math.abs(window.scrollY - lastY) > FAST * height;
     lastY = window.scrollY;
     const first = rows[rowAt(rows, top - OVERSCAN * height)];
-    const wanted = new Set();
+    const visible = new Set();
     if (first) {
       const end = rowAt(rows, top + (1 + OVERSCAN) * height);
       const last = rows[Math.min(end, rows.length - 1)];
-      for (let i = first.start; i < last.start + last.cells.length; i += 1) wanted.add(i);
+      for (let i = first.start; i < last.start + last.cells.length; i += 1) visible.add(i);
     }
-    if (tiles.get(active)?.contains(document.activeElement)) wanted.add(active);
-    for (const index of [...tiles.keys()]) if (!wanted.has(index)) drop(index);
-    insert([...wanted].sort((a, b) => a - b));
+    if (tiles.get(active)?.contains(document.activeElement)) visible.add(active);
+    for (const index of [...tiles.keys()]) if (!visible.has(index)) drop(index);
+    insert([...visible].sort((a, b) => a - b));
     if (fast) settle();
     else loadImages();
     if (photos.length && top + (1 + NEAR_END) * height > totalHeight(rows)) onNearEnd?.();
   }
   const settle = debounce(() => schedule(), 90);
 
-  /** Tiles stay in the order of the list, for those who hear or step through it. */
+  /** Insert tiles in the order of the list, for screen readers and the keyboard. */
   function insert(indices) {
     let cursor = list.firstElementChild;
     for (const index of indices) {
@@ -109,7 +108,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
         continue;
       }
       if (!tile) {
-        tile = makeTile(index);
+        tile = createTile(index);
         tiles.set(index, tile);
         place(tile, index);
       }
@@ -117,8 +116,8 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
     }
   }
 
-  function makeTile(index) {
-    const image = element("img", { alt: "", decoding: "async", draggable: "false", data: { src: thumbnail(photos[index]) } });
+  function createTile(index) {
+    const image = element("img", { alt: "", decoding: "async", draggable: "false", data: { src: thumbnailUrl(photos[index]) } });
     const tile = element("li", { class: "tile", role: "listitem", "aria-posinset": index + 1, data: { index } });
     image.addEventListener("load", () => image.classList.add("ready"));
     image.addEventListener("error", () => tile.classList.add("broken"));
@@ -138,7 +137,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
     const tile = tiles.get(index);
     tiles.delete(index);
     const image = tile.querySelector("img");
-    if (!image.complete) image.removeAttribute("src"); // gives up a load that nobody waits for
+    if (!image.complete) image.removeAttribute("src"); // cancels a load that nobody waits for
     tile.remove();
   }
 
@@ -200,7 +199,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
 
   return {
     /**
-     * Show photos; those that were shown before and come first again are left as they are.
+     * Show photos; with `keep`, the tiles of the first ones stay as they are.
      *
      * @param {any[]} next
      * @param {{keep?: boolean, total?: number}} [options] `keep` when photos were only added
@@ -214,7 +213,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
       }
       layout(keep);
     },
-    /** Look again at what is near the window, for instance after the page was scrolled. */
+    /** Update the tiles near the window, for instance after the page was scrolled. */
     refresh: () => layout(true),
     focus,
   };

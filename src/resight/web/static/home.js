@@ -1,82 +1,83 @@
-/** The start page: give a photo, or begin from one of the collection. */
+/** The start page: choose a photo, or start from one of the collection. */
 
 import * as api from "./api.js";
-import { announce, button, count, element } from "./dom.js";
+import { announce, button, count, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
 import { createGrid } from "./grid.js";
-import { remember } from "./known.js";
-import { emptyState, errorState, loading } from "./notices.js";
-import { fillPhotoTile } from "./tiles.js";
+import { formatHash } from "./state.js";
 
-const PAGE = 200;
+const PAGE_SIZE = 200;
 
 /**
+ * Create the start page.
+ *
  * @param {HTMLElement} root
  * @param {{info: () => Promise<any>, pick: () => void, searchLink: (link: string) => void}} page
- * @returns {{show: () => void}}
  */
 export function createHome(root, page) {
   const lead = element("p", { class: "lead" });
-  const link = linkForm(page.searchLink);
-  const heading = element("h2", { class: "section-title", hidden: true });
+  const link = fieldForm({
+    input: { type: "url", name: "link", placeholder: "https://…", "aria-label": "Address of a photo" },
+    text: "Search with this link",
+    submit: page.searchLink,
+  });
+  const heading = element("h2", { class: "section-title", hidden: true, text: "Or start from one of these" });
   const list = element("ul");
-  const state = element("div", { class: "state" });
+  const status = element("div", { class: "state" });
   root.append(
     element(
       "div", { class: "hero" },
       element("h1", { id: "home-heading", text: "Find it again." }),
       lead,
       element(
-        "div", { class: "intake" },
+        "div", { class: "chooser" },
         button({ text: "Choose a photo", icon: "photo", class: "button primary", press: page.pick }),
         element("p", { class: "or" }, "or drop one anywhere, or paste it"),
       ),
       link,
     ),
-    heading, list, state,
+    heading, list, status,
   );
 
   let photos = [];
   let next = null;
   let busy = false;
   let loaded = false;
-  const grid = createGrid(list, { label: "Photos of the collection", fill: fillPhotoTile, onNearEnd: () => more() });
+  const grid = createGrid(list, { label: "Photos of the collection", fill: fillTile, onNearEnd: () => loadMore() });
 
-  async function begin() {
-    state.replaceChildren(loading("Opening the collection"));
+  async function load() {
+    status.replaceChildren(loading("Opening the collection"));
     try {
       const info = await page.info();
-      lead.textContent = info.photos
-        ? `Show a photo, or a part of one, and see which of ${count(info.photos, "photo")} in “${info.name}” show the very same thing.`
-        : "Show a photo, or a part of one, and see which others show the very same thing.";
+      const scope = info.photos ? `${count(info.photos, "photo")} in “${info.name}”` : "the other photos";
+      lead.textContent = `Choose a photo, or a region of it, to see which of ${scope} show the same object, building or scene.`;
       link.hidden = !info.urls_allowed;
+      heading.hidden = !info.photos;
       if (!info.photos) {
-        state.replaceChildren(nothingYet(info));
+        status.replaceChildren(emptyCollection(info));
         return;
       }
-      heading.textContent = "Or start from one of these";
-      heading.hidden = false;
       loaded = true;
-      await more();
+      await loadMore();
     } catch (problem) {
-      state.replaceChildren(errorState(problem, begin));
+      status.replaceChildren(errorState(problem, load));
     }
   }
 
-  async function more() {
+  async function loadMore() {
     if (busy || (photos.length && next === null)) return;
     busy = true;
     try {
-      const answer = await api.photos(next, PAGE);
+      const page = await api.photos(next, PAGE_SIZE);
       const keep = photos.length > 0;
-      remember(answer.photos);
-      photos = photos.concat(answer.photos);
-      next = answer.next ?? null;
-      state.replaceChildren();
+      api.cachePhotos(page.photos);
+      photos = photos.concat(page.photos);
+      next = page.next ?? null;
+      status.replaceChildren();
       if (keep) announce(`${count(photos.length, "photo")} shown`);
       busy = false;
       grid.setPhotos(photos, { keep });
     } catch (problem) {
-      state.replaceChildren(errorState(problem, more));
+      status.replaceChildren(errorState(problem, loadMore));
     }
     busy = false;
   }
@@ -84,31 +85,27 @@ export function createHome(root, page) {
   return {
     show() {
       if (loaded) grid.refresh();
-      else begin();
+      else load();
     },
-    /** Forget what was loaded: the collection has changed. */
+    /** Drop the loaded photos: the collection has changed. */
     reset() {
-      [photos, next, loaded] = [[], null, false];
+      photos = [];
+      next = null;
+      loaded = false;
       grid.setPhotos([]);
     },
   };
 }
 
-function nothingYet(info) {
-  const title = info.indexing ? "The first photos are being indexed" : "This collection holds no photos yet";
-  const actions = [element("a", { class: "button", href: "#/collection", text: "See the collection" })];
-  const code = info.indexing ? undefined : "resight index PHOTOS -c COLLECTION";
-  return emptyState({ title, text: info.indexing ? "" : "Add a folder of photos:", code, actions });
+/** Fill a tile with a photo that links to a search with it. */
+function fillTile(tile, photo, image) {
+  const href = formatHash({ page: "search", photo: photo.id });
+  tile.append(element("a", { class: "tile-photo", href, title: photo.name, "aria-label": `Search with ${photo.name}` }, image));
 }
 
-function linkForm(searchLink) {
-  const input = element("input", {
-    type: "url", name: "link", required: true, placeholder: "https://…", "aria-label": "Address of a photo", autocomplete: "off",
-  });
-  const form = element("form", { class: "link-form", hidden: true }, input, element("button", { class: "button", text: "Search with this link" }));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    searchLink(input.value);
-  });
-  return form;
+function emptyCollection({ indexing }) {
+  const actions = [element("a", { class: "button", href: "#/collection", text: "See the collection" })];
+  if (indexing) return emptyState({ title: "The first photos are being indexed", actions });
+  const code = "resight index PHOTOS -c COLLECTION";
+  return emptyState({ title: "This collection has no photos yet", text: "Add a folder of photos:", code, actions });
 }

@@ -1,4 +1,4 @@
-/** The geometry of a justified grid: rows of equal width in which every photo keeps its shape. */
+/** The geometry of a justified grid: rows of equal width in which every photo keeps its aspect ratio. */
 
 /**
  * @typedef {{left: number, width: number}} Cell
@@ -7,32 +7,27 @@
  * @typedef {{width: number, rowHeight: number, gap: number, caption: number}} Measures  pixels
  */
 
-const NARROWEST = 0.5;
-const WIDEST = 2.6;
+const MIN_ASPECT = 0.5;
+const MAX_ASPECT = 2.6;
 
-/**
- * The shape in which a photo is shown: very long ones are cut to bearable.
- *
- * @param {{width: number, height: number}} photo
- * @returns {number} width over height
- */
+/** Return the aspect ratio at which a photo is shown: extreme ones are cropped. @param {{width: number, height: number}} photo */
 export function shownAspect(photo) {
   const aspect = photo.width / photo.height;
-  return Number.isFinite(aspect) ? Math.min(WIDEST, Math.max(NARROWEST, aspect)) : 4 / 3;
+  return Number.isFinite(aspect) ? Math.min(MAX_ASPECT, Math.max(MIN_ASPECT, aspect)) : 4 / 3;
 }
 
 /**
- * Lay photos out in rows. Rows are filled to the width; the last row of a finished list keeps the
- * height asked for and may end early.
+ * Lay photos out in rows. Rows are filled to the width; the last row of a complete list keeps the
+ * preferred height and may end early.
  *
  * @param {{width: number, height: number}[]} photos
  * @param {Measures} measures
- * @param {Row[]} [known] rows of an earlier call for the first of these photos, used again except
- *   for the last one, which may have been incomplete
+ * @param {Row[]} [previous] rows of an earlier call for the first of these photos; all but the
+ *   last one, which may have been incomplete, are reused
  * @returns {Row[]}
  */
-export function justify(photos, measures, known = []) {
-  const rows = known.slice(0, -1);
+export function justify(photos, measures, previous = []) {
+  const rows = previous.slice(0, -1);
   const { width, rowHeight, gap, caption } = measures;
   const last = rows.at(-1);
   let top = last ? last.top + last.height + gap : 0;
@@ -44,7 +39,7 @@ export function justify(photos, measures, known = []) {
     const complete = sum * rowHeight >= free;
     if (!complete && end + 1 < photos.length) continue;
     const photoHeight = complete ? free / sum : rowHeight;
-    rows.push(makeRow(photos, start, end + 1, top, photoHeight, measures, complete));
+    rows.push(createRow(photos, start, end + 1, top, photoHeight, measures, complete));
     top += photoHeight + caption + gap;
     start = end + 1;
     sum = 0;
@@ -52,12 +47,12 @@ export function justify(photos, measures, known = []) {
   return rows;
 }
 
-function makeRow(photos, start, end, top, photoHeight, { width, gap, caption }, complete) {
+function createRow(photos, start, end, top, photoHeight, { width, gap, caption }, complete) {
   const cells = [];
   let left = 0;
   for (let i = start; i < end; i += 1) {
     const ideal = shownAspect(photos[i]) * photoHeight;
-    // The last photo of a full row takes up what rounding left over.
+    // The last photo of a full row absorbs rounding errors.
     const cell = { left, width: complete && i === end - 1 ? width - left : ideal };
     cells.push(cell);
     left += cell.width + gap;
@@ -65,24 +60,13 @@ function makeRow(photos, start, end, top, photoHeight, { width, gap, caption }, 
   return { top, height: photoHeight + caption, photoHeight, start, cells };
 }
 
-/**
- * The height of all rows.
- *
- * @param {Row[]} rows
- * @returns {number}
- */
+/** Return the height of all rows. @param {Row[]} rows */
 export function totalHeight(rows) {
   const last = rows.at(-1);
   return last ? last.top + last.height : 0;
 }
 
-/**
- * The first row that ends below a height, by bisection; `rows.length` when none does.
- *
- * @param {Row[]} rows
- * @param {number} y
- * @returns {number}
- */
+/** Return the index of the first row that ends below a height. @param {Row[]} rows @param {number} y */
 export function rowAt(rows, y) {
   let low = 0;
   let high = rows.length;
@@ -95,7 +79,7 @@ export function rowAt(rows, y) {
 }
 
 /**
- * The photo that the arrow up (-1) or down (+1) leads to: in the next row, nearest to the middle.
+ * Return the photo above (-1) or below (+1) another: in the next row, nearest to its middle.
  *
  * @param {Row[]} rows
  * @param {number} index
@@ -103,11 +87,11 @@ export function rowAt(rows, y) {
  * @returns {number} the same index at the edge
  */
 export function neighborRow(rows, index, direction) {
-  const at = rows.findIndex((row) => index < row.start + row.cells.length);
-  const other = rows[at + direction];
-  if (at < 0 || !other) return index;
-  const cell = rows[at].cells[index - rows[at].start];
-  const middle = cell.left + cell.width / 2;
-  const away = other.cells.map((c) => Math.abs(c.left + c.width / 2 - middle));
-  return other.start + away.indexOf(Math.min(...away));
+  const row = rows.findIndex(({ start, cells }) => index < start + cells.length);
+  const other = rows[row + direction];
+  if (row < 0 || !other) return index;
+  const center = ({ left, width }) => left + width / 2;
+  const middle = center(rows[row].cells[index - rows[row].start]);
+  const offsets = other.cells.map((cell) => Math.abs(center(cell) - middle));
+  return other.start + offsets.indexOf(Math.min(...offsets));
 }

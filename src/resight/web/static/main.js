@@ -1,22 +1,23 @@
-/** Puts the page together: which view is shown, and photos that come in. */
+/** The page as a whole: which view is shown, incoming photos, light and dark. */
 
 import * as api from "./api.js";
 import { createCollection } from "./collection.js";
 import { createCompare } from "./compare.js";
-import { element } from "./dom.js";
+import { element, emptyState, icon } from "./dom.js";
+import { addFile, checkFile, listenForFiles } from "./files.js";
 import { createGroups } from "./groups.js";
 import { createHome } from "./home.js";
-import { initIntake, keepFile, refusal } from "./intake.js";
-import { forgetPhotos } from "./known.js";
-import { emptyState } from "./notices.js";
-import { forgetAnswers } from "./results.js";
+import { clearResults } from "./results.js";
 import { createSearch } from "./search.js";
 import { current, formatHash, go, leave, onChange, start } from "./state.js";
-import { initTheme } from "./theme.js";
+
+const TITLES = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" };
+const THEME_KEY = "resight-theme";
+const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
 
 const byId = (id) => document.getElementById(id);
-const scrolls = new Map();
-let infoAsked = null;
+const scrollPositions = new Map();
+let infoRequest = null;
 let shown = null;
 
 const pick = () => byId("picker").click();
@@ -34,94 +35,94 @@ const compare = createCompare(byId("compare"), {
 });
 const views = { home, search, groups, collection };
 
-/** What the collection is; asked once, unless something has changed. */
+/** Fetch the description of the collection, once unless it has changed. */
 function info(fresh = false) {
-  if (fresh || !infoAsked) {
-    infoAsked = api.collection();
-    infoAsked.catch(() => {
-      infoAsked = null;
+  if (fresh || !infoRequest) {
+    infoRequest = api.collection();
+    infoRequest.catch(() => {
+      infoRequest = null;
     });
   }
-  return infoAsked;
+  return infoRequest;
 }
 
 function changed() {
-  infoAsked = null;
-  forgetAnswers();
-  forgetPhotos();
+  infoRequest = null;
+  clearResults();
+  api.clearPhotos();
   home.reset();
   search.reset();
   groups.reset();
 }
 
 async function searchFile(file) {
-  const limits = await info().catch(() => null);
-  const reason = refusal(file, limits);
-  if (reason) tell("This photo is too large", reason);
-  else go({ page: "search", file: keepFile(file).key });
+  const reason = checkFile(file, await info().catch(() => null));
+  if (reason) notify(file.size ? "This photo is too large" : "This file is empty", reason);
+  else go({ page: "search", file: addFile(file).key });
 }
 
 async function searchLink(link) {
   try {
     const { urls_allowed: allowed } = await info();
     if (!allowed) {
-      tell("Links are switched off", "Save the photo and drop the file here, or start Resight with links switched on.");
+      notify("Links are disabled", "Save the photo and drop the file here, or restart Resight with links enabled.");
       return;
     }
     const { query } = await api.search({ url: link }, { k: 1 });
     go({ page: "search", upload: query.upload });
   } catch (problem) {
-    tell(problem.title ?? "Something went wrong", problem.message);
+    notify(problem.title ?? "Something went wrong", problem.message);
   }
 }
 
-/** A message in the way of nothing: it goes with a click, a key, or the next page. */
-function tell(title, text) {
+/** Show a message that a click, a key, or the next page dismisses. */
+function notify(title, text) {
   byId("toast")?.remove();
   const toast = element("div", { id: "toast", class: "toast", role: "alert" }, emptyState({ title, text }));
-  const away = () => toast.remove();
-  toast.addEventListener("click", away);
-  window.addEventListener("popstate", away, { once: true });
-  window.addEventListener("keydown", away, { once: true });
+  const dismiss = () => toast.remove();
+  toast.addEventListener("click", dismiss);
+  window.addEventListener("popstate", dismiss, { once: true });
+  window.addEventListener("keydown", dismiss, { once: true });
   document.body.append(toast);
 }
 
-function show(state, how) {
+function show(state, origin) {
   const page = scrollKey(state);
   const samePage = shown !== null && scrollKey(shown) === page;
-  if (shown && !samePage) scrolls.set(scrollKey(shown), window.scrollY);
-  const before = shown;
+  if (shown && !samePage) scrollPositions.set(scrollKey(shown), window.scrollY);
+  const previous = shown;
   shown = state;
   byId("toast")?.remove();
-  if (!samePage || state.compare === undefined) closeCompare(before);
+  if (!samePage || state.compare === undefined) closeCompare(previous);
   for (const name of Object.keys(views)) byId(name).hidden = name !== state.page;
   for (const link of document.querySelectorAll("[data-page]")) {
-    const here = link.dataset.page === state.page || (link.dataset.page === "home" && state.page === "search");
-    if (here) link.setAttribute("aria-current", "page");
+    const isCurrent = link.dataset.page === (state.page === "search" ? "home" : state.page);
+    if (isCurrent) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" }[state.page];
+  document.title = TITLES[state.page];
   views[state.page].show(state);
-  if (!samePage) arrive(state, before, how, page);
-  // Not from the file's own name: the upload has none yet.
+  if (!samePage) scroll(state, previous, origin);
+  // Not before an upload has its token.
   if (state.compare !== undefined && state.file === undefined) compare.open(state);
 }
 
-/** A new page begins at its top; on the way back it stands where it was left. */
-function arrive(state, before, how, page) {
-  const related = before && before.page === state.page && state.page === "search" && sameQuery(before, state);
-  if (related && how !== "back") return;
-  window.scrollTo(0, how === "back" ? (scrolls.get(page) ?? 0) : 0);
+/** Scroll a new page to its top, or to where it was left when going back. */
+function scroll(state, previous, origin) {
+  const isBack = origin === "back";
+  const related = previous?.page === state.page && state.page === "search" && sameQuery(previous, state);
+  if (related && !isBack) return;
+  window.scrollTo(0, isBack ? (scrollPositions.get(scrollKey(state)) ?? 0) : 0);
   views[state.page].show(state);
-  if (before && how !== "back" && !document.activeElement?.closest("header")) byId("main").focus({ preventScroll: true });
+  if (previous && !isBack && !document.activeElement?.closest("header")) byId("main").focus({ preventScroll: true });
 }
 
-function closeCompare(before) {
-  const open = byId("compare").open;
+function closeCompare(previous) {
+  const { open } = byId("compare");
   compare.hide();
-  if (!open || before?.compare === undefined) return;
-  const index = search.shownResults().findIndex(({ id }) => id === before.compare);
-  if (index >= 0 && shown.page === "search" && sameQuery(before, shown)) search.focusResult(index);
+  if (!open || previous?.compare === undefined) return;
+  const index = search.shownResults().findIndex(({ id }) => id === previous.compare);
+  if (index >= 0 && shown.page === "search" && sameQuery(previous, shown)) search.focusResult(index);
 }
 
 function sameQuery(a, b) {
@@ -132,10 +133,43 @@ function scrollKey({ compare: _, large: __, ...rest }) {
   return formatHash(rest);
 }
 
+/** Make a button step through the themes; the choice is stored in this browser. */
+function initTheme(control) {
+  const names = { auto: "system", light: "light", dark: "dark" };
+  const after = (theme) => THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+  let theme = storedTheme();
+  const apply = () => {
+    if (theme === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    control.replaceChildren(icon(theme));
+    control.title = `Colors: ${names[theme]}. Change to ${names[after(theme)]}`;
+    control.setAttribute("aria-label", control.title);
+  };
+  control.addEventListener("click", () => {
+    theme = after(theme);
+    try {
+      localStorage.setItem(THEME_KEY, theme);
+    } catch {
+      // Storage is disabled: the choice lasts as long as the page.
+    }
+    apply();
+  });
+  apply();
+}
+
+function storedTheme() {
+  try {
+    const stored = localStorage.getItem(THEME_KEY);
+    return THEMES.find((theme) => theme === stored) ?? "auto";
+  } catch {
+    return "auto";
+  }
+}
+
 initTheme(byId("theme"));
-initIntake({ picker: byId("picker"), veil: byId("drop"), onFile: searchFile, onLink: searchLink });
+listenForFiles({ picker: byId("picker"), veil: byId("drop"), onFile: searchFile, onLink: searchLink });
 onChange(show);
 start();
 info().then(({ name }) => {
   if (name) document.querySelector(".wordmark").title = name;
-}, () => {}); // the view itself says what is wrong
+}, () => {}); // the view itself reports the problem

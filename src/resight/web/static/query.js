@@ -1,115 +1,119 @@
-/** The query: its photo, the box on it, and what one can do with both. */
+/** The query panel: the photo, the box on it, and their buttons. */
 
 import * as api from "./api.js";
 import { createBoxEditor } from "./boxeditor.js";
 import { button, element, icon } from "./dom.js";
-import { fileOf } from "./intake.js";
-import { known, photoOf } from "./known.js";
+import { localFile } from "./files.js";
 
 /** @typedef {import("./state.js").State} State */
 
 /**
+ * Create the query panel.
+ *
  * @param {HTMLElement} root
- * @param {{onBox: (box: import("./api.js").Box|null, how: "pointer"|"key") => void,
- *   onLarge: () => void, pick: () => void}} actions
+ * @param {{onBox: (box: import("./api.js").Box|null, input: "pointer"|"key") => void,
+ *   onEnlarge: () => void, pick: () => void}} actions
  */
-export function createQueryPanel(root, { onBox, onLarge, pick }) {
+export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
   let shown = null;
-  let photo = null;
+  let size = null;
 
   const image = element("img", { alt: "", draggable: "false" });
   const stage = element("div", { id: "stage", class: "stage" }, image);
-  const cannot = element("p", { class: "cannot", hidden: true });
+  const unsupported = element("p", {
+    class: "unsupported", hidden: true, text: "This browser cannot display this format, but Resight can search with it.",
+  });
   const name = element("p", { class: "query-name" });
   const editor = createBoxEditor(stage, onBox);
   const draw = button({ text: "Draw a box", icon: "box", press: () => editor.arm() });
   const clear = button({ text: "Whole photo", icon: "close", press: () => editor.clear() });
-  const large = button({ icon: "expand", class: "icon-button", label: "Enlarge the photo", press: onLarge });
+  const enlarge = button({ icon: "expand", class: "icon-button", label: "Enlarge the photo", press: onEnlarge });
   const other = button({ icon: "photo", class: "icon-button", label: "Choose another photo", press: pick });
-  const hint = element("p", { class: "hint", text: "Drag across the thing you mean to search with it alone." });
+  const hint = element("p", { class: "hint", text: "Drag across an object to search with only that region." });
   root.append(
     element("div", { class: "stage-frame" }, stage),
-    cannot,
-    element("div", { class: "query-tools" }, draw, clear, element("span", { class: "spring" }), large, other),
+    unsupported,
+    element("div", { class: "query-tools" }, draw, clear, element("span", { class: "spring" }), enlarge, other),
     name, hint,
   );
 
   image.addEventListener("load", () => {
     stage.classList.add("ready");
-    if (!photo) setSize({ width: image.naturalWidth, height: image.naturalHeight });
+    if (!size) setSize({ width: image.naturalWidth, height: image.naturalHeight });
   });
   image.addEventListener("error", () => {
-    if (!image.getAttribute("src")) return;
-    cannot.textContent = "This browser cannot show this kind of photo. Resight can read it all the same.";
-    cannot.hidden = false;
+    if (image.getAttribute("src")) unsupported.hidden = false;
   });
 
-  function setSize(size) {
-    photo = size;
+  function setSize(value) {
+    size = value;
     stage.style.setProperty("--aspect", String(size.width / size.height));
     stage.classList.add("sized");
     editor.setPhoto(size);
   }
 
-  function setPhoto(source, title, size) {
-    photo = null;
-    editor.setPhoto(null);
-    cannot.hidden = true;
-    stage.classList.remove("ready", "sized");
-    if (size) setSize(size);
-    image.src = source;
-    image.alt = `The query: ${title}`;
-    name.textContent = title;
-    name.title = title;
+  function setName(text) {
+    image.alt = `The query: ${text}`;
+    name.textContent = text;
+    name.title = text;
   }
 
-  function identify({ photo: id, upload, file }) {
-    return id !== undefined ? `photo ${id}` : (fileOf({ upload, file })?.preview ?? `upload ${upload ?? file}`);
+  function setPhoto(source, text, knownSize) {
+    size = null;
+    editor.setPhoto(null);
+    unsupported.hidden = true;
+    stage.classList.remove("ready", "sized");
+    if (knownSize) setSize(knownSize);
+    image.src = source;
+    setName(text);
+  }
+
+  function setPhotoOf({ photo: id, upload }, file, identity, signal) {
+    if (file) return setPhoto(file.preview, file.name, null);
+    if (id === undefined) return setPhoto(api.uploadUrl(upload ?? ""), "Your photo", null);
+    const cached = api.cachedPhoto(id);
+    setPhoto(api.originalUrl(cached ?? { id }), cached?.name ?? "", cached);
+    if (cached) return;
+    api.photo(id, signal).then((photo) => {
+      if (shown !== identity) return;
+      setSize(photo);
+      setName(photo.name);
+    }, () => {}); // the search itself reports the problem
   }
 
   return {
     stage,
-    /** Show the query that a state means. */
+    /** Show the query of a state. */
     show(state, signal) {
-      const identity = identify(state);
+      const { photo: id, upload, file: key } = state;
+      const file = id === undefined ? localFile(state) : undefined;
+      const identity = id !== undefined ? `photo ${id}` : (file?.preview ?? `upload ${upload ?? key}`);
       if (identity !== shown) {
         shown = identity;
-        const intake = fileOf(state);
-        if (state.photo !== undefined) {
-          const photoKnown = known(state.photo);
-          setPhoto(api.original(photoKnown ?? { id: state.photo }), photoKnown?.name ?? "", photoKnown);
-          if (!photoKnown) photoOf(state.photo, signal).then((found) => {
-            if (shown !== identity) return;
-            setSize(found);
-            name.textContent = found.name;
-            image.alt = `The query: ${found.name}`;
-          }, () => {}); // the search itself says what is wrong
-        } else if (intake) setPhoto(intake.preview, intake.name, null);
-        else setPhoto(api.uploaded(state.upload ?? ""), "Your photo", null);
+        setPhotoOf(state, file, identity, signal);
       }
       editor.setBox(state.box ?? null);
       clear.hidden = !state.box;
       draw.hidden = Boolean(state.box);
       hint.hidden = Boolean(state.box);
       const label = state.large ? "Show the photo smaller" : "Enlarge the photo";
-      large.setAttribute("aria-label", label);
-      large.setAttribute("aria-pressed", String(Boolean(state.large)));
-      large.title = label;
-      large.replaceChildren(icon(state.large ? "shrink" : "expand"));
+      enlarge.setAttribute("aria-label", label);
+      enlarge.setAttribute("aria-pressed", String(Boolean(state.large)));
+      enlarge.title = label;
+      enlarge.replaceChildren(icon(state.large ? "shrink" : "expand"));
     },
-    /** The size as the server sees it, in whose pixels boxes are. */
-    setSize(size) {
-      if (photo && photo.width === size.width && photo.height === size.height) return;
-      setSize(size);
+    /** Set the size as the server sees it; boxes are in its pixels. */
+    setSize(value) {
+      if (size?.width !== value.width || size?.height !== value.height) setSize(value);
     },
-    /** The server's own picture of an upload that this browser cannot show. */
-    fallback(token) {
-      if (cannot.hidden) return;
-      cannot.hidden = true;
-      image.src = api.uploaded(token);
+    /** Show the server's picture of an upload that this browser cannot display. */
+    showUpload(token) {
+      if (unsupported.hidden) return;
+      unsupported.hidden = true;
+      image.src = api.uploadUrl(token);
     },
-    busy(state) {
-      root.setAttribute("aria-busy", String(state));
+    setBusy(busy) {
+      root.setAttribute("aria-busy", String(busy));
     },
     arm: () => editor.arm(),
   };

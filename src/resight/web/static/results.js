@@ -1,97 +1,70 @@
-/** The answer to one query, fetched page by page, and kept so that the way back is instant. */
+/** The results of a query, fetched page by page and cached so that going back is instant. */
 
 import * as api from "./api.js";
-import { fileOf, nameFile } from "./intake.js";
+import { linkUpload, localFile } from "./files.js";
 import { formatHash } from "./state.js";
 
-export const PAGE = 60;
-const KEPT = 10;
-const answers = new Map();
+export const PAGE_SIZE = 60;
+const MAX_CACHED = 10;
+const cache = new Map();
 
 /**
  * @typedef {import("./state.js").State} State
- * @typedef {{key: string, items: import("./api.js").Result[], total: number, took: number,
+ * @typedef {{key: string, items: import("./api.js").Result[], total: number,
  *   query: {photo: number|null, width: number, height: number, upload?: string|null}|null,
- *   complete: boolean}} Answer
+ *   complete: boolean}} Results
  */
 
-/**
- * What names a query and its options among the answers kept.
- *
- * @param {State} state
- * @returns {string}
- */
-export function answerKey({ photo, upload, file, box, verify, limit }) {
+/** Return the cache key of a state's query and options. @param {State} state */
+export function resultsKey({ photo, upload, file, box, verify, limit }) {
   return formatHash({ page: "search", photo, upload, file, box, verify, limit });
 }
 
-/**
- * The answer so far, empty when the query is new.
- *
- * @param {State} state
- * @returns {Answer}
- */
-export function answerTo(state) {
-  const key = answerKey(state);
-  const known = answers.get(key);
-  const answer = known ?? { key, items: [], total: 0, took: 0, query: null, complete: false };
-  answers.delete(key);
-  answers.set(key, answer);
-  for (const old of answers.keys()) {
-    if (answers.size <= KEPT) break;
-    answers.delete(old);
-  }
-  return answer;
+/** Return the results fetched so far, empty for a new query. @param {State} state @returns {Results} */
+export function cachedResults(state) {
+  const key = resultsKey(state);
+  const results = cache.get(key) ?? { key, items: [], total: 0, query: null, complete: false };
+  cache.delete(key);
+  cache.set(key, results);
+  if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value);
+  return results;
 }
 
-/** Forget all answers: the collection has changed. */
-export function forgetAnswers() {
-  answers.clear();
-}
+/** Empty the cache: the collection has changed. */
+export const clearResults = () => cache.clear();
 
 /**
- * Fetch the next results into an answer. A file is uploaded the first time, and again by itself
- * when the server no longer has it.
+ * Fetch the next page of results. A file is uploaded the first time, and again when the server no
+ * longer has it.
  *
  * @param {State} state
- * @param {Answer} answer
+ * @param {Results} results
  * @param {AbortSignal} signal
- * @returns {Promise<void>}
  */
-export async function fetchMore(state, answer, signal) {
-  const offset = answer.items.length;
-  const options = { box: state.box, k: PAGE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
-  const intake = fileOf(state);
-  const query = queryOf(state, intake);
-  let said;
-  try {
-    said = await api.search(query, options, signal);
-  } catch (problem) {
-    if (!intake || query.blob || ![400, 404, 410].includes(problem.status)) throw problem;
-    said = await api.search({ blob: intake.blob }, options, signal);
-  }
-  answer.query = said.query;
-  answer.total = said.total;
-  if (!offset) answer.took = said.took_ms;
-  answer.items = answer.items.concat(said.results);
-  answer.complete = said.results.length < PAGE || answer.items.length >= said.total;
-  if (intake && said.query.upload) nameFile(intake, said.query.upload);
+export async function fetchMore(state, results, signal) {
+  const offset = results.items.length;
+  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
+  const file = localFile(state);
+  const query = queryOf(state, file);
+  const page = await api.search(query, options, signal).catch((problem) => {
+    if (!file || query.blob || ![400, 404, 410].includes(problem.status)) throw problem;
+    return api.search({ blob: file.blob }, options, signal);
+  });
+  results.query = page.query;
+  results.total = page.total;
+  results.items = results.items.concat(page.results);
+  results.complete = page.results.length < PAGE_SIZE || results.items.length >= page.total;
+  if (file && page.query.upload) linkUpload(file, page.query.upload);
 }
 
-/**
- * Let an answer also stand under the name that the server gave to its upload.
- *
- * @param {Answer} answer
- * @param {State} state the state that names the upload
- */
-export function renameAnswer(answer, state) {
-  answers.delete(answer.key);
-  answer.key = answerKey(state);
-  answers.set(answer.key, answer);
+/** Move results to the key of a state that names the upload. @param {Results} results @param {State} state */
+export function renameResults(results, state) {
+  cache.delete(results.key);
+  results.key = resultsKey(state);
+  cache.set(results.key, results);
 }
 
-function queryOf({ photo, upload }, intake) {
+function queryOf({ photo, upload }, file) {
   if (photo !== undefined) return { photo };
-  if (upload !== undefined) return { upload };
-  return { blob: intake?.blob };
+  return upload !== undefined ? { upload } : { blob: file?.blob };
 }

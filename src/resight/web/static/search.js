@@ -1,27 +1,29 @@
-/** The search page: the query beside its results. */
+/** The search page: the query next to its results. */
 
-import { button, announce, count, element, shortDistance } from "./dom.js";
+import { cachePhotos } from "./api.js";
 import { insideBox, sameBox } from "./boxes.js";
+import { announce, button, count, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
+import { localFile } from "./files.js";
 import { createGrid } from "./grid.js";
-import { fileOf } from "./intake.js";
-import { remember } from "./known.js";
-import { emptyState, errorState, loading } from "./notices.js";
 import { createQueryPanel } from "./query.js";
-import { answerKey, answerTo, fetchMore, renameAnswer } from "./results.js";
+import { cachedResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
-import { CAPTION_HEIGHT, resultTile } from "./tiles.js";
 
 const VERIFIED = 20;
+const CAPTION_HEIGHT = 26;
 
 /** @typedef {import("./state.js").State} State */
+/** @typedef {import("./api.js").Result} Result */
 
 /**
+ * Create the search page.
+ *
  * @param {HTMLElement} root
  * @param {{pick: () => void}} page
  */
 export function createSearch(root, { pick }) {
   let state = null;
-  let answer = null;
+  let results = null;
   let controller = new AbortController();
   let busy = false;
   let armNext = false;
@@ -36,31 +38,31 @@ export function createSearch(root, { pick }) {
     element(
       "div", { class: "popover" },
       element("label", {}, verify, ` Check the geometry of the first ${VERIFIED}`),
-      element("label", {}, "Distance at most ", limit),
+      element("label", {}, "Maximum distance ", limit),
     ),
   );
   const list = element("ul");
   const end = element("div", { class: "state" });
-  const results = element("div", { class: "results" }, element("div", { class: "results-bar" }, title, options), list, end);
-  root.append(element("div", { class: "search-layout" }, aside, results));
+  const panes = element("div", { class: "results" }, element("div", { class: "results-bar" }, title, options), list, end);
+  root.append(element("div", { class: "search-layout" }, aside, panes));
 
   const panel = createQueryPanel(aside, {
-    onBox(box, how) {
+    onBox(box, input) {
       const next = { ...state, box: box ?? undefined, compare: undefined };
-      go(next, { replace: how === "key" && Boolean(state.box) });
+      go(next, { replace: input === "key" && Boolean(state.box) });
     },
-    onLarge: () => go({ ...current(), large: !state.large }, { replace: true }),
+    onEnlarge: () => go({ ...current(), large: !state.large }, { replace: true }),
     pick,
   });
   const grid = createGrid(list, {
     label: "Results, nearest first",
     caption: CAPTION_HEIGHT,
-    fill: resultTile({
-      compare: (result) => formatHash({ ...state, compare: result.id }),
+    fill: tileFiller({
+      compareLink: (result) => formatHash({ ...state, compare: result.id }),
       searchFrom: (result) => go({ page: "search", photo: result.id }),
       drawIn,
     }),
-    onNearEnd: () => more(),
+    onNearEnd: () => loadMore(),
   });
   verify.addEventListener("change", () => go({ ...state, verify: verify.checked ? VERIFIED : undefined }));
   limit.addEventListener("change", () => go({ ...state, limit: limit.value === "" ? undefined : Number(limit.value) }));
@@ -73,19 +75,19 @@ export function createSearch(root, { pick }) {
     if (options.open && !options.contains(event.target)) options.open = false;
   });
 
-  /** Show a photo large, ready for a box. */
-  function drawIn(result) {
+  /** Show a photo enlarged, ready for a box. */
+  function drawIn({ id }) {
     armNext = true;
-    go({ page: "search", photo: result.id, large: true });
+    go({ page: "search", photo: id, large: true });
   }
 
   function show(next) {
-    const before = state;
+    const previous = state;
     state = next;
     root.classList.toggle("large", Boolean(state.large));
     verify.checked = Boolean(state.verify);
     limit.value = state.limit ?? "";
-    const same = before && answer && answerKey(before) === answerKey(state);
+    const same = previous && results && resultsKey(previous) === resultsKey(state);
     if (!same) {
       controller.abort();
       controller = new AbortController();
@@ -96,76 +98,78 @@ export function createSearch(root, { pick }) {
       return;
     }
     busy = false;
-    answer = answerTo(state);
-    if (answer.items.length || answer.complete) present({ keep: false });
-    else begin(before);
+    results = cachedResults(state);
+    if (results.items.length || results.complete) present({ keep: false });
+    else begin(previous);
   }
 
-  function begin(before) {
+  function begin(previous) {
     end.replaceChildren();
     // With another box of the same photo the old results stay, dimmed, until the new ones come.
-    const related = before && ["photo", "upload", "file"].every((key) => before[key] === state[key]);
-    if (!related) {
+    const samePhoto = previous && ["photo", "upload", "file"].every((key) => previous[key] === state[key]);
+    if (!samePhoto) {
       grid.setPhotos([]);
       title.textContent = "Searching";
-      end.replaceChildren(loading(fileOf(state) && !state.upload ? "Reading your photo" : "Looking through the collection"));
+      end.replaceChildren(loading(localFile(state) && !state.upload ? "Uploading your photo" : "Searching the collection"));
     }
-    results.classList.add("waiting");
-    more();
+    panes.classList.add("waiting");
+    loadMore();
   }
 
-  async function more() {
-    if (busy || answer.complete) return;
-    if (state.file !== undefined && !fileOf(state)) {
-      gone();
+  function setBusy(value) {
+    busy = value;
+    panel.setBusy(value);
+  }
+
+  async function loadMore() {
+    if (busy || results.complete) return;
+    if (state.file !== undefined && !localFile(state)) {
+      showExpired();
       return;
     }
-    busy = true;
-    panel.busy(true);
-    const [mine, signal] = [answer, controller.signal];
-    const keep = mine.items.length > 0;
+    setBusy(true);
+    const fetched = results;
+    const { signal } = controller;
+    const keep = fetched.items.length > 0;
     try {
-      await fetchMore(state, mine, signal);
+      await fetchMore(state, fetched, signal);
     } catch (problem) {
       if (signal.aborted) return;
-      busy = false;
-      panel.busy(false);
-      failed(problem, keep);
+      setBusy(false);
+      showProblem(problem, keep);
       return;
     }
     if (signal.aborted) return;
-    busy = false;
-    panel.busy(false);
-    remember(mine.items);
-    adoptUpload(mine);
+    setBusy(false);
+    cachePhotos(fetched.items);
+    adoptUpload(fetched);
     present({ keep });
   }
 
-  /** From here on the address names the upload, not the file that only this page has. */
+  /** Name the upload in the address from now on, not the file that only this page has. */
   function adoptUpload({ query }) {
     if (!query.upload || query.upload === state.upload) return;
     const { file, ...rest } = state;
     state = { ...rest, upload: query.upload };
-    renameAnswer(answer, state);
+    renameResults(results, state);
     go({ ...state, compare: current().compare, large: current().large }, { replace: true });
   }
 
   function present({ keep }) {
-    results.classList.remove("waiting");
-    if (answer.query) {
-      panel.setSize(answer.query);
-      if (answer.query.upload) panel.fallback(answer.query.upload);
-      const inside = insideBox(state.box, answer.query);
+    panes.classList.remove("waiting");
+    const { items, total, query, complete } = results;
+    if (query) {
+      panel.setSize(query);
+      if (query.upload) panel.showUpload(query.upload);
+      const inside = insideBox(state.box, query);
       if (state.box && !sameBox(inside, state.box)) panel.show({ ...state, box: inside ?? undefined });
     }
-    const { items, total } = answer;
-    title.textContent = items.length ? count(total, "photo") + ", nearest first" : "Nothing found";
+    title.textContent = items.length ? `${count(total, "photo")}, nearest first` : "No results";
     if (!items.length) {
-      const text = state.limit === undefined ? "The collection holds no photos to compare with." : "No photo is that near.";
-      end.replaceChildren(emptyState({ title: "Nothing found", text }));
-    } else if (answer.complete) {
-      end.replaceChildren(element("p", { class: "end", text: items.length < 8 ? "" : "That is all." }));
-    } else end.replaceChildren(loading("More"));
+      const text = state.limit === undefined ? "The collection has no photos to search." : "No photo is within this distance.";
+      end.replaceChildren(emptyState({ title: "No results", text }));
+    } else if (complete) end.replaceChildren(element("p", { class: "end", text: items.length < 8 ? "" : "End of results" }));
+    else end.replaceChildren(loading("Loading more"));
     if (!keep && items.length) {
       announce(`${count(total, "result")}. Nearest: ${items[0].name}, distance ${shortDistance(items[0].distance)}`);
     }
@@ -174,39 +178,68 @@ export function createSearch(root, { pick }) {
     armNext = false;
   }
 
-  function failed(problem, keep) {
-    results.classList.remove("waiting");
+  function showProblem(problem, keep) {
+    panes.classList.remove("waiting");
+    const expired = state.upload !== undefined && [404, 410].includes(problem.status) && !localFile(state);
+    if (expired) showExpired();
+    else showEnd(errorState(problem, loadMore, keep ? [] : [button({ text: "Choose another photo", icon: "photo", press: pick })]), keep);
+  }
+
+  function showExpired() {
+    const choose = button({ text: "Choose a photo", icon: "photo", class: "button primary", press: pick });
+    const text = "Uploaded photos are deleted after a while. Choose it again to continue.";
+    showEnd(emptyState({ title: "This photo is no longer available", text, actions: [choose] }), false);
+  }
+
+  function showEnd(block, keep) {
+    panes.classList.remove("waiting");
     if (!keep) {
       grid.setPhotos([]);
       title.textContent = "No results";
     }
-    const lost = state.upload !== undefined && [404, 410].includes(problem.status) && !fileOf(state);
-    if (lost) gone();
-    else {
-      const another = button({ text: "Choose another photo", icon: "photo", press: pick });
-      end.replaceChildren(errorState(problem, more, keep ? [] : [another]));
-    }
-  }
-
-  function gone() {
-    results.classList.remove("waiting");
-    grid.setPhotos([]);
-    title.textContent = "No results";
-    const choose = button({ text: "Choose a photo", icon: "photo", class: "button primary", press: pick });
-    const text = "Photos you search with are kept for a few minutes only. Choose it once more to go on.";
-    end.replaceChildren(emptyState({ title: "This photo is no longer here", text, actions: [choose] }));
+    end.replaceChildren(block);
   }
 
   return {
     show,
     drawIn,
-    /** The results shown, for stepping through them. */
-    shownResults: () => answer?.items ?? [],
-    query: () => answer?.query ?? null,
-    /** Search anew: the collection has changed. */
+    /** Return the results shown, to step through them. */
+    shownResults: () => results?.items ?? [],
+    query: () => results?.query ?? null,
+    /** Search again next time: the collection has changed. */
     reset() {
-      answer = null;
+      results = null;
     },
     focusResult: (index) => grid.focus(index),
+  };
+}
+
+/**
+ * Return a function that fills a tile with a result: a link to the comparison, two small buttons
+ * and a caption.
+ *
+ * @param {{compareLink: (result: Result) => string, searchFrom: (result: Result) => void,
+ *   drawIn: (result: Result) => void}} actions
+ * @returns {(tile: HTMLElement, result: Result, image: HTMLImageElement) => void}
+ */
+function tileFiller({ compareLink, searchFrom, drawIn }) {
+  return (tile, result, image) => {
+    const { name, rank, distance, inliers } = result;
+    const label = `Result ${rank}: ${name}, distance ${shortDistance(distance)}. Compare`;
+    const link = element("a", { class: "tile-photo", href: compareLink(result), title: name, "aria-label": label }, image);
+    // The query or its box may have changed in the address since the tile was created.
+    link.addEventListener("click", () => link.setAttribute("href", compareLink(result)), { capture: true });
+    const tools = element(
+      "div", { class: "tile-tools" },
+      button({ icon: "search", class: "tool", label: `Search with ${name}`, press: () => searchFrom(result) }),
+      button({ icon: "box", class: "tool", label: `Draw a box in ${name}`, press: () => drawIn(result) }),
+    );
+    const caption = element(
+      "p", { class: "caption" },
+      element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
+      inliers && element("span", { class: "inliers", text: count(inliers, "inlier"), title: `${count(inliers, "local feature")} agree on one geometry` }),
+      element("span", { class: "name", text: name, title: name }),
+    );
+    tile.append(link, tools, caption);
   };
 }

@@ -1,4 +1,4 @@
-/** What the page shows, kept in the address's fragment, so that links and the back button work. */
+/** The state of the page, stored in the address's fragment so that links and the back button work. */
 
 /**
  * @typedef {import("./api.js").Box} Box
@@ -8,12 +8,14 @@
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "compare"];
 const listeners = [];
+const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
 
 /**
- * Read a fragment such as `#/search?photo=3&box=10,20,30,40`; what makes no sense is left out.
+ * Parse a fragment such as `#/search?photo=3&box=10,20,30,40`; invalid values are left out.
  *
  * @param {string} hash
  * @returns {State}
@@ -30,23 +32,17 @@ export function parseHash(hash) {
   for (const key of ["upload", "file"]) if (values.get(key)) state[key] = values.get(key);
   if (values.get("large")) state.large = true;
   const box = values.get("box")?.split(",").map(Number);
-  if (box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0)) {
-    if (box[2] > 0 && box[3] > 0) state.box = box;
-  }
-  const searchable = [state.photo, state.upload, state.file].some((value) => value !== undefined);
-  if (state.page === "search" && !searchable) state.page = "home";
+  const valid = box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0);
+  if (valid && box[2] > 0 && box[3] > 0) state.box = box;
+  const hasQuery = [state.photo, state.upload, state.file].some((value) => value !== undefined);
+  if (state.page === "search" && !hasQuery) state.page = "home";
   return state;
 }
 
-/**
- * The fragment of a state.
- *
- * @param {State} state
- * @returns {string}
- */
+/** Format a state as a fragment. @param {State} state */
 export function formatHash(state) {
   const pairs = [];
-  for (const key of ["photo", "upload", "file", "box", "verify", "limit", "large", "compare"]) {
+  for (const key of KEYS) {
     const value = state[key];
     if (value === undefined || value === null || value === false) continue;
     const text = key === "box" ? value.join(",") : value === true ? "1" : encodeURIComponent(value);
@@ -56,13 +52,11 @@ export function formatHash(state) {
   return `#/${path}${pairs.length ? `?${pairs.join("&")}` : ""}`;
 }
 
-/** @returns {State} the state of the page now */
-export function current() {
-  return parseHash(location.hash);
-}
+/** Return the current state of the page. @returns {State} */
+export const current = () => parseHash(location.hash);
 
 /**
- * Show another state, as a new entry of the history or in place of the present one.
+ * Go to another state, as a new entry of the history or in place of the current one.
  *
  * @param {State} state
  * @param {{replace?: boolean}} [options]
@@ -76,48 +70,43 @@ export function go(state, { replace = false } = {}) {
 }
 
 /**
- * Leave a state that was entered by `go` from within the page: back where that is possible, so
- * that closing leaves no trace in the history, otherwise replace it.
+ * Leave a state that was entered by `go`: go back where that leads to the given state, so that
+ * closing leaves no trace in the history, otherwise replace the current one.
  *
- * @param {State} state where to go when there is no way back
+ * @param {State} state
  */
 export function leave(state) {
-  if (entry > 0 && previousHash() === formatHash(state)) history.back();
+  if (entry > 0 && hashes[entry - 1] === formatHash(state)) history.back();
   else go(state, { replace: true });
 }
 
-const hashes = [];
-function previousHash() {
-  return hashes[entry - 1];
-}
-
 /**
- * Call a function with each new state, and with how it came: "go", "link" or "back".
+ * Call a function with each new state, and with its origin: "go", "link" or "back".
  *
- * @param {(state: State, how: "go"|"link"|"back") => void} listener
+ * @param {(state: State, origin: "go"|"link"|"back") => void} listener
  */
 export function onChange(listener) {
   listeners.push(listener);
 }
 
-/** Begin to follow the address; shows the first state. */
+/** Start to follow the address; shows the first state. */
 export function start() {
   history.scrollRestoration = "manual";
   if (history.state?.entry !== undefined) entry = history.state.entry;
   else history.replaceState({ entry }, "", location.hash || "#/");
   window.addEventListener("popstate", (event) => {
-    const known = event.state?.entry !== undefined;
-    if (known) entry = event.state.entry;
+    const isBack = event.state?.entry !== undefined;
+    if (isBack) entry = event.state.entry;
     else history.replaceState({ entry: (entry += 1) }, "", location.hash);
-    notify(known ? "back" : "link");
+    notify(isBack ? "back" : "link");
   });
   notify("go");
 }
 
-function notify(how) {
+function notify(origin) {
   hashes[entry] = location.hash;
   if (location.hash === shownHash) return;
   shownHash = location.hash;
   const state = current();
-  for (const listener of listeners) listener(state, how);
+  for (const listener of listeners) listener(state, origin);
 }

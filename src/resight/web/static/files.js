@@ -1,0 +1,105 @@
+/** Query photos from this computer: dropped, pasted or picked, anywhere on the page. */
+
+import { announce } from "./dom.js";
+
+/** @typedef {{key: string, blob: File, preview: string, name: string}} LocalFile */
+
+const MAX_FILES = 12;
+const files = new Map();
+let counter = 0;
+
+/** Add a file that can be searched with. @param {File} blob @returns {LocalFile} */
+export function addFile(blob) {
+  const key = String((counter += 1));
+  const file = { key, blob, preview: URL.createObjectURL(blob), name: blob.name || "pasted photo" };
+  files.set(key, file);
+  for (const [oldest, { preview }] of files) {
+    if (files.size <= MAX_FILES) break;
+    files.delete(oldest);
+    if (![...files.values()].some((other) => other.preview === preview)) URL.revokeObjectURL(preview);
+  }
+  return file;
+}
+
+/** Link the server's token of an upload to its file. @param {LocalFile} file @param {string} token */
+export function linkUpload(file, token) {
+  files.set(`upload ${token}`, file);
+}
+
+/**
+ * Return the file of a state, if this page still has it.
+ *
+ * @param {{file?: string, upload?: string}} state
+ * @returns {LocalFile|undefined}
+ */
+export function localFile({ file, upload }) {
+  return files.get(upload === undefined ? (file ?? "") : `upload ${upload}`);
+}
+
+/**
+ * Return why a file cannot be uploaded, or null if it can.
+ *
+ * @param {File} file
+ * @param {{max_upload_bytes?: number}|null} limits
+ * @returns {string|null}
+ */
+export function checkFile(file, limits) {
+  const maxBytes = limits?.max_upload_bytes;
+  if (file.size === 0) return `“${file.name}” is empty.`;
+  if (!maxBytes || file.size <= maxBytes) return null;
+  const size = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+  return `“${file.name}” has ${size(file.size)}; the limit is ${size(maxBytes)}.`;
+}
+
+/**
+ * Listen for photos that are dropped on the page, pasted, or picked.
+ *
+ * @param {{picker: HTMLInputElement, veil: HTMLElement, onFile: (file: File) => void,
+ *   onLink: (link: string) => void}} options
+ */
+export function listenForFiles({ picker, veil, onFile, onLink }) {
+  let depth = 0;
+  const accepts = ({ dataTransfer }) => ["Files", "text/uri-list"].some((type) => dataTransfer?.types.includes(type));
+  const setDepth = (value) => {
+    depth = Math.max(0, value);
+    veil.hidden = depth === 0;
+  };
+  window.addEventListener("dragenter", (event) => {
+    if (!accepts(event)) return;
+    event.preventDefault();
+    setDepth(depth + 1);
+    announce("Drop to search");
+  });
+  window.addEventListener("dragleave", (event) => {
+    if (accepts(event)) setDepth(depth - 1);
+  });
+  window.addEventListener("dragover", (event) => {
+    if (accepts(event)) event.preventDefault();
+  });
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    setDepth(0);
+    receive(event.dataTransfer, onFile, onLink);
+  });
+  window.addEventListener("paste", (event) => {
+    if (event.target instanceof HTMLInputElement) return;
+    if (receive(event.clipboardData, onFile, onLink)) event.preventDefault();
+  });
+  picker.addEventListener("change", () => {
+    if (picker.files?.[0]) onFile(picker.files[0]);
+    picker.value = ""; // so that the same file can be picked again
+  });
+}
+
+function receive(data, onFile, onLink) {
+  const dropped = [...(data?.files ?? [])];
+  const file = dropped.find(({ type }) => type.startsWith("image/")) ?? dropped[0];
+  if (file) {
+    onFile(file);
+    return true;
+  }
+  const text = (data?.getData("text/uri-list") || data?.getData("text/plain") || "").trim();
+  if (!/^https?:\/\/\S+$/.test(text)) return false;
+  onLink(text);
+  return true;
+}
