@@ -284,7 +284,7 @@ def test_a_box_is_moved_resized_and_removed_with_the_mouse(visit: Visit) -> None
 def test_a_finger_scrolls_the_page_but_moves_the_box(phone: Visit) -> None:
     page = phone.open("#/search?photo=1")
     phone.results(page)
-    touch = page.state.new_cdp_session(page)
+    touch = page.context.new_cdp_session(page)
 
     def swipe(x: float, y: float, dx: float, dy: float) -> None:
         for kind, at in [
@@ -499,10 +499,10 @@ def test_a_server_that_is_down_is_told_and_can_be_tried_again(visit: Visit) -> N
     visit.expected.append("ERR_INTERNET_DISCONNECTED")
     page = visit.open("#/search?photo=1")
     visit.results(page)
-    page.state.set_offline(True)
+    page.context.set_offline(True)
     page.get_by_role("button", name="Draw a box", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Resight does not respond")
-    page.state.set_offline(False)
+    page.context.set_offline(False)
     page.get_by_role("button", name="Try again").click()
     assert visit.results(page)
 
