@@ -122,7 +122,7 @@ def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
     """On fewer photos than it needs the paper's selection is fitted; later it is fitted itself."""
     monkeypatch.setattr("resight.config.reduction.AUTO_FIT_PHOTOS", 20)
     draw_many(tmp_path / "photos", 24)
-    toml = TOML.format(cam="false").replace("min_photos = 20", 'min_photos = 30\nbelow = "pfa"')
+    toml = TOML.format(cam="false").replace("min_photos = 20", 'min_photos = 30\nfallback = "pfa"')
     (tmp_path / "own.toml").write_text(toml + 'combine_with = "pfa"\n')
     options, folder = ModelOptions(small_weights), tmp_path / "c"
 
