@@ -18,7 +18,7 @@ from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.registry import read_dataset
 from resight.methods.catalogue import MethodSpec
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from speed import machine
 
 

@@ -29,11 +29,11 @@ import numpy as np
 from resight.backends.local import LocalStore
 from resight.backends.store import Remote
 from resight.backends.transfer import prepare, upload
-from resight.collection.provenance import Model
 from resight.collection.reader import Collection, Photo
 from resight.collection.writer import writing
 from resight.config import BackendConfig, ExtractionConfig, SelectionConfig
 from resight.descriptors.extractor import Description
+from resight.methods.model import Model
 from resight.progress import no_progress
 from resight.ranking.exact import Database, Query, nearest
 from resight.reductions.pfa import fit_selection

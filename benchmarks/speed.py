@@ -135,23 +135,26 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     from resight.config import ExtractionConfig
     from resight.indexing.fitting import fit_quantized_network
     from resight.memory import keep_heap_small
-    from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
+    from resight.methods.factory import FittedMethod
+    from resight.methods.model import ModelOptions, find_model
     from resight.networks.parameters import load_parameters
     from resight.photos.files import find_photos
     from resight.progress import no_progress
 
     photos = find_photos([folder]).photos
     config = ExtractionConfig()
-    model = cnn_model(config, ModelOptions(weights))
+    model = find_model(config, ModelOptions(weights))
     assert model.path is not None
     load_parameters(config.backbone, model.path, model.sha256)
     int8 = ExtractionConfig(precision="int8")
     network, _ = fit_quantized_network(int8, model, photos, no_progress)
     extractors = {
-        "OpenVINO": cnn_extractor(config, model, ModelOptions(engine="openvino")),
-        "ONNX Runtime": cnn_extractor(config, model, ModelOptions(engine="onnx")),
-        "PyTorch": cnn_extractor(config, model, ModelOptions(engine="torch")),
-        "OpenVINO, int8": cnn_extractor(int8, model, ModelOptions(), network),
+        "OpenVINO": FittedMethod(config, model).load_extractor(ModelOptions(runtime="openvino")),
+        "ONNX Runtime": FittedMethod(config, model).load_extractor(ModelOptions(runtime="onnx")),
+        "PyTorch": FittedMethod(config, model).load_extractor(ModelOptions(runtime="torch")),
+        "OpenVINO, int8": FittedMethod(int8, model, quantized=network).load_extractor(
+            ModelOptions()
+        ),
     }
     state = oracle.load_state(model.path)
     now: list[Path] = []

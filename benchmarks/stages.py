@@ -66,17 +66,18 @@ def extractors(photos: Sequence[Path], weights: Path | None) -> dict[str, Any]:
     """Extractors of the configuration `paper` on this machine's engine, in float32 and int8."""
     from resight.config import ExtractionConfig
     from resight.indexing.fitting import fit_quantized_network
-    from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
+    from resight.methods.factory import FittedMethod
+    from resight.methods.model import ModelOptions, find_model
     from resight.photos.files import find_photos
     from resight.progress import no_progress
 
     config, int8 = ExtractionConfig(), ExtractionConfig(precision="int8")
-    model = cnn_model(config, ModelOptions(weights))
+    model = find_model(config, ModelOptions(weights))
     files = find_photos(photos).photos
     network, _ = fit_quantized_network(int8, model, files, no_progress)
     return {
-        "float32": cnn_extractor(config, model, ModelOptions()),
-        "int8": cnn_extractor(int8, model, ModelOptions(), network),
+        "float32": FittedMethod(config, model).load_extractor(ModelOptions()),
+        "int8": FittedMethod(int8, model, quantized=network).load_extractor(ModelOptions()),
     }
 
 
@@ -220,12 +221,12 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
     """
     from resight.config import ExtractionConfig
     from resight.descriptors.cnn_extractor import CnnExtractor
-    from resight.methods.factory import ModelOptions, cnn_model
+    from resight.methods.model import ModelOptions, find_model
     from resight.networks.specs import BACKBONES
     from resight.photos.images import load_image
 
     config = ExtractionConfig()
-    model = cnn_model(config, ModelOptions(weights))
+    model = find_model(config, ModelOptions(weights))
     found, before = {}, 0.0
     for stage in BACKBONES[config.backbone].channels:
         extractor = CnnExtractor(config, model.path, sha256=model.sha256, layers=[stage])
@@ -243,10 +244,13 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
 def shape_profile(weights: Path | None) -> dict[str, float]:
     """Seconds of the float32 network for the first picture of a shape, and for the next one."""
     from resight.config import ExtractionConfig
-    from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
+    from resight.methods.factory import FittedMethod
+    from resight.methods.model import ModelOptions, find_model
 
     config = ExtractionConfig()
-    extractor: Any = cnn_extractor(config, cnn_model(config, ModelOptions(weights)), ModelOptions())
+    extractor: Any = FittedMethod(config, find_model(config, ModelOptions(weights))).load_extractor(
+        ModelOptions()
+    )
     seconds = []
     for number in range(PHOTOS // 2 + WARM_UP):
         picture = np.full((600 + 16 * number, 800, 3), 100, np.uint8)

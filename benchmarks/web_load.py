@@ -37,7 +37,7 @@ SHARES = {
 SERVE = """
 import sys
 from pathlib import Path
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.web.server import serve
 from resight.web.settings import WebSettings
 weights = Path(sys.argv[2]) if sys.argv[2] else None

@@ -23,7 +23,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from resight.collection.reader import Collection
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.searching.searcher import Searcher, load_query
 
 TIMER = """() => {

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 from resight.config import ExtractionConfig, LocalConfig
 from resight.demo import draw_collection
 from resight.indexing import pipeline
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1280, "height": 800}

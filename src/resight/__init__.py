@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from resight.indexing.pipeline import index
     from resight.indexing.remove import remove
     from resight.methods.catalogue import METHODS
-    from resight.methods.factory import ModelOptions
+    from resight.methods.model import ModelOptions
     from resight.searching.search import search
     from resight.searching.searcher import Searcher
 
@@ -41,7 +41,7 @@ _HOMES = {
     "BackendConfig": "config",
     "ExtractionConfig": "config",
     "Filter": "backends.store",
-    "ModelOptions": "methods.factory",
+    "ModelOptions": "methods.model",
     "METHODS": "methods.catalogue",
     "ResightError": "errors",
     "SearchConfig": "config",

@@ -28,7 +28,8 @@ from resight.indexing.cluster import ray_cluster as on_ray
 from resight.indexing.cluster.segments import Segment, decode, read_segment
 from resight.indexing.cluster.shards import Shard, cut
 from resight.indexing.cluster.worker import Work, describe_shard, versions
-from resight.methods.factory import FittedMethod, ModelOptions, collection_method
+from resight.methods.factory import FittedMethod
+from resight.methods.model import ModelOptions
 from resight.photos.files import PhotoFile, find_photos
 
 SMALL = ExtractionConfig(resolutions=(64, 48), square=True)
@@ -94,11 +95,11 @@ def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_p
     options = ModelOptions(small_weights)
     samples.index(tmp_path / "photos", tmp_path / "c", config=SMALL, model=options)
     with Collection.open(tmp_path / "c") as collection:
-        made = collection_method(collection, options)
+        made = collection.fitted_method(options)
         fingerprint = str(collection.meta("fingerprint"))
     assert made.model is not None
     elsewhere = replace(made, model=replace(made.model, path=Path("/nowhere/weights.pth")))
-    threads = ModelOptions(engine="openvino", device="cpu", threads=1)
+    threads = ModelOptions(runtime="openvino", device="cpu", threads=1)
     work = Work(fingerprint, elsewhere, threads)
     fetched = []
 
@@ -114,23 +115,23 @@ def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("gpus", "options", "engine", "device", "threads", "slots"),
+    ("gpus", "options", "runtime", "device", "threads", "slots"),
     [
         (0, ModelOptions(), "openvino", "cpu", 1, 6),
         (2, ModelOptions(), "torch", "cuda", None, 2),
         (2, ModelOptions(device="cpu"), "openvino", "cpu", 1, 6),
-        (2, ModelOptions(engine="onnx"), "onnx", "cpu", 1, 6),
+        (2, ModelOptions(runtime="onnx"), "onnx", "cpu", 1, 6),
         (0, ModelOptions(device="cuda:1"), "torch", "cuda", None, 0),
     ],
 )
 def test_what_the_workers_compute_on(
-    gpus: int, options: ModelOptions, engine: str, device: str, threads: int | None, slots: int
+    gpus: int, options: ModelOptions, runtime: str, device: str, threads: int | None, slots: int
 ) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     made = FittedMethod(SMALL, None, {}, None)
     resources = {"CPU": 6.0, **({"GPU": float(gpus)} if gpus else {})}
     chosen, count = describing._for_workers(resources, made, options)
-    assert (chosen.engine, chosen.device, chosen.threads) == (engine, device, threads)
+    assert (chosen.runtime, chosen.device, chosen.threads) == (runtime, device, threads)
     assert count == slots
 
 

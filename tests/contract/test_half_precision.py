@@ -14,7 +14,7 @@ from resight.config import ExtractionConfig, SearchConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing import pipeline
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.networks.dynamic_batcher import Batches, Maps
 from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import torch_runtime as engine_torch
@@ -66,7 +66,7 @@ def test_descriptors_of_real_weights_stay_within_the_tolerance(
     found = []
     for precision in ("float32", "float16"):
         config = ExtractionConfig(resolutions=(160, 96), precision=precision)  # type: ignore[arg-type]
-        extractor = CnnExtractor(config, real_weights, engine="torch", device="cpu")
+        extractor = CnnExtractor(config, real_weights, runtime="torch", device="cpu")
         found.append(extractor.describe(extractor.prepare(load_image(photo))).global_)
     assert not np.array_equal(*found)
     assert cosine(*found) >= 0.9995
@@ -152,15 +152,17 @@ def test_a_device_without_float16_is_refused_in_one_line(
     monkeypatch.setattr(engine_torch.F, "conv2d", missing)
     with pytest.raises(UsageError) as caught:
         network(small_weights, "cpu", half=True)
-    expected = "--precision float16: torch cannot compute in it on cpu here; a GPU can"
+    expected = "precision: torch cannot compute in float16 on cpu; a GPU can"
     assert str(caught.value) == expected
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
-def test_float16_is_for_torch_alone(small_weights: Path, engine: str) -> None:
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_float16_is_for_torch_alone(small_weights: Path, runtime: str) -> None:
     parameters = load_parameters("resnet50", small_weights)
-    with pytest.raises(UsageError, match=f"--engine {engine}: float16 networks run on torch alone"):
-        load_network("resnet50", parameters, engine=engine, half=True)
+    with pytest.raises(
+        UsageError, match=f"runtime: float16 needs torch, not {runtime}"
+    ):
+        load_network("resnet50", parameters, runtime=runtime, half=True)
 
 
 def test_a_collection_in_float16(small_weights: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engines that compute a network: which one is taken, what is refused, and that they agree."""
+"""The runtimes that compute a network: which one is taken, what is refused, and that they agree."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,7 @@ import resight.networks.runtimes.select
 from resight.errors import UsageError
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes.network import Network
-from resight.networks.runtimes.select import ENGINES, load_network
+from resight.networks.runtimes.select import RUNTIMES, load_network
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -27,7 +27,9 @@ NO_STATE = Parameters({}, None)
 @pytest.fixture(scope="module")
 def networks(small_weights: Path) -> list[Network]:
     parameters = load_parameters("resnet50", small_weights)
-    return [load_network("resnet50", parameters, engine=engine, device="cpu") for engine in ENGINES]
+    return [
+        load_network("resnet50", parameters, runtime=runtime, device="cpu") for runtime in RUNTIMES
+    ]
 
 
 @needs_openvino
@@ -87,18 +89,22 @@ def test_what_auto_means(
     taken: list[Any] = []
     monkeypatch.setattr(resight.networks.runtimes.select, "_may_have_gpu", lambda: gpu)
     monkeypatch.setattr(resight.networks.runtimes.select, "_installed", lambda package: installed)
-    for engine in list(ENGINES):
-        monkeypatch.setitem(ENGINES, engine, lambda *given, engine=engine: taken.append(engine))
+    for runtime in list(RUNTIMES):
+        monkeypatch.setitem(
+            RUNTIMES, runtime, lambda *given, runtime=runtime: taken.append(runtime)
+        )
     load_network("resnet50", NO_STATE, device=device)
     assert taken == [expected]
 
 
 def test_a_named_engine_is_taken_whatever_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
-    for engine in list(ENGINES):
-        monkeypatch.setitem(ENGINES, engine, lambda *given, engine=engine: taken.append(engine))
-    for engine in ("torch", "openvino"):
-        load_network("resnet50", NO_STATE, engine=engine)
+    for runtime in list(RUNTIMES):
+        monkeypatch.setitem(
+            RUNTIMES, runtime, lambda *given, runtime=runtime: taken.append(runtime)
+        )
+    for runtime in ("torch", "openvino"):
+        load_network("resnet50", NO_STATE, runtime=runtime)
     assert taken == ["torch", "openvino"]
 
 
@@ -113,34 +119,36 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(resight.networks.runtimes.select, "_installed", lambda package: False)
-    assert "pip install 'resight[openvino]'" in refusal(engine="openvino")
+    assert "pip install 'resight[openvino]'" in refusal(runtime="openvino")
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    assert refusal(engine="abacus") == "--engine abacus: is not one of auto, torch, openvino, onnx"
+    assert (
+        refusal(runtime="abacus") == "runtime: abacus is not one of auto, torch, openvino, onnx"
+    )
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cuda:1", "nonsense"])
 def test_openvino_runs_on_the_cpu_alone(device: str) -> None:
-    found = refusal(engine="openvino", device=device)
-    assert found == f"--engine openvino: runs on the CPU, not on --device {device}"
+    found = refusal(runtime="openvino", device=device)
+    assert found == f"runtime: openvino runs on the CPU, not on {device}"
 
 
 @pytest.mark.parametrize("device", ["nonsense", "", "cpu:x", "cuda:99"])
 def test_a_device_that_is_not_here_is_refused_by_torch(device: str) -> None:
-    found = refusal(engine="torch", device=device)
-    assert found == f"--device {device}: not available here; try cpu or auto"
+    found = refusal(runtime="torch", device=device)
+    assert found == f"device: {device} is not available; try cpu or auto"
     assert refusal(device=device) == found
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="tells threads' cores on Linux")
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_threads_that_are_one_of_several_workers_are_bound_to_no_core(
-    small_weights: Path, engine: str
+    small_weights: Path, runtime: str
 ) -> None:
-    pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
     parameters = load_parameters("resnet50", small_weights)
-    network = load_network("resnet50", parameters, engine=engine, device="cpu", threads=1)
+    network = load_network("resnet50", parameters, runtime=runtime, device="cpu", threads=1)
     pixels = np.zeros((480, 640, 3), np.uint8)
     worker = threading.Thread(target=lambda: [network.feature_maps(pixels) for _ in range(3)])
     allowed, bound = frozenset(os.sched_getaffinity(0)), set[frozenset[int]]()

@@ -14,7 +14,6 @@ from PIL import Image
 from resight.backends.identity import Identity
 from resight.backends.store import Filter
 from resight.backends.transfer import prepare, upload
-from resight.collection.provenance import Model
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import BackendConfig, ExtractionConfig
@@ -24,6 +23,7 @@ from resight.errors import (
     CollectionMismatchError,
     UsageError,
 )
+from resight.methods.model import Model
 from resight.photos.files import PhotoFile
 from resight.ranking.exact import DISTANCES, Database, Query, nearest
 from store_samples import KEPT, Sample, Stores, make, record, stores

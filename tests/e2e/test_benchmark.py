@@ -38,7 +38,7 @@ from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
 from resight.methods.catalogue import METHODS, MethodSpec
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.networks.weights import file_sha256
 from resight.progress import no_progress
 from resight.searching.search import search

@@ -21,7 +21,6 @@ import samples
 from conftest import Run
 from resight.backends.info import info
 from resight.cli.app import app, main
-from resight.collection.provenance import Model
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import (
@@ -35,7 +34,7 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import average_precision, ranks_of, read_groups
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
-from resight.methods.factory import ModelOptions
+from resight.methods.model import Model, ModelOptions
 from resight.photos.files import find_photos
 from resight.searching.search import search
 from resight.searching.searcher import Searcher
@@ -522,7 +521,7 @@ BAD_INPUT = [
     ("index {PHOTOS} -c {NET} --weights {BAD}/junk.pth", "other weights"),
     (
         "index {PHOTOS} -c {NEW} --config {HOME}/net.toml --weights {WEIGHTS} --device nonsense",
-        "--device nonsense: not available here",
+        "--device: nonsense is not available",
     ),
     ("index {BAD}/text.jpg -c {NEW} --method sift-vlad", "text.jpg: not an image"),
     ("search {QUERY} -c {C} --sheet {BAD}/nowhere/out.jpg", "nowhere/out.jpg: cannot be written"),

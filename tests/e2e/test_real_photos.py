@@ -22,7 +22,7 @@ from resight.evaluation.benchmark.run import run_benchmark
 from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.measures import read_groups
 from resight.methods.catalogue import METHODS
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.progress import no_progress
 from resight.ranking.exact import Database, Query, nearest, nearest_to_each

@@ -20,11 +20,11 @@ from resight.backends.postgres.store import PostgresStore
 from resight.backends.qdrant.store import QdrantStore
 from resight.backends.store import Remote, Store
 from resight.backends.transfer import prepare, upload
-from resight.collection.provenance import Model
 from resight.collection.reader import Collection, Photo
 from resight.collection.writer import Writer, writing
 from resight.config import BackendConfig, ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.descriptors.extractor import Description
+from resight.methods.model import Model
 from resight.reductions.pfa import Selection
 from resight.reductions.reduction import Reduction
 from resight.reductions.whitening import Whitening

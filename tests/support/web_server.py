@@ -13,7 +13,7 @@ import uvicorn
 
 from resight.config import ExtractionConfig, LocalConfig
 from resight.indexing import pipeline
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.web.app import create_app
 from resight.web.app_state import AppState
 from resight.web.settings import WebSettings

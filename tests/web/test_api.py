@@ -20,7 +20,7 @@ from resight.collection.reader import Collection
 from resight.config import SearchConfig
 from resight.indexing import pipeline
 from resight.indexing.remove import remove
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.ranking.exact import Query, distances_to, ranking
 from resight.ranking.groups import find_groups
 from resight.searching.search import search
@@ -580,7 +580,9 @@ def test_metrics_count_requests_by_route(own):
     for id_ in (1, 2, 999):
         server.client.get(f"{V1}/photos/{id_}/thumbnail")
     text = server.client.get("/metrics").text
-    lines = [line for line in text.splitlines() if 'thumbnail"' in line and "requests_total{" in line]
+    lines = [
+        line for line in text.splitlines() if 'thumbnail"' in line and "requests_total{" in line
+    ]
     counts = {line.split('status="')[1][:3]: line.split()[-1] for line in lines if "status" in line}
     assert counts == {"200": "2.0", "404": "1.0"}
     assert "resight_searches_waiting 0.0" in text

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from resight.errors import CollectionError, UsageError
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.web.limits import SMALL_BODY, RequestQueue
 from resight.web.security import SECURITY_HEADERS
 from resight.web.server import serve

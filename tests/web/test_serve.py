@@ -20,7 +20,7 @@ from web_server import V1, make_photos, make_sift_collection
 SERVE = """
 import json, sys, threading
 from pathlib import Path
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.web.server import serve
 from resight.web.settings import WebSettings
 settings = WebSettings(**json.loads(sys.argv[2]))

@@ -22,12 +22,12 @@ from resight.cli.options import (
     Collection,
     Config,
     Device,
-    Engine,
     Json,
     Place,
     Precision,
     Rerank,
     RerankWith,
+    Runtime,
     Verify,
     VerifyBy,
     VerifyGeometry,
@@ -72,7 +72,7 @@ def index(
     ] = None,
     cam: Cam = None,
     precision: Precision = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Threads that prepare photos.")] = 1,
     prune: Annotated[bool, typer.Option("--prune", help="Forget photos that are gone.")] = False,
@@ -111,7 +111,7 @@ def index(
             config=chosen_config(config, method),
             cam=cam,
             precision=precision,
-            model=model_options(weights, engine, device),
+            model=model_options(weights, runtime, device),
             workers=workers,
             prune=prune,
             approximate=approximate,
@@ -243,7 +243,7 @@ def search(
         typer.Option(min=1, help="The shorter side has so many pixels.", show_default=False),
     ] = None,
     weights: Weights = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Find the photos of a collection that show the same thing as a photo."""
@@ -271,7 +271,7 @@ def search(
         ),
         box=None if box is None else output.parse_box(box),
         where=Filter(under and absolute(under), taken_from, taken_before, min_side),
-        model=model_options(weights, engine, device),
+        model=model_options(weights, runtime, device),
     )
     if sheet is not None:
         output.write_sheet(found, sheet)
@@ -290,7 +290,7 @@ def describe(
     weights: Weights = None,
     config: Config = None,
     cam: Cam = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Write the descriptors of photos, before selection, as NumPy arrays."""
@@ -304,7 +304,7 @@ def describe(
             images,
             config=config,
             cam=cam,
-            model=model_options(weights, engine, device),
+            model=model_options(weights, runtime, device),
             progress=progress,
         )
     described.save(out)
@@ -330,7 +330,7 @@ def evaluate(
     verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
     json: Json = False,
     weights: Weights = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Measure how well a collection finds known groups: mAP and N-S score."""
@@ -349,7 +349,7 @@ def evaluate(
             groups,
             collection,
             SearchConfig.from_dict(fields),
-            model=model_options(weights, engine, device),
+            model=model_options(weights, runtime, device),
             progress=progress,
         )
     output.print_evaluation(evaluation, as_json=json)
@@ -399,7 +399,7 @@ def demo(
     ),
     weights: Weights = None,
     config: Annotated[str, typer.Option(help="paper or fast.")] = "fast",
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Draw a small collection, index it, search in it, and show the result."""
@@ -408,7 +408,7 @@ def demo(
 
     with output.progress() as progress:
         result = run_demo(
-            folder, config=config, model=model_options(weights, engine, device), progress=progress
+            folder, config=config, model=model_options(weights, runtime, device), progress=progress
         )
     output.print_demo(result)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resight.cli.options import Device, Engine, Json, several_weights
+from resight.cli.options import Device, Json, Runtime, several_weights
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Rank a benchmark's photos by several methods; the network sees every photo once."""
@@ -109,7 +109,7 @@ def run(
             names,
             fit_on=others,
             cache=cache,
-            model=several_weights(weights, engine, device),
+            model=several_weights(weights, runtime, device),
             leave_out=table is not None,
             descriptors=out if descriptors else None,
             progress=progress,

@@ -12,7 +12,7 @@ from resight.errors import UsageError
 from resight.methods.resolve import load_config
 
 if TYPE_CHECKING:
-    from resight.methods.factory import ModelOptions
+    from resight.methods.model import ModelOptions
 
 
 def selection_option(name: str) -> Any:
@@ -61,7 +61,7 @@ Place = Annotated[
     typer.Option(
         "--collection",
         "-c",
-        help="The collection's folder, or its address on an engine: "
+        help="The collection's folder, or its address on a backend: "
         "postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.",
         metavar="<path or address>",
         show_default=False,
@@ -79,7 +79,7 @@ Weights = Annotated[
     Path | None,
     typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
 ]
-Engine = Annotated[
+Runtime = Annotated[
     str,
     typer.Option(help="What computes the network: auto, torch, openvino or onnx (CPU)."),
 ]
@@ -149,18 +149,18 @@ def chosen_config(config: str | None, method: str | None) -> str | None:
     return config
 
 
-def model_options(weights: Path | None, engine: str, device: str) -> "ModelOptions":
+def model_options(weights: Path | None, runtime: str, device: str) -> "ModelOptions":
     """How to find and run a network, with downloads told on stderr."""
     from resight.cli import output
-    from resight.methods.factory import ModelOptions
+    from resight.methods.model import ModelOptions
 
-    return ModelOptions(weights, device, engine, output.download_progress())
+    return ModelOptions(weights, device, runtime, output.download_progress())
 
 
-def several_weights(weights: list[Path] | None, engine: str, device: str) -> "ModelOptions":
+def several_weights(weights: list[Path] | None, runtime: str, device: str) -> "ModelOptions":
     """The same with several weights files, or that of the environment, each for its network."""
     from resight.networks.weights import ENVIRONMENT_VARIABLE
 
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     files = weights or ([Path(named).expanduser()] if named else [])
-    return dataclasses.replace(model_options(None, engine, device), several=tuple(files))
+    return dataclasses.replace(model_options(None, runtime, device), weights_files=tuple(files))

@@ -8,9 +8,9 @@ import typer
 from resight.cli.options import (
     Config,
     Device,
-    Engine,
     Json,
     Place,
+    Runtime,
     Weights,
     model_options,
 )
@@ -31,7 +31,7 @@ def serve(
         bool, typer.Option("--open/--no-open", help="Show the page in the browser.")
     ] = True,
     weights: Weights = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Serve a page, and an HTTP interface, on which a collection is searched with the eyes."""
@@ -42,7 +42,7 @@ def serve(
     run_server(
         collection,
         settings=WebSettings(host=host, port=port, token=token, allow_urls=urls),
-        model=model_options(weights, engine, device),
+        model=model_options(weights, runtime, device),
         open_browser=open_browser,
         say=output.say,
     )
@@ -87,7 +87,7 @@ def explain(
         str | None, typer.Option(help="x,y,w,h: the region that is meant.", show_default=False)
     ] = None,
     weights: Weights = None,
-    engine: Engine = "auto",
+    runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
     """Draw why two photos match: where they agree, and which places correspond."""
@@ -105,7 +105,7 @@ def explain(
         collection=collection,
         config=config,
         box=region,
-        model=model_options(weights, engine, device),
+        model=model_options(weights, runtime, device),
     )
     picture = draw_explanation(load_query(query, None), load_query(other, None), explanation)
     targets.save_picture(picture, out)

@@ -9,22 +9,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from resight.collection import fitted_params as fitted_params_io
 from resight.config import MethodConfig, ReductionConfig, method_from_dict, stored_reduction
 from resight.errors import CollectionError, CollectionMismatchError
+from resight.methods import fitted_params as fitted_params_io
+from resight.methods.factory import FittedMethod
+from resight.methods.model import Model, ModelOptions, find_model
 from resight.reductions.reduction import Reduction, from_bytes
 
 FittedName = Literal["selection", "learned", "network"]
 """Stored names: the reduction, the method's fitted parameters, the network in 8-bit integers."""
 FITTED: tuple[FittedName, ...] = get_args(FittedName)
-
-
-@dataclass(frozen=True)
-class Model:
-    """Weights behind descriptors: a file, or (no path) fitted parameters only."""
-
-    sha256: str
-    path: Path | None = None
 
 
 class Provenance(ABC):
@@ -97,6 +91,39 @@ class Provenance(ABC):
     def quantized_network(self) -> bytes | None:
         """Return the network in 8-bit integers, where the configuration asks for one."""
         return self.fitted_data("network")
+
+    def find_model(self, options: ModelOptions) -> Model:
+        """Find the weights of the descriptors or, without a network, hash the fitted parameters.
+
+        Raises:
+            WeightsError: no weights are found.
+            CollectionError: nothing has been indexed yet.
+        """
+        if self.config.needs_network:
+            previous = self.model.path if self.model else None
+            return find_model(self.config, options, previous)
+        return Model(fitted_params_io.sha256(self._required_params()))
+
+    def fitted_method(self, options: ModelOptions) -> FittedMethod:
+        """Return the method that made the descriptors.
+
+        Raises:
+            WeightsError: no weights are found.
+            CollectionMismatchError: they are not those of the collection.
+            CollectionError: nothing has been indexed yet.
+        """
+        config = self.config
+        params = self._required_params() if config.learns else {}
+        model = self.find_model(options) if config.needs_network else None
+        if model is not None:
+            self.check_model(model)
+        return FittedMethod(config, model, params, self.quantized_network())
+
+    def _required_params(self) -> dict[str, np.ndarray]:
+        params = self.fitted_params()
+        if params is None:
+            raise CollectionError(f"{self.name}: holds no photos yet; run resight index")
+        return params
 
     def fingerprint(self, model: Model) -> str:
         """Return the fingerprint of descriptors made by this configuration with a model."""

@@ -18,10 +18,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from resight.collection import fitted_params as fitted_params_io
 from resight.collection.database import Connections, explained
 from resight.collection.provenance import FittedName, Provenance
 from resight.errors import CollectionError
+from resight.methods import fitted_params as fitted_params_io
 from resight.photos.files import COLLECTION_MARK
 
 State = Literal["ok", "failed"]

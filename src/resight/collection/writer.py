@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from resight.collection import fitted_params as fitted_params_io
 from resight.collection.database import create_database, explained, transaction
-from resight.collection.provenance import FITTED, FittedName, Model, Provenance
+from resight.collection.provenance import FITTED, FittedName, Provenance
 from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError, CollectionLockedError
+from resight.methods import fitted_params as fitted_params_io
+from resight.methods.model import Model
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.reductions.reduction import Reduction, to_bytes
 

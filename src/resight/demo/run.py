@@ -11,7 +11,7 @@ from resight.errors import UsageError, WeightsMissingError
 from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import read_groups
 from resight.indexing import pipeline
-from resight.methods.factory import ModelOptions, cnn_model
+from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
 from resight.photos.images import load_image
 from resight.progress import no_progress
@@ -89,7 +89,7 @@ def _possible_config(config: str, model: ModelOptions) -> tuple[str, str | None]
     if not method.needs_network:
         return config, None
     try:
-        cnn_model(method, model)
+        find_model(method, model)
     except WeightsMissingError as error:
         return "sift-vlad", str(error)
     return config, None

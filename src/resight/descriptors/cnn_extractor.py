@@ -50,7 +50,7 @@ class CnnExtractor:
         *,
         sha256: str | None = None,
         layers: Sequence[str] = (),
-        engine: str = "auto",
+        runtime: str = "auto",
         device: str = "auto",
         quantized: bytes | None = None,
         threads: int | None = None,
@@ -62,14 +62,14 @@ class CnnExtractor:
             weights: the file of the network's weights.
             sha256: of that file; the key of its parameters in the user's cache.
             layers: stages whose maps are computed; by default those that the configuration needs.
-            engine: as in `load_network`, like `device` and `threads`.
-            device: see `engine`.
+            runtime: as in `load_network`, like `device` and `threads`.
+            device: see `runtime`.
             quantized: the network that the precision int8 needs.
-            threads: see `engine`.
+            threads: see `runtime`.
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.
-            UsageError: no such engine or device.
+            UsageError: no such runtime or device.
         """
         self.config = config
         parameters = load_parameters(config.backbone, weights, sha256)
@@ -92,7 +92,7 @@ class CnnExtractor:
             config.backbone,
             parameters,
             layers=layers,
-            engine=engine,
+            runtime=runtime,
             device=device,
             quantized=quantized,
             half=config.precision == "float16",

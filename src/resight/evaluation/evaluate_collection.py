@@ -12,7 +12,7 @@ from resight.backends.store import Store
 from resight.config import SearchConfig
 from resight.errors import CollectionError, DatasetError, ImageError, UsageError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.photos.files import absolute
 from resight.progress import Progress, no_progress
 from resight.ranking.exact import Neighbors, Query
@@ -62,7 +62,7 @@ def evaluate(
 
     Args:
         groups: a `groups.json`.
-        collection: the collection's folder, or its address on an engine.
+        collection: the collection's folder, or its address on a backend.
         config: re-ranking and verification; `k` and `approximate` play no part.
         model: weights and device, needed only to verify by the network's columns.
         progress: called after each query.
@@ -100,7 +100,7 @@ def groups(
     """A collection's groups of photos of the same thing, and the paths of their photos by id.
 
     Args:
-        collection: the collection's folder, or its address on an engine.
+        collection: the collection's folder, or its address on a backend.
         limit: largest distance between photos that are joined; None is estimated.
         progress: called after each photo.
     """

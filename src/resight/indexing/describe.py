@@ -10,7 +10,8 @@ import numpy as np
 from resight.config import MethodConfig
 from resight.descriptors.extractor import Description
 from resight.errors import ImageError, UsageError
-from resight.methods.factory import ModelOptions, cnn_model, plain_extractor
+from resight.methods.factory import FittedMethod
+from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import resolve_config
 from resight.photos.files import PhotoFile, find_photos
 from resight.photos.images import load_image
@@ -65,8 +66,8 @@ def describe(
         raise UsageError("describe: the method learns from a collection's photos; use index")
     model = model or ModelOptions()
     walk = find_photos(images)
-    weights = cnn_model(method, model) if method.needs_network else None
-    extractor = plain_extractor(method, weights, model)
+    weights = find_model(method, model) if method.needs_network else None
+    extractor = FittedMethod(method, weights).load_extractor(model)
     paths, descriptions, failed = [], [], list(walk.unreadable)
 
     def prepare(file: PhotoFile) -> Any:

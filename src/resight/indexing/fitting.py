@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from resight.collection.provenance import Model
 from resight.collection.reader import Collection
 from resight.collection.writer import Writer, writing
 from resight.config import (
@@ -20,6 +19,7 @@ from resight.config import (
 )
 from resight.descriptors.extractor import Fittable, FittedParams
 from resight.errors import CollectionMismatchError, FitError, ImageError, UsageError
+from resight.methods.model import Model
 from resight.photos.files import PhotoFile, absolute
 from resight.photos.images import load_image, resized_copies
 from resight.progress import Progress, no_progress

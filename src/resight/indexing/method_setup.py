@@ -9,14 +9,8 @@ from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.indexing.fitting import Lesson, QuantizedNetwork, fit_quantized_network, learn
 from resight.indexing.plan import Plan
-from resight.methods.factory import (
-    ModelOptions,
-    cnn_model,
-    collection_extractor,
-    collection_model,
-    learner,
-    plain_extractor,
-)
+from resight.methods.factory import FittedMethod, load_fittable
+from resight.methods.model import ModelOptions, find_model
 from resight.networks.quantization import ensure_available
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
@@ -37,20 +31,20 @@ def make_method(
     """The method of a new collection, with what is fitted on its photos before any is described.
 
     Raises:
-        UsageError: the engine cannot compute in the wanted precision.
+        UsageError: the runtime cannot compute in the wanted precision.
         WeightsError: weights are needed, and there are none, or they do not fit.
         FitError: the photos are too few, or too plain, for what the method learns from them.
     """
-    model, quantized = cnn_model(config, options) if config.needs_network else None, None
+    model, quantized = find_model(config, options) if config.needs_network else None, None
     if isinstance(config, ExtractionConfig) and config.precision == "int8" and model is not None:
-        ensure_available(options.engine)
+        ensure_available(options.runtime)
         quantized = fit_quantized_network(config, model, photos, progress)
     if config.learns:
-        pupil = learner(config, model, options)
+        pupil = load_fittable(config, model, options)
         lesson = learn(pupil, photos, progress)
         return Made(pupil.with_params(lesson[0]), quantized, lesson)
-    extractor = plain_extractor(config, model, options, quantized and quantized[0])
-    return Made(extractor, quantized)
+    method = FittedMethod(config, model, quantized=quantized[0] if quantized else None)
+    return Made(method.load_extractor(options), quantized)
 
 
 def _is_made(collection: Collection) -> bool:
@@ -95,7 +89,7 @@ def extractor_for(
     # Loaded first: weights that cannot be used are not remembered.
     extractor = made.extractor if made is not None else None
     if extractor is None and plan.todo:
-        extractor = collection_extractor(collection, options)
+        extractor = collection.fitted_method(options).load_extractor(options)
     if _is_made(collection):
-        writer.bind_model(collection_model(collection, options))
+        writer.bind_model(collection.find_model(options))
     return extractor

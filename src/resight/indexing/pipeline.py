@@ -28,9 +28,7 @@ from resight.indexing.fitting import (
 from resight.indexing.method_setup import extractor_for, make_method
 from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
 from resight.indexing.preflight import check_resources
-from resight.methods.factory import (
-    ModelOptions,
-)
+from resight.methods.model import ModelOptions
 from resight.methods.resolve import resolve_config
 from resight.photos.files import absolute, find_photos, read_lists
 from resight.progress import Progress, no_progress

@@ -1,1 +1,1 @@
-"""The networks: their weights, what there is to compute, and the engines that compute it."""
+"""The networks: their weights, what there is to compute, and the runtimes that compute it."""

@@ -2,7 +2,7 @@
 
 Weights come in torchvision's layout and are checked strictly. The networks here are for inference
 alone: batch norm is folded into the convolutions as the weights are read. What a network computes
-is in `architectures.py`, what computes it is an engine (`engines.py`).
+is in `architectures.py`, what computes it is a runtime (`runtimes.py`).
 """
 
 import contextlib

@@ -24,17 +24,19 @@ from resight.networks.runtimes.network import pad_to_min_side
 from resight.networks.specs import BACKBONES
 
 
-def ensure_available(engine: str) -> None:
+def ensure_available(runtime: str) -> None:
     """Refuse what cannot be quantised here, before there is work for it.
 
     Raises:
-        UsageError: another engine is asked for, or a package is not installed.
+        UsageError: another runtime is asked for, or a package is not installed.
     """
-    if engine not in ("auto", "openvino"):
-        raise UsageError(f"--precision int8: runs on the engine openvino, not on {engine}")
+    if runtime not in ("auto", "openvino"):
+        raise UsageError(f"int8 needs the runtime openvino, not {runtime}", parameter="precision")
     for package in ("openvino", "nncf"):
         if importlib.util.find_spec(package) is None:
-            raise UsageError("--precision int8: not installed; run pip install 'resight[int8]'")
+            raise UsageError(
+                "int8 is not installed; run pip install 'resight[int8]'", parameter="precision"
+            )
 
 
 def quantize(

@@ -5,7 +5,7 @@ from pathlib import Path
 from resight.backends.open import open_store
 from resight.backends.store import Filter
 from resight.config import SearchConfig
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.photos.images import Box
 from resight.searching.searcher import Searcher, SearchResults
 
@@ -23,7 +23,7 @@ def search(
 
     Args:
         query: the photo.
-        collection: the collection's folder, or its address on an engine.
+        collection: the collection's folder, or its address on a backend.
         config: how to answer.
         box: the region that is meant.
         where: which photos to search among.

@@ -15,7 +15,7 @@ from resight.config import Geometry, RerankConfig, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
 from resight.descriptors.pipeline import compared_sizes
 from resight.errors import ImageError, UsageError
-from resight.methods.factory import ModelOptions, collection_extractor
+from resight.methods.model import ModelOptions
 from resight.photos.files import absolute
 from resight.photos.images import (
     Box,
@@ -61,7 +61,7 @@ class SearchResults:
 
 
 class Searcher:
-    """Searches a collection, open in a folder or on an engine."""
+    """Searches a collection, open in a folder or on a backend."""
 
     def __init__(self, collection: Collection | Store, options: ModelOptions | None = None) -> None:
         self.store = LocalStore(collection) if isinstance(collection, Collection) else collection
@@ -147,7 +147,9 @@ class Searcher:
             CollectionError: the weights are not those of the collection, or it was never indexed.
         """
         if self._extractor is None:
-            self._extractor = collection_extractor(self.store.provenance, self._options)
+            self._extractor = self.store.provenance.fitted_method(self._options).load_extractor(
+                self._options
+            )
         return self._extractor
 
     def _query(self, query: Path, box: Box | None) -> Query:

@@ -14,7 +14,8 @@ from resight.backends.open import open_store
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
-from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
+from resight.methods.factory import FittedMethod
+from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
 from resight.networks.specs import BACKBONES
 from resight.photos.images import Box, check_box, crop_box
@@ -76,7 +77,7 @@ def explain(
     Args:
         query: a photo; it need not be in the collection.
         other: another one.
-        collection: whose method, selection and model to use; a folder, or an address on an engine.
+        collection: whose method, selection and model to use; a folder, or an address on a backend.
         config: a preset, a TOML file or a configuration, instead of a collection; None and no
             collection is `paper`.
         box: the region of the query that is meant.
@@ -101,7 +102,7 @@ def explain(
     if not isinstance(method, ExtractionConfig) or method.learns:
         raise UsageError("explain: the method needs a collection, from whose photos it learns")
     model = model or ModelOptions()
-    extractor = cnn_extractor(method, cnn_model(method, model), model)
+    extractor = FittedMethod(method, find_model(method, model)).load_extractor(model)
     return _explain(extractor, None, manhattan, *images, box)
 
 

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import resight
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.web import (
     explain_routes,
     group_routes,

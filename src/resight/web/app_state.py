@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from resight.backends.addresses import parse_address
 from resight.backends.store import Store
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.networks.weights import user_cache
 from resight.web.job_queue import JobQueue
 from resight.web.limits import ConcurrencyLimit, RequestQueue

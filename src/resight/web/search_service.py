@@ -29,7 +29,7 @@ from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError, WeightsError
 from resight.memory import release_unused_memory
-from resight.methods.factory import ModelOptions, collection_extractor
+from resight.methods.model import ModelOptions
 from resight.photos.images import Box, scale_box
 from resight.ranking.exact import Neighbors, Query
 from resight.searching.searcher import Result, Searcher
@@ -146,7 +146,7 @@ class SearchService:
             if self._failure is not None and time.monotonic() < self._failure[0]:
                 raise self._failure[1]
             try:
-                extractor = collection_extractor(provenance, self._options)
+                extractor = provenance.fitted_method(self._options).load_extractor(self._options)
             except WeightsError as error:
                 # A download that fails takes long, and would fail for every request anew.
                 self._failure = time.monotonic() + FAILURE_S, error

@@ -13,7 +13,7 @@ import threadpoolctl
 
 from resight.errors import MissingExtraError, UsageError, WeightsError
 from resight.memory import keep_heap_small
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.web.settings import WebSettings
 
 if TYPE_CHECKING:

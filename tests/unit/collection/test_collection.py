@@ -21,9 +21,7 @@ import samples
 from conftest import ROOT
 from resight.backends.info import info
 from resight.collection.database import FORMAT_VERSION
-from resight.collection.fitted_params import sha256
 from resight.collection.integrity import check
-from resight.collection.provenance import Model
 from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import LOCK_NAME, Writer, writing
@@ -38,6 +36,8 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit
 from resight.indexing.remove import remove
+from resight.methods.fitted_params import sha256
+from resight.methods.model import Model
 from resight.photos.files import PhotoFile, is_under
 from resight.reductions.pfa import Selection
 from resight.searching.search import search

@@ -15,7 +15,7 @@ from resight.errors import UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
 from resight.methods.catalogue import METHODS, find_method
-from resight.methods.factory import ModelOptions, collection_extractor
+from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.searching.search import search
 
@@ -56,7 +56,7 @@ def test_a_collection_learns_keeps_and_finds(
     with Collection.open(tmp_path / "c") as opened:
         assert opened.distance == "cosine"
         stored = {id_: vector for id_, vector, _ in opened.photo_descriptors()}
-        extractor = collection_extractor(opened, model)
+        extractor = opened.fitted_method(model).load_extractor(model)
         for photo in opened.photos("ok"):
             copies = extractor.prepare(load_image(photo.path))
             again = extractor.describe(copies).global_

@@ -22,7 +22,7 @@ from resight.errors import FitError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
 from resight.methods.catalogue import METHODS, name_of
-from resight.methods.factory import ModelOptions, collection_extractor
+from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.searching.search import search
 from samples import QUICK, contents, draw_many, picture
@@ -117,7 +117,7 @@ def test_the_network_sees_a_photo_once(
 def opened_extractor(collection: Path, weights: Path) -> Extractor:
     """What made a collection's descriptors, with what it had learned, read from the disk."""
     with Collection.open(collection) as opened:
-        return collection_extractor(opened, ModelOptions(weights))
+        return opened.fitted_method(ModelOptions(weights)).load_extractor(ModelOptions(weights))
 
 
 def parts(vector: np.ndarray, config: LocalConfig) -> list[np.ndarray]:
@@ -290,5 +290,5 @@ def test_describe_needs_what_is_learned(photos: Path) -> None:
 
 def test_sets_of_codes_stay_in_folders(photos: Path, tmp_path: Path) -> None:
     pipeline.index([photos], tmp_path / "c", config=(KINDS["hamming"], NoReduction()))
-    with pytest.raises(UsageError, match="sets of codes, which no engine"):
-        push(tmp_path / "c", f"qdrant+file://{tmp_path}/engine/name")
+    with pytest.raises(UsageError, match="sets of codes, which no runtime"):
+        push(tmp_path / "c", f"qdrant+file://{tmp_path}/runtime/name")

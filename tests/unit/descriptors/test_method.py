@@ -37,7 +37,7 @@ from resight.photos.images import load_image
 SMALL = (160, 120, 96)
 """Longest sides that keep a network on a processor fast; the method knows no smallest size."""
 
-ENGINES = [
+RUNTIMES = [
     "torch",
     pytest.param(
         "openvino",
@@ -90,9 +90,9 @@ def picture(width: int, height: int) -> Image.Image:
 
 
 def describe(
-    config: ExtractionConfig, weights: Path, image: Image.Image, engine: str = "auto"
+    config: ExtractionConfig, weights: Path, image: Image.Image, runtime: str = "auto"
 ) -> Description:
-    extractor = CnnExtractor(config, weights, engine=engine)
+    extractor = CnnExtractor(config, weights, runtime=runtime)
     return extractor.describe(extractor.prepare(image))
 
 
@@ -129,13 +129,13 @@ def assert_same_descriptor(found: np.ndarray | None, expected: np.ndarray | None
     ],
     ids=str,
 )
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_descriptors_equal_the_oracles(
-    engine: str, fields: dict[str, Any], small_weights: Path, small_state: dict[str, Tensor]
+    runtime: str, fields: dict[str, Any], small_weights: Path, small_state: dict[str, Tensor]
 ) -> None:
     fields = {"resolutions": SMALL, **fields}
     image = picture(333, 207)
-    found = describe(ExtractionConfig(**fields), small_weights, image, engine)
+    found = describe(ExtractionConfig(**fields), small_weights, image, runtime)
     expected, local = oracle.describe(image, small_state, **fields)
     assert_same_descriptor(found.global_, expected)
     assert_same_descriptor(found.local, local)
@@ -145,9 +145,9 @@ def test_descriptors_equal_the_oracles(
 @pytest.mark.parametrize(
     "size", [(101, 157), (160, 160), (1, 1), (300, 7), (7, 300), (2, 1), (33, 65)], ids=str
 )
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_descriptors_of_odd_sizes_equal_the_oracles(
-    engine: str,
+    runtime: str,
     size: tuple[int, int],
     upscale: bool,
     small_weights: Path,
@@ -155,7 +155,7 @@ def test_descriptors_of_odd_sizes_equal_the_oracles(
 ) -> None:
     fields: dict[str, Any] = {"resolutions": (97, 64), "cam": True, "upscale": upscale}
     image = picture(*size)
-    found = describe(ExtractionConfig(**fields), small_weights, image, engine)
+    found = describe(ExtractionConfig(**fields), small_weights, image, runtime)
     expected, local = oracle.describe(image, small_state, **fields)
     assert_same_descriptor(found.global_, expected)
     assert_same_descriptor(found.local, local)
@@ -174,15 +174,15 @@ def test_resnet101_equals_the_oracle(tmp_path: Path) -> None:
     assert_same_descriptor(found.local, local)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_real_photos_with_real_weights_equal_the_oracle(
-    engine: str, real_weights: Path, real_photos: Path
+    runtime: str, real_weights: Path, real_photos: Path
 ) -> None:
     state = oracle.load_state(real_weights)
     photos = sorted(real_photos.rglob("*.jpg"))
     config = ExtractionConfig(resolutions=(240, 180, 120), cam=True)
     for photo in photos[:: max(1, len(photos) // 3)][:3]:
-        found = describe(config, real_weights, load_image(photo), engine)
+        found = describe(config, real_weights, load_image(photo), runtime)
         expected, local = oracle.describe(photo, state, resolutions=config.resolutions, cam=True)
         assert_same_descriptor(found.global_, expected)
         assert_same_descriptor(found.local, local)

@@ -26,7 +26,7 @@ from resight.indexing import preflight as room
 from resight.indexing.fitting import fit
 from resight.indexing.plan import IndexReport
 from resight.indexing.remove import remove
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.searching.search import search
 
 

@@ -1,4 +1,4 @@
-"""The stages of every backbone on every engine, as a plain reading has them; weights of VGG-16."""
+"""The stages of every backbone on every runtime, as a plain reading has them; weights of VGG-16."""
 
 import importlib.util
 from pathlib import Path
@@ -15,11 +15,11 @@ from resight.errors import WeightsError
 from resight.methods.catalogue import METHODS
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes.network import pad_to_min_side
-from resight.networks.runtimes.select import ENGINES, load_network
+from resight.networks.runtimes.select import RUNTIMES, load_network
 from resight.networks.specs import BACKBONES
 
 INSTALLED = [
-    engine for engine in ENGINES if engine != "openvino" or importlib.util.find_spec("openvino")
+    runtime for runtime in RUNTIMES if runtime != "openvino" or importlib.util.find_spec("openvino")
 ]
 VGG16_MAPS = ("conv1", "conv2", "conv3", "conv4", "conv5", "pool5")
 
@@ -45,11 +45,11 @@ def whole_vgg16(tmp_path_factory: pytest.TempPathFactory) -> tuple[Parameters, o
     return load_parameters("vgg16", path), oracle.vgg16(picture(224, 224), state)
 
 
-@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("runtime", INSTALLED)
 @pytest.mark.parametrize("size", [(70, 101), (33, 64)], ids=str)
-def test_every_stage_of_vgg16(engine: str, size: tuple[int, int], vgg16_weights: Path) -> None:
+def test_every_stage_of_vgg16(runtime: str, size: tuple[int, int], vgg16_weights: Path) -> None:
     parameters = load_parameters("vgg16", vgg16_weights)
-    network = load_network("vgg16", parameters, layers=VGG16_MAPS, engine=engine, device="cpu")
+    network = load_network("vgg16", parameters, layers=VGG16_MAPS, runtime=runtime, device="cpu")
     found = network.feature_maps(picture(*size))
     expected = oracle.vgg16(picture(*size), oracle.load_state(vgg16_weights))
     assert list(found) == list(expected) == list(VGG16_MAPS)
@@ -61,27 +61,27 @@ def test_every_stage_of_vgg16(engine: str, size: tuple[int, int], vgg16_weights:
         np.testing.assert_allclose(found[layer], feature_map, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("runtime", INSTALLED)
 def test_the_last_convolution_is_not_overwritten_by_its_relu(
-    engine: str, vgg16_weights: Path
+    runtime: str, vgg16_weights: Path
 ) -> None:
     parameters, layers = load_parameters("vgg16", vgg16_weights), ("conv5", "conv5_3")
-    network = load_network("vgg16", parameters, layers=layers, engine=engine, device="cpu")
+    network = load_network("vgg16", parameters, layers=layers, runtime=runtime, device="cpu")
     found = network.feature_maps(picture(33, 64))
     assert 0.2 < (found["conv5_3"] < 0).mean() < 0.8
     np.testing.assert_array_equal(np.maximum(found["conv5_3"], 0), found["conv5"])
-    alone = load_network("vgg16", parameters, layers=layers[1:], engine=engine, device="cpu")
+    alone = load_network("vgg16", parameters, layers=layers[1:], runtime=runtime, device="cpu")
     np.testing.assert_allclose(
         alone.feature_maps(picture(33, 64))["conv5_3"], found["conv5_3"], atol=1e-5
     )
 
 
-@pytest.mark.parametrize("engine", INSTALLED)
+@pytest.mark.parametrize("runtime", INSTALLED)
 def test_fully_connected_layers_are_convolutions(
-    engine: str, whole_vgg16: tuple[Parameters, oracle.Maps]
+    runtime: str, whole_vgg16: tuple[Parameters, oracle.Maps]
 ) -> None:
     (parameters, expected), layers = whole_vgg16, ("fc6", "fc7")
-    network = load_network("vgg16", parameters, layers=layers, engine=engine, device="cpu")
+    network = load_network("vgg16", parameters, layers=layers, runtime=runtime, device="cpu")
     found = network.feature_maps(picture(224, 224))
     for layer in layers:
         assert found[layer].shape == (4096, 1, 1)
@@ -105,11 +105,11 @@ def test_neural_codes_are_the_activations(
     np.testing.assert_allclose(found, code / np.linalg.norm(code), atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", INSTALLED)
-def test_every_stage_of_a_resnet(engine: str, small_weights: Path) -> None:
+@pytest.mark.parametrize("runtime", INSTALLED)
+def test_every_stage_of_a_resnet(runtime: str, small_weights: Path) -> None:
     channels = BACKBONES["resnet50"].channels
     parameters, layers = load_parameters("resnet50", small_weights), tuple(channels)
-    network = load_network("resnet50", parameters, layers=layers, engine=engine, device="cpu")
+    network = load_network("resnet50", parameters, layers=layers, runtime=runtime, device="cpu")
     found = network.feature_maps(picture(70, 101))
     expected = oracle.resnet(picture(70, 101), oracle.load_state(small_weights))
     assert list(found) == list(expected) == ["conv1", "layer1", "layer2", "layer3", "layer4"]
@@ -118,14 +118,14 @@ def test_every_stage_of_a_resnet(engine: str, small_weights: Path) -> None:
         np.testing.assert_allclose(found[layer], feature_map, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", INSTALLED)
-def test_nothing_is_computed_beyond_the_last_stage(engine: str, small_weights: Path) -> None:
+@pytest.mark.parametrize("runtime", INSTALLED)
+def test_nothing_is_computed_beyond_the_last_stage(runtime: str, small_weights: Path) -> None:
     """The later convolutions are not even asked for."""
     parameters = load_parameters("resnet50", small_weights)
     for name in [n for n in parameters.convolutions if n.startswith(("layer3", "layer4"))]:
         del parameters.convolutions[name]
     layers = ("layer2", "layer1")
-    network = load_network("resnet50", parameters, layers=layers, engine=engine, device="cpu")
+    network = load_network("resnet50", parameters, layers=layers, runtime=runtime, device="cpu")
     assert set(network.feature_maps(picture(40, 50))) == {"layer1", "layer2"}
 
 

@@ -14,7 +14,7 @@ from resight.config import ExtractionConfig, SearchConfig
 from resight.errors import CollectionMismatchError, FitError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.methods.resolve import resolve_config
 from resight.networks import quantization
 from resight.networks.parameters import load_parameters
@@ -43,7 +43,7 @@ def test_the_quantised_network_is_near_the_float_one(collection: Path, small_wei
         quantized = opened.quantized_network()
     parameters = load_parameters("resnet50", small_weights)
     pixels = np.asarray(samples.picture(3))
-    one = load_network("resnet50", parameters, engine="openvino").feature_maps(pixels)
+    one = load_network("resnet50", parameters, runtime="openvino").feature_maps(pixels)
     other = load_network("resnet50", parameters, quantized=quantized).feature_maps(pixels)
     for layer in one:
         a, b = one[layer].ravel(), other[layer].ravel()
@@ -88,10 +88,10 @@ def test_a_run_that_was_killed_before_it_quantised_can_go_on(
 def test_what_cannot_be_is_said(
     photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, torch = ModelOptions(small_weights), ModelOptions(small_weights, engine="torch")
+    model, torch = ModelOptions(small_weights), ModelOptions(small_weights, runtime="torch")
     with pytest.raises(UsageError, match="int8 needs a collection"):
         describe([photos], config=CONFIG, model=model)
-    with pytest.raises(UsageError, match="runs on the engine openvino, not on torch"):
+    with pytest.raises(UsageError, match="runs on the runtime openvino, not on torch"):
         pipeline.index([photos], tmp_path / "c", config=CONFIG, model=torch)
     with pytest.raises(UsageError, match="sift-vlad has no network"):
         pipeline.index([photos], tmp_path / "c", config="sift-vlad", precision="int8")
@@ -114,5 +114,5 @@ def test_int8_networks_run_on_openvino_alone(
     collection: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     query = samples.draw(tmp_path / "new.png", 99)
-    with pytest.raises(UsageError, match="int8 networks run on openvino alone"):
-        search(query, collection, model=ModelOptions(small_weights, engine="onnx"))
+    with pytest.raises(UsageError, match="int8 needs openvino, not"):
+        search(query, collection, model=ModelOptions(small_weights, runtime="onnx"))

@@ -559,7 +559,7 @@ def test_the_folded_network_equals_the_oracles_unfolded_one(small_weights: Path)
     assert sum(name.endswith("conv2") for name in parameters.convolutions) == 16
     assert not any("bn" in name for name in parameters.convolutions)
     pixels = np.random.default_rng(0).integers(0, 256, (70, 101, 3), dtype=np.uint8)
-    network = load_network("resnet50", parameters, engine="torch", device="cpu")
+    network = load_network("resnet50", parameters, runtime="torch", device="cpu")
     found = network.feature_maps(pixels)
     expected = oracle.backbone(pixels, state)
     assert {name: fm.shape for name, fm in found.items()} == {

@@ -251,7 +251,7 @@ def test_the_photos_of_a_search_are_those_of_the_exact_one(
     tmp_path: Path, small_weights: Path
 ) -> None:
     from resight.config import ExtractionConfig
-    from resight.methods.factory import ModelOptions
+    from resight.methods.model import ModelOptions
 
     photos = samples.draw_many(tmp_path / "photos", 12)
     config, model = (

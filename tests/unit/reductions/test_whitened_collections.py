@@ -16,7 +16,7 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import average_precision, ranks_of
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit
-from resight.methods.factory import ModelOptions
+from resight.methods.model import ModelOptions
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.whitening import Whitening

@@ -423,7 +423,7 @@ def check_shape(found: Explanation) -> None:
 
 def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
     from resight.indexing.describe import describe
-    from resight.methods.factory import ModelOptions
+    from resight.methods.model import ModelOptions
 
     a, b = object_photo(1, tmp_path, "a.png"), object_photo(2, tmp_path, "b.png")
     config, model = ExtractionConfig(resolutions=(160, 96)), ModelOptions(small_weights)
@@ -440,7 +440,7 @@ def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
 
 
 def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Path) -> None:
-    from resight.methods.factory import ModelOptions
+    from resight.methods.model import ModelOptions
 
     photo, box = object_photo(3, tmp_path, "a.png"), (320, 120, 200, 160)
     crop = tmp_path / "crop.png"

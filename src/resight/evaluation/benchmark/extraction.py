@@ -24,7 +24,7 @@ from resight.config import (
 from resight.errors import UsageError
 from resight.evaluation.benchmark.shared_extraction import contents, extract_shared
 from resight.indexing import pipeline
-from resight.methods.factory import ModelOptions, cnn_model
+from resight.methods.model import ModelOptions, find_model
 from resight.photos.files import COLLECTION_MARK
 from resight.progress import Progress
 
@@ -113,7 +113,7 @@ def extract(
         photos: all that are to be described.
         configs: of the methods.
         folder: where the collections are kept.
-        model: weights, engine and device.
+        model: weights, runtime and device.
         progress: called for every photo.
         learn_from: those of the photos that a method with a vocabulary, or the like, learns from;
             None is all. What it learned from others is never used again.
@@ -137,7 +137,7 @@ def extract(
         if isinstance(config, ExtractionConfig) and _shares(config):
             networks.append(config)
             continue
-        weights = cnn_model(config, model).sha256 if config.needs_network else ""
+        weights = find_model(config, model).sha256 if config.needs_network else ""
         fitted = f"fitted on {learned_from()}" if _fits(config) else ""
         made[config] = folder / config.fingerprint(f"{weights} {fitted}".strip())[:16]
         # It learns from those that it describes first.

@@ -31,8 +31,9 @@ from resight.evaluation.benchmark.query_images import queries_apart, turned
 from resight.evaluation.benchmark.ranking import MethodResult, Verifying, compare, rank_all
 from resight.evaluation.datasets.dataset import Dataset
 from resight.methods.catalogue import METHODS, MethodSpec, find_method
-from resight.methods.factory import ModelOptions, cnn_extractor, cnn_model
-from resight.networks.runtimes.select import choose_engine
+from resight.methods.factory import FittedMethod
+from resight.methods.model import ModelOptions, find_model
+from resight.networks.runtimes.select import choose_runtime
 from resight.networks.weights import user_cache
 from resight.progress import Progress, no_progress
 from resight.searching.spatial_verification import PhotoMatcher, columns_map
@@ -110,7 +111,7 @@ def run_benchmark(
         fit_on: photos on which selections, whitenings and vocabularies are fitted; None is the
             ranked ones.
         cache: folder in which descriptors are kept; None is one in the user's cache.
-        model: weights, engine and device.
+        model: weights, runtime and device.
         leave_out: methods without weights, or that need more photos, are left out, as long as there
             are others.
         descriptors: a folder for each method's descriptors as they are compared, `METHOD.npz`.
@@ -172,7 +173,7 @@ def _without_weights(recipes: Mapping[str, MethodSpec], options: ModelOptions) -
         if recipe.weights in missing or not isinstance(recipe.extraction, ExtractionConfig):
             continue
         try:
-            cnn_model(recipe.extraction, options)
+            find_model(recipe.extraction, options)
         except WeightsMissingError:
             missing[recipe.weights] = True
         else:
@@ -230,7 +231,7 @@ def _verifying(
         config = recipe.extraction
         if not isinstance(config, ExtractionConfig):
             raise UsageError(f"{recipe.title}: has no network whose columns could be compared")
-        return cnn_extractor(config, cnn_model(config, options), options)
+        return FittedMethod(config, find_model(config, options)).load_extractor(options)
 
     matcher = PhotoMatcher(recipe.verify_by, lambda image: columns_map(network(), image))
     return Verifying(matcher, recipe.verify, {name: path for path, name in apart.items()})
@@ -248,7 +249,7 @@ def _conditions(
     options: ModelOptions,
 ) -> dict[str, Any]:
     weights = {
-        recipe.weights: cnn_model(recipe.extraction, options).sha256
+        recipe.weights: find_model(recipe.extraction, options).sha256
         for recipe in recipes.values()
         if recipe.extraction.needs_network
     }
@@ -257,7 +258,7 @@ def _conditions(
         "folder": _root(dataset),
         "fitted on": None if fit_on is None else {"folder": _root(fit_on), **fit_on.switches},
         "weights": weights,
-        "engine": choose_engine(options.engine, options.device) if weights else None,
+        "runtime": choose_runtime(options.runtime, options.device) if weights else None,
         "device": options.device,
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),

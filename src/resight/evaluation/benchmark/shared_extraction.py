@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.collection.provenance import Model
 from resight.collection.writer import Writer, writing
 from resight.config import ExtractionConfig, NoReduction
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.pipeline import FeatureMaps, describe_maps
 from resight.errors import ImageError, UsageError
 from resight.memory import release_unused_memory
-from resight.methods.factory import ModelOptions, cnn_model
+from resight.methods.model import Model, ModelOptions, find_model
 from resight.photos.files import PhotoFile
 from resight.photos.images import image_size, load_image, resized_copies
 from resight.prefetch import prefetch
@@ -51,7 +50,7 @@ def extract_shared(
     Raises:
         WeightsError: there are no weights.
     """
-    found = cnn_model(configs[0], options)
+    found = find_model(configs[0], options)
     places = {config: folder / config.fingerprint(found.sha256)[:16] for config in configs}
     with contextlib.ExitStack() as stack:
         writers = {
@@ -113,7 +112,7 @@ class _Network:
             model.path,
             sha256=model.sha256,
             layers=sorted({layer for config in configs for layer in config.network_layers()}),
-            engine=options.engine,
+            runtime=options.runtime,
             device=options.device,
         )
 

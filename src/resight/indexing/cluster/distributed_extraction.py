@@ -14,16 +14,17 @@ from resight.indexing.cluster.shards import cut, shard_size
 from resight.indexing.cluster.worker import Work, versions
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
-from resight.methods.factory import FittedMethod, ModelOptions, collection_method
-from resight.networks.runtimes.select import choose_engine
+from resight.methods.factory import FittedMethod
+from resight.methods.model import ModelOptions
+from resight.networks.runtimes.select import choose_runtime
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
 FOLDER = "segments"
 """In a collection's folder: what is not yet in the collection."""
 
-ENGINE_OF = {"float16": "torch", "int8": "openvino"}
-"""Of precisions that one engine alone computes in."""
+RUNTIME_OF = {"float16": "torch", "int8": "openvino"}
+"""Of precisions that one runtime alone computes in."""
 
 
 def describe_plan(
@@ -53,7 +54,7 @@ def describe_plan(
     if not plan.todo:
         return
     folder = segments or collection.folder / FOLDER
-    made = collection_method(collection, options)
+    made = collection.fitted_method(options)
     options, slots = _for_workers(ray.cluster_resources(), made, options)
     fingerprint = str(collection.meta("fingerprint"))
     work = Work(fingerprint, made, options, _known(collection, plan), workers)
@@ -74,12 +75,12 @@ def _for_workers(
     """How a worker runs the network: on one CPU or one GPU; and how many there are."""
     gpus = int(resources.get("GPU", 0))
     may = made.config.needs_network and made.quantized is None
-    may = may and options.engine in ("auto", "torch")
+    may = may and options.runtime in ("auto", "torch")
     if may and (options.device.startswith("cuda") or (options.device == "auto" and gpus)):
-        return replace(options, engine="torch", device="cuda", on_download=None), gpus
+        return replace(options, runtime="torch", device="cuda", on_download=None), gpus
     precision = made.config.precision
-    engine = ENGINE_OF.get(precision) or choose_engine(options.engine, "cpu")
-    here = replace(options, engine=engine, device="cpu", threads=1, on_download=None)
+    runtime = RUNTIME_OF.get(precision) or choose_runtime(options.runtime, "cpu")
+    here = replace(options, runtime=runtime, device="cpu", threads=1, on_download=None)
     return here, int(resources.get("CPU", 0))
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 import resight
-from resight.collection.provenance import Model
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError
 from resight.indexing.cluster.segments import Segment, encode
 from resight.indexing.extraction import PhotoResult, describe_files
-from resight.methods.factory import FittedMethod, ModelOptions, extractor
+from resight.methods.factory import FittedMethod
+from resight.methods.model import Model, ModelOptions
 from resight.networks.weights import user_cache
 from resight.photos.files import PhotoFile
 
-ENGINE_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+RUNTIME_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Work:
     Attributes:
         fingerprint: of the descriptors.
         made: what the method's extractor is made of.
-        options: how to run it; engine and device are those of all workers.
+        options: how to run it; runtime and device are those of all workers.
         known: contents that are not described again.
         workers: threads that prepare photos.
         versions: of the packages on which the numbers depend.
@@ -48,7 +48,7 @@ def versions(work: Work) -> dict[str, str]:
     """What is installed here of the packages that decide a method's numbers."""
     packages = ["numpy", "pillow", "opencv-python-headless"]
     if work.made.config.needs_network:
-        packages.append(ENGINE_PACKAGES[work.options.engine])
+        packages.append(RUNTIME_PACKAGES[work.options.runtime])
     found = {"resight": resight.__version__}
     for package in packages:
         try:
@@ -92,7 +92,7 @@ class _Key:
 
     def __init__(self, work: Work, fetch_weights: Callable[[], bytes]) -> None:
         self.work, self.fetch_weights = work, fetch_weights
-        self.key = work.fingerprint, work.options.engine, work.options.device
+        self.key = work.fingerprint, work.options.runtime, work.options.device
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -107,7 +107,7 @@ def _extractor(key: _Key) -> Extractor:
     made = key.work.made
     if made.model is not None:
         made = replace(made, model=_model_here(made.model, key.fetch_weights))
-    return extractor(made, key.work.options)
+    return made.load_extractor(key.work.options)
 
 
 def _model_here(model: Model, fetch: Callable[[], bytes]) -> Model:

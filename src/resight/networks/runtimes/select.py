@@ -1,4 +1,4 @@
-"""What computes a network: the engines by name, and which one `auto` means on this machine."""
+"""What computes a network: the runtimes by name, and which one `auto` means on this machine."""
 
 import importlib.util
 import os
@@ -22,52 +22,54 @@ def load_network(
     parameters: Parameters,
     *,
     layers: Sequence[str] = LAYERS,
-    engine: str = "auto",
+    runtime: str = "auto",
     device: str = "auto",
     quantized: bytes | None = None,
     half: bool = False,
     threads: int | None = None,
 ) -> Network:
-    """A network on an engine, ready for inference.
+    """A network on a backend, ready for inference.
 
     Args:
         backbone: a name of `BACKBONES`.
         parameters: the backbone's.
         layers: the stages whose maps are wanted; nothing behind the last one is computed.
-        engine: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed
+        runtime: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed
             and no GPU is at hand or asked for, else torch.
         device: a torch device, or `auto`: a GPU where there is one, else the CPU.
         quantized: the network in 8-bit integers, which OpenVINO alone can run.
         half: compute in float16, which torch alone does, on any device that can.
-        threads: that compute on the CPU; None is as many as the engine thinks best.
+        threads: that compute on the CPU; None is as many as the runtime thinks best.
 
     Raises:
-        UsageError: there is no such engine or device, the engine is not installed, or cannot
+        UsageError: there is no such runtime or device, the runtime is not installed, or cannot
             compute in that precision.
     """
     if quantized is not None:
-        if engine not in ("auto", "openvino"):
-            raise UsageError(f"--engine {engine}: int8 networks run on openvino alone")
+        if runtime not in ("auto", "openvino"):
+            raise UsageError(f"int8 needs openvino, not {runtime}", parameter="runtime")
         return _openvino(backbone, parameters, layers, device, threads, quantized)
     if half:
-        if engine not in ("auto", "torch"):
-            raise UsageError(f"--engine {engine}: float16 networks run on torch alone")
+        if runtime not in ("auto", "torch"):
+            raise UsageError(f"float16 needs torch, not {runtime}", parameter="runtime")
         return _torch(backbone, parameters, layers, device, threads, half=True)
-    return ENGINES[choose_engine(engine, device)](backbone, parameters, layers, device, threads)
+    return RUNTIMES[choose_runtime(runtime, device)](backbone, parameters, layers, device, threads)
 
 
-def choose_engine(engine: str, device: str) -> str:
-    """The engine of a name: `auto` is OpenVINO on the CPU where it is installed, else torch.
+def choose_runtime(runtime: str, device: str) -> str:
+    """The runtime of a name: `auto` is OpenVINO on the CPU where it is installed, else torch.
 
     Raises:
-        UsageError: there is no such engine.
+        UsageError: there is no such runtime.
     """
-    if engine == "auto":
+    if runtime == "auto":
         on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
         return "openvino" if on_cpu and _installed("openvino") else "torch"
-    if engine not in ENGINES:
-        raise UsageError(f"--engine {engine}: is not one of auto, {', '.join(ENGINES)}")
-    return engine
+    if runtime not in RUNTIMES:
+        raise UsageError(
+            f"{runtime} is not one of auto, {', '.join(RUNTIMES)}", parameter="runtime"
+        )
+    return runtime
 
 
 def _torch(
@@ -96,9 +98,11 @@ def _openvino(
     quantized: bytes | None = None,
 ) -> Network:
     if device not in ("auto", "cpu"):
-        raise UsageError(f"--engine openvino: runs on the CPU, not on --device {device}")
+        raise UsageError(f"openvino runs on the CPU, not on {device}", parameter="runtime")
     if not _installed("openvino"):
-        raise UsageError("--engine openvino: not installed; run pip install 'resight[openvino]'")
+        raise UsageError(
+            "openvino is not installed; run pip install 'resight[openvino]'", parameter="runtime"
+        )
     # OpenVINO's converter, and the telemetry it brings, stay out: neither is needed here, and
     # without them the import takes a third of the time. Whoever wants it can still import it.
     sys.modules.setdefault(CONVERTER, None)  # type: ignore[arg-type]
@@ -117,15 +121,17 @@ def _onnx(
     threads: int | None,
 ) -> Network:
     if device not in ("auto", "cpu"):
-        raise UsageError(f"--engine onnx: runs on the CPU, not on --device {device}")
+        raise UsageError(f"onnx runs on the CPU, not on {device}", parameter="runtime")
     if not (_installed("onnx") and _installed("onnxruntime")):
-        raise UsageError("--engine onnx: not installed; run pip install 'resight[onnx]'")
+        raise UsageError(
+            "onnx is not installed; run pip install 'resight[onnx]'", parameter="runtime"
+        )
     from resight.networks.runtimes.onnx_runtime import OnnxNetwork
 
     return OnnxNetwork(backbone, parameters, layers, threads)
 
 
-ENGINES: dict[str, Callable[[str, Parameters, Sequence[str], str, int | None], Network]] = {
+RUNTIMES: dict[str, Callable[[str, Parameters, Sequence[str], str, int | None], Network]] = {
     "torch": _torch,
     "openvino": _openvino,
     "onnx": _onnx,

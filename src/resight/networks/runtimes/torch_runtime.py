@@ -130,7 +130,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device).add(1)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"--device {name}: not available here; try cpu or auto") from None
+        raise UsageError(f"{name} is not available; try cpu or auto", parameter="device") from None
     return device
 
 
@@ -141,7 +141,7 @@ def _check_half(device: torch.device) -> None:
         F.max_pool2d(F.relu_(F.conv2d(x, x[:, :, :3, :3])), 2)
     except (RuntimeError, NotImplementedError):
         raise UsageError(
-            f"--precision float16: torch cannot compute in it on {device.type} here; a GPU can"
+            f"torch cannot compute in float16 on {device.type}; a GPU can", parameter="precision"
         ) from None
 
 

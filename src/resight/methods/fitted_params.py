@@ -1,7 +1,7 @@
-"""Parameters that a method fits on photos before it describes any: named arrays as safetensors.
+"""Fitted parameters of a method as named arrays, stored as safetensors.
 
-A visual vocabulary, a whitening of regions and the like belong to the method as the weights of a
-network do: they are part of its fingerprint and never change.
+A vocabulary of visual words, the whitening of regions and the like are fitted before any photo is
+described. Like the weights of a network they are part of the fingerprint and never change.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ from resight.descriptors.extractor import FittedParams
 
 
 def to_bytes(params: FittedParams) -> bytes:
-    """Return arrays as they are stored, float32."""
+    """Return the arrays as they are stored, float32."""
     from safetensors.numpy import save
 
     return save({name: np.ascontiguousarray(values, "<f4") for name, values in params.items()})
 
 
 def from_bytes(data: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays that `to_bytes` encoded.
+    """Read the result of `to_bytes`.
 
     Raises:
         ValueError: the bytes are damaged.

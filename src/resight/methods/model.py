@@ -1,0 +1,76 @@
+"""The weights behind a method: how to find them, and how to run the network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resight.config import MethodConfig
+from resight.networks.parameters import recognize
+from resight.networks.weights import Progress as DownloadProgress
+from resight.networks.weights import find_weights, named_file
+
+HEAD_WEIGHTS = {
+    "fine-tuned": "that was fine-tuned for retrieval",
+    "netvlad": "with NetVLAD's layer",
+}
+"""Weights that each retrieval head comes with, in the message that there are none."""
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How to find and run a network.
+
+    Attributes:
+        weights: the weights file; None searches the environment, the cache and the web.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        runtime: `auto`, `torch`, `openvino` or `onnx`.
+        on_download: called while weights are downloaded.
+        weights_files: several files in place of the one; each serves the methods on its network.
+        threads: threads that compute; None leaves that to the runtime.
+    """
+
+    weights: Path | None = None
+    device: str = "auto"
+    runtime: str = "auto"
+    on_download: DownloadProgress | None = None
+    weights_files: tuple[Path, ...] = ()
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What descriptors depend on besides the configuration.
+
+    Attributes:
+        sha256: hash of the weights file or, without a network, of the fitted parameters.
+        path: the weights file; None without a network, or where it is not known.
+    """
+
+    sha256: str
+    path: Path | None = None
+
+
+def find_model(config: MethodConfig, options: ModelOptions, previous: Path | None = None) -> Model:
+    """Find the weights for a configuration with a network.
+
+    Args:
+        config: the method's.
+        options: the weights file or files.
+        previous: the file that was used before, if any; used unless another one is named.
+
+    Raises:
+        WeightsMissingError: there are none.
+        WeightsError: a named file is missing, or a cached one is damaged.
+    """
+    for path in options.weights_files:
+        file = named_file(path, "weights")
+        if recognize(file) == (config.backbone, config.required_head):
+            return Model(file.sha256, file.path)
+    weights = find_weights(
+        config.backbone,
+        options.weights,
+        previous,
+        environment=not options.weights_files,
+        trained=HEAD_WEIGHTS.get(config.required_head),
+        progress=options.on_download,
+    )
+    return Model(weights.sha256, weights.path)
