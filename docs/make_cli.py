@@ -1,9 +1,13 @@
-"""Writes `docs/cli.md` from the command line's own help: python docs/make_cli.py."""
+"""Write `docs/cli.md` from the command line's own help: python docs/make_cli.py."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import typer.main
+from typer.testing import CliRunner
+
+from resight.cli.app import app
 
 TARGET = Path(__file__).parent / "cli.md"
 HEADER = """# The command line
@@ -17,23 +21,20 @@ interrupted.
 
 
 def help_of(*command: str) -> str:
-    """The help text of a command, laid out for 90 columns."""
-    environment = {**os.environ, "COLUMNS": "90", "TERMINAL_WIDTH": "90", "NO_COLOR": "1"}
-    asked = [sys.executable, "-m", "resight", *command, "--help"]
-    run = subprocess.run(asked, capture_output=True, text=True, check=True, env=environment)
+    """Return the help text of a command, laid out for 80 columns."""
+    with mock.patch("typer.rich_utils.MAX_WIDTH", 80):
+        run = CliRunner().invoke(app, [*command, "--help"], prog_name="resight")
     return "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
 
 
 def commands(*group: str) -> list[str]:
-    """The names of the commands (in a group), in the program's order; a group's after it."""
-    _, found, listed = help_of(*group).partition("Commands:")
-    if not found:
-        return []
+    """Return the names of the commands in the program's order, each group before its own."""
+    command: Any = typer.main.get_command(app)
+    for name in group:
+        command = command.commands[name]
     names = []
-    for line in listed.splitlines():
-        if line.startswith("  ") and line[2] != " ":
-            name = (*group, line.split()[0])
-            names += [" ".join(name), *commands(*name)]
+    for name in getattr(command, "commands", ()):
+        names += [" ".join((*group, name)), *commands(*group, name)]
     return names
 
 

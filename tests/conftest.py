@@ -1,5 +1,7 @@
 """What the tests share: where real weights and photos are, a small network, the command line."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -113,8 +115,31 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def resight(_no_outside_weights: None) -> Run:
-    """Run the command line in a process of its own: `resight("search", photo, "-c", folder)`."""
+def resight(_no_outside_weights: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in this process: `resight("search", photo, "-c", folder)`."""
+    from resight.cli.app import main
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["resight", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(
+            command, ended.value.code, out.getvalue(), err.getvalue()
+        )
+
+    return run
+
+
+@pytest.fixture
+def resight_process(_no_outside_weights: None) -> Run:
+    """Run the command line in a process of its own."""
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "resight", *map(str, arguments)]

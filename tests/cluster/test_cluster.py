@@ -359,7 +359,7 @@ def test_without_ray_or_with_segments_alone(photos: Path, tmp_path: Path, resigh
     code = (
         "import sys; sys.modules['ray'] = None; from resight.cli.app import main; "
         f"sys.argv[1:] = ['index', {str(photos)!r}, '-c', {str(tmp_path / 'c')!r}, '--on', 'ray']; "
-        "sys.argv += ['--method', 'sift-vlad']; main()"
+        "sys.argv += ['--config', 'sift-vlad']; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -260,7 +260,7 @@ def test_a_killed_fit_leaves_the_selection_before_or_the_one_after(
     killed = 0
     for number, seconds in enumerate((0.0, 0.2, 0.6)):
         folder = Path(shutil.copytree(described, tmp_path / str(number)))
-        killed += kill_during("fit", folder, seconds, "--features", 30, "--seed", 1)
+        killed += kill_during("fit", folder, seconds, "--set", "features=30", "--set", "seed=1")
         samples.assert_whole(folder)
         kept = samples.contents(folder)
         assert kept["fitted"] in (before["fitted"], after)

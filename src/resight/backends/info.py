@@ -30,6 +30,12 @@ class Info:
     created: str
     bytes_on_disk: int | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON values."""
+        failed = [{"path": str(path), "reason": reason} for path, reason in self.failed]
+        approximate = self.approximate and vars(self.approximate)
+        return {**vars(self), "failed": failed, "approximate": approximate}
+
 
 def info(collection: Path | str) -> Info:
     """What a collection is, in a folder or on an engine, and what is in it."""

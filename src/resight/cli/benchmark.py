@@ -1,11 +1,18 @@
-"""The commands for research: `methods`, `benchmark run` and `benchmark verify`."""
+"""Commands that compare methods on a benchmark: `benchmark run`, `verify` and `convert`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resight.cli.options import Device, Json, Runtime, several_weights
+from resight.cli.options import (
+    NETWORK,
+    Device,
+    Json,
+    Runtime,
+    benchmark_model_options,
+    parse_settings,
+)
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,7 +20,7 @@ if TYPE_CHECKING:
 
 benchmark = typer.Typer(
     help="Compare methods on a benchmark, by its official protocol.",
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -29,28 +36,27 @@ Switches = Annotated[
     list[str] | None,
     typer.Option(
         "--switch",
-        help="A choice of the protocol: query=full or both, queries=first, database=others, "
-        "upright=FILE.",
+        metavar="NAME=VALUE",
+        help="Protocol variant: query=full or both, queries=first, database=others, upright=FILE.",
         show_default=False,
     ),
 ]
-
-
-def methods(json: Json = False) -> None:
-    """List the methods by name, with their papers and the papers' numbers."""
-    from resight.cli import benchmark_output as output_benchmark
-
-    output_benchmark.print_methods(as_json=json)
 
 
 @benchmark.command()
 def run(
     dataset: DatasetName,
     methods: Annotated[
-        str | None, typer.Option(help="Names, with commas; see resight methods.")
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="Comma-separated names; see resight methods.", show_default=False
+        ),
     ] = None,
     table: Annotated[
-        int | None, typer.Option(help="Instead: the methods of the paper's table 1 to 5.")
+        int | None,
+        typer.Option(
+            metavar="N", help="The methods of the paper's table 1 to 5.", show_default=False
+        ),
     ] = None,
     switch: Switches = None,
     fit_on: Annotated[
@@ -58,7 +64,7 @@ def run(
         typer.Option(
             metavar="NAME:FOLDER",
             help="Fit selections, whitenings and vocabularies on these photos.",
-            show_default="the ranked ones",
+            show_default="the ranked photos",
         ),
     ] = None,
     out: Annotated[
@@ -66,57 +72,55 @@ def run(
         typer.Option(
             "--output",
             "-o",
-            help="A folder for report.html, report.md, report.json and ranked lists.",
+            metavar="FOLDER",
+            help="Write reports and ranked lists.",
             show_default=False,
         ),
     ] = None,
+    descriptors: Annotated[
+        bool, typer.Option("--descriptors", help="Also write the compared descriptors (.npz).")
+    ] = False,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Where descriptors are kept.", show_default="the user's cache"),
+        typer.Option(metavar="FOLDER", help="Descriptor cache.", show_default="the user's cache"),
     ] = None,
-    descriptors: Annotated[
-        bool,
-        typer.Option(
-            "--descriptors",
-            help="With --output: also METHOD.npz, the descriptors as they are compared.",
-        ),
-    ] = False,
     json: Json = False,
     weights: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Network weights, .pth or .safetensors; again for those of another network.",
+            metavar="FILE",
+            help="Network weights; repeat for each network.",
             show_default=False,
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     runtime: Runtime = "auto",
     device: Device = "auto",
 ) -> None:
-    """Rank a benchmark's photos by several methods; the network sees every photo once."""
-    from resight.cli import benchmark_output as output_benchmark
-    from resight.cli import output
+    """Evaluate several methods; each photo passes the network once."""
+    from resight.cli import benchmark_output, output
     from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
 
     names = chosen_methods(methods, table)
     read, others = _read(dataset, switch), None if fit_on is None else _read(fit_on, None)
     if out is not None:
-        output_benchmark.check_folder(out)
+        benchmark_output.check_folder(out)
     elif descriptors:
-        raise UsageError("--descriptors: goes with --output FOLDER, where they are written")
+        raise UsageError("needs --output FOLDER", parameter="descriptors")
     with output.progress() as progress:
-        found = run_benchmark(
+        done = run_benchmark(
             read,
             names,
             fit_on=others,
             cache=cache,
-            model=several_weights(weights, runtime, device),
+            model=benchmark_model_options(weights, runtime, device),
             leave_out=table is not None,
             descriptors=out if descriptors else None,
             progress=progress,
         )
     if out is not None:
-        output_benchmark.write_report(found, table, out)
-    output_benchmark.print_run(found, table, as_json=json)
+        benchmark_output.write_report(done, table, out)
+    benchmark_output.print_run(done, table, as_json=json)
 
 
 @benchmark.command()
@@ -128,14 +132,14 @@ def verify(
     ] = None,
     switch: Switches = None,
 ) -> None:
-    """Say whether a benchmark on the disk is whole, what is missing, and where it can be had."""
-    from resight.cli import benchmark_output as output_benchmark
+    """Check a local benchmark; list missing files and where to download them."""
+    from resight.cli import benchmark_output
     from resight.evaluation.datasets.integrity import verify as verify_dataset
     from resight.evaluation.datasets.registry import parse_dataset
 
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")
     report = verify_dataset(name, place, _switches(switch))
-    output_benchmark.print_verification(report)
+    benchmark_output.print_verification(report)
     if not report.whole:
         raise typer.Exit(1)
 
@@ -143,13 +147,14 @@ def verify(
 @benchmark.command()
 def convert(
     pickle: Annotated[
-        Path, typer.Argument(metavar="GND.PKL", help="Of plain values.", show_default=False)
+        Path,
+        typer.Argument(metavar="GND.PKL", help="Ground truth of plain values.", show_default=False),
     ],
     json: Annotated[
-        Path, typer.Argument(metavar="GND.JSON", help="The file to write.", show_default=False)
+        Path, typer.Argument(metavar="GND.JSON", help="File to write.", show_default=False)
     ],
 ) -> None:
-    """Write a pickle of the ground truth as JSON, once: it is read in its place from then on."""
+    """Convert pickled ground truth to JSON, which is then read instead."""
     from resight.cli import output
     from resight.evaluation.datasets.ground_truth_io import convert_to_json
 
@@ -163,11 +168,5 @@ def _read(dataset: str, switch: list[str] | None) -> "Dataset":
     return read_dataset(*parse_dataset(dataset), _switches(switch))
 
 
-def _switches(given: list[str] | None) -> dict[str, str]:
-    switches = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--switch {text}: write it as NAME=VALUE")
-        switches[name] = value
-    return switches
+def _switches(texts: list[str] | None) -> dict[str, str]:
+    return {name: str(value) for name, value in parse_settings(texts, "switch").items()}

@@ -1,42 +1,25 @@
-"""The options that commands share."""
+"""Options that several commands share, and how their texts are parsed."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import BackendConfig, SelectionConfig, WhiteningConfig
+from resight.config import BackendConfig
 from resight.errors import UsageError
-from resight.methods.resolve import load_config
 
 if TYPE_CHECKING:
     from resight.methods.model import ModelOptions
+    from resight.photos.images import Box
 
-
-def selection_option(name: str) -> Any:
-    """An option of `fit`: a field of `SelectionConfig` or `WhiteningConfig`, or of both."""
-    texts, defaults = [], []
-    for method, cls in (("PFA", SelectionConfig), ("whitening", WhiteningConfig)):
-        field = cls.__dataclass_fields__.get(name)
-        if field is not None:
-            help = field.metadata["help"]
-            texts.append(f"{method}: {help}" if name != "method" else help)
-            defaults.append("none" if field.default is None else str(field.default).lower())
-    texts, defaults = list(dict.fromkeys(texts)), list(dict.fromkeys(defaults))
-    text = "; ".join(texts)
-    default = "the collection's" if name == "method" else " or ".join(defaults)
-    return typer.Option(help=f"{text[0].upper()}{text[1:]}.", show_default=default)
-
-
-def engine_option(name: str) -> Any:
-    """An option of `push`: a field of `BackendConfig`."""
-    field = BackendConfig.__dataclass_fields__[name]
-    text = field.metadata["help"]
-    default = "no" if field.default is False else str(field.default)
-    flags = [f"--{name}"] if field.default is False else []
-    return typer.Option(*flags, help=f"{text[0].upper()}{text[1:]}.", show_default=default)
+NETWORK = "Network"
+RANKING = "Re-ranking and verification"
+FILTER = "Filter"
+CLUSTER = "Ray cluster"
+BACKEND = "Backend (docs/backends.md)"
 
 
 def _folder(text: str) -> Path:
@@ -50,9 +33,9 @@ Collection = Annotated[
     typer.Option(
         "--collection",
         "-c",
-        help="The collection's folder.",
+        help="Collection folder.",
         parser=_folder,
-        metavar="<path>",
+        metavar="FOLDER",
         show_default=False,
     ),
 ]
@@ -61,104 +44,175 @@ Place = Annotated[
     typer.Option(
         "--collection",
         "-c",
-        help="The collection's folder, or its address on a backend: "
-        "postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.",
-        metavar="<path or address>",
+        help="Collection folder, or its address in PostgreSQL or Qdrant.",
+        metavar="FOLDER|URL",
         show_default=False,
     ),
 ]
 Address = Annotated[
     str,
     typer.Argument(
-        metavar="ADDRESS",
+        metavar="URL",
         help="postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.",
         show_default=False,
     ),
 ]
-Weights = Annotated[
-    Path | None,
-    typer.Option(help="Network weights, .pth or .safetensors.", show_default=False),
-]
-Runtime = Annotated[
-    str,
-    typer.Option(help="What computes the network: auto, torch, openvino or onnx (CPU)."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Config = Annotated[
     str | None,
     typer.Option(
-        help="A method by its name (see resight methods), or a TOML file of fields.",
+        metavar="NAME|FILE",
+        help="Method (see resight methods) or TOML file.",
         show_default="paper",
+    ),
+]
+Box_ = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y,W,H", help="Query region, in pixels.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.", show_default=False)
+]
+
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Network weights, .pth or .safetensors.",
+        show_default=False,
+        rich_help_panel=NETWORK,
+    ),
+]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Inference runtime: auto, torch, openvino or onnx.",
+        rich_help_panel=NETWORK,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="float32, float16 (faster on a GPU) or int8 (faster on a CPU).",
+        show_default="float32",
+        rich_help_panel=NETWORK,
     ),
 ]
 Cam = Annotated[
     bool | None,
     typer.Option(
         "--cam/--no-cam",
-        help="Also a local descriptor, masked by the class activation map.",
+        help="Add a descriptor masked by the class activation map.",
         show_default=False,
+        rich_help_panel=NETWORK,
     ),
 ]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        help="float32; float16, faster on a GPU; or int8: faster on a CPU, a little less exact, "
-        "quantised on the photos.",
-        show_default="float32",
-    ),
-]
+
 Rerank = Annotated[
     str,
     typer.Option(
-        help="Put the first results into a better order: aqe, alpha-qe, dba, k-reciprocal, "
-        "diffusion or late-fusion."
+        metavar="METHOD",
+        help="Re-rank the top results: aqe, alpha-qe, dba, k-reciprocal, diffusion, late-fusion.",
+        rich_help_panel=RANKING,
     ),
 ]
 RerankWith = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="A field of that, such as k1=20, shortlist=1000 or gamma=5; may be repeated.",
+        help="Re-ranking parameter, such as k1=20; repeatable.",
         show_default=False,
+        rich_help_panel=RANKING,
     ),
 ]
 Verify = Annotated[
-    int, typer.Option(help="Check the geometry of so many first results with RANSAC.")
+    int,
+    typer.Option(
+        metavar="N",
+        help="Verify the geometry of the top N results with RANSAC.",
+        rich_help_panel=RANKING,
+    ),
 ]
-VerifyBy = Annotated[str, typer.Option(help="What is matched: sift, or the network's columns.")]
+VerifyBy = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Local features: sift, or columns of the network.",
+        rich_help_panel=RANKING,
+    ),
+]
 VerifyGeometry = Annotated[
-    str, typer.Option(help="What the matches are to agree on: homography or affine.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Geometric model: homography or affine.",
+        rich_help_panel=RANKING,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def chosen_config(config: str | None, method: str | None) -> str | None:
-    """What `--config` and `--method` name together; None where neither is given.
+def backend_option(name: str) -> Any:
+    """Return the option of a `BackendConfig` field."""
+    field = BackendConfig.__dataclass_fields__[name]
+    text = field.metadata["help"]
+    flags = [f"--{name}"] if field.default is False else []
+    return typer.Option(*flags, help=f"{text[0].upper()}{text[1:]}.", rich_help_panel=BACKEND)
+
+
+def parse_settings(texts: list[str] | None, option: str) -> dict[str, Any]:
+    """Parse `NAME=VALUE` texts; a value is JSON, or else a plain string.
+
+    >>> parse_settings(["features=64", "method=pfa"], "set")
+    {'features': 64, 'method': 'pfa'}
 
     Raises:
-        UsageError: they contradict each other.
+        UsageError: a text has no `=`.
     """
-    if method not in (None, "cnn", "sift-vlad"):  # the others are named by --config
-        raise UsageError(f"--method {method}: is not one of cnn, sift-vlad")
-    if config is None:
-        return "paper" if method == "cnn" else method
-    if method is not None:
-        asked = load_config(config)[0].method
-        if asked != method:
-            raise UsageError(f"--config {config}: is of the method {asked}, not {method}")
-    return config
+    settings = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r} is not NAME=VALUE", parameter=option)
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
+
+
+def parse_box(text: str | None) -> "Box | None":
+    """Parse `x,y,w,h` in whole pixels.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return None
+    try:
+        x, y, w, h = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{text}: expected x,y,w,h in whole pixels", parameter="box") from None
+    return x, y, w, h
 
 
 def model_options(weights: Path | None, runtime: str, device: str) -> "ModelOptions":
-    """How to find and run a network, with downloads told on stderr."""
+    """Return how to find and run the network, with download progress on stderr."""
     from resight.cli import output
     from resight.methods.model import ModelOptions
 
     return ModelOptions(weights, device, runtime, output.download_progress())
 
 
-def several_weights(weights: list[Path] | None, runtime: str, device: str) -> "ModelOptions":
-    """The same with several weights files, or that of the environment, each for its network."""
+def benchmark_model_options(
+    weights: list[Path] | None, runtime: str, device: str
+) -> "ModelOptions":
+    """Return the same with several weights files, or that of the environment."""
     from resight.networks.weights import ENVIRONMENT_VARIABLE
 
     named = os.environ.get(ENVIRONMENT_VARIABLE)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,18 @@ class Evaluation:
     report: Report
     photos: int
     missing: list[Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measures as JSON values; mAP in percent."""
+        report = self.report
+        return {
+            "mAP": 100 * report.mean_average_precision,
+            "ns_score": report.ns_score,
+            "queries": len(report.queries),
+            "photos": self.photos,
+            "missing": [str(path) for path in self.missing],
+            "groups": {group: 100 * value for group, value in report.by_group().items()},
+        }
 
 
 def evaluate(

@@ -78,11 +78,11 @@ def test_what_cannot_be_listed(place: str, line: str, reached: Path) -> None:
 
 
 def test_a_store_without_its_credentials(
-    object_store: dict[str, str], tmp_path: Path, resight: Run
+    object_store: dict[str, str], tmp_path: Path, resight_process: Run
 ) -> None:
     known = {**object_store, "AWS_ACCESS_KEY_ID": "", "HOME": str(tmp_path)}
-    command = ["index", "s3://photos/2026", "-c", tmp_path / "c", "--method", "sift-vlad"]
-    done = resight(*command, env={**os.environ, **known})
+    command = ["index", "s3://photos/2026", "-c", tmp_path / "c", "--config", "sift-vlad"]
+    done = resight_process(*command, env={**os.environ, **known})
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("resight: s3://photos/2026: cannot be listed: ")
     assert not (tmp_path / "c").exists()

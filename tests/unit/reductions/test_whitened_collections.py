@@ -207,19 +207,19 @@ def test_fitted_otherwise_and_back(
     assert pipeline.index([photos[0].parent], folder, model=options).selection_note is None
     all_values = search(photos[0], folder).results[1].distance
     assert all_values > 1, "a Manhattan distance of 3072 values"
-    done = resight("fit", "-c", folder, "--method", "pfa", "--features", 8)
+    done = resight("fit", "-c", folder, "--method", "pfa", "--set", "features=8")
     assert "kept 8 of 3072 values" in done.stderr
     assert "pfa, 8 values" in resight("info", "-c", folder).stdout
-    done = resight("fit", "-c", folder, "--method", "whitening", "--below", "pfa")
+    done = resight("fit", "-c", folder, "--method", "whitening", "--set", "fallback=pfa")
     assert "kept 768 of 3072 values" in done.stderr, "a selection: 24 photos are fewer than 30"
     assert "pfa, 768 values" in resight("info", "-c", folder).stdout
     assert search(photos[0], folder).results[1].distance > 1, "a Manhattan distance"
-    white = ("--method", "whitening", "--min-photos", 20)
-    done = resight("fit", "-c", folder, *white, "--features", 5, "--shrinkage", 0.5)
+    white = ("--method", "whitening", "--set", "min_photos=20")
+    done = resight("fit", "-c", folder, *white, "--set", "features=5", "--set", "shrinkage=0.5")
     assert "kept 10 of 3072 values" in done.stderr, "of each of the two layers"
     assert "whitening, 10 values" in resight("info", "-c", folder).stdout
     assert search(photos[0], folder).results[1].distance <= 2
-    refused = resight("fit", "-c", folder, *white, "--restarts", 3)
+    refused = resight("fit", "-c", folder, *white, "--set", "restarts=3")
     assert refused.returncode == 2
     assert "unknown field 'restarts'" in refused.stderr
 

@@ -1,0 +1,217 @@
+"""Commands that create, update, check and copy collections."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resight.cli.options import (
+    CLUSTER,
+    Address,
+    Cam,
+    Collection,
+    Config,
+    Device,
+    Json,
+    Place,
+    Precision,
+    Runtime,
+    Weights,
+    backend_option,
+    model_options,
+)
+from resight.config import BackendConfig
+
+
+def index(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PHOTOS...",
+            help="Folders, photos, s3://BUCKET/FOLDER, or @FILE with one path per line.",
+            show_default=False,
+        ),
+    ],
+    collection: Collection,
+    config: Config = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove photos that are gone.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with status 3 if a photo cannot be read.")
+    ] = False,
+    approximate: Annotated[
+        bool | None,
+        typer.Option(help="Build an approximate index.", show_default="from 100,000 photos"),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Threads that decode photos.")
+    ] = 1,
+    weights: Weights = None,
+    runtime: Runtime = "auto",
+    device: Device = "auto",
+    precision: Precision = None,
+    cam: Cam = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Extract on ray, ray://HEAD:10001 or ray:HEAD:6379.",
+            show_default="this machine",
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the extracted segments here.",
+            show_default=False,
+            rich_help_panel=CLUSTER,
+        ),
+    ] = None,
+) -> None:
+    """Index folders of photos; re-run to update."""
+    from resight.cli import output
+    from resight.cli.app import INTERRUPTED
+    from resight.indexing.pipeline import index
+    from resight.memory import keep_heap_small
+
+    keep_heap_small()
+    with output.progress() as progress:
+        run = index(
+            photos,
+            collection,
+            config=config,
+            cam=cam,
+            precision=precision,
+            model=model_options(weights, runtime, device),
+            workers=workers,
+            prune=prune,
+            approximate=approximate,
+            on=on,
+            segments=segments,
+            progress=progress,
+        )
+    output.print_index_run(run, collection)
+    if run.report.interrupted:
+        sys.exit(INTERRUPTED)  # not through `main`: the message has been printed
+    if strict and run.report.failed:
+        raise typer.Exit(3)
+
+
+def merge(
+    segments: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SEGMENTS...", help="Segments, or folders of them.", show_default=False
+        ),
+    ],
+    collection: Collection,
+) -> None:
+    """Merge cluster segments into a collection (idempotent)."""
+    from resight.cli import output
+    from resight.indexing.cluster.merge import merge
+
+    with output.progress() as progress:
+        run = merge(segments, collection, progress=progress)
+    output.print_index_run(run, collection)
+
+
+def info(collection: Place, json: Json = False) -> None:
+    """Show the method, size and failures of a collection."""
+    from resight.backends.info import info
+    from resight.cli import output
+
+    output.print_info(info(collection), as_json=json)
+
+
+def remove(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATHS...", help="Photos or folders.", show_default=False),
+    ],
+    collection: Place,
+) -> None:
+    """Remove photos from a collection; their files stay."""
+    from resight.cli import output
+    from resight.indexing.remove import remove
+
+    removed = remove(paths, collection)
+    output.say(f"removed {output.count(removed, 'photo')} from {collection}")
+
+
+def check(collection: Collection) -> None:
+    """Verify the integrity of a collection; rebuild damaged indexes."""
+    from resight.cli import output
+    from resight.collection.integrity import check
+
+    report = check(collection)
+    output.print_check(report, collection)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def push(
+    address: Address,
+    collection: Collection,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove photos that the folder lacks.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace whatever is stored there.")
+    ] = False,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Send only the compared values; cannot be pulled."),
+    ] = False,
+    links: Annotated[int, backend_option("links")] = BackendConfig.links,
+    build_effort: Annotated[int, backend_option("build_effort")] = BackendConfig.build_effort,
+    search_effort: Annotated[int, backend_option("search_effort")] = BackendConfig.search_effort,
+    half: Annotated[bool, backend_option("half")] = BackendConfig.half,
+    build_memory: Annotated[int, backend_option("build_memory")] = BackendConfig.build_memory,
+    shards: Annotated[int, backend_option("shards")] = BackendConfig.shards,
+    replicas: Annotated[int, backend_option("replicas")] = BackendConfig.replicas,
+    oversampling: Annotated[float, backend_option("oversampling")] = BackendConfig.oversampling,
+) -> None:
+    """Push a collection to a database; re-run to update or resume."""
+    from resight.backends.transfer import push
+    from resight.cli import output
+
+    config = BackendConfig(
+        links=links,
+        build_effort=build_effort,
+        search_effort=search_effort,
+        half=half,
+        build_memory=build_memory,
+        shards=shards,
+        replicas=replicas,
+        oversampling=oversampling,
+    )
+    with output.progress() as progress:
+        done = push(
+            collection,
+            address,
+            config,
+            compact=compact,
+            prune=prune,
+            replace=replace,
+            progress=progress,
+        )
+    output.print_transfer(done)
+
+
+def pull(
+    address: Address,
+    collection: Collection,
+    empty: Annotated[
+        bool,
+        typer.Option("--empty", help="Pull no photos, only the method to index more."),
+    ] = False,
+) -> None:
+    """Pull a collection from a database into a folder; re-run to resume."""
+    from resight.backends.transfer import pull
+    from resight.cli import output
+
+    with output.progress() as progress:
+        done = pull(address, collection, empty=empty, progress=progress)
+    output.print_transfer(done)

@@ -1,0 +1,168 @@
+"""Commands that fit, compare and evaluate methods."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resight.cli.options import (
+    Cam,
+    Collection,
+    Config,
+    Device,
+    Json,
+    Output,
+    Place,
+    Rerank,
+    RerankWith,
+    Runtime,
+    Verify,
+    VerifyBy,
+    VerifyGeometry,
+    Weights,
+    model_options,
+    parse_settings,
+)
+from resight.config import SearchConfig
+
+
+def fit(
+    collection: Collection,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="pfa, whitening or none.", show_default="the collection's"
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Parameter of the method, such as features=512; repeatable (docs/method.md, "
+            "sections 6 and 12).",
+            show_default="the collection's",
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Fit on another collection.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Refit feature selection or whitening."""
+    from resight.cli import output
+    from resight.indexing.fitting import fit
+
+    changes = parse_settings(settings, "set")
+    if method is not None:
+        changes["method"] = method
+    with output.progress() as progress:
+        run = fit(collection, source=source, progress=progress, **changes)
+    photos = output.count(run.photos, "photo")
+    output.say(f"kept {run.features} of {run.dimensions} values, fitted on {photos}")
+
+
+def describe(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS...", help="Photos and folders.", show_default=False),
+    ],
+    out: Output,
+    config: Config = None,
+    weights: Weights = None,
+    runtime: Runtime = "auto",
+    device: Device = "auto",
+    cam: Cam = None,
+) -> None:
+    """Write the descriptors of photos as NumPy arrays (.npz)."""
+    from resight.cli import output
+    from resight.indexing.describe import describe
+    from resight.output_files import ensure_writable
+
+    ensure_writable(out)
+    with output.progress() as progress:
+        described = describe(
+            images,
+            config=config,
+            cam=cam,
+            model=model_options(weights, runtime, device),
+            progress=progress,
+        )
+    described.save(out)
+    output.print_failures(described.failed)
+    photos = output.count(described.paths, "photo")
+    output.say(f"{out}: descriptors {described.descriptors.shape} of {photos}")
+
+
+def evaluate(
+    groups: Annotated[
+        Path,
+        typer.Argument(
+            metavar="GROUPS.JSON",
+            help="Ground truth: the photos of each group, relative to the file (or its folder).",
+            show_default=False,
+        ),
+    ],
+    collection: Place,
+    json: Json = False,
+    rerank: Rerank = SearchConfig.rerank,
+    rerank_with: RerankWith = None,
+    verify: Verify = SearchConfig.verify,
+    verify_by: VerifyBy = SearchConfig.verify_by,
+    verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
+    weights: Weights = None,
+    runtime: Runtime = "auto",
+    device: Device = "auto",
+) -> None:
+    """Measure the mAP and N-S score of a collection against ground truth."""
+    from resight.cli import output
+    from resight.evaluation.evaluate_collection import evaluate
+
+    config = {
+        "rerank": rerank,
+        "rerank_with": rerank_with or [],
+        "verify": verify,
+        "verify_by": verify_by,
+        "verify_geometry": verify_geometry,
+    }
+    with output.progress() as progress:
+        evaluation = evaluate(
+            groups,
+            collection,
+            SearchConfig.from_dict(config),
+            model=model_options(weights, runtime, device),
+            progress=progress,
+        )
+    output.print_evaluation(evaluation, as_json=json)
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to create the demo.")
+    ] = Path("resight-demo"),
+    config: Annotated[str, typer.Option(metavar="NAME", help="paper or fast.")] = "fast",
+    weights: Weights = None,
+    runtime: Runtime = "auto",
+    device: Device = "auto",
+) -> None:
+    """Draw sample photos, index and search them, and show the results."""
+    from resight.cli import output
+    from resight.demo.run import run_demo
+
+    with output.progress() as progress:
+        result = run_demo(
+            folder, config=config, model=model_options(weights, runtime, device), progress=progress
+        )
+    output.print_demo(result)
+
+
+def methods(json: Json = False) -> None:
+    """List the methods with their papers and published scores."""
+    from resight.cli import benchmark_output
+
+    benchmark_output.print_methods(as_json=json)
