@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resight.descriptors.normalize import l2_normalize
+from resight.vectors import l2_normalize
 
 CUBIC = -0.75
 """The parameter a of Keys' cubic convolution, as in torch and OpenCV."""

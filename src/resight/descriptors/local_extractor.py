@@ -1,5 +1,6 @@
-"""The methods of local features as an extractor: image, features, vector (sections 11 and 14)."""
+"""Extractor of local features, aggregated into one descriptor (sections 11 and 15)."""
 
+import copy
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -11,185 +12,174 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from resight.config import LocalConfig
-from resight.descriptors.aggregation.table import AGGREGATIONS
+from resight.descriptors.aggregation import AGGREGATIONS
 from resight.descriptors.extractor import Description, Features, FittedParams
-from resight.descriptors.local_features.features import DESCRIBE, PREPARE, frames_of, unit_length
+from resight.descriptors.local_features import LOCAL_FEATURES
+from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.errors import FitError
 from resight.networks.runtimes.network import Network
 from resight.reductions.pfa import principal_components
+from resight.vectors import l2_normalize_rows, with_positive_peaks
 
 BLOCK = 4096
-"""Features whose components are computed at once."""
+"""Features per block while principal components are fitted."""
 
-SAMPLED_BYTES = 256 << 20
-"""Features of a network that are kept of photos that were learned from: all 300 of patches."""
+MAX_CACHED_BYTES = 256 << 20
+"""Limit of the cache of a network's features of sampled photos: holds all 300 of patches."""
 
 MEAN, COMPONENTS = "pca.mean", "pca.components"
 
 
 class LocalExtractor:
-    """Local features, perhaps projected on their principal components, and aggregated.
+    """Local features, optionally projected on principal components, and their aggregation.
 
-    The features of each scale are projected and aggregated by themselves, and the vectors stand
-    side by side. A scale that has but one feature, the whole photo, is that feature.
+    The features of each scale are projected and aggregated separately, and the vectors are
+    concatenated. A scale with a single feature, the whole photo, is that feature.
     """
 
-    def __init__(
-        self,
-        config: LocalConfig,
-        network: Network | None = None,
-        learned: FittedParams | None = None,
-        sampled: dict[bytes, Features] | None = None,
-    ) -> None:
-        """Take the network, if it needs one, and what was learned, without which it but learns.
+    def __init__(self, config: LocalConfig, network: Network | None = None) -> None:
+        """Create an extractor, which can describe photos after `with_params`.
 
-        `sampled` are features of photos that were learned from, and will soon be described.
+        Args:
+            config: the method's configuration.
+            network: of all kinds of features but keypoints.
         """
         self.config = config
         self.network = network
-        self.learned = learned or {}
-        self._sampled = {} if sampled is None else sampled
-        self._photos = threading.BoundedSemaphore(self.concurrency)
+        self.params: FittedParams = {}
+        self.concurrency = 1
+        self._slot = threading.Lock()  # of the network
+        self._sampled: dict[bytes, Features] = {}
 
     @property
     def dimensions(self) -> int:
         """Length D of the descriptors."""
         if self.config.aggregation == "triangulation":
-            return int(self.learned["projection"].shape[1])
+            return int(self.params["projection"].shape[1])
         return sum(self.config.nominal_sizes)
 
     @property
     def decode_size(self) -> int | None:
-        """Twice the side at which keypoints are found."""
+        """Twice the side at which keypoints are detected."""
         return 2 * self.config.longest_side if self.config.features == "rootsift" else None
 
-    @property
-    def concurrency(self) -> int:
-        """Photos that the network works on at the same time."""
-        return 1
-
     def prepare(self, image: Image.Image) -> Any:
-        """Keypoints, or what the network is to see."""
-        return PREPARE[self.config.features](image, self.config)
-
-    def describe(self, prepared: Any) -> Description:
-        """The descriptor of a photo from that."""
-        kinds, frames = self._known(prepared) or self._features(prepared), frames_of(prepared)
-        parts = []
-        for number, kind in enumerate(kinds):
-            learned = _of_kind(self.learned, number, len(kinds))
-            features = _project(kind, learned)
-            if self._is_whole(number):
-                parts.append(unit_length(features.sum(axis=0)))
-            else:
-                aggregation = AGGREGATIONS[self.config.aggregation]
-                parts.append(aggregation.apply(features, frames, learned, self.config))
-        return Description(np.concatenate(parts).astype(np.float32))
+        """Return the keypoints, or the input of the network."""
+        return LOCAL_FEATURES[self.config.features].prepare(image, self.config)
 
     def feature_maps(self, copies: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """The network's maps of each copy, as `Extractor` says."""
+        """Return the network's maps of each copy, uint8 (H, W, 3)."""
         if self.network is None:
             raise ValueError("a method without a network has no maps")
-        with self._photos:
-            return [self.network.feature_maps(copy) for copy in copies]
+        with self._slot:
+            return [self.network.feature_maps(pixels) for pixels in copies]
 
-    def _features(self, prepared: Any) -> Features:
-        with self._photos:
-            return DESCRIBE[self.config.features](prepared, self.config, self.network)
-
-    def _known(self, prepared: Any) -> Features | None:
-        """The features of a photo that was learned from; they are asked for but once."""
-        return self._sampled.pop(_key(prepared), None) if self._sampled else None
-
-    def _is_whole(self, number: int) -> bool:
-        patches = self.config.features in ("cells", "patches")
-        return patches and self.config.scales[number] == 1
-
-    # As a `Fittable`
+    def describe(self, prepared: Any) -> Description:
+        """Compute the descriptor of a photo."""
+        # A sampled photo is described only once, so that its features can leave the cache.
+        cached = self._sampled.pop(_key(prepared), None) if self._sampled else None
+        scales = cached or self._extract(prepared)
+        frames = prepared.frames if isinstance(prepared, LocalFeatures) else None
+        parts = [self._aggregate(features, frames, i) for i, features in enumerate(scales)]
+        return Description(np.concatenate(parts).astype(np.float32))
 
     @property
     def max_samples(self) -> int:
-        """Features of each scale that are fitted on, at most."""
+        """Maximum number of features of each scale to fit on."""
         return self.config.sample
 
     @property
     def seed(self) -> int:
-        """Of their choice, and of the k-means."""
+        """Seed of their choice and of the k-means."""
         return self.config.seed
 
     def sample(self, image: Image.Image) -> Features:
-        """The image's features."""
+        """Return the image's features, and keep a network's for `describe`."""
         prepared = self.prepare(image)
-        features = self._features(prepared)
-        size = sum(kind.nbytes for kind in features)
-        if self.network is not None and (len(self._sampled) + 1) * size <= SAMPLED_BYTES:
-            self._sampled[_key(prepared)] = features
-        return features
+        scales = self._extract(prepared)
+        size = sum(features.nbytes for features in scales)
+        if self.network is not None and (len(self._sampled) + 1) * size <= MAX_CACHED_BYTES:
+            self._sampled[_key(prepared)] = scales
+        return scales
 
     def fit(self, photos: Sequence[Features]) -> FittedParams:
-        """Principal components, and what the aggregation learns, for each scale."""
-        found: dict[str, np.ndarray] = {}
-        kinds = len(photos[0])
-        for number in range(kinds):
-            features = [photo[number] for photo in photos]
-            learned: dict[str, np.ndarray] = {}
-            # Of the whole photo there is one feature, and photos may be fewer than components.
-            if self.config.values is not None and not self._is_whole(number):
-                learned |= _fit_components(features, self.config.values)
-                features = [_project(photo, learned) for photo in features]
-            if not self._is_whole(number):
-                learned |= AGGREGATIONS[self.config.aggregation].learn(features, self.config)
-            found |= {_prefix(number, kinds) + name: values for name, values in learned.items()}
-        return found
+        """Fit principal components and the parameters of the aggregation, for each scale."""
+        params: dict[str, np.ndarray] = {}
+        for i in range(len(self.config.scales)):
+            # The whole photo is one feature per photo, and photos may be fewer than components.
+            if self._is_whole_photo(i):
+                continue
+            features = [photo[i] for photo in photos]
+            fitted: dict[str, np.ndarray] = {}
+            if self.config.values is not None:
+                fitted |= _fit_components(features, self.config.values)
+                features = [_project(photo, fitted) for photo in features]
+            fitted |= AGGREGATIONS[self.config.aggregation].fit(features, self.config)
+            params |= {self._prefix(i) + name: values for name, values in fitted.items()}
+        return params
 
-    def with_params(self, learned: FittedParams) -> "LocalExtractor":
-        """The extractor that knows that."""
-        return LocalExtractor(self.config, self.network, learned, self._sampled)
+    def with_params(self, params: FittedParams) -> "LocalExtractor":
+        """Return an extractor with fitted parameters that shares the network with this one."""
+        fitted = copy.copy(self)
+        fitted.params = params
+        return fitted
+
+    def _extract(self, prepared: Any) -> Features:
+        with self._slot:
+            return LOCAL_FEATURES[self.config.features].extract(prepared, self.config, self.network)
+
+    def _aggregate(self, features: np.ndarray, frames: np.ndarray | None, i: int) -> np.ndarray:
+        if self._is_whole_photo(i):
+            return l2_normalize_rows(features.sum(axis=0))
+        prefix = self._prefix(i)
+        params = {
+            name.removeprefix(prefix): values
+            for name, values in self.params.items()
+            if name.startswith(prefix)
+        }
+        aggregation = AGGREGATIONS[self.config.aggregation]
+        return aggregation.apply(_project(features, params), frames, params, self.config)
+
+    def _is_whole_photo(self, i: int) -> bool:
+        return self.config.features in ("cells", "patches") and self.config.scales[i] == 1
+
+    def _prefix(self, i: int) -> str:
+        """Return the prefix of a scale's parameters in the names of all."""
+        return f"{i}." if len(self.config.scales) > 1 else ""
 
 
 def _key(prepared: Any) -> bytes:
-    """What the network is to see of a photo, by its content."""
+    """Return a hash of the input of the network."""
     digest = hashlib.blake2b(digest_size=16)
     copies = [prepared] if isinstance(prepared, np.ndarray) else chain(*prepared)
-    for copy in copies:
-        digest.update(str(copy.shape).encode())
-        digest.update(np.ascontiguousarray(copy).data)
+    for pixels in copies:
+        digest.update(str(pixels.shape).encode())
+        digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 
-def _prefix(number: int, kinds: int) -> str:
-    return f"{number}." if kinds > 1 else ""
-
-
-def _of_kind(learned: FittedParams, number: int, kinds: int) -> FittedParams:
-    prefix = _prefix(number, kinds)
-    return {n.removeprefix(prefix): v for n, v in learned.items() if n.startswith(prefix)}
-
-
 def _fit_components(photos: Sequence[np.ndarray], count: int) -> dict[str, np.ndarray]:
-    """Mean (D,) and leading principal components (D, count) of features."""
+    """Fit the mean (D,) and leading principal components (D, count) of features."""
     rows = np.concatenate(photos)
     blocks = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
-    with threadpool_limits(limits=1):  # the same numbers whatever the number of threads
+    with threadpool_limits(limits=1):  # the same numbers for any number of threads
         spectrum = principal_components(blocks)
-    kept = int(np.count_nonzero(spectrum.variances > spectrum.variances[0] * 1e-10))
-    if kept < count:
+    rank = int(np.count_nonzero(spectrum.variances > spectrum.variances[0] * 1e-10))
+    if rank < count:
         raise FitError(
-            f"the local features vary in {kept} directions, and {count} are to be kept: index "
+            f"the local features vary in {rank} directions, and {count} are to be kept: index "
             "more photos with texture, or keep fewer values"
         )
-    vectors = spectrum.vectors[:, :count]
-    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(count)]
-    vectors = vectors * np.sign(largest)  # the signs of a decomposition are arbitrary
+    vectors = with_positive_peaks(spectrum.vectors[:, :count])
     return {
         MEAN: rows.mean(axis=0, dtype=np.float64).astype(np.float32),
-        # Laid out as they will be read again: the order of a sum is part of its rounding.
+        # In the memory layout of the stored array: the order of a sum decides its rounding.
         COMPONENTS: np.ascontiguousarray(vectors, np.float32),
     }
 
 
-def _project(features: np.ndarray, learned: FittedParams) -> np.ndarray:
-    """Features (n, D) on their principal components (n, d), or as they are where none are known."""
-    if MEAN not in learned:
+def _project(features: np.ndarray, params: FittedParams) -> np.ndarray:
+    """Project features (n, D) on principal components, if any were fitted: (n, d)."""
+    if MEAN not in params:
         return features
-    return np.asarray((features - learned[MEAN]) @ learned[COMPONENTS])
+    return np.asarray((features - params[MEAN]) @ params[COMPONENTS])

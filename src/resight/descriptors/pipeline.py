@@ -13,7 +13,6 @@ from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
-from resight.descriptors.normalize import l2_normalize
 from resight.descriptors.pooling import POOLINGS
 from resight.descriptors.pooling.rmac import rmac
 from resight.descriptors.retrieval_head import apply_head
@@ -23,6 +22,7 @@ from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.reduction import Reduction
 from resight.reductions.whitening import Whitening
+from resight.vectors import l2_normalize
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""

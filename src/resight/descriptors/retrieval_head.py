@@ -12,9 +12,9 @@ import numpy as np
 
 from resight.descriptors.aggregation.netvlad import netvlad
 from resight.descriptors.fusion import late_fusion
-from resight.descriptors.normalize import l2_normalize
 from resight.descriptors.pooling.gem import generalized_mean
 from resight.networks.projection import NetVlad, RetrievalHead
+from resight.vectors import l2_normalize
 
 
 def apply_head(maps: Sequence[np.ndarray], head: RetrievalHead | NetVlad) -> np.ndarray:

@@ -27,7 +27,7 @@ from resight.ranking.rerank.methods import make_rerank_set, reorder
 from resight.searching.searcher import Searcher
 
 if TYPE_CHECKING:
-    from resight.descriptors.local_features.sift import LocalFeatures
+    from resight.descriptors.local_features.rootsift import LocalFeatures
     from resight.searching.spatial_verification import PhotoMatcher
 
 

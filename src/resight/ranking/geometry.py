@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from resight.config import Geometry
-from resight.descriptors.local_features.sift import LocalFeatures
+from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.errors import UsageError
 
 T = TypeVar("T")

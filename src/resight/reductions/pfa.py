@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from resight.config import SelectionConfig
 from resight.errors import FitError
+from resight.vectors import with_positive_peaks
 
 ROUNDING = 1e-9
 """Distances of rows that differ less are equal: in a cluster of two both are as near to its
@@ -154,9 +155,7 @@ def principal_rows(spectrum: Spectrum, config: SelectionConfig) -> np.ndarray:
         kept = np.cumsum(variances) / variances.sum() if variances[0] > 0 else np.ones(1)
         # The sum of all shares may fall short of 1 by rounding.
         q = int(np.searchsorted(kept, config.variance - 1e-12)) + 1
-    vectors = spectrum.vectors[:, : min(q, rank)]
-    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
-    rows = vectors * np.sign(largest)
+    rows = with_positive_peaks(spectrum.vectors[:, : min(q, rank)])
     return np.abs(rows) if config.absolute else rows
 
 

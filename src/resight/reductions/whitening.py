@@ -19,6 +19,7 @@ import numpy as np
 from resight.config import WhiteningConfig
 from resight.errors import FitError
 from resight.reductions.pfa import principal_components
+from resight.vectors import l2_normalize_rows, signed_power, with_positive_peaks
 
 Blocks = Callable[[], Iterable[np.ndarray]]
 """Gives the descriptors, float blocks (n, D), as often as it is called."""
@@ -54,12 +55,12 @@ class Whitening:
 
         Every layer has the same share of it; one that is the mean in all values stays zero.
         """
-        centered = power_law(np.asarray(descriptors, np.float32), self.power) - self.means
+        centered = signed_power(np.asarray(descriptors, np.float32), self.power) - self.means
         start, layers = 0, []
         for part in self.parts:
-            layers.append(_unit(centered[..., start : start + len(part)] @ part))
+            layers.append(l2_normalize_rows(centered[..., start : start + len(part)] @ part))
             start += len(part)
-        return _unit(np.concatenate(layers, axis=-1)).astype(np.float32)
+        return l2_normalize_rows(np.concatenate(layers, axis=-1)).astype(np.float32)
 
 
 def fit_whitening(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig) -> Whitening:
@@ -80,14 +81,6 @@ def fit_whitening(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig)
         means.append(mean)
         parts.append(part)
     return Whitening(np.concatenate(means), tuple(parts), config.power)
-
-
-def power_law(descriptors: np.ndarray, power: float) -> np.ndarray:
-    """Signed values to a power; 1 leaves them as they are.
-
-    Source: Perronnin, Sanchez and Mensink, "Improving the Fisher kernel", ECCV 2010, section 3.2.
-    """
-    return descriptors if power == 1 else np.sign(descriptors) * np.abs(descriptors) ** power
 
 
 def chosen_width(variances: np.ndarray, shrinkage: float, config: WhiteningConfig) -> int:
@@ -111,12 +104,12 @@ def _fit_layer(blocks: Blocks, config: WhiteningConfig) -> tuple[np.ndarray, np.
     """Mean (D_l,) and projection (D_l, d_l) of one layer."""
     count, total = 0, np.zeros(0)
     for block in blocks():
-        powered = power_law(block.astype(np.float64), config.power)
+        powered = signed_power(block.astype(np.float64), config.power)
         count, total = count + len(block), powered.sum(axis=0) + (total if count else 0.0)
     if count < config.min_photos:
         raise FitError(f"whitening needs {config.min_photos} photos or more, not {count}")
     spectrum = principal_components(
-        power_law(block.astype(np.float64), config.power) for block in blocks()
+        signed_power(block.astype(np.float64), config.power) for block in blocks()
     )
     variances = spectrum.variances / (spectrum.images - 1)
     variances = variances[variances > variances[0] * 1e-10]
@@ -132,14 +125,6 @@ def _fit_layer(blocks: Blocks, config: WhiteningConfig) -> tuple[np.ndarray, np.
             f"cannot keep {width} components of a layer: the {count} photos vary in "
             f"{len(variances)} directions; take fewer (--features) or more photos"
         )
-    vectors = spectrum.vectors[:, :width]
-    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(width)]
-    vectors = vectors * np.sign(largest)  # the signs of a decomposition are arbitrary
+    vectors = with_positive_peaks(spectrum.vectors[:, :width])
     scales = np.sqrt(variances[:width] + shrinkage) if config.whiten else np.ones(width)
     return (total / count).astype(np.float32), (vectors / scales).astype(np.float32)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows (N, d), or a vector (d,), of unit length; zeros stay zero."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from resight.config import Geometry, LocalConfig, VerifiedBy
 from resight.descriptors.extractor import Extractor
-from resight.descriptors.local_features.sift import LocalFeatures, root_sift
+from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 from resight.errors import ImageError, UsageError
 from resight.memory import available_bytes
 from resight.methods.catalogue import name_of

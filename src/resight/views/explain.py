@@ -181,13 +181,13 @@ def _explain_cnn(
 def _explain_sift(
     extractor: "LocalExtractor", distance: Distance, query: Image.Image, other: Image.Image
 ) -> Explanation:
-    from resight.descriptors.local_features.sift import root_sift
+    from resight.descriptors.local_features.rootsift import root_sift
     from resight.views.sift_heatmaps import feature_heats, feature_matches, heat_map
 
     config = extractor.config
     if (config.features, config.aggregation, config.assigned) != ("rootsift", "vlad", 1):
         raise UsageError(f"explain: does not know {config.aggregation} of {config.features}")
-    vocabulary = extractor.learned["words"]
+    vocabulary = extractor.params["words"]
     first, second = root_sift(query, config), root_sift(other, config)
     heat, other_heat = feature_heats(first, second, vocabulary, config.power)
     matches = feature_matches(first, second)

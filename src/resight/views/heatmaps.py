@@ -20,7 +20,7 @@ import numpy as np
 from resight.config import ExtractionConfig
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import rescale
-from resight.descriptors.local_features.sift import LocalFeatures
+from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.descriptors.pipeline import (
     NO_STATE,
     FeatureMaps,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from resight.descriptors.aggregation.vlad import ROUNDING
-from resight.descriptors.local_features.sift import LocalFeatures
+from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.ranking.geometry import verify
 
 LIKENESS_POWER = 3

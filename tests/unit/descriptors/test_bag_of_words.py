@@ -9,16 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-import resight.descriptors.aggregation.bag_of_words
+import resight.descriptors.aggregation.vocabulary
 from resight.config import LocalConfig
 from resight.descriptors.aggregation.bag_of_words import (
     bag_of_words,
-    fit_words,
+    fit,
     inverse_document_frequency,
-    nearest_words,
-    soft_shares,
 )
-from resight.descriptors.aggregation.table import AGGREGATIONS
+from resight.descriptors.aggregation.vocabulary import (
+    fit_large_vocabulary,
+    nearest_words,
+    soft_weights,
+)
 from resight.errors import FitError
 from samples import root_sift_like
 
@@ -58,12 +60,12 @@ def test_hand_counted() -> None:
     np.testing.assert_allclose(bag_of_words(descriptors, vocabulary, idf), [0.6, 0.8, 0], atol=1e-7)
 
 
-def test_hand_counted_soft_shares() -> None:
+def test_hand_counted_soft_weights() -> None:
     # Squared distances 1 and 1 + 2 ln 3: shares 3 to 1 where sigma is 1.
     np.testing.assert_allclose(
-        soft_shares(np.array([[1.0, 1 + 2 * math.log(3)]]), 1.0), [[0.75, 0.25]]
+        soft_weights(np.array([[1.0, 1 + 2 * math.log(3)]]), 1.0), [[0.75, 0.25]]
     )
-    far = soft_shares(np.array([[1e6, 1e6 + 1]]), 1.0)  # each exp(-d^2) alone would be zero
+    far = soft_weights(np.array([[1e6, 1e6 + 1]]), 1.0)  # each exp(-d^2) alone would be zero
     np.testing.assert_allclose(far.sum(), 1)
 
 
@@ -110,7 +112,7 @@ def test_idf_is_the_logarithm_of_how_rare_a_word_is() -> None:
 def test_a_word_occurs_wherever_a_feature_counts_for_it(assigned: int) -> None:
     photos = [root_sift_like(count, seed, 16) for seed, count in enumerate((1, 2, 5, 9, 1, 3))]
     config = LocalConfig(aggregation="words", centers=8, assigned=assigned)
-    learned = AGGREGATIONS["words"].learn(photos, config)
+    learned = fit(photos, config)
     occurs = [0] * 8
     for photo in photos:
         words = set()
@@ -130,7 +132,7 @@ def test_a_word_of_every_photo_weighs_nothing() -> None:
 def test_chunks_change_nothing(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptors, vocabulary = root_sift_like(70, 3), root_sift_like(11, 4)
     expected = nearest_words(descriptors, vocabulary, 4)
-    monkeypatch.setattr(resight.descriptors.aggregation.bag_of_words, "CHUNK_VALUES", values)
+    monkeypatch.setattr(resight.descriptors.aggregation.vocabulary, "CHUNK_VALUES", values)
     found = nearest_words(descriptors, vocabulary, 4)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
@@ -157,20 +159,20 @@ def test_words_find_the_middle_of_well_separated_groups() -> None:
     random = np.random.default_rng(0)
     middles = np.eye(6, 128, dtype=np.float32)
     rows = middles.repeat(50, axis=0) + random.normal(0, 0.01, (300, 128)).astype(np.float32)
-    words = fit_words(rows[random.permutation(300)], 6, seed=0)
+    words = fit_large_vocabulary(rows[random.permutation(300)], 6, seed=0)
     assert words.dtype == np.float32
     np.testing.assert_allclose(words[np.argmax(words[:, :6], axis=0)], middles, atol=0.02)
 
 
 def test_words_are_equal_from_run_to_run_and_for_any_number_of_threads() -> None:
     rows = root_sift_like(2000, 7, 16)
-    expected = fit_words(rows, 40, seed=1)
+    expected = fit_large_vocabulary(rows, 40, seed=1)
     for threads in (1, 4):
         with threadpool_limits(threads):
-            np.testing.assert_array_equal(fit_words(rows, 40, seed=1), expected)
-    assert not np.array_equal(fit_words(rows, 40, seed=2), expected)
+            np.testing.assert_array_equal(fit_large_vocabulary(rows, 40, seed=1), expected)
+    assert not np.array_equal(fit_large_vocabulary(rows, 40, seed=2), expected)
 
 
 def test_too_few_descriptors() -> None:
     with pytest.raises(FitError, match=r"^7 local descriptors are too few for 8 visual words"):
-        fit_words(root_sift_like(7, 8), 8, seed=0)
+        fit_large_vocabulary(root_sift_like(7, 8), 8, seed=0)

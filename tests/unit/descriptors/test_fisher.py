@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from resight.descriptors.aggregation.fisher import FEWEST_PER_GAUSSIAN, fisher_vector, fit_gaussians
+from resight.descriptors.aggregation.fisher import MIN_PER_GAUSSIAN, fisher_vector, fit_gaussians
 from resight.errors import FitError
 from samples import root_sift_like
 
@@ -147,6 +147,6 @@ def _before_unit_length(rows: np.ndarray, fitted: dict[str, np.ndarray]) -> floa
 
 
 def test_too_few_descriptors() -> None:
-    rows = root_sift_like(8 * FEWEST_PER_GAUSSIAN - 1, 4, 4)
+    rows = root_sift_like(8 * MIN_PER_GAUSSIAN - 1, 4, 4)
     with pytest.raises(FitError, match=r"^79 local descriptors are too few for 8 Gaussians"):
         fit_gaussians(rows, 8, seed=0)

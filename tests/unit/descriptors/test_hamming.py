@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.config import RerankConfig
-from resight.descriptors.aggregation.bag_of_words import nearest_words
 from resight.descriptors.aggregation.hamming import (
     fit_thresholds,
     hamming,
@@ -18,6 +17,7 @@ from resight.descriptors.aggregation.hamming import (
     signatures,
     table,
 )
+from resight.descriptors.aggregation.vocabulary import nearest_words
 from resight.errors import UsageError
 from resight.ranking.exact import Database, Query
 from resight.ranking.rerank.methods import reorder

@@ -92,20 +92,20 @@ def test_the_network_sees_a_photo_once(
 ) -> None:
     """Photos that a method learned from are described from what was seen of them then."""
     seen: list[str] = []
-    plain = LocalExtractor._features
+    plain = LocalExtractor._extract
 
     def counted(self: LocalExtractor, prepared: Any) -> Any:
         seen.append(self.config.features)
         return plain(self, prepared)
 
-    monkeypatch.setattr(LocalExtractor, "_features", counted)
+    monkeypatch.setattr(LocalExtractor, "_extract", counted)
     options = ModelOptions(small_weights)
     for kind, times in (("patches", 1), ("columns", 1), ("vlad", 2)):  # SIFT is not a network's
         seen.clear()
         preset = KINDS[kind], NoReduction()
         pipeline.index([photos], tmp_path / kind, config=preset, model=options)
         assert len(seen) == times * LEARNED_ON
-    monkeypatch.setattr("resight.descriptors.local_extractor.SAMPLED_BYTES", 0)
+    monkeypatch.setattr("resight.descriptors.local_extractor.MAX_CACHED_BYTES", 0)
     seen.clear()
     preset = KINDS["patches"], NoReduction()
     pipeline.index([photos], tmp_path / "again", config=preset, model=options)

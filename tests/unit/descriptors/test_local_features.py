@@ -9,16 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resight.config import LocalConfig
-from resight.descriptors.aggregation.table import AGGREGATIONS
-from resight.descriptors.local_features.features import (
-    DESCRIBE,
-    PREPARE,
-    cells,
-    columns,
-    patch_boxes,
-    unit_length,
-)
+from resight.descriptors.aggregation import AGGREGATIONS
+from resight.descriptors.local_features import LOCAL_FEATURES
+from resight.descriptors.local_features.cells import cells
+from resight.descriptors.local_features.columns import columns
+from resight.descriptors.local_features.patches import patch_boxes
 from resight.networks.parameters import load_parameters
+from resight.networks.runtimes.network import Network
 from resight.networks.runtimes.select import load_network
 from samples import picture
 
@@ -77,12 +74,6 @@ def test_every_place_is_in_one_cell() -> None:
             assert cells(feature_map, 3).sum() == 1
 
 
-def test_unit_length_of_rows_and_of_one_vector() -> None:
-    rows = np.array([[3, 4], [0, 0]], np.float64)
-    np.testing.assert_allclose(unit_length(rows), [[0.6, 0.8], [0, 0]])
-    np.testing.assert_allclose(unit_length(rows[0]), [0.6, 0.8])
-
-
 def test_stacked_cells_have_unit_length_together() -> None:
     config = LocalConfig(features="cells", aggregation="stack", scales=(2,))
     found = AGGREGATIONS["stack"].apply(np.diag([3.0, 4.0, 0, 0]), None, {}, config)
@@ -113,6 +104,11 @@ def test_patches_lie_in_the_photo(width: int, height: int, scale: int) -> None:
         assert 0 <= top < bottom <= height
 
 
+def extract(image: Image.Image, config: LocalConfig, network: Network) -> list[np.ndarray]:
+    kind = LOCAL_FEATURES[config.features]
+    return kind.extract(kind.prepare(image, config), config, network)
+
+
 def test_what_the_network_sees_of_a_photo(small_weights: object) -> None:
     network = load_network(
         "resnet50",
@@ -122,16 +118,16 @@ def test_what_the_network_sees_of_a_photo(small_weights: object) -> None:
     image = picture(1)
     copy = np.asarray(image.resize((96, 72), Image.Resampling.BILINEAR))
     config = LocalConfig(features="columns", layer="layer3", longest_side=96)
-    (found,) = DESCRIBE["columns"](PREPARE["columns"](image, config), config, network)
+    (found,) = extract(image, config, network)
     np.testing.assert_array_equal(found, columns(network.feature_maps(copy)["layer3"]))
 
     config = LocalConfig(features="cells", layer="layer3", longest_side=96, scales=(1, 3))
-    found = DESCRIBE["cells"](PREPARE["cells"](image, config), config, network)
+    found = extract(image, config, network)
     assert [len(scale) for scale in found] == [1, 9]
     np.testing.assert_array_equal(found[1], cells(network.feature_maps(copy)["layer3"], 3))
 
     config = LocalConfig(features="patches", layer="layer3", patch_side=32, scales=(1, 2))
-    found = DESCRIBE["patches"](PREPARE["patches"](image, config), config, network)
+    found = extract(image, config, network)
     assert [len(scale) for scale in found] == [1, 25]
     patch = image.resize((32, 32), Image.Resampling.BILINEAR, box=(15, 11, 75, 56))
     mean = network.feature_maps(np.asarray(patch))["layer3"].mean(axis=(1, 2))

@@ -25,7 +25,6 @@ from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
-from resight.descriptors.normalize import l2_normalize
 from resight.descriptors.pipeline import describe_maps
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import WeightsError
@@ -33,6 +32,7 @@ from resight.networks.parameters import Classifier, Parameters, load_parameters
 from resight.networks.runtimes.network import Network
 from resight.networks.runtimes.select import load_network
 from resight.photos.images import load_image
+from resight.vectors import l2_normalize
 
 SMALL = (160, 120, 96)
 """Longest sides that keep a network on a processor fast; the method knows no smallest size."""

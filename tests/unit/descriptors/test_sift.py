@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from resight.config import LocalConfig
-from resight.descriptors.local_features.sift import LocalFeatures, root_sift
+from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 
 
 def texture(width: int, height: int, seed: int) -> Image.Image:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 import resight.descriptors.aggregation.vlad
-from resight.descriptors.aggregation.vlad import fit_vocabulary, vlad
+from resight.descriptors.aggregation.vlad import vlad
+from resight.descriptors.aggregation.vocabulary import fit_vocabulary
 from resight.errors import FitError
 from samples import root_sift_like
 

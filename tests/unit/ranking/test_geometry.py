@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 import resight.ranking.geometry
 from resight.config import LocalConfig
-from resight.descriptors.local_features.sift import LocalFeatures, root_sift
+from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 from resight.errors import UsageError
 from resight.ranking.geometry import MIN_INLIERS, Verification, mutual_matches, rerank, verify
 

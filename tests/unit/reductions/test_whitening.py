@@ -12,7 +12,7 @@ from resight.config import SelectionConfig, WhiteningConfig
 from resight.errors import FitError
 from resight.reductions import combined as beside
 from resight.reductions.reduction import Reduction, fit_reduction, from_bytes, to_bytes
-from resight.reductions.whitening import Whitening, chosen_width, fit_whitening, power_law
+from resight.reductions.whitening import Whitening, chosen_width, fit_whitening
 
 SIZES = (6, 4)
 
@@ -109,11 +109,6 @@ def test_too_few_photos_may_have_a_selection_instead() -> None:
     assert auto.for_photos(128) == auto
     assert WhiteningConfig().for_photos(2) == WhiteningConfig()
     assert SelectionConfig(features=5).for_photos(2) == SelectionConfig(features=5)
-
-
-def test_power_law() -> None:
-    np.testing.assert_allclose(power_law(np.array([4.0, -9.0, 0.0]), 0.5), [2.0, -3.0, 0.0])
-
 
 def test_a_photo_that_is_the_mean_stays_zero() -> None:
     x = descriptors(20)

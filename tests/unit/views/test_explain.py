@@ -15,7 +15,7 @@ from resight.demo.objects import FAMILIES
 from resight.demo.scenes import SIZE, background, lay
 from resight.descriptors.aggregation.vlad import vlad
 from resight.descriptors.cam import cam_mask, class_activation_map
-from resight.descriptors.local_features.sift import LocalFeatures, root_sift
+from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 from resight.descriptors.pipeline import FeatureMaps, describe_maps
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import UsageError

@@ -1,49 +1,77 @@
-"""Hamming embedding and weak geometric consistency: photos as sets of small signatures.
+"""Hamming embedding and weak geometric consistency: photos as sets of binary signatures.
 
 Jegou, Douze and Schmid, "Hamming embedding and weak geometric consistency for large scale image
 search", ECCV 2008: sections 4 (the embedding) and 5 (the geometry). Weights by the Hamming
 distance: the same, "Improving bag-of-features for large scale image search", IJCV 2010, section 4.
 
-Two local descriptors match when they have the same visual word and signatures that differ in few
-bits. Every match votes for the photo with the square of the word's idf; and of the votes count
-those that agree on one rotation and one change of scale.
+Two local descriptors match if they have the same visual word and signatures that differ in few
+bits. Every match votes for the photo with the square of the word's idf; with weak geometric
+consistency only the votes count that agree on a rotation and a change of scale.
 
-A photo's descriptor is a table of eight columns and a row for each local feature, column by column,
-in float32 (every number is whole and small, but for the last):
+A photo's descriptor is a table with a row for each local feature and eight columns, stored column
+by column as float32 (all values but the idf are small integers):
 
     word, signature (four numbers of 16 bits), angle (0..63), scale (quarters of an octave), idf
 
-Rows are ordered by word; a table that is not full ends with rows of the word -1.
+Rows are sorted by word; unused rows at the end have the word -1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from resight.descriptors.aggregation.bag_of_words import nearest_words
+from resight.config import LocalConfig
+from resight.descriptors.aggregation.bag_of_words import inverse_document_frequency
+from resight.descriptors.aggregation.vocabulary import fit_large_vocabulary, nearest_words
+from resight.descriptors.extractor import FittedParams
 
 BITS = 64
 COLUMNS = 8
-ANGLES = 64
-"""Steps of a full turn."""
-OCTAVE = 4
-"""Steps of the scale in a doubling."""
-SCALES = 33
-"""Changes of scale that are told apart, from 1/16 to 16 times."""
-ANGLE_REACH, SCALE_REACH = 4, 2
-"""Votes so many steps apart agree: 22.5 degrees, half an octave. The paper takes a moving average
-and leaves its width open; another view of a thing turns its keypoints by more than one step."""
+ANGLE_BINS = 64
+"""Bins of a full turn."""
+BINS_PER_OCTAVE = 4
+"""Bins of the scale per factor of two."""
+SCALE_BINS = 33
+"""Bins of the change of scale, from 1/16 to 16."""
+ANGLE_WINDOW, SCALE_WINDOW = 4, 2
+"""Votes at most this many bins apart agree: 22.5 degrees, half an octave. The paper uses a moving
+average of unspecified width; another view of an object turns its keypoints by more than one bin."""
 NO_WORD = -1
-MOST_BITS = 22
-"""Signatures of a match differ in so many bits at most (ECCV 2008, section 6)."""
-ONES = np.unpackbits(np.arange(2**16).astype(">u2").view(np.uint8).reshape(-1, 2), axis=1).sum(1)
-"""How many bits of each number of 16 bits are set."""
+MAX_BITS = 22
+"""Maximum Hamming distance of a match (ECCV 2008, section 6)."""
+BIT_COUNTS = np.unpackbits(
+    np.arange(2**16).astype(">u2").view(np.uint8).reshape(-1, 2), axis=1
+).sum(axis=1)
+"""Number of set bits of each 16-bit number."""
 SIGMA = 16.0
-"""A match of h different bits counts exp(-h^2 / sigma^2) (IJCV 2010, section 4.2)."""
+"""A match of Hamming distance h has the weight exp(-h^2 / sigma^2) (IJCV 2010, section 4.2)."""
+
+
+def fit(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
+    """Fit `words` (K, D), `idf` (K,), `projection` (64, D) and `thresholds` (K, 64)."""
+    descriptors = np.concatenate(photos)
+    words = fit_large_vocabulary(descriptors, config.centers, config.seed)
+    assigned = (nearest_words(photo, words)[0] for photo in photos)
+    projection = random_projection(descriptors.shape[1], config.seed)
+    return {
+        "words": words,
+        "idf": inverse_document_frequency(assigned, len(words)),
+        "projection": projection,
+        "thresholds": fit_thresholds(descriptors, words, projection),
+    }
+
+
+def apply(
+    features: np.ndarray, frames: np.ndarray | None, params: FittedParams, config: LocalConfig
+) -> np.ndarray:
+    """Return the table of one photo's keypoints."""
+    if frames is None:
+        raise ValueError("Hamming embedding needs the angles and sizes of keypoints")
+    return table(features, frames[:, 0], frames[:, 1], params, config.max_keypoints)
 
 
 def random_projection(size: int, seed: int) -> np.ndarray:
-    """The first 64 rows of a random orthogonal matrix, float32 (64, D) (section 4.1)."""
+    """Return the first 64 rows of a random orthogonal matrix, float32 (64, D) (section 4.1)."""
     values = np.random.default_rng(seed).normal(size=(max(size, BITS), max(size, BITS)))
     orthogonal, _ = np.linalg.qr(values)
     return np.ascontiguousarray(orthogonal[:BITS, :size], np.float32)
@@ -52,22 +80,22 @@ def random_projection(size: int, seed: int) -> np.ndarray:
 def fit_thresholds(
     descriptors: np.ndarray, words: np.ndarray, projection: np.ndarray
 ) -> np.ndarray:
-    """The median of each word's projected descriptors, float32 (K, 64) (section 4.1).
+    """Return the median of each word's projected descriptors, float32 (K, 64) (section 4.1).
 
-    A word that none of the descriptors has takes its own projection.
+    A word without descriptors gets its own projection.
     """
-    found = nearest_words(descriptors, words)[0][:, 0]
+    nearest = nearest_words(descriptors, words)[0][:, 0]
     projected = descriptors @ projection.T
     thresholds = words @ projection.T
-    for word in np.unique(found):
-        thresholds[word] = np.median(projected[found == word], axis=0)
+    for word in np.unique(nearest):
+        thresholds[word] = np.median(projected[nearest == word], axis=0)
     return np.asarray(thresholds, np.float32)
 
 
 def signatures(
     descriptors: np.ndarray, words: np.ndarray, thresholds: np.ndarray, projection: np.ndarray
 ) -> np.ndarray:
-    """Whether each projected value is above its word's threshold: four numbers of 16 bits.
+    """Compare projected values with their word's thresholds, packed into 16-bit numbers.
 
     Args:
         descriptors: float32 (N, D).
@@ -86,115 +114,115 @@ def table(
     descriptors: np.ndarray,
     angles: np.ndarray,
     sizes: np.ndarray,
-    fitted: Mapping[str, np.ndarray],
+    params: Mapping[str, np.ndarray],
     rows: int,
 ) -> np.ndarray:
-    """The table of a photo, see above.
+    """Build the table of a photo, see the module's docstring.
 
     Args:
-        descriptors: float32 (N, D), the strongest first; their order among the kept ones does not
-            matter.
+        descriptors: float32 (N, D), the strongest first; otherwise their order does not matter.
         angles: of the keypoints, float32 (N,), radians.
-        sizes: likewise, pixels.
-        fitted: `words` (K, D), `idf` (K,), `projection` (64, D), `thresholds` (K, 64).
-        rows: of the table; so many features are kept.
+        sizes: of the keypoints, float32 (N,), pixels.
+        params: `words` (K, D), `idf` (K,), `projection` (64, D), `thresholds` (K, 64).
+        rows: of the table; weaker features beyond them are dropped.
 
     Returns:
         float32 (8 * rows,).
     """
     descriptors, angles, sizes = descriptors[:rows], angles[:rows], sizes[:rows]
-    words = nearest_words(descriptors, fitted["words"])[0][:, 0]
-    bits = signatures(descriptors, words, fitted["thresholds"], fitted["projection"])
-    turned = np.floor(angles / (2 * np.pi) * ANGLES) % ANGLES
-    scale = np.round(np.log2(np.maximum(sizes, 1e-3)) * OCTAVE)
-    found = np.column_stack([words, bits, turned, scale, fitted["idf"][words]])
-    made = np.zeros((COLUMNS, rows), np.float32)
-    made[0] = NO_WORD
-    made[:, : len(words)] = found[np.lexsort(found.T[::-1])].T  # by word, then by all the others
-    return made.ravel()
+    words = nearest_words(descriptors, params["words"])[0][:, 0]
+    bits = signatures(descriptors, words, params["thresholds"], params["projection"])
+    angle_bins = np.floor(angles / (2 * np.pi) * ANGLE_BINS) % ANGLE_BINS
+    scale_bins = np.round(np.log2(np.maximum(sizes, 1e-3)) * BINS_PER_OCTAVE)
+    features = np.column_stack([words, bits, angle_bins, scale_bins, params["idf"][words]])
+    result = np.zeros((COLUMNS, rows), np.float32)
+    result[0] = NO_WORD
+    result[:, : len(words)] = features[np.lexsort(features.T[::-1])].T  # by word, then the rest
+    return result.ravel()
 
 
 def hamming(query: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """1 - the score of a query's table (8 R,) with each of a block's (n, 8 R), float32 (n,).
+    """Return 1 - the score of a query's table (8 R,) and each of a block's (n, 8 R), float32 (n,).
 
-    A match votes with exp(-h^2 / sigma^2) idf^2. The score is divided by the lengths of both bags
-    of words, so that it is 1 at most; a photo without words is at distance 1 from everything.
+    A match votes with exp(-h^2 / sigma^2) idf^2. The score is the sum of the votes divided by the
+    norms of both bags of words, so that it is at most 1; a photo without words has distance 1 from
+    everything.
     """
     return _distances(query, block, geometry=False)
 
 
 def hamming_wgc(query: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """The same with weak geometric consistency (section 5).
+    """Return the same with weak geometric consistency (section 5).
 
-    Votes are counted by the difference of the angles, and by that of the scales, those within reach
-    together; what counts is the smaller of the two largest sums.
+    Votes are added up by the difference of the angles, and by that of the scales, each over a
+    moving window; the score is the smaller of the two maxima.
     """
     return _distances(query, block, geometry=True)
 
 
 def _distances(query: np.ndarray, block: np.ndarray, *, geometry: bool) -> np.ndarray:
-    asked = query.reshape(COLUMNS, -1)
-    asked = asked[:, asked[0] != NO_WORD]
+    ours = query.reshape(COLUMNS, -1)
+    ours = ours[:, ours[0] != NO_WORD]
     tables = block.reshape(len(block), COLUMNS, -1)
-    # Pairs of one word: rows of the query, ordered by word, between `first` and `first + found`.
-    first = np.searchsorted(asked[0], tables[:, 0], "left")
-    found = np.searchsorted(asked[0], tables[:, 0], "right") - first
-    photos, rows = np.nonzero(found)
-    repeats = found[photos, rows]
-    ours = np.repeat(first[photos, rows], repeats) + _counting(repeats)
+    # The query is sorted by word: a row's candidates are those from `first`, `counts` of them.
+    first = np.searchsorted(ours[0], tables[:, 0], "left")
+    counts = np.searchsorted(ours[0], tables[:, 0], "right") - first
+    photos, rows = np.nonzero(counts)
+    repeats = counts[photos, rows]
+    indices = np.repeat(first[photos, rows], repeats) + _ranges(repeats)
     photos, rows = np.repeat(photos, repeats), np.repeat(rows, repeats)
     theirs = tables[photos, :, rows]
-    different = np.bitwise_xor(
-        asked[1:5, ours].T.astype(np.uint16), theirs[:, 1:5].astype(np.uint16)
+    differing = np.bitwise_xor(
+        ours[1:5, indices].T.astype(np.uint16), theirs[:, 1:5].astype(np.uint16)
     )
-    bits = ONES[different].sum(axis=1)
-    near = bits <= MOST_BITS
-    ours, photos, theirs, bits = ours[near], photos[near], theirs[near], bits[near]
-    votes = np.exp(-((bits / SIGMA) ** 2)) * theirs[:, 7].astype(np.float64) ** 2
+    bits = BIT_COUNTS[differing].sum(axis=1)
+    matching = bits <= MAX_BITS
+    indices, photos, theirs = indices[matching], photos[matching], theirs[matching]
+    votes = np.exp(-((bits[matching] / SIGMA) ** 2)) * theirs[:, 7].astype(np.float64) ** 2
     if geometry:
-        turns = (theirs[:, 5] - asked[5, ours]).astype(np.int64) % ANGLES
-        zooms = (theirs[:, 6] - asked[6, ours]).astype(np.int64) + SCALES // 2
-        by_angle = _histogram(votes, photos, turns, len(block), ANGLES)
-        by_scale = _histogram(votes, photos, zooms.clip(0, SCALES - 1), len(block), SCALES)
-        by_angle = np.pad(by_angle, ((0, 0), (ANGLE_REACH, ANGLE_REACH)), mode="wrap")
-        by_scale = np.pad(by_scale, ((0, 0), (SCALE_REACH, SCALE_REACH)))
-        scores = np.minimum(_most(by_angle, ANGLE_REACH), _most(by_scale, SCALE_REACH))
+        turns = (theirs[:, 5] - ours[5, indices]).astype(np.int64) % ANGLE_BINS
+        zooms = (theirs[:, 6] - ours[6, indices]).astype(np.int64) + SCALE_BINS // 2
+        by_angle = _histogram(votes, photos, turns, len(block), ANGLE_BINS)
+        by_scale = _histogram(votes, photos, zooms.clip(0, SCALE_BINS - 1), len(block), SCALE_BINS)
+        by_angle = np.pad(by_angle, ((0, 0), (ANGLE_WINDOW, ANGLE_WINDOW)), mode="wrap")
+        by_scale = np.pad(by_scale, ((0, 0), (SCALE_WINDOW, SCALE_WINDOW)))
+        scores = np.minimum(_peak(by_angle, ANGLE_WINDOW), _peak(by_scale, SCALE_WINDOW))
     else:
         scores = np.bincount(photos, votes, len(block))
-    lengths = _lengths(tables) * _lengths(asked[None])
-    cosines = np.divide(scores, lengths, out=np.zeros(len(block)), where=lengths > 0)
+    norms = _norms(tables) * _norms(ours[None])
+    cosines = np.divide(scores, norms, out=np.zeros(len(block)), where=norms > 0)
     return np.clip(1 - cosines, 0, 1).astype(np.float32)
 
 
-def _counting(repeats: np.ndarray) -> np.ndarray:
-    """0, 1, ... up to each of some numbers, one after the other."""
-    ends = np.cumsum(repeats)
-    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - repeats, repeats)
+def _ranges(lengths: np.ndarray) -> np.ndarray:
+    """Concatenate 0, 1, ..., n - 1 for each length n."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
 
 
 def _histogram(
-    votes: np.ndarray, photos: np.ndarray, steps: np.ndarray, count: int, width: int
+    votes: np.ndarray, photos: np.ndarray, bins: np.ndarray, count: int, width: int
 ) -> np.ndarray:
-    """Sums of votes (P,) by photo and step, float64 (count, width)."""
-    flat = np.bincount(photos * width + steps, votes, count * width)
+    """Add up votes (P,) by photo and bin, float64 (count, width)."""
+    flat = np.bincount(photos * width + bins, votes, count * width)
     return flat.reshape(count, width)
 
 
-def _most(histogram: np.ndarray, reach: int) -> np.ndarray:
-    """The largest sum over steps within reach of one of them, (count, width) to (count,)."""
-    together = np.lib.stride_tricks.sliding_window_view(histogram, 2 * reach + 1, axis=1)
-    return np.asarray(together.sum(axis=2).max(axis=1))
+def _peak(histogram: np.ndarray, window: int) -> np.ndarray:
+    """Return the largest sum over a moving window, (count, width) to (count,)."""
+    windows = np.lib.stride_tricks.sliding_window_view(histogram, 2 * window + 1, axis=1)
+    return np.asarray(windows.sum(axis=2).max(axis=1))
 
 
-def _lengths(tables: np.ndarray) -> np.ndarray:
-    """The Euclidean lengths of the bags of words of tables (n, 8, R), float64 (n,)."""
+def _norms(tables: np.ndarray) -> np.ndarray:
+    """Return the Euclidean norms of the bags of words of tables (n, 8, R), float64 (n,)."""
     photos, rows = np.nonzero(tables[:, 0] != NO_WORD)
     words, idf = tables[photos, 0, rows], tables[photos, 7, rows].astype(np.float64)
-    # Rows of one photo and one word stand side by side.
-    starts = np.ones(len(photos), bool)
-    starts[1:] = (photos[1:] != photos[:-1]) | (words[1:] != words[:-1])
-    begins = np.flatnonzero(starts)
-    if not len(begins):
+    # Rows of the same photo and word are adjacent.
+    is_start = np.ones(len(photos), bool)
+    is_start[1:] = (photos[1:] != photos[:-1]) | (words[1:] != words[:-1])
+    starts = np.flatnonzero(is_start)
+    if not len(starts):
         return np.zeros(len(tables))
-    sums = np.add.reduceat(idf, begins)
-    return np.sqrt(np.bincount(photos[begins], sums**2, len(tables)))
+    sums = np.add.reduceat(idf, starts)
+    return np.sqrt(np.bincount(photos[starts], sums**2, len(tables)))

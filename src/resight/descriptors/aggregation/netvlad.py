@@ -1,65 +1,80 @@
-"""The NetVLAD layer: VLAD with a soft assignment, whose numbers a network can learn.
+"""NetVLAD: VLAD with a soft assignment whose parameters a network can be trained for.
 
 Arandjelovic, Gronat, Torii, Pajdla and Sivic, "NetVLAD: CNN architecture for weakly supervised
-place recognition", CVPR 2016, section 3.1; its beginning is in the appendix.
+place recognition", CVPR 2016, section 3.1; the initialization is in the appendix.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-FIRST_TO_SECOND = 100.0
-"""What the largest share of a descriptor is to the second largest, on average, at the beginning."""
+from resight.config import LocalConfig
+from resight.descriptors.aggregation.vocabulary import fit_vocabulary
+from resight.descriptors.extractor import FittedParams
+from resight.vectors import l2_normalize, l2_normalize_rows
+
+INITIAL_RATIO = 100.0
+"""Initial ratio, on average, of a descriptor's largest assignment weight to the second largest."""
+
+
+def fit(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
+    """Fit the initial layer, see `initial_layer`."""
+    descriptors = np.concatenate(photos)
+    return initial_layer(descriptors, fit_vocabulary(descriptors, config.centers, config.seed))
+
+
+def apply(
+    features: np.ndarray, frames: np.ndarray | None, params: FittedParams, config: LocalConfig
+) -> np.ndarray:
+    """Aggregate the features of one photo."""
+    return netvlad(features, params)
 
 
 def initial_layer(descriptors: np.ndarray, words: np.ndarray) -> dict[str, np.ndarray]:
-    """The layer before any training, from k-means: w = 2 alpha c, b = -alpha |c|^2.
+    """Return the layer before any training: w = 2 alpha c, b = -alpha |c|^2 for words c.
 
-    Alpha is such that, on average over the descriptors, the largest share is a hundred times the
-    second largest: exp(alpha (d2 - d1)) with the squared distances d1 and d2 to the two nearest
-    words, in the logarithm.
+    Alpha makes the largest weight a hundred times the second largest, on average over the
+    descriptors in the logarithm: exp(alpha (d2 - d1)) = 100 for the squared distances d1 and d2 to
+    the two nearest words.
 
     Args:
         descriptors: float32 (M, D), of unit length.
-        words: float32 (K, D), the middles of k-means; 2 or more.
+        words: float32 (K, D), the centers of k-means; 2 or more.
 
     Returns:
         float32 arrays: `words` (K, D), `weights` (K, D) and `biases` (K,).
     """
-    middles = np.asarray(words, np.float64)
+    centers = np.asarray(words, np.float64)
     x = np.asarray(descriptors, np.float64)
-    squares = (middles**2).sum(axis=1) - 2 * x @ middles.T  # but for |x|^2, alike for all words
-    first, second = np.partition(squares, 1, axis=1)[:, :2].T
-    gap = float((second - first).mean())
-    alpha = np.log(FIRST_TO_SECOND) / gap if gap > 0 else 1.0
+    squared = (centers**2).sum(axis=1) - 2 * x @ centers.T  # without |x|^2, equal for all words
+    nearest = np.partition(squared, 1, axis=1)
+    gap = float((nearest[:, 1] - nearest[:, 0]).mean())
+    alpha = np.log(INITIAL_RATIO) / gap if gap > 0 else 1.0
     return {
         "words": words.astype(np.float32),
-        "weights": (2 * alpha * middles).astype(np.float32),
-        "biases": (-alpha * (middles**2).sum(axis=1)).astype(np.float32),
+        "weights": (2 * alpha * centers).astype(np.float32),
+        "biases": (-alpha * (centers**2).sum(axis=1)).astype(np.float32),
     }
 
 
 def netvlad(descriptors: np.ndarray, layer: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The NetVLAD vector of one photo; the order of its descriptors does not matter.
+    """Compute the NetVLAD vector of one photo; the order of its descriptors does not matter.
 
     Args:
         descriptors: float32 (N, D), of unit length.
         layer: `words` c (K, D), and `weights` w (K, D) and `biases` b (K,) of the assignment
-            softmax(w x + b); learned, or from `initial_layer`.
+            softmax(w x + b); trained, or from `initial_layer`.
 
     Returns:
         float32 (K * D,), word by word, each word's block of unit length, then the whole; zeros
-        when there is no descriptor.
+        without descriptors.
     """
-    words, weights, biases = (
-        np.asarray(layer[name], np.float64) for name in ("words", "weights", "biases")
-    )
+    words = np.asarray(layer["words"], np.float64)
+    weights = np.asarray(layer["weights"], np.float64)
+    biases = np.asarray(layer["biases"], np.float64)
     x = np.asarray(descriptors, np.float64)
-    logs = x @ weights.T + biases
-    shares = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
-    shares /= shares.sum(axis=1, keepdims=True)
-    blocks = shares.T @ x - shares.sum(axis=0)[:, None] * words
-    lengths = np.linalg.norm(blocks, axis=1, keepdims=True)
-    blocks = np.divide(blocks, lengths, out=np.zeros_like(blocks), where=lengths > 0)
-    length = np.linalg.norm(blocks)
-    return np.asarray(blocks.ravel() / length if length > 0 else blocks.ravel(), np.float32)
+    logits = x @ weights.T + biases
+    assignment = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    assignment /= assignment.sum(axis=1, keepdims=True)
+    blocks = assignment.T @ x - assignment.sum(axis=0)[:, None] * words
+    return np.asarray(l2_normalize(l2_normalize_rows(blocks).ravel()), np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from resight.descriptors.normalize import l2_normalize
+from resight.vectors import l2_normalize
 
 EPSILON = 1e-6
 """Keeps the weight of a channel that is never active finite."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from resight.descriptors.normalize import l2_normalize
+from resight.vectors import l2_normalize
 
 
 def mac(feature_map: np.ndarray) -> np.ndarray:

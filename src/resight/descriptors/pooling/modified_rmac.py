@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from resight.descriptors.normalize import l2_normalize
+from resight.vectors import l2_normalize
 
 
 def modified_rmac(feature_map: np.ndarray, *, levels: int = 3, stride: float = 0.4) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""RootSIFT local features: where a photo has texture, and what it looks like there.
+"""RootSIFT keypoints.
 
 SIFT: Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 2004. RootSIFT:
 Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval", CVPR
 2012, section 3.
 
-Points are `(x, y)`, x to the right, y downwards, in pixels of the image given; `(0, 0)` is the
-center of the upper left pixel.
+Points are `(x, y)`, x to the right, y downwards, in pixels of the original image; `(0, 0)` is the
+center of the top left pixel.
 """
 
 import math
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from resight.config import LocalConfig
+from resight.networks.runtimes.network import Network
 from resight.photos.images import scaled_size
 
 DESCRIPTOR_SIZE = 128
@@ -26,12 +27,12 @@ class LocalFeatures:
     """The local features of one image, the strongest first.
 
     Attributes:
-        points: float32 (N, 2), x and y in pixels of the image given.
-        descriptors: float32 (N, 128), RootSIFT: values from 0 to 1, rows of unit length (a row of
-            zeros where SIFT found no gradient).
-        scale: pixels of the image for each pixel of the copy that SIFT saw, 1.0 or more: a point
-            is known to about one pixel of that copy.
-        frames: float32 (N, 2), the angle of each in radians and its size in pixels of that copy.
+        points: float32 (N, 2), x and y in pixels of the original image.
+        descriptors: float32 (N, 128), RootSIFT: values from 0 to 1, rows of unit length (zeros
+            where SIFT found no gradient).
+        scale: pixels of the image per pixel of the copy that SIFT saw, 1.0 or more; points are
+            accurate to about one pixel of that copy.
+        frames: float32 (N, 2), angle in radians and size in pixels of that copy.
     """
 
     points: np.ndarray
@@ -40,17 +41,29 @@ class LocalFeatures:
     frames: np.ndarray | None = None
 
 
+def prepare(image: Image.Image, config: LocalConfig) -> LocalFeatures:
+    """Return the keypoints."""
+    return root_sift(image, config)
+
+
+def extract(
+    prepared: LocalFeatures, config: LocalConfig, network: Network | None
+) -> list[np.ndarray]:
+    """Return their descriptors."""
+    return [prepared.descriptors]
+
+
 def root_sift(image: Image.Image, config: LocalConfig) -> LocalFeatures:
-    """The strongest SIFT keypoints of an image, described by RootSIFT.
+    """Detect the strongest SIFT keypoints of an image and describe them by RootSIFT.
 
     Args:
-        image: RGB, any size; it is shrunk to `config.longest_side` first, never enlarged.
-        config: gives also `max_keypoints` and `contrast_threshold`.
+        image: RGB, any size; first shrunk to `config.longest_side`, never enlarged.
+        config: also gives `max_keypoints` and `contrast_threshold`.
 
     Returns:
-        At most `max_keypoints` features by decreasing response; ties are ordered by place, size
-        and angle, so that the result is the same from run to run and for any number of threads.
-        An image without texture gives shapes (0, 2) and (0, 128).
+        At most `max_keypoints` features by decreasing response; ties are sorted by position, size
+        and angle, so that the result is deterministic for any number of threads. An image without
+        texture gives shapes (0, 2) and (0, 128).
     """
     width, height = scaled_size(image.width, image.height, config.longest_side, upscale=False)
     copy = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
@@ -62,15 +75,15 @@ def root_sift(image: Image.Image, config: LocalConfig) -> LocalFeatures:
     keypoints, descriptors = sift.detectAndCompute(np.asarray(copy), None)
     scale = max(image.width / width, image.height / height)
     if not keypoints:
-        nothing = np.zeros((0, DESCRIPTOR_SIZE), np.float32)
-        nowhere = np.zeros((0, 2), np.float32)
-        return LocalFeatures(nowhere, nothing, scale, nowhere)
-    # OpenCV returns more than `nfeatures` where responses tie, in no particular order.
-    strongest = sorted(range(len(keypoints)), key=lambda i: _rank(keypoints[i]))
-    strongest = strongest[: config.max_keypoints]
-    points = np.array([keypoints[i].pt for i in strongest])
+        no_points = np.zeros((0, 2), np.float32)
+        return LocalFeatures(
+            no_points, np.zeros((0, DESCRIPTOR_SIZE), np.float32), scale, no_points
+        )
+    # OpenCV returns more than `nfeatures` if responses tie, in no particular order.
+    order = sorted(range(len(keypoints)), key=lambda i: _rank(keypoints[i]))
+    strongest = order[: config.max_keypoints]
     ratio = np.array([image.width / width, image.height / height])
-    points = (points + 0.5) * ratio - 0.5
+    points = (np.array([keypoints[i].pt for i in strongest]) + 0.5) * ratio - 0.5
     frames = [(math.radians(keypoints[i].angle), keypoints[i].size) for i in strongest]
     return LocalFeatures(
         points.astype(np.float32),
@@ -86,7 +99,7 @@ def _rank(keypoint: cv2.KeyPoint) -> tuple[float, ...]:
 
 
 def _root(descriptors: np.ndarray) -> np.ndarray:
-    """RootSIFT (section 3): L1-normalized, then the square root of each value."""
+    """Apply RootSIFT (section 3): L1 normalization, then the square root of each value."""
     sums = np.abs(descriptors).sum(axis=1, keepdims=True, dtype=np.float64)
     rooted = np.sqrt(np.abs(descriptors) / np.where(sums > 0, sums, 1.0))
     return np.asarray(rooted, dtype=np.float32)
