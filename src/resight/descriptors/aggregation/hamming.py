@@ -39,9 +39,8 @@ average of unspecified width; another view of an object turns its keypoints by m
 NO_WORD = -1
 MAX_BITS = 22
 """Maximum Hamming distance of a match (ECCV 2008, section 6)."""
-BIT_COUNTS = np.unpackbits(
-    np.arange(2**16).astype(">u2").view(np.uint8).reshape(-1, 2), axis=1
-).sum(axis=1)
+_BYTES = np.arange(2**16).astype(">u2").view(np.uint8).reshape(-1, 2)
+BIT_COUNTS = np.unpackbits(_BYTES, axis=1).sum(axis=1)
 """Number of set bits of each 16-bit number."""
 SIGMA = 16.0
 """A match of Hamming distance h has the weight exp(-h^2 / sigma^2) (IJCV 2010, section 4.2)."""

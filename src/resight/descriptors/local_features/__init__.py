@@ -13,7 +13,6 @@ from PIL import Image
 
 from resight.config import LocalConfig
 from resight.descriptors.local_features import cells, columns, patches, rootsift
-from resight.networks.runtimes.network import Network
 
 
 class LocalFeatureKind(Protocol):
@@ -22,10 +21,14 @@ class LocalFeatureKind(Protocol):
     def prepare(self, image: Image.Image, config: LocalConfig) -> Any:
         """Do the part of the extraction that needs no network; may run in any thread."""
 
-    def extract(
-        self, prepared: Any, config: LocalConfig, network: Network | None
-    ) -> list[np.ndarray]:
-        """Return the features of each scale, float32 (n, D)."""
+    def extract(self, prepared: Any, config: LocalConfig, network: Any) -> list[np.ndarray]:
+        """Return the features of each scale, float32 (n, D).
+
+        Args:
+            prepared: as `prepare` returns it.
+            config: the method's configuration.
+            network: a `Network`, or None for a kind that needs none.
+        """
 
 
 LOCAL_FEATURES: Mapping[str, LocalFeatureKind] = {
