@@ -49,19 +49,7 @@ class ExtractionConfig(MethodConfig):
     layers: Annotated[tuple[str, ...], Meta(min_length=1)] = option(
         ("layer4", "layer3"), "stages of the network, in the order of the descriptor"
     )
-    pooling: Literal[
-        "modified-rmac",
-        "rmac",
-        "rmac-integral",
-        "rmac-whitened",
-        "mac",
-        "spoc",
-        "spoc-center",
-        "crow",
-        "gem",
-        "fine-tuned",
-        "netvlad",
-    ] = option("modified-rmac", "how a feature map becomes a vector")
+    pooling: str = option("modified-rmac", "how a feature map becomes a vector")
     levels: Annotated[int, Meta(ge=1, le=8)] = option(3, "scales of the R-MAC grid")
     stride: Share = option(0.4, "step between regions, as a share of their side")
     gem_power: Annotated[float, Meta(ge=0.1, le=100)] = option(

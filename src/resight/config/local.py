@@ -38,12 +38,10 @@ class LocalConfig(MethodConfig):
     """
 
     method: Literal["local", "sift-vlad"] = option("local", "the family of methods")
-    features: Literal["rootsift", "columns", "cells", "patches"] = option(
+    features: str = option(
         "rootsift", "keypoints, columns or cells of a feature map, or patches of the photo"
     )
-    aggregation: Literal[
-        "vlad", "fisher", "triangulation", "netvlad", "words", "hamming", "hamming-wgc", "stack"
-    ] = option("vlad", "how they become one descriptor")
+    aggregation: str = option("vlad", "how they become one descriptor")
     longest_side: Annotated[int, Meta(ge=64, le=8192)] = option(
         1024, "larger photos are shrunk to this, in pixels"
     )

@@ -12,6 +12,7 @@ from PIL import Image
 from resight.config import ExtractionConfig
 from resight.descriptors.extractor import Description, Features, FittedParams
 from resight.descriptors.layer_weights import fit_layer_weights
+from resight.descriptors.names import check_names
 from resight.descriptors.pipeline import (
     FeatureMaps,
     PoolingState,
@@ -69,8 +70,9 @@ class CnnExtractor:
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.
-            UsageError: no such runtime or device.
+            UsageError: no such pooling, runtime or device.
         """
+        check_names(config)
         self.config = config
         parameters = load_parameters(config.backbone, weights, sha256)
         layers = layers or config.network_layers()

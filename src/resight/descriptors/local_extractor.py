@@ -16,6 +16,7 @@ from resight.descriptors.aggregation import AGGREGATIONS
 from resight.descriptors.extractor import Description, Features, FittedParams
 from resight.descriptors.local_features import LOCAL_FEATURES
 from resight.descriptors.local_features.rootsift import LocalFeatures
+from resight.descriptors.names import check_names
 from resight.errors import FitError
 from resight.networks.runtimes.network import Network
 from resight.reductions.pfa import principal_components
@@ -43,7 +44,11 @@ class LocalExtractor:
         Args:
             config: the method's configuration.
             network: of all kinds of features but keypoints.
+
+        Raises:
+            UsageError: no such kind of features or aggregation.
         """
+        check_names(config)
         self.config = config
         self.network = network
         self.params: FittedParams = {}

@@ -9,6 +9,7 @@ from resight.config import (
     method_from_dict,
     reduction_from_dict,
 )
+from resight.descriptors.names import check_names
 from resight.errors import UsageError
 from resight.methods.catalogue import METHODS, MethodSpec, find_method
 
@@ -47,6 +48,7 @@ def load_config(name_or_path: str) -> ConfigPair:
     try:
         selection = fields.pop("selection", None)
         method = method_from_dict(fields)
+        check_names(method)
         if selection is None:
             return method, method.default_reduction()
         return method, reduction_from_dict(selection)
@@ -85,4 +87,5 @@ def resolve_config(
         method = method.with_cam(cam)
     if precision is not None:
         method = method.with_precision(precision)
+    check_names(method)
     return method, selection

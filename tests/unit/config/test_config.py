@@ -28,11 +28,12 @@ from resight.config import (
     stored_reduction,
 )
 from resight.config import method as configuration
-from resight.config.extraction import HEADS
 from resight.config.local import SIFT_VLAD_FIELDS
+from resight.descriptors.aggregation import AGGREGATIONS
+from resight.descriptors.pooling import POOLINGS
 from resight.errors import UsageError
 from resight.methods.catalogue import METHODS
-from resight.methods.resolve import load_config
+from resight.methods.resolve import load_config, resolve_config
 
 MODEL = "0" * 64
 CLASSES: list[type[Any]] = [
@@ -116,7 +117,7 @@ LITERALS = {
     for name, hint in typing.get_type_hints(ExtractionConfig).items()
     if typing.get_origin(hint) is typing.Literal
 }
-LITERALS["pooling"] = LITERALS["pooling"].filter(lambda name: name not in HEADS)
+LITERALS["pooling"] = st.sampled_from([*POOLINGS, "rmac-whitened"])
 EXTRACTION = st.fixed_dictionaries(
     {
         **{
@@ -246,7 +247,7 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "fusion_align_corners": ["no", None],
         "layers": [(), ("layer4", "layer4"), ("conv5",), "layer4", None],
         "levels": [0, 9, -1, 3.0, True, None],
-        "pooling": ["max", None],
+        "pooling": [None, 1],
         "gem_power": [0, -1, float("nan"), "3", None],
         "region_values": [0, -1, 8.0, True],
         "layer_weights": [(1.0,), (0.0, 0.0), (1.0, -1.0), ("1", "1"), 1.0, None],
@@ -261,8 +262,8 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
     },
     LocalConfig: {
         "method": ["cnn", None],
-        "features": ["surf", None],
-        "aggregation": ["sum", None],
+        "features": [None, 1],
+        "aggregation": [None, 1],
         "longest_side": [63, 8193, 1024.0, None],
         "max_keypoints": [0, 100_001, None],
         "contrast_threshold": [0, 1, -1, float("nan"), None],
@@ -328,6 +329,19 @@ BAD: dict[type[Any], dict[str, list[Any]]] = {
         "approximate": [0, "yes", None],
     },
 }
+
+
+def test_names_are_checked_against_the_tables_of_the_descriptors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^pooling: expected one of modified-rmac, .* not 'max'"):
+        resolve_config(ExtractionConfig(pooling="max"), None)
+    with pytest.raises(UsageError, match=r"^features: expected one of rootsift, .* not 'surf'"):
+        resolve_config(LocalConfig(features="surf"), None)
+    path = write(tmp_path, 'method = "local"\naggregation = "sum"\n')
+    with pytest.raises(UsageError, match=f"^{re.escape(path)}: aggregation: expected one of vlad"):
+        load_config(path)
+    for name in AGGREGATIONS:
+        if name != "stack":
+            assert resolve_config(LocalConfig(aggregation=name), None)
 
 
 @pytest.mark.parametrize("cls", CLASSES)
