@@ -177,7 +177,7 @@ def measure(folder: Path, remote: Remote, questions: Questions) -> dict[str, flo
         done = upload(opened, remote)
         found["upload, photos/s"] = done.sent / (time.perf_counter() - started)
     started = time.perf_counter()
-    remote.finish(no_progress)
+    remote.build_index(no_progress)
     found["index, photos/s"] = done.sent / (time.perf_counter() - started)
     number_of = {p.id: int(p.path.stem) for p in remote.photos("ok")}
     for kind, rows in questions.of.items():

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from resight.backends.manage import remove
 from resight.collection.ann_index import build_ann_index
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
-from resight.indexing.remove import remove
 from resight.photos.files import PhotoFile
 from resight.progress import no_progress
 from resight.ranking.exact import Query, nearest, nearest_by_lists

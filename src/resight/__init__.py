@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resight.backends.info import info
+    from resight.backends.manage import info, remove
     from resight.backends.store import Filter
     from resight.backends.transfer import pull, push
     from resight.collection.integrity import check
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from resight.indexing.describe import describe
     from resight.indexing.fitting import fit
     from resight.indexing.pipeline import index
-    from resight.indexing.remove import remove
     from resight.methods.catalogue import METHODS
     from resight.methods.model import ModelOptions
     from resight.searching.search import search
@@ -54,11 +53,11 @@ _HOMES = {
     "evaluate": "evaluation.evaluate_collection",
     "fit": "indexing.fitting",
     "index": "indexing.pipeline",
-    "info": "backends.info",
+    "info": "backends.manage",
     "merge": "indexing.cluster.merge",
     "pull": "backends.transfer",
     "push": "backends.transfer",
-    "remove": "indexing.remove",
+    "remove": "backends.manage",
     "search": "searching.search",
 }
 """Public name to module: imported on first use, so that `import resight` costs nothing."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import samples
 from cluster_of_two import HIDDEN, POISON, TwoNodes, two_nodes
 from conftest import ROOT, Run
-from resight.backends.info import info
+from resight.backends.manage import info
 from resight.collection.reader import Collection
 from resight.config import ExtractionConfig
 from resight.errors import ClusterError, UsageError

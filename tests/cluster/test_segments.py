@@ -10,6 +10,7 @@ import pytest
 
 import samples
 from conftest import Run
+from resight.backends.manage import remove
 from resight.collection.reader import Collection
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionMismatchError, SegmentError, UsageError
@@ -24,7 +25,6 @@ from resight.indexing.cluster.segments import (
     write_segment,
 )
 from resight.indexing.extraction import PhotoResult
-from resight.indexing.remove import remove
 from resight.photos.files import PhotoFile
 
 

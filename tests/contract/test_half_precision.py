@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import samples
-from resight.backends.info import info
+from resight.backends.manage import info
 from resight.config import ExtractionConfig, SearchConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import CollectionMismatchError, UsageError
@@ -159,9 +159,7 @@ def test_a_device_without_float16_is_refused_in_one_line(
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_float16_is_for_torch_alone(small_weights: Path, runtime: str) -> None:
     parameters = load_parameters("resnet50", small_weights)
-    with pytest.raises(
-        UsageError, match=f"runtime: float16 needs torch, not {runtime}"
-    ):
+    with pytest.raises(UsageError, match=f"runtime: float16 needs torch, not {runtime}"):
         load_network("resnet50", parameters, runtime=runtime, half=True)
 
 

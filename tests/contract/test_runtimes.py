@@ -123,9 +123,7 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    assert (
-        refusal(runtime="abacus") == "runtime: abacus is not one of auto, torch, openvino, onnx"
-    )
+    assert refusal(runtime="abacus") == "runtime: abacus is not one of auto, torch, openvino, onnx"
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cuda:1", "nonsense"])

@@ -177,7 +177,7 @@ def test_a_server_that_is_gone_and_comes_back(folder, monkeypatch, postgres: Pos
     with closing(open_remote(address)) as remote:  # a search after that: test_web_engines
         assert remote.count("ok") == 20
     done = push(folder, address)
-    assert (done.sent, done.known, done.photos) == (20, 20, 40)
+    assert (done.sent, done.unchanged, done.photos) == (20, 20, 40)
 
 
 def test_a_disk_that_becomes_full_during_an_upload(capsys, folder, monkeypatch, tmp_path):
@@ -204,7 +204,7 @@ def test_a_disk_that_becomes_full_during_an_upload(capsys, folder, monkeypatch, 
         assert re.search(said, refused(capsys, "push", address, "-c", str(folder)))
         fill(0)
         done = push(folder, address)
-    assert (done.sent, done.known, done.photos) == (20, 20, 40)
+    assert (done.sent, done.unchanged, done.photos) == (20, 20, 40)
 
 
 # Qdrant

@@ -55,7 +55,7 @@ def test_the_index_finds_what_an_exhaustive_scan_finds(
     with Collection.open(sample.folder) as opened:
         prepare(opened, remote, BackendConfig(**config))
         upload(opened, remote)
-    remote.finish(lambda what, done, total: None)
+    remote.build_index(lambda what, done, total: None)
     row_of = {photo.id: sample.paths.index(photo.path) for photo in remote.photos("ok")}
     # A filter lets one folder of forty through.
     for where, kept in [(None, range(COUNT)), (Filter(Path("/photos/7")), range(70, 80))]:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.backends.identity import Identity
 from resight.backends.store import Filter
 from resight.backends.transfer import prepare, upload
+from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import BackendConfig, ExtractionConfig
@@ -181,10 +181,10 @@ def test_photos_taken_at_a_time_or_of_a_size_alone(stores: Stores, tmp_path):
 def test_a_photo_is_known_by_its_content(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", cam=True)
     store, (database, _) = stores.of(sample), searched(sample)
-    known = store.known(f"{7:064x}")
+    known = store.stored_query(f"{7:064x}")
     np.testing.assert_allclose(known.global_, database.global_[7], atol=1e-6)
     np.testing.assert_allclose(known.local, database.local[7], atol=1e-6)
-    assert store.known("ff" * 32) is None
+    assert store.stored_query("ff" * 32) is None
 
 
 def test_descriptors_of_photos_in_the_order_of_their_ids(stores: Stores, tmp_path):
@@ -282,7 +282,7 @@ def test_what_is_there_is_not_sent_again(engines: Stores, tmp_path):
     remote = engines.of(sample)
     ids, stamp = remote.ids(), remote.stamp()
     done = engines.send(sample, remote)
-    assert (done.sent, done.known, done.failed) == (0, 40, [])
+    assert (done.sent, done.unchanged, done.failed) == (0, 40, [])
     np.testing.assert_array_equal(remote.ids(), ids)
     assert remote.stamp() == stamp
 
@@ -295,12 +295,12 @@ def test_a_photo_that_changed_takes_the_place_of_the_old_one(engines: Stores, tm
     with writing(sample.folder) as writer:
         record(writer, sample, 3, content="aa" * 32)
     done = engines.send(sample, remote)
-    assert (done.sent, done.known) == (1, 39)
+    assert (done.sent, done.unchanged) == (1, 39)
     assert remote.count("ok") == 40
     assert remote.stamp() != stamp
     found = remote.nearest([Query(sample.global_[30][KEPT])], 2)[0]
     assert sorted(rows_of(remote, sample, found.ids)) == [3, 30]
-    assert remote.known(f"{3:064x}") is None
+    assert remote.stored_query(f"{3:064x}") is None
 
 
 def test_photos_are_forgotten(engines: Stores, tmp_path):
@@ -324,7 +324,7 @@ def test_photos_are_forgotten(engines: Stores, tmp_path):
     found = remote.nearest([query_of(database, rows[0])], 20)[0]
     assert sorted(rows_of(remote, sample, found.ids)) == sorted(set(range(20)) - set(rows))
     done = engines.send(sample, remote)
-    assert (done.sent, done.known) == (2, 18)
+    assert (done.sent, done.unchanged) == (2, 18)
 
 
 def test_collections_of_another_kind_are_not_mixed(engines: Stores, tmp_path):
@@ -350,7 +350,7 @@ def test_what_it_was_made_with_travels_along(engines: Stores, tmp_path):
     sample = make(tmp_path / "c", 10, whitened=True, dtype="float16")
     remote = engines.of(sample)
     with Collection.open(sample.folder) as opened:
-        ours, theirs = Identity.of(opened), remote.provenance
+        ours, theirs = ProvenanceSnapshot.of(opened), remote.provenance
         assert theirs.config == opened.config == ExtractionConfig(dtype="float16")
         assert theirs.model == Model("ab" * 32)
         assert (theirs.values, theirs.how, theirs.data) == (ours.values, ours.how, ours.data)
@@ -384,7 +384,7 @@ def test_an_upload_that_was_interrupted_goes_on(engines: Stores, tmp_path, monke
             upload(opened, remote, interrupt)
         assert remote.count("ok") == 21
         done = upload(opened, remote)
-    assert (done.sent, done.known) == (19, 21)
+    assert (done.sent, done.unchanged) == (19, 21)
     assert sorted(p.path for p in remote.photos("ok")) == sorted(sample.paths)
 
 
@@ -439,8 +439,8 @@ def test_a_collection_that_is_replaced_meanwhile(engines: Stores, tmp_path):
 
 def test_an_engine_says_what_it_is(engines: Stores, tmp_path):
     remote = engines.of(make(tmp_path / "c", 10))
-    about = remote.about()
-    assert about["engine"].split()[0] in ("PostgreSQL", "Qdrant")
+    about = remote.details()
+    assert about["backend"].split()[0] in ("PostgreSQL", "Qdrant")
     assert about["can be pulled"] == "yes"
     size = remote.bytes_on_disk()
     assert size is None or size > 10 * 12 * 4

@@ -19,7 +19,7 @@ from PIL import Image
 
 import samples
 from conftest import Run
-from resight.backends.info import info
+from resight.backends.manage import info
 from resight.cli.app import app
 from resight.collection.reader import Collection
 from resight.collection.writer import writing

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import samples
-from resight.backends.info import info
+from resight.backends.manage import info
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing

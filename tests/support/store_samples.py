@@ -117,7 +117,7 @@ class Stores:
         with Collection.open(sample.folder) as opened:
             prepare(opened, remote, BackendConfig())
             done = upload(opened, remote)
-        remote.finish(lambda what, done, total: None)
+        remote.build_index(lambda what, done, total: None)
         return done
 
     def remote(self, name: str | None = None) -> Remote:

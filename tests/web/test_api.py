@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resight.backends.manage import remove
 from resight.collection.reader import Collection
 from resight.config import SearchConfig
 from resight.indexing import pipeline
-from resight.indexing.remove import remove
 from resight.methods.model import ModelOptions
 from resight.ranking.exact import Query, distances_to, ranking
 from resight.ranking.groups import find_groups

@@ -19,9 +19,9 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect
 
 import browser as browsers
+from resight.backends.manage import remove
 from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
-from resight.indexing.remove import remove
 from resight.searching.search import search
 
 expect.set_options(timeout=20_000)

@@ -1,1 +1,1 @@
-"""Where collections are searched: a folder, Qdrant, PostgreSQL; one interface over the three."""
+"""Storage backends of collections: a folder, PostgreSQL or Qdrant, behind one interface."""

@@ -1,5 +1,6 @@
-"""A collection in a folder, searched by its arrays."""
+"""A collection in a folder, searched through its arrays."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -23,27 +24,31 @@ from resight.ranking.exact import (
 from resight.ranking.ivf import InvertedLists
 from resight.reductions.reduction import Reduction
 
-FILTERED_FIRST = 4
-"""A search among some photos looks at so many times the neighbors wanted, then at ever more."""
+FILTER_FACTOR = 4
+"""Neighbors that a filtered search looks at, for each one requested; multiplied until enough."""
 
 
 class LocalStore:
-    """An open collection and its arrays; notices by itself when the collection has changed."""
+    """An open collection with its search arrays, reloaded whenever the collection has changed.
+
+    Thread-safe: only threads that find the arrays stale wait for their update.
+    """
 
     def __init__(
         self, collection: Collection, load: Callable[[Collection], SearchArrays] = load_arrays
     ) -> None:
-        """Make nothing yet.
+        """Wrap a collection without reading it yet.
 
         Args:
-            collection: open, and closed with this.
-            load: where its arrays come from.
+            collection: open; `close` closes it.
+            load: provides its arrays.
         """
         self.collection = collection
         self._load = load
+        self._loading = threading.RLock()
         self._arrays: SearchArrays | None = None
         self._lists: tuple[str, tuple[InvertedLists, ...]] | None = None
-        self._places: tuple[str, np.ndarray] | None = None
+        self._row_order: tuple[str, np.ndarray] | None = None
 
     @property
     def name(self) -> str:
@@ -60,94 +65,101 @@ class LocalStore:
         self.collection.close()
 
     def arrays(self) -> SearchArrays:
-        """The arrays of the collection as it is now.
+        """Return the arrays of the collection's current state.
 
         Raises:
-            CollectionError: it holds no photos.
+            CollectionEmptyError: it holds no photos.
         """
-        if self._arrays is None or self._arrays.stamp != self.collection.stamp:
-            self._arrays = self._load(self.collection)
-        if self._arrays.database.count == 0:
+        arrays = self._arrays
+        if arrays is None or arrays.stamp != self.collection.stamp:
+            with self._loading:
+                arrays = self._arrays
+                if arrays is None or arrays.stamp != self.collection.stamp:
+                    arrays = self._load(self.collection)
+                    self._arrays = arrays
+        if arrays.database.count == 0:
             raise CollectionEmptyError(f"{self.name}: holds no photos yet; index some")
-        return self._arrays
+        return arrays
 
     def lists(self) -> tuple[InvertedLists, ...]:
-        """The approximate index of the collection as it is now.
+        """Return the approximate index of the collection's current state.
 
         Raises:
             CollectionError: there is none.
         """
         arrays = self.arrays()
-        if self._lists is None or self._lists[0] != arrays.stamp:
-            cosine = self.collection.distance != "manhattan"
-            made = read_ann_status(self.collection)
-            if cosine or made is None:
-                raise CollectionError(
-                    f"{self.name}: has no approximate index; make one with: "
-                    "resight index PHOTOS --approximate, or search without --approximate"
-                )
-            self._lists = arrays.stamp, open_ann_index(arrays, made)
-        return self._lists[1]
+        with self._loading:
+            if self._lists is None or self._lists[0] != arrays.stamp:
+                status = read_ann_status(self.collection)
+                if self.collection.distance != "manhattan" or status is None:
+                    raise CollectionError(
+                        f"{self.name}: has no approximate index; make one with: "
+                        "resight index PHOTOS --approximate, or search without --approximate"
+                    )
+                self._lists = arrays.stamp, open_ann_index(arrays, status)
+            return self._lists[1]
 
     def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches in an empty collection, or by an index that is not there."""
+        """Refuse searches in an empty collection, or with a missing approximate index."""
         if approximate:
             self.lists()
         self.arrays()
 
     def reduction(self) -> Reduction | None:
-        """The selection that the arrays were made with."""
+        """Return the selection or whitening behind the arrays."""
         return self.arrays().reduction
 
     def snapshot(self) -> "LocalStore":
-        """The collection with the arrays as they are now, whatever is written meanwhile."""
+        """Return the collection with its current arrays, whatever is written meanwhile."""
         arrays = self.arrays()
         return LocalStore(self.collection, lambda _: arrays)
 
     def stamp(self) -> str:
-        """The stamp of the arrays."""
+        """Return the stamp of the arrays."""
         return self.arrays().stamp
 
     def count(self, state: State) -> int:
-        """How many photos are of a state."""
+        """Return the number of photos in a state."""
         return self.collection.count(state)
 
     def ids(self) -> np.ndarray:
-        """The ids in the arrays, ascending."""
+        """Return the IDs in the arrays, ascending."""
         ids = self.arrays().database.ids
         return np.sort(ids[ids != GONE])
 
     def photos(self, state: State) -> Iterator[Photo]:
-        """The photos of a state by ascending id."""
+        """Yield the photos in a state by ascending ID."""
         return self.collection.photos(state)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Those of some photos that can be searched, by id."""
+        """Return the searchable photos among some IDs, by ID."""
         return self.collection.photos_by_id(ids)
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """The next photos by ascending id."""
+        """Return the next searchable photos by ascending ID."""
         return self.collection.photos_after(after, count)
 
-    def known(self, content: str) -> Query | None:
-        """The descriptors of a content, if they are there and their check sum is right."""
+    def stored_query(self, content: str) -> Query | None:
+        """Return the descriptors of a content, if they are stored and intact."""
         stored = self.collection.descriptors(content)
         if stored is None or not stored.intact:
             return None
-        selection = self.reduction()
-        sides = (stored.global_, stored.local)
-        kept = [s if s is None or selection is None else selection.apply(s) for s in sides]
-        return Query(np.asarray(kept[0]), kept[1])
+        reduction = self.reduction()
+        if reduction is None:
+            return Query(stored.global_, stored.local)
+        local = None if stored.local is None else reduction.apply(stored.local)
+        return Query(reduction.apply(stored.global_), local)
 
     def rows(self, ids: np.ndarray) -> Database:
-        """The descriptors of photos, in the order of the ids."""
+        """Return the descriptors of photos, in the order of the IDs."""
         arrays = self.arrays()
-        database = arrays.database
-        if self._places is None or self._places[0] != arrays.stamp:
-            self._places = arrays.stamp, np.argsort(database.ids, kind="stable")
-        by_id = self._places[1]
-        at = np.minimum(np.searchsorted(database.ids, ids, sorter=by_id), len(by_id) - 1)
-        rows = by_id[at]
+        database, row_order = arrays.database, self._row_order
+        if row_order is None or row_order[0] != arrays.stamp:
+            row_order = arrays.stamp, np.argsort(database.ids, kind="stable")
+            self._row_order = row_order
+        by_id = row_order[1]
+        positions = np.searchsorted(database.ids, ids, sorter=by_id)
+        rows = by_id[np.minimum(positions, len(by_id) - 1)]
         rows = rows[database.ids[rows] == ids]
         local = None if database.local is None else database.local[rows]
         return Database(database.ids[rows], database.global_[rows], local)
@@ -160,41 +172,42 @@ class LocalStore:
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        """The k nearest photos to each query; exactly, but by inverted lists where asked for."""
-        check_queries(self.name, queries, self.arrays().database.global_.shape[1])
+        """Return the k nearest photos to each query; `approximate` uses inverted lists."""
+        database = self.arrays().database
+        check_queries(self.name, queries, database.global_.shape[1])
         if where is not None and where != Filter():
             return [self._nearest_where(query, k, where, approximate) for query in queries]
-        database = self.arrays().database
         if approximate:
             lists = self.lists()
             return [nearest_by_lists(query, database, lists, k) for query in queries]
         return nearest_to_each(queries, database, k, DISTANCES[self.collection.distance])
 
-    def about(self) -> dict[str, str]:
-        """Nothing more."""
+    def details(self) -> dict[str, str]:
+        """Return no further properties."""
         return {}
 
     def bytes_on_disk(self) -> int:
-        """The sizes of all files in the folder."""
+        """Return the size of all files in the folder."""
         folder = self.collection.folder
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
     def _nearest_where(self, query: Query, k: int, where: Filter, approximate: bool) -> Neighbors:
-        """The nearest of the photos that pass: ever more neighbors are looked at until it is k."""
-        wanted, count, passed = FILTERED_FIRST * k, self.count("ok"), dict[int, bool]()
+        """Return the nearest photos that match a filter, among ever more neighbors."""
+        candidates, count, matches = FILTER_FACTOR * k, self.count("ok"), dict[int, bool]()
         while True:
-            found = self.nearest([query], min(wanted, count), approximate=approximate)[0]
-            new = [id_ for id_ in found.ids.tolist() if id_ not in passed]
+            neighbors = self.nearest([query], min(candidates, count), approximate=approximate)[0]
+            ids = neighbors.ids.tolist()
+            new = [id_ for id_ in ids if id_ not in matches]
             photos = self.photos_by_id(new)
-            passed |= {id_: id_ in photos and _passes(photos[id_], where) for id_ in new}
-            kept = np.flatnonzero([passed[id_] for id_ in found.ids.tolist()])[:k]
-            if len(kept) == k or wanted >= count:
-                return Neighbors(found.ids[kept], found.distances[kept])
-            wanted *= FILTERED_FIRST
+            matches |= {id_: id_ in photos and _matches(photos[id_], where) for id_ in new}
+            selected = np.flatnonzero([matches[id_] for id_ in ids])[:k]
+            if len(selected) == k or candidates >= count:
+                return Neighbors(neighbors.ids[selected], neighbors.distances[selected])
+            candidates *= FILTER_FACTOR
 
 
-def _passes(photo: Photo, where: Filter) -> bool:
-    """Whether a search may find a photo; its file is read where it matters when it was taken."""
+def _matches(photo: Photo, where: Filter) -> bool:
+    """Return whether a photo matches a filter; its file is read only for dates."""
     if where.under is not None and not is_under(photo.path, {where.under}):
         return False
     if where.min_side is not None and min(photo.width or 0, photo.height or 0) < where.min_side:

@@ -1,12 +1,12 @@
-"""What collections on engines have in common, whichever engine it is."""
+"""Base of collections on remote backends: their cached state, and the errors that they share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from resight.backends.identity import Identity, identity_from_json
 from resight.backends.store import Layout, paged
+from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
 from resight.errors import CollectionEmptyError, CollectionError, UsageError
@@ -14,55 +14,65 @@ from resight.reductions.reduction import Reduction
 
 K = TypeVar("K", int, str)
 
+FORMAT = 1
+"""Format of the metadata on remote backends."""
+
 
 @dataclass(frozen=True)
 class RemoteState(Generic[K]):
-    """What is known of a collection that is there.
+    """State of an existing collection.
 
     Attributes:
-        key: of this collection and of none that takes its place: a number or a token.
-        identity: what it was made with.
-        layout: how its descriptors are kept.
+        key: number or token of this collection, never of one that replaces it.
+        provenance: how its descriptors were made.
+        layout: their shape.
         config: how they are indexed and searched.
-        selection: what made them shorter.
+        reduction: the selection or whitening behind them.
     """
 
     key: K
-    identity: Identity
+    provenance: ProvenanceSnapshot
     layout: Layout
     config: BackendConfig
-    selection: Reduction | None
+    reduction: Reduction | None
 
 
-def to_said(identity: Identity, layout: Layout, config: BackendConfig) -> dict[str, dict[str, Any]]:
-    """All of it as JSON takes it, but the fitted numbers."""
-    return {
-        "identity": identity.to_json(),
-        "layout": asdict(layout),
-        "config": config.to_dict(),
-    }
+def state_to_json(
+    provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig
+) -> dict[str, dict[str, Any]]:
+    """Return the metadata to store, without the fitted data."""
+    identity = {"format": FORMAT, "values": dict(provenance.values), "how": dict(provenance.infos)}
+    return {"identity": identity, "layout": asdict(layout), "config": config.to_dict()}
 
 
-def from_said(
-    key: K, shown: str, said: Mapping[str, dict[str, Any]], data: Mapping[str, bytes]
+def state_from_json(
+    key: K, shown: str, metadata: Mapping[str, dict[str, Any]], data: Mapping[str, bytes]
 ) -> RemoteState[K]:
-    """What `to_said` said of a collection, and its fitted numbers.
+    """Return the state behind the metadata of `state_to_json` and the fitted data.
 
     Raises:
-        CollectionError: a newer Resight wrote it, or it is damaged.
+        CollectionError: it is of a newer Resight, or damaged.
     """
     try:
-        identity = identity_from_json(shown, said["identity"], data)
-        config = BackendConfig.from_dict(said["config"])
-        return RemoteState(key, identity, Layout(**said["layout"]), config, identity.reduction())
+        identity = metadata["identity"]
+        version = identity.get("format", FORMAT + 1)
+        if version > FORMAT:
+            raise CollectionError(
+                f"{shown}: was pushed by a newer Resight (format {version}, this one reads "
+                f"{FORMAT}); update it: pip install -U resight"
+            )
+        provenance = ProvenanceSnapshot(shown, identity["values"], identity["how"], data)
+        layout = Layout(**metadata["layout"])
+        config = BackendConfig.from_dict(metadata["config"])
+        return RemoteState(key, provenance, layout, config, provenance.reduction())
     except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
         raise damaged(shown, str(error)) from error
 
 
 class RemoteBase(ABC, Generic[K]):
-    """A collection on an engine: what was pushed with it is read once."""
+    """A collection on a remote backend, whose state is read once."""
 
-    _known: RemoteState[K] | None = None
+    _cached_state: RemoteState[K] | None = None
 
     @property
     @abstractmethod
@@ -71,77 +81,74 @@ class RemoteBase(ABC, Generic[K]):
 
     @abstractmethod
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """The next photos by ascending id."""
+        """Return the next photos by ascending ID."""
 
     @abstractmethod
-    def _look(self) -> RemoteState[K] | None:
-        """What the engine says of the collection now; None where it is not there."""
+    def _read_state(self) -> RemoteState[K] | None:
+        """Read the current state from the backend; return None if there is no collection."""
 
     @property
-    def provenance(self) -> Identity:
-        """What was pushed with the collection."""
-        return self._kept().identity
+    def provenance(self) -> ProvenanceSnapshot:
+        """Provenance that was pushed with the collection."""
+        return self._state().provenance
 
     def exists(self) -> bool:
-        """Whether the collection is there."""
-        return self._look() is not None
+        """Return whether the collection exists."""
+        return self._read_state() is not None
 
     def layout(self) -> Layout:
-        """How it is kept."""
-        return self._kept().layout
+        """Return the shape of its descriptors."""
+        return self._state().layout
 
     def reduction(self) -> Reduction | None:
-        """What was fitted on the collection that was pushed."""
-        return self._kept().selection
+        """Return the selection or whitening that was pushed with the collection."""
+        return self._state().reduction
 
     def snapshot(self) -> Self:
-        """The collection itself."""
+        """Return the collection itself."""
         return self
 
     def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches among no photos; an engine makes its index by itself."""
+        """Refuse searches in an empty collection; the backend has an index of its own."""
         if not self.photos_after(0, 1):
             raise CollectionEmptyError(f"{self.name}: holds no photos yet; push some")
 
     def photos(self, state: State) -> Iterator[Photo]:
-        """The photos by ascending id; failed ones are not pushed."""
+        """Yield the photos by ascending ID; failed ones are not pushed."""
         return paged(self.photos_after) if state == "ok" else iter(())
 
-    def _kept(self) -> RemoteState[K]:
-        kept = self._known or self._look()
-        if kept is None:
-            raise not_there(self.name)
-        self._known = kept
-        return kept
+    def _state(self) -> RemoteState[K]:
+        state = self._cached_state or self._read_state()
+        if state is None:
+            raise no_collection(self.name)
+        self._cached_state = state
+        return state
 
 
-# What goes wrong with all of them
-
-
-def not_there(shown: str) -> CollectionError:
-    """A collection that was not made yet, or was removed."""
+def no_collection(shown: str) -> CollectionError:
+    """Return the error for a collection that does not exist, or was removed."""
     return CollectionError(
         f"{shown}: no collection there; make one with: resight push -c COLLECTION {shown}"
     )
 
 
-def unreachable(shown: str, engine: str, reason: str) -> CollectionError:
-    """An engine that does not answer."""
+def unreachable(shown: str, backend: str, reason: str) -> CollectionError:
+    """Return the error for a backend that does not answer."""
     return CollectionError(
-        f"{shown}: cannot be reached ({reason}); is {engine} running there? The next run goes on"
+        f"{shown}: cannot be reached ({reason}); is {backend} running there? The next run resumes"
     )
 
 
 def damaged(shown: str, reason: str) -> CollectionError:
-    """A collection that somebody else has written to."""
+    """Return the error for a collection that another program has changed."""
     return CollectionError(
-        f"{shown}: what is kept there is damaged ({reason}); remove it there, and push again"
+        f"{shown}: the collection there is damaged ({reason}); remove it there, and push again"
     )
 
 
 def disk_full(shown: str, reason: str) -> CollectionError:
-    """An engine without room for more."""
+    """Return the error for a backend without space."""
     return CollectionError(
-        f"{shown}: the engine's disk is full ({reason}); free some space there and run again: it "
-        "goes on where it stopped"
+        f"{shown}: the backend's disk is full ({reason}); free some space there and run again to "
+        "resume"
     )

@@ -1,4 +1,4 @@
-"""What a search needs of a collection, wherever the collection is kept."""
+"""The interface of a searchable collection, whatever backend stores it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from resight.backends.identity import Identity
-from resight.collection.provenance import Provenance
+from resight.collection.provenance import Provenance, ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
@@ -21,13 +20,13 @@ from resight.reductions.reduction import Reduction
 
 @dataclass(frozen=True)
 class Filter:
-    """Which photos a search is among.
+    """Photos that a search may return.
 
     Attributes:
-        under: a folder; only photos in it or below it.
-        taken_from: only photos taken then or later, by their EXIF data, in the camera's time.
-        taken_before: only photos taken earlier.
-        min_side: only photos whose shorter side has at least so many pixels.
+        under: only photos in this folder or below it.
+        taken_from: only photos taken on or after this date (EXIF), in the camera's time.
+        taken_before: only photos taken before this date.
+        min_side: minimum shorter side, in pixels.
     """
 
     under: Path | None = None
@@ -37,58 +36,58 @@ class Filter:
 
 
 class Store(Protocol):
-    """A collection that can be searched; close it when it is no longer needed.
+    """A searchable collection, usable from several threads; close it after use.
 
-    Descriptors are here as they are searched: after the selection or whitening.
+    Its descriptors are those that are compared: after the selection or whitening.
     """
 
     @property
     def name(self) -> str:
-        """The collection as messages name it, without any password."""
+        """Name of the collection in messages, without any password."""
 
     @property
     def provenance(self) -> Provenance:
-        """Configuration, weights, selection; the fingerprint."""
+        """Configuration, weights, fitted parameters, fingerprint."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
     def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches that cannot be, before there is work for them.
+        """Refuse a search that cannot succeed, before any work for it.
 
         Raises:
             CollectionError: there are no photos, or (`approximate`) no approximate index.
         """
 
     def reduction(self) -> Reduction | None:
-        """What makes descriptors shorter before they are compared, if anything does."""
+        """Return the selection or whitening of the descriptors, if there is one."""
 
     def snapshot(self) -> "Store":
-        """The collection, as far as that can be in its present state for many reads."""
+        """Return the collection, as far as possible in its current state for many reads."""
 
     def stamp(self) -> str:
-        """A token that changes with everything that changes the answers to a search."""
+        """Return a token that changes with everything that changes search results."""
 
     def count(self, state: State) -> int:
-        """How many photos are of a state."""
+        """Return the number of photos in a state."""
 
     def ids(self) -> np.ndarray:
-        """The ids of all photos that can be searched, int64 (N,), ascending."""
+        """Return the IDs of all searchable photos, int64 (N,), ascending."""
 
     def photos(self, state: State) -> Iterator[Photo]:
-        """The photos of a state by ascending id."""
+        """Yield the photos in a state by ascending ID."""
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Those of some photos that are there and can be searched, by id."""
+        """Return the searchable photos among some IDs, by ID."""
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """The next photos that can be searched, by ascending id."""
+        """Return the next searchable photos by ascending ID."""
 
-    def known(self, content: str) -> Query | None:
-        """The descriptors of a photo's content (SHA-256), if they are there and whole."""
+    def stored_query(self, content: str) -> Query | None:
+        """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""
 
     def rows(self, ids: np.ndarray) -> Database:
-        """The descriptors of photos, int64 (N,), in this order; those that are gone left out."""
+        """Return the descriptors of photos, int64 (N,), in this order, without removed ones."""
 
     def nearest(
         self,
@@ -98,54 +97,54 @@ class Store(Protocol):
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        """The k nearest photos to each query, fewer where there are fewer; ties by ascending id.
+        """Return the k nearest photos (fewer if there are fewer) to each query; ties by ID.
 
-        The queries have local descriptors all, or none of them. All photos are compared where k
-        is all there are.
+        Either all queries or none have local descriptors. All photos are compared if k is at least
+        their number.
 
         Raises:
-            UsageError: a query has another number of values than the collection's descriptors.
-            CollectionError: see `check`, and where an engine cannot be reached.
+            UsageError: a query's descriptor has another length than the collection's.
+            CollectionError: see `check`, and where a remote backend cannot be reached.
         """
 
-    def about(self) -> dict[str, str]:
-        """What else there is to say of the collection, by a short title."""
+    def details(self) -> dict[str, str]:
+        """Return further properties of the collection, by a short title."""
 
     def bytes_on_disk(self) -> int | None:
-        """What it takes; None where that cannot be known."""
+        """Return the size on disk; None where it is unknown."""
 
 
 SIDES = ("global", "local")
-"""What the descriptors of a photo are called on engines."""
+"""Names of a photo's descriptors on remote backends."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A photo on its way to an engine or back.
+    """A photo in transfer to or from a remote backend.
 
     Attributes:
-        photo: its row; the id is the side's it comes from.
+        photo: its row, with its ID at the source.
         taken: when it was taken, by its EXIF data.
-        searched: its descriptors after the selection.
-        whole: the same before the selection, or None where they do not travel along.
+        reduced: its descriptors after the reduction.
+        whole: its descriptors before the reduction, or None where they are not transferred.
     """
 
     photo: Photo
     taken: datetime | None
-    searched: Query
+    reduced: Query
     whole: Description | None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What an engine must know of descriptors to keep them.
+    """Shape of the descriptors on a remote backend; its fields are stored there.
 
     Attributes:
-        dimensions: values of a descriptor after the selection.
-        whole_dimensions: before it.
+        dimensions: length of a descriptor after the reduction.
+        whole_dimensions: length before it.
         local: whether there are local descriptors as well.
         distance: manhattan or cosine.
-        keeps_whole: whether the descriptors before the selection are kept, too.
+        keeps_whole: whether the descriptors before the reduction are stored, too.
     """
 
     dimensions: int
@@ -156,59 +155,59 @@ class Layout:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The names of a photo's descriptors."""
-        return SIDES[: 1 + self.local]
+        """Names of a photo's descriptors."""
+        return SIDES if self.local else SIDES[:1]
 
 
 class Remote(Store, Protocol):
-    """A collection on an engine, to which photos can be added by several programs at once."""
+    """A collection on a remote backend, to which several programs can add photos at once."""
 
     @property
-    def provenance(self) -> Identity:
-        """What came with the collection when it was pushed."""
+    def provenance(self) -> ProvenanceSnapshot:
+        """Provenance that was pushed with the collection."""
 
     def exists(self) -> bool:
-        """Whether the collection is there."""
+        """Return whether the collection exists."""
 
     def layout(self) -> Layout:
-        """How it is kept."""
+        """Return the shape of its descriptors."""
 
-    def create(self, identity: Identity, layout: Layout, config: BackendConfig) -> None:
-        """Make the collection, empty; nothing happens where it is there already.
+    def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
+        """Create the collection, empty; a no-op if it exists.
 
         Raises:
-            UsageError: the engine cannot keep so many values.
+            UsageError: the descriptors are too long for the backend.
             CollectionError: see `resight.errors`.
         """
 
     def drop(self) -> None:
-        """Remove the collection with all that is in it."""
+        """Remove the collection with everything in it."""
 
-    def present(self, photos: Sequence[Photo]) -> set[Path]:
-        """The paths of those of some photos that are there with the same content."""
+    def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
+        """Return the paths of the photos that are stored with the same content."""
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Add photos, or put them in the place of what was at their paths: all or none of them."""
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Add photos, replacing those at the same paths: all or none of them."""
 
     def photos_under(self, place: Path) -> list[Photo]:
-        """The photo at an absolute path, or the photos below it, by ascending id."""
+        """Return the photo at an absolute path, or the photos below it, by ascending ID."""
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Forget photos."""
+        """Remove photos."""
 
-    def finish(self, progress: Progress) -> None:
-        """Make or complete the index by which searches are fast."""
+    def build_index(self, progress: Progress) -> None:
+        """Build or complete the index for fast searches."""
 
     def records(self, after: int, count: int) -> list[Record]:
-        """The next photos by ascending id, with all their descriptors."""
+        """Return the next photos by ascending ID, with all their descriptors."""
 
 
 PAGE = 1000
-"""Photos that are read at once."""
+"""Photos read at once."""
 
 
 def paged(photos_after: Callable[[int, int], list[Photo]]) -> Iterator[Photo]:
-    """All photos by ascending id, read a page at a time."""
+    """Yield all photos by ascending ID, read a page at a time."""
     after = 0
     while page := photos_after(after, PAGE):
         yield from page
@@ -216,10 +215,10 @@ def paged(photos_after: Callable[[int, int], list[Photo]]) -> Iterator[Photo]:
 
 
 def check_queries(name: str, queries: Sequence[Query], dimensions: int) -> None:
-    """Refuse queries that a collection's descriptors cannot be compared with.
+    """Refuse queries that are not comparable with a collection's descriptors.
 
     Raises:
-        UsageError: another number of values, or values that are no numbers.
+        UsageError: another length, or values that are not finite.
     """
     for query in queries:
         for side in (query.global_, query.local):
@@ -230,4 +229,4 @@ def check_queries(name: str, queries: Sequence[Query], dimensions: int) -> None:
                     f"{name}: the query has {side.shape} values, the database {(dimensions,)}"
                 )
             if not np.isfinite(side).all():
-                raise UsageError(f"{name}: the query's descriptor holds values that are no numbers")
+                raise UsageError(f"{name}: the query's descriptor has values that are not finite")

@@ -119,7 +119,7 @@ def merge(
 
 def info(collection: Place, json: Json = False) -> None:
     """Show the method, size and failures of a collection."""
-    from resight.backends.info import info
+    from resight.backends.manage import info
     from resight.cli import output
 
     output.print_info(info(collection), as_json=json)
@@ -133,8 +133,8 @@ def remove(
     collection: Place,
 ) -> None:
     """Remove photos from a collection; their files stay."""
+    from resight.backends.manage import remove
     from resight.cli import output
-    from resight.indexing.remove import remove
 
     removed = remove(paths, collection)
     output.say(f"removed {output.count(removed, 'photo')} from {collection}")

@@ -23,7 +23,7 @@ BACKEND = "Backend (docs/backends.md)"
 
 
 def _folder(text: str) -> Path:
-    from resight.backends.addresses import check_folder
+    from resight.backends.open import check_folder
 
     return check_folder(text)
 

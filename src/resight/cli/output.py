@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.backends.info import Info
+from resight.backends.manage import Info
 from resight.backends.transfer import Transfer
 from resight.cli.progress import progress_on
 from resight.collection.integrity import CheckReport
@@ -244,7 +244,7 @@ def _info_rows(info: Info) -> dict[str, str]:
         "fingerprint": (info.fingerprint or "none yet")[:16],
         "weights": str(info.model["path"]) if info.model and info.model["path"] else "none",
         "selection": selection,
-        **(info.about or {"approximate index": approximate}),
+        **(info.details or {"approximate index": approximate}),
         **{name: str(value) for name, value in info.config.items()},
     }
 
@@ -262,9 +262,13 @@ def print_check(report: CheckReport, collection: Path) -> None:
 
 def print_transfer(transfer: Transfer) -> None:
     """Print how many photos were copied, and which were left out."""
-    counts = {"sent": transfer.sent, "known": transfer.known, "removed": transfer.removed}
+    counts = {
+        "sent": transfer.sent,
+        "unchanged": transfer.unchanged,
+        "removed": transfer.removed,
+    }
     photos = count(transfer.photos, "photo")
-    say(f"{transfer.place}: {photos} ({_counts(counts, always='sent')})")
+    say(f"{transfer.target}: {photos} ({_counts(counts, always='sent')})")
     if transfer.failed:
         lines = [f"{_printable(path)}: {reason}" for path, reason in transfer.failed]
         _list(f"{len(lines)} were left out", lines, limit=None)

@@ -155,7 +155,7 @@ class Searcher:
     def _query(self, query: Path, box: Box | None) -> Query:
         # Anything but a file, such as a pipe, would be waited for if it were opened.
         if box is None and absolute(query).is_file():
-            known = self.store.known(_content(query))
+            known = self.store.stored_query(_content(query))
             if known is not None:
                 return known
         return self.query(self.describe(load_query(query, box)))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import Request
 
-from resight.backends.addresses import parse_address
+from resight.backends.open import parse_address
 from resight.backends.store import Store
 from resight.methods.model import ModelOptions
 from resight.networks.weights import user_cache

@@ -177,7 +177,7 @@ class SearchService:
     ) -> Query | None:
         """The descriptors of a query that need no network: stored, or described a moment ago."""
         if box is None:
-            known = searcher.store.known(query_image.content)
+            known = searcher.store.stored_query(query_image.content)
             if known is not None:
                 return known
         key = self._key(searcher.store, query_image, box)

@@ -19,7 +19,7 @@ import pytest
 
 import samples
 from conftest import ROOT
-from resight.backends.info import info
+from resight.backends.manage import info, remove
 from resight.collection.database import FORMAT_VERSION
 from resight.collection.integrity import check
 from resight.collection.reader import Collection, Photo, blob_crc32
@@ -35,7 +35,6 @@ from resight.errors import (
 from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit
-from resight.indexing.remove import remove
 from resight.methods.fitted_params import sha256
 from resight.methods.model import Model
 from resight.photos.files import PhotoFile, is_under

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import samples
-from resight.backends.info import info
+from resight.backends.manage import info, remove
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
@@ -25,7 +25,6 @@ from resight.indexing import fitting, pipeline
 from resight.indexing import preflight as room
 from resight.indexing.fitting import fit
 from resight.indexing.plan import IndexReport
-from resight.indexing.remove import remove
 from resight.methods.model import ModelOptions
 from resight.searching.search import search
 

@@ -9,10 +9,10 @@ import pytest
 
 import samples
 from conftest import Run
+from resight.backends.manage import remove
 from resight.config import SearchConfig
 from resight.errors import ImageError, UsageError
 from resight.indexing import pipeline
-from resight.indexing.remove import remove
 from resight.photos.files import find_photos, read_lists
 from resight.photos.images import load_image
 from resight.photos.remote import is_remote, url

@@ -9,7 +9,7 @@ from test_quantized import coded, descriptors
 
 import samples
 from array_samples import KEPT, describe, make
-from resight.backends.info import info
+from resight.backends.manage import info
 from resight.collection import ann_index
 from resight.collection.ann_index import build_ann_index, open_ann_index, read_ann_status
 from resight.collection.integrity import check
@@ -236,7 +236,7 @@ def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_only_manhattan_distance_has_one(tmp_path: Path) -> None:
     samples.draw_many(tmp_path / "photos", 3)
-    with pytest.raises(UsageError, match="not for sift-vlad"):
+    with pytest.raises(UsageError, match="not for cosine"):
         samples.index(tmp_path / "photos", tmp_path / "c", approximate=True)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import Run
-from resight.backends.info import info
+from resight.backends.manage import info
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.config import SearchConfig

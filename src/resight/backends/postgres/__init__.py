@@ -1,1 +1,1 @@
-"""Collections in PostgreSQL with pgvector."""
+"""Collections in PostgreSQL with the extension pgvector."""

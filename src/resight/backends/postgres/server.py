@@ -1,7 +1,7 @@
-"""Connections to a PostgreSQL server, and its errors in plain words."""
+"""Connections to a PostgreSQL server, its schema, and its errors in plain words."""
 
+import collections
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -10,88 +10,78 @@ from pgvector.psycopg import register_vector
 from psycopg import errors, sql
 
 from resight.backends.postgres.sql import MIGRATIONS, OLDEST_PGVECTOR, OLDEST_SERVER
-from resight.backends.remote_base import disk_full, not_there, unreachable
+from resight.backends.remote_base import disk_full, no_collection, unreachable
 from resight.errors import CollectionError, CollectionLockedError, UsageError
 
 T = TypeVar("T")
 
 CONNECT_S = 10
 MIGRATION_LOCK = 0x7265736967687400
-"""The advisory lock of whoever changes the schema."""
+"""Advisory lock for changes to the schema."""
 
 
 class Server:
-    """A database, reached by as many connections as threads ask at once; thread-safe.
+    """A database with a connection for each thread that uses it at the same time; thread-safe.
 
-    A connection that was lost is replaced once by a new one, so what is run on it must do no harm
-    when it is run again.
+    Work on a lost connection is run once more on a new one, so it must be idempotent.
     """
 
     def __init__(self, address: str, shown: str) -> None:
-        """Connect to nothing yet.
+        """Prepare without connecting.
 
         Args:
-            address: as libpq takes it.
-            shown: how messages name the collection.
+            address: a libpq address.
+            shown: name of the collection in messages.
         """
         self._address = address
         self.shown = shown
-        self._idle: list[psycopg.Connection[Any]] = []
-        self._lock = threading.Lock()
+        self._idle: collections.deque[psycopg.Connection[Any]] = collections.deque()
 
     def run(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """Do something in a transaction.
+        """Run a function of a connection in a transaction.
 
         Raises:
-            CollectionError: the server cannot be reached, or cannot do it.
+            CollectionError: the server cannot be reached, or refuses.
         """
         with explained(self.shown):
-            connection = self._take()
             try:
-                return self._once(connection, work)
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                return self._transact(connection, work)
             except psycopg.OperationalError:
                 if not connection.broken:
                     raise
-                self.close()  # the idle ones are as old
-                return self._once(self._connect(), work)
+                self.close()  # the other idle connections are lost, too
+                return self._transact(self._connect(), work)
 
     def close(self) -> None:
-        """Close the connections that nobody uses just now."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        """Close the idle connections."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def prepare(self) -> None:
-        """Bring the extension and the schema to what this version needs.
+        """Install the extension and upgrade the schema as far as necessary.
 
         Raises:
-            CollectionError: too old, a newer schema, or no permission.
+            CollectionError: an old server, a newer schema, or no permission.
         """
         self.run(_prepare)
-        self.close()  # a connection learns the types of the extension when it is made
+        self.close()  # connections register the types of the extension when they are opened
 
-    def _once(
+    def _transact(
         self, connection: psycopg.Connection[Any], work: Callable[[psycopg.Connection[Any]], T]
     ) -> T:
         try:
             with connection.transaction():
-                done = work(connection)
-        except BaseException:
-            connection.close() if connection.broken else self._give_back(connection)
-            raise
-        self._give_back(connection)
-        return done
-
-    def _take(self) -> psycopg.Connection[Any]:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return self._connect()
-
-    def _give_back(self, connection: psycopg.Connection[Any]) -> None:
-        with self._lock:
-            self._idle.append(connection)
+                return work(connection)
+        finally:
+            if connection.broken:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(
@@ -116,24 +106,24 @@ class Server:
 
 @contextlib.contextmanager
 def explained(shown: str) -> Iterator[None]:
-    """Turn errors of the server into one line that says what to do, without any password."""
+    """Turn errors of the server into a `CollectionError` of one line without any password."""
     try:
         yield
     except errors.DiskFull as error:
         raise disk_full(shown, _first_line(error)) from error
     except errors.InsufficientPrivilege as error:
         raise CollectionError(
-            f"{shown}: the user may not do that ({_first_line(error)}); ask the database's owner"
+            f"{shown}: the user lacks a permission ({_first_line(error)}); ask the database's owner"
         ) from error
     except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-        raise not_there(shown) from error
+        raise no_collection(shown) from error
     except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
         raise CollectionLockedError(
             f"{shown}: another program holds the collection; try again later"
         ) from error
     except errors.QueryCanceled as error:
         raise CollectionError(
-            f"{shown}: the engine did not go on ({_first_line(error)}); run again, or ask its owner"
+            f"{shown}: the server canceled it ({_first_line(error)}); run again, or ask its owner"
         ) from error
     except psycopg.OperationalError as error:
         raise _refused(shown, _first_line(error)) from error
@@ -146,7 +136,7 @@ def explained(shown: str) -> Iterator[None]:
 
 
 def _refused(shown: str, reason: str) -> CollectionError:
-    """What it means that there is no connection."""
+    """Return the error for a refused connection."""
     if "password" in reason:
         return CollectionError(
             f"{shown}: wrong user or password ({reason}); put them into the address, PGPASSWORD or "
@@ -154,8 +144,8 @@ def _refused(shown: str, reason: str) -> CollectionError:
         )
     if "does not exist" in reason:
         return CollectionError(
-            f"{shown}: the server refuses the address ({reason}); name a user and a database that "
-            "are there"
+            f"{shown}: the server refuses the address ({reason}); name an "
+            "existing user and database"
         )
     return unreachable(shown, "PostgreSQL", reason)
 
@@ -173,19 +163,19 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
         "CREATE TABLE IF NOT EXISTS resight.migrations "
         "(number int PRIMARY KEY, done timestamptz NOT NULL DEFAULT now())"
     )
-    done = schema_version(connection)
-    if done > len(MIGRATIONS):
+    version = schema_version(connection)
+    if version > len(MIGRATIONS):
         raise CollectionError(
-            f"the tables in the database are of version {done}, newer than the {len(MIGRATIONS)} "
-            "of this Resight; update it: pip install -U resight"
+            f"the tables in the database are of version {version}, newer than the "
+            f"{len(MIGRATIONS)} of this Resight; update it: pip install -U resight"
         )
-    for number, statements in enumerate(MIGRATIONS[done:], done + 1):
+    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         connection.execute(statements)
         connection.execute("INSERT INTO resight.migrations (number) VALUES (%s)", (number,))
 
 
 def schema_version(connection: psycopg.Connection[Any]) -> int:
-    """How many migrations were done in a database; 0 in one without Resight's tables."""
+    """Return the number of migrations applied to a database; 0 without Resight's tables."""
     present = connection.execute("SELECT to_regclass('resight.migrations')").fetchone()
     if present is None or present[0] is None:
         return 0
@@ -195,15 +185,15 @@ def schema_version(connection: psycopg.Connection[Any]) -> int:
 
 def _check_extension(connection: psycopg.Connection[Any]) -> None:
     query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-    found = connection.execute(query).fetchone()
-    if found is None:
+    row = connection.execute(query).fetchone()
+    if row is None:
         _create_extension(connection)
-        found = connection.execute(query).fetchone() or ("0",)
-    version = tuple(int(part) for part in str(found[0]).split(".")[:2])
+        row = connection.execute(query).fetchone() or ("0",)
+    version = tuple(int(part) for part in str(row[0]).split(".")[:2])
     if version < OLDEST_PGVECTOR:
         needed = ".".join(map(str, OLDEST_PGVECTOR))
         raise CollectionError(
-            f"pgvector {found[0]} is too old, {needed} or newer is needed; update it on the "
+            f"pgvector {row[0]} is too old, {needed} or newer is needed; update it on the "
             "server, and then: ALTER EXTENSION vector UPDATE"
         )
 
@@ -214,11 +204,11 @@ def _create_extension(connection: psycopg.Connection[Any]) -> None:
             connection.execute(sql.SQL("CREATE EXTENSION vector"))
     except errors.InsufficientPrivilege as error:
         raise CollectionError(
-            "the database lacks the extension pgvector, and the user may not add it; ask its "
+            "the database lacks the extension pgvector, and the user may not create it; ask its "
             "owner for: CREATE EXTENSION vector"
         ) from error
     except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
         raise CollectionError(
-            "the server has no pgvector; install that there (https://github.com/pgvector/pgvector)"
+            "the server has no pgvector; install it there (https://github.com/pgvector/pgvector)"
             f" and run again ({_first_line(error)})"
         ) from error

@@ -1,8 +1,8 @@
-"""The tables of Resight in a PostgreSQL database, and the statements over them.
+"""The tables of Resight in a PostgreSQL database, and the statements on them.
 
-One schema, `resight`: the collections and what they were made with, and for each collection a table
-of its photos, because the number of values of a descriptor is a column's. Photos and descriptors
-stand in one row, so that a search and its filters are one statement.
+One schema, `resight`: the collections with their provenance, and for each collection a table of its
+photos, because the length of a descriptor belongs to the column type. Photos and descriptors share
+a row, so that a search and its filters are one statement.
 """
 
 from typing import LiteralString
@@ -18,8 +18,8 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     CREATE TABLE resight.collections (
         id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         name text NOT NULL UNIQUE,
-        identity jsonb NOT NULL,       -- configuration, fingerprint, how things were fitted
-        layout jsonb NOT NULL,         -- values of a descriptor, distance
+        identity jsonb NOT NULL,       -- configuration, fingerprint, what was fitted on what
+        layout jsonb NOT NULL,         -- lengths of descriptors, distance
         config jsonb NOT NULL,         -- of the index and of searches
         created timestamptz NOT NULL DEFAULT now()
     );
@@ -31,50 +31,50 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     );
     """,
 )
-"""What brings the schema from one version to the next; the number of them is its version."""
+"""Statements from one version of the schema to the next; their number is its version."""
 
 OLDEST_SERVER = 140000
 OLDEST_PGVECTOR = (0, 8)
-"""The first with index scans that go on until a filter has let enough photos through."""
-MOST_VALUES, MOST_VALUES_HALF = 2000, 4000
-"""Values that pgvector's HNSW takes, as `vector` and as `halfvec`."""
+"""The first with iterative index scans for filters."""
+MAX_VALUES, MAX_VALUES_HALF = 2000, 4000
+"""Maximum length of descriptors that pgvector's HNSW indexes, as `vector` and as `halfvec`."""
 PAGE_BYTES = 7000
-"""Descriptors up to this size stay in their row's page instead of a table of their own."""
+"""Size up to which descriptors are stored in their row's page rather than out of line."""
 OPERATORS: dict[str, LiteralString] = {"manhattan": "<+>", "cosine": "<=>"}
 OPERATOR_CLASSES = {"manhattan": "l1_ops", "cosine": "cosine_ops"}
 
 
 def check_layout(shown: str, layout: Layout) -> None:
-    """Refuse what pgvector could keep but not index.
+    """Refuse descriptors that pgvector could store but not index.
 
     Raises:
-        UsageError: it says how there can be fewer values.
+        UsageError: the message says how to shorten them.
     """
-    if layout.dimensions > MOST_VALUES_HALF:
+    if layout.dimensions > MAX_VALUES_HALF:
         raise UsageError(
-            f"{shown}: pgvector indexes at most {MOST_VALUES_HALF} values, and these descriptors "
+            f"{shown}: pgvector indexes at most {MAX_VALUES_HALF} values, and these descriptors "
             f"have {layout.dimensions}; select fewer first (resight fit -c COLLECTION; sift-vlad "
             "has 128 times its centers)"
         )
 
 
 def is_half(layout: Layout, config: BackendConfig) -> bool:
-    """Whether the index holds descriptors in half precision; what it finds is compared exactly."""
-    return config.half or layout.dimensions > MOST_VALUES
+    """Return whether the index is in half precision; its results are compared exactly."""
+    return config.half or layout.dimensions > MAX_VALUES
 
 
 def photos_table(number: int) -> sql.Identifier:
-    """The photos of the collection of a number."""
+    """Return the table of a collection's photos."""
     return sql.Identifier("resight", f"photos_{number}")
 
 
 def index_name(number: int, side: str) -> str:
-    """The index of one of the descriptors."""
+    """Return the name of the index of one of the descriptors."""
     return f"photos_{number}_{side}"
 
 
 def create_photos(number: int, layout: Layout) -> sql.Composed:
-    """The statements that make a collection's table."""
+    """Return the statements that create a collection's table."""
     table, vector = photos_table(number), sql.SQL(f"vector({int(layout.dimensions)})")
     sides = layout.sides
     parts = [
@@ -85,7 +85,7 @@ def create_photos(number: int, layout: Layout) -> sql.Composed:
             '"global" {vector} NOT NULL, "local" {vector}, '
             "whole_global bytea, whole_local bytea)"
         ).format(table, vector=vector),
-        # Values of descriptors do not compress.
+        # Descriptors do not compress.
         sql.SQL("ALTER TABLE {} ALTER whole_global SET STORAGE EXTERNAL").format(table),
         sql.SQL("ALTER TABLE {} ALTER whole_local SET STORAGE EXTERNAL").format(table),
         sql.SQL("CREATE INDEX ON {} (content)").format(table),
@@ -101,12 +101,12 @@ def create_photos(number: int, layout: Layout) -> sql.Composed:
 
 
 def changes(number: int) -> sql.Identifier:
-    """The sequence that counts a collection's changes."""
+    """Return the sequence that counts a collection's changes."""
     return sql.Identifier("resight", f"changes_{number}")
 
 
 def create_index(number: int, side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
-    """The statement that makes the index of one of the descriptors."""
+    """Return the statement that creates the index of one of the descriptors."""
     kind = "halfvec" if is_half(layout, config) else "vector"
     operators = sql.Identifier(f"{kind}_{OPERATOR_CLASSES[layout.distance]}")
     return sql.SQL(
@@ -122,10 +122,10 @@ def create_index(number: int, side: str, layout: Layout, config: BackendConfig) 
     )
 
 
-def nearest(
+def nearest_by_index(
     number: int, layout: Layout, config: BackendConfig, *, local: bool, filtered: sql.Composable
 ) -> sql.Composed:
-    """The nearest photos by the index: id and exact distance, nearest first.
+    """Return the query for the nearest photos by the index: ID and exact distance, nearest first.
 
     Its parameters are `global` and `local` (descriptors), `k`, `candidates`, and the filter's.
     """
@@ -136,7 +136,7 @@ def nearest(
             filtered,
             _indexed(side, layout, config),
             sql.SQL(OPERATORS[layout.distance]),
-            _asked(side, layout, config),
+            _query_vector(side, layout, config),
         )
         for side in sides
     )
@@ -146,10 +146,10 @@ def nearest(
     ).format(near, _distance(layout, sides), photos_table(number))
 
 
-def nearest_of_all(
+def nearest_by_scan(
     number: int, layout: Layout, *, local: bool, filtered: sql.Composable
 ) -> sql.Composed:
-    """The same by comparing all photos."""
+    """Return the same query as a comparison with all photos."""
     sides = SIDES if local else SIDES[:1]
     return sql.SQL(
         "SELECT id, {} AS distance FROM {} WHERE {} ORDER BY distance, id LIMIT %(k)s"
@@ -157,15 +157,15 @@ def nearest_of_all(
 
 
 def condition(where: Filter | None) -> tuple[sql.Composable, dict[str, object]]:
-    """A filter as a condition, and its parameters."""
+    """Return a filter as a condition, and its parameters."""
     parts: list[sql.Composable] = [sql.SQL("true")]
     values: dict[str, object] = {}
     if where is not None and where.under is not None:
         folder = bytes(where.under)
-        below = folder.rstrip(b"/") + b"/"
-        # All that begins with "folder/" lies before "folder0", "0" being next to "/".
-        parts.append(sql.SQL("(path = %(folder)s OR (path >= %(below)s AND path < %(beyond)s))"))
-        values |= {"folder": folder, "below": below, "beyond": below[:-1] + b"0"}
+        start = folder.rstrip(b"/") + b"/"
+        # All paths in "folder/" sort before "folder0", because "0" follows "/".
+        parts.append(sql.SQL("(path = %(folder)s OR (path >= %(start)s AND path < %(end)s))"))
+        values |= {"folder": folder, "start": start, "end": start[:-1] + b"0"}
     if where is not None and where.taken_from is not None:
         parts.append(sql.SQL("taken >= %(taken_from)s"))
         values["taken_from"] = where.taken_from
@@ -179,21 +179,21 @@ def condition(where: Filter | None) -> tuple[sql.Composable, dict[str, object]]:
 
 
 def _indexed(side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
-    """A descriptor as its index has it."""
+    """Return a column of descriptors as its index has it."""
     half = sql.SQL(f"::halfvec({int(layout.dimensions)})")
     return sql.SQL("{}{}").format(
         sql.Identifier(side), half if is_half(layout, config) else sql.SQL("")
     )
 
 
-def _asked(side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
-    """A query's descriptor likewise."""
+def _query_vector(side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
+    """Return a query's descriptor as the index has it."""
     half = sql.SQL("::halfvec" if is_half(layout, config) else "")
     return sql.SQL("{}::vector{}").format(sql.Placeholder(side), half)
 
 
 def _distance(layout: Layout, sides: tuple[str, ...]) -> sql.Composed:
-    """The exact distance of a photo; a zero vector is at cosine distance 1 from everything."""
+    """Return a photo's exact distance; a zero vector is at cosine distance 1 from everything."""
     operator = sql.SQL(OPERATORS[layout.distance])
     return sql.SQL("least({})").format(
         sql.SQL(", ").join(

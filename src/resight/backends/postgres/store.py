@@ -1,22 +1,24 @@
-"""A collection in PostgreSQL with the extension pgvector."""
+"""A collection in PostgreSQL: the index returns candidates, which are compared exactly."""
 
 import contextlib
+import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
-from resight.backends.identity import Identity
-from resight.backends.postgres import catalog, rows, writing
-from resight.backends.postgres import search as searching
+from resight.backends.postgres import rows
 from resight.backends.postgres import sql as statements
-from resight.backends.postgres.server import Server
-from resight.backends.remote_base import RemoteBase, RemoteState
+from resight.backends.postgres.server import MIGRATION_LOCK, Server
+from resight.backends.remote_base import RemoteBase, RemoteState, state_from_json, state_to_json
 from resight.backends.store import Filter, Layout, Record, check_queries
+from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
 from resight.errors import CollectionError
@@ -24,22 +26,31 @@ from resight.progress import Progress
 from resight.ranking.exact import Database, Neighbors, Query
 
 T = TypeVar("T")
+Connection = psycopg.Connection[Any]
 
 INDEXED_FROM = 10_000
 """Photos from which on there is an index; fewer are all compared."""
+MAX_INDEX_NEIGHBORS = 1000
+"""Maximum number of neighbors from pgvector's index; for more, all photos are compared."""
+CANDIDATES = 4
+"""Candidates from the index for each neighbor, which are then compared exactly."""
+MAX_SCANNED = 200_000
+"""Maximum number of photos that an index scan may visit for a filter."""
+POLL_S = 1.0
+"""Seconds between reports of the progress of an index."""
 
 
 class PostgresStore(RemoteBase[int]):
-    """A collection by its name in a database; thread-safe."""
+    """A collection in a database; thread-safe."""
 
     def __init__(self, server: Server, collection: str) -> None:
         self._server = server
         self._collection = collection
-        self._counted: tuple[str, int] | None = None
+        self._cached_count: tuple[str, int] | None = None
 
     @classmethod
     def connect(cls, address: str, collection: str, shown: str) -> "PostgresStore":
-        """A collection that is there or not; the first look connects."""
+        """Return a collection, whether or not it exists; its first use connects."""
         return cls(Server(address, shown), collection)
 
     @property
@@ -51,81 +62,81 @@ class PostgresStore(RemoteBase[int]):
         """Close the connections."""
         self._server.close()
 
-    # What it is
+    # State
 
     def stamp(self) -> str:
-        """Changes with every push."""
-        change = self._rows("SELECT last_value, is_called FROM {changes}")[0]
-        return f"{self._kept().key}-{change[0]}-{change[1]}"
+        """Return a token that changes with every push and removal."""
+        last_value, is_called = self._rows("SELECT last_value, is_called FROM {changes}")[0]
+        return f"{self._state().key}-{last_value}-{is_called}"
 
     def count(self, state: State) -> int:
-        """How many photos there are; failed ones are not pushed."""
+        """Return the number of photos; failed ones are not pushed."""
         if state == "failed":
             return 0
-        stamp = self.stamp()
-        if self._counted is None or self._counted[0] != stamp:
-            self._counted = stamp, int(self._rows("SELECT count(*) FROM {photos}")[0][0])
-        return self._counted[1]
+        stamp, cached = self.stamp(), self._cached_count
+        if cached is None or cached[0] != stamp:
+            cached = stamp, int(self._rows("SELECT count(*) FROM {photos}")[0][0])
+            self._cached_count = cached
+        return cached[1]
 
     def ids(self) -> np.ndarray:
-        """The ids of all photos, ascending."""
-        found = self._rows("SELECT id FROM {photos} ORDER BY id")
-        return np.array([id_ for (id_,) in found], np.int64)
+        """Return the IDs of all photos, ascending."""
+        ids = self._rows("SELECT id FROM {photos} ORDER BY id")
+        return np.array([id_ for (id_,) in ids], np.int64)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Those of some photos that are there, by id."""
-        wanted = [int(id_) for id_ in ids]
-        found = self._rows(f"SELECT {rows.PHOTO} FROM {{photos}} WHERE id = ANY(%s)", (wanted,))
-        return {row[0]: rows.photo_of(row) for row in found}
+        """Return the existing photos among some IDs, by ID."""
+        select = f"SELECT {rows.PHOTO} FROM {{photos}} WHERE id = ANY(%s)"
+        photos = map(rows.photo_of, self._rows(select, ([int(id_) for id_ in ids],)))
+        return {photo.id: photo for photo in photos}
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """The next photos by ascending id."""
+        """Return the next photos by ascending ID."""
         select = f"SELECT {rows.PHOTO} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
         return [rows.photo_of(row) for row in self._rows(select, (after, count))]
 
-    def about(self) -> dict[str, str]:
-        """Versions, and what searches are made by."""
-        kept = self._kept()
+    def details(self) -> dict[str, str]:
+        """Return the versions of the software, and the index."""
+        state = self._state()
         postgres, pgvector = self._rows(
             "SELECT current_setting('server_version'), extversion FROM pg_extension "
             "WHERE extname = 'vector'"
         )[0]
-        half = ", half precision" if statements.is_half(kept.layout, kept.config) else ""
+        half = ", half precision" if statements.is_half(state.layout, state.config) else ""
         return {
-            "engine": f"PostgreSQL {postgres.split()[0]}, pgvector {pgvector}",
-            "index": f"HNSW, {kept.config.links} links{half}" if self._is_indexed() else "none",
-            "can be pulled": "yes" if kept.layout.keeps_whole else "no",
+            "backend": f"PostgreSQL {postgres.split()[0]}, pgvector {pgvector}",
+            "index": f"HNSW, {state.config.links} links{half}" if self._is_indexed() else "none",
+            "can be pulled": "yes" if state.layout.keeps_whole else "no",
         }
 
     def bytes_on_disk(self) -> int:
-        """The table with its indexes."""
-        table = statements.photos_table(self._kept().key).as_string()
+        """Return the size of the table with its indexes."""
+        table = statements.photos_table(self._state().key).as_string()
         return int(self._rows("SELECT pg_total_relation_size(%s::regclass)", (table,))[0][0])
 
     # Searching
 
-    def known(self, content: str) -> Query | None:
-        """The descriptors of a content."""
-        found = self._rows(
-            'SELECT "global", "local" FROM {photos} WHERE content = %s LIMIT 1', (content,)
-        )
-        return rows.query_of(*found[0]) if found else None
+    def stored_query(self, content: str) -> Query | None:
+        """Return the descriptors of a content, if they are stored."""
+        select = 'SELECT "global", "local" FROM {photos} WHERE content = %s LIMIT 1'
+        stored = self._rows(select, (content,))
+        return rows.query_of(*stored[0]) if stored else None
 
     def rows(self, ids: np.ndarray) -> Database:
-        """The descriptors of photos, in the order of the ids."""
-        found = self._rows(
+        """Return the descriptors of photos, in the order of the IDs."""
+        stored = self._rows(
             'SELECT id, "global", "local" FROM {photos} WHERE id = ANY(%s) '
             "ORDER BY array_position(%s, id)",
             (ids.tolist(), ids.tolist()),
         )
         layout = self.layout()
-        shape = len(found), layout.dimensions
-        sides = [
-            np.array([rows.values_of(row[i]) for row in found], np.float32).reshape(shape)
-            for i in (1, 2)[: 1 + layout.local]
-        ]
-        ids = np.array([row[0] for row in found], np.int64)
-        return Database(ids, sides[0], sides[1] if layout.local else None)
+        queries = [rows.query_of(*descriptors) for _, *descriptors in stored]
+        shape = len(stored), layout.dimensions
+        global_ = np.array([query.global_ for query in queries], np.float32).reshape(shape)
+        local = None
+        if layout.local:
+            local = np.array([query.local for query in queries], np.float32).reshape(shape)
+        return Database(np.array([row[0] for row in stored], np.int64), global_, local)
 
     def nearest(
         self,
@@ -135,115 +146,239 @@ class PostgresStore(RemoteBase[int]):
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        """The k nearest photos to each query, by the index where there is one."""
-        kept = self._kept()
-        check_queries(self.name, queries, kept.layout.dimensions)
-        return self._run(lambda c: [searching.nearest(c, kept, q, k, where) for q in queries])
+        """Return the k nearest photos to each query, by the index if there is one."""
+        state = self._state()
+        check_queries(self.name, queries, state.layout.dimensions)
+        return self._run(lambda c: [_nearest(c, state, query, k, where) for query in queries])
 
     # Writing
 
-    def create(self, identity: Identity, layout: Layout, config: BackendConfig) -> None:
-        """Make the collection, with the extension and the tables it needs."""
+    def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
+        """Create the collection, with the extension and the tables that it needs."""
         statements.check_layout(self.name, layout)
         self._server.prepare()
-        self._server.run(lambda c: catalog.create(c, self._collection, identity, layout, config))
-        self._known = None
+        metadata = state_to_json(provenance, layout, config)
+
+        def insert(connection: Connection) -> None:
+            row = connection.execute(
+                "INSERT INTO resight.collections (name, identity, layout, config) "
+                "VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
+                (self._collection, *(Jsonb(metadata[n]) for n in ("identity", "layout", "config"))),
+            ).fetchone()
+            if row is None:  # another program was faster
+                return
+            for name, data in provenance.data.items():
+                insert_fitted = "INSERT INTO resight.fitted VALUES (%s, %s, %s)"
+                connection.execute(insert_fitted, (row[0], name, data))
+            connection.execute(statements.create_photos(row[0], layout))
+
+        self._server.run(insert)
+        self._cached_state = None
 
     def drop(self) -> None:
-        """Remove the collection."""
-        kept = self._look()
-        if kept is not None:
-            self._server.run(lambda connection: catalog.drop(connection, kept.key))
-        self._known = None
+        """Remove the collection with its tables."""
+        state = self._read_state()
+        if state is not None:
+            drop_tables = sql.SQL("DROP TABLE {}; DROP SEQUENCE {}").format(
+                statements.photos_table(state.key), statements.changes(state.key)
+            )
 
-    def present(self, photos: Sequence[Photo]) -> set[Path]:
-        """The paths of those that are there with the same content."""
-        found = self._rows(
+            def delete(connection: Connection) -> None:
+                connection.execute("DELETE FROM resight.collections WHERE id = %s", (state.key,))
+                connection.execute(drop_tables)
+
+            self._server.run(delete)
+        self._cached_state = None
+
+    def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
+        """Return the paths of the photos that are stored with the same content."""
+        paths = self._rows(
             "SELECT path FROM {photos} JOIN unnest(%s::bytea[], %s::text[]) "
-            "AS asked (path, content) USING (path, content)",
+            "AS sent (path, content) USING (path, content)",
             ([os.fsencode(p.path) for p in photos], [p.content for p in photos]),
         )
-        return {rows.path_of(path) for (path,) in found}
+        return {rows.path_of(path) for (path,) in paths}
 
-    def add(self, records: Sequence[Record]) -> None:
+    def upsert(self, records: Sequence[Record]) -> None:
         """Add or replace photos in one transaction, by COPY."""
-        kept, dtype = self._kept(), self._dtype()
-
-        def encode(values: np.ndarray) -> bytes:
-            return values.astype(dtype).tobytes()
-
-        self._run(lambda connection: writing.write(connection, kept, records, encode))
-        self._changed()
+        table, dtype = statements.photos_table(self._state().key), self._dtype()
+        self._run(lambda connection: rows.upsert(connection, table, records, dtype))
+        self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
-        """The photos at or below a path, by ascending id."""
+        """Return the photos at or below a path, by ascending ID."""
         condition, values = statements.condition(Filter(under=place))
         statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY id").format(
-            sql.SQL(rows.PHOTO), statements.photos_table(self._kept().key), condition
+            sql.SQL(rows.PHOTO), statements.photos_table(self._state().key), condition
         )
-        found = self._run(lambda c: c.execute(statement, values).fetchall())
-        return [rows.photo_of(row) for row in found]
+        return [
+            rows.photo_of(row)
+            for row in self._run(lambda c: c.execute(statement, values).fetchall())
+        ]
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Forget photos."""
+        """Remove photos."""
         self._rows("DELETE FROM {photos} WHERE id = ANY(%s) RETURNING id", (list(ids),))
-        self._changed()
+        self._note_change()
 
-    def finish(self, progress: Progress) -> None:
-        """Make the index once there are enough photos for one."""
-        kept, count = self._kept(), self.count("ok")
+    def build_index(self, progress: Progress) -> None:
+        """Build the index once there are enough photos for one."""
+        state, count = self._state(), self.count("ok")
         if count < INDEXED_FROM or self._is_indexed():
             return
-        with writing.watched(self._linked, progress, count):
-            for side in kept.layout.sides:
-                self._server.run(lambda c, side=side: writing.make_index(c, kept, side))  # type: ignore[misc]
+        with _reported(self._indexed_photos, progress, count):
+            for side in state.layout.sides:
+                self._server.run(functools.partial(_create_index, state=state, side=side))
 
     def records(self, after: int, count: int) -> list[Record]:
-        """The next photos by ascending id, with all their descriptors."""
+        """Return the next photos by ascending ID, with all their descriptors."""
         dtype = self._dtype()
         select = f"SELECT {rows.RECORD} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
         return [rows.record_of(row, dtype) for row in self._rows(select, (after, count))]
 
-    # How it is done
+    # Statements
 
     def _dtype(self) -> np.dtype[Any]:
-        """Of whole descriptors, as in the folder."""
+        """Return the dtype of descriptors before the reduction, as in the folder."""
         return np.dtype(self.provenance.config.dtype).newbyteorder("<")
 
-    def _look(self) -> RemoteState[int] | None:
-        return self._server.run(lambda c: catalog.look(c, self._collection, self.name))
+    def _read_state(self) -> RemoteState[int] | None:
+        return self._server.run(self._select_state)
 
-    def _rows(self, select: str, values: Sequence[Any] = ()) -> list[Any]:
-        """The rows of a statement over the collection's table."""
-        number = self._kept().key
-        statement = sql.SQL(select).format(
-            photos=statements.photos_table(number), changes=statements.changes(number)
+    def _select_state(self, connection: Connection) -> RemoteState[int] | None:
+        schema = connection.execute("SELECT to_regclass('resight.collections')").fetchone()
+        if schema is None or schema[0] is None:
+            return None
+        row = connection.execute(
+            "SELECT id, identity, layout, config FROM resight.collections WHERE name = %s",
+            (self._collection,),
+        ).fetchone()
+        if row is None:
+            return None
+        key, identity, layout, config = row
+        fitted = connection.execute(
+            "SELECT name, data FROM resight.fitted WHERE collection = %s", (key,)
+        ).fetchall()
+        metadata = {"identity": identity, "layout": layout, "config": config}
+        return state_from_json(
+            key, self.name, metadata, {name: bytes(data) for name, data in fitted}
         )
-        return self._run(lambda c: c.execute(statement, values or None).fetchall())
 
-    def _run(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """Do something with the collection's table."""
+    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run a statement on the collection's table and return its rows."""
+        key = self._state().key
+        composed = sql.SQL(statement).format(
+            photos=statements.photos_table(key), changes=statements.changes(key)
+        )
+        return self._run(lambda c: c.execute(composed, values or None).fetchall())
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        """Run a function of a connection that uses the collection's table."""
         try:
             return self._server.run(work)
         except CollectionError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
-                self._known = None  # it was replaced; the next look finds the new one
+                self._cached_state = None  # replaced meanwhile; the next use reads the new one
             raise
 
     def _is_indexed(self) -> bool:
-        kept = self._kept()
-        name = f"resight.{statements.index_name(kept.key, kept.layout.sides[-1])}"
+        state = self._state()
+        name = f"resight.{statements.index_name(state.key, state.layout.sides[-1])}"
         return self._rows("SELECT to_regclass(%s)", (name,))[0][0] is not None
 
-    def _changed(self) -> None:
-        """Let others see that there was a change, after it can be seen."""
-        self._rows(
-            "SELECT nextval(%s::regclass)", (statements.changes(self._kept().key).as_string(),)
-        )
+    def _note_change(self) -> None:
+        """Change the stamp, after the change itself is visible."""
+        changes = statements.changes(self._state().key).as_string()
+        self._rows("SELECT nextval(%s::regclass)", (changes,))
 
-    def _linked(self) -> int:
-        """How many photos the index that is being made has so far."""
+    def _indexed_photos(self) -> int:
+        """Return the number of photos in the index under construction."""
         with contextlib.suppress(CollectionError):
-            done = self._rows(writing.LINKED)
-            return int(done[0][0]) if done else 0
+            progress = self._rows(
+                "SELECT tuples_done FROM pg_stat_progress_create_index "
+                "WHERE datname = current_database()"
+            )
+            return int(progress[0][0]) if progress else 0
         return 0
+
+
+def _nearest(
+    connection: Connection, state: RemoteState[int], query: Query, k: int, where: Filter | None
+) -> Neighbors:
+    """Return the k nearest photos to one query, by the index if there is one."""
+    local = state.layout.local and query.local is not None
+    filtered, values = statements.condition(where)
+    candidates = CANDIDATES * k
+    values |= {"global": np.asarray(query.global_, np.float32), "k": k, "candidates": candidates}
+    if local:
+        values["local"] = np.asarray(query.local, np.float32)
+    nearest: list[Any] = []
+    if k <= MAX_INDEX_NEIGHBORS and _use_index(connection, state, candidates):
+        by_index = statements.nearest_by_index(
+            state.key, state.layout, state.config, local=local, filtered=filtered
+        )
+        nearest = connection.execute(by_index, values).fetchall()
+    if len(nearest) < k:  # no index, or an index scan that ended early
+        connection.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = on")
+        by_scan = statements.nearest_by_scan(
+            state.key, state.layout, local=local, filtered=filtered
+        )
+        nearest = connection.execute(by_scan, values).fetchall()
+    return Neighbors(
+        np.array([id_ for id_, _ in nearest], np.int64),
+        np.array([distance for _, distance in nearest], np.float32),
+    )
+
+
+def _use_index(connection: Connection, state: RemoteState[int], candidates: int) -> bool:
+    """Set the search effort of the index; return whether there is one."""
+    effort = min(MAX_INDEX_NEIGHBORS, max(state.config.search_effort, candidates))
+    # By default the planner scans a whole table of 10,000 photos, which takes twice as long.
+    row = connection.execute(
+        "SELECT to_regclass(%s), set_config('hnsw.ef_search', %s, true), "
+        "set_config('enable_indexscan', 'on', true), set_config('enable_seqscan', 'off', true), "
+        "set_config('hnsw.iterative_scan', 'relaxed_order', true), "
+        "set_config('hnsw.max_scan_tuples', %s, true)",
+        (
+            f"resight.{statements.index_name(state.key, 'global')}",
+            str(effort),
+            str(MAX_SCANNED),
+        ),
+    ).fetchone()
+    return row is not None and row[0] is not None
+
+
+def _create_index(connection: Connection, *, state: RemoteState[int], side: str) -> None:
+    """Create the index of one of the descriptors, unless another program has."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK + state.key,))
+    connection.execute(
+        "SELECT set_config('maintenance_work_mem', greatest("
+        "pg_size_bytes(current_setting('maintenance_work_mem')) / 1024, %s)::text, true)",
+        (state.config.build_memory * 1024,),
+    )
+    connection.execute(statements.create_index(state.key, side, state.layout, state.config))
+
+
+@contextlib.contextmanager
+def _reported(indexed: Callable[[], int], progress: Progress, count: int) -> Iterator[None]:
+    """Report the server's progress on an index every second while the block runs.
+
+    Args:
+        indexed: returns the number of photos in the index.
+        progress: called from another thread.
+        count: number of photos in all.
+    """
+    stopped = threading.Event()
+
+    def report() -> None:
+        while not stopped.wait(POLL_S):
+            progress("building the index", min(count, indexed()), count)
+
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        reporter.join()
+    progress("building the index", count, count)

@@ -18,9 +18,9 @@ from resight.descriptors.extractor import Description
 from resight.ranking.exact import Database, Query
 
 WHOLE = ("whole_global", "whole_local")
-"""Vectors before the selection; they are not searched, and lie on the disk."""
+"""Descriptors before the reduction; they are stored on disk and never searched."""
 PHOTO = ["path", "path_bytes", "content", "size", "mtime_ns", "width", "height"]
-"""What a photo's row is made of, in a payload."""
+"""The fields of a payload that make a `Photo`."""
 PAYLOAD_INDEXES = {
     "content": models.PayloadSchemaType.KEYWORD,
     "folders": models.PayloadSchemaType.KEYWORD,
@@ -30,13 +30,13 @@ PAYLOAD_INDEXES = {
 }
 DISTANCES = {"manhattan": models.Distance.MANHATTAN, "cosine": models.Distance.COSINE}
 QUANTILE = 0.99
-"""Share of the values that the 8-bit codes tell apart; those beyond are cut off."""
-NUMBER_BITS = 52
-"""Of a point's number, so that it is a whole number in JavaScript as well."""
+"""Share of the values within the range of the 8-bit codes; the others are clipped."""
+ID_BITS = 52
+"""Bits of a point's ID, so that JavaScript represents it exactly."""
 
 
 def settings(layout: Layout, config: BackendConfig) -> dict[str, Any]:
-    """How the collection is made."""
+    """Return the parameters of a new collection."""
     links = models.HnswConfigDiff(
         m=config.links, ef_construct=max(config.build_effort, config.links)
     )
@@ -72,13 +72,8 @@ def settings(layout: Layout, config: BackendConfig) -> dict[str, Any]:
     }
 
 
-def settings_beside(config: BackendConfig) -> dict[str, Any]:
-    """How the small collection beside it is made."""
-    return {"vectors_config": {}, "shard_number": 1, "replication_factor": config.replicas}
-
-
 def search_params(config: BackendConfig, *, exact: bool) -> models.SearchParams:
-    """How a search is made."""
+    """Return the parameters of a search."""
     return models.SearchParams(
         exact=exact,
         hnsw_ef=config.search_effort,
@@ -88,38 +83,40 @@ def search_params(config: BackendConfig, *, exact: bool) -> models.SearchParams:
     )
 
 
-def number_of(path: Path, step: int = 0) -> int:
-    """The number of a photo's point, from 1 on; `step` beyond where others have it already."""
+def path_id(path: Path, step: int = 0) -> int:
+    """Return the ID (>= 1) of a photo's point: a hash of its path, plus `step` after collisions."""
     digest = hashlib.sha256(os.fsencode(path)).digest()
-    number = int.from_bytes(digest[:8], "big") >> (64 - NUMBER_BITS)
-    return 1 + (number + step) % (2**NUMBER_BITS - 1)
+    id_ = int.from_bytes(digest[:8], "big") >> (64 - ID_BITS)
+    return 1 + (id_ + step) % (2**ID_BITS - 1)
 
 
-def places(
+def locate(
     photos: Sequence[Photo], retrieve: Callable[[list[int]], Sequence[models.Record]]
 ) -> dict[Photo, tuple[int, bool]]:
-    """The number of each photo's point, and whether it is there with the same content.
+    """Return the ID of each photo's point, and whether it is stored with the same content.
 
-    A number is a hash of the path. Where another path has it already, the next one is taken, as in
-    a hash table.
+    IDs are a hash table with linear probing: if another path has the ID, the next one is taken.
     """
-    left, found, step = list(photos), dict[Photo, tuple[int, bool]](), 0
-    while left:
-        numbers = {photo: number_of(photo.path, step) for photo in left}
-        there = {int(point.id): photo_of(point) for point in retrieve(list(numbers.values()))}
-        for photo in left:
-            at = there.get(numbers[photo])
-            if at is None or at.path == photo.path:
-                same = at is not None and at.content == photo.content
-                found[photo] = numbers[photo], same
-        left, step = [photo for photo in left if photo not in found], step + 1
-    return found
+    located: dict[Photo, tuple[int, bool]] = {}
+    remaining = list(photos)
+    step = 0
+    while remaining:
+        ids = {photo: path_id(photo.path, step) for photo in remaining}
+        stored = {int(point.id): photo_of(point) for point in retrieve(list(ids.values()))}
+        for photo in remaining:
+            other = stored.get(ids[photo])
+            if other is None or other.path == photo.path:
+                same = other is not None and other.content == photo.content
+                located[photo] = ids[photo], same
+        remaining = [photo for photo in remaining if photo not in located]
+        step += 1
+    return located
 
 
-def point_of(number: int, record: Record, layout: Layout) -> models.PointStruct:
-    """A photo as a point."""
+def point_of(id_: int, record: Record, layout: Layout) -> models.PointStruct:
+    """Return a photo as a point."""
     photo, taken = record.photo, record.taken
-    vectors = dict(zip(SIDES, (record.searched.global_, record.searched.local), strict=True))
+    vectors = dict(zip(SIDES, (record.reduced.global_, record.reduced.local), strict=True))
     if record.whole is not None:
         vectors |= zip(WHOLE, (record.whole.global_, record.whole.local), strict=True)
     path = text_of(photo.path)
@@ -131,47 +128,47 @@ def point_of(number: int, record: Record, layout: Layout) -> models.PointStruct:
         "mtime_ns": photo.mtime_ns,
         "width": photo.width,
         "height": photo.height,
-        # A camera's time knows no zone; here it is taken for UTC.
+        # EXIF times have no zone; they are stored as UTC.
         "taken": None if taken is None else taken.replace(tzinfo=UTC).isoformat(),
     }
     if os.fsencode(photo.path) != path.encode():
         payload["path_bytes"] = base64.b64encode(os.fsencode(photo.path)).decode()
-    kept = {n: np.asarray(v, np.float32).tolist() for n, v in vectors.items() if v is not None}
-    return models.PointStruct(id=number, vector=kept, payload=payload)
+    lists = {n: np.asarray(v, np.float32).tolist() for n, v in vectors.items() if v is not None}
+    return models.PointStruct(id=id_, vector=lists, payload=payload)
 
 
 def photo_of(point: models.Record) -> Photo:
-    """The photo that a point is."""
-    said = point.payload or {}
-    path = Path(said["path"])
-    if said.get("path_bytes"):
-        path = Path(os.fsdecode(base64.b64decode(said["path_bytes"])))
-    sizes = said["size"], said["mtime_ns"], said["content"], said["width"], said["height"]
-    return Photo(int(point.id), path, *sizes, "ok", None)
+    """Return the photo of a point."""
+    payload = point.payload or {}
+    path = Path(payload["path"])
+    if payload.get("path_bytes"):
+        path = Path(os.fsdecode(base64.b64decode(payload["path_bytes"])))
+    fields = (payload[name] for name in ("size", "mtime_ns", "content", "width", "height"))
+    return Photo(int(point.id), path, *fields, "ok", None)
 
 
 def query_of(point: models.Record) -> Query:
-    """A point's descriptors."""
+    """Return the descriptors of a point."""
     vectors = _vectors(point)
     return Query(vectors["global"], vectors.get("local"))
 
 
-def database_of(found: Iterable[models.Record], ids: np.ndarray, layout: Layout) -> Database:
-    """The descriptors of points in the order of some ids; those that are gone left out."""
-    by_id = {int(point.id): query_of(point) for point in found}
-    there = [id_ for id_ in ids.tolist() if id_ in by_id]
-    shape = (len(there), layout.dimensions)
-    global_ = np.array([by_id[id_].global_ for id_ in there], np.float32).reshape(shape)
+def database_of(points: Iterable[models.Record], ids: np.ndarray, layout: Layout) -> Database:
+    """Return the descriptors of points in the order of some IDs, without removed ones."""
+    by_id = {int(point.id): query_of(point) for point in points}
+    present = [id_ for id_ in ids.tolist() if id_ in by_id]
+    shape = (len(present), layout.dimensions)
+    global_ = np.array([by_id[id_].global_ for id_ in present], np.float32).reshape(shape)
     local = None
     if layout.local:
-        local = np.array([by_id[id_].local for id_ in there], np.float32).reshape(shape)
-    return Database(np.array(there, np.int64), global_, local)
+        local = np.array([by_id[id_].local for id_ in present], np.float32).reshape(shape)
+    return Database(np.array(present, np.int64), global_, local)
 
 
 def record_of(point: models.Record, layout: Layout) -> Record:
-    """A photo with all that is known of it."""
-    vectors, said = _vectors(point), point.payload or {}
-    taken = datetime.fromisoformat(said["taken"]).replace(tzinfo=None) if said["taken"] else None
+    """Return the photo of a point with all its descriptors."""
+    vectors, text = _vectors(point), (point.payload or {})["taken"]
+    taken = datetime.fromisoformat(text).replace(tzinfo=None) if text else None
     whole = None
     if layout.keeps_whole:
         whole = Description(vectors[WHOLE[0]], vectors.get(WHOLE[1]))
@@ -179,7 +176,7 @@ def record_of(point: models.Record, layout: Layout) -> Record:
 
 
 def condition(where: Filter | None) -> models.Filter | None:
-    """A filter as Qdrant's."""
+    """Return a filter in Qdrant's form."""
     if where is None or where == Filter():
         return None
     must: list[models.Condition] = []
@@ -187,22 +184,21 @@ def condition(where: Filter | None) -> models.Filter | None:
         text = text_of(where.under)
         must.append(models.Filter(should=[_is("folders", text), _is("path", text)]))
     if where.taken_from is not None or where.taken_before is not None:
-        times = [t and t.replace(tzinfo=UTC) for t in (where.taken_from, where.taken_before)]
-        between = models.DatetimeRange(gte=times[0], lt=times[1])
+        between = models.DatetimeRange(gte=_utc(where.taken_from), lt=_utc(where.taken_before))
         must.append(models.FieldCondition(key="taken", range=between))
     if where.min_side is not None:
-        long_enough = models.Range(gte=where.min_side)
-        must += [models.FieldCondition(key=k, range=long_enough) for k in ("width", "height")]
+        at_least = models.Range(gte=where.min_side)
+        must += [models.FieldCondition(key=k, range=at_least) for k in ("width", "height")]
     return models.Filter(must=must)
 
 
-def is_content(content: str) -> models.FieldCondition:
-    """That a photo has a content."""
-    return _is("content", content)
+def has_content(content: str) -> models.Filter:
+    """Return the filter for photos of a content."""
+    return models.Filter(must=[_is("content", content)])
 
 
 def text_of(path: Path) -> str:
-    """A path as text; bytes that are none are escaped."""
+    """Return a path as text; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -211,5 +207,9 @@ def _is(key: str, value: str) -> models.FieldCondition:
 
 
 def _vectors(point: models.Record) -> dict[str, np.ndarray]:
-    found = point.vector if isinstance(point.vector, dict) else {}
-    return {name: np.array(values, np.float32) for name, values in found.items()}
+    vectors = point.vector if isinstance(point.vector, dict) else {}
+    return {name: np.array(values, np.float32) for name, values in vectors.items()}
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=UTC)

@@ -15,20 +15,20 @@ from resight.backends.remote_base import damaged, disk_full, unreachable
 from resight.errors import CollectionError, CollectionLockedError
 
 OLDEST = (1, 12)
-"""The first with all that is used here."""
+"""The oldest supported version."""
 TIMEOUT_S = 60
 KEY = "QDRANT_API_KEY"
 
 
 def open_client(address: str, shown: str) -> QdrantClient:
-    """A client of a server, or (`file://`) one that does without a server.
+    """Return a client of a server, or (`file://`) one that needs no server.
 
     Raises:
-        CollectionError: there is none, it is too old, or it wants another key.
+        CollectionError: there is no server, it is too old, or the key is wrong.
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
-        with explained(shown), _opened(shown):
+        with explained(shown), _folder_explained(shown):
             return QdrantClient(path=unquote(parts.path))
     key = unquote(parts.password or "") or os.environ.get(KEY) or None
     host = parts.netloc.rpartition("@")[2]
@@ -49,7 +49,7 @@ def open_client(address: str, shown: str) -> QdrantClient:
 
 @contextlib.contextmanager
 def explained(shown: str) -> Iterator[None]:
-    """Turn errors of the server and of the way to it into one line that says what to do."""
+    """Turn errors of the server and the network into a `CollectionError` of one line."""
     try:
         yield
     except ResponseHandlingException as error:
@@ -65,8 +65,8 @@ def explained(shown: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(shown: str) -> Iterator[None]:
-    """Likewise of a folder that is opened without a server."""
+def _folder_explained(shown: str) -> Iterator[None]:
+    """Turn errors of opening a folder without a server into a `CollectionError`."""
     try:
         yield
     except (ValueError, KeyError) as error:
@@ -75,21 +75,21 @@ def _opened(shown: str) -> Iterator[None]:
         if "already accessed" not in str(error):
             raise
         raise CollectionLockedError(
-            f"{shown}: another process has this folder open; a server takes many at once"
+            f"{shown}: another process has this folder open; only a server serves several"
         ) from error
 
 
 def _unreachable(shown: str, error: Exception) -> CollectionError:
     if isinstance(error, ValidationError):
-        return CollectionError(f"{shown}: what answers there is no Qdrant server")
+        return CollectionError(f"{shown}: the server there is not Qdrant")
     return unreachable(shown, "Qdrant", str(error) or type(error).__name__)
 
 
 def _refusal(shown: str, error: UnexpectedResponse) -> CollectionError:
-    """What a server's answer means."""
-    said = error.content.decode("utf-8", "replace")
+    """Return the error for a server's refusal."""
+    answer = error.content.decode("utf-8", "replace")
     if error.status_code in (401, 403):
         return CollectionError(f"{shown}: wrong or missing key; put it into {KEY}")
-    if "space" in said.lower() or "disk" in said.lower():
-        return disk_full(shown, said)
-    return CollectionError(f"{shown}: Qdrant refused: {error.status_code} {said}")
+    if "space" in answer.lower() or "disk" in answer.lower():
+        return disk_full(shown, answer)
+    return CollectionError(f"{shown}: Qdrant refused: {error.status_code} {answer}")

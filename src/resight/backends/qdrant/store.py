@@ -1,6 +1,6 @@
-"""A collection in Qdrant.
+"""A collection in Qdrant: 8-bit codes return candidates, which the server compares exactly.
 
-A photo is a point: its descriptors are named vectors, its payload says where the file lies.
+A photo is a point: its descriptors are named vectors, its payload describes the file.
 """
 
 import time
@@ -10,36 +10,39 @@ from pathlib import Path
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from resight.backends.identity import Identity
-from resight.backends.qdrant import catalog, points
-from resight.backends.qdrant import search as searching
+from resight.backends.qdrant import metadata, points
 from resight.backends.qdrant.server import explained, open_client
 from resight.backends.remote_base import RemoteBase, RemoteState
-from resight.backends.store import PAGE, Filter, Layout, Record, check_queries
+from resight.backends.store import PAGE, SIDES, Filter, Layout, Record, check_queries
+from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
 from resight.errors import CollectionError
 from resight.progress import Progress
-from resight.ranking.exact import Database, Neighbors, Query
+from resight.ranking.exact import Database, Neighbors, Query, ranking
 
-UPLOADED = 250
+UPSERT_POINTS = 250
 """Points in a request."""
-GREEN_S = 0.5
-"""How often a server is asked whether it has linked all photos."""
+POLL_S = 0.5
+"""Seconds between requests for the progress of the index."""
+MAX_INDEX_NEIGHBORS = 1000
+"""Maximum number of neighbors from the index; for more, all photos are compared."""
+TIES = 16
+"""Points requested beyond the k nearest, because ties are sorted by ID."""
 
 
 class QdrantStore(RemoteBase[str]):
-    """A collection by its name on a server; thread-safe."""
+    """A collection on a server; thread-safe."""
 
     def __init__(
         self, client: QdrantClient, collection: str, shown: str, *, indexed: bool = True
     ) -> None:
-        """Connect to nothing yet.
+        """Prepare without connecting.
 
         Args:
-            client: of a server, or a local one.
-            collection: its name.
-            shown: how messages name it.
+            client: of a server, or one that needs no server.
+            collection: name on the server.
+            shown: name in messages.
             indexed: whether there are indexes; a client without a server has none.
         """
         self._client = client
@@ -49,7 +52,7 @@ class QdrantStore(RemoteBase[str]):
 
     @classmethod
     def connect(cls, address: str, collection: str, shown: str) -> "QdrantStore":
-        """A collection that is there or not."""
+        """Return a collection, whether or not it exists."""
         indexed = not address.startswith("file:")
         return cls(open_client(address, shown), collection, shown, indexed=indexed)
 
@@ -62,64 +65,63 @@ class QdrantStore(RemoteBase[str]):
         """Close the connections."""
         self._client.close()
 
-    # What it is
+    # State
 
     def stamp(self) -> str:
-        """Changes with every push and removal."""
-        with explained(self.name):
-            said = catalog.said(self._client, self._collection)
-        return "none" if said is None else f"{said['token']}-{said['change']}"
+        """Return a token that changes with every push and removal."""
+        stored = self._read_metadata()
+        return "none" if stored is None else f"{stored['token']}-{stored['change']}"
 
     def count(self, state: State) -> int:
-        """How many photos there are; failed ones are not pushed."""
-        self._kept()
+        """Return the number of photos; failed ones are not pushed."""
+        self._state()
         with explained(self.name):
             return 0 if state == "failed" else self._client.count(self._collection).count
 
     def ids(self) -> np.ndarray:
-        """The ids of all photos, ascending."""
-        found: list[int] = []
-        while page := self._scroll(10_000, found[-1] if found else 0):
-            found += [int(point.id) for point in page]
-        return np.array(found, np.int64)
+        """Return the IDs of all photos, ascending."""
+        ids: list[int] = []
+        while page := self._scroll(10_000, ids[-1] if ids else 0):
+            ids += [int(point.id) for point in page]
+        return np.array(ids, np.int64)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Those of some photos that are there, by id."""
-        found = self._retrieve([int(id_) for id_ in ids], points.PHOTO)
-        return {int(point.id): points.photo_of(point) for point in found}
+        """Return the existing photos among some IDs, by ID."""
+        stored = self._retrieve([int(id_) for id_ in ids], points.PHOTO)
+        return {int(point.id): points.photo_of(point) for point in stored}
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """The next photos by ascending id."""
+        """Return the next photos by ascending ID."""
         return [points.photo_of(p) for p in self._scroll(count, after, points.PHOTO)]
 
-    def about(self) -> dict[str, str]:
-        """The server's version, and how the collection is spread over it."""
-        kept = self._kept()
+    def details(self) -> dict[str, str]:
+        """Return the server's version, the index, and the distribution over the cluster."""
+        state = self._state()
         with explained(self.name):
             version = self._client.info().version
-        config = kept.config
+        config = state.config
         return {
-            "engine": f"Qdrant {version}",
+            "backend": f"Qdrant {version}",
             "index": f"HNSW, {config.links} links, 8-bit codes, compared exactly",
             "shards": f"{config.shards}, {config.replicas} of each",
-            "can be pulled": "yes" if kept.layout.keeps_whole else "no",
+            "can be pulled": "yes" if state.layout.keeps_whole else "no",
         }
 
     def bytes_on_disk(self) -> None:
-        """Qdrant does not say."""
+        """Return None: Qdrant does not tell."""
 
     # Searching
 
-    def known(self, content: str) -> Query | None:
-        """The descriptors of a content."""
-        where = models.Filter(must=[points.is_content(content)])
-        found = self._scroll(1, 0, vectors=self._sides(), where=where)
-        return points.query_of(found[0]) if found else None
+    def stored_query(self, content: str) -> Query | None:
+        """Return the descriptors of a content, if they are stored."""
+        where = points.has_content(content)
+        stored = self._scroll(1, 0, vectors=list(self.layout().sides), where=where)
+        return points.query_of(stored[0]) if stored else None
 
     def rows(self, ids: np.ndarray) -> Database:
-        """The descriptors of photos, in the order of the ids."""
-        found = self._retrieve(ids.tolist(), vectors=True)
-        return points.database_of(found, ids, self.layout())
+        """Return the descriptors of photos, in the order of the IDs."""
+        stored = self._retrieve(ids.tolist(), vectors=list(self.layout().sides))
+        return points.database_of(stored, ids, self.layout())
 
     def nearest(
         self,
@@ -129,107 +131,137 @@ class QdrantStore(RemoteBase[str]):
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        """The k nearest photos to each query; codes find candidates, which are compared exactly."""
-        kept = self._kept()
-        check_queries(self.name, queries, kept.layout.dimensions)
-        self._check_unreplaced(kept)
-        with explained(self.name):
-            return searching.nearest(
-                self._client, self._collection, kept, queries, k, where, indexed=self._indexed
+        """Return the k nearest photos to each query, by the index if there is one."""
+        state = self._state()
+        check_queries(self.name, queries, state.layout.dimensions)
+        self._check_unreplaced(state)
+        params = None
+        if self._indexed:
+            params = points.search_params(state.config, exact=k > MAX_INDEX_NEIGHBORS)
+        requests = [
+            models.QueryRequest(
+                query=np.asarray(values, np.float32).tolist(),
+                using=side,
+                limit=k + TIES,
+                filter=points.condition(where),
+                params=params,
             )
+            for query in queries
+            for side, values in zip(SIDES, (query.global_, query.local), strict=True)
+            if values is not None and side in state.layout.sides
+        ]
+        with explained(self.name):
+            answers = self._client.query_batch_points(self._collection, requests)
+        sides = [answer.points for answer in answers]
+        per_query = len(sides) // max(1, len(queries))
+        cosine = state.layout.distance == "cosine"
+        return [
+            _merge_sides(sides[start : start + per_query], k, cosine=cosine)
+            for start in range(0, len(sides), per_query or 1)
+        ]
 
     # Writing
 
-    def create(self, identity: Identity, layout: Layout, config: BackendConfig) -> None:
-        """Make the collection and the one beside it."""
+    def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
+        """Create the collection and its metadata."""
         with explained(self.name):
-            catalog.create(
-                self._client, self._collection, identity, layout, config, indexed=self._indexed
-            )
-        self._known = None
+            if not self._client.collection_exists(self._collection):
+                settings = points.settings(layout, config)
+                self._client.create_collection(self._collection, **settings)
+            for field, kind in (points.PAYLOAD_INDEXES if self._indexed else {}).items():
+                self._client.create_payload_index(self._collection, field, kind)
+            metadata.write(self._client, self._collection, provenance, layout, config)
+        self._cached_state = None
 
     def drop(self) -> None:
-        """Remove the collection and the one beside it."""
+        """Remove the metadata, then the collection."""
         with explained(self.name):
-            catalog.drop(self._client, self._collection)
-        self._known = None
+            for name in (metadata.metadata_name(self._collection), self._collection):
+                if self._client.collection_exists(name):
+                    self._client.delete_collection(name)
+        self._cached_state = None
 
-    def present(self, photos: Sequence[Photo]) -> set[Path]:
-        """The paths of those that are there with the same content."""
-        return {photo.path for photo, (_, same) in self._places(photos).items() if same}
+    def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
+        """Return the paths of the photos that are stored with the same content."""
+        return {photo.path for photo, (_, same) in self._locate(photos).items() if same}
 
-    def add(self, records: Sequence[Record]) -> None:
+    def upsert(self, records: Sequence[Record]) -> None:
         """Add or replace photos."""
-        kept = self._kept()
-        self._check_unreplaced(kept)
-        places = self._places([record.photo for record in records])
-        found = [points.point_of(places[r.photo][0], r, kept.layout) for r in records]
+        state = self._state()
+        self._check_unreplaced(state)
+        located = self._locate([record.photo for record in records])
+        new = [points.point_of(located[r.photo][0], r, state.layout) for r in records]
         with explained(self.name):
-            for start in range(0, len(found), UPLOADED):
-                self._client.upsert(self._collection, found[start : start + UPLOADED], wait=True)
-        self._changed()
+            for start in range(0, len(new), UPSERT_POINTS):
+                batch = new[start : start + UPSERT_POINTS]
+                self._client.upsert(self._collection, batch, wait=True)
+        self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
-        """The photos at or below a path, by ascending id."""
-        where, found = points.condition(Filter(under=place)), list[Photo]()
-        while page := self._scroll(PAGE, found[-1].id if found else 0, points.PHOTO, where=where):
-            found += map(points.photo_of, page)
-        return found
+        """Return the photos at or below a path, by ascending ID."""
+        where = points.condition(Filter(under=place))
+        photos: list[Photo] = []
+        while page := self._scroll(PAGE, photos[-1].id if photos else 0, points.PHOTO, where=where):
+            photos += map(points.photo_of, page)
+        return photos
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Forget photos."""
-        self._kept()
+        """Remove photos."""
+        self._state()
         with explained(self.name):
             self._client.delete(self._collection, models.PointIdsList(points=list(ids)), wait=True)
-        self._changed()
+        self._note_change()
 
-    def finish(self, progress: Progress) -> None:
-        """Wait until the server has linked all photos."""
+    def build_index(self, progress: Progress) -> None:
+        """Wait until the server has indexed all photos."""
         count, layout = self.count("ok"), self.layout()
         vectors = len(layout.sides) * (1 + layout.keeps_whole)
         while True:
             with explained(self.name):
-                found = self._client.get_collection(self._collection)
-            if found.status != models.CollectionStatus.YELLOW:
+                info = self._client.get_collection(self._collection)
+            if info.status != models.CollectionStatus.YELLOW:
                 return
-            linked = (found.indexed_vectors_count or 0) // vectors
-            progress("linking neighbours", min(linked, count), count)
-            time.sleep(GREEN_S)
+            indexed = (info.indexed_vectors_count or 0) // vectors
+            progress("building the index", min(indexed, count), count)
+            time.sleep(POLL_S)
 
     def records(self, after: int, count: int) -> list[Record]:
-        """The next photos by ascending id, with all their descriptors."""
-        found = self._scroll(count, after, True, vectors=True)
-        return [points.record_of(point, self.layout()) for point in found]
+        """Return the next photos by ascending ID, with all their descriptors."""
+        stored = self._scroll(count, after, True, vectors=True)
+        return [points.record_of(point, self.layout()) for point in stored]
 
-    # How it is done
+    # Requests
 
-    def _look(self) -> RemoteState[str] | None:
+    def _read_state(self) -> RemoteState[str] | None:
         with explained(self.name):
-            return catalog.look(self._client, self._collection, self.name)
+            return metadata.read_state(self._client, self._collection, self.name)
 
-    def _check_unreplaced(self, kept: RemoteState[str]) -> None:
-        """Refuse to go on with what was replaced meanwhile: its selection may be another."""
+    def _read_metadata(self) -> dict[str, object] | None:
         with explained(self.name):
-            said = catalog.said(self._client, self._collection)
-        if said is None or said["token"] != kept.key:
-            self._known = None
+            return metadata.read(self._client, self._collection)
+
+    def _check_unreplaced(self, state: RemoteState[str]) -> None:
+        """Refuse to go on with a collection that was replaced: its reduction may differ."""
+        stored = self._read_metadata()
+        if stored is None or stored["token"] != state.key:
+            self._cached_state = None
             raise CollectionError(f"{self.name}: was replaced or removed meanwhile; run again")
 
-    def _places(self, photos: Sequence[Photo]) -> dict[Photo, tuple[int, bool]]:
-        """The point of each photo, and whether it is there with the same content."""
-        return points.places(photos, lambda ids: self._retrieve(ids, points.PHOTO))
-
-    def _sides(self) -> list[str]:
-        return list(self.layout().sides)
+    def _locate(self, photos: Sequence[Photo]) -> dict[Photo, tuple[int, bool]]:
+        """Return the ID of each photo's point, and whether it has the same content."""
+        return points.locate(photos, lambda ids: self._retrieve(ids, points.PHOTO))
 
     def _retrieve(
-        self, ids: list[int], payload: bool | list[str] = False, *, vectors: bool = False
+        self,
+        ids: list[int],
+        payload: bool | list[str] = False,
+        *,
+        vectors: bool | list[str] = False,
     ) -> list[models.Record]:
-        self._kept()
-        sides = self._sides() if vectors else False
+        self._state()
         with explained(self.name):
             return self._client.retrieve(
-                self._collection, ids, with_payload=payload, with_vectors=sides
+                self._collection, ids, with_payload=payload, with_vectors=vectors
             )
 
     def _scroll(
@@ -241,10 +273,10 @@ class QdrantStore(RemoteBase[str]):
         vectors: bool | list[str] = False,
         where: models.Filter | None = None,
     ) -> list[models.Record]:
-        """The next points by ascending number."""
-        self._kept()
+        """Return the next points by ascending ID."""
+        self._state()
         with explained(self.name):
-            found, _ = self._client.scroll(
+            page, _ = self._client.scroll(
                 self._collection,
                 where,
                 limit=count,
@@ -252,8 +284,26 @@ class QdrantStore(RemoteBase[str]):
                 with_payload=payload,
                 with_vectors=vectors,
             )
-        return found
+        return page
 
-    def _changed(self) -> None:
+    def _note_change(self) -> None:
         with explained(self.name):
-            catalog.note_change(self._client, self._collection)
+            metadata.note_change(self._client, self._collection)
+
+
+def _merge_sides(
+    sides: Sequence[Sequence[models.ScoredPoint]], k: int, *, cosine: bool
+) -> Neighbors:
+    """Return the nearest photos by the smaller of their global and local distances.
+
+    A photo on only one list is farther by the other descriptor than everything on that other list.
+    """
+    smallest: dict[int, float] = {}
+    for side in sides:
+        for point in side:
+            distance = min(2.0, max(0.0, 1 - point.score)) if cosine else point.score
+            smallest[int(point.id)] = min(distance, smallest.get(int(point.id), np.inf))
+    ids = np.array(list(smallest), np.int64)
+    distances = np.array(list(smallest.values()), np.float32)
+    order = ranking(distances, ids, k)
+    return Neighbors(ids[order], distances[order])

@@ -1,0 +1,100 @@
+"""Describes a collection, and removes photos from it, on any backend."""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resight.backends.local import LocalStore
+from resight.backends.open import Location, open_remote, open_store
+from resight.collection.ann_index import ApproximateIndex, read_ann_status
+from resight.collection.reader import Collection, Photo
+from resight.collection.writer import writing
+from resight.errors import UsageError
+from resight.photos.files import absolute
+
+
+@dataclass(frozen=True)
+class Info:
+    """Description of a collection: counts, configuration, model, fitted parts, failures, size.
+
+    Attributes:
+        details: further properties of a remote collection, by a short title.
+        bytes_on_disk: None where the backend does not tell.
+    """
+
+    photos: int
+    failed: list[tuple[Path, str]]
+    config: dict[str, Any]
+    model: dict[str, Any] | None
+    fingerprint: str | None
+    selection: dict[str, Any] | None
+    learned: dict[str, Any] | None
+    approximate: ApproximateIndex | None
+    details: dict[str, str]
+    created: str
+    bytes_on_disk: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as JSON values."""
+        failed = [{"path": str(path), "reason": reason} for path, reason in self.failed]
+        approximate = self.approximate and vars(self.approximate)
+        return {**vars(self), "failed": failed, "approximate": approximate}
+
+
+def info(collection: Location | Collection) -> Info:
+    """Describe a collection in a folder or on a remote backend."""
+    with open_store(collection) as store:
+        provenance = store.provenance
+        local = store.collection if isinstance(store, LocalStore) else None
+        return Info(
+            photos=store.count("ok"),
+            failed=[(photo.path, str(photo.reason)) for photo in store.photos("failed")],
+            config=provenance.config.to_dict(),
+            model=provenance.meta("model"),
+            fingerprint=provenance.meta("fingerprint"),
+            selection=provenance.fit_info("selection"),
+            learned=provenance.fit_info("learned"),
+            approximate=None if local is None else read_ann_status(local),
+            details=store.details(),
+            created=str(provenance.meta("created")),
+            bytes_on_disk=store.bytes_on_disk(),
+        )
+
+
+def remove(paths: Sequence[str | os.PathLike[str]], collection: Location) -> list[Path]:
+    """Remove photos (or all below a folder) from a collection; the files are never touched.
+
+    Returns:
+        The paths removed.
+
+    Raises:
+        UsageError: a path names no photo of the collection; nothing is removed then.
+    """
+    remote = open_remote(collection)
+    if remote is not None:
+        with contextlib.closing(remote):
+            photos = _photos_at(paths, remote.photos_under, remote.name)
+            remote.remove([photo.id for photo in photos])
+    else:
+        with writing(collection) as writer:
+            photos = _photos_at(paths, writer.collection.photos_under, writer.collection.name)
+            writer.remove(photos)
+    return [photo.path for photo in photos]
+
+
+def _photos_at(
+    paths: Sequence[str | os.PathLike[str]],
+    photos_under: Callable[[Path], list[Photo]],
+    collection: str,
+) -> list[Photo]:
+    """Return the photos at or below some paths, by ascending ID."""
+    by_id: dict[int, Photo] = {}
+    for path in paths:
+        photos = photos_under(absolute(Path(path)))
+        if not photos:
+            raise UsageError(f"{path}: no photo of {collection} is there; nothing was removed")
+        by_id |= {photo.id: photo for photo in photos}
+    return [by_id[id_] for id_ in sorted(by_id)]
