@@ -1,4 +1,4 @@
-"""What can go wrong with an engine: one line that says what to do, and the next run goes on."""
+"""Failures of remote backends: an error of one line, and the next run resumes."""
 
 import http.server
 import json
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line of a command that was refused."""
+    """Run a command that is refused and return its line on stderr."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["resight", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -55,19 +55,19 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("postgresql://me:secret@localhost/db/name?prot=1", r"invalid .*prot"),
     ],
 )
-def test_addresses_where_no_engine_is(capsys, folder, address, said):
+def test_unreachable_and_invalid_addresses(capsys, folder, address, said):
     for command in (["info", "-c", address], ["push", address, "-c", str(folder)]):
         line = refused(capsys, *command)
         assert re.search(said, line), line
         assert "secret" not in line
 
 
-def test_what_is_done_in_the_folder_alone(capsys, tmp_path, monkeypatch):
+def test_commands_that_need_a_folder(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for command in (["index", "."], ["fit"], ["check"], ["pull", "qdrant+http://localhost/n"]):
         line = refused(capsys, *command, "-c", "postgresql://me:secret@localhost/db/name")
-        assert "postgresql://me@localhost/db/name: is on an engine" in line
-    assert "is no address of an engine" in refused(capsys, "push", "elsewhere", "-c", "c")
+        assert "postgresql://me@localhost/db/name: is on a remote backend" in line
+    assert "is no address of a remote backend" in refused(capsys, "push", "elsewhere", "-c", "c")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,9 +78,9 @@ def test_what_is_done_in_the_folder_alone(capsys, tmp_path, monkeypatch):
         ("qdrant_client", "qdrant", "qdrant+http://localhost/name"),
     ],
 )
-def test_a_client_that_is_not_installed(monkeypatch, module, extra, address):
+def test_a_missing_client_names_the_extra(monkeypatch, module, extra, address):
     for name in list(sys.modules):
-        if name.startswith(f"resight.stores.{extra}"):
+        if name.startswith(f"resight.backends.{extra}"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'resight\[{extra}\]'"):
@@ -90,14 +90,14 @@ def test_a_client_that_is_not_installed(monkeypatch, module, extra, address):
 # PostgreSQL
 
 
-def test_a_wrong_password(capsys, folder, postgres: PostgresServer):
+def test_wrong_password(capsys, folder, postgres: PostgresServer):
     address = postgres.address("postgres", "name", "guarded:secret")
     line = refused(capsys, "push", address, "-c", str(folder))
     assert re.search(r"wrong user or password \(.*\); put them into the address, PGPASSWORD", line)
     assert "secret" not in line
 
 
-def test_a_database_without_the_extension(capsys, folder, postgres: PostgresServer):
+def test_missing_extension(capsys, folder, postgres: PostgresServer):
     database = postgres.new_database()
     address = postgres.address(database, "name", "modest")
     assert "ask its owner for: CREATE EXTENSION vector" in refused(
@@ -110,10 +110,10 @@ def test_a_database_without_the_extension(capsys, folder, postgres: PostgresServ
     postgres.execute(f"ALTER DATABASE {database} SET extension_control_path = '/nowhere'")
     address = postgres.address(database, "name")
     line = refused(capsys, "push", address, "-c", str(folder))
-    assert re.search(r"the server has no pgvector; install that there .* and run again", line)
+    assert re.search(r"the server has no pgvector; install it there .* and run again", line)
 
 
-def test_versions_that_are_too_old_or_too_new(capsys, folder, monkeypatch, postgres):
+def test_unsupported_versions(capsys, folder, monkeypatch, postgres):
     database = postgres.new_database()
     address = postgres.address(database, "name")
     postgres.execute("CREATE EXTENSION vector", database)
@@ -132,7 +132,7 @@ def test_versions_that_are_too_old_or_too_new(capsys, folder, monkeypatch, postg
 
 
 @pytest.mark.parametrize("values", [4000, 4001])
-def test_more_values_than_can_be_indexed(capsys, tmp_path, values, postgres: PostgresServer):
+def test_descriptors_that_are_too_long(capsys, tmp_path, values, postgres: PostgresServer):
     address = postgres.address(postgres.new_database(), "name")
     sample = make(tmp_path / "c", 0, keep=np.arange(values))
     sample.global_ = np.ones((3, values), np.float32)
@@ -145,23 +145,23 @@ def test_more_values_than_can_be_indexed(capsys, tmp_path, values, postgres: Pos
     assert re.search(r"at most 4000 values, .* 4001; select fewer first \(resight fit", line)
 
 
-def test_a_server_that_refuses(capsys, folder, postgres: PostgresServer):
+def test_refusals_of_the_server(capsys, folder, postgres: PostgresServer):
     for address in (
         postgres.address("nowhere", "name"),
         postgres.address("postgres", "name", "nobody"),
     ):
         line = refused(capsys, "push", address, "-c", str(folder))
-        assert re.search(r"refuses the address \(.* does not exist\); name a user and a", line)
+        assert re.search(r"refuses the address \(.* does not exist\); name an existing", line)
     database = postgres.new_database()
     address = postgres.address(database, "name")
     hasty = f"{address}&options=-c%20statement_timeout%3D1"
-    assert "the engine did not go on" in refused(capsys, "push", hasty, "-c", str(folder))
+    assert "the server canceled it" in refused(capsys, "push", hasty, "-c", str(folder))
     assert push(folder, address).sent == 40
     postgres.execute("UPDATE resight.collections SET identity = '[]'", database)
-    assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
+    assert "the collection there is damaged" in refused(capsys, "info", "-c", address)
 
 
-def test_a_server_that_is_gone_and_comes_back(folder, monkeypatch, postgres: PostgresServer):
+def test_resume_after_a_crash_of_the_server(folder, monkeypatch, postgres: PostgresServer):
     monkeypatch.setattr("resight.backends.transfer.BATCH", 10)
     address = postgres.address(postgres.new_database(), "name")
 
@@ -170,7 +170,7 @@ def test_a_server_that_is_gone_and_comes_back(folder, monkeypatch, postgres: Pos
             postgres.kill()
 
     try:
-        with pytest.raises(CollectionError, match=r"cannot be reached .* The next run goes on"):
+        with pytest.raises(CollectionError, match=r"cannot be reached .* The next run resumes"):
             push(folder, address, progress=cut)
     finally:
         postgres.start()
@@ -180,7 +180,7 @@ def test_a_server_that_is_gone_and_comes_back(folder, monkeypatch, postgres: Pos
     assert (done.sent, done.unchanged, done.photos) == (20, 20, 40)
 
 
-def test_a_disk_that_becomes_full_during_an_upload(capsys, folder, monkeypatch, tmp_path):
+def test_resume_after_a_full_disk(capsys, folder, monkeypatch, tmp_path):
     monkeypatch.setattr("resight.backends.transfer.BATCH", 10)
     (tmp_path / "server").mkdir()
     with on_small_disk(tmp_path / "server", 64) as socket:
@@ -198,7 +198,7 @@ def test_a_disk_that_becomes_full_during_an_upload(capsys, folder, monkeypatch, 
                 with pytest.raises(psycopg.errors.DiskFull):
                     fill(64_000)
 
-        said = r"the engine's disk is full \(.*\); free some space there and run again: it goes on"
+        said = r"the backend's disk is full \(.*\); free some space there and run again to resume"
         with pytest.raises(CollectionError, match=said):
             push(folder, address, progress=cut)
         assert re.search(said, refused(capsys, "push", address, "-c", str(folder)))
@@ -248,19 +248,19 @@ def answering(status: int, body: object) -> Iterator[str]:
         (
             500,
             {"status": {"error": "Service internal error: No space left on device"}},
-            r"the engine's disk is full .*; free some space there and run again",
+            r"the backend's disk is full .*; free some space there and run again",
         ),
         (404, {"detail": "Not Found"}, r"Qdrant refused: 404 .*Not Found"),
-        (200, {"hello": "world"}, r"is no Qdrant server"),
+        (200, {"hello": "world"}, r"is not Qdrant"),
     ],
 )
-def test_answers_of_a_server_that_refuses(capsys, folder, status, body, said):
+def test_error_responses(capsys, folder, status, body, said):
     with answering(status, body) as address:
         line = refused(capsys, "push", address, "-c", str(folder))
     assert re.search(said, line), line
 
 
-def test_a_disk_that_becomes_full_under_the_client_alone(folder, tmp_path):
+def test_full_disk_without_a_server(folder, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     push = ["push", f"qdrant+file://{disk}/qdrant/name", "-c", str(folder)]
@@ -268,23 +268,25 @@ def test_a_disk_that_becomes_full_under_the_client_alone(folder, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("resight:"))
-    assert re.search(r"the engine's disk is full \(.*\); free some space there and run again", line)
+    assert re.search(
+        r"the backend's disk is full \(.*\); free some space there and run again", line
+    )
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_folder_of_the_client(capsys, folder, tmp_path):
+def test_damaged_folder_without_a_server(capsys, folder, tmp_path):
     address = f"qdrant+file://{tmp_path}/qdrant/name"
     push(folder, address)
     for file in (tmp_path / "qdrant").rglob("*.sqlite"):
         file.write_bytes(b"no database")
-    assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
+    assert "the collection there is damaged" in refused(capsys, "info", "-c", address)
     (tmp_path / "qdrant" / "meta.json").write_text("{")
-    assert "what is kept there is damaged" in refused(capsys, "info", "-c", address)
+    assert "the collection there is damaged" in refused(capsys, "info", "-c", address)
 
 
 # The client leaves the file of its lock to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_folder_of_the_client_that_is_in_use(capsys, folder, tmp_path):
+def test_locked_folder_without_a_server(capsys, folder, tmp_path):
     address = f"qdrant+file://{tmp_path}/qdrant/name"
     with closing(open_remote(address)):
         line = refused(capsys, "push", address, "-c", str(folder))

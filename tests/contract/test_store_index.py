@@ -1,4 +1,4 @@
-"""The engines' indexes, built for real: fast searches find what an exhaustive scan finds."""
+"""The real indexes of remote backends return what an exhaustive scan returns."""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ INDEXED = ["postgres", "qdrant-engine", "qdrant-server"]
 
 @pytest.fixture
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, list[Query]]:
-    """A collection of descriptors like real ones, two for each photo, and queries like them."""
+    """Make a collection of realistic descriptors, two for each photo, and similar queries."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     from speed import draw
 
@@ -41,7 +41,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, list
 
 @pytest.mark.parametrize("config", [{}, {"half": True}], ids=str)
 @pytest.mark.parametrize("stores", INDEXED, indirect=True)
-def test_the_index_finds_what_an_exhaustive_scan_finds(
+def test_index_equals_an_exhaustive_scan(
     stores: Stores,
     drawn: tuple[Sample, list[Query]],
     config: dict[str, Any],
@@ -49,7 +49,7 @@ def test_the_index_finds_what_an_exhaustive_scan_finds(
     request: pytest.FixtureRequest,
 ) -> None:
     if config and stores.kind != "postgres":
-        pytest.skip("of PostgreSQL alone")
+        pytest.skip("PostgreSQL only")
     monkeypatch.setattr("resight.backends.postgres.store.INDEXED_FROM", COUNT)
     (sample, queries), remote = drawn, stores.remote()
     with Collection.open(sample.folder) as opened:

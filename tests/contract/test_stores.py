@@ -1,4 +1,4 @@
-"""What every store must do: a folder, Qdrant and PostgreSQL answer alike."""
+"""The contract of all backends: a folder, PostgreSQL and Qdrant return the same results."""
 
 import itertools
 import os
@@ -33,8 +33,8 @@ __all__ = ["stores"]
 KINDS_OF_COLLECTIONS = [{}, {"cam": True}, {"cam": True, "whitened": True}]
 
 
-def searched(sample: Sample) -> tuple[Database, str]:
-    """A sample's descriptors as they are searched, and the distance: the slow way."""
+def reduced(sample: Sample) -> tuple[Database, str]:
+    """Return a sample's reduced descriptors and the distance, computed the slow way."""
     with Collection.open(sample.folder) as opened:
         selection, distance = opened.reduction(), opened.distance
     assert selection is not None
@@ -48,7 +48,7 @@ def query_of(database: Database, row: int) -> Query:
 
 
 def rows_of(store, sample: Sample, ids: np.ndarray) -> list[int]:
-    """Which photos of the sample some ids are."""
+    """Return the rows of the sample that some IDs belong to."""
     photos = store.photos_by_id(ids.tolist())
     return [sample.paths.index(photos[id_].path) for id_ in ids.tolist()]
 
@@ -57,9 +57,9 @@ def rows_of(store, sample: Sample, ids: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_COLLECTIONS, ids=str)
-def test_the_nearest_are_those_of_an_exhaustive_scan(stores: Stores, tmp_path, kind):
+def test_nearest_equals_an_exhaustive_scan(stores: Stores, tmp_path, kind):
     sample = make(tmp_path / "c", **kind)
-    store, (database, distance) = stores.of(sample), searched(sample)
+    store, (database, distance) = stores.of(sample), reduced(sample)
     rng = np.random.default_rng(1)
     strange = Query(
         *(
@@ -84,16 +84,16 @@ def test_the_nearest_are_those_of_an_exhaustive_scan(stores: Stores, tmp_path, k
         np.testing.assert_allclose(found.distances, expected.distances, atol=1e-5)
 
 
-def test_more_neighbors_than_there_are_photos(stores: Stores, tmp_path):
+def test_more_neighbors_than_photos(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", 12)
-    store, (database, _) = stores.of(sample), searched(sample)
+    store, (database, _) = stores.of(sample), reduced(sample)
     for k in (12, 13, 5000):
         found = store.nearest([query_of(database, 3)], k)[0]
         assert sorted(rows_of(store, sample, found.ids)) == list(range(12))
         assert (np.diff(found.distances) >= 0).all()
 
 
-def test_ties_are_in_the_order_of_the_ids(stores: Stores, tmp_path):
+def test_ties_are_sorted_by_id(stores: Stores, tmp_path):
     sample = Sample(tmp_path / "c", np.full((30, 12), 0.25, np.float32), None)
     sample.global_[:15] = np.float32(0.75)
     make_of(sample)
@@ -118,9 +118,9 @@ def make_of(sample: Sample) -> None:
         record(writer, sample, *range(len(sample.global_)))
 
 
-def test_photos_in_a_folder_alone(stores: Stores, tmp_path):
+def test_filter_by_folder(stores: Stores, tmp_path):
     sample = make(tmp_path / "c")
-    store, (database, _) = stores.of(sample), searched(sample)
+    store, (database, _) = stores.of(sample), reduced(sample)
     query = query_of(database, 25)
     for folder, rows in {
         "/photos": range(40),
@@ -137,7 +137,7 @@ def test_photos_in_a_folder_alone(stores: Stores, tmp_path):
         assert set(rows_of(store, sample, found.ids)) <= set(rows)
 
 
-def test_photos_taken_at_a_time_or_of_a_size_alone(stores: Stores, tmp_path):
+def test_filter_by_date_and_size(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", 0)
     sample.global_ = np.random.default_rng(0).random((6, 12)).astype(np.float32)
     times = [
@@ -178,18 +178,18 @@ def test_photos_taken_at_a_time_or_of_a_size_alone(stores: Stores, tmp_path):
     assert found(None, None, min_side=21) == []
 
 
-def test_a_photo_is_known_by_its_content(stores: Stores, tmp_path):
+def test_stored_descriptors_of_a_content(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", cam=True)
-    store, (database, _) = stores.of(sample), searched(sample)
+    store, (database, _) = stores.of(sample), reduced(sample)
     known = store.stored_query(f"{7:064x}")
     np.testing.assert_allclose(known.global_, database.global_[7], atol=1e-6)
     np.testing.assert_allclose(known.local, database.local[7], atol=1e-6)
     assert store.stored_query("ff" * 32) is None
 
 
-def test_descriptors_of_photos_in_the_order_of_their_ids(stores: Stores, tmp_path):
+def test_rows_are_in_the_order_of_the_ids(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", cam=True)
-    store, (database, _) = stores.of(sample), searched(sample)
+    store, (database, _) = stores.of(sample), reduced(sample)
     ids = store.ids()
     assert len(ids) == 40
     assert (np.diff(ids) > 0).all()
@@ -204,7 +204,7 @@ def test_descriptors_of_photos_in_the_order_of_their_ids(stores: Stores, tmp_pat
     assert store.rows(gone[:1]).global_.shape == (0, 6)
 
 
-def test_the_photos_page_by_page(stores: Stores, tmp_path):
+def test_pages_of_photos(stores: Stores, tmp_path):
     sample = make(tmp_path / "c")
     store = stores.of(sample)
     photos = list(store.photos("ok"))
@@ -223,7 +223,7 @@ def test_the_photos_page_by_page(stores: Stores, tmp_path):
     assert store.photos_by_id([photos[3].id, 2**40]) == {photos[3].id: photos[3]}
 
 
-def test_any_name_of_a_file(stores: Stores, tmp_path):
+def test_unusual_file_names(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", 3)
     names = [b"caf\xe9.jpg", "ü 'x' \"%00\\.jpg".encode(), b"new\nline.jpg"]
     paths = [Path(os.fsdecode(b"/photos/0/" + name)) for name in names]
@@ -238,10 +238,10 @@ def test_any_name_of_a_file(stores: Stores, tmp_path):
         assert [p.path for p in store.photos_by_id(found.ids.tolist()).values()] == [path]
 
 
-# What cannot be
+# Refusals
 
 
-def test_no_photos(stores: Stores, tmp_path):
+def test_empty_collection(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", 1)
     if stores.is_local:
         with writing(sample.folder) as writer:
@@ -255,7 +255,7 @@ def test_no_photos(stores: Stores, tmp_path):
         store.check()
 
 
-def test_queries_that_cannot_be_compared(stores: Stores, tmp_path):
+def test_invalid_queries_are_refused(stores: Stores, tmp_path):
     store, good = stores.of(make(tmp_path / "c", 5, cam=True)), np.ones(6, np.float32)
     for shape in (5, 7, 0, (1, 6)):
         with pytest.raises(UsageError, match=r"the query has .* values, the database \(6,\)"):
@@ -263,38 +263,38 @@ def test_queries_that_cannot_be_compared(stores: Stores, tmp_path):
     for value in (np.nan, np.inf, -np.inf):
         bad = np.full(6, value, np.float32)
         for query in (Query(bad, good), Query(good, bad)):
-            with pytest.raises(UsageError, match=r"no numbers"):
+            with pytest.raises(UsageError, match=r"not finite"):
                 store.nearest([query], 1)
 
 
-# What an engine must do beside: several programs add to a collection, and take away
+# Remote backends: several programs add and remove photos
 
 
 @pytest.fixture
-def engines(stores: Stores) -> Stores:
+def remotes(stores: Stores) -> Stores:
     if stores.is_local:
-        pytest.skip("of engines alone")
+        pytest.skip("remote backends only")
     return stores
 
 
-def test_what_is_there_is_not_sent_again(engines: Stores, tmp_path):
+def test_unchanged_photos_are_not_sent_again(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c")
-    remote = engines.of(sample)
+    remote = remotes.of(sample)
     ids, stamp = remote.ids(), remote.stamp()
-    done = engines.send(sample, remote)
+    done = remotes.send(sample, remote)
     assert (done.sent, done.unchanged, done.failed) == (0, 40, [])
     np.testing.assert_array_equal(remote.ids(), ids)
     assert remote.stamp() == stamp
 
 
-def test_a_photo_that_changed_takes_the_place_of_the_old_one(engines: Stores, tmp_path):
+def test_a_changed_photo_replaces_the_old_one(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c")
-    remote = engines.of(sample)
+    remote = remotes.of(sample)
     stamp = remote.stamp()
     sample.global_[3] = sample.global_[30]
     with writing(sample.folder) as writer:
         record(writer, sample, 3, content="aa" * 32)
-    done = engines.send(sample, remote)
+    done = remotes.send(sample, remote)
     assert (done.sent, done.unchanged) == (1, 39)
     assert remote.count("ok") == 40
     assert remote.stamp() != stamp
@@ -303,9 +303,9 @@ def test_a_photo_that_changed_takes_the_place_of_the_old_one(engines: Stores, tm
     assert remote.stored_query(f"{3:064x}") is None
 
 
-def test_photos_are_forgotten(engines: Stores, tmp_path):
+def test_photos_are_removed(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 20)
-    remote, (database, _) = engines.of(sample), searched(sample)
+    remote, (database, _) = remotes.of(sample), reduced(sample)
     for place, expected in {
         "/photos/1": range(10, 20),
         "/photos/1/12.jpg": [12],
@@ -323,12 +323,12 @@ def test_photos_are_forgotten(engines: Stores, tmp_path):
     assert remote.stamp() != stamp
     found = remote.nearest([query_of(database, rows[0])], 20)[0]
     assert sorted(rows_of(remote, sample, found.ids)) == sorted(set(range(20)) - set(rows))
-    done = engines.send(sample, remote)
+    done = remotes.send(sample, remote)
     assert (done.sent, done.unchanged) == (2, 18)
 
 
-def test_collections_of_another_kind_are_not_mixed(engines: Stores, tmp_path):
-    remote = engines.of(make(tmp_path / "c", 10))
+def test_other_provenance_is_refused(remotes: Stores, tmp_path):
+    remote = remotes.of(make(tmp_path / "c", 10))
     others = [
         ({"seed": 1, "model": Model("cd" * 32)}, r"was made with other weights"),
         ({"stride": 0.5}, r"another configuration \(stride is 0.4, not 0.5\)"),
@@ -346,33 +346,33 @@ def test_collections_of_another_kind_are_not_mixed(engines: Stores, tmp_path):
     assert remote.count("ok") == 10
 
 
-def test_what_it_was_made_with_travels_along(engines: Stores, tmp_path):
+def test_provenance_is_transferred(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 10, whitened=True, dtype="float16")
-    remote = engines.of(sample)
+    remote = remotes.of(sample)
     with Collection.open(sample.folder) as opened:
         ours, theirs = ProvenanceSnapshot.of(opened), remote.provenance
         assert theirs.config == opened.config == ExtractionConfig(dtype="float16")
         assert theirs.model == Model("ab" * 32)
-        assert (theirs.values, theirs.how, theirs.data) == (ours.values, ours.how, ours.data)
+        assert (theirs.values, theirs.infos, theirs.data) == (ours.values, ours.infos, ours.data)
         theirs.check_model(Model("ab" * 32, Path("/elsewhere")))
         with pytest.raises(CollectionMismatchError, match=r"other weights"):
             theirs.check_model(Model("cd" * 32))
 
 
-def test_a_descriptor_that_is_no_numbers_is_left_out_and_listed(engines: Stores, tmp_path):
+def test_descriptors_that_are_not_finite_are_left_out(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 10)
     sample.global_[4, 7] = np.nan
     with writing(sample.folder) as writer:
         record(writer, sample, 4, content="aa" * 32)
-    remote = engines.remote()
-    done = engines.send(sample, remote)
-    assert done.failed == [(sample.paths[4], "its descriptor holds values that are no numbers")]
+    remote = remotes.remote()
+    done = remotes.send(sample, remote)
+    assert done.failed == [(sample.paths[4], "its descriptor has values that are not finite")]
     assert (done.sent, remote.count("ok")) == (9, 9)
 
 
-def test_an_upload_that_was_interrupted_goes_on(engines: Stores, tmp_path, monkeypatch):
+def test_an_interrupted_upload_resumes(remotes: Stores, tmp_path, monkeypatch):
     monkeypatch.setattr("resight.backends.transfer.BATCH", 7)
-    sample, remote = make(tmp_path / "c"), engines.remote()
+    sample, remote = make(tmp_path / "c"), remotes.remote()
 
     def interrupt(what: str, done: int, total: int) -> None:
         if done == 21:
@@ -388,8 +388,8 @@ def test_an_upload_that_was_interrupted_goes_on(engines: Stores, tmp_path, monke
     assert sorted(p.path for p in remote.photos("ok")) == sorted(sample.paths)
 
 
-def test_several_writers_at_once(engines: Stores, tmp_path, monkeypatch):
-    if engines.kind == "qdrant-client":
+def test_concurrent_writers(remotes: Stores, tmp_path, monkeypatch):
+    if remotes.kind == "qdrant-client":
         pytest.skip("a client without a server is of one program")
     monkeypatch.setattr("resight.backends.transfer.BATCH", 5)
     sample = make(tmp_path / "c", 40)
@@ -398,7 +398,7 @@ def test_several_writers_at_once(engines: Stores, tmp_path, monkeypatch):
         part.global_ = sample.global_
         with writing(part.folder) as writer:
             record(writer, part, *rows)
-    remote, failures = engines.remote(), []
+    remote, failures = remotes.remote(), []
 
     def send(part: Sample) -> None:
         try:
@@ -419,15 +419,15 @@ def test_several_writers_at_once(engines: Stores, tmp_path, monkeypatch):
     assert sorted(p.path for p in remote.photos("ok")) == sorted(sample.paths)
 
 
-def test_a_collection_that_is_replaced_meanwhile(engines: Stores, tmp_path):
+def test_a_collection_replaced_during_use(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 10)
-    remote, query = engines.of(sample), Query(sample.global_[0][KEPT])
-    other = engines.remote(remote.name.rpartition("/")[2])
+    remote, query = remotes.of(sample), Query(sample.global_[0][KEPT])
+    other = remotes.remote(remote.name.rpartition("/")[2])
     assert len(other.nearest([query], 3)[0].ids) == 3
     remote.drop()
     assert not remote.exists()
     again = make(tmp_path / "d", 12, keep=KEPT - 1)
-    engines.send(again, remote)
+    remotes.send(again, remote)
     with pytest.raises(CollectionError, match=r"no collection there|was replaced or removed"):
         other.nearest([query], 3)
     assert len(other.nearest([query], 30)[0].ids) == 12  # it has looked anew
@@ -437,8 +437,8 @@ def test_a_collection_that_is_replaced_meanwhile(engines: Stores, tmp_path):
         remote.count("ok")
 
 
-def test_an_engine_says_what_it_is(engines: Stores, tmp_path):
-    remote = engines.of(make(tmp_path / "c", 10))
+def test_details_of_a_remote_collection(remotes: Stores, tmp_path):
+    remote = remotes.of(make(tmp_path / "c", 10))
     about = remote.details()
     assert about["backend"].split()[0] in ("PostgreSQL", "Qdrant")
     assert about["can be pulled"] == "yes"
@@ -446,9 +446,9 @@ def test_an_engine_says_what_it_is(engines: Stores, tmp_path):
     assert size is None or size > 10 * 12 * 4
 
 
-def test_only_names_are_compared_of_queries_with_other_sides(engines: Stores, tmp_path):
+def test_local_descriptors_are_ignored_by_collections_without_any(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 10)  # without local descriptors
-    remote = engines.of(sample)
+    remote = remotes.of(sample)
     plain = Query(sample.global_[0][KEPT])
     both = replace(plain, local=np.ones(6, np.float32))
     found, expected = (remote.nearest([query], 4)[0] for query in (both, plain))

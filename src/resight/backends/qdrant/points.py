@@ -143,8 +143,17 @@ def photo_of(point: models.Record) -> Photo:
     path = Path(payload["path"])
     if payload.get("path_bytes"):
         path = Path(os.fsdecode(base64.b64decode(payload["path_bytes"])))
-    fields = (payload[name] for name in ("size", "mtime_ns", "content", "width", "height"))
-    return Photo(int(point.id), path, *fields, "ok", None)
+    return Photo(
+        id=int(point.id),
+        path=path,
+        size=payload["size"],
+        mtime_ns=payload["mtime_ns"],
+        content=payload["content"],
+        width=payload["width"],
+        height=payload["height"],
+        state="ok",
+        reason=None,
+    )
 
 
 def query_of(point: models.Record) -> Query:
