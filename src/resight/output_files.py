@@ -1,52 +1,84 @@
-"""Files that the user wants written: looked at before the work for them, written after it."""
+"""Files to be written: checks before long work, atomic replacement, errors that name the file."""
 
+import contextlib
+import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from resight.errors import UsageError
 
+if TYPE_CHECKING:
+    from PIL import Image
 
-def ensure_writable(target: Path) -> None:
-    """Refuse a file that could not be written; nothing is changed.
 
-    Raises:
-        UsageError: its folder is missing, it is a folder itself, or there is no permission.
+@contextlib.contextmanager
+def write_atomically(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` that replaces it when the block ends without error.
+
+    Readers see the old file or the whole new one. After an error nothing is left.
     """
+    name = f"{target.name}.{os.getpid()}-{threading.get_ident()}.new"
+    unfinished = target.with_name(name)
+    unfinished.unlink(missing_ok=True)  # left by a killed process with the same ID
     try:
-        if not target.exists():
-            tempfile.TemporaryFile(dir=target.parent).close()
-        elif not target.is_fifo():  # whoever reads a pipe would take this for the end
-            target.open("ab").close()
+        yield unfinished
+        unfinished.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def write_errors(target: Path) -> Iterator[None]:
+    """Raise a `UsageError` that names `target` in place of an `OSError` in the block."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def ensure_picture_writable(target: Path) -> None:
-    """The same for a picture, whose format is that of its name.
+def ensure_writable(target: Path) -> None:
+    """Refuse a file that cannot be written, without changing anything.
 
     Raises:
-        UsageError: also where the suffix names no image format.
+        UsageError: its folder is missing, it is a folder itself, or permission is denied.
     """
+    with write_errors(target):
+        if not target.exists():
+            tempfile.TemporaryFile(dir=target.parent).close()
+        elif not target.is_fifo():  # the reader of a pipe would take this for its end
+            target.open("ab").close()
+
+
+def ensure_picture_writable(target: Path) -> None:
+    """Refuse a picture that cannot be written, without changing anything.
+
+    Raises:
+        UsageError: see `ensure_writable`, or the suffix names no image format.
+    """
+    from PIL import Image
+
     if Image.registered_extensions().get(target.suffix.lower()) not in Image.SAVE:
-        raise _no_picture(target)
+        raise _unknown_format(target)
     ensure_writable(target)
 
 
-def save_picture(image: Image.Image, target: Path) -> None:
-    """Save a picture by the format its name asks for.
+def save_picture(image: "Image.Image", target: Path) -> None:
+    """Save a picture in the format that its suffix names.
 
     Raises:
         UsageError: the file cannot be written, or its suffix names no image format.
     """
     try:
-        image.save(target, quality=90)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
-    except (ValueError, KeyError):  # no such suffix, or a format that can only be read
-        raise _no_picture(target) from None
+        with write_errors(target):
+            image.save(target, quality=90)
+    except (ValueError, KeyError):  # an unknown suffix, or a format that can only be read
+        raise _unknown_format(target) from None
 
 
-def _no_picture(target: Path) -> UsageError:
+def _unknown_format(target: Path) -> UsageError:
     return UsageError(f"{target}: name it with .jpg or .png")

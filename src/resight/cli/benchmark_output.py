@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.table import Table
 
 from resight.cli.output import print_json, print_table, say
-from resight.errors import UsageError
 from resight.evaluation.benchmark.html_report import page
 from resight.evaluation.benchmark.report import as_json as report_json
 from resight.evaluation.benchmark.report import (
@@ -23,6 +22,7 @@ from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.integrity import Verification
 from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
 from resight.methods.catalogue import METHODS, MethodSpec
+from resight.output_files import write_errors
 
 LISTED = 10
 """Missing photos that are named; the rest are counted."""
@@ -83,25 +83,21 @@ def check_folder(folder: Path) -> None:
     Raises:
         UsageError: it is a file, or cannot be made or written.
     """
-    try:
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
 def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     """Page, Markdown, JSON, and every method's ranked lists in TREC's and Holidays' formats."""
-    try:
+    with write_errors(folder):
         for name, text in (("html", page(run, table)), ("md", markdown(run, table))):
             # Names of files need not be UTF-8: what is not is written as people read it, `\xff`.
             readable = os.fsencode(text).decode("utf-8", "backslashreplace")
             (folder / f"report.{name}").write_text(readable, "utf-8")
         (folder / "report.json").write_text(json.dumps(report_json(run, table), indent=1), "utf-8")
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written: {error.strerror or error}") from None
     for result in run.results:
         lists = ranked_lists(run, result)
         write_trec(lists, folder / f"{result.method}.trec", result.method)

@@ -14,6 +14,7 @@ from resight.collection import appendable_npy
 from resight.collection.database import DISK_FULL
 from resight.collection.reader import Collection
 from resight.errors import CollectionError
+from resight.output_files import write_atomically
 from resight.ranking.quantized import UNIT_BYTES, Quantizer, choose_steps, encode_blocks
 from resight.reductions.reduction import to_bytes
 
@@ -105,9 +106,8 @@ def append_photos(collection: Collection, folder: Path, header: Header, since: i
         )
         for path in sorted(folder.glob("*.npy"))
     }
-    new = folder / f"{HEADER_NAME}.new"
-    new.write_text(json.dumps(header), "utf-8")
-    new.replace(folder / HEADER_NAME)
+    with write_atomically(folder / HEADER_NAME) as unfinished:
+        unfinished.write_text(json.dumps(header), "utf-8")
 
 
 def _blocks(

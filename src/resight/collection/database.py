@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import CollectionError, CollectionLockedError
+from resight.output_files import write_atomically
 
 FORMAT_VERSION = 2
 
@@ -78,9 +79,10 @@ END;
 
 def create_database(path: Path, meta: dict[str, Any]) -> None:
     """Create a database with empty tables except for `meta`; `path` appears only when complete."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
-    unfinished.unlink(missing_ok=True)  # left by a killed process with the same ID
-    with contextlib.closing(_connect(unfinished)) as connection:
+    with (
+        write_atomically(path) as unfinished,
+        contextlib.closing(_connect(unfinished)) as connection,
+    ):
         _set_modes(connection)
         connection.executescript(
             f"BEGIN; {SCHEMA} {CHANGES} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
@@ -89,7 +91,6 @@ def create_database(path: Path, meta: dict[str, Any]) -> None:
         with transaction(connection):
             connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    unfinished.replace(path)
 
 
 class Connections:

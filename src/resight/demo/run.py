@@ -7,12 +7,13 @@ from pathlib import Path
 from resight.collection.reader import Collection
 from resight.config import SearchConfig
 from resight.demo.pictures import GROUPS_FILE, draw_collection
-from resight.errors import UsageError, WeightsMissingError
+from resight.errors import WeightsMissingError
 from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import read_groups
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
+from resight.output_files import save_picture
 from resight.photos.images import load_image
 from resight.progress import no_progress
 from resight.searching.searcher import Searcher
@@ -115,7 +116,4 @@ def _write_sheet(groups: Path, collection: Path, model: ModelOptions, target: Pa
                 for result in others
             ]
             rows.append((SheetPhoto(load_image(query), query.parent.name), tiles))
-    try:
-        contact_sheets(rows).save(target, quality=90)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
+    save_picture(contact_sheets(rows), target)

@@ -13,6 +13,7 @@ from resight.errors import ImageError, UsageError
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import resolve_config
+from resight.output_files import write_errors
 from resight.photos.files import PhotoFile, find_photos
 from resight.photos.images import load_image
 from resight.prefetch import prefetch
@@ -40,11 +41,8 @@ class Described:
         arrays = {"paths": np.array([str(p) for p in self.paths]), "descriptors": self.descriptors}
         if self.local is not None:
             arrays["local"] = self.local
-        try:
-            with path.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+        with write_errors(path), path.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def describe(

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import functools
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from resight.networks.checkpoints import read_weights
 from resight.networks.projection import NetVlad, RetrievalHead
 from resight.networks.specs import BACKBONES
 from resight.networks.weights import WeightsFile, user_cache
+from resight.output_files import write_atomically
 
 BATCH_NORM_EPSILON = 1e-5
 """As in torchvision's networks."""
@@ -228,11 +228,7 @@ def _read_kept(path: Path, backbone: str) -> np.ndarray | None:
 
 def _keep(values: np.ndarray, path: Path) -> None:
     """Write values to the cache; where that cannot be done, the next process reads again."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with write_atomically(path) as unfinished, unfinished.open("wb") as file:
             np.save(file, values)
-        partial.replace(path)
-    with contextlib.suppress(OSError):
-        partial.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from resight.errors import UsageError
+from resight.output_files import write_atomically
 
 COMPONENTS = 64
 """Principal components that are kept: on real descriptors more of them find hardly more."""
@@ -133,9 +134,8 @@ def grow_lists(
         index.add(np.ascontiguousarray(rows[start : start + BLOCK_ROWS], np.float32))
         if progress:
             progress(index.ntotal, len(rows))
-    new = path.with_name(f"{path.name}.new")
-    faiss.write_index(index, str(new))
-    new.replace(path)
+    with write_atomically(path) as unfinished:
+        faiss.write_index(index, str(unfinished))
     return len(rows) - first
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import tempfile
 import threading
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import ExifTags, Image
 
 from resight.collection.reader import Photo
 from resight.errors import ImageError
+from resight.output_files import write_atomically
 from resight.photos.images import load_image, scaled_size
 from resight.web.problems import ProblemError
 
@@ -97,16 +97,10 @@ class Thumbnails:
     def _write(self, content: str, data: bytes) -> None:
         path = self._cache.path(content)
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, unfinished = tempfile.mkstemp(dir=self._cache.folder, suffix=".new")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            with self._lock:
-                os.replace(unfinished, path)
-                self._add(content, len(data))
-        except OSError:
-            Path(unfinished).unlink(missing_ok=True)
-            raise
+        with self._lock:
+            with write_atomically(path) as unfinished:
+                unfinished.write_bytes(data)
+            self._add(content, len(data))
 
     def _add(self, content: str, size: int) -> None:
         try:

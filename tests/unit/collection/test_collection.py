@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -109,7 +110,8 @@ def test_an_empty_folder_may_become_a_collection(tmp_path: Path) -> None:
 
 def test_what_a_killed_beginning_left_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "writer.lock").touch()
-    (tmp_path / f"resight.sqlite.{os.getpid()}.new").write_bytes(b"half a database")
+    name = f"resight.sqlite.{os.getpid()}-{threading.get_ident()}.new"
+    (tmp_path / name).write_bytes(b"half a database")
     assert not Collection.exists(tmp_path)
     with new(tmp_path) as writer:
         describe(writer, "a.jpg", "A")

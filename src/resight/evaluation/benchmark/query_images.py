@@ -12,6 +12,7 @@ from PIL import Image
 from resight.errors import DatasetError, ImageError
 from resight.evaluation.benchmark.ranking import query_file
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
+from resight.output_files import write_atomically
 from resight.photos.images import Box, crop_box, load_image
 
 CLOCKWISE = {
@@ -80,9 +81,8 @@ def _content(path: Path) -> str:
 
 def _save(image: Image.Image, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    image.save(partial, "PNG")
-    partial.replace(target)
+    with write_atomically(target) as unfinished:
+        image.save(unfinished, "PNG")
 
 
 def _inside(query: DatasetQuery, size: tuple[int, int]) -> Box:

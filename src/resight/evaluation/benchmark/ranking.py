@@ -14,11 +14,12 @@ from resight.config import (
     RerankConfig,
 )
 from resight.descriptors.pipeline import compared_sizes
-from resight.errors import FitError, UsageError
+from resight.errors import FitError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.protocols import judge, mean_values
 from resight.methods.catalogue import MethodSpec
+from resight.output_files import write_errors
 from resight.progress import Progress
 from resight.ranking.exact import DISTANCES, Database, Query, distances_to, ranking
 from resight.ranking.rerank.methods import make_rerank_set, reorder
@@ -109,11 +110,8 @@ class ComparableDescriptors:
             arrays["local"] = self.database.local
             local = [query.local for query in apart if query.local is not None]
             arrays["query_local"] = np.array(local).reshape(len(local), width)
-        try:
-            with target.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-        except OSError as error:
-            raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
+        with write_errors(target), target.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def compare(

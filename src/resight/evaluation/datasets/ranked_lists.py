@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 
 from resight.errors import DatasetError, UsageError
 from resight.evaluation.datasets.dataset import Dataset
+from resight.output_files import write_errors
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,8 @@ def _without_spaces(name: str) -> str:
 
 
 def _write(target: Path, lines: list[str]) -> None:
-    try:
+    with write_errors(target):
         target.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogateescape")
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
 def _read(path: Path) -> list[tuple[int, str]]:

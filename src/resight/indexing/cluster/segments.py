@@ -6,7 +6,6 @@ its name only when it is whole, and its name is made of what it describes, so th
 if and only if its segment is there.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -22,6 +21,7 @@ from resight.collection.database import DISK_FULL
 from resight.descriptors.extractor import Description
 from resight.errors import SegmentError
 from resight.indexing.extraction import PhotoResult
+from resight.output_files import write_atomically
 from resight.photos.files import PhotoFile
 
 MARK = b"RESIGHT1"
@@ -93,17 +93,13 @@ def write_segment(path: Path, data: bytes) -> None:
     Raises:
         SegmentError: it cannot be written; nothing of it stays.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with write_atomically(path) as unfinished, unfinished.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise SegmentError(f"{path.parent}: {DISK_FULL if full else error.strerror}") from error
 

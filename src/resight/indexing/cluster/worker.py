@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from resight.indexing.extraction import PhotoResult, describe_files
 from resight.methods.factory import FittedMethod
 from resight.methods.model import Model, ModelOptions
 from resight.networks.weights import user_cache
+from resight.output_files import write_atomically
 from resight.photos.files import PhotoFile
 
 RUNTIME_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
@@ -119,9 +119,8 @@ def _model_here(model: Model, fetch: Callable[[], bytes]) -> Model:
                 if hashlib.file_digest(file, "sha256").hexdigest() == model.sha256:
                     return Model(model.sha256, path)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f"{kept.name}.{os.getpid()}.partial")
-    partial.write_bytes(fetch())
-    partial.replace(kept)
+    with write_atomically(kept) as unfinished:
+        unfinished.write_bytes(fetch())
     return Model(model.sha256, kept)
 
 
