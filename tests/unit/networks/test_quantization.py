@@ -91,7 +91,7 @@ def test_what_cannot_be_is_said(
     model, torch = ModelOptions(small_weights), ModelOptions(small_weights, runtime="torch")
     with pytest.raises(UsageError, match="int8 needs a collection"):
         describe([photos], config=CONFIG, model=model)
-    with pytest.raises(UsageError, match="runs on the runtime openvino, not on torch"):
+    with pytest.raises(UsageError, match="int8 needs the runtime openvino, not torch"):
         pipeline.index([photos], tmp_path / "c", config=CONFIG, model=torch)
     with pytest.raises(UsageError, match="sift-vlad has no network"):
         pipeline.index([photos], tmp_path / "c", config="sift-vlad", precision="int8")
