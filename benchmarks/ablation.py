@@ -17,8 +17,8 @@ from pathlib import Path
 from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.registry import read_dataset
-from resight.methods.catalogue import MethodSpec
 from resight.methods.model import ModelOptions
+from resight.methods.spec import MethodSpec
 from speed import machine
 
 

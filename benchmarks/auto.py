@@ -35,11 +35,11 @@ OTHER_SEEDS = {
     for seed in (1, 2)
 }
 """Of the k-means in the paper's selection: they show how much of a difference is chance."""
-BOTH = METHODS["auto"].extraction
+BOTH = METHODS["auto"].config
 SIZES = (30, 120, 240, 400, 430, 460, 490)
 """Of the sets."""
-assert isinstance(METHODS["auto"].selection, WhiteningConfig)
-FEWEST = METHODS["auto"].selection.min_photos
+assert isinstance(METHODS["auto"].reduction, WhiteningConfig)
+FEWEST = METHODS["auto"].reduction.min_photos
 """On fewer photos the two are the same method."""
 SEEDS = range(90, 92)
 """Of the draws; others than those on which the rule of `auto` was chosen."""

@@ -64,7 +64,7 @@ def mean_average_precision(
 ) -> float:
     """In percent, by a selection that is fitted with a seed."""
     recipe = replace(METHODS[method], selection=SelectionConfig(seed=seed))
-    covers = METHODS["paper-cam"].extraction
+    covers = METHODS["paper-cam"].config
     compared = compare(recipe, "groups", covers, described, None)
     return 100 * evaluate_groups(groups, ranked_by(compared)).mean_average_precision
 

@@ -1,7 +1,7 @@
 """Find, in a collection of photos, those that show the very same object, building or scene.
 
 >>> import resight
->>> resight.METHODS["paper"].published["holidays"]
+>>> resight.METHODS["paper"].published.scores["holidays"]
 93.98
 """
 

@@ -37,8 +37,9 @@ from resight.evaluation.datasets.ranked_lists import read_holidays_ranks, read_t
 from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
-from resight.methods.catalogue import METHODS, MethodSpec
+from resight.methods.catalogue import METHODS
 from resight.methods.model import ModelOptions
+from resight.methods.spec import MethodSpec
 from resight.networks.weights import file_sha256
 from resight.progress import no_progress
 from resight.searching.search import search
@@ -49,30 +50,30 @@ RECIPES_SMALL = {
     "one": MethodSpec(
         title="one",
         source="x",
-        extraction=dataclasses.replace(SMALL, resolutions=(64,), layers=("layer4",)),
+        config=dataclasses.replace(SMALL, resolutions=(64,), layers=("layer4",)),
         published={"holidays": 90.0},
         tables=(1,),
     ),
     "late": MethodSpec(
-        title="late", source="x", extraction=dataclasses.replace(SMALL, fusion="late")
+        title="late", source="x", config=dataclasses.replace(SMALL, fusion="late")
     ),
-    "both": MethodSpec(title="both", source="x", extraction=SMALL),
+    "both": MethodSpec(title="both", source="x", config=SMALL),
     "second": MethodSpec(
-        title="second", source="x", extraction=dataclasses.replace(SMALL, layers=("layer3",))
+        title="second", source="x", config=dataclasses.replace(SMALL, layers=("layer3",))
     ),
     "cam": MethodSpec(
         title="cam",
         source="x",
-        extraction=dataclasses.replace(SMALL, cam=True),
-        selection=SelectionConfig(features=16),
+        config=dataclasses.replace(SMALL, cam=True),
+        reduction=SelectionConfig(features=16),
     ),
     "white": MethodSpec(
-        title="white", source="x", extraction=SMALL, selection=WhiteningConfig(min_photos=4)
+        title="white", source="x", config=SMALL, reduction=WhiteningConfig(min_photos=4)
     ),
     "gem": MethodSpec(
-        title="gem", source="x", extraction=dataclasses.replace(SMALL, pooling="gem")
+        title="gem", source="x", config=dataclasses.replace(SMALL, pooling="gem")
     ),
-    "sift": MethodSpec(title="sift", source="x", extraction=QUICK),
+    "sift": MethodSpec(title="sift", source="x", config=QUICK),
 }
 
 
@@ -121,7 +122,7 @@ def test_every_method_has_its_figures(run: tuple[BenchmarkRun, Path]) -> None:
 def test_a_method_ranks_as_a_collection_of_it_does(
     name: str, run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    config = RECIPES_SMALL[name].extraction
+    config = RECIPES_SMALL[name].config
     options = ModelOptions(small_weights)
     pipeline.index([photos], tmp_path / "c", config=config, model=options)
     expected = evaluate(photos / "groups.json", tmp_path / "c").report
@@ -144,7 +145,7 @@ def test_a_method_verifies_as_a_collection_of_it_does(
     recipe = dataclasses.replace(RECIPES_SMALL[name], verify=3, verify_by=by)
     options = ModelOptions(small_weights)
     checked = run_benchmark(found.dataset, {name: recipe}, cache=cache, model=options).results[0]
-    pipeline.index([photos], tmp_path / "c", config=recipe.extraction, model=options)
+    pipeline.index([photos], tmp_path / "c", config=recipe.config, model=options)
     for query, ranked in zip(found.dataset.queries, checked.ranked, strict=True):
         config = SearchConfig(k=13, verify=3, verify_by=by)
         expected = search(query.path, tmp_path / "c", config, model=options).results
@@ -157,7 +158,7 @@ def test_descriptors_are_those_of_the_method_alone(
     run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path
 ) -> None:
     found, cache = run
-    configs = [r.extraction for r in RECIPES_SMALL.values() if r.extraction.method == "cnn"]
+    configs = [r.config for r in RECIPES_SMALL.values() if r.config.method == "cnn"]
     covers = covering(configs)
     options = ModelOptions(small_weights)
     places = extract(found.dataset.paths, covers.values(), cache, options, no_progress)
@@ -176,8 +177,8 @@ def test_descriptors_are_those_of_the_method_alone(
 
 
 def test_what_covers_what() -> None:
-    table = [METHODS[name].extraction for name in ("baseline", "mr-late", "mr-lj", "mr-lj1")]
-    both, cam = METHODS["paper"].extraction, METHODS["paper-cam"].extraction
+    table = [METHODS[name].config for name in ("baseline", "mr-late", "mr-lj", "mr-lj1")]
+    both, cam = METHODS["paper"].config, METHODS["paper-cam"].config
     covers = covering([*table, both, cam])  # type: ignore[list-item]
     assert len(set(covers.values())) == 3, "the paper's seven rows are three extractions"
     assert covers[table[2]] == covers[both] == covers[cam]  # type: ignore[index]
@@ -235,7 +236,7 @@ def test_every_network_has_its_weights(
         "tuned": ExtractionConfig(layers=("layer4",), pooling="fine-tuned", **small),
         "deep": ExtractionConfig(backbone="resnet101", layers=("layer4",), **small),
     }
-    recipes = {n: MethodSpec(title=n, source="x", extraction=c) for n, c in configs.items()}
+    recipes = {n: MethodSpec(title=n, source="x", config=c) for n, c in configs.items()}
     files = (tmp_path / "vgg16.pth", tmp_path / "tuned.pth", small_weights)
     model, dataset = ModelOptions(several=files), read_dataset("groups", photos)
     with pytest.raises(WeightsMissingError, match="no weights for resnet101"):
@@ -331,7 +332,7 @@ def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Pa
     (folder / "groups.json").write_text(json.dumps(groups))
     dataset, sift = read_dataset("groups", folder), RECIPES_SMALL["sift"]
     run_benchmark(dataset, {"sift": sift}, cache=tmp_path / "cache")
-    pipeline.index([folder], tmp_path / "c", config=(sift.extraction, NoReduction()))
+    pipeline.index([folder], tmp_path / "c", config=(sift.config, NoReduction()))
     (kept,) = (tmp_path / "cache").glob("*")
     with Collection.open(kept) as ran, Collection.open(tmp_path / "c") as indexed:
         of_run, of_index = ran.fitted_params(), indexed.fitted_params()
@@ -376,7 +377,7 @@ def test_queries_that_are_regions_or_apart(
     dataset = read_dataset("paris6k", landmarks, {"query": query})
     options, cache = ModelOptions(small_weights), tmp_path / "c"
     recipes = {
-        "cam": dataclasses.replace(RECIPES_SMALL["cam"], selection=SelectionConfig(features=4))
+        "cam": dataclasses.replace(RECIPES_SMALL["cam"], reduction=SelectionConfig(features=4))
     }
     run = run_benchmark(dataset, recipes, cache=cache, model=options)
     first, second = run.results[0].ranked
@@ -440,19 +441,19 @@ def test_rankings_are_kept_whole_as_far_as_there_is_room(
 
 
 def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) -> None:
-    assert METHODS["paper"].selection_for("oxford5k", 5063) == SelectionConfig(features=320)
-    assert METHODS["paper"].selection_for("paris6k", 5063) == SelectionConfig(features=384)
-    assert METHODS["paper"].selection_for("holidays", 5063) == SelectionConfig(features=768)
-    assert METHODS["auto"].selection_for("oxford5k", 5063) == METHODS["auto"].selection
+    assert METHODS["paper"].reduction_for("oxford5k", 5063) == SelectionConfig(features=320)
+    assert METHODS["paper"].reduction_for("paris6k", 5063) == SelectionConfig(features=384)
+    assert METHODS["paper"].reduction_for("holidays", 5063) == SelectionConfig(features=768)
+    assert METHODS["auto"].reduction_for("oxford5k", 5063) == METHODS["auto"].reduction
     crow, plain = METHODS["crow-pcaw"], WhiteningConfig(features=512, shrinkage=0)
-    assert crow.selection_for("holidays", 1491) == plain
-    assert crow.selection_for("holidays", 1023) == crow.selection, "a part of it is too little"
-    assert crow.selection_for("groups", 1491) == crow.selection
+    assert crow.reduction_for("holidays", 1491) == plain
+    assert crow.reduction_for("holidays", 1023) == crow.reduction, "a part of it is too little"
+    assert crow.reduction_for("groups", 1491) == crow.reduction
 
 
 def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
     found, cache = run
-    recipes = {"white": dataclasses.replace(RECIPES_SMALL["white"], selection=WhiteningConfig())}
+    recipes = {"white": dataclasses.replace(RECIPES_SMALL["white"], reduction=WhiteningConfig())}
     model = ModelOptions(small_weights)
     nowhere = ModelOptions(cache / "nowhere.pth")  # nothing is described before it is said
     with pytest.raises(FitError, match=r"^white: whitening needs 30 photos or more, not 13"):
@@ -563,7 +564,7 @@ def test_methods_of_a_table() -> None:
     for wrong in ((None, None), ("paper", 1), ("papr", None), (None, 6)):
         with pytest.raises(UsageError):
             chosen_methods(*wrong)
-    assert set(running.TABLES) == {table for recipe in METHODS.values() for table in recipe.tables}
+    assert set(running.TABLES) == {table for recipe in METHODS.values() for table in recipe.published.tables}
 
 
 # The command line
@@ -662,7 +663,7 @@ def test_methods_are_listed(resight: Run) -> None:
         assert recipe.values in line
         assert recipe.source in line
     listed = json.loads(resight("methods", "--json").stdout)
-    assert listed["paper"]["published"] == dict(METHODS["paper"].published)
+    assert listed["paper"]["published"] == dict(METHODS["paper"].published.scores)
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_every_method_has_its_line():
         (line,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         assert recipe.title in line
         assert recipe.source in line
-        assert all(f"{where} {value:g}" in line for where, value in recipe.published.items())
+        assert all(f"{where} {value:g}" in line for where, value in recipe.published.scores.items())
 
 
 def test_every_data_set_is_described():

@@ -154,7 +154,7 @@ def buildings(real_weights, real_photos, cache):
     """mAP of methods on 135 photos of buildings, and of the paper's with other seeds, by name."""
     dataset = read_dataset("groups", real_photos / "buildings")
     seeds = {
-        f"{name} {seed}": dataclasses.replace(METHODS[name], selection=SelectionConfig(seed=seed))
+        f"{name} {seed}": dataclasses.replace(METHODS[name], reduction=SelectionConfig(seed=seed))
         for name in ("paper", "paper-cam")
         for seed in (0, 1, 2)
     }
@@ -186,9 +186,9 @@ def test_figures_of_other_methods_on_buildings(buildings):
 
 
 COVERS = covering(
-    recipe.extraction
+    recipe.config
     for recipe in METHODS.values()
-    if isinstance(recipe.extraction, ExtractionConfig)
+    if isinstance(recipe.config, ExtractionConfig)
 )
 
 
@@ -200,7 +200,7 @@ def descriptors_of(config, real_photos, real_weights, cache):
 
 def test_auto_is_no_worse_than_the_paper_on_samples(buildings, real_photos, real_weights, cache):
     dataset = read_dataset("groups", real_photos / "buildings")
-    found = descriptors_of(METHODS["paper"].extraction, real_photos, real_weights, cache)
+    found = descriptors_of(METHODS["paper"].config, real_photos, real_weights, cache)
     groups = read_groups(real_photos / "buildings" / "groups.json")
     row_of = {path: row for row, path in enumerate(dataset.paths)}
     gains = []
@@ -225,7 +225,7 @@ def test_auto_is_no_worse_than_the_paper_on_samples(buildings, real_photos, real
 def test_searches_in_codes_are_exact_on_real_descriptors(
     buildings, real_photos, real_weights, cache
 ):
-    both = descriptors_of(METHODS["paper-cam"].extraction, real_photos, real_weights, cache)
+    both = descriptors_of(METHODS["paper-cam"].config, real_photos, real_weights, cache)
     rng = np.random.default_rng(0)
     sides = []
     for descriptors in (both.global_, both.local):

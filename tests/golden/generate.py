@@ -150,7 +150,7 @@ def _evaluation() -> dict[str, Any]:
 
 
 def _fingerprints() -> dict[str, Any]:
-    configs = {name: METHODS[name].extraction for name in ("paper", "fast", "sift-vlad")} | {
+    configs = {name: METHODS[name].config for name in ("paper", "fast", "sift-vlad")} | {
         "cam": ExtractionConfig(cam=True, dtype="float16"),
         "late, one layer": ExtractionConfig(fusion="late", layers=("layer4",), stride=0.5),
         "sift-vlad, manhattan": LocalConfig(method="sift-vlad", distance="manhattan", centers=64),

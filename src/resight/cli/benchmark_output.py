@@ -21,7 +21,8 @@ from resight.evaluation.benchmark.report import (
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.integrity import Verification
 from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
-from resight.methods.catalogue import METHODS, MethodSpec
+from resight.methods.catalogue import METHODS
+from resight.methods.spec import MethodSpec
 from resight.output_files import write_errors
 
 LISTED = 10
@@ -37,14 +38,14 @@ def print_methods(*, as_json: bool) -> None:
     for head in ("method", "what", "weights", "values", "tables", "published", "paper"):
         table.add_column(head, no_wrap=head in ("method", "weights"))
     for name, recipe in METHODS.items():
-        numbers = ", ".join(f"{where} {value:g}" for where, value in recipe.published.items())
-        with_ = f" ({recipe.published_with})" if recipe.published_with else ""
+        numbers = ", ".join(f"{where} {value:g}" for where, value in recipe.published.scores.items())
+        with_ = f" ({recipe.published.conditions})" if recipe.published.conditions else ""
         table.add_row(
             name,
             recipe.title,
             recipe.weights or "none",
             recipe.values,
-            ", ".join(map(str, recipe.tables)),
+            ", ".join(map(str, recipe.published.tables)),
             numbers + with_,
             recipe.source,
         )
@@ -135,13 +136,13 @@ def _plain(recipe: MethodSpec) -> dict[str, object]:
     return {
         "title": recipe.title,
         "source": recipe.source,
-        "tables": list(recipe.tables),
-        "published": dict(recipe.published),
-        "published_with": recipe.published_with,
+        "tables": list(recipe.published.tables),
+        "published": dict(recipe.published.scores),
+        "published_with": recipe.published.conditions,
         "values": recipe.values,
         "weights": recipe.weights,
-        "extraction": recipe.extraction.to_dict(),
-        "selection": recipe.selection.to_dict(),
+        "extraction": recipe.config.to_dict(),
+        "selection": recipe.reduction.to_dict(),
         "rerank": recipe.rerank.to_dict(),
         "verify": recipe.verify,
         "verify_by": recipe.verify_by,

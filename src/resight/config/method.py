@@ -183,7 +183,7 @@ class MethodConfig(Config, ABC):
         Raises:
             UsageError: the method has none.
         """
-        raise UsageError(f"class activation maps need the CNN, not {self.method}")
+        raise UsageError(f"class activation maps need the CNN, not {self.method}", parameter="cam")
 
     def with_precision(self, precision: str) -> "MethodConfig":
         """Return the configuration with another arithmetic of the network.
@@ -191,7 +191,9 @@ class MethodConfig(Config, ABC):
         Raises:
             UsageError: the method has none to choose, or not this one.
         """
-        raise UsageError(f"precision: {self.method} has no network whose precision can be chosen")
+        raise UsageError(
+            f"{self.method} has no network whose precision can be chosen", parameter="precision"
+        )
 
     def fingerprint(self, model_sha256: str) -> str:
         """Return the SHA-256 (hex) of all that decides a descriptor's numbers.

@@ -1,5 +1,6 @@
 """How descriptors are reduced before they are compared (sections 6 and 12 of the method)."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -11,6 +12,9 @@ from resight.errors import UsageError
 
 AUTO_FIT_PHOTOS = 128
 """An index run fits the first selection from this many photos on."""
+
+PHOTOS_PER_VALUE = 2
+"""Photos that a whitening without shrinkage needs per value, or it learns noise."""
 
 GROWTH = 2
 """A whitening is fitted again when the collection has grown by this factor."""
@@ -64,6 +68,10 @@ class ReductionConfig(Config, ABC):
         """
         return None
 
+    def with_features(self, features: int, photos: int) -> "ReductionConfig":
+        """Return it with a number of values that a paper published, fitted on some photos."""
+        return self
+
     def for_photos(self, photos: int) -> "ReductionConfig":
         """Return what is fitted on a number of photos: this, or the fallback for few photos."""
         return self
@@ -96,6 +104,10 @@ class SelectionConfig(ReductionConfig):
     def auto_fit_photos(self) -> int:
         """Number of photos from which on an index run fits it."""
         return AUTO_FIT_PHOTOS
+
+    def with_features(self, features: int, photos: int) -> ReductionConfig:
+        """Return it with another number of values."""
+        return dataclasses.replace(self, features=features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +173,15 @@ class WhiteningConfig(ReductionConfig):
         How much it does depends on their number.
         """
         return self.min_photos if fallback else GROWTH * photos
+
+    def with_features(self, features: int, photos: int) -> ReductionConfig:
+        """Return it with a number of values and no shrinkage, as in the papers.
+
+        Unchanged on fewer than `PHOTOS_PER_VALUE` photos per value.
+        """
+        if photos < PHOTOS_PER_VALUE * features:
+            return self
+        return dataclasses.replace(self, features=features, shrinkage=0.0)
 
     def for_photos(self, photos: int) -> ReductionConfig:
         """Return what is fitted on a number of photos: this, or the fallback for few photos."""

@@ -17,7 +17,7 @@ from resight.descriptors.extractor import Extractor
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 from resight.errors import ImageError, UsageError
 from resight.memory import available_bytes
-from resight.methods.catalogue import name_of
+from resight.methods.catalogue import method_name
 from resight.networks.specs import BACKBONES
 from resight.photos.images import Box, image_size, load_image, resized_copies, scale_box
 from resight.ranking.geometry import MIN_INLIERS, Verification, rerank, verify
@@ -144,7 +144,7 @@ def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
     """
     config = extractor.config
     if not config.needs_network:
-        raise UsageError(f"--verify-by columns: needs a network; {name_of(config)} has none")
+        raise UsageError(f"--verify-by columns: needs a network; {method_name(config)} has none")
     stage = BACKBONES[config.backbone].matching_layer
     return extractor.feature_maps(resized_copies(image, (COLUMNS_SIDE,)))[0][stage]
 

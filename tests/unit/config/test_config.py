@@ -63,22 +63,22 @@ def write(folder: Path, text: str) -> str:
 def test_presets() -> None:
     assert load_config("paper") == (ExtractionConfig(), SelectionConfig())
     assert load_config("fast") == (ExtractionConfig(resolutions=(550,)), SelectionConfig())
-    assert load_config("auto") == (ExtractionConfig(), METHODS["auto"].selection)
+    assert load_config("auto") == (ExtractionConfig(), METHODS["auto"].reduction)
     assert load_config("sift-vlad") == (LocalConfig(method="sift-vlad"), NoReduction())
     for name, recipe in METHODS.items():
         if recipe.rerank == RerankConfig() and not recipe.verify:
-            assert load_config(name) == (recipe.extraction, recipe.selection)
+            assert load_config(name) == (recipe.config, recipe.reduction)
         else:
-            with pytest.raises(UsageError, match="re-ranking belongs to the search"):
+            with pytest.raises(UsageError, match="re-ranks results"):
                 load_config(name)
-    with pytest.raises(UsageError, match="search with --verify 20 --verify-by columns"):
+    with pytest.raises(UsageError, match="search with verify=20, verify_by=columns"):
         load_config("whitened-columns")
 
 
 def test_auto_whitens_from_400_photos_on() -> None:
-    auto = METHODS["auto"].selection
+    auto = METHODS["auto"].reduction
     assert isinstance(auto, WhiteningConfig)
-    assert auto.for_photos(399) == METHODS["paper"].selection
+    assert auto.for_photos(399) == METHODS["paper"].reduction
     assert auto.for_photos(400) == auto
     assert auto.combine_with == "pfa"
 
@@ -208,7 +208,7 @@ def test_a_file_of_local_features(tmp_path: Path) -> None:
 
 def test_a_recipe_with_re_ranking_names_the_one_without() -> None:
     for name, base in (("whitened-dba", "whitened"), ("bow-aqe", "bow")):
-        with pytest.raises(UsageError, match=f"index with --config {base}, and search with"):
+        with pytest.raises(UsageError, match=f"index with {base}, and search with"):
             load_config(name)
 
 
@@ -505,7 +505,7 @@ def test_a_bad_file_is_named_with_the_reason(text: str, message: str, tmp_path: 
 def test_a_name_that_is_neither_preset_nor_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load_config("papr")
-    assert str(caught.value).startswith("--config: no method or file 'papr' (resight methods")
+    assert str(caught.value).startswith("config: no method or file 'papr' (resight methods")
     with pytest.raises(UsageError, match=r"cannot be read as TOML: .*Is a directory"):
         load_config(str(tmp_path))
     (tmp_path / "my.toml").write_bytes(b"fusion = '\xff'")
@@ -580,7 +580,7 @@ def test_every_field_changes_the_fingerprint(cls: type[Any], name: str) -> None:
 
 
 def test_fingerprints_differ_by_method_model_and_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    configs: list[MethodConfig] = list(dict.fromkeys(r.extraction for r in METHODS.values()))
+    configs: list[MethodConfig] = list(dict.fromkeys(r.config for r in METHODS.values()))
     found = {config.fingerprint(model) for config in configs for model in (MODEL, "1" * 64)}
     monkeypatch.setattr(configuration, "ALGORITHM_VERSION", -1)
     found |= {config.fingerprint(MODEL) for config in configs}
@@ -591,9 +591,9 @@ def test_fingerprints_differ_by_method_model_and_algorithm(monkeypatch: pytest.M
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     program = (
         "from resight.methods.catalogue import METHODS\n"
-        f"print([r.extraction.fingerprint({MODEL!r}) for r in METHODS.values()])"
+        f"print([r.config.fingerprint({MODEL!r}) for r in METHODS.values()])"
     )
-    here = str([r.extraction.fingerprint(MODEL) for r in METHODS.values()])
+    here = str([r.config.fingerprint(MODEL) for r in METHODS.values()])
     for seed in ("1", "2"):
         done = subprocess.run(
             [sys.executable, "-c", program],

@@ -110,13 +110,13 @@ def test_weights_of_layers_are_shares_of_the_cosine() -> None:
 def test_methods_on_another_network() -> None:
     recipe = find_method("ms-rmac@vgg16")
     assert recipe is not None
-    assert isinstance(recipe.extraction, ExtractionConfig)
-    assert recipe.extraction.layers == ("conv1", "conv2", "conv3", "conv4", "conv5")
+    assert isinstance(recipe.config, ExtractionConfig)
+    assert recipe.config.layers == ("conv1", "conv2", "conv3", "conv4", "conv5")
     assert recipe.values == "1472"
     columns = find_method("vlad-conv@vgg16")
     assert columns is not None
-    assert isinstance(columns.extraction, LocalConfig)
-    assert (columns.extraction.backbone, columns.extraction.layer) == ("vgg16", "conv4")
+    assert isinstance(columns.config, LocalConfig)
+    assert (columns.config.backbone, columns.config.layer) == ("vgg16", "conv4")
     assert columns.weights == "VGG-16"
     assert find_method("rmac") is METHODS["rmac"]
     assert find_method("nothing@vgg16") is None

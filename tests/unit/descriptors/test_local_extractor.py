@@ -21,7 +21,7 @@ from resight.descriptors.local_extractor import LocalExtractor
 from resight.errors import FitError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
-from resight.methods.catalogue import METHODS, name_of
+from resight.methods.catalogue import METHODS, method_name
 from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.searching.search import search
@@ -207,10 +207,10 @@ def test_columns_of_the_network_verify_where_there_is_one(
 
 
 def test_a_configuration_goes_by_the_name_of_its_recipe() -> None:
-    assert name_of(METHODS["bow-soft"].extraction) == "bow-soft"
-    assert name_of(METHODS["hamming"].extraction) == "hamming"
-    assert name_of(LocalConfig(method="sift-vlad")) == "sift-vlad"
-    assert name_of(LocalConfig(centers=77)) == "local"
+    assert method_name(METHODS["bow-soft"].config) == "bow-soft"
+    assert method_name(METHODS["hamming"].config) == "hamming"
+    assert method_name(LocalConfig(method="sift-vlad")) == "sift-vlad"
+    assert method_name(LocalConfig(centers=77)) == "local"
 
 
 def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_neural_codes_are_the_activations(
 ) -> None:
     parameters, expected = whole_vgg16
     monkeypatch.setattr("resight.descriptors.cnn_extractor.load_parameters", lambda *_: parameters)
-    config = METHODS[f"neural-codes-{layer}"].extraction
+    config = METHODS[f"neural-codes-{layer}"].config
     assert isinstance(config, ExtractionConfig)
     extractor = CnnExtractor(config, Path("vgg16.pth"))
     found = extractor.describe(extractor.prepare(Image.fromarray(picture(224, 224)))).global_

@@ -18,7 +18,7 @@ from resight.errors import FitError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.protocols import judge, mean_values
-from resight.methods.catalogue import MethodSpec
+from resight.methods.spec import MethodSpec
 from resight.output_files import write_errors
 from resight.progress import Progress
 from resight.ranking.exact import DISTANCES, Database, Query, distances_to, ranking
@@ -142,7 +142,7 @@ def compare(
         kept = np.ascontiguousarray(values[..., keep])
         return kept if reduction is None else reduction.apply(kept)
 
-    cam = recipe.extraction.cam
+    cam = recipe.config.cam
     local = made(photos.local) if cam and photos.local is not None else None
     database = Database(np.arange(len(photos.global_)), made(photos.global_), local)
     apart = {}
@@ -150,11 +150,11 @@ def compare(
         for path, row in queries.rows.items():
             own = made(queries.local[row]) if cam and queries.local is not None else None
             apart[path] = Query(made(queries.global_[row]), own)
-    distance = recipe.extraction.descriptor_distance
+    distance = recipe.config.descriptor_distance
     if reduction is not None and reduction.distance == "cosine":
         distance = "cosine"
     dimensions = database.global_.shape[1]
-    sizes = compared_sizes(recipe.extraction, reduction, dimensions)
+    sizes = compared_sizes(recipe.config, reduction, dimensions)
     return ComparableDescriptors(database, apart, distance, dimensions, list(photos.rows), sizes)
 
 
@@ -268,18 +268,18 @@ def query_file(query: DatasetQuery) -> Path:
 
 
 def _columns(recipe: MethodSpec, covers: MethodConfig) -> np.ndarray | slice:
-    if recipe.extraction == covers:
+    if recipe.config == covers:
         return slice(None)
-    if isinstance(recipe.extraction, ExtractionConfig) and isinstance(covers, ExtractionConfig):
-        return columns_of(recipe.extraction, covers)
+    if isinstance(recipe.config, ExtractionConfig) and isinstance(covers, ExtractionConfig):
+        return columns_of(recipe.config, covers)
     return slice(None)
 
 
 def _fit(recipe: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
-    selection = recipe.selection_for(benchmark, len(descriptors))
-    if isinstance(selection, NoReduction) or not recipe.extraction.reducible:
+    selection = recipe.reduction_for(benchmark, len(descriptors))
+    if isinstance(selection, NoReduction) or not recipe.config.reducible:
         return None
-    sizes = recipe.extraction.part_sizes(descriptors.shape[1])
+    sizes = recipe.config.part_sizes(descriptors.shape[1])
     chosen = selection.for_photos(len(descriptors))
     try:
         return fit_reduction(lambda: [descriptors], sizes, chosen)

@@ -8,7 +8,7 @@ from resight.evaluation.benchmark.ranking import MethodResult
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.ranked_lists import RankedList
 from resight.evaluation.protocols import Measure
-from resight.methods.catalogue import MethodSpec
+from resight.methods.spec import MethodSpec
 
 REFERENCE = {1: "holidays", 2: "holidays", 3: "ukb", 4: "oxford5k", 5: "oxford5k"}
 """A table's benchmark, whose numbers stand beside ours where a dataset has none of its own."""
@@ -138,9 +138,9 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
         measure.name: None if (v := result.measures[measure.name]) is None else v * measure.scale
         for measure in dataset.measures
     }
-    own = dataset.benchmark in recipe.published
+    own = dataset.benchmark in recipe.published.scores
     on = dataset.benchmark if own else REFERENCE.get(table or 0, "")
-    published, ours = recipe.published.get(on), values[first.name]
+    published, ours = recipe.published.scores.get(on), values[first.name]
     difference = None
     # Of a part of a benchmark there is nothing to compare.
     whole = dataset.effect_of_missing() is None
@@ -153,7 +153,7 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
         values,
         published,
         on if published is not None else "",
-        recipe.published_with if published is not None else "",
+        recipe.published.conditions if published is not None else "",
         difference,
     )
 
@@ -162,8 +162,8 @@ def _settings(recipe: MethodSpec) -> dict[str, Any]:
     """All that a method's figures depend on beside the weights."""
     verified = {"first": recipe.verify, "by": recipe.verify_by} if recipe.verify else None
     return {
-        "extraction": recipe.extraction.to_dict(),
-        "selection": recipe.selection.to_dict(),
+        "extraction": recipe.config.to_dict(),
+        "selection": recipe.reduction.to_dict(),
         "rerank": None if recipe.rerank.method == "none" else recipe.rerank.to_dict(),
         "verify": verified,
     }

@@ -30,9 +30,10 @@ from resight.evaluation.benchmark.extraction import (
 from resight.evaluation.benchmark.query_images import queries_apart, turned
 from resight.evaluation.benchmark.ranking import MethodResult, Verifying, compare, rank_all
 from resight.evaluation.datasets.dataset import Dataset
-from resight.methods.catalogue import METHODS, MethodSpec, find_method
+from resight.methods.catalogue import METHODS, find_method
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
+from resight.methods.spec import MethodSpec
 from resight.networks.runtimes.select import choose_runtime
 from resight.networks.weights import user_cache
 from resight.progress import Progress, no_progress
@@ -79,7 +80,7 @@ def chosen_methods(methods: str | None, table: int | None) -> dict[str, MethodSp
     if table is not None:
         if table not in TABLES:
             raise UsageError(f"--table {table}: is not one of {', '.join(map(str, TABLES))}")
-        return {name: recipe for name, recipe in METHODS.items() if table in recipe.tables}
+        return {name: recipe for name, recipe in METHODS.items() if table in recipe.published.tables}
     names = [name.strip() for name in str(methods).split(",") if name.strip()]
     found = {}
     for name in names:
@@ -161,7 +162,7 @@ def run_benchmark(
 
 def _fitted_on(recipe: MethodSpec, other: Dataset | None) -> str:
     """What a method learns from, and what is fitted on; empty where it does neither."""
-    if not recipe.extraction.learns and isinstance(recipe.selection, NoReduction):
+    if not recipe.config.learns and isinstance(recipe.reduction, NoReduction):
         return ""
     return "the ranked photos" if other is None else f"{other.name} ({len(other.paths)} photos)"
 
@@ -170,10 +171,10 @@ def _without_weights(recipes: Mapping[str, MethodSpec], options: ModelOptions) -
     """Methods whose weights are nowhere to be found, and what they need."""
     missing: dict[str, bool] = {}
     for recipe in recipes.values():
-        if recipe.weights in missing or not isinstance(recipe.extraction, ExtractionConfig):
+        if recipe.weights in missing or not isinstance(recipe.config, ExtractionConfig):
             continue
         try:
-            find_model(recipe.extraction, options)
+            find_model(recipe.config, options)
         except WeightsMissingError:
             missing[recipe.weights] = True
         else:
@@ -189,7 +190,7 @@ def _with_too_few_photos(recipes: Mapping[str, MethodSpec], photos: int) -> dict
     """Methods whose whitening needs more photos: said before any is described."""
     found = {}
     for name, recipe in recipes.items():
-        required = recipe.selection.required_photos
+        required = recipe.reduction.required_photos
         if photos < required:
             found[name] = f"whitening needs {required} photos or more, not {photos}"
     return found
@@ -208,13 +209,13 @@ def _root(dataset: Dataset) -> str:
 
 def _covers(recipes: Mapping[str, MethodSpec], folder: Path) -> dict[str, MethodConfig]:
     """Method to the configuration whose descriptors hold its own, kept ones if there are any."""
-    extractions = [recipe.extraction for recipe in recipes.values()]
+    extractions = [recipe.config for recipe in recipes.values()]
     networks = [c for c in extractions if isinstance(c, ExtractionConfig)]
     shared = covering(networks, kept_configs(folder))
     return {
-        name: shared[recipe.extraction]
-        if isinstance(recipe.extraction, ExtractionConfig)
-        else recipe.extraction
+        name: shared[recipe.config]
+        if isinstance(recipe.config, ExtractionConfig)
+        else recipe.config
         for name, recipe in recipes.items()
     }
 
@@ -228,7 +229,7 @@ def _verifying(
 
     @functools.cache
     def network() -> Extractor:
-        config = recipe.extraction
+        config = recipe.config
         if not isinstance(config, ExtractionConfig):
             raise UsageError(f"{recipe.title}: has no network whose columns could be compared")
         return FittedMethod(config, find_model(config, options)).load_extractor(options)
@@ -249,9 +250,9 @@ def _conditions(
     options: ModelOptions,
 ) -> dict[str, Any]:
     weights = {
-        recipe.weights: find_model(recipe.extraction, options).sha256
+        recipe.weights: find_model(recipe.config, options).sha256
         for recipe in recipes.values()
-        if recipe.extraction.needs_network
+        if recipe.config.needs_network
     }
     packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
     return {
