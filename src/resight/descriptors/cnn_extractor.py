@@ -18,7 +18,6 @@ from resight.descriptors.pipeline import (
     PoolingState,
     describe_maps,
     fuse,
-    layer_sizes,
 )
 from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors
 from resight.errors import WeightsError
@@ -108,7 +107,7 @@ class CnnExtractor:
     @property
     def dimensions(self) -> int:
         """Length D of the descriptors."""
-        return sum(layer_sizes(self.config, self.state))
+        return self.state.dimensions(self.config)
 
     @property
     def decode_size(self) -> int | None:

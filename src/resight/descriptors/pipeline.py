@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resight.config import ExtractionConfig, MethodConfig
+from resight.config import ExtractionConfig
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
@@ -18,10 +18,6 @@ from resight.descriptors.pooling.rmac import rmac
 from resight.descriptors.retrieval_head import apply_head
 from resight.networks.parameters import Classifier
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
-from resight.reductions.combined import SelectionPlusWhitening
-from resight.reductions.pfa import Selection
-from resight.reductions.reduction import Reduction
-from resight.reductions.whitening import Whitening
 from resight.vectors import l2_normalize
 
 FeatureMaps = dict[str, np.ndarray]
@@ -40,6 +36,14 @@ class PoolingState:
 
     regions: Mapping[str, Projection] = field(default_factory=dict)
     head: RetrievalHead | NetVlad | None = None
+
+    def dimensions(self, config: ExtractionConfig) -> int:
+        """Return the length of a descriptor."""
+        sizes = dict(zip(config.layers, config.nominal_sizes, strict=True))
+        if config.required_head and self.head is not None:
+            return self.head.dimensions(sizes[config.layers[0]], len(config.resolutions))
+        sizes |= {layer: len(whitening.bias) for layer, whitening in self.regions.items()}
+        return sum(sizes.values())
 
 
 NO_STATE = PoolingState()
@@ -114,29 +118,3 @@ def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarra
         parts = [part * np.float32(share) for part, share in zip(parts, shares, strict=True)]
     descriptor = np.concatenate(parts)
     return l2_normalize(descriptor) if config.normalize_concatenation else descriptor
-
-
-def layer_sizes(config: ExtractionConfig, state: PoolingState = NO_STATE) -> list[int]:
-    """Return the length of each layer's part of the descriptor: 2048 for `layer4`, and so on."""
-    channels = config.spec.channels
-    if config.required_head and state.head is not None:
-        return [state.head.dimensions(channels[config.layers[0]], len(config.resolutions))]
-    regions = state.regions
-    return [
-        len(regions[layer].bias) if layer in regions else channels[layer] for layer in config.layers
-    ]
-
-
-def compared_sizes(config: MethodConfig, reduction: Reduction | None, length: int) -> list[int]:
-    """Return the lengths of the same parts after the reduction; they add up to `length`."""
-    if isinstance(reduction, SelectionPlusWhitening):
-        both = reduction.selection, reduction.whitening
-        return [size for part in both for size in compared_sizes(config, part, part.dimensions)]
-    if isinstance(reduction, Whitening):
-        return [part.shape[1] for part in reduction.parts]
-    if not isinstance(reduction, Selection):
-        return config.part_sizes(length)
-    if config.sizes_vary:
-        return [length]
-    starts = np.searchsorted(reduction.indices, np.cumsum([0, *config.nominal_sizes]))
-    return [size for size in np.diff(starts).tolist() if size]

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from resight.config import SelectionConfig, WhiteningConfig
+from resight.config import MethodConfig, SelectionConfig, WhiteningConfig
 from resight.reductions.pfa import Selection, fit_selection
 from resight.reductions.whitening import Blocks, Whitening, fit_whitening
 
@@ -43,6 +43,10 @@ class SelectionPlusWhitening:
     def dimensions(self) -> int:
         """Values of such a descriptor."""
         return self.selection.dimensions + self.whitening.dimensions
+
+    def part_sizes(self, config: MethodConfig) -> list[int]:
+        """Return the sizes of the selection's parts, then the whitening's."""
+        return self.selection.part_sizes(config) + self.whitening.part_sizes(config)
 
     def apply(self, descriptors: np.ndarray) -> np.ndarray:
         """Both of (N, D) or (D,) descriptors, float32 (N, p + d) or (p + d,)."""

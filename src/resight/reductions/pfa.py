@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from resight.config import SelectionConfig
+from resight.config import MethodConfig, SelectionConfig
 from resight.errors import FitError
 from resight.vectors import with_positive_peaks
 
@@ -33,6 +33,13 @@ class Selection:
     def dimensions(self) -> int:
         """Values of a selected descriptor."""
         return len(self.indices)
+
+    def part_sizes(self, config: MethodConfig) -> list[int]:
+        """Return the number of values kept of each layer or scale; only of those that keep any."""
+        if config.sizes_vary:
+            return [self.dimensions]
+        starts = np.searchsorted(self.indices, np.cumsum([0, *config.nominal_sizes]))
+        return [size for size in np.diff(starts).tolist() if size]
 
     def apply(self, descriptors: np.ndarray) -> np.ndarray:
         """The selected columns of (N, D) or (D,) descriptors, float32 (N, p) or (p,)."""

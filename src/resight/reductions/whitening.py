@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from resight.config import WhiteningConfig
+from resight.config import MethodConfig, WhiteningConfig
 from resight.errors import FitError
 from resight.reductions.pfa import principal_components
 from resight.vectors import l2_normalize_rows, signed_power, with_positive_peaks
@@ -49,6 +49,10 @@ class Whitening:
     def dimensions(self) -> int:
         """Values of a whitened descriptor."""
         return sum(part.shape[1] for part in self.parts)
+
+    def part_sizes(self, config: MethodConfig) -> list[int]:
+        """Return the number of components of each layer."""
+        return [part.shape[1] for part in self.parts]
 
     def apply(self, descriptors: np.ndarray) -> np.ndarray:
         """Whitened (N, D) or (D,) descriptors, float32 (N, d) or (d,), of unit length.

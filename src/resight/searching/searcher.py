@@ -13,7 +13,6 @@ from resight.backends.store import Filter, Store
 from resight.collection.reader import Collection
 from resight.config import Geometry, RerankConfig, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
-from resight.descriptors.pipeline import compared_sizes
 from resight.errors import ImageError, UsageError
 from resight.methods.model import ModelOptions
 from resight.photos.files import absolute
@@ -132,7 +131,8 @@ class Searcher:
         """Values of each part of the descriptors, of so many in all; none where none is fused."""
         if config.method != "late-fusion":
             return []
-        return compared_sizes(self.store.provenance.config, self.store.reduction(), length)
+        config, reduction = self.store.provenance.config, self.store.reduction()
+        return reduction.part_sizes(config) if reduction else config.part_sizes(length)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resight.config import ExtractionConfig, LocalConfig, RerankConfig, Reranking
-from resight.descriptors.pipeline import compared_sizes
 from resight.errors import UsageError
 from resight.ranking.exact import (
     DISTANCES,
@@ -313,11 +312,11 @@ def test_zero_descriptors(method: Reranking) -> None:
 
 def test_parts_of_descriptors_as_they_are_compared() -> None:
     both = ExtractionConfig()
-    assert compared_sizes(both, None, 3072) == [2048, 1024]
-    assert compared_sizes(both, Selection(np.array([0, 2047, 2048, 3070, 3071])), 5) == [2, 3]
-    assert compared_sizes(both, Selection(np.array([5, 6])), 2) == [2], "of one layer nothing left"
+    assert both.part_sizes(3072) == [2048, 1024]
+    assert Selection(np.array([0, 2047, 2048, 3070, 3071])).part_sizes(both) == [2, 3]
+    assert Selection(np.array([5, 6])).part_sizes(both) == [2], "nothing left of one layer"
     white = Whitening(np.zeros(5), (np.zeros((3, 2)), np.zeros((2, 1))))
-    assert compared_sizes(both, white, 3) == [2, 1]
-    assert compared_sizes(LocalConfig(method="sift-vlad"), None, 16384) == [16384]
+    assert white.part_sizes(both) == [2, 1]
+    assert LocalConfig(method="sift-vlad").part_sizes(16384) == [16384]
     learned = ExtractionConfig(pooling="rmac-whitened")
-    assert compared_sizes(learned, Selection(np.array([5, 6])), 2) == [2]
+    assert Selection(np.array([5, 6])).part_sizes(learned) == [2]

@@ -13,7 +13,6 @@ from resight.config import (
     NoReduction,
     RerankConfig,
 )
-from resight.descriptors.pipeline import compared_sizes
 from resight.errors import FitError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
@@ -154,7 +153,8 @@ def compare(
     if reduction is not None and reduction.distance == "cosine":
         distance = "cosine"
     dimensions = database.global_.shape[1]
-    sizes = compared_sizes(recipe.config, reduction, dimensions)
+    config = recipe.config
+    sizes = reduction.part_sizes(config) if reduction else config.part_sizes(dimensions)
     return ComparableDescriptors(database, apart, distance, dimensions, list(photos.rows), sizes)
 
 
