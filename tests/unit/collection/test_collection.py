@@ -1,7 +1,6 @@
-"""What a collection stores, gives back, guards and refuses."""
+"""Collections: what they store, one writer and many readers, damage, full disks."""
 
 import itertools
-import json
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,25 @@ import pytest
 
 import samples
 from conftest import ROOT
+from resight.backends.local import LocalStore
 from resight.backends.manage import info, remove
 from resight.collection.database import FORMAT_VERSION
 from resight.collection.integrity import check
 from resight.collection.reader import Collection, Photo, blob_crc32
-from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import LOCK_NAME, Writer, writing
-from resight.config import ExtractionConfig, LocalConfig, SearchConfig, SelectionConfig
+from resight.config import ExtractionConfig, LocalConfig, SelectionConfig
 from resight.errors import (
     CollectionError,
     CollectionLockedError,
     CollectionMismatchError,
     ResightError,
 )
-from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit
 from resight.methods.fitted_params import sha256
 from resight.methods.model import Model
 from resight.photos.files import PhotoFile, is_under
+from resight.ranking.exact import Query
 from resight.reductions.pfa import Selection
 from resight.searching.search import search
 
@@ -531,7 +531,56 @@ def test_a_reader_keeps_its_state_while_another_process_writes(collection: Path)
         assert opened.count("ok") == 3
 
 
-# What is no collection of ours
+# Threads
+
+
+def test_threads_read_at_the_same_time(collection: Path) -> None:
+    """Each thread has a connection; those of ended threads are closed with the next one."""
+    with Collection.open(collection) as opened:
+        meet = threading.Barrier(4)
+
+        def read(_: int) -> tuple[int, list[str]]:
+            meet.wait()
+            with opened.snapshot():
+                meet.wait()  # all threads are in a transaction of their own
+                names = [photo.path.name for photo in opened.photos()]
+                return id(opened.connection), names
+
+        with ThreadPoolExecutor(4) as threads:
+            results = list(threads.map(read, range(4)))
+        assert len({connection for connection, _ in results}) == 4
+        assert all(names == ["a", "b"] for _, names in results)
+        with ThreadPoolExecutor(1) as threads:
+            connection = threads.submit(lambda: opened.connection).result()
+        assert len(opened._connections._by_thread) == 2
+    for closed in (connection, opened.connection):
+        with pytest.raises(sqlite3.ProgrammingError):
+            closed.execute("SELECT 1")
+
+
+def test_threads_search_while_another_one_writes(collection: Path) -> None:
+    with Collection.open(collection) as opened, ThreadPoolExecutor(3) as threads:
+        store, done = LocalStore(opened), threading.Event()
+
+        def search_until_done() -> set[int]:
+            counts = set()
+            while not done.is_set():
+                (neighbors,) = store.nearest([Query(VALUES)], 1000)
+                assert neighbors.distances[0] == 0
+                counts.add(len(neighbors.ids))
+            return counts | {len(store.nearest([Query(VALUES)], 1000)[0].ids)}
+
+        searches = [threads.submit(search_until_done) for _ in range(3)]
+        try:
+            with writing(collection) as writer:
+                for number in range(30):
+                    describe(writer, f"{number}.jpg", str(number), VALUES * (1 + number))
+        finally:
+            done.set()
+        assert all(32 in search.result() and min(search.result()) >= 2 for search in searches)
+
+
+# Files that are not collections
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -566,24 +615,6 @@ def test_a_newer_format_is_refused_and_untouched(collection: Path, photos: Path)
     newer = f"has format {FORMAT_VERSION + 1}, newer than the {FORMAT_VERSION} of this Resight"
     refuse_everything(collection, photos, newer)
     assert bytes_of(collection) == before
-
-
-def test_a_collection_of_the_first_format_is_brought_up_to_date(collection: Path) -> None:
-    with closing(sqlite3.connect(collection / "resight.sqlite")) as database:
-        tables = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        for (trigger,) in database.execute(tables).fetchall():
-            database.execute(f"DROP TRIGGER {trigger}")
-        database.execute("DROP TABLE changes")
-        database.execute("PRAGMA user_version = 1")
-    with writing(collection) as writer:
-        opened = writer.collection
-        before = load_arrays(opened).database
-        assert before.count == opened.count("ok") > 1
-        photos = list(opened.photos("ok"))
-        writer.remove(photos[:1])
-        after = load_arrays(opened).database
-        assert set(before.ids) - set(after.ids) == {photos[0].id}
-    assert check(collection).problems == []
 
 
 def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path, photos: Path) -> None:
@@ -725,105 +756,3 @@ def test_no_permission_to_write(collection: Path, tmp_path: Path) -> None:
         collection.chmod(0o755)
         shut.chmod(0o755)
     assert bytes_of(collection) == before
-
-
-# Format 1, for ever
-
-
-@pytest.fixture
-def first_format(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(FIXTURES / "collection-v1", tmp_path / "v1"))
-
-
-def test_format_1_is_read(first_format: Path) -> None:
-    with Collection.open(first_format) as opened:
-        assert opened.config == ExtractionConfig(cam=True, dtype="float16")
-        assert opened.reduction_config == SelectionConfig(features=3)
-        assert opened.model == Model("ab" * 32)
-        photos = list(opened.photos())
-        assert [os.fsencode(photo.path) for photo in photos] == [
-            b"/photos/one.jpg",
-            b"/photos/two.jpg",
-            b"/photos/three \xe2\x98\x83 \xff.jpg",
-            b"/photos/copy of one.jpg",
-            b"/photos/broken.jpg",
-        ]
-        assert [photo.state for photo in photos] == ["ok"] * 4 + ["failed"]
-        assert [photo.content == photos[0].content for photo in photos] == [1, 0, 0, 1, 0]
-        assert (photos[1].width, photos[1].height, photos[1].size) == (480, 640, 9)
-        assert photos[0].mtime_ns == 1_700_000_000_123_456_789
-        assert photos[4].reason == "not an image, or damaged beyond recognition"
-        stored = opened.descriptors(str(photos[1].content))
-        assert stored is not None
-        assert stored.intact
-        np.testing.assert_array_equal(stored.global_, [1.5, 1.0, 0.25, 1.0, 0.5, 2.0])
-        np.testing.assert_array_equal(stored.local, [1.0, 1.0, 0.0, 0.0, 0.0, 3.5])
-
-
-def test_format_1_is_searched(first_format: Path, tmp_path: Path) -> None:
-    # Its descriptor is known by the content of the file, so that no weights are needed. Kept are
-    # the columns 0, 2 and 5; each distance is the lesser of the global and the local one:
-    # two min(1, 0.5); three min(3.5 + 0.25 + 2, 0.5 + 0.125 + 1).
-    query = tmp_path / "query.jpg"
-    query.write_bytes(b"photo one")
-    found = search(query, first_format, SearchConfig(k=9))
-    assert [(os.fsencode(r.path), r.distance) for r in found.results] == [
-        (b"/photos/one.jpg", 0.0),
-        (b"/photos/copy of one.jpg", 0.0),
-        (b"/photos/two.jpg", 0.5),
-        (b"/photos/three \xe2\x98\x83 \xff.jpg", 1.625),
-    ]
-
-
-def test_format_1_is_evaluated_checked_and_shown(first_format: Path, tmp_path: Path) -> None:
-    groups = tmp_path / "groups.json"
-    groups.write_text(json.dumps({"ones": ["/photos/one.jpg", "/photos/copy of one.jpg"]}))
-    assert evaluate(groups, first_format).report.mean_average_precision == 1.0
-    assert check(first_format).problems == []
-    status = info(first_format)
-    assert status.photos == 4
-    assert status.selection is not None
-    assert status.selection["photos"] == 4
-    assert status.failed == [
-        (Path("/photos/broken.jpg"), "not an image, or damaged beyond recognition")
-    ]
-
-
-def test_format_1_is_written(first_format: Path) -> None:
-    (removed,) = remove([Path("/photos/one.jpg")], first_format)
-    assert removed == Path("/photos/one.jpg")
-    assert info(first_format).photos == 3
-    samples.assert_whole(first_format)
-
-
-def test_format_1_of_sift_vlad_is_read(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(FIXTURES / "collection-v1-sift-vlad", tmp_path / "v1"))
-    with Collection.open(folder) as opened:
-        assert opened.config == LocalConfig(method="sift-vlad", centers=2)
-        learned = opened.fitted_params()
-        assert learned is not None
-        np.testing.assert_array_equal(learned["words"].ravel(), np.arange(256) / 256)
-    query = tmp_path / "query.jpg"
-    query.write_bytes(b"photo one")
-    found = search(query, folder, SearchConfig(k=2))
-    assert [(r.path.name, r.distance) for r in found.results] == [("one.jpg", 0), ("two.jpg", 1)]
-    assert check(folder).problems == []
-
-
-def test_the_files_of_format_1_are_those_of_their_script() -> None:
-    # The script and the files cannot drift apart: it makes the same rows once more.
-    import runpy
-
-    module = runpy.run_path(str(FIXTURES / "make_collections_v1.py"))
-    assert module["SCHEMA"].count("CREATE TABLE") == 4
-    for name, rows in (
-        ("collection-v1", module["CNN_ROWS"]),
-        ("collection-v1-sift-vlad", module["SIFT_ROWS"]),
-    ):
-        path = FIXTURES / name / "resight.sqlite"
-        assert path.stat().st_size < 16_384
-        uri = f"{path.as_uri()}?immutable=1"
-        with closing(sqlite3.connect(uri, uri=True)) as database:
-            (count,) = database.execute("SELECT count(*) FROM descriptors").fetchone()
-            assert count == len(rows)
-            assert database.execute("PRAGMA user_version").fetchone() == (1,)
