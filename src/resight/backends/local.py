@@ -10,8 +10,8 @@ from resight.collection.ann_index import open_ann_index, read_ann_status
 from resight.collection.reader import Collection, Photo, State
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.errors import CollectionEmptyError, CollectionError
-from resight.photos.files import is_under
 from resight.photos.images import taken_at
+from resight.photos.paths import is_under
 from resight.ranking.exact import (
     DISTANCES,
     GONE,

@@ -13,7 +13,7 @@ from resight.collection.ann_index import ApproximateIndex, read_ann_status
 from resight.collection.reader import Collection, Photo
 from resight.collection.writer import writing
 from resight.errors import UsageError
-from resight.photos.files import absolute
+from resight.photos.paths import absolute
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What the commands for research show and write."""
 
 import json
-import os
 from pathlib import Path
 
 from rich.table import Table
@@ -24,6 +23,7 @@ from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels
 from resight.methods.catalogue import METHODS
 from resight.methods.spec import MethodSpec
 from resight.output_files import write_errors
+from resight.photos.paths import escape_undecodable
 
 LISTED = 10
 """Missing photos that are named; the rest are counted."""
@@ -95,9 +95,7 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     """Page, Markdown, JSON, and every method's ranked lists in TREC's and Holidays' formats."""
     with write_errors(folder):
         for name, text in (("html", page(run, table)), ("md", markdown(run, table))):
-            # Names of files need not be UTF-8: what is not is written as people read it, `\xff`.
-            readable = os.fsencode(text).decode("utf-8", "backslashreplace")
-            (folder / f"report.{name}").write_text(readable, "utf-8")
+            (folder / f"report.{name}").write_text(escape_undecodable(text), "utf-8")
         (folder / "report.json").write_text(json.dumps(report_json(run, table), indent=1), "utf-8")
     for result in run.results:
         lists = ranked_lists(run, result)

@@ -13,7 +13,7 @@ from resight.errors import UsageError
 
 if TYPE_CHECKING:
     from resight.methods.model import ModelOptions
-    from resight.photos.images import Box
+    from resight.photos.transforms import Box
 
 NETWORK = "Network"
 RANKING = "Re-ranking and verification"

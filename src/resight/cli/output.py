@@ -5,7 +5,6 @@ Results go to stdout; progress, notes and lists of failures go to stderr.
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence, Sized
 from pathlib import Path
@@ -23,8 +22,9 @@ from resight.errors import ImageError
 from resight.evaluation.evaluate_collection import Evaluation
 from resight.indexing.pipeline import IndexRun
 from resight.output_files import save_picture
-from resight.photos.images import image_size, load_image, scale_box
-from resight.photos.remote import as_text
+from resight.photos.images import image_size, load_image
+from resight.photos.paths import escape_undecodable, path_text
+from resight.photos.transforms import scale_box
 from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
 from resight.searching.searcher import SearchResults
 
@@ -133,7 +133,7 @@ def results_as_dict(results: SearchResults) -> dict[str, Any]:
     entries = []
     for result in results.results:
         entry: dict[str, Any] = {
-            "path": as_text(result.path),
+            "path": path_text(result.path),
             "distance": result.distance,
             "rank": result.rank,
         }
@@ -317,7 +317,7 @@ def _list(title: str, items: Iterable[str], limit: int | None = LISTED) -> None:
 
 def _printable(path: Path) -> str:
     """Return a path with control characters and undecodable bytes escaped."""
-    text = os.fsencode(as_text(path)).decode("utf-8", "backslashreplace")
+    text = escape_undecodable(path_text(path))
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

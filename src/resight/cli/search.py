@@ -97,7 +97,7 @@ def search(
     from resight.backends.store import Filter
     from resight.cli import output
     from resight.output_files import ensure_picture_writable
-    from resight.photos.files import absolute
+    from resight.photos.paths import absolute
     from resight.searching.search import search
 
     if sheet is not None:

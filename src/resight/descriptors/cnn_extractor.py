@@ -24,7 +24,7 @@ from resight.errors import WeightsError
 from resight.networks.parameters import load_parameters
 from resight.networks.projection import Projection
 from resight.networks.runtimes.select import load_network
-from resight.photos.images import resized_copies
+from resight.photos.transforms import resized_copies
 
 MISSING_HEAD = {
     "fine-tuned": "are not fine-tuned for retrieval, so that they have no pooling of their own",

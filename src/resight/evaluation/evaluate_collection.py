@@ -13,7 +13,7 @@ from resight.config import SearchConfig
 from resight.errors import CollectionError, DatasetError, ImageError, UsageError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
-from resight.photos.files import absolute
+from resight.photos.paths import absolute
 from resight.progress import Progress, no_progress
 from resight.ranking.exact import Neighbors, Query
 from resight.ranking.groups import (

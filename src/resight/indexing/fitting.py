@@ -20,8 +20,10 @@ from resight.config import (
 from resight.descriptors.extractor import Fittable, FittedParams
 from resight.errors import CollectionMismatchError, FitError, ImageError, UsageError
 from resight.methods.model import Model
-from resight.photos.files import PhotoFile, absolute
-from resight.photos.images import load_image, resized_copies
+from resight.photos.files import PhotoFile
+from resight.photos.images import load_image
+from resight.photos.paths import absolute
+from resight.photos.transforms import resized_copies
 from resight.progress import Progress, no_progress
 from resight.reductions.reduction import fit_reduction
 

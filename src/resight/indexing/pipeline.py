@@ -30,7 +30,8 @@ from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
 from resight.indexing.preflight import check_resources
 from resight.methods.model import ModelOptions
 from resight.methods.resolve import resolve_config
-from resight.photos.files import absolute, find_photos, read_lists
+from resight.photos.files import find_photos, read_lists
+from resight.photos.paths import absolute
 from resight.progress import Progress, no_progress
 
 

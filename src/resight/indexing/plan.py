@@ -7,7 +7,8 @@ from pathlib import Path
 from resight.collection.reader import Collection, Photo
 from resight.collection.writer import Writer
 from resight.indexing.extraction import PhotoResult
-from resight.photos.files import PhotoFile, ScanResult, is_under
+from resight.photos.files import PhotoFile, ScanResult
+from resight.photos.paths import is_under
 from resight.progress import Progress
 
 

@@ -1,23 +1,23 @@
-"""Photo files on disk: which there are under the given places."""
+"""Discovery of photo files in folders, lists of files and object stores."""
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from resight.errors import UsageError
 from resight.photos.images import PHOTO_SUFFIXES
-from resight.photos.remote import is_remote, list_remote
+from resight.photos.paths import absolute, is_remote
+from resight.photos.remote import list_remote
 
 COLLECTION_MARK = "resight.sqlite"
-"""A folder that holds this file is a collection: nothing in it is a photo of the user's."""
+"""A folder with this file is a collection; none of its files is one of the user's photos."""
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file as the file system describes it; the modification time in nanoseconds."""
+    """A file with its size in bytes and modification time in nanoseconds."""
 
     path: Path
     size: int
@@ -26,12 +26,12 @@ class PhotoFile:
 
 @dataclass
 class ScanResult:
-    """What was found under the given places.
+    """Photos under the given places.
 
     Attributes:
         photos: files to index, each once, in the order of the places, in folders by path.
-        unreadable: path and reason of folders and files that could not be looked at.
-        ignored: how many files were passed over, by suffix; hidden ones under ".hidden".
+        unreadable: path and reason of inaccessible folders and files.
+        ignored: number of skipped files by suffix; hidden ones under ".hidden".
     """
 
     photos: list[PhotoFile] = field(default_factory=list)
@@ -40,62 +40,50 @@ class ScanResult:
 
 
 def find_photos(places: Iterable[Path]) -> ScanResult:
-    """Photos in folders (recursively, by suffix) and single files (whatever their suffix).
+    """Find photos in folders (recursively, by suffix) and single files (whatever their suffix).
 
-    A place may be a URL of an object store, too. Hidden files and folders are passed over, and so
-    are collections. Symbolic links are followed; a folder is entered once, so that loops end.
+    A place may also be a URL of an object store. Hidden files and folders and collections are
+    skipped. Symbolic links are followed; each folder is entered once, so that loops end.
 
     Raises:
         UsageError: a place does not exist, or a store cannot be listed.
     """
-    walk = ScanResult()
+    scan = ScanResult()
     entered: set[tuple[int, int]] = set()
-    found: dict[Path, PhotoFile] = {}
+    photos: dict[Path, PhotoFile] = {}
     for place in places:
         path = absolute(place)
-        here: dict[Path, PhotoFile] = {}
+        files: dict[Path, PhotoFile] = {}
         if is_remote(path):
-            _list_store(path, walk, here)
+            _list_store(path, scan, files)
         elif path.is_dir():
-            _walk_folder(path, walk, entered, here)
+            _walk_folder(path, scan, entered, files)
         elif os.path.lexists(path):
-            _add(path, walk, here)
+            _add(path, scan, files)
         else:
             raise UsageError(f"{place}: no such file or folder")
-        for photo in sorted(here):
-            found.setdefault(photo, here[photo])
-    walk.photos = list(found.values())
-    return walk
-
-
-def absolute(path: Path) -> Path:
-    """The path made absolute and free of `..`, symbolic links left as the user named them."""
-    if is_remote(path):
-        return path
-    return Path(os.path.abspath(os.path.expanduser(path)))
-
-
-def is_under(path: Path, places: AbstractSet[Path]) -> bool:
-    """Whether a path is one of the places or below one of them (all absolute)."""
-    return path in places or any(parent in places for parent in path.parents)
+        for photo in sorted(files):
+            photos.setdefault(photo, files[photo])
+    scan.photos = list(photos.values())
+    return scan
 
 
 def read_lists(places: Sequence[Path]) -> list[Path]:
-    """The places, and in the stead of each `@FILE` those that its lines name.
+    """Replace each `@FILE` among the places by the places that its lines name.
 
     Raises:
         UsageError: a list cannot be read, or names something that does not exist.
     """
-    found = []
+    expanded = []
     for place in places:
         if str(place).startswith("@") and not os.path.lexists(place):
-            found += _listed(place)
+            expanded += _read_list(place)
         else:
-            found.append(place)
-    return found
+            expanded.append(place)
+    return expanded
 
 
-def _listed(place: Path) -> list[Path]:
+def _read_list(place: Path) -> list[Path]:
     try:
         text = Path(str(place)[1:]).read_text("utf-8", "surrogateescape")
     except OSError as error:
@@ -106,17 +94,17 @@ def _listed(place: Path) -> list[Path]:
     ]
     if missing:
         raise UsageError(
-            f"{place}: {len(missing)} of its {len(lines)} lines name nothing that is there; "
+            f"{place}: {len(missing)} of its {len(lines)} lines name no existing file or folder; "
             f"the first is {missing[0]}"
         )
     return lines
 
 
 def _walk_folder(
-    top: Path, walk: ScanResult, entered: set[tuple[int, int]], found: dict[Path, PhotoFile]
+    top: Path, scan: ScanResult, entered: set[tuple[int, int]], files: dict[Path, PhotoFile]
 ) -> None:
     def refuse(error: OSError) -> None:
-        walk.unreadable.append((Path(error.filename), f"folder: {error.strerror}"))
+        scan.unreadable.append((Path(error.filename), f"folder: {error.strerror}"))
 
     for folder, folders, names in os.walk(top, onerror=refuse, followlinks=True):
         status = os.stat(folder)
@@ -127,39 +115,38 @@ def _walk_folder(
         entered.add(identity)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
-            if _is_photo(name, walk):
-                _add(Path(folder, name), walk, found)
+            if _is_photo(name, scan):
+                _add(Path(folder, name), scan, files)
 
 
-def _list_store(place: Path, walk: ScanResult, found: dict[Path, PhotoFile]) -> None:
+def _list_store(place: Path, scan: ScanResult, files: dict[Path, PhotoFile]) -> None:
     for path, size, mtime_ns in list_remote(place):
         below = path.relative_to(place).parts if path != place else ()
         if any(part.startswith(".") for part in below[:-1]):
             continue
-        if not below or _is_photo(path.name, walk):
-            found[path] = PhotoFile(path, size, mtime_ns)
+        if not below or _is_photo(path.name, scan):
+            files[path] = PhotoFile(path, size, mtime_ns)
 
 
-def _is_photo(name: str, walk: ScanResult) -> bool:
-    """Whether a file's name is that of a photo; the others are counted."""
+def _is_photo(name: str, scan: ScanResult) -> bool:
+    """Return whether a file's suffix is that of a photo; count the others as ignored."""
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith("."):
-        walk.ignored[".hidden"] += 1
+        scan.ignored[".hidden"] += 1
     elif suffix not in PHOTO_SUFFIXES:
-        walk.ignored[suffix or "no suffix"] += 1
+        scan.ignored[suffix or "no suffix"] += 1
     else:
         return True
     return False
 
 
-def _add(path: Path, walk: ScanResult, found: dict[Path, PhotoFile]) -> None:
+def _add(path: Path, scan: ScanResult, files: dict[Path, PhotoFile]) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        walk.unreadable.append((path, error.strerror or str(error)))
+        scan.unreadable.append((path, error.strerror or str(error)))
         return
-    # Opening a pipe or a device would wait for ever.
-    if not path.is_file():
-        walk.unreadable.append((path, "not a regular file"))
+    if not path.is_file():  # opening a pipe or a device would block
+        scan.unreadable.append((path, "not a regular file"))
         return
-    found[path] = PhotoFile(path, status.st_size, status.st_mtime_ns)
+    files[path] = PhotoFile(path, status.st_size, status.st_mtime_ns)

@@ -1,8 +1,4 @@
-"""Photos in object stores such as S3, by URLs like `s3://bucket/folder/photo.jpg`, through fsspec.
-
-Such a photo has a `Path` like any other, with the scheme as its first part: `Path` merges the two
-slashes of a URL, so that it reads `s3:/bucket/folder/photo.jpg`, which no absolute path does.
-"""
+"""Photos in object stores such as S3, listed and read through fsspec."""
 
 import datetime
 import errno
@@ -12,63 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import UsageError
+from resight.photos.paths import is_remote, to_url
 
-_TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
-"""What the stores call the time at which a file was written."""
-
-
-def is_remote(path: Path) -> bool:
-    """Whether a path is that of a URL; a drive of Windows has one letter only.
-
-    >>> is_remote(Path("s3://bucket/a.jpg")), is_remote(Path("/s3:/a.jpg")), is_remote(Path("a"))
-    (True, False, False)
-    """
-    first = path.parts[0] if path.parts else ""
-    return len(first) > 2 and first[-1] == ":" and first[:-1].isalnum()
-
-
-def url(path: Path) -> str:
-    """The URL behind the path of one.
-
-    >>> url(Path("s3://bucket/folder/a.jpg"))
-    's3://bucket/folder/a.jpg'
-    """
-    scheme, _, rest = str(path).partition(":/")
-    return f"{scheme}://{rest}"
-
-
-def as_text(path: Path) -> str:
-    """A path as its user writes it: with both slashes of a URL."""
-    return url(path) if is_remote(path) else str(path)
+MODIFIED_KEYS = ("LastModified", "mtime", "updated", "last_modified", "created")
+"""The stores' names of the modification time."""
 
 
 def list_remote(path: Path) -> list[tuple[Path, int, int]]:
-    """Path, size in bytes and modification time in nanoseconds of all files at or below a URL.
+    """List path, size in bytes and modification time in nanoseconds of all files under a URL.
 
     Raises:
-        UsageError: it cannot be listed, there are none, or the store needs a package.
+        UsageError: it cannot be listed, is empty, or the store needs a package.
     """
     try:
         store, place = _store(path)
-        found = store.find(place, detail=True)
+        entries = store.find(place, detail=True)
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - every store raises errors of its own
-        raise UsageError(f"{url(path)}: cannot be listed: {_reason(error)}") from None
-    if not found:
-        raise UsageError(f"{url(path)}: no such bucket or folder, or nothing is in it")
+        raise UsageError(f"{to_url(path)}: cannot be listed: {_reason(error)}") from None
+    if not entries:
+        raise UsageError(f"{to_url(path)}: no such bucket or folder, or it is empty")
     scheme = path.parts[0]
     return [
         (Path(scheme, name.lstrip("/")), int(entry.get("size") or 0), _time_ns(entry))
-        for name, entry in found.items()
+        for name, entry in entries.items()
     ]
 
 
 def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
-    """A photo's file, on the disk or in a store; the latter is fetched whole.
+    """Open a photo's file on disk, or fetch it whole from a store.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     if not is_remote(path):
         return path.open("rb")
@@ -84,21 +56,21 @@ def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
 
 
 def _store(path: Path) -> tuple[Any, str]:
-    """The store of a path (fsspec keeps one of each kind), and the path within it."""
-    import fsspec  # takes a while
+    """Return the file system of a path (fsspec keeps one a scheme), and the path within it."""
+    import fsspec  # slow to import
 
     try:
-        store, place = fsspec.url_to_fs(url(path))
+        store, place = fsspec.url_to_fs(to_url(path))
     except ImportError as error:
         extra = "pip install 'resight[s3]'" if path.parts[0] == "s3:" else _reason(error)
-        raise UsageError(f"{url(path)}: this store needs a package: {extra}") from None
+        raise UsageError(f"{to_url(path)}: this store needs a package: {extra}") from None
     except ValueError as error:
-        raise UsageError(f"{url(path)}: {_reason(error)}") from None
+        raise UsageError(f"{to_url(path)}: {_reason(error)}") from None
     return store, place
 
 
 def _time_ns(entry: dict[str, Any]) -> int:
-    time = next((entry[name] for name in _TIMES if entry.get(name) is not None), 0)
+    time = next((entry[name] for name in MODIFIED_KEYS if entry.get(name) is not None), 0)
     if isinstance(time, str):
         time = datetime.datetime.fromisoformat(time)
     seconds = time.timestamp() if isinstance(time, datetime.datetime) else time

@@ -6,7 +6,7 @@ from resight.backends.open import open_store
 from resight.backends.store import Filter
 from resight.config import SearchConfig
 from resight.methods.model import ModelOptions
-from resight.photos.images import Box
+from resight.photos.transforms import Box
 from resight.searching.searcher import Searcher, SearchResults
 
 

@@ -15,15 +15,9 @@ from resight.config import Geometry, RerankConfig, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import ImageError, UsageError
 from resight.methods.model import ModelOptions
-from resight.photos.files import absolute
-from resight.photos.images import (
-    Box,
-    check_box,
-    crop_box,
-    image_size,
-    load_image,
-    scale_box,
-)
+from resight.photos.images import image_size, load_image
+from resight.photos.paths import absolute
+from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.ranking.exact import DISTANCES, Distance, Neighbors, Query
 from resight.ranking.rerank.methods import reorder
 

@@ -19,7 +19,8 @@ from resight.errors import ImageError, UsageError
 from resight.memory import available_bytes
 from resight.methods.catalogue import method_name
 from resight.networks.specs import BACKBONES
-from resight.photos.images import Box, image_size, load_image, resized_copies, scale_box
+from resight.photos.images import image_size, load_image
+from resight.photos.transforms import Box, resized_copies, scale_box
 from resight.ranking.geometry import MIN_INLIERS, Verification, rerank, verify
 from resight.views.heatmaps import (
     COLUMNS_SIDE,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 
 from resight.errors import UsageError
-from resight.photos.images import Box, crop_box, scaled_size
+from resight.photos.transforms import Box, crop_box, scaled_size
 
 Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

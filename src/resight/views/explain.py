@@ -18,7 +18,7 @@ from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
 from resight.networks.specs import BACKBONES
-from resight.photos.images import Box, check_box, crop_box
+from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import Distance, manhattan
 from resight.reductions.reduction import Reduction
 from resight.searching.searcher import Searcher, load_query

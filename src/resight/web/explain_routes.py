@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from PIL import Image
 
-from resight.photos.images import Box
+from resight.photos.transforms import Box
 from resight.views import overlay
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response

@@ -15,7 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from resight.backends.store import Store
 from resight.collection.reader import Photo
 from resight.errors import ImageError
-from resight.photos.images import Box, crop_box, image_size, load_image, scale_box
+from resight.photos.images import image_size, load_image
+from resight.photos.transforms import Box, crop_box, scale_box
 from resight.web.limits import ClientGoneError
 from resight.web.problems import ProblemError
 from resight.web.uploads import Upload

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from resight.backends.store import Filter
 from resight.config import SearchConfig
 from resight.errors import UsageError
-from resight.photos.files import absolute
+from resight.photos.paths import absolute
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response
 from resight.web.limits import too_large

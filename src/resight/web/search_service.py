@@ -30,7 +30,7 @@ from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
-from resight.photos.images import Box, scale_box
+from resight.photos.transforms import Box, scale_box
 from resight.ranking.exact import Neighbors, Query
 from resight.searching.searcher import Result, Searcher
 from resight.searching.spatial_verification import columns_map

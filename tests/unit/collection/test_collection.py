@@ -37,7 +37,8 @@ from resight.indexing import pipeline
 from resight.indexing.fitting import fit
 from resight.methods.fitted_params import sha256
 from resight.methods.model import Model
-from resight.photos.files import PhotoFile, is_under
+from resight.photos.files import PhotoFile
+from resight.photos.paths import is_under
 from resight.ranking.exact import Query
 from resight.reductions.pfa import Selection
 from resight.searching.search import search

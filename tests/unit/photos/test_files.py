@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from resight.errors import UsageError
-from resight.photos.files import COLLECTION_MARK, PhotoFile, absolute, find_photos, is_under
+from resight.photos.files import COLLECTION_MARK, PhotoFile, find_photos
+from resight.photos.paths import absolute, is_under
 
 
 def touch(path: Path, content: bytes = b"x") -> Path:
@@ -57,10 +58,10 @@ def test_suffixes_of_photos_in_any_case(tmp_path: Path, name: str) -> None:
 def test_other_files_are_counted_by_suffix(tmp_path: Path) -> None:
     for name in ("a.txt", "b.TXT", "c.mov", "README", "jpg", ".hidden.jpg", ".DS_Store", "d.jpg"):
         touch(tmp_path / name)
-    walk = find_photos([tmp_path])
-    assert [file.path.name for file in walk.photos] == ["d.jpg"]
-    assert walk.ignored == Counter({".txt": 2, ".mov": 1, "no suffix": 2, ".hidden": 2})
-    assert walk.unreadable == []
+    scan = find_photos([tmp_path])
+    assert [file.path.name for file in scan.photos] == ["d.jpg"]
+    assert scan.ignored == Counter({".txt": 2, ".mov": 1, "no suffix": 2, ".hidden": 2})
+    assert scan.unreadable == []
 
 
 def test_hidden_folders_are_passed_over(tmp_path: Path) -> None:
@@ -126,9 +127,9 @@ def test_loops_of_folders_end(tmp_path: Path) -> None:
     (path.parent / "up").symlink_to(tmp_path / "a")
     (path.parent / "here").symlink_to(path.parent)
     (tmp_path / "a" / "top").symlink_to(tmp_path, target_is_directory=True)
-    walk = find_photos([tmp_path])
-    assert [file.path for file in walk.photos] == [path]
-    assert walk.unreadable == []
+    scan = find_photos([tmp_path])
+    assert [file.path for file in scan.photos] == [path]
+    assert scan.unreadable == []
 
 
 def test_links_that_lead_nowhere_are_named_with_the_reason(tmp_path: Path) -> None:
@@ -137,24 +138,24 @@ def test_links_that_lead_nowhere_are_named_with_the_reason(tmp_path: Path) -> No
     (tmp_path / "one.jpg").symlink_to(tmp_path / "two.jpg")
     (tmp_path / "two.jpg").symlink_to(tmp_path / "one.jpg")
     (tmp_path / "folder").symlink_to(tmp_path / "folder")
-    walk = find_photos([tmp_path])
-    assert walk.photos == []
-    assert {path.name for path, _ in walk.unreadable} == {
+    scan = find_photos([tmp_path])
+    assert scan.photos == []
+    assert {path.name for path, _ in scan.unreadable} == {
         "gone.jpg",
         "self.jpg",
         "one.jpg",
         "two.jpg",
     }
-    assert all(reason for _, reason in walk.unreadable)
+    assert all(reason for _, reason in scan.unreadable)
 
 
 @pytest.mark.timeout(20)
 def test_pipes_are_named_and_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for place in (tmp_path, tmp_path / "pipe.jpg"):
-        walk = find_photos([place])
-        assert walk.photos == []
-        assert walk.unreadable == [(tmp_path / "pipe.jpg", "not a regular file")]
+        scan = find_photos([place])
+        assert scan.photos == []
+        assert scan.unreadable == [(tmp_path / "pipe.jpg", "not a regular file")]
 
 
 def test_a_folder_with_the_name_of_a_photo_is_a_folder(tmp_path: Path) -> None:
@@ -170,9 +171,9 @@ def test_a_collection_among_the_photos_is_passed_over(tmp_path: Path) -> None:
     touch(tmp_path / "collection" / COLLECTION_MARK)
     touch(tmp_path / "collection" / "sheet.jpg")
     touch(tmp_path / "collection" / "arrays" / "b.jpg")
-    walk = find_photos([tmp_path])
-    assert [file.path for file in walk.photos] == [path]
-    assert walk.ignored == Counter()
+    scan = find_photos([tmp_path])
+    assert [file.path for file in scan.photos] == [path]
+    assert scan.ignored == Counter()
     assert found(tmp_path / "collection") == []
 
 
@@ -197,8 +198,8 @@ def test_a_link_to_nowhere_as_a_place_is_named(tmp_path: Path) -> None:
 
 def test_each_photo_is_found_once(tmp_path: Path) -> None:
     path = touch(tmp_path / "a" / "photo.jpg")
-    walk = find_photos([tmp_path, tmp_path, path, path.parent, tmp_path / "a" / ".." / "a"])
-    assert [file.path for file in walk.photos] == [path]
+    scan = find_photos([tmp_path, tmp_path, path, path.parent, tmp_path / "a" / ".." / "a"])
+    assert [file.path for file in scan.photos] == [path]
 
 
 def test_an_empty_folder_has_no_photos(tmp_path: Path) -> None:
@@ -219,9 +220,9 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_are_searched(
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    walk = find_photos([tmp_path])
-    assert [file.path for file in walk.photos] == [path]
-    assert walk.unreadable == [(shut, "folder: Permission denied")]
+    scan = find_photos([tmp_path])
+    assert [file.path for file in scan.photos] == [path]
+    assert scan.unreadable == [(shut, "folder: Permission denied")]
 
 
 # Paths

@@ -21,8 +21,9 @@ from PIL import Image
 
 import broken_photos
 from resight.errors import ImageError, UsageError
-from resight.photos import images
-from resight.photos.images import crop_box, image_size, load_image, resized_copies, scaled_size
+from resight.photos import images, transforms
+from resight.photos.images import image_size, load_image
+from resight.photos.transforms import crop_box, resized_copies, scaled_size
 
 # A process that loads photos hides what Pillow warns of; in here pytest sets its own filters.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -424,7 +425,7 @@ def test_scaled_size_by_hand(size, longest_side, expected):
     assert scaled_size(*size, longest_side) == expected
 
 
-@pytest.mark.parametrize("filter", images.RESIZE_FILTERS)
+@pytest.mark.parametrize("filter", transforms.RESIZE_FILTERS)
 def test_copies_are_those_of_pillow(filter):
     picture = broken_photos.color_picture((333, 250))
     # Something that filters disagree on.

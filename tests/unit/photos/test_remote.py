@@ -15,7 +15,7 @@ from resight.errors import ImageError, UsageError
 from resight.indexing import pipeline
 from resight.photos.files import find_photos, read_lists
 from resight.photos.images import load_image
-from resight.photos.remote import is_remote, url
+from resight.photos.paths import is_remote, to_url
 from resight.searching.search import search
 
 
@@ -29,11 +29,13 @@ def reached(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def test_a_bucket_is_listed_like_a_folder(reached: Path) -> None:
     place = Path("s3://photos/2026")
-    walk = find_photos([place, Path("s3://photos/other/y.png"), place])
+    scan = find_photos([place, Path("s3://photos/other/y.png"), place])
     names = [*(f"2026/{n:03}.png" for n in range(6)), "2026/bad.jpg", "other/y.png"]
-    assert [url(photo.path) for photo in walk.photos] == [f"s3://photos/{name}" for name in names]
-    assert walk.ignored == {".txt": 2}
-    first = walk.photos[0]
+    assert [to_url(photo.path) for photo in scan.photos] == [
+        f"s3://photos/{name}" for name in names
+    ]
+    assert scan.ignored == {".txt": 2}
+    first = scan.photos[0]
     assert first.size == (reached / "000.png").stat().st_size
     assert first.mtime_ns > 10**18
     assert load_image(first.path).tobytes() == load_image(reached / "000.png").tobytes()
@@ -57,17 +59,17 @@ def test_a_bucket_is_indexed_and_searched_like_a_folder(reached: Path, tmp_path:
     again = pipeline.index([Path("s3://photos/2026/")], collection)
     assert (again.report.new, again.report.unchanged, again.report.vanished) == (0, 6, [])
     found = search(reached / "002.png", collection, SearchConfig(k=1, verify=1)).results
-    assert url(found[0].path) == "s3://photos/2026/002.png"
+    assert to_url(found[0].path) == "s3://photos/2026/002.png"
     assert found[0].inliers
     removed = remove([Path("s3://photos/2026/000.png")], collection)
-    assert [url(path) for path in removed] == ["s3://photos/2026/000.png"]
+    assert [to_url(path) for path in removed] == ["s3://photos/2026/000.png"]
 
 
 @pytest.mark.parametrize(
     ("place", "line"),
     [
         ("s3://nowhere/x", "cannot be listed: The specified bucket does not exist"),
-        ("s3://photos/none", "no such bucket or folder, or nothing is in it"),
+        ("s3://photos/none", "no such bucket or folder, or it is empty"),
         ("nope://a/b", "Protocol not known: nope"),
     ],
 )
@@ -109,7 +111,7 @@ def test_lists_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UsageError, match="@none: the list cannot be read: No such file"):
         read_lists([Path("@none")])
     Path("list").write_text("a b.jpg\ngone.jpg\nalso gone.jpg\n", "utf-8")
-    line = "@list: 2 of its 3 lines name nothing that is there; the first is gone.jpg"
+    line = "@list: 2 of its 3 lines name no existing file or folder; the first is gone.jpg"
     with pytest.raises(UsageError, match=line):
         read_lists([Path("@list")])
 

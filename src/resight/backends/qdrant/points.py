@@ -15,6 +15,7 @@ from resight.backends.store import SIDES, Filter, Layout, Record
 from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
+from resight.photos.paths import escape_undecodable
 from resight.ranking.exact import Database, Query
 
 WHOLE = ("whole_global", "whole_local")
@@ -119,10 +120,10 @@ def point_of(id_: int, record: Record, layout: Layout) -> models.PointStruct:
     vectors = dict(zip(SIDES, (record.reduced.global_, record.reduced.local), strict=True))
     if record.whole is not None:
         vectors |= zip(WHOLE, (record.whole.global_, record.whole.local), strict=True)
-    path = text_of(photo.path)
+    path = escape_undecodable(photo.path)
     payload: dict[str, Any] = {
         "path": path,
-        "folders": [text_of(folder) for folder in photo.path.parents],
+        "folders": [escape_undecodable(folder) for folder in photo.path.parents],
         "content": photo.content,
         "size": photo.size,
         "mtime_ns": photo.mtime_ns,
@@ -190,7 +191,7 @@ def condition(where: Filter | None) -> models.Filter | None:
         return None
     must: list[models.Condition] = []
     if where.under is not None:
-        text = text_of(where.under)
+        text = escape_undecodable(where.under)
         must.append(models.Filter(should=[_is("folders", text), _is("path", text)]))
     if where.taken_from is not None or where.taken_before is not None:
         between = models.DatetimeRange(gte=_utc(where.taken_from), lt=_utc(where.taken_before))
@@ -204,11 +205,6 @@ def condition(where: Filter | None) -> models.Filter | None:
 def has_content(content: str) -> models.Filter:
     """Return the filter for photos of a content."""
     return models.Filter(must=[_is("content", content)])
-
-
-def text_of(path: Path) -> str:
-    """Return a path as text; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is(key: str, value: str) -> models.FieldCondition:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from resight.config import LocalConfig
 from resight.networks.runtimes.network import Network
-from resight.photos.images import resized_copies
+from resight.photos.transforms import resized_copies
 from resight.vectors import l2_normalize_rows
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from resight.config import LocalConfig
 from resight.networks.runtimes.network import Network
-from resight.photos.images import scaled_size
+from resight.photos.transforms import scaled_size
 
 DESCRIPTOR_SIZE = 128
 

@@ -13,7 +13,8 @@ from resight.errors import DatasetError, ImageError
 from resight.evaluation.benchmark.ranking import query_file
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.output_files import write_atomically
-from resight.photos.images import Box, crop_box, load_image
+from resight.photos.images import load_image
+from resight.photos.transforms import Box, crop_box
 
 CLOCKWISE = {
     90: Image.Transpose.ROTATE_270,  # Pillow turns the other way

@@ -15,7 +15,8 @@ from resight.errors import ImageError, UsageError
 from resight.memory import release_unused_memory
 from resight.methods.model import Model, ModelOptions, find_model
 from resight.photos.files import PhotoFile
-from resight.photos.images import image_size, load_image, resized_copies
+from resight.photos.images import image_size, load_image
+from resight.photos.transforms import resized_copies
 from resight.prefetch import prefetch
 from resight.progress import Progress
 

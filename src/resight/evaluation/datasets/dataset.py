@@ -8,7 +8,7 @@ from typing import Any
 from resight.errors import DatasetError
 from resight.evaluation.protocols import Judgement, Measure
 from resight.photos.files import find_photos
-from resight.photos.images import Box
+from resight.photos.transforms import Box
 
 
 @dataclass(frozen=True)

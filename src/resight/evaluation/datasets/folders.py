@@ -7,7 +7,8 @@ from resight.errors import DatasetError
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.measures import Groups, read_groups
 from resight.evaluation.protocols import Judgement, Measure
-from resight.photos.files import absolute, find_photos
+from resight.photos.files import find_photos
+from resight.photos.paths import absolute
 
 MEAN_AVERAGE_PRECISION = Measure("mAP", "average precision")
 NS_SCORE = Measure("N-S", "first four", "first four")

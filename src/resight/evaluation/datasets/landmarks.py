@@ -17,8 +17,9 @@ from resight.evaluation.datasets.folders import MEAN_AVERAGE_PRECISION
 from resight.evaluation.datasets.ground_truth_io import read_plain
 from resight.evaluation.measures import can_be_a_name
 from resight.evaluation.protocols import Judgement, Measure
-from resight.photos.files import absolute, find_photos
-from resight.photos.images import Box
+from resight.photos.files import find_photos
+from resight.photos.paths import absolute
+from resight.photos.transforms import Box
 
 REVISITED = tuple(
     Measure(f"{name} {level}", kind, level, k)  # type: ignore[arg-type]
