@@ -1,33 +1,30 @@
-"""What all rows of the paper's Table 1 cost beside its row `paper` alone, from photos to figures.
+"""Time of all rows of the paper's Table 1 relative to its row `paper`, from photos to figures.
 
     python benchmarks/ablation.py FOLDER --weights resnet50.pth -o docs/ablation.json
 
-Both are run anew with empty caches, in turn, in one process; the ratio is that of the medians.
-Needs a folder as `resight benchmark run groups:FOLDER` takes it.
+Both run with empty caches, in turn, in one process; the ratio is that of the medians. FOLDER is
+as `resight benchmark run groups:FOLDER` accepts it.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness import machine, make_parser, save
 from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.registry import read_dataset
 from resight.methods.model import ModelOptions
 from resight.methods.spec import MethodSpec
-from speed import machine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__, output="ablation.json")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("-o", "--output", type=Path, default=Path("ablation.json"))
     options = parser.parse_args()
     dataset, model = read_dataset("groups", options.folder), ModelOptions(options.weights)
     table = chosen_methods(None, 1)
@@ -46,12 +43,12 @@ def main() -> None:
         "seconds": taken,
         "ratio": medians["table 1"] / medians["paper"],
     }
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    save(result, options.output)
     print(f"{result['ratio']:.2f} times the time of paper alone")
 
 
 def seconds(dataset: Dataset, recipes: Mapping[str, MethodSpec], model: ModelOptions) -> float:
-    """What a run takes that finds nothing in its cache."""
+    """Return the time of a run with an empty cache."""
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()
         run_benchmark(dataset, recipes, cache=Path(cache), model=model)

@@ -1,15 +1,14 @@
-"""How `auto` compares with `paper` on many collections, small ones among them: samples of photos.
+"""Comparison of `auto` with `paper` on many collections, small and large: samples of photos.
 
     resight index PHOTOS... -c described --config mr-lj-lj1
     python benchmarks/auto.py FOLDER/groups.json ... -c described -o docs/auto.json
 
-Photos of the collection that are in no group are distractors. Sets are drawn by whole groups, with
-and without as many distractors, and photo by photo, from each folder and from all; on each both
-methods are fitted anew, as `resight benchmark run` fits them. Descriptors are read from the
-collections, so that this takes minutes. Writes OUT.json and prints a Markdown table.
+Photos of the collection that belong to no group are distractors. Sets are drawn by whole groups,
+with and without distractors, and by photos, from each folder and from all; both methods are fitted
+on each set, as `resight benchmark run` does. Descriptors are read from the collections, so this
+takes minutes. Writes OUT.json and prints a Markdown table.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import machine, make_parser, save
 from resight.collection.reader import Collection
 from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
@@ -27,25 +27,24 @@ from resight.evaluation.benchmark.ranking import ComparableDescriptors, compare
 from resight.evaluation.measures import evaluate_groups, read_groups
 from resight.methods.catalogue import METHODS
 from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
-from speed import machine
 
 METHODS = {name: METHODS[name] for name in ("paper", "auto")}
 OTHER_SEEDS = {
     f"paper, seed {seed}": replace(METHODS["paper"], selection=SelectionConfig(seed=seed))
     for seed in (1, 2)
 }
-"""Of the k-means in the paper's selection: they show how much of a difference is chance."""
+"""Other seeds of the k-means in the paper's selection show how much of a difference is chance."""
 BOTH = METHODS["auto"].config
 SIZES = (30, 120, 240, 400, 430, 460, 490)
-"""Of the sets."""
+"""Sizes of the sets."""
 assert isinstance(METHODS["auto"].reduction, WhiteningConfig)
-FEWEST = METHODS["auto"].reduction.min_photos
-"""On fewer photos the two are the same method."""
+MIN_PHOTOS = METHODS["auto"].reduction.min_photos
+"""On fewer photos the two methods are the same."""
 SEEDS = range(90, 92)
-"""Of the draws; others than those on which the rule of `auto` was chosen."""
+"""Seeds of the draws; different from those on which the rule of `auto` was chosen."""
 
 EQUAL = 1e-9
-"""Percent that two mAPs may differ by through rounding alone."""
+"""Difference of two mAPs, in percent, that rounding can cause."""
 
 Groups = dict[str, list[int]]
 """Name of a group to rows of the descriptors; a group of one is a distractor."""
@@ -53,7 +52,7 @@ Groups = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class Sample:
-    """A set of photos: what of, how many were asked for, and the draw."""
+    """A set of photos: its kind, requested size, and the seed of the draw."""
 
     kind: str
     size: int | None
@@ -62,13 +61,12 @@ class Sample:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__, output="auto.json")
     parser.add_argument("groups", type=Path, nargs="+")
     parser.add_argument("-c", "--collection", type=Path, action="append", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("auto.json"))
     options = parser.parse_args()
-    paths, descriptors = described(options.collection)
+    paths, descriptors = read_descriptors(options.collection)
     row_of = {path: row for row, path in enumerate(paths)}
     folders = {
         file.parent.name: {
@@ -83,12 +81,12 @@ def main() -> None:
             measured.append(entry)
             print(json.dumps(entry), flush=True)
     result = {"machine": machine(), "sets": measured}
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    save(result, options.output)
     print(table(result))
 
 
-def described(collections: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
-    """Photos and their descriptors of both stages, (N, 3072)."""
+def read_descriptors(collections: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
+    """Return photos and their descriptors of both stages, (N, 3072)."""
     paths, rows = [], []
     for folder in collections:
         with Collection.open(folder) as collection:
@@ -104,7 +102,7 @@ def described(collections: Sequence[Path]) -> tuple[list[Path], np.ndarray]:
 
 
 def samples(folders: dict[str, Groups], photos: int, seeds: Sequence[int]) -> Iterator[Sample]:
-    """All sets that are measured: whole folders, then samples of them, then of everything."""
+    """Draw all sets: whole folders, then samples of them, then samples of everything."""
     grouped = {row for groups in folders.values() for rows in groups.values() for row in rows}
     others: Groups = {f"other {row}": [row] for row in range(photos) if row not in grouped}
     everything = {f"{f}/{g}": rows for f, groups in folders.items() for g, rows in groups.items()}
@@ -115,60 +113,61 @@ def samples(folders: dict[str, Groups], photos: int, seeds: Sequence[int]) -> It
         for size in SIZES:
             for name, groups in {**folders, "all": everything}.items():
                 if count(groups) > size:
-                    by_group, by_photo = some(groups, size, seed), some_photos(groups, size, seed)
+                    by_group = draw_groups(groups, size, seed)
+                    by_photo = draw_photos(groups, size, seed)
                     yield Sample(f"{name}, by group", size, seed, by_group)
                     yield Sample(f"{name}, by photo", size, seed, by_photo)
-                half = some(groups, size // 2, seed)
-                beside = some(others, size - count(half), seed)
-                if name in folders and count(half) + count(beside) >= size:
-                    yield Sample(f"{name}, others", size, seed, half | beside)
+                half = draw_groups(groups, size // 2, seed)
+                distractors = draw_groups(others, size - count(half), seed)
+                if name in folders and count(half) + count(distractors) >= size:
+                    yield Sample(f"{name}, others", size, seed, half | distractors)
 
 
 def count(groups: Groups) -> int:
     return sum(map(len, groups.values()))
 
 
-def some(groups: Groups, size: int, seed: int) -> Groups:
-    """Groups by chance until they have so many photos."""
-    found: Groups = {}
+def draw_groups(groups: Groups, size: int, seed: int) -> Groups:
+    """Draw groups until they have `size` photos."""
+    drawn: Groups = {}
     for name in np.random.default_rng([seed, size]).permutation(sorted(groups)):
-        if count(found) < size:
-            found[str(name)] = groups[str(name)]
-    return found
+        if count(drawn) < size:
+            drawn[str(name)] = groups[str(name)]
+    return drawn
 
 
-def some_photos(groups: Groups, size: int, seed: int) -> Groups:
-    """So many photos by chance, whatever their groups."""
+def draw_photos(groups: Groups, size: int, seed: int) -> Groups:
+    """Draw `size` photos, regardless of their groups."""
     rows = [row for members in groups.values() for row in members]
-    kept = set(np.random.default_rng([seed, size]).permutation(sorted(rows))[:size].tolist())
-    cut = {name: [row for row in members if row in kept] for name, members in groups.items()}
+    chosen = set(np.random.default_rng([seed, size]).permutation(sorted(rows))[:size].tolist())
+    cut = {name: [row for row in members if row in chosen] for name, members in groups.items()}
     return {name: members for name, members in cut.items() if members}
 
 
 def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
-    """mAP (percent) and N-S score of both methods and of the paper's other seeds, fitted on it.
+    """Measure mAP (percent) and N-S score of both methods and the paper's other seeds on a set.
 
-    `error` is the standard error of the difference of the mAP: what the choice of queries makes.
+    `error` is the standard error of the difference of the mAP over the queries.
     """
     rows = [row for members in sample.groups.values() for row in members]
-    place = {row: at for at, row in enumerate(rows)}
-    known = {name: [place[row] for row in members] for name, members in sample.groups.items()}
-    part = Descriptors(descriptors[rows], None, {Path(str(row)): place[row] for row in rows})
-    found: dict[str, Any] = {"kind": sample.kind, "size": sample.size, "seed": sample.seed}
-    found["photos"] = len(rows)
+    position = {row: i for i, row in enumerate(rows)}
+    groups = {name: [position[row] for row in members] for name, members in sample.groups.items()}
+    part = Descriptors(descriptors[rows], None, {Path(str(row)): position[row] for row in rows})
+    result: dict[str, Any] = {"kind": sample.kind, "size": sample.size, "seed": sample.seed}
+    result["photos"] = len(rows)
     precisions = []
     for method, recipe in {**METHODS, **OTHER_SEEDS}.items():
         assert isinstance(BOTH, ExtractionConfig)
         ranked = ranked_by(compare(recipe, "groups", BOTH, part, None))
-        report = evaluate_groups(known, ranked)
+        report = evaluate_groups(groups, ranked)
         precisions.append(np.array([query.average_precision for query in report.queries]))
-        found[method] = {"mAP": 100 * report.mean_average_precision, "N-S": report.ns_score}
+        result[method] = {"mAP": 100 * report.mean_average_precision, "N-S": report.ns_score}
     change = 100 * (precisions[1] - precisions[0])
-    return {**found, "queries": len(change), "error": float(change.std() / len(change) ** 0.5)}
+    return {**result, "queries": len(change), "error": float(change.std() / len(change) ** 0.5)}
 
 
 def ranked_by(compared: ComparableDescriptors) -> Callable[[int], list[int]]:
-    """From a photo's row to all rows, nearest to it first."""
+    """Return a function from a photo's row to all rows, nearest first."""
     database, distance = compared.database, DISTANCES[compared.distance]
 
     def ranked(row: int) -> list[int]:
@@ -180,11 +179,11 @@ def ranked_by(compared: ComparableDescriptors) -> Callable[[int], list[int]]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """One line for each kind of set: means over sizes and draws, and what single ones lose."""
+    """Lay out one line per kind of set: means over sizes and draws, and the worst single set."""
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for entry in result["sets"]:
-        small = entry["size"] is not None and entry["photos"] < FEWEST
-        kind = f"all kinds, fewer than {FEWEST} photos" if small else entry["kind"]
+        small = entry["size"] is not None and entry["photos"] < MIN_PHOTOS
+        kind = f"all kinds, fewer than {MIN_PHOTOS} photos" if small else entry["kind"]
         by_kind.setdefault(kind, []).append(entry)
     lines = [
         "| what | photos | queries | sets | `paper` | `auto` | difference "

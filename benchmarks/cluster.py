@@ -1,30 +1,27 @@
-"""How fast a Ray cluster of two nodes on this machine describes photos, beside the plain local run.
+"""Throughput of a Ray cluster of two nodes on this machine, compared with the local run.
 
     pip install 'resight[ray]'
     python benchmarks/cluster.py PHOTOS --weights resnet50.pth -o docs/cluster.json
 
-Both sides have the same two cores, the nodes one each. The cluster stands before the clock runs, as
-a user's does. A round indexes a few photos, and more, into new collections, here and on the
-cluster in turns. What the further ones took is the time of a photo; the rest of the time is the
-start: weights read, the network made ready, on the cluster workers started.
+Both use the same two cores, one per node. The cluster is started before the clock, as a user's is.
+A round indexes a few photos, and more photos, into new collections, locally and on the cluster in
+turn. The difference gives the time per photo; the rest is start-up: reading weights, compiling the
+network, and on the cluster starting workers.
 """
 
-import argparse
 import contextlib
-import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from harness import conditions, machine, make_parser, save
 from resight import ModelOptions
 from resight.indexing import pipeline
 from resight.photos.files import find_photos
-from speed import machine
 
 NODES = 2
 TITLES = {"local": "this machine", "ray": "Ray, two nodes of one core"}
@@ -32,7 +29,7 @@ TITLES = {"local": "this machine", "ray": "Ray, two nodes of one core"}
 
 @contextlib.contextmanager
 def cluster() -> Iterator[str]:
-    """A head and a second node, one CPU each; their address, as `--on` takes it."""
+    """Run a head and a second node, one CPU each; yield their address, as `--on` takes it."""
     from ray.cluster_utils import Cluster
 
     sizes = {"num_cpus": 1, "object_store_memory": 300 * 2**20}
@@ -45,35 +42,35 @@ def cluster() -> Iterator[str]:
         nodes.shutdown()
 
 
-def seconds(photos: list[Path], **options: Any) -> float:
-    """How long an index run of photos into a new collection takes."""
+def index_seconds(photos: list[Path], **options: Any) -> float:
+    """Return the time of an index run of photos into a new collection."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         run = pipeline.index(photos, Path(folder, "c"), **options)
         taken = time.perf_counter() - started
     if run.photos != len(photos):
-        raise SystemExit(f"not all photos were described: {run.report}")
+        raise SystemExit(f"not all photos could be described: {run.report}")
     return taken
 
 
 def measure(
     photos: list[Path], counts: list[int], rounds: int, **options: Any
 ) -> dict[str, dict[str, list[float]]]:
-    """Seconds of the rounds for each side and each count of photos."""
-    found = {side: {str(count): list[float]() for count in counts} for side in TITLES}
+    """Measure the seconds of every round for each side and number of photos."""
+    result = {side: {str(count): list[float]() for count in counts} for side in TITLES}
     with cluster() as address:
         where = {"local": None, "ray": address}
         for number in range(rounds):
             for side in TITLES if number % 2 == 0 else reversed(TITLES):
                 for count in counts:
-                    taken = seconds(photos[:count], on=where[side], **options)
-                    found[side][str(count)].append(taken)
+                    taken = index_seconds(photos[:count], on=where[side], **options)
+                    result[side][str(count)].append(taken)
                     print(f"{side}, {count} photos: {taken:.1f} s", flush=True)
-    return found
+    return result
 
 
 def figures(rounds: dict[str, list[float]], cores: int) -> dict[str, float]:
-    """What the times of one side say: of a photo, of the start, and photos an hour a core."""
+    """Compute time per photo, start-up time, and photos per hour and core of one side."""
     few, many = sorted(rounds, key=int)
     pairs = zip(rounds[few], rounds[many], strict=True)
     photo = median((longer - shorter) / (int(many) - int(few)) for shorter, longer in pairs)
@@ -85,12 +82,10 @@ def figures(rounds: dict[str, list[float]], cores: int) -> dict[str, float]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    told = result["machine"]
-    names = ", ".join(f"{name} {told['versions'][name]}" for name in ("resight", "ray", "openvino"))
+    """Lay out the figures as Markdown."""
     lines = [
-        f"{told['processor']}, {told['cores']} cores; Python {told['python']}, {names}; commit "
-        f"{told['commit']}, {told['date']}. The configuration `{result['config']}`, medians of "
+        f"{conditions(result['machine'], ('resight', 'ray', 'openvino'))} "
+        f"The configuration `{result['config']}`, medians of "
         f"{result['rounds']} rounds of {' and '.join(map(str, result['photos']))} photos.",
         "",
         "| | a photo, s | of the local speed | photos an hour a core | start, s |",
@@ -107,30 +102,27 @@ def table(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__, output="cluster.json")
     parser.add_argument("photos", type=Path, help="a folder of JPEGs")
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--config", default="paper")
     parser.add_argument("--counts", type=int, nargs=2, default=[8, 32])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, default=Path("cluster.json"))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:NODES])  # on both sides, and below
-    photos = [file.path for file in find_photos([asked.photos]).photos][: max(asked.counts)]
-    options = {"config": asked.config, "model": ModelOptions(asked.weights)}
-    found = measure(photos, asked.counts, asked.rounds, **options)
-    told = machine()
-    told["versions"]["ray"] = version("ray")
+    photos = [file.path for file in find_photos([options.photos]).photos][: max(options.counts)]
+    model = ModelOptions(options.weights)
+    rounds = measure(photos, options.counts, options.rounds, config=options.config, model=model)
     result = {
-        "machine": told,
-        "config": asked.config,
-        "photos": sorted(asked.counts),
-        "rounds": asked.rounds,
+        "machine": machine("ray"),
+        "config": options.config,
+        "photos": sorted(options.counts),
+        "rounds": options.rounds,
         "cores": NODES,
-        "seconds": found,
-        "figures": {side: figures(rounds, NODES) for side, rounds in found.items()},
+        "seconds": rounds,
+        "figures": {side: figures(times, NODES) for side, times in rounds.items()},
     }
-    asked.output.write_text(json.dumps(result, indent=2) + "\n")
+    save(result, options.output)
     print(table(result))
 
 

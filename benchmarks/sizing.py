@@ -1,41 +1,43 @@
-"""What collections of a million to a billion photos take, computed from what was measured.
+"""Resources for collections of a million to a billion photos, computed from measurements.
 
     python benchmarks/sizing.py
 
-Reads `engines.json`, `speed.json` and `growth.json` in `docs`, and `cluster.json` where there is
-one, and writes the tables of `docs/capacity.md`. Bytes grow with the photos; linking photos in an
-index with `photos * log(photos)`; a search of an index with the logarithm, of a folder with the
-photos. The factors are fitted to the measurements, relative errors counting alike.
+Reads `backends.json`, `speed.json`, `growth.json` and, if it exists, `cluster.json` in `docs`, and
+writes the tables of `docs/capacity.md`. Bytes grow linearly with the photos; index construction
+with `photos * log(photos)`; an indexed search logarithmically, a search in a folder linearly. The
+factors are fitted to the measurements by relative errors.
 """
 
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+
+from harness import markdown
 
 DOCS = Path(__file__).parent.parent / "docs"
 SIZES = (10**6, 10**7, 10**8, 10**9)
 CLUSTERS = (1, 10, 100, 1000)
 CORES, MEMORY = 16, 64
-"""Of the machines that are counted; memory in GB."""
-FREE = 0.25
-"""Share of a machine's memory that is left to everything but the index."""
+"""Cores and memory, in GB, of a machine."""
+RESERVED = 0.25
+"""Share of a machine's memory that is reserved for everything but the index."""
 LARGEST = 2048
-"""GB of memory of the largest single machine thought of."""
-ENGINES = ("PostgreSQL", "Qdrant")
+"""GB of memory of the largest single machine considered."""
+BACKENDS = ("PostgreSQL", "Qdrant")
 
 
 @dataclass(frozen=True)
-class Engine:
-    """The fitted model of an engine.
+class BackendModel:
+    """The fitted model of a backend.
 
     Attributes:
-        disk: bytes for each photo.
-        memory: likewise, of the index: what searches read at every step.
-        upload: photos a second.
+        disk: bytes per photo.
+        memory: bytes per photo of the index, which each search step reads.
+        upload: photos per second.
         link: core-seconds for each photo and its logarithm.
         search: seconds for each logarithm of the photos.
     """
@@ -49,34 +51,37 @@ class Engine:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that the tables are made of.
+    """The input of the tables.
 
     Attributes:
-        hourly: photos that a core describes in an hour, by how.
-        folder_disk: bytes for each photo in a collection's folder.
-        folder_memory: likewise of the arrays that searches read.
-        folder_search: seconds of a search: in any collection, and for each photo.
-        engines: the engines' models by name.
+        hourly: photos per hour and core, by method.
+        folder_disk: bytes per photo in a collection's folder.
+        folder_memory: bytes per photo of the arrays that searches read.
+        folder_search: seconds of a search: constant, and per photo.
+        backends: the models of the backends by name.
     """
 
     hourly: dict[str, float]
     folder_disk: float
     folder_memory: float
     folder_search: tuple[float, float]
-    engines: dict[str, Engine]
+    backends: dict[str, BackendModel]
 
 
 def main() -> None:
-    page, made = DOCS / "capacity.md", iter(tables(read()))
+    page = DOCS / "capacity.md"
+    new_tables = iter(tables(read()))
     text = page.read_text("utf-8")
-    page.write_text(re.sub(r"(^\|.*\n)+", lambda _: f"{next(made)}\n", text, flags=re.MULTILINE))
+    page.write_text(
+        re.sub(r"(^\|.*\n)+", lambda _: f"{next(new_tables)}\n", text, flags=re.MULTILINE)
+    )
 
 
 def read(docs: Path = DOCS, *, on_ray: bool = True) -> Measured:
-    """The measurements in `docs`; those of a Ray cluster where there are any and they count."""
-    speed, growth, engines = (
+    """Read the measurements in `docs`, including those of a Ray cluster if `on_ray`."""
+    speed, growth, backends = (
         json.loads((docs / f"{name}.json").read_text("utf-8"))
-        for name in ("speed", "growth", "engines")
+        for name in ("speed", "growth", "backends")
     )
     cores = speed["machine"]["cores"]
     hourly = {
@@ -85,27 +90,26 @@ def read(docs: Path = DOCS, *, on_ray: bool = True) -> Measured:
     }
     cluster = docs / "cluster.json"
     if on_ray and cluster.exists():
-        found = json.loads(cluster.read_text("utf-8"))
-        on_nodes = found["figures"]["ray"]["photos_an_hour_a_core"]
-        hourly[f"Ray, `{found['config']}`"] = on_nodes
+        result = json.loads(cluster.read_text("utf-8"))
+        hourly[f"Ray, `{result['config']}`"] = result["figures"]["ray"]["photos_an_hour_a_core"]
     arrays, search = (growth["model"][name] for name in ("arrays, MB", "exact search, s"))
-    cores = engines["machine"]["cores"]
+    cores = backends["machine"]["cores"]
     return Measured(
         hourly,
-        fmean(engines["folder, bytes/photo"].values()),
+        fmean(backends["folder, bytes/photo"].values()),
         1e6 * arrays["b"],
         (search["a"], search["b"]),
-        {name: fitted(engines["measured"][name], cores) for name in ENGINES},
+        {name: fitted(backends["measured"][name], cores) for name in BACKENDS},
     )
 
 
-def fitted(measured: dict[str, dict[str, float]], cores: int) -> Engine:
-    """The model of an engine, from its figures by the number of photos."""
+def fitted(measured: dict[str, dict[str, float]], cores: int) -> BackendModel:
+    """Fit the model of a backend to its figures by the number of photos."""
 
     def factor(of: Callable[[float, dict[str, float]], float]) -> float:
         return fmean(of(float(size), figures) for size, figures in measured.items())
 
-    return Engine(
+    return BackendModel(
         disk=factor(lambda _, f: f["disk, bytes/photo"]),
         memory=factor(lambda _, f: f["index, bytes/photo"]),
         upload=factor(lambda _, f: f["upload, photos/s"]),
@@ -114,24 +118,24 @@ def fitted(measured: dict[str, dict[str, float]], cores: int) -> Engine:
     )
 
 
-# What it takes
+# The model
 
 
 def machine_for(memory: float) -> str:
-    """The machine that one index fits in."""
+    """Return the smallest machine that an index fits in."""
     size = MEMORY
-    while size * (1 - FREE) < memory / 1e9 and size <= LARGEST:
+    while size * (1 - RESERVED) < memory / 1e9 and size <= LARGEST:
         size *= 2
     return f"1 of {size:,} GB" if size <= LARGEST else "none"
 
 
-def shards(engine: Engine, photos: int) -> int:
-    """The machines that an index must be spread over, so that each has its part in memory."""
-    return math.ceil(engine.memory * photos / (1e9 * MEMORY * (1 - FREE)))
+def shards(engine: BackendModel, photos: int) -> int:
+    """Return the number of machines over which an index must be spread to fit in memory."""
+    return math.ceil(engine.memory * photos / (1e9 * MEMORY * (1 - RESERVED)))
 
 
-def link_hours(engine: Engine, photos: float) -> float:
-    """How long one machine links photos."""
+def link_hours(engine: BackendModel, photos: float) -> float:
+    """Return the hours of index construction on one machine."""
     return engine.link * photos * math.log(photos) / CORES / 3600
 
 
@@ -139,53 +143,53 @@ def link_hours(engine: Engine, photos: float) -> float:
 
 
 def tables(measured: Measured) -> list[str]:
-    """The tables of the page, in its order."""
-    of = (table_of_bytes, table_of_describing, table_of_clusters, table_of_engines)
-    return [table(measured) for table in of]
+    """Return the tables of the page, in order."""
+    builders = (table_of_bytes, table_of_describing, table_of_clusters, table_of_backends)
+    return [table(measured) for table in builders]
 
 
 def table_of_bytes(measured: Measured) -> str:
-    """What was measured, for each photo."""
-    engines = measured.engines
+    """Lay out the measured bytes per photo."""
+    backends = measured.backends
     rows = [
-        ("on the disk, bytes", measured.folder_disk, *(e.disk for e in engines.values())),
-        ("read by searches, bytes", measured.folder_memory, *(e.memory for e in engines.values())),
+        ("on the disk, bytes", measured.folder_disk, *(e.disk for e in backends.values())),
+        ("read by searches, bytes", measured.folder_memory, *(e.memory for e in backends.values())),
     ]
     cells = [[name, *(f"{value:,.0f}" for value in values)] for name, *values in rows]
-    postgres = engines["PostgreSQL"]
+    postgres = backends["PostgreSQL"]
     cells.append(["uploaded in a second", "", f"{postgres.upload:,.0f}", ""])
-    return as_table(["for each photo", "folder", *engines], cells)
+    return markdown(["for each photo", "folder", *backends], cells)
 
 
 def table_of_describing(measured: Measured) -> str:
-    """Photos an hour, measured, and the core-hours that photos take."""
+    """Lay out measured photos per hour, and core-hours."""
     rows = [
         [how, f"{hourly:,.0f}", *(number(size / hourly) for size in SIZES)]
         for how, hourly in measured.hourly.items()
     ]
     sizes = (f"core-hours for {size:,}" for size in SIZES)
-    return as_table(["described by", "photos an hour and core", *sizes], rows)
+    return markdown(["described by", "photos an hour and core", *sizes], rows)
 
 
 def table_of_clusters(measured: Measured) -> str:
-    """The hours that clusters take to describe photos in the plain way."""
+    """Lay out the hours of feature extraction on clusters."""
     hourly = CORES * next(iter(measured.hourly.values()))
     rows = [
         [f"{machines:,}", *(number(size / hourly / machines) for size in SIZES)]
         for machines in CLUSTERS
     ]
-    return as_table(["machines", *(f"hours for {size:,}" for size in SIZES)], rows)
+    return markdown(["machines", *(f"hours for {size:,}" for size in SIZES)], rows)
 
 
-def table_of_engines(measured: Measured) -> str:
-    """What keeping and searching photos takes."""
+def table_of_backends(measured: Measured) -> str:
+    """Lay out the resources of storage and search."""
     rows = []
     for size in SIZES:
         begin, each = measured.folder_search
         memory = measured.folder_memory * size
         place = [f"{size:,}", "folder", gigabytes(measured.folder_disk * size), gigabytes(memory)]
         rows.append([*place, machine_for(memory), "", "", number(1000 * (begin + each * size))])
-        for name, engine in measured.engines.items():
+        for name, engine in measured.backends.items():
             memory, parts = engine.memory * size, shards(engine, size)
             one = name == "PostgreSQL"
             part = size if one else size / parts
@@ -199,23 +203,18 @@ def table_of_engines(measured: Measured) -> str:
                 ]
             )
     head = ["photos", "", "disk, GB", "memory, GB", "machines", "upload, h", "linking, h"]
-    return as_table([*head, "search, ms"], rows)
+    return markdown([*head, "search, ms"], rows)
 
 
 def number(value: float) -> str:
-    """Two digits that count."""
+    """Format a number with two significant digits."""
     rounded = float(f"{value:.1e}")
     return f"{rounded:,.{max(0, 1 - math.floor(math.log10(rounded)))}f}"
 
 
 def gigabytes(value: float) -> str:
-    """Bytes, told in GB."""
+    """Format bytes in GB."""
     return number(value / 1e9)
-
-
-def as_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells in Markdown."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,17 @@
-"""How fast extraction and search are beside what else could be taken: one command, one run.
+"""Speed of extraction and search, compared with alternatives: one command, one run.
 
     pip install 'resight[benchmarks]'
     python benchmarks/speed.py PHOTOS --weights resnet50.pth -o docs/speed
 
-All contenders take turns in every round; what is told are medians of the rounds. Writes OUT.json
-and OUT.png and prints a Markdown table (`--table OUT.json` prints it once more). Run it on a
-machine that does nothing else. The network without Resight is the oracle of the tests: a plain
-PyTorch reading of docs/method.md.
+All contenders take turns in every round; the results are medians of the rounds. Writes OUT.json and
+OUT.png and prints a Markdown table (`--table OUT.json` prints it again). Run it on an idle machine.
+The network without Resight is the oracle of the tests, a plain PyTorch implementation of
+docs/method.md.
 """
 
-import argparse
-import datetime
-import importlib.metadata
 import json
 import multiprocessing
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,30 +22,32 @@ from typing import Any
 
 import numpy as np
 
-from stages import PHOTOS, STAGES, describe, index_run, spread
+from harness import (
+    ROOT,
+    VALUES,
+    conditions,
+    draw_descriptors,
+    machine,
+    make_parser,
+    save,
+    spread,
+)
+from stages import PHOTOS, STAGES, describe, index_run
 
-ROOT = Path(__file__).parent.parent
 ROUNDS, WARM_UP = 9, 2
 PAUSE_S = 0.005
-"""Before each contender: the threads of the one before go on spinning for a while."""
-VALUES = 768
-FACTORS = 40
+"""Before each contender: threads of the previous one keep spinning for a while."""
 QUERIES = 32
 EQUALITY_QUERIES = 1000
-PACKAGES = (
-    *("resight", "numpy", "torch", "openvino", "onnxruntime"),
-    *("faiss-cpu", "scipy", "numba"),
-)
 
 Contenders = dict[str, Callable[[], Any]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__, output="speed")
     parser.add_argument("photos", type=Path, nargs="?", help="a folder of JPEGs")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=[200_000, 1_000_000])
-    parser.add_argument("-o", "--output", type=Path, default=Path("speed"))
     parser.add_argument("--table", type=Path, help="print the table of an earlier run")
     options = parser.parse_args()
     if options.table:
@@ -58,60 +55,22 @@ def main() -> None:
         return
     result: dict[str, Any] = {"machine": machine(), "extraction": {}, "search": {}}
     if options.photos:
-        result["extraction"] = apart(measure_extraction, options.photos, options.weights)
+        result["extraction"] = isolated(measure_extraction, options.photos, options.weights)
     for rows in options.rows:
-        result["search"][str(rows)] = apart(measure_search, rows)
-    options.output.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        result["search"][str(rows)] = isolated(measure_search, rows)
+    save(result, options.output.with_suffix(".json"))
     plot(result, options.output.with_suffix(".png"))
     print(table(result))
 
 
-def apart(measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """A measurement in a process of its own, to which those before have left nothing."""
+def isolated(measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Run a measurement in a fresh process, which earlier ones have not affected."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(measure, *arguments).result()
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "commit": commit.stdout.strip(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
-
-
-def processor() -> str:
-    """The processor's name and its widest vectors, as Linux says them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    said = dict(line.split(":", 1) for line in lines if ":" in line)
-    said = {key.strip(): value.strip() for key, value in said.items()}
-    known = ("avx2", "avx512bw", "avx_vnni", "avx512_vnni")
-    has = [name for name in known if name in said.get("flags", "").split()]
-    return f"{said.get('model name', platform.machine())} ({', '.join(has)})"
-
-
 def rounds(contenders: Contenders, before: Callable[[int], None] = lambda _: None) -> Any:
-    """Seconds of every contender in every round, warm-up left out."""
+    """Measure the seconds of every contender in every round, without the warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(ROUNDS + WARM_UP):
         before(number)
@@ -127,7 +86,7 @@ def rounds(contenders: Contenders, before: Callable[[int], None] = lambda _: Non
 
 
 def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
-    """The configuration `paper` by every engine: one photo at a time, and in an index run."""
+    """Measure `paper` on every runtime: one photo at a time, and in an index run."""
     sys.path.insert(0, str(ROOT / "tests"))
     import torch
 
@@ -157,22 +116,24 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
         ),
     }
     state = oracle.load_state(model.path)
-    now: list[Path] = []
+    current: list[Path] = []
     stages: dict[str, list[dict[str, float]]] = {name: [] for name in extractors}
 
     def plain() -> None:
         with torch.inference_mode():
-            oracle.describe(now[0], state)
+            oracle.describe(current[0], state)
 
     def ours(name: str) -> Callable[[], None]:
-        return lambda: stages[name].append(describe(extractors[name], now[0]))
+        return lambda: stages[name].append(describe(extractors[name], current[0]))
 
     def next_photo(number: int) -> None:
-        now[:] = [chosen[number].path]
+        current[:] = [chosen[number].path]
 
     chosen = spread(photos, ROUNDS + WARM_UP)
 
-    found = rounds({"plain PyTorch": plain} | {name: ours(name) for name in extractors}, next_photo)
+    seconds = rounds(
+        {"plain PyTorch": plain} | {name: ours(name) for name in extractors}, next_photo
+    )
     profile = {
         name: {stage: float(np.median([s[stage] for s in each[WARM_UP:]])) for stage in STAGES}
         for name, each in stages.items()
@@ -180,36 +141,14 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     files = [photo.path for photo in spread(photos, PHOTOS + WARM_UP)]
     keep_heap_small()  # as the command does
     runs = {name: index_run(extractor, files) for name, extractor in extractors.items()}
-    return {"seconds": found, "stages": profile, "index": runs}
+    return {"seconds": seconds, "stages": profile, "index": runs}
 
 
-# Searching
-
-
-def draw(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Descriptors that look like real ones, float32 (count, 768): five or so views of a thing.
-
-    Logarithms of the values are spread like those of real photos and depend on some dozens of
-    factors, the first of which matter most; the distances of the nearest, of the hundredth and of
-    any two photos are then in the same proportions as among real ones.
-    """
-    world = np.random.default_rng(0)  # the same for every draw
-    level = world.normal(-3.9, 0.4, VALUES)
-    loadings = world.normal(size=(FACTORS, VALUES)) * (np.arange(1, FACTORS + 1) ** -0.5)[:, None]
-    loadings *= 0.5 / np.linalg.norm(loadings, axis=0)
-    rows = np.empty((count, VALUES), np.float32)
-    for start in range(0, count, 10_000):
-        block = rows[start : start + 10_000]
-        things = rng.normal(size=(len(block) // 5 + 1, FACTORS))
-        views = things[rng.integers(0, len(things), len(block))]
-        views = 0.9 * views + 0.43 * rng.normal(size=views.shape)
-        own = 0.2 * rng.standard_normal(block.shape, np.float32)
-        np.exp(views @ loadings + level + own, out=block, casting="same_kind")
-    return rows
+# Search
 
 
 def measure_search(count: int) -> dict[str, Any]:
-    """One query, and 32 at once, over `count` descriptors."""
+    """Measure one query, and 32 at once, over `count` descriptors."""
     import faiss
     import scipy.spatial.distance
     import torch
@@ -219,29 +158,29 @@ def measure_search(count: int) -> dict[str, Any]:
     from resight.ranking.quantized import choose_steps, encode
 
     rng = np.random.default_rng(0)
-    rows = draw(count, rng)
+    rows = draw_descriptors(count, rng)
     chosen = rows[rng.integers(0, count, EQUALITY_QUERIES)]
-    asked = (chosen * np.exp(rng.normal(0, 0.2, chosen.shape))).astype(np.float32)
+    vectors = (chosen * np.exp(rng.normal(0, 0.2, chosen.shape))).astype(np.float32)
     steps = choose_steps(rows)
     coded = encode(rows, steps)
     database = Database(np.arange(count), rows, coded=(coded,))
     flat = faiss.IndexFlat(VALUES, faiss.METRIC_L1)
     flat.add(rows)
-    queries = [Query(values) for values in asked]
-    many = asked[:QUERIES]
-    now = [0]
+    queries = [Query(values) for values in vectors]
+    many = vectors[:QUERIES]
+    current = [0]
 
     def next_query(number: int) -> None:
-        now[0] = number  # the same one again would find in the caches what it walks along
+        current[0] = number  # repeating a query would hit the caches
 
-    def this() -> np.ndarray:
-        return asked[now[0] : now[0] + 1]
+    def query_rows() -> np.ndarray:
+        return vectors[current[0] : current[0] + 1]
 
     one: Contenders = {
-        "Resight": lambda: nearest_to_each([queries[now[0]]], database, 10),
-        "FAISS flat": lambda: flat.search(this(), 10),
-        "torch.cdist": lambda: top(torch.cdist(*map(torch.from_numpy, (this(), rows)), p=1)),
-        "SciPy cdist": lambda: cityblock(scipy.spatial.distance.cdist, this(), rows),
+        "Resight": lambda: nearest_to_each([queries[current[0]]], database, 10),
+        "FAISS flat": lambda: flat.search(query_rows(), 10),
+        "torch.cdist": lambda: top(torch.cdist(*map(torch.from_numpy, (query_rows(), rows)), p=1)),
+        "SciPy cdist": lambda: cityblock(scipy.spatial.distance.cdist, query_rows(), rows),
         "reading the codes once": lambda: read_all(coded.codes),
     }
     with tempfile.TemporaryDirectory() as temporary:
@@ -250,19 +189,21 @@ def measure_search(count: int) -> dict[str, Any]:
         grow_lists(path, rows)
         built = {"seconds": time.perf_counter() - started, "bytes": path.stat().st_size}
         lists = [open_lists(path, VALUES)]
-        one["Resight, approximate"] = lambda: nearest_by_lists(queries[now[0]], database, lists, 10)
-        found = {"one": rounds(one, next_query)}
-        together: Contenders = {
+        one["Resight, approximate"] = lambda: nearest_by_lists(
+            queries[current[0]], database, lists, 10
+        )
+        seconds = {"one": rounds(one, next_query)}
+        batch: Contenders = {
             "Resight": lambda: nearest_to_each(queries[:QUERIES], database, 10),
             "FAISS flat": lambda: flat.search(many, 10),
             "torch.cdist": lambda: top(torch.cdist(*map(torch.from_numpy, (many, rows)), p=1)),
         }
-        found["together"] = rounds(together)
-        distances, true = flat.search(asked, 10)
+        seconds["together"] = rounds(batch)
+        distances, true = flat.search(vectors, 10)
         exact = nearest_to_each(queries, database, 10)
         near = [nearest_by_lists(query, database, lists, 10) for query in queries]
     return {
-        "seconds": found,
+        "seconds": seconds,
         "identical_lists": sum(
             same(neighbors, ids, far)
             for neighbors, ids, far in zip(exact, true, distances, strict=True)
@@ -277,21 +218,21 @@ def measure_search(count: int) -> dict[str, Any]:
 
 
 def same(found: Any, ids: np.ndarray, distances: np.ndarray) -> bool:
-    """Whether two lists of neighbours are the same, but for the order of equal distances."""
+    """Check that two lists of neighbors are equal up to the order of equal distances."""
     close = np.allclose(found.distances, distances, rtol=1e-5)
-    apart = np.flatnonzero(found.ids != ids)
+    differing = np.flatnonzero(found.ids != ids)
     return bool(
-        close and all(np.isclose(found.distances[i], distances[i], rtol=1e-6) for i in apart)
+        close and all(np.isclose(found.distances[i], distances[i], rtol=1e-6) for i in differing)
     )
 
 
 def top(distances: Any) -> Any:
-    """The ten least of each row of a tensor."""
+    """Return the ten smallest of each row of a tensor."""
     return distances.topk(10, largest=False)
 
 
 def cityblock(cdist: Any, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The ten nearest of each query, block by block: SciPy computes in float64."""
+    """Return the ten nearest of each query, block by block: SciPy computes in float64."""
     blocks = [
         cdist(queries, rows[i : i + 20_000], "cityblock") for i in range(0, len(rows), 20_000)
     ]
@@ -306,17 +247,12 @@ def read_all(values: np.ndarray) -> None:
         list(pool.map(np.bitwise_or.reduce, parts))
 
 
-# What is told
+# Report
 
 
 def table(result: dict[str, Any]) -> str:
-    """The medians as Markdown tables."""
-    told = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    lines = [
-        f"{told['processor']}, {told['cores']} cores; Python {told['python']}, {versions}; "
-        f"commit {told['commit']}, {told['date']}. Medians of {ROUNDS} rounds.",
-    ]
+    """Lay out the medians as Markdown tables."""
+    lines = [f"{conditions(result['machine'])} Medians of {ROUNDS} rounds."]
     if result["extraction"]:
         seconds = medians(result["extraction"]["seconds"])
         head = ["from a JPEG to its descriptor", "s", "times plain PyTorch"]
@@ -355,12 +291,12 @@ def table(result: dict[str, Any]) -> str:
 
 
 def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
-    """The median of every contender."""
+    """Return the median of every contender."""
     return {name: float(np.median(values)) for name, values in seconds.items()}
 
 
 def plot(result: dict[str, Any], path: Path) -> None:
-    """Bars of the medians, one picture for all."""
+    """Plot the medians as bars, all in one picture."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,13 +1,12 @@
-"""Where the time goes: of an index run, of the network, and of a search.
+"""Time by stage: of an index run, of the network, and of a search.
 
     python benchmarks/stages.py PHOTOS --weights resnet50.pth
 
-Prints Markdown tables. An index run is the real one, over some of the photos: while the network
-works on one, the next are decoded and the one before is pooled and stored. The stages by
-themselves are measured one photo after the other. Run it on a machine that does nothing else.
+Prints Markdown tables. The index run is real, over some of the photos: while the network processes
+one, the next are decoded and the previous one is pooled and stored. Separate stages are measured
+sequentially. Run it on an idle machine.
 """
 
-import argparse
 import contextlib
 import functools
 import tempfile
@@ -19,13 +18,15 @@ from unittest import mock
 
 import numpy as np
 
+from harness import draw_descriptors, make_parser, spread
+
 PHOTOS, WARM_UP = 16, 2
 STAGES = ("decoding", "copies", "network", "pooling")
 QUERIES = 32
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("photos", type=Path, help="a folder of JPEGs")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--rows", type=int, default=200_000, help="descriptors searched in")
@@ -33,7 +34,7 @@ def main() -> None:
     from resight.memory import keep_heap_small
 
     keep_heap_small()  # as the command does
-    photos = found_photos(options.photos)
+    photos = select_photos(options.photos)
     for name, extractor in extractors(photos, options.weights).items():
         index = index_profile(extractor, photos)
         print(table(f"{name}: an index run, a photo", index), end="\n\n")
@@ -46,7 +47,7 @@ def main() -> None:
 
 
 def table(title: str, figures: dict[str, float]) -> str:
-    """Seconds as a Markdown table of milliseconds."""
+    """Lay out seconds as a Markdown table of milliseconds."""
     lines = [f"| {title} | ms |", "|---|---|"]
     return "\n".join(lines + [f"| {name} | {1e3 * value:.1f} |" for name, value in figures.items()])
 
@@ -54,8 +55,8 @@ def table(title: str, figures: dict[str, float]) -> str:
 # An index run
 
 
-def found_photos(folder: Path) -> list[Path]:
-    """Some of the photos of a folder, from all over it."""
+def select_photos(folder: Path) -> list[Path]:
+    """Return photos at equal intervals of a folder."""
     from resight.photos.files import find_photos
 
     photos = find_photos([folder]).photos
@@ -63,7 +64,7 @@ def found_photos(folder: Path) -> list[Path]:
 
 
 def extractors(photos: Sequence[Path], weights: Path | None) -> dict[str, Any]:
-    """Extractors of the configuration `paper` on this machine's engine, in float32 and int8."""
+    """Load extractors of `paper` on this machine's runtime, in float32 and int8."""
     from resight.config import ExtractionConfig
     from resight.indexing.fitting import fit_quantized_network
     from resight.methods.factory import FittedMethod
@@ -82,20 +83,20 @@ def extractors(photos: Sequence[Path], weights: Path | None) -> dict[str, Any]:
 
 
 def index_profile(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
-    """Seconds a photo: each stage by itself, and an index run, in which they overlap."""
-    each = [describe(extractor, photo) for photo in photos][WARM_UP:]
-    found = {stage: float(np.median([one[stage] for one in each])) for stage in STAGES}
-    found["storing"] = storing(extractor, len(photos))
-    found["one after the other"] = sum(found.values())
+    """Measure seconds per photo: each stage separately, and an index run, in which they overlap."""
+    profiles = [describe(extractor, photo) for photo in photos][WARM_UP:]
+    result = {stage: float(np.median([profile[stage] for profile in profiles])) for stage in STAGES}
+    result["storing"] = storing(extractor, len(photos))
+    result["sequentially"] = sum(result.values())
     run = index_run(extractor, photos)
-    found["the index run"] = run["seconds"]
-    found["of it the network was at work"] = run["busy"] * run["seconds"]
-    found["the network alone would take"] = run["alone"] * run["seconds"]
-    return found
+    result["index run"] = run["seconds"]
+    result["index run, network busy"] = run["busy"] * run["seconds"]
+    result["network alone"] = run["alone"] * run["seconds"]
+    return result
 
 
 def storing(extractor: Any, count: int) -> float:
-    """Seconds to store a photo's descriptor, each in a transaction of its own."""
+    """Measure the seconds to store a descriptor, each in its own transaction."""
     from resight.collection.writer import writing
     from resight.config import NoReduction
     from resight.photos.files import PhotoFile
@@ -114,26 +115,27 @@ def storing(extractor: Any, count: int) -> float:
     return float(np.median(seconds))
 
 
-class Watched:
-    """A network that remembers from when to when it worked."""
+class TimedNetwork:
+    """A network that records the intervals in which it computes."""
 
     def __init__(self, network: Any) -> None:
-        self.network, self.worked = network, list[tuple[float, float]]()
+        self.network = network
+        self.intervals: list[tuple[float, float]] = []
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """The network's, as it is."""
+        """Return the network's feature maps."""
         started = time.perf_counter()
         try:
             return self.network.feature_maps(pixels)
         finally:
-            self.worked.append((started, time.perf_counter()))
+            self.intervals.append((started, time.perf_counter()))
 
 
 @contextlib.contextmanager
-def watched(extractor: Any) -> Iterator[Watched]:
-    """Watch an extractor's network."""
+def timed(extractor: Any) -> Iterator[TimedNetwork]:
+    """Record when an extractor's network computes."""
     network = extractor.network
-    extractor.network = Watched(network)
+    extractor.network = TimedNetwork(network)
     try:
         yield extractor.network
     finally:
@@ -141,12 +143,11 @@ def watched(extractor: Any) -> Iterator[Watched]:
 
 
 def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
-    """A real index run over photos, from when the first few are stored.
+    """Run a real index run over photos, timed after the first few are stored.
 
     Returns:
-        `seconds` a photo; `busy`, the share of them in which the network was at work, alone or
-        beside the rest; `alone`, what the network would have taken by itself for the same photos,
-        as a share of them.
+        `seconds` per photo; `busy`, the share in which the network was computing; `alone`, the
+        network's time for the same photos with nothing else running, as a share.
     """
     from resight.collection.writer import writing
     from resight.config import NoReduction
@@ -157,7 +158,7 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
     stored: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        watched(extractor) as network,
+        timed(extractor) as network,
         writing(Path(folder) / "c", (extractor.config, NoReduction())) as writer,
     ):
         plan = plan_run(writer.collection, [], find_photos(photos))
@@ -165,7 +166,7 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
         each = ((outcome,) for outcome in outcomes)
         run_plan(writer, plan, each, lambda *_: stored.append(time.perf_counter()))
     begin, end = stored[WARM_UP - 1], stored[-1]
-    busy = sum(max(0.0, min(b, end) - max(a, begin)) for a, b in network.worked)
+    busy = sum(max(0.0, min(b, end) - max(a, begin)) for a, b in network.intervals)
     alone = network_alone(extractor, [file.path for file in plan.todo][WARM_UP:])
     wall = end - begin
     return {
@@ -176,7 +177,7 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
 
 
 def network_alone(extractor: Any, photos: Sequence[Path]) -> float:
-    """Seconds of the network for photos, with nothing beside it."""
+    """Measure the network's seconds for photos with nothing else running."""
     from resight.photos.images import load_image
 
     seconds = 0.0
@@ -189,7 +190,7 @@ def network_alone(extractor: Any, photos: Sequence[Path]) -> float:
 
 
 def describe(extractor: Any, photo: Path) -> dict[str, float]:
-    """Describe a photo; the seconds of each stage."""
+    """Describe a photo, and return the seconds of each stage."""
     from resight.descriptors.pipeline import describe_maps
     from resight.photos.images import load_image
 
@@ -205,19 +206,14 @@ def describe(extractor: Any, photo: Path) -> dict[str, float]:
     return dict(zip(STAGES, np.diff(moments).tolist(), strict=True))
 
 
-def spread(photos: Sequence[Any], count: int) -> list[Any]:
-    """Some of the photos, from all over the list."""
-    return [photos[i * len(photos) // count] for i in range(min(count, len(photos)))]
-
-
 # The network, stage by stage
 
 
 def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, float]:
-    """Seconds of each stage of the float32 network for a photo, at all three resolutions.
+    """Measure each stage of the float32 network for a photo, at all three resolutions.
 
-    Networks that end with each stage are run in turn; a stage is what one takes longer than the
-    one before. Larger results take longer to give back, so that it is about right, no more.
+    Networks truncated after each stage run in turn; a stage takes the difference to the previous
+    one. This is approximate, since larger results take longer to return.
     """
     from resight.config import ExtractionConfig
     from resight.descriptors.cnn_extractor import CnnExtractor
@@ -227,7 +223,8 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
 
     config = ExtractionConfig()
     model = find_model(config, ModelOptions(weights))
-    found, before = {}, 0.0
+    result = {}
+    before = 0.0
     for stage in BACKBONES[config.backbone].channels:
         extractor = CnnExtractor(config, model.path, sha256=model.sha256, layers=[stage])
         seconds = []
@@ -236,13 +233,14 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
             started = time.perf_counter()
             extractor.feature_maps(copies)
             seconds.append(time.perf_counter() - started)
-        reached = float(np.median(seconds[WARM_UP:]))
-        found[stage], before = reached - before, reached
-    return found
+        total = float(np.median(seconds[WARM_UP:]))
+        result[stage] = total - before
+        before = total
+    return result
 
 
 def shape_profile(weights: Path | None) -> dict[str, float]:
-    """Seconds of the float32 network for the first picture of a shape, and for the next one."""
+    """Measure the float32 network for the first image of a shape, and for the next one."""
     from resight.config import ExtractionConfig
     from resight.methods.factory import FittedMethod
     from resight.methods.model import ModelOptions, find_model
@@ -260,41 +258,40 @@ def shape_profile(weights: Path | None) -> dict[str, float]:
             moments.append(time.perf_counter())
         seconds.append(np.diff(moments))
     first, again = np.median(seconds[WARM_UP:], axis=0)
-    return {"the first of its shape": float(first), "the next": float(again)}
+    return {"first of its shape": float(first), "next": float(again)}
 
 
 # A search
 
 
 def search_profile(rows: int) -> dict[str, float]:
-    """Seconds of the parts of a search over descriptors that look like real ones."""
+    """Measure the parts of a search over synthetic descriptors."""
     from resight.config import RerankConfig
     from resight.ranking import exact as neighbors
     from resight.ranking.quantized import choose_steps, encode
     from resight.ranking.rerank.methods import reorder
-    from speed import draw  # which imports this module
 
-    values = draw(rows, np.random.default_rng(0))
+    values = draw_descriptors(rows, np.random.default_rng(0))
     coded = encode(values, choose_steps(values))
     database = neighbors.Database(np.arange(rows), values, coded=(coded,))
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
 
-    def timed(part: str, run: Callable[..., Any], *given: Any) -> Any:
+    def measured(part: str, run: Callable[..., Any], *given: Any) -> Any:
         started = time.perf_counter()
         result = run(*given)
-        found.setdefault(part, []).append(time.perf_counter() - started)
+        seconds.setdefault(part, []).append(time.perf_counter() - started)
         return result
 
-    scan = functools.partial(timed, "scan of the codes", neighbors.shortlist)
+    scan = functools.partial(measured, "scan of the codes", neighbors.shortlist)
     for row in np.random.default_rng(1).choice(rows, QUERIES, replace=False):
         query = neighbors.Query(values[row] * np.float32(1.01))
         with mock.patch.object(neighbors, "shortlist", scan):
-            timed("the whole search", neighbors.nearest, query, database, 10)
+            measured("the whole search", neighbors.nearest, query, database, 10)
         order = neighbors.nearest(query, database, RerankConfig().shortlist).ids
         for method in ("alpha-qe", "diffusion"):
             given = (query, database, order, neighbors.manhattan, RerankConfig(method=method))
-            timed(f"re-ranking by {method}", reorder, *given)
-    medians = {part: float(np.median(seconds)) for part, seconds in found.items()}
+            measured(f"re-ranking by {method}", reorder, *given)
+    medians = {part: float(np.median(values)) for part, values in seconds.items()}
     scanning, whole = medians.pop("scan of the codes"), medians.pop("the whole search")
     parts = {"scan of the codes": scanning, "comparing exactly": whole - scanning}
     return parts | {"the whole search, k = 10": whole} | medians

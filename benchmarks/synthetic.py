@@ -1,18 +1,18 @@
-"""Makes a collection of many photos without describing them: for measurements of everything else.
+"""A collection of many photos without feature extraction, for other measurements.
 
     python benchmarks/synthetic.py PHOTOS COLLECTION --count 10000
 
-Copies the JPEGs of PHOTOS into COLLECTION-photos again and again, each copy with bytes of its own,
-and records descriptors drawn at random.
+Copies the JPEGs of PHOTOS into COLLECTION-photos repeatedly, each copy with different bytes, and
+records random descriptors.
 """
 
-import argparse
 import hashlib
 import itertools
 from pathlib import Path
 
 import numpy as np
 
+from harness import make_parser
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.photos.files import PhotoFile
@@ -22,7 +22,7 @@ VALUES = 3072
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("collection", type=Path)
     parser.add_argument("--count", type=int, default=10_000)

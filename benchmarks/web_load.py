@@ -1,14 +1,13 @@
-"""Many clients at once on a running server: errors by status, latencies, and the server's memory.
+"""Load test of the web server: errors by status, latencies, and memory of the server.
 
     python benchmarks/web_load.py COLLECTION PHOTOS --seconds 120 --clients 16 [--weights FILE]
 
-Starts a server on a collection in a process of its own. Each client sends one request after the
-other: uploads of photos (half of them with bytes of their own, so that nothing is known), regions,
-photos of the collection, verified searches, explanations, thumbnails and pages of photos. The
-same load runs for a while before the time that is measured, until every kind of request has been
-served and caches are full. The memory is the server's resident set: the median of the first ten
-seconds that are measured against the median of the last ten. Exits with 1 if there was any error
-but 429, or the memory grew by more than 10 percent.
+Starts a server on a collection in its own process. Each client sends requests sequentially: uploads
+of photos (half of them with modified bytes, so that nothing is cached), regions, photos of the
+collection, verified searches, explanations, thumbnails and pages of photos. A warm-up with the same
+load fills the caches. Memory is the server's resident set: the median of the first ten seconds
+after the warm-up against the median of the last ten. Exits with status 1 after any error but 429,
+or if memory grew by more than 10 percent.
 """
 
 import argparse
@@ -26,13 +25,15 @@ from typing import Any
 import httpx
 import psutil
 
+from harness import make_parser
+
 V1 = "/api/v1"
-MOST_GROWTH_PERCENT = 10.0
+MAX_GROWTH_PERCENT = 10.0
 
 SHARES = {
     "upload": 35, "region": 15, "explain": 5, "verify": 5, "photo": 15, "thumbnail": 20, "page": 5,
 }  # fmt: skip
-"""Kinds of requests and how often each, in percent."""
+"""Kinds of requests and their shares, in percent."""
 
 SERVE = """
 import sys
@@ -47,7 +48,7 @@ serve(Path(sys.argv[1]), settings=WebSettings(port=0, max_waiting=int(sys.argv[4
 
 
 class Load:
-    """What the clients saw: latencies in seconds by kind of request, answers by status."""
+    """Statistics of the clients: latencies in seconds by kind of request, responses by status."""
 
     def __init__(self, url: str, photos: list[bytes], ids: list[int], until: float) -> None:
         self.url = url
@@ -104,7 +105,7 @@ class Load:
     def record(
         self, kind: str, status: str, started: float, answer: httpx.Response | None = None
     ) -> None:
-        """Count one answer."""
+        """Count a response."""
         with self.lock:
             self.statuses[status] += 1
             if status == "200":
@@ -114,7 +115,7 @@ class Load:
 
 
 def sample_memory(process: psutil.Process, until: float) -> list[tuple[float, int]]:
-    """Resident bytes of the server twice a second, with their times."""
+    """Sample the resident bytes of the server twice a second, with timestamps."""
     samples = []
     while time.monotonic() < until:
         samples.append((time.monotonic(), process.memory_info().rss))
@@ -123,7 +124,7 @@ def sample_memory(process: psutil.Process, until: float) -> list[tuple[float, in
 
 
 def memory_report(samples: list[tuple[float, int]], start: float, seconds: float) -> dict[str, Any]:
-    """Growth in percent from after the warm-up to the end, in medians of ten seconds each."""
+    """Compute the growth in percent from the warm-up to the end, by medians of ten seconds."""
     span = min(10.0, 0.2 * seconds)
     early = statistics.median(rss for at, rss in samples if start <= at <= start + span)
     late = statistics.median(rss for at, rss in samples if at >= start + seconds - span)
@@ -136,15 +137,15 @@ def memory_report(samples: list[tuple[float, int]], start: float, seconds: float
 
 
 def percentiles(latencies: list[float]) -> dict[str, float]:
-    """Latencies in milliseconds."""
+    """Return percentiles of latencies, in milliseconds."""
     ordered = sorted(latencies)
     at = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    found = {n: ordered[min(len(ordered) - 1, int(q * len(ordered)))] for n, q in at.items()}
-    return {"count": len(ordered), **{n: round(1000 * value, 1) for n, value in found.items()}}
+    values = {n: ordered[min(len(ordered) - 1, int(q * len(ordered)))] for n, q in at.items()}
+    return {"count": len(ordered), **{n: round(1000 * value, 1) for n, value in values.items()}}
 
 
 def measure(url: str, process: psutil.Process, options: argparse.Namespace) -> dict[str, Any]:
-    """Put the load on a server for the time asked."""
+    """Put the load on a server for the requested time."""
     paths = sorted(p for p in options.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     photos = [path.read_bytes() for path in paths[:: max(1, len(paths) // 40)]]
     page = httpx.get(f"{url}{V1}/photos", params={"limit": 1000}, trust_env=False).json()
@@ -170,13 +171,13 @@ def measure(url: str, process: psutil.Process, options: argparse.Namespace) -> d
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("collection", type=Path)
     parser.add_argument("photos", type=Path, help="a folder of JPEGs to upload")
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--warm-up", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--waiting", type=int, default=32, help="places in the server's queue")
+    parser.add_argument("--waiting", type=int, default=32, help="length of the server's queue")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
@@ -196,7 +197,7 @@ def main() -> int:
             server.terminate()
     print(json.dumps(report, indent=2))
     failed = set(report["answers_by_status"]) - {"200", "429"}
-    return int(bool(failed) or report["memory"]["growth_percent"] > MOST_GROWTH_PERCENT)
+    return int(bool(failed) or report["memory"]["growth_percent"] > MAX_GROWTH_PERCENT)
 
 
 if __name__ == "__main__":

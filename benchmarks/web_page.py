@@ -1,13 +1,12 @@
-"""How the page feels: first paint, from drop to results, search from a result, scrolling.
+"""Responsiveness of the page: first paint, drop to results, search from a result, scrolling.
 
     python benchmarks/web_page.py COLLECTION PHOTOS [--weights FILE] [--rounds 7]
 
 Serves a collection and drives the page in a headless Chromium. PHOTOS holds photos that are not in
-the collection; their description alone is timed in the same run, on an extractor of its own. While
-the grid is scrolled to its end, the longest time between two frames is noted.
+the collection; their feature extraction is timed separately in the same run. While the grid scrolls
+to its end, the longest time between two frames is recorded.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from harness import make_parser
 from resight.collection.reader import Collection
 from resight.methods.model import ModelOptions
 from resight.searching.searcher import Searcher, load_query
@@ -37,7 +37,7 @@ TIMER = """() => {
     const what = { subtree: true, childList: true, attributes: true };
     new MutationObserver(look).observe(document.body, what);
 }"""
-"""From the act of the user to the first result in the page, by the page's own clock."""
+"""Time from the user's action to the first result on the page, by the page's own clock."""
 
 WAIT = """async () => {
     while (!window.times.end) await new Promise(requestAnimationFrame);
@@ -135,7 +135,7 @@ def measure(page: Page, address: str, photos: list[Path], rounds: int) -> dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__)
     parser.add_argument("collection", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--weights", type=Path)

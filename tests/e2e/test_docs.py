@@ -137,7 +137,7 @@ def test_package_is_importable_without_its_command_line():
     ("name", "page"),
     [
         *(("growth", "speed"), ("speed", "speed"), ("auto", "benchmarks")),
-        *(("engines", "backends"), ("cluster", "cluster"), ("seeds", "results")),
+        *(("backends", "backends"), ("cluster", "cluster"), ("seeds", "results")),
     ],
 )
 def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
