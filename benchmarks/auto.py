@@ -30,7 +30,7 @@ from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 
 METHODS = {name: METHODS[name] for name in ("paper", "auto")}
 OTHER_SEEDS = {
-    f"paper, seed {seed}": replace(METHODS["paper"], selection=SelectionConfig(seed=seed))
+    f"paper, seed {seed}": replace(METHODS["paper"], reduction=SelectionConfig(seed=seed))
     for seed in (1, 2)
 }
 """Other seeds of the k-means in the paper's selection show how much of a difference is chance."""
