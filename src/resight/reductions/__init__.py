@@ -1,1 +1,1 @@
-"""Descriptors made shorter before they are compared: a selection of values, or whitening."""
+"""Reductions of descriptors before they are compared: selection of values, whitening, or both."""

@@ -1,9 +1,8 @@
-"""Whitened values beside the paper's selection, compared together by Manhattan distance.
+"""The paper's selection concatenated with whitened values, compared by Manhattan distance.
 
-A selection takes from the collection but which values say the same; a whitening takes what counts
-how much, and where photos are few, some of that is chance. Side by side each makes up for errors
-of the other. Both are brought to the same mean distance first, so that their parts of the whole are
-those that were asked for.
+A selection removes values that repeat others; a whitening weighs what remains, and part of that is
+noise where photos are few. Together each corrects errors of the other. Both are scaled to the same
+mean distance first, so that their shares of the combined distance are those of the configuration.
 """
 
 from collections.abc import Sequence
@@ -22,12 +21,12 @@ SAMPLE = 1000
 
 @dataclass(frozen=True)
 class SelectionPlusWhitening:
-    """A selection with whitened values beside it.
+    """A selection and a whitening whose values are concatenated.
 
     Attributes:
         selection: gives the first values.
-        whitening: gives the others.
-        scales: what either's values are multiplied by.
+        whitening: gives the other values.
+        scales: factors of the selected and of the whitened values.
     """
 
     selection: Selection
@@ -36,59 +35,65 @@ class SelectionPlusWhitening:
 
     @property
     def distance(self) -> Literal["manhattan", "cosine"]:
-        """The distance that such descriptors are compared by."""
+        """Distance of the combined descriptors."""
         return "manhattan"
 
     @property
     def dimensions(self) -> int:
-        """Values of such a descriptor."""
+        """Number of values of a combined descriptor."""
         return self.selection.dimensions + self.whitening.dimensions
 
-    def part_sizes(self, config: MethodConfig) -> list[int]:
-        """Return the sizes of the selection's parts, then the whitening's."""
-        return self.selection.part_sizes(config) + self.whitening.part_sizes(config)
-
     def apply(self, descriptors: np.ndarray) -> np.ndarray:
-        """Both of (N, D) or (D,) descriptors, float32 (N, p + d) or (p + d,)."""
-        first, second = map(np.float32, self.scales)
-        selected, whitened = self.selection.apply(descriptors), self.whitening.apply(descriptors)
-        return np.concatenate([selected * first, whitened * second], axis=-1)
+        """Reduce (N, D) or (D,) descriptors by both: float32 (N, p + d) or (p + d,)."""
+        selected = self.selection.apply(descriptors) * np.float32(self.scales[0])
+        whitened = self.whitening.apply(descriptors) * np.float32(self.scales[1])
+        return np.concatenate([selected, whitened], axis=-1)
+
+    def part_sizes(self, config: MethodConfig) -> list[int]:
+        """Return the lengths of the parts of both."""
+        return self.selection.part_sizes(config) + self.whitening.part_sizes(config)
 
 
 def fit_selection_plus_whitening(
     blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig
 ) -> SelectionPlusWhitening:
-    """Both, fitted on a collection's descriptors without labels.
+    """Fit both on a collection's descriptors, without labels.
 
     Args:
-        blocks: gives them, several times.
-        sizes: values of each layer, in the order of the descriptor.
-        config: of the whitening, and its part of the distance; the selection is the paper's.
+        blocks: yields the descriptors on every call.
+        sizes: number of values of each layer, in the order of the descriptor.
+        config: the whitening and its weight; the selection is the paper's.
 
     Raises:
         FitError: too few photos for one of them.
     """
     selection = fit_selection(blocks(), SelectionConfig())
-    photos = sum(len(block) for block in blocks())
     whitening = fit_whitening(blocks, sizes, config)
-    chosen, first = np.unique(np.linspace(0, photos - 1, min(photos, SAMPLE)).astype(int)), 0
+    rows = _sample(blocks)
+    selected = mean_distance(selection.apply(rows))
+    whitened = mean_distance(whitening.apply(rows))
+    # The mean combined distance is that of the selection by itself.
+    scales = (1 - config.weight, config.weight * selected / whitened)
+    return SelectionPlusWhitening(selection, whitening, scales)
+
+
+def _sample(blocks: Blocks) -> np.ndarray:
+    """Return at most `SAMPLE` descriptors, evenly spaced."""
+    photos = sum(len(block) for block in blocks())
+    chosen = np.unique(np.linspace(0, photos - 1, min(photos, SAMPLE)).astype(int))
     sample = []
+    start = 0
     for block in blocks():
-        here = chosen[(chosen >= first) & (chosen < first + len(block))] - first
-        sample.append(np.asarray(block)[here])
-        first += len(block)
-    rows = np.concatenate(sample)
-    selected, whitened = (mean_distance(part.apply(rows)) for part in (selection, whitening))
-    # In the mean the whole is then as far apart as the selection alone is.
-    return SelectionPlusWhitening(
-        selection, whitening, (1 - config.weight, config.weight * selected / whitened)
-    )
+        inside = chosen[(chosen >= start) & (chosen < start + len(block))] - start
+        sample.append(np.asarray(block)[inside])
+        start += len(block)
+    return np.concatenate(sample)
 
 
 def mean_distance(rows: np.ndarray) -> float:
-    """The mean Manhattan distance of two of some descriptors (N, D), N at least 2.
+    """Compute the mean Manhattan distance of pairs of descriptors (N, D), N at least 2.
 
-    Sorted, the value at place i is added in i differences and taken away in N - 1 - i.
+    In sorted order, value i is added in i differences and subtracted in N - 1 - i.
     """
     count = len(rows)
     signs = 2 * np.arange(count) - (count - 1)

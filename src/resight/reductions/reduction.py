@@ -1,4 +1,4 @@
-"""Descriptors made shorter before they are compared: a selection of values, whitening, or both."""
+"""Any reduction of descriptors: fit it, store it, read it."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from resight.config import ReductionConfig, SelectionConfig, WhiteningConfig, stored_reduction
+from resight.config import (
+    ReductionConfig,
+    SelectionConfig,
+    WhiteningConfig,
+    stored_reduction,
+)
 from resight.reductions.combined import SelectionPlusWhitening, fit_selection_plus_whitening
 from resight.reductions.pfa import Selection, fit_selection
 from resight.reductions.whitening import Blocks, Whitening, fit_whitening
@@ -16,27 +21,28 @@ Reduction = Selection | Whitening | SelectionPlusWhitening
 
 
 def fit_reduction(blocks: Blocks, sizes: Sequence[int], config: ReductionConfig) -> Reduction:
-    """Fit what a configuration asks for.
+    """Fit the reduction of a configuration.
 
     Args:
-        blocks: gives the descriptors, float blocks (n, D), as often as it is called.
-        sizes: values of each layer of a descriptor, in its order.
-        config: a selection's or a whitening's.
+        blocks: yields the descriptors, float blocks (n, D), on every call.
+        sizes: number of values of each layer, in the order of the descriptor.
+        config: a selection or a whitening.
 
     Raises:
-        FitError: too few photos for it.
+        FitError: too few photos.
     """
     if isinstance(config, SelectionConfig):
         return fit_selection(blocks(), config)
     if not isinstance(config, WhiteningConfig):
         raise ValueError(f"{config.method}: there is nothing to fit")
     with threadpool_limits(limits=1):  # the same numbers whatever the number of threads
-        fit = fit_whitening if config.combine_with == "none" else fit_selection_plus_whitening
-        return fit(blocks, sizes, config)
+        if config.combine_with == "none":
+            return fit_whitening(blocks, sizes, config)
+        return fit_selection_plus_whitening(blocks, sizes, config)
 
 
 def to_bytes(reduction: Reduction) -> bytes:
-    """The fitted numbers as they are stored: int32 indices, or an `.npz` of float32 arrays."""
+    """Return the fitted numbers as they are stored: int32 indices, or an `.npz` file."""
     if isinstance(reduction, Selection):
         return reduction.indices.astype("<i4").tobytes()
     whitening = reduction.whitening if isinstance(reduction, SelectionPlusWhitening) else reduction
@@ -51,7 +57,7 @@ def to_bytes(reduction: Reduction) -> bytes:
 
 
 def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
-    """What `to_bytes` made, with the fields of the configuration it was fitted with.
+    """Read the result of `to_bytes`, with the fields of the configuration it was fitted with.
 
     Raises:
         ValueError, KeyError, OSError: the bytes are damaged.
@@ -67,6 +73,6 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
         whitening = Whitening(arrays["means"], parts, config.power)
         if config.combine_with == "none":
             return whitening
-        first, second = arrays["scales"].tolist()
         selection = Selection(arrays["indices"].astype(np.int64))
-        return SelectionPlusWhitening(selection, whitening, (first, second))
+        scales = arrays["scales"].tolist()
+        return SelectionPlusWhitening(selection, whitening, (scales[0], scales[1]))

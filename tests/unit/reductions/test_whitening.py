@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from resight.config import SelectionConfig, WhiteningConfig
 from resight.errors import FitError
-from resight.reductions import combined as beside
+from resight.reductions import combined
 from resight.reductions.reduction import Reduction, fit_reduction, from_bytes, to_bytes
-from resight.reductions.whitening import Whitening, chosen_width, fit_whitening
+from resight.reductions.whitening import Whitening, choose_width, fit_whitening
 
 SIZES = (6, 4)
 
@@ -74,10 +74,10 @@ def test_the_width_is_the_spectrums() -> None:
     config = WhiteningConfig(variance=0.75, max_components=100)
     # Two strong directions count as 1 each, eight of chance as 0.01: 1.6 of 2.08 are asked for.
     variances = np.array([100.0, 100.0] + [0.01] * 8)
-    assert chosen_width(variances, 1.0, config) == 2
-    assert chosen_width(np.ones(100), 1.0, config) == 75
-    assert chosen_width(np.ones(100), 1.0, WhiteningConfig(variance=0.75, max_components=10)) == 10
-    assert chosen_width(np.ones(7), 0.0, WhiteningConfig(variance=1.0)) == 7
+    assert choose_width(variances, 1.0, config) == 2
+    assert choose_width(np.ones(100), 1.0, config) == 75
+    assert choose_width(np.ones(100), 1.0, WhiteningConfig(variance=0.75, max_components=10)) == 10
+    assert choose_width(np.ones(7), 0.0, WhiteningConfig(variance=1.0)) == 7
 
 
 @settings(deadline=None, max_examples=25)
@@ -121,8 +121,8 @@ FEW = dataclasses.replace(WhiteningConfig(features=3), combine_with="pfa")
 
 @pytest.fixture
 def small_selection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands beside whitened values keeps five values."""
-    monkeypatch.setattr(beside, "SelectionConfig", lambda: SelectionConfig(features=5))
+    """Let the combined selection keep five values."""
+    monkeypatch.setattr(combined, "SelectionConfig", lambda: SelectionConfig(features=5))
 
 
 @given(
@@ -135,7 +135,7 @@ def small_selection(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_mean_distance_is_that_of_all_pairs(rows: list[list[float]]) -> None:
     x = np.array(rows)
     pairs = [np.abs(a - b).sum() for a, b in itertools.combinations(x, 2)]
-    assert beside.mean_distance(x) == pytest.approx(np.mean(pairs), abs=1e-9)
+    assert combined.mean_distance(x) == pytest.approx(np.mean(pairs), abs=1e-9)
 
 
 @pytest.mark.usefixtures("small_selection")
@@ -144,7 +144,7 @@ def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
     x = descriptors(40)
     config = dataclasses.replace(FEW, weight=part)
     both = fit_reduction(lambda: [x[:7], x[7:]], SIZES, config)
-    assert isinstance(both, beside.SelectionPlusWhitening)
+    assert isinstance(both, combined.SelectionPlusWhitening)
     assert (both.distance, both.dimensions) == ("manhattan", 5 + 3 * len(SIZES))
     rows = both.apply(x)
     plain = both.selection.apply(x)
@@ -152,9 +152,9 @@ def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
     whitened = fit_whitening(lambda: [x], SIZES, config).apply(x)
     np.testing.assert_allclose(rows[:, 5:], both.scales[1] * whitened, atol=1e-5)
     # In the mean the whole is as far apart as the selection alone, and the parts as was asked.
-    distance = beside.mean_distance(plain)
-    assert beside.mean_distance(rows) == pytest.approx(distance, rel=1e-4)
-    assert beside.mean_distance(rows[:, 5:]) == pytest.approx(part * distance, rel=1e-4)
+    distance = combined.mean_distance(plain)
+    assert combined.mean_distance(rows) == pytest.approx(distance, rel=1e-4)
+    assert combined.mean_distance(rows[:, 5:]) == pytest.approx(part * distance, rel=1e-4)
 
 
 @pytest.mark.usefixtures("small_selection")
@@ -171,7 +171,7 @@ def test_stored_and_read(config: SelectionConfig | WhiteningConfig) -> None:
     ("x", "config", "said"),
     [
         (descriptors(29), WhiteningConfig(), "needs 30 photos or more, not 29"),
-        (np.ones((40, 10), np.float32), WhiteningConfig(), "all the same"),
+        (np.ones((40, 10), np.float32), WhiteningConfig(), "all equal"),
         (descriptors(40), WhiteningConfig(features=5), "cannot keep 5 components"),
     ],
 )
