@@ -1,4 +1,4 @@
-"""A real server on a free port of this machine, for the tests of the web interface."""
+"""A server on a free port of this machine, for the tests of the web interface."""
 
 import contextlib
 import socket
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from resight.collection.reader import Collection
 from resight.config import ExtractionConfig, LocalConfig
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions
@@ -23,7 +24,7 @@ V1 = "/api/v1"
 
 @dataclass(frozen=True)
 class Running:
-    """A server that runs: its address, what its endpoints share, and a client of it."""
+    """A running server: its address, the state of its application, and a client."""
 
     url: str
     port: int
@@ -46,21 +47,21 @@ class Running:
         return checked(self.client.get(f"{V1}{path}", params=parameters), status)
 
 
-def checked(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The JSON of an answer of this status; every error must be a problem a person understands."""
-    assert answer.status_code == status, answer.text
+def checked(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Return the JSON of a response of this status; an error must be a problem with a sentence."""
+    assert response.status_code == status, response.text
     if status < 400:
-        return answer.json()
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
+        return response.json()
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
     assert set(problem) == {"type", "title", "status", "detail"}
     assert problem["status"] == status
-    # A sentence, and nothing of the inside of the server.
+    # A sentence, and no internals of the server.
     assert problem["detail"][0].isupper() or problem["detail"].split(":")[0].islower()
     assert " " in problem["detail"]
     assert problem["detail"].endswith((".", ")"))
-    for inside in ("Traceback", "/tmp", "resight-uploads", ".py", "--"):
-        assert inside not in problem["detail"]
+    for internal in ("Traceback", "/tmp", "resight-uploads", ".py", "--"):
+        assert internal not in problem["detail"]
     return problem
 
 
@@ -68,7 +69,7 @@ def checked(answer: httpx.Response, status: int) -> dict[str, Any]:
 def running(
     collection: Path | str, model: ModelOptions | None = None, **settings: Any
 ) -> Iterator[Running]:
-    """A server in a thread of this process, stopped when the block ends."""
+    """Run a server in a thread of this process until the block ends."""
     app = create_app(collection, WebSettings(**settings), model)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -87,23 +88,29 @@ def running(
         listener.close()
 
 
+def ids_of(collection: Path) -> dict[str, int]:
+    """Return the ids of a collection's photos by their paths."""
+    with Collection.open(collection) as opened:
+        return {str(photo.path): photo.id for photo in opened.photos("ok")}
+
+
 def make_photos(folder: Path, objects: int = 4) -> Path:
-    """A few of the demo's pictures: three views of each object, and three of clutter."""
+    """Draw a few of the demo's pictures: three views of each object, and three of clutter."""
     from resight.demo import draw_collection
 
     return draw_collection(folder, objects=objects, views=3, clutter=3).parent
 
 
-def make_sift_collection(folder: Path, photos: Path, centers: int = 32) -> Path:
-    """A small collection that needs no network."""
+def make_sift_collection(folder: Path, photos: Path, centers: int = 16) -> Path:
+    """Index a small collection that needs no network."""
     pipeline.index(
-        [photos], folder, config=LocalConfig(method="sift-vlad", centers=centers, longest_side=320)
+        [photos], folder, config=LocalConfig(method="sift-vlad", centers=centers, longest_side=240)
     )
     return folder
 
 
 def make_cnn_collection(folder: Path, photos: Path, weights: Path, **config: Any) -> Path:
-    """A small collection of a network with random weights."""
+    """Index a small collection with a network of random weights."""
     method = ExtractionConfig(resolutions=(128, 96), **config)
     pipeline.index([photos], folder, config=method, model=ModelOptions(weights, "cpu"))
     return folder

@@ -1,6 +1,6 @@
-"""The interface over a collection on an engine: the answers of the folder it was pushed from."""
+"""The interface over a collection on a backend: the results of the folder it was pushed from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,43 +9,37 @@ import pytest
 
 from postgres_server import PostgresServer
 from resight.backends.transfer import push
-from web_server import V1, Running, make_photos, make_sift_collection, running
+from web_server import V1, Running, running
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_photos(tmp_path_factory.mktemp("web") / "photos", objects=2)
-
-
-@pytest.fixture(scope="module")
-def local(photos: Path) -> Iterator[Running]:
-    folder = make_sift_collection(photos.parent / "collection", photos, centers=16)
-    with running(folder) as server:
-        yield server
+def local(server: Running) -> Running:
+    """The server of the folder that was pushed."""
+    return server
 
 
 @pytest.fixture(params=["postgres", "qdrant"])
 def address(request: pytest.FixtureRequest, local: Running, tmp_path: Path) -> str:
-    """Where the collection was pushed to."""
+    """The address of the pushed collection."""
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        found = server.address(server.new_database(), "name")
+        address = server.address(server.new_database(), "name")
     else:
-        found = f"qdrant+file://{tmp_path}/qdrant/name"
-    push(Path(local.state.service.place), found)
-    return found
+        address = f"qdrant+file://{tmp_path}/qdrant/name"
+    push(Path(local.state.service.place), address)
+    return address
 
 
-def told(results: list[dict[str, Any]]) -> list[Any]:
-    """What does not depend on where photos are numbered."""
+def comparable(results: list[dict[str, Any]]) -> list[Any]:
+    """Return what does not depend on the numbering of photos."""
     shown = ("rank", "path", "inliers", "region", "query_region")
     return [
         ([r.get(name) for name in shown], pytest.approx(r["distance"], abs=1e-5)) for r in results
     ]
 
 
-def asked_of(photos: Path) -> list[Callable[[Running], Any]]:
-    """What is asked of a folder and of engines."""
+def requests_of(photos: Path) -> list[Callable[[Running], Any]]:
+    """Return the requests to compare between a folder and backends."""
     query = photos / "object-01" / "view-1.jpg"
     searches: list[dict[str, Any]] = [
         {},
@@ -72,47 +66,47 @@ def asked_of(photos: Path) -> list[Callable[[Running], Any]]:
 
 def search(server: Running, query: Path, options: dict[str, Any]) -> tuple[list[Any], int | None]:
     answer = server.upload(query, **options)
-    return told(answer["results"]), answer["total"]
+    return comparable(answer["results"]), answer["total"]
 
 
 @pytest.fixture(scope="module")
 def expected(local: Running, photos: Path) -> list[Any]:
-    """The folder's answers."""
-    return [ask(local) for ask in asked_of(photos)]
+    """The folder's responses."""
+    return [send(local) for send in requests_of(photos)]
 
 
-def test_an_engine_answers_as_the_folder_does(
+def test_a_backend_responds_as_the_folder_does(
     address: str, photos: Path, expected: list[Any]
 ) -> None:
     assert expected[-1], "no groups"
     with running(address) as remote:
-        for ask, answer in zip(asked_of(photos), expected, strict=True):
-            assert ask(remote) == answer
-        look_closely(remote, photos / "object-01" / "view-1.jpg")
-        change(remote)
+        for send, response in zip(requests_of(photos), expected, strict=True):
+            assert send(remote) == response
+        check_pictures(remote, photos / "object-01" / "view-1.jpg")
+        check_removing(remote)
 
 
 def groups_of(answer: dict[str, Any]) -> list[list[str]]:
     return sorted(sorted(p["path"] for p in group["photos"]) for group in answer["groups"])
 
 
-def look_closely(server: Running, query: Path) -> None:
-    """Pictures and explanations of what was found."""
-    found = server.upload(query)
-    views = [r["id"] for r in found["results"] if Path(r["path"]).parent == query.parent]
+def check_pictures(server: Running, query: Path) -> None:
+    """Check pictures and explanations of results."""
+    response = server.upload(query)
+    views = [r["id"] for r in response["results"] if Path(r["path"]).parent == query.parent]
     second = views[1]
     for picture in ("thumbnail", "original"):
-        answer = server.client.get(f"{V1}/photos/{second}/{picture}")
-        assert answer.headers["content-type"].startswith("image/")
-    asked = {"query": {"upload": found["query"]["upload"]}, "result": second}
+        picture_response = server.client.get(f"{V1}/photos/{second}/{picture}")
+        assert picture_response.headers["content-type"].startswith("image/")
+    asked = {"query": {"upload": response["query"]["upload"]}, "result": second}
     assert server.client.post(f"{V1}/explain", json=asked).json()["inliers"] > 5
     assert server.search(photo=second)["results"][0]["id"] == second
     server.get("/photos/4000000000000", status=404)
     server.search(photo=2**63 - 1, status=404)
 
 
-def change(server: Running) -> None:
-    """Photos are forgotten there, but indexed in a folder."""
+def check_removing(server: Running) -> None:
+    """Check that photos are removed on the backend, but indexed in a folder."""
     refused = server.client.post(f"{V1}/jobs", json={"action": "index"})
     assert refused.status_code == 409
     assert "resight push" in refused.json()["detail"]
@@ -125,7 +119,7 @@ def change(server: Running) -> None:
     server.get(f"/photos/{there[0]['id']}", status=404)
 
 
-def test_a_server_stays_when_its_engine_goes_and_comes_back(
+def test_a_server_survives_a_restart_of_its_backend(
     local: Running, postgres: PostgresServer, photos: Path
 ) -> None:
     address = postgres.address(postgres.new_database(), "name")
@@ -135,13 +129,13 @@ def test_a_server_stays_when_its_engine_goes_and_comes_back(
         upload = server.upload(query)["query"]["upload"]
         postgres.kill()
         try:
-            for ask in (
+            for send in (
                 lambda: server.client.get(f"{V1}/photos"),
                 lambda: server.client.get(f"{V1}/groups"),
                 lambda: server.client.get(f"{V1}/photos/1/thumbnail"),
                 lambda: server.client.post(f"{V1}/search", json={"upload": upload}),
             ):
-                answer = ask()
+                answer = send()
                 assert answer.status_code == 503
                 assert "cannot be reached" in answer.json()["detail"]
             assert server.get("/health") == {"status": "ok"}
@@ -150,7 +144,7 @@ def test_a_server_stays_when_its_engine_goes_and_comes_back(
         assert server.search(upload=upload)["results"][0]["name"] == "view-1.jpg"
 
 
-def test_a_folder_is_named_on_the_machine_alone(local: Running, photos: Path) -> None:
+def test_folders_are_named_on_the_same_machine_only(local: Running, photos: Path) -> None:
     token = "a-token-that-is-long-enough"
     with running(Path(local.state.service.place), host="0.0.0.0", token=token) as server:
         server.client.headers["Authorization"] = f"Bearer {token}"

@@ -1,7 +1,8 @@
-"""Property tests of the HTTP interface, made from its own OpenAPI description."""
+"""Property tests of the HTTP interface, generated from its OpenAPI description."""
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from resight.progress import Progress
-from web_server import Running, make_photos, make_sift_collection, running
+from web_server import Running, running
 
 V1 = "/api/v1"
 OPERATIONS = {
@@ -52,10 +53,9 @@ CONFORM = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    photos = make_photos(tmp_path_factory.mktemp("web") / "photos", objects=1)
-    with running(make_sift_collection(photos.parent / "collection", photos)) as started:
-        # What jobs do is in test_web_api: here none may start and empty the collection.
+def server(few_collection: Path) -> Iterator[Running]:
+    with running(few_collection) as started:
+        # No other job may start here and empty the collection.
         started.state.jobs.start("index", _wait)
         yield started
 
@@ -78,7 +78,7 @@ def test_the_description_names_every_endpoint(api):
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize(("method", "path"), sorted(OPERATIONS))
-def test_answers_are_as_described(server, api, method, path, mode):
+def test_responses_are_as_described(server, api, method, path, mode):
     operation = api[path][method]
     checks = [*CONFORM, negative_data_rejection] if mode.is_negative else CONFORM
     takes_nothing = not list(operation.iter_parameters()) and not operation.body
@@ -95,11 +95,11 @@ def test_answers_are_as_described(server, api, method, path, mode):
         suppress_health_check=list(HealthCheck),
     )
     def check(case: schemathesis.Case) -> None:
-        answer = case.call_and_validate(checks=checks)
-        if answer.status_code >= 400:
-            assert answer.headers["content-type"] == ["application/problem+json"]
-            assert answer.json()["detail"]
-        assert answer.headers["x-content-type-options"] == ["nosniff"]
+        response = case.call_and_validate(checks=checks)
+        if response.status_code >= 400:
+            assert response.headers["content-type"] == ["application/problem+json"]
+            assert response.json()["detail"]
+        assert response.headers["x-content-type-options"] == ["nosniff"]
 
     check()
-    assert server.search(photo=1)["total"] == 6  # whatever came, the server goes on
+    assert server.search(photo=1)["total"] == 6  # the server goes on

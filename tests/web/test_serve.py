@@ -1,4 +1,4 @@
-"""`serve` in a process of its own: it starts, says where, finishes what runs, and stops."""
+"""`serve` in a process of its own: it starts, prints its address, finishes requests, stops."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from resight.collection.reader import Collection
-from web_server import V1, make_photos, make_sift_collection
+from web_server import V1, make_sift_collection
 
 SERVE = """
 import json, sys, threading
@@ -31,18 +31,8 @@ serve(Path(sys.argv[1]), settings=settings, started=lambda url: print(url, flush
 TOKEN = "0123456789abcdef-secret"
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_photos(tmp_path_factory.mktemp("web") / "photos", objects=1)
-
-
-@pytest.fixture(scope="module")
-def collection(photos: Path) -> Path:
-    return make_sift_collection(photos.parent / "collection", photos)
-
-
 class Served:
-    """A server in a process, its address, and what it said when it ended."""
+    """A server in a process of its own, its address, and its output after it has ended."""
 
     def __init__(self, collection: Path, **settings: object) -> None:
         arguments = [sys.executable, "-W", "error", "-c", SERVE, str(collection)]
@@ -53,44 +43,44 @@ class Served:
             text=True,
         )
         self.url = self.process.stdout.readline().strip() if self.process.stdout else ""
-        self.said = ""
+        self.output = ""
 
     def stop(self, sent: signal.Signals = signal.SIGINT) -> int:
         self.process.send_signal(sent)
-        _, self.said = self.process.communicate(timeout=60)
+        _, self.output = self.process.communicate(timeout=60)
         return self.process.returncode
 
 
 @pytest.fixture
-def served(collection: Path) -> Iterator[Served]:
-    server = Served(collection)
+def served(few_collection: Path) -> Iterator[Served]:
+    server = Served(few_collection)
     yield server
     if server.process.poll() is None:
         server.process.kill()
         server.process.communicate()
 
 
-def test_it_says_where_it_is_and_stops_on_ctrl_c(served, collection):
+def test_it_prints_its_address_and_stops_on_ctrl_c(served, few_collection):
     assert httpx.get(f"{served.url}api/v1/health", trust_env=False).status_code == 200
     assert served.stop() == 0
-    said = served.said.splitlines()
-    assert said[0] == f"serving {collection} at {served.url} (stop with Ctrl-C)"
-    assert said[-1] == "stopped"
-    assert "Traceback" not in served.said
-    assert not list(collection.glob("*.sqlite-wal"))
+    lines = served.output.splitlines()
+    assert lines[0] == f"serving {few_collection} at {served.url} (stop with Ctrl-C)"
+    assert lines[-1] == "stopped"
+    assert "Traceback" not in served.output
+    assert not list(few_collection.glob("*.sqlite-wal"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-def test_running_requests_are_finished_when_it_stops(served, photos):
+def test_running_requests_are_finished_when_it_stops(served, few_photos):
     client = httpx.Client(base_url=served.url, timeout=60, trust_env=False)
-    query = (photos / "object-01" / "view-1.jpg").read_bytes()
-    answers: list[httpx.Response] = []
+    query = (few_photos / "object-01" / "view-1.jpg").read_bytes()
+    responses: list[httpx.Response] = []
 
-    def ask() -> None:
+    def send() -> None:
         fields = {"verify": "6", "box": "0,0,639,479"}
-        answers.append(client.post(f"{V1}/search", files={"file": query}, data=fields))
+        responses.append(client.post(f"{V1}/search", files={"file": query}, data=fields))
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=send)
     thread.start()
     deadline = time.monotonic() + 30
     while "uploads_kept_bytes 0.0" in httpx.get(f"{served.url}metrics", trust_env=False).text:
@@ -98,18 +88,20 @@ def test_running_requests_are_finished_when_it_stops(served, photos):
     status = served.stop(signal.SIGTERM)  # while it verifies six photos
     thread.join()
     client.close()
-    assert answers[0].status_code == 200
-    assert len(answers[0].json()["results"]) == 6
+    assert responses[0].status_code == 200
+    assert len(responses[0].json()["results"]) == 6
     assert status in (0, -signal.SIGTERM)
-    assert "Traceback" not in served.said
+    assert "Traceback" not in served.output
 
 
-def test_a_job_stops_cleanly_with_the_server_and_its_follower_hears_of_it(photos, tmp_path):
-    mine = shutil.copytree(photos, tmp_path / "photos")
-    folder = make_sift_collection(tmp_path / "collection", mine)
-    original = (mine / "object-01" / "view-1.jpg").read_bytes()
+def test_a_job_stops_cleanly_with_the_server_and_its_follower_is_told(few_photos, tmp_path):
+    photos = shutil.copytree(few_photos, tmp_path / "photos")
+    folder = make_sift_collection(tmp_path / "collection", photos)
+    original = (photos / "object-01" / "view-1.jpg").read_bytes()
     for number in range(300):
-        (mine / "clutter" / f"more-{number}.jpg").write_bytes(original + bytes([number % 256]) * 9)
+        (photos / "clutter" / f"more-{number}.jpg").write_bytes(
+            original + bytes([number % 256]) * 9
+        )
     server = Served(folder)
     lines: list[str] = []
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
@@ -119,8 +111,8 @@ def test_a_job_stops_cleanly_with_the_server_and_its_follower_hears_of_it(photos
                 lines.append(line)
                 if line.startswith("event: progress") and lines.count(line) == 1:
                     server.process.send_signal(signal.SIGINT)
-    _, said = server.process.communicate(timeout=60)
-    assert server.process.returncode == 0, said
+    _, output = server.process.communicate(timeout=60)
+    assert server.process.returncode == 0, output
     assert "event: failed" in lines
     assert any("stopped" in line for line in lines)
     with Collection.open(folder) as opened:
@@ -128,8 +120,8 @@ def test_a_job_stops_cleanly_with_the_server_and_its_follower_hears_of_it(photos
         assert 6 < opened.count("ok") < 306
 
 
-def test_the_address_holds_the_token(collection):
-    server = Served(collection, token=TOKEN)
+def test_the_address_contains_the_token(few_collection):
+    server = Served(few_collection, token=TOKEN)
     assert server.url.endswith(f"/?token={TOKEN}")
     with httpx.Client(trust_env=False, follow_redirects=True) as client:
         page = client.get(server.url)
@@ -138,18 +130,18 @@ def test_the_address_holds_the_token(collection):
     assert server.stop() == 0
 
 
-def test_another_address_without_a_token_is_refused_at_the_start(collection):
-    server = Served(collection, host="0.0.0.0")
-    _, said = server.process.communicate(timeout=60)
+def test_a_public_address_without_a_token_is_refused_at_the_start(few_collection):
+    server = Served(few_collection, host="0.0.0.0")
+    _, output = server.process.communicate(timeout=60)
     assert server.process.returncode != 0
-    assert "UsageError" in said
-    assert "token" in said
+    assert "UsageError" in output
+    assert "token" in output
 
 
-def test_without_the_extra_it_says_what_to_install(collection):
+def test_without_the_extra_the_error_says_what_to_install(few_collection):
     hide = "import sys; sys.modules['fastapi'] = None\n"
     done = subprocess.run(
-        [sys.executable, "-c", hide + SERVE, str(collection), "{}"],
+        [sys.executable, "-c", hide + SERVE, str(few_collection), "{}"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -5,7 +5,6 @@ network and the arrays, is shared. The network has a thread of its own and descr
 a time: its libraries keep threads and working memory for each thread that calls them.
 """
 
-import collections
 import contextlib
 import dataclasses
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 from PIL import Image
 
 from resight.backends.local import LocalStore
@@ -39,8 +39,10 @@ from resight.web.problems import ProblemError
 from resight.web.queries import QueryImage
 
 T = TypeVar("T")
+CacheKey = tuple[str, str, Box | None]
+"""Fingerprint of the collection's method, content of the photo, region."""
 
-REMEMBERED = 512
+MAX_CACHED_QUERIES = 512
 """Descriptors of queries kept for their further pages."""
 
 MOST_WITHIN = 100_000
@@ -79,10 +81,8 @@ class SearchService:
         self._building = threading.Lock()
         self._arrays: SearchArrays | None = None
         self._rest_until = 0.0
-        self._remembering = threading.Lock()
-        self._remembered: collections.OrderedDict[tuple[str, str, Box | None], Description] = (
-            collections.OrderedDict()
-        )
+        self._cache_lock = threading.Lock()
+        self._cache: LRUCache[CacheKey, Description] = LRUCache(MAX_CACHED_QUERIES)
 
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:
@@ -181,22 +181,22 @@ class SearchService:
             if known is not None:
                 return known
         key = self._key(searcher.store, query_image, box)
-        with self._remembering:
-            if key not in self._remembered:
-                return None
-            self._remembered.move_to_end(key)
-            described = self._remembered[key]
-        return searcher.query(described)
+        with self._cache_lock:
+            description = self._cache.get(key)
+        return None if description is None else searcher.query(description)
 
     def cache_query(
         self, store: Store, query_image: QueryImage, box: Box | None, described: Description
     ) -> None:
         """Keep the descriptors of a query for its further pages."""
         key = self._key(store, query_image, box)
-        with self._remembering:
-            self._remembered[key] = described
-            while len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+        with self._cache_lock:
+            self._cache[key] = described
+
+    def clear_cache(self) -> None:
+        """Forget the descriptors of recent queries."""
+        with self._cache_lock:
+            self._cache.clear()
 
     def _key(
         self, store: Store, query_image: QueryImage, box: Box | None

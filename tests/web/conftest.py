@@ -1,0 +1,62 @@
+"""Photos, collections and servers that the tests of the web interface share."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from web_server import Running, make_photos, make_sift_collection, running
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """15 photos: three views each of four objects, and three of clutter."""
+    return make_photos(tmp_path_factory.mktemp("web") / "photos")
+
+
+@pytest.fixture(scope="session")
+def collection(photos: Path) -> Path:
+    """A collection of the 15 photos; tests must not change it."""
+    return make_sift_collection(photos.parent / "collection", photos)
+
+
+@pytest.fixture(scope="module")
+def server(collection: Path) -> Iterator[Running]:
+    """A server of the 15 photos."""
+    with running(collection) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def few_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six photos: three of clutter (ids 1 to 3) and three views of an object (4 to 6)."""
+    folder = tmp_path_factory.mktemp("few") / "photos"
+    for name in ("clutter", "object-01"):
+        shutil.copytree(photos / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def few_collection(few_photos: Path) -> Path:
+    """A collection of the six photos; tests must not change it."""
+    return make_sift_collection(few_photos.parent / "collection", few_photos)
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """A server of a collection and photos that a test may change."""
+
+    server: Running
+    collection: Path
+    photos: Path
+
+
+@pytest.fixture
+def own(few_photos: Path, tmp_path: Path) -> Iterator[OwnServer]:
+    """A server of the test's own copy of the six photos."""
+    folder = shutil.copytree(few_photos, tmp_path / "photos")
+    collection = make_sift_collection(tmp_path / "collection", folder)
+    with running(collection) as started:
+        yield OwnServer(started, collection, folder)
