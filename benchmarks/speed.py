@@ -92,7 +92,7 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
 
     import oracle
     from resight.config import ExtractionConfig
-    from resight.indexing.fitting import fit_quantized_network
+    from resight.indexing.method_setup import fit_quantized_network
     from resight.memory import keep_heap_small
     from resight.methods.factory import FittedMethod
     from resight.methods.model import ModelOptions, find_model

@@ -66,7 +66,7 @@ def select_photos(folder: Path) -> list[Path]:
 def extractors(photos: Sequence[Path], weights: Path | None) -> dict[str, Any]:
     """Load extractors of `paper` on this machine's runtime, in float32 and int8."""
     from resight.config import ExtractionConfig
-    from resight.indexing.fitting import fit_quantized_network
+    from resight.indexing.method_setup import fit_quantized_network
     from resight.methods.factory import FittedMethod
     from resight.methods.model import ModelOptions, find_model
     from resight.photos.files import find_photos
@@ -151,8 +151,9 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
     """
     from resight.collection.writer import writing
     from resight.config import NoReduction
-    from resight.indexing.extraction import describe_files
-    from resight.indexing.plan import plan_run, run_plan
+    from resight.indexing.extraction import extract_photos
+    from resight.indexing.plan import plan_run
+    from resight.indexing.recording import record_results
     from resight.photos.files import find_photos
 
     stored: list[float] = []
@@ -162,9 +163,9 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
         writing(Path(folder) / "c", (extractor.config, NoReduction())) as writer,
     ):
         plan = plan_run(writer.collection, [], find_photos(photos))
-        outcomes = describe_files(plan.todo, extractor, known=set(), workers=1)
-        each = ((outcome,) for outcome in outcomes)
-        run_plan(writer, plan, each, lambda *_: stored.append(time.perf_counter()))
+        results = extract_photos(plan.todo, extractor)
+        batches = ((result,) for result in results)
+        record_results(writer, plan, batches, lambda *_: stored.append(time.perf_counter()))
     begin, end = stored[WARM_UP - 1], stored[-1]
     busy = sum(max(0.0, min(b, end) - max(a, begin)) for a, b in network.intervals)
     alone = network_alone(extractor, [file.path for file in plan.todo][WARM_UP:])

@@ -26,8 +26,8 @@ from resight.indexing import pipeline
 from resight.indexing.cluster import distributed_extraction as describing
 from resight.indexing.cluster import ray_cluster as on_ray
 from resight.indexing.cluster.segments import Segment, decode, read_segment
-from resight.indexing.cluster.shards import Shard, cut
-from resight.indexing.cluster.worker import Work, describe_shard, versions
+from resight.indexing.cluster.shards import Shard, split_into_shards
+from resight.indexing.cluster.worker import ExtractionTask, extract_shard, installed_versions
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions
 from resight.photos.files import PhotoFile, find_photos
@@ -54,13 +54,13 @@ def test_every_photo_is_in_one_shard_in_the_order_of_the_list(
     count: int, size: int, again: int, gone: set[int], done: set[int]
 ) -> None:
     photos = files(count)
-    first = cut(photos, {}, size)
+    first = split_into_shards(photos, {}, size)
     assert [file for shard in first for file in shard.files] == photos
     assert all(len(shard.files) == size for shard in first[:-1])
     # Some shards are done, and some photos are gone or known, when the list is cut again.
     segments = {Path(f"{n}.segment"): shard.files for n, shard in enumerate(first) if n in done}
     left = [file for number, file in enumerate(photos) if number not in gone]
-    second = cut(left, segments, again)
+    second = split_into_shards(left, segments, again)
     assert [file for shard in second for file in shard.files] == left
     for shard in second:
         assert shard.files == segments[shard.segment] if shard.segment else len(shard.files)
@@ -72,7 +72,7 @@ def test_every_photo_is_in_one_shard_in_the_order_of_the_list(
 def test_segments_that_overlap_count_once() -> None:
     photos = files(4)
     done = {Path("a"): tuple(photos[1:3]), Path("b"): tuple(photos[2:4])}
-    assert cut(photos, done, 9) == [
+    assert split_into_shards(photos, done, 9) == [
         Shard((photos[0],)),
         Shard(tuple(photos[1:3]), Path("a")),
         Shard((photos[3],)),
@@ -84,10 +84,10 @@ def test_segments_that_overlap_count_once() -> None:
 
 def test_other_versions_are_refused_by_the_worker() -> None:
     made = FittedMethod(samples.QUICK, None, {}, None)
-    work = Work("f" * 64, made, ModelOptions())
-    work = replace(work, versions={**versions(work), "numpy": "1.0"})
+    task = ExtractionTask("f" * 64, made, ModelOptions())
+    task = replace(task, versions={**installed_versions(task), "numpy": "1.0"})
     with pytest.raises(UsageError, match=r"numpy [0-9.]+, this machine 1\.0: install the same"):
-        describe_shard(work, [], lambda: b"")
+        extract_shard(task, [], lambda: b"")
 
 
 def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_p
     assert made.model is not None
     elsewhere = replace(made, model=replace(made.model, path=Path("/nowhere/weights.pth")))
     threads = ModelOptions(runtime="openvino", device="cpu", threads=1)
-    work = Work(fingerprint, elsewhere, threads)
+    task = ExtractionTask(fingerprint, elsewhere, threads)
     fetched = []
 
     def fetch() -> bytes:
@@ -108,9 +108,9 @@ def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_p
         return small_weights.read_bytes()
 
     photos = find_photos([tmp_path / "photos"]).photos
-    once = decode(describe_shard(work, photos, fetch), "once")
-    with_two = replace(work, options=replace(threads, threads=2))
-    assert values_of(describe_shard(with_two, photos, fetch)) == values(once)
+    once = decode(extract_shard(task, photos, fetch), "once")
+    with_two = replace(task, options=replace(threads, threads=2))
+    assert values_of(extract_shard(with_two, photos, fetch)) == values(once)
     assert len(fetched) == 1
 
 
@@ -130,7 +130,7 @@ def test_what_the_workers_compute_on(
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
     made = FittedMethod(SMALL, None, {}, None)
     resources = {"CPU": 6.0, **({"GPU": float(gpus)} if gpus else {})}
-    chosen, count = describing._for_workers(resources, made, options)
+    chosen, count = describing._worker_options(resources, made, options)
     assert (chosen.runtime, chosen.device, chosen.threads) == (runtime, device, threads)
     assert count == slots
 
@@ -140,7 +140,7 @@ def values_of(data: bytes) -> list[bytes]:
 
 
 def values(segment: Segment) -> list[bytes]:
-    described = [outcome.description for outcome in segment.outcomes]
+    described = [result.description for result in segment.results]
     return [description.global_.tobytes() for description in described if description]
 
 
@@ -176,13 +176,13 @@ def photos(tmp_path: Path) -> Path:
 def lost(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What was lost from now on: each time the number of the shard, and of its photos."""
     seen = []
-    real = on_ray._Run._lost
+    real = on_ray._Run._retry
 
     def noting(self: Any, attempt: Any, why: str) -> Any:
         seen.append((attempt.shard, len(attempt.files)))
         return real(self, attempt, why)
 
-    monkeypatch.setattr(on_ray._Run, "_lost", noting)
+    monkeypatch.setattr(on_ray._Run, "_retry", noting)
     return seen
 
 
@@ -219,7 +219,7 @@ def test_a_photo_that_ends_its_worker_is_one_listed_failure(
     assert run.report.changed == 12
     ((path, reason),) = run.report.failed
     assert path == folder / "003.png"
-    assert reason == "given up after 3 attempts (its worker ended)"
+    assert reason == "given up after 3 attempts (its worker crashed)"
     assert [photos for _, photos in repeated] == [2, 2, 1, 1, 1]
     samples.assert_whole(tmp_path / "there")
 
@@ -266,16 +266,16 @@ def test_an_interrupted_run_goes_on_and_repeats_no_shard(
     finished = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.segment")}
     if len(finished) < 8:  # else the run was faster than the interrupt
         assert process.returncode == 130
-        assert "nothing is lost: run the same command again to go on" in told
+        assert "nothing is lost: run the same command again to resume" in told
     samples.index(photos, tmp_path / "there", config=str(config), on="ray", segments=kept)
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
     after = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.segment")}
     assert finished.items() <= after.items()
     # What was kept makes another collection without any work: its segments stay as they are.
-    described = [o.file for path in kept.iterdir() for o in read_segment(path).outcomes]
+    described = [o.file for path in kept.iterdir() for o in read_segment(path).results]
     assert sorted(file.path.name for file in described) == sorted(p.name for p in photos.iterdir())
     sent: Sequence[Any] = lost(monkeypatch)
-    monkeypatch.setattr(on_ray._Run, "next_done", lambda self: pytest.fail("nothing is to do"))
+    monkeypatch.setattr(on_ray._Run, "next_finished", lambda self: pytest.fail("nothing is to do"))
     samples.index(photos, tmp_path / "third", config=str(config), on="ray", segments=kept)
     assert samples.contents(tmp_path / "third") == samples.contents(tmp_path / "here")
     assert sent == []
@@ -332,8 +332,10 @@ def test_photos_that_the_nodes_do_not_see(nodes: TwoNodes, photos: Path, tmp_pat
 def test_nodes_with_other_versions(
     nodes: TwoNodes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = describing.versions
-    monkeypatch.setattr(describing, "versions", lambda work: {**real(work), "resight": "9.9"})
+    real = describing.installed_versions
+    monkeypatch.setattr(
+        describing, "installed_versions", lambda task: {**real(task), "resight": "9.9"}
+    )
     with pytest.raises(UsageError, match=r"has resight 0\.1\.0, this machine 9\.9: install"):
         samples.index(photos, tmp_path / "c", on="ray")
 
@@ -341,17 +343,17 @@ def test_nodes_with_other_versions(
 @pytest.mark.parametrize(
     ("on", "line"),
     [
-        ("ray:127.0.0.1:1", "nothing answers at 127.0.0.1:1 (Connection refused); is the head"),
-        ("ray://127.0.0.1:1", "nothing answers at 127.0.0.1:1 (Connection refused); is the head"),
-        ("ray://head", "has no port; the head's is 10001 after ray://, else 6379"),
-        ("ray:", "name ray, ray://HEAD:10001 or ray:HEAD:6379"),
-        ("spark", "name ray, ray://HEAD:10001 or ray:HEAD:6379"),
+        ("ray:127.0.0.1:1", "ray:127.0.0.1:1: nothing answers at 127.0.0.1:1 (Connection refused)"),
+        ("ray://127.0.0.1:1", "ray://127.0.0.1:1: nothing answers at 127.0.0.1:1 (Connection "),
+        ("ray://head", "ray://head has no port; the head's is 10001 after ray://, else 6379"),
+        ("ray:", "ray: is not one of ray, ray://HEAD:10001 and ray:HEAD:6379"),
+        ("spark", "spark is not one of ray, ray://HEAD:10001 and ray:HEAD:6379"),
     ],
 )
 def test_a_head_that_cannot_be_reached(on: str, line: str, photos: Path, tmp_path: Path) -> None:
     with pytest.raises((ClusterError, UsageError)) as refused:
         samples.index(photos, tmp_path / "c", on=on)
-    assert str(refused.value).startswith(f"--on {on}: {line}")
+    assert str(refused.value).startswith(f"on: {line}")
     assert not (tmp_path / "c").exists()
 
 
@@ -363,8 +365,8 @@ def test_without_ray_or_with_segments_alone(photos: Path, tmp_path: Path, resigh
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "resight: --on ray needs an extra: pip install 'resight[ray]'\n"
-    with pytest.raises(UsageError, match="--segments: only with --on"):
+    assert done.stderr == "resight: --on: ray needs an extra: pip install 'resight[ray]'\n"
+    with pytest.raises(UsageError, match="segments: only with a cluster"):
         pipeline.index([photos], tmp_path / "c", segments=tmp_path / "kept")
 
 
@@ -385,6 +387,6 @@ def test_a_node_that_is_killed_costs_the_shards_in_work_alone(
     samples.index(photos, tmp_path / "there", config=SLOWER, on="ray", progress=kill)
     assert killed
     assert killed[0] < 32
-    assert len(repeated) <= 2  # what was in work there, and what was done and not yet fetched
+    assert len(repeated) <= 2  # what was in task there, and what was done and not yet fetched
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
     samples.assert_whole(tmp_path / "there")

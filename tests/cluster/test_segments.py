@@ -31,7 +31,7 @@ from resight.photos.files import PhotoFile
 def segment(count: int = 3, dtype: str = "float32", local: bool = False) -> Segment:
     """Described photos, a copy of the first, and one that failed."""
     values = np.random.default_rng(0).random((count, 5)).astype(dtype)
-    outcomes = [
+    results = [
         PhotoResult(
             PhotoFile(Path(f"/photos/{i}\udcff ü.jpg"), 10 + i, i * 10**18),
             f"{i:064x}",
@@ -40,13 +40,13 @@ def segment(count: int = 3, dtype: str = "float32", local: bool = False) -> Segm
         )
         for i in range(count)
     ]
-    copy = replace(outcomes[0], file=PhotoFile(Path("/copy.jpg"), 10, 0), description=None)
+    copy = replace(results[0], file=PhotoFile(Path("/copy.jpg"), 10, 0), description=None)
     failed = PhotoResult(PhotoFile(Path("/photos/bad.jpg"), 0, 1), reason="an empty file")
-    return Segment("f" * 64, (copy, *outcomes, failed))
+    return Segment("f" * 64, (copy, *results, failed))
 
 
 def written(folder: Path, segment: Segment) -> Path:
-    files = [outcome.file for outcome in segment.outcomes]
+    files = [result.file for result in segment.results]
     path = folder / segment_name(segment.fingerprint, files)
     write_segment(path, encode(segment))
     return path
@@ -61,7 +61,7 @@ def test_a_segment_is_read_as_it_was_written(tmp_path: Path, dtype: str, local: 
     assert list(path.parent.iterdir()) == [path]
     found = read_segment(path)
     assert found.fingerprint == original.fingerprint
-    for ours, theirs in zip(found.outcomes, original.outcomes, strict=True):
+    for ours, theirs in zip(found.results, original.results, strict=True):
         assert replace(ours, description=None) == replace(theirs, description=None)
         assert (ours.description is None) == (theirs.description is None)
         if ours.description is not None and theirs.description is not None:
@@ -73,7 +73,7 @@ def test_a_segment_is_read_as_it_was_written(tmp_path: Path, dtype: str, local: 
 
 
 def test_a_segment_may_hold_failures_alone(tmp_path: Path) -> None:
-    failures = Segment("f" * 64, segment().outcomes[-1:])
+    failures = Segment("f" * 64, segment().results[-1:])
     assert read_segment(written(tmp_path, failures)) == failures
 
 
@@ -90,7 +90,7 @@ def test_every_damage_is_found_and_named() -> None:
 
 
 def test_the_name_tells_what_is_described() -> None:
-    files = [outcome.file for outcome in segment().outcomes]
+    files = [result.file for result in segment().results]
     name = segment_name("f" * 64, files)
     assert name == segment_name("f" * 64, list(files))
     others = [
@@ -137,14 +137,14 @@ def collection(tmp_path: Path) -> Path:
 def segment_of(collection: Path, target: Path, fingerprint: str | None = None) -> Path:
     """All that a collection holds, as a segment."""
     with Collection.open(collection) as opened:
-        outcomes = []
+        results = []
         for photo in opened.photos():
             file = PhotoFile(photo.path, photo.size, photo.mtime_ns)
             stored = opened.descriptors(str(photo.content))
             described = None if stored is None else Description(stored.global_, stored.local)
             pixels = (photo.width, photo.height) if described else None
-            outcomes.append(PhotoResult(file, photo.content, pixels, described, photo.reason))
-        made = Segment(fingerprint or opened.meta("fingerprint"), tuple(outcomes))
+            results.append(PhotoResult(file, photo.content, pixels, described, photo.reason))
+        made = Segment(fingerprint or opened.meta("fingerprint"), tuple(results))
     return written(target, made)
 
 
@@ -192,8 +192,8 @@ def test_a_photo_without_descriptors_anywhere_is_a_failure(
 ) -> None:
     path = segment_of(collection, tmp_path / "segments")
     made = read_segment(path)
-    bare = tuple(replace(outcome, description=None) for outcome in made.outcomes)
-    write_segment(path, encode(replace(made, outcomes=bare)))
+    bare = tuple(replace(result, description=None) for result in made.results)
+    write_segment(path, encode(replace(made, results=bare)))
     emptied(collection)
     run = merge([path], collection)
     assert run.photos == 0

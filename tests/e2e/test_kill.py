@@ -194,7 +194,7 @@ def test_an_interrupt_ends_cleanly_and_says_how_to_go_on(
     assert process.returncode == 130, errors
     assert said == ""
     assert "Traceback" not in errors
-    assert "nothing is lost: run the same command again to go on" in errors.splitlines()[-1]
+    assert "nothing is lost: run the same command again to resume" in errors.splitlines()[-1]
     before = committed(folder)
     assert 3 <= len(before) < PHOTOS
     assert not list(folder.glob("*-wal"))  # closed, not cut off
@@ -215,7 +215,7 @@ def test_an_interrupt_before_the_first_photo_says_so_too(
     assert process.returncode == 130, errors
     assert said == ""
     (line,) = errors.splitlines()[-1:]
-    assert "run the same command again to go on" in line
+    assert "run the same command again to resume" in line
 
 
 # Fitting and checking

@@ -1,23 +1,27 @@
-"""Descriptors of photos by themselves: without a collection, before selection."""
+"""Describe photos without a collection."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from resight.config import MethodConfig
-from resight.descriptors.extractor import Description
-from resight.errors import ImageError, UsageError
+from resight.descriptors.extractor import Description, Extractor
+from resight.errors import UsageError
+from resight.indexing.extraction import extract_photos
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import resolve_config
 from resight.output_files import write_errors
-from resight.photos.files import PhotoFile, find_photos
-from resight.photos.images import load_image
-from resight.prefetch import prefetch
+from resight.photos.files import ScanResult, find_photos
+from resight.photos.paths import PathLike
 from resight.progress import Progress, no_progress
+
+PhotoSource = PathLike | Image.Image | np.ndarray
+"""A photo or folder, or an image in memory: PIL, or uint8 (H, W, 3) in RGB."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,11 @@ class Described:
     """Descriptors of photos, before selection.
 
     Attributes:
-        paths: the photos that could be read, absolute, in the order they were named.
+        paths: the readable photos, absolute, in the given order; `image-1`, `image-2`, ... for
+            images in memory.
         descriptors: float32 (N, D).
         local: float32 (N, D) with class activation maps, else None.
-        failed: path and reason of the others.
+        failed: path and reason of the other photos.
     """
 
     paths: list[Path]
@@ -36,24 +41,41 @@ class Described:
     local: np.ndarray | None
     failed: list[tuple[Path, str]]
 
-    def save(self, path: Path) -> None:
-        """Write `paths`, `descriptors` and, if there, `local` as an `.npz` file."""
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __iter__(self) -> Iterator[tuple[Path, np.ndarray]]:
+        return iter(zip(self.paths, self.descriptors, strict=True))
+
+    def save(self, path: PathLike) -> None:
+        """Write `paths`, `descriptors` and, if any, `local` as an `.npz` file.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
         arrays = {"paths": np.array([str(p) for p in self.paths]), "descriptors": self.descriptors}
         if self.local is not None:
             arrays["local"] = self.local
-        with write_errors(path), path.open("wb") as file:
+        with write_errors(Path(path)), Path(path).open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def describe(
-    images: Sequence[Path],
+    images: PhotoSource | Sequence[PhotoSource],
     *,
     config: str | MethodConfig | None = None,
     cam: bool | None = None,
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
 ) -> Described:
-    """Descriptors of photos (folders are searched), without a collection and before selection.
+    """Compute the descriptors of photos, before selection.
+
+    Args:
+        images: photos, folders (searched recursively) and images in memory.
+        config: a method's name, a TOML file or a configuration; None is `paper`.
+        cam: add local descriptors by class activation maps; None follows the configuration.
+        model: weights, runtime and device.
+        progress: called after each photo.
 
     Raises:
         UsageError: a path does not exist, no photo can be read, or the method needs a collection.
@@ -62,37 +84,45 @@ def describe(
     method, _ = resolve_config(config, cam)
     if method.learns:
         raise UsageError("describe: the method learns from a collection's photos; use index")
-    model = model or ModelOptions()
-    walk = find_photos(images)
-    weights = find_model(method, model) if method.needs_network else None
-    extractor = FittedMethod(method, weights).load_extractor(model)
-    paths, descriptions, failed = [], [], list(walk.unreadable)
-
-    def prepare(file: PhotoFile) -> Any:
-        try:
-            return extractor.prepare(load_image(file.path, extractor.decode_size))
-        except ImageError as error:
-            return error
-
-    def describe_one(prepared: Any) -> Description | ImageError:
-        return prepared if isinstance(prepared, ImageError) else extractor.describe(prepared)
-
-    prepared = prefetch(prepare, walk.photos, 1, "photos")
-    described = prefetch(describe_one, prepared, extractor.concurrency + 1, "maps")
-    for done, (file, found) in enumerate(zip(walk.photos, described, strict=True), 1):
-        if isinstance(found, ImageError):
-            failed.append((file.path, str(found)))
-        else:
-            descriptions.append(found)
-            paths.append(file.path)
-        progress("describing", done, len(walk.photos))
-    if not paths:
+    options = model or ModelOptions()
+    if isinstance(images, str | os.PathLike | Image.Image | np.ndarray):
+        images = [images]
+    scan = find_photos([Path(s) for s in images if isinstance(s, str | os.PathLike)])
+    weights = find_model(method, options) if method.needs_network else None
+    extractor = FittedMethod(method, weights).load_extractor(options)
+    described, failed = _describe_files(scan, extractor, progress)
+    in_memory = [s for s in images if isinstance(s, Image.Image | np.ndarray)]
+    for number, image in enumerate(in_memory, 1):
+        described[Path(f"image-{number}")] = extractor.describe(extractor.prepare(_to_rgb(image)))
+    if not described:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in failed[:3])
         raise UsageError(f"no photo could be read ({reasons or 'none there'})")
-    local = [d.local for d in descriptions if d.local is not None]
+    local = [d.local for d in described.values() if d.local is not None]
     return Described(
-        paths,
-        np.stack([d.global_ for d in descriptions]),
+        list(described),
+        np.stack([d.global_ for d in described.values()]),
         np.stack(local) if local else None,
         failed,
     )
+
+
+def _describe_files(
+    scan: ScanResult, extractor: Extractor, progress: Progress
+) -> tuple[dict[Path, Description], list[tuple[Path, str]]]:
+    """Return the descriptors of the readable photos, and the failures."""
+    described: dict[Path, Description] = {}
+    by_content: dict[str | None, Description] = {}
+    failed = list(scan.unreadable)
+    for done, result in enumerate(extract_photos(scan.photos, extractor), 1):
+        if result.reason is not None:
+            failed.append((result.file.path, result.reason))
+        else:
+            if result.description is not None:
+                by_content[result.content] = result.description
+            described[result.file.path] = by_content[result.content]
+        progress("describing", done, len(scan.photos))
+    return described, failed
+
+
+def _to_rgb(image: Image.Image | np.ndarray) -> Image.Image:
+    return (Image.fromarray(image) if isinstance(image, np.ndarray) else image).convert("RGB")

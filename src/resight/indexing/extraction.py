@@ -1,13 +1,17 @@
-"""What becomes of photo files: read, decoded and described, or failed for a reason."""
+"""The extraction loop: read, decode, prepare and describe photos, with prefetching.
+
+It serves index runs, `describe`, benchmarks and the workers of a cluster.
+"""
 
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from resight.descriptors.extractor import Description, Extractor
+from PIL import Image
+
 from resight.errors import ImageError
 from resight.memory import release_unused_memory
 from resight.photos.files import PhotoFile
@@ -16,103 +20,132 @@ from resight.photos.remote import open_photo
 from resight.prefetch import prefetch
 
 LARGE_PIXELS = 16_000_000
-"""Photos with more pixels are decoded one at a time, which bounds the memory of many workers."""
+"""Larger photos are decoded one at a time, which bounds the memory of many workers."""
 
-RELEASE_EVERY = 8
-"""Photos after which freed memory is given back."""
+RELEASE_INTERVAL = 8
+"""Number of photos after which freed memory is returned to the system."""
+
+D = TypeVar("D")
+D_co = TypeVar("D_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class PhotoResult:
-    """What became of a file.
+class PhotoResult(Generic[D]):
+    """The result of extracting one photo file.
 
     Attributes:
-        file: as it was found.
-        content: its SHA-256, None if it could not be read.
-        pixels: width and height, upright, None if it failed.
-        description: None if it failed, or if its content was described before.
+        file: the photo file.
+        content: SHA-256 of the file; None if it could not be read.
+        pixels: upright width and height; None on failure.
+        description: None on failure, and if the content was described before.
         reason: why it failed.
     """
 
     file: PhotoFile
     content: str | None = None
     pixels: tuple[int, int] | None = None
-    description: Description | None = None
+    description: D | None = None
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """What a worker made of a file: `prepared`, unless its content is known or it failed."""
+class PhotoDescriber(Protocol[D_co]):
+    """The part of an extractor that the loop needs; see `descriptors.extractor`."""
 
-    outcome: PhotoResult
+    @property
+    def decode_size(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def concurrency(self) -> int: ...  # noqa: D102
+
+    def prepare(self, image: Image.Image) -> Any: ...  # noqa: D102
+
+    def describe(self, prepared: Any) -> D_co: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class _LoadedPhoto(Generic[D]):
+    """A result without its description, and the prepared image if it needs one."""
+
+    result: PhotoResult[D]
     prepared: Any = None
 
 
-def describe_files(
-    files: Sequence[PhotoFile], extractor: Extractor, *, known: AbstractSet[str], workers: int
-) -> Iterator[PhotoResult]:
-    """Load and describe files in order, ahead of the consumer; each content once.
+def extract_photos(
+    files: Sequence[PhotoFile],
+    extractor: PhotoDescriber[D],
+    *,
+    cached: AbstractSet[str] = frozenset(),
+    workers: int = 1,
+) -> Iterator[PhotoResult[D]]:
+    """Extract photos in order, each content once.
 
-    While the network works on one photo, the next ones are loaded and the one before is pooled.
+    While the network computes one photo, the next are loaded and the previous one is pooled.
 
     Args:
         files: the photos.
-        extractor: of the method.
-        known: contents that are not described again.
-        workers: threads that read, decode and prepare photos while the network works.
+        extractor: prepares images and describes them.
+        cached: contents (SHA-256) that are already described.
+        workers: threads that read, decode and prepare photos.
     """
-    large = threading.Lock()
+    decoding_large = threading.Lock()
 
-    def load(file: PhotoFile) -> _Loaded:
-        return _load(file, known, extractor, large)
+    def load(file: PhotoFile) -> _LoadedPhoto[D]:
+        return _load(file, extractor, cached, decoding_large)
 
-    def describe(loaded: _Loaded) -> PhotoResult:
-        if loaded.prepared is None:
-            return loaded.outcome
-        return replace(loaded.outcome, description=extractor.describe(loaded.prepared))
+    def describe(photo: _LoadedPhoto[D]) -> PhotoResult[D]:
+        if photo.prepared is None:
+            return photo.result
+        return replace(photo.result, description=extractor.describe(photo.prepared))
 
-    loaded = _each_content_once(prefetch(load, files, workers, "photos"), set(known))
-    for done, outcome in enumerate(
-        prefetch(describe, loaded, extractor.concurrency + 1, "maps"), 1
-    ):
-        yield outcome
-        if done % RELEASE_EVERY == 0:
+    loaded = _without_duplicates(prefetch(load, files, workers, "photos"), cached)
+    results = prefetch(describe, loaded, extractor.concurrency + 1, "maps")
+    for number, result in enumerate(results, 1):
+        yield result
+        if number % RELEASE_INTERVAL == 0:
             release_unused_memory()
 
 
-def _each_content_once(photos: Iterable[_Loaded], known: set[str]) -> Iterator[_Loaded]:
-    """The photos, prepared only where their content is not known and did not come before."""
-    for loaded in photos:
-        if loaded.outcome.content in known:
-            yield replace(loaded, prepared=None)
+def _without_duplicates(
+    photos: Iterable[_LoadedPhoto[D]], cached: AbstractSet[str]
+) -> Iterator[_LoadedPhoto[D]]:
+    """Yield the photos, prepared only where the content has not occurred before."""
+    contents = set(cached)
+    for photo in photos:
+        if photo.result.content in contents:
+            yield replace(photo, prepared=None)
         else:
-            if loaded.prepared is not None:
-                known.add(str(loaded.outcome.content))
-            yield loaded
+            if photo.prepared is not None:
+                contents.add(str(photo.result.content))
+            yield photo
 
 
 def _load(
-    file: PhotoFile, known: AbstractSet[str], extractor: Extractor, large: threading.Lock
-) -> _Loaded:
+    file: PhotoFile,
+    extractor: PhotoDescriber[D],
+    cached: AbstractSet[str],
+    decoding_large: threading.Lock,
+) -> _LoadedPhoto[D]:
+    """Read and hash a file; decode and prepare it unless its content is cached."""
     content = None
     if file.size > MAX_FILE_BYTES:
         reason = f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB"
-        return _Loaded(PhotoResult(file, reason=reason))
+        return _LoadedPhoto(PhotoResult(file, reason=reason))
     try:
-        with open_photo(file.path) as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
-            opened.seek(0)
-            found = PhotoResult(file, content, image_size(opened))
-            if content in known:
-                return _Loaded(found)
-            opened.seek(0)
-            width, height = found.pixels or (0, 0)
+        with open_photo(file.path) as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.seek(0)
+            width, height = image_size(stream)
+            result: PhotoResult[D] = PhotoResult(file, content, (width, height))
+            if content in cached:
+                return _LoadedPhoto(result)
+            stream.seek(0)
             if width * height <= LARGE_PIXELS:
-                return _Loaded(found, extractor.prepare(load_image(opened, extractor.decode_size)))
-            with large:
-                return _Loaded(found, extractor.prepare(load_image(opened, extractor.decode_size)))
+                image = load_image(stream, extractor.decode_size)
+                return _LoadedPhoto(result, extractor.prepare(image))
+            with decoding_large:
+                image = load_image(stream, extractor.decode_size)
+                return _LoadedPhoto(result, extractor.prepare(image))
     except ImageError as error:
-        return _Loaded(PhotoResult(file, content, reason=str(error)))
+        return _LoadedPhoto(PhotoResult(file, content, reason=str(error)))
     except OSError as error:
-        return _Loaded(PhotoResult(file, content, reason=error.strerror or str(error)))
+        return _LoadedPhoto(PhotoResult(file, content, reason=error.strerror or str(error)))

@@ -1,95 +1,212 @@
-"""The method of an index run, with what is fitted on photos before any of them is described."""
+"""Set up the extractor of an index run; fit what must be fitted before the first extraction."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from resight.collection.reader import Collection
 from resight.collection.writer import Writer
 from resight.config import ExtractionConfig, MethodConfig
-from resight.descriptors.extractor import Extractor
-from resight.indexing.fitting import Lesson, QuantizedNetwork, fit_quantized_network, learn
+from resight.descriptors.extractor import Extractor, Fittable, FittedParams
+from resight.errors import FitError, ImageError
 from resight.indexing.plan import Plan
 from resight.methods.factory import FittedMethod, load_fittable
-from resight.methods.model import ModelOptions, find_model
-from resight.networks.quantization import ensure_available
+from resight.methods.model import Model, ModelOptions, find_model
 from resight.photos.files import PhotoFile
+from resight.photos.images import load_image
+from resight.photos.transforms import resized_copies
 from resight.progress import Progress
+
+MAX_CALIBRATION_PHOTOS = 100
+"""Maximum number of photos to quantize a network on, each at one of the resolutions."""
+
+MAX_FIT_PHOTOS = 300
+"""Maximum number of photos to fit a method's parameters on."""
+
+FitInfo = dict[str, Any]
+"""What something was fitted on, as JSON values."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """A method ready to describe photos, and what of it was fitted on photos for that."""
+class MethodSetup:
+    """An extractor, and what was fitted for it and is not yet stored.
+
+    Attributes:
+        extractor: ready to extract.
+        params: the parameters of a method that learns, such as a vocabulary.
+        quantized: the network in 8-bit integers.
+    """
 
     extractor: Extractor
-    quantized: QuantizedNetwork | None = None
-    lesson: Lesson | None = None
+    params: tuple[FittedParams, FitInfo] | None = None
+    quantized: tuple[bytes, FitInfo] | None = None
+
+    def store(self, writer: Writer) -> None:
+        """Store what was fitted in the collection."""
+        if self.quantized is not None:
+            writer.store_quantized_network(*self.quantized)
+        if self.params is not None:
+            writer.store_fitted_params(*self.params)
 
 
-def make_method(
+def fit_method(
     config: MethodConfig, options: ModelOptions, photos: Sequence[PhotoFile], progress: Progress
-) -> Made:
-    """The method of a new collection, with what is fitted on its photos before any is described.
+) -> MethodSetup:
+    """Set up a method for a new collection, fitted on its photos.
 
     Raises:
-        UsageError: the runtime cannot compute in the wanted precision.
+        UsageError: the runtime cannot compute in the configured precision.
         WeightsError: weights are needed, and there are none, or they do not fit.
-        FitError: the photos are too few, or too plain, for what the method learns from them.
+        FitError: the photos are too few, or have too few local features.
     """
-    model, quantized = find_model(config, options) if config.needs_network else None, None
+    from resight.networks.quantization import ensure_available
+
+    model = find_model(config, options) if config.needs_network else None
+    quantized = None
     if isinstance(config, ExtractionConfig) and config.precision == "int8" and model is not None:
         ensure_available(options.runtime)
         quantized = fit_quantized_network(config, model, photos, progress)
     if config.learns:
-        pupil = load_fittable(config, model, options)
-        lesson = learn(pupil, photos, progress)
-        return Made(pupil.with_params(lesson[0]), quantized, lesson)
+        fittable = load_fittable(config, model, options)
+        params, info = fit_params(fittable, photos, progress)
+        return MethodSetup(fittable.with_params(params), (params, info), quantized)
     method = FittedMethod(config, model, quantized=quantized[0] if quantized else None)
-    return Made(method.load_extractor(options), quantized)
+    return MethodSetup(method.load_extractor(options), None, quantized)
 
 
-def _is_made(collection: Collection) -> bool:
-    """Whether a collection holds what its method fits before photos are described."""
-    config = collection.config
-    int8 = config.precision == "int8"
-    if config.learns and collection.fit_info("learned") is None:
-        return False
-    return not int8 or collection.fit_info("network") is not None
-
-
-def extractor_for(
+def load_extractor(
     writer: Writer,
     plan: Plan,
     options: ModelOptions,
-    made: Made | None,
+    setup: MethodSetup | None,
     progress: Progress,
 ) -> Extractor | None:
-    """The extractor the plan needs, if any; the model is remembered and guarded.
+    """Return the extractor for a plan, if it needs one; bind the collection to its weights.
 
     Args:
         writer: of the collection.
         plan: of the run.
-        options: weights and device.
-        made: the method of a new collection; None is the collection's own.
-        progress: called while anything is fitted.
+        options: weights, runtime and device.
+        setup: the method of a new collection; None loads that of the collection.
+        progress: called while something is fitted.
 
     Raises:
-        CollectionMismatchError: the weights are others than those of the collection.
-        WeightsError, FitError: see `make_method`.
+        CollectionMismatchError: the weights are not those of the collection.
+        WeightsError, FitError: see `fit_method`.
     """
-    collection, config = writer.collection, writer.collection.config
+    collection = writer.collection
     if not plan.todo and options.weights is None:
         return None
-    if made is None and plan.todo and not _is_made(collection):
-        # Of a run that was killed before it stored it.
-        made = make_method(config, options, plan.todo, progress)
-    if made is not None and made.quantized is not None:
-        writer.store_quantized_network(*made.quantized)
-    if made is not None and made.lesson is not None:
-        writer.store_fitted_params(*made.lesson)
-    # Loaded first: weights that cannot be used are not remembered.
-    extractor = made.extractor if made is not None else None
-    if extractor is None and plan.todo:
+    if setup is None and plan.todo and not _is_fitted(collection):
+        # The first run was killed before it stored what it fitted.
+        setup = fit_method(collection.config, options, plan.todo, progress)
+    extractor = None
+    if setup is not None:
+        setup.store(writer)
+        extractor = setup.extractor
+    elif plan.todo:
         extractor = collection.fitted_method(options).load_extractor(options)
-    if _is_made(collection):
+    if _is_fitted(collection):  # after loading, so that unusable weights are not bound
         writer.bind_model(collection.find_model(options))
     return extractor
+
+
+def _is_fitted(collection: Collection) -> bool:
+    """Return whether a collection holds all that its method fits before the first extraction."""
+    config = collection.config
+    if config.learns and collection.fit_info("learned") is None:
+        return False
+    return config.precision != "int8" or collection.fit_info("network") is not None
+
+
+def fit_params(
+    fittable: Fittable, files: Sequence[PhotoFile], progress: Progress
+) -> tuple[FittedParams, FitInfo]:
+    """Fit the parameters of a method that learns on a random sample of photos.
+
+    Raises:
+        FitError: none of the photos can be read, or they have too few local features.
+    """
+    sample = _sample(files, MAX_FIT_PHOTOS, fittable.seed)
+    generator = np.random.default_rng(fittable.seed)
+    per_photo = -(-fittable.max_samples // max(1, len(sample)))
+    photos = []
+    images = _load_sample(sample, [fittable.decode_size], "fit a vocabulary on", progress)
+    for _, image in images:
+        groups = fittable.sample(image)
+        photos.append([group[generator.permutation(len(group))[:per_photo]] for group in groups])
+    progress("learning", 0, 1)
+    params = fittable.fit(photos)
+    progress("learning", 1, 1)
+    return params, {
+        "photos": len(photos),
+        "local_features": sum(len(group) for groups in photos for group in groups),
+        "seed": fittable.seed,
+    }
+
+
+def fit_quantized_network(
+    config: ExtractionConfig, model: Model, files: Sequence[PhotoFile], progress: Progress
+) -> tuple[bytes, FitInfo]:
+    """Quantize the network of an int8 collection on a sample of its photos.
+
+    Raises:
+        FitError: none of the photos can be read.
+        WeightsError: the weights do not fit.
+    """
+    from resight.networks.parameters import load_parameters
+    from resight.networks.quantization import quantize
+
+    if model.path is None:
+        raise FitError("a network needs a weights file")
+    sample = _sample(files, MAX_CALIBRATION_PHOTOS, seed=0)
+    decode_sizes = [2 * resolution for resolution in config.resolutions]
+    copies = []
+    for number, image in _load_sample(sample, decode_sizes, "quantize the network on", progress):
+        copies += resized_copies(
+            image,
+            (config.resolutions[number % len(config.resolutions)],),
+            filter=config.resize_filter,
+            upscale=config.upscale,
+            square=config.square,
+        )
+    parameters = load_parameters(config.backbone, model.path, model.sha256)
+    progress("quantizing", 0, 1)
+    network = quantize(config.backbone, parameters, config.network_layers(), iter(copies))
+    progress("quantizing", 1, 1)
+    return network, {"photos": len(copies)}
+
+
+def _sample(files: Sequence[PhotoFile], limit: int, seed: int) -> list[PhotoFile]:
+    """Draw a random sample that does not depend on the order of the files."""
+    by_path = sorted(files, key=lambda file: file.path)
+    return random.Random(seed).sample(by_path, min(limit, len(by_path)))
+
+
+def _load_sample(
+    files: Sequence[PhotoFile],
+    decode_sizes: Sequence[int | None],
+    purpose: str,
+    progress: Progress,
+) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the number (from 1) and image of each readable photo, by the decode sizes in turn.
+
+    Raises:
+        FitError: none can be read.
+    """
+    failed = []
+    for number, file in enumerate(files, 1):
+        progress("sampling", number, len(files))
+        try:
+            yield number, load_image(file.path, decode_sizes[number % len(decode_sizes)])
+        except ImageError as error:
+            failed.append(f"{file.path}: {error}")  # if others can be read, the run lists it
+    if len(failed) == len(files):
+        raise FitError(
+            f"none of the photos can be read ({'; '.join(failed[:3])}): "
+            f"there is nothing to {purpose}"
+        )

@@ -1,43 +1,42 @@
-"""Everything Resight does, one function each: the command line and the Python API stand on these.
-
-The functions take paths and options, open and close what they need, and return small frozen
-results. Long ones report to a `progress` function of what, how many done, how many in all.
-"""
+"""The photo path: from folders of photos to an indexed collection."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resight.collection.ann_index import check_ann_supported, update_ann_index
 from resight.collection.reader import Collection
 from resight.collection.writer import Writer, check_creatable, writing
-from resight.config import (
-    ConfigPair,
-    MethodConfig,
-)
+from resight.config import ConfigPair, MethodConfig
 from resight.config.reduction import AUTO_FIT_PHOTOS
-from resight.descriptors.extractor import Extractor
+from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionMismatchError, UsageError
-from resight.indexing.cluster.distributed_extraction import describe_plan
+from resight.indexing.cluster.distributed_extraction import extract_on_cluster
 from resight.indexing.cluster.ray_cluster import connected
-from resight.indexing.extraction import PhotoResult, describe_files
-from resight.indexing.fitting import (
-    fit_missing_selection,
-)
-from resight.indexing.method_setup import extractor_for, make_method
-from resight.indexing.plan import IndexReport, Plan, plan_run, run_plan
+from resight.indexing.extraction import PhotoResult, extract_photos
+from resight.indexing.fitting import fit_automatically
+from resight.indexing.method_setup import fit_method, load_extractor
+from resight.indexing.plan import Plan, plan_run
 from resight.indexing.preflight import check_resources
+from resight.indexing.recording import IndexReport, record_results
 from resight.methods.model import ModelOptions
 from resight.methods.resolve import resolve_config
-from resight.photos.files import find_photos, read_lists
-from resight.photos.paths import absolute
+from resight.photos.files import ScanResult, find_photos, read_lists
+from resight.photos.paths import PathLike, absolute, as_paths
 from resight.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
 class IndexRun:
-    """What `index` did: the report of the photos, and what it says of the selection."""
+    """The result of `index` or `merge`.
+
+    Attributes:
+        report: what was new, changed, moved, gone or failed.
+        photos: number of photos in the collection.
+        selection_note: a note on the selection or whitening for the user, if any.
+    """
 
     report: IndexReport
     photos: int
@@ -45,8 +44,8 @@ class IndexRun:
 
 
 def index(
-    photos: Sequence[Path],
-    collection: Path,
+    photos: PathLike | Sequence[PathLike],
+    collection: PathLike,
     *,
     config: str | MethodConfig | ConfigPair | None = None,
     cam: bool | None = None,
@@ -56,125 +55,134 @@ def index(
     prune: bool = False,
     approximate: bool | None = None,
     on: str | None = None,
-    segments: Path | None = None,
+    segments: PathLike | None = None,
     progress: Progress = no_progress,
 ) -> IndexRun:
-    """Bring a collection up to date with the photos under some folders and files.
+    """Index folders of photos; run it again to update the collection.
 
-    New and changed photos are described, moved ones recognised by their content, files that
-    cannot be read are listed. An interrupt (Ctrl-C) ends the run cleanly; the next run goes on.
+    New and changed photos are described, moved ones are recognized by their content, unreadable
+    files are listed. An interrupt (Ctrl-C) ends the run cleanly; the next run resumes.
 
     Args:
         photos: folders (searched recursively), files, URLs of object stores, and `@FILE` for a
-            list of them, one a line.
-        collection: the collection's folder, made where it does not exist.
-        config: a preset's name, a TOML file, or a configuration, with its selection or without;
-            None is the collection's own, `paper` for a new one.
-        cam: class activation maps on or off; None as the configuration says.
-        precision: what the network computes in; None as the configuration says.
-        model: weights and device.
-        workers: threads that prepare photos while the network works.
-        prune: remove photos from the collection that are gone from the disk.
-        approximate: make an approximate index, or add to it; None for large collections, where
-            that is possible.
-        on: a Ray cluster to describe on, as `cluster.on_ray.connected` takes it; None is this
-            machine. The result is the same.
-        segments: where what the cluster described is kept; None keeps it in the collection's
-            folder until it is in the collection.
+            list of them, one per line.
+        collection: the collection's folder, created if it does not exist.
+        config: a method's name, a TOML file, or a configuration with or without its reduction;
+            None is the collection's own, or `paper` for a new one.
+        cam: class activation maps on or off; None follows the configuration.
+        precision: of the network's computations; None follows the configuration.
+        model: weights, runtime and device.
+        workers: threads that read and decode photos.
+        prune: remove photos from the collection whose files are gone.
+        approximate: build or extend an approximate index; None does so for large collections.
+        on: address of a Ray cluster to extract on (see `ray_cluster.connected`); None is this
+            machine. The descriptors are the same.
+        segments: folder that keeps what the cluster extracted; None keeps it in the collection's
+            folder until it is recorded.
         progress: called after each photo.
 
     Raises:
         UsageError: a path does not exist, or a new collection would be empty.
         CollectionError: see `resight.errors`.
-        WeightsError: photos are to be described and no weights are found.
-        FitError: the photos are too few, or too plain, for what the method learns from them.
+        WeightsError: photos must be described, and no weights were found.
+        FitError: the photos are too few, or have too few local features, to fit the method on.
         ClusterError: the cluster cannot be reached or used.
     """
-    model = model or ModelOptions()
     if segments is not None and on is None:
-        raise UsageError("--segments: only with --on, for this machine alone needs none")
-    places = [absolute(path) for path in read_lists(photos)]
-    walk = find_photos(places)
-    new, made = None, None
-    if Collection.exists(collection):
-        with Collection.open(collection) as existing:
-            _check_wanted(existing, config, cam, precision)
-            if approximate:
-                check_ann_supported(existing.config, existing.reduction_config)
-    else:
-        new = resolve_config(config, cam, precision)
-        if approximate:
-            check_ann_supported(*new)
-        if not walk.photos:
-            names = ", ".join(map(str, photos))
-            raise UsageError(f"{names}: no photos there, so there is nothing to index")
-        check_creatable(collection)
+        raise UsageError("only with a cluster (parameter on)", parameter="segments")
+    options = model or ModelOptions()
+    folder = Path(collection)
+    places = [absolute(path) for path in read_lists(as_paths(photos))]
+    scan = find_photos(places)
     with contextlib.ExitStack() as stack:
-        ray = None if on is None else stack.enter_context(connected(on))
-        if new is not None:
-            # Without a network that can be used, or a vocabulary, there shall be no empty
-            # collection, nor one that remembers those weights.
-            made = make_method(new[0], model, walk.photos, progress)
-        writer = stack.enter_context(writing(collection, new))
-        plan = plan_run(writer.collection, places, walk)
-        extractor = extractor_for(writer, plan, model, made, progress)
-        if extractor is not None:
-            check_resources(writer.collection, plan, extractor.dimensions, here=ray is None)
-        if ray is None:
-            outcomes = _describe_here(writer, plan, extractor, workers)
+        opened = None
+        if Collection.exists(folder):
+            opened = stack.enter_context(Collection.open(folder))
+            configs = opened.config, opened.reduction_config
+            _check_same_config(opened, config, cam, precision)
         else:
-            cluster = ray, writer.collection, plan, model
-            outcomes = describe_plan(*cluster, workers, segments, progress)
-        report = run_plan(writer, plan, outcomes, progress)
+            configs = resolve_config(config, cam, precision)
+            _check_new_collection(folder, photos, scan)
+        if approximate:
+            check_ann_supported(*configs)
+        ray = None if on is None else stack.enter_context(connected(on))
+        setup = None
+        if opened is None:  # before it is created: a failure must leave no empty collection
+            setup = fit_method(configs[0], options, scan.photos, progress)
+        writer = stack.enter_context(writing(opened or folder, configs))
+
+        plan = plan_run(writer.collection, places, scan)
+        extractor = load_extractor(writer, plan, options, setup, progress)
+        if extractor is not None:
+            dimensions = extractor.dimensions
+            check_resources(writer.collection, plan, dimensions, on_cluster=ray is not None)
+        if ray is None:
+            results = _extract_locally(writer.collection, plan, extractor, workers)
+        else:
+            kept = None if segments is None else Path(segments)
+            results = extract_on_cluster(
+                ray, writer.collection, plan, options, workers, kept, progress
+            )
+        report = record_results(writer, plan, results, progress)
         if prune and not report.interrupted:
-            gone = set(report.vanished)
-            writer.remove([photo for photo in plan.vanished if photo.path in gone])
-            report.pruned = len(gone)
-        return complete(writer, report, approximate, progress)
+            _prune(writer, plan, report)
+        return finish_run(writer, report, approximate, progress)
 
 
-def complete(
+def finish_run(
     writer: Writer, report: IndexReport, approximate: bool | None, progress: Progress
 ) -> IndexRun:
-    """What is made of a collection's photos once they are all there; an interrupt leaves it."""
+    """Fit the reduction and update the approximate index, unless the run was interrupted."""
     note = None
     if not report.interrupted:
         described = report.new + report.changed > 0
-        # A run that was killed before it fitted leaves that to the next one, which finds all known.
+        # A run that was killed before it fitted leaves that to this one.
         if described or writer.collection.count("ok") >= AUTO_FIT_PHOTOS:
-            note = fit_missing_selection(writer, progress)
+            note = fit_automatically(writer, progress)
         update_ann_index(writer.collection, approximate, progress)
     return IndexRun(report, writer.collection.count("ok"), note)
 
 
-def _check_wanted(
-    existing: Collection,
+def _extract_locally(
+    collection: Collection, plan: Plan, extractor: Extractor | None, workers: int
+) -> Iterator[Sequence[PhotoResult[Description]]]:
+    """Extract the photos of a plan on this machine, each a batch of its own."""
+    if extractor is not None:
+        cached = collection.described_contents()
+        for result in extract_photos(plan.todo, extractor, cached=cached, workers=workers):
+            yield (result,)
+
+
+def _prune(writer: Writer, plan: Plan, report: IndexReport) -> None:
+    """Remove the photos whose files are gone."""
+    gone = set(report.vanished)
+    writer.remove([photo for photo in plan.vanished if photo.path in gone])
+    report.pruned = len(gone)
+
+
+def _check_new_collection(folder: Path, photos: Any, scan: ScanResult) -> None:
+    """Refuse a new collection that would be empty or cannot be created."""
+    if not scan.photos:
+        names = ", ".join(map(str, as_paths(photos)))
+        raise UsageError(f"{names}: no photos there, so there is nothing to index")
+    check_creatable(folder)
+
+
+def _check_same_config(
+    collection: Collection,
     config: str | MethodConfig | ConfigPair | None,
     cam: bool | None,
     precision: str | None,
 ) -> None:
     """Refuse a configuration that is not the collection's."""
-    stored = existing.config
-    if config is None:
-        wanted = resolve_config(stored, cam, precision)[0]
-    else:
-        wanted = resolve_config(config, cam, precision)[0]
-    if wanted == stored:
+    stored = collection.config
+    requested, _ = resolve_config(stored if config is None else config, cam, precision)
+    if requested == stored:
         return
-    ours, theirs = stored.to_dict(), wanted.to_dict()
+    ours, theirs = stored.to_dict(), requested.to_dict()
     differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)
     raise CollectionMismatchError(
-        f"{existing.folder}: was made with another configuration ({details}); leave the "
+        f"{collection.folder}: was made with another configuration ({details}); leave the "
         "options out, or make a new collection"
     )
-
-
-def _describe_here(
-    writer: Writer, plan: Plan, extractor: Extractor | None, workers: int
-) -> Iterator[Sequence[PhotoResult]]:
-    """Describe the photos of a plan on this machine, one at a time."""
-    if extractor is not None:
-        known = writer.collection.described_contents()
-        for outcome in describe_files(plan.todo, extractor, known=known, workers=workers):
-            yield (outcome,)

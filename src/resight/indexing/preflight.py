@@ -1,4 +1,4 @@
-"""Whether disk and memory have room for an index run, asked before the work."""
+"""Check disk space and memory before an index run."""
 
 import shutil
 
@@ -12,35 +12,38 @@ from resight.memory import available_bytes
 
 
 def check_resources(
-    collection: Collection, plan: Plan, dimensions: int, *, here: bool = True
+    collection: Collection, plan: Plan, dimensions: int, *, on_cluster: bool = False
 ) -> None:
-    """Refuse a run that the disk or the memory has no room for, before the work.
+    """Refuse a run for which the disk or the memory does not suffice.
 
     Photos that may only have moved are not counted.
 
     Args:
-        collection: which will hold the descriptors.
-        plan: what is to be described.
-        dimensions: values of a descriptor.
-        here: whether it is this machine that describes them, which takes memory.
+        collection: will hold the descriptors.
+        plan: the photos to extract.
+        dimensions: number of values of a descriptor.
+        on_cluster: other machines extract, so this one's memory does not matter.
 
     Raises:
-        CollectionError: it says how much is needed, and how much there is.
+        CollectionError: gives the needed and the available bytes.
     """
     config = collection.config
-    sides = 2 if config.cam else 1
+    descriptors = 2 if config.cam else 1
     photos = max(0, len(plan.todo) - len(plan.vanished))
-    needed = photos * sides * dimensions * np.dtype(config.dtype).itemsize
+    needed = photos * descriptors * dimensions * np.dtype(config.dtype).itemsize
     free = shutil.disk_usage(collection.folder).free
     if needed > free:
         raise CollectionError(
             f"{collection.folder}: {DISK_FULL} ({photos} photos need {needed / 2**20:,.1f} MiB "
             f"there, {free / 2**20:,.1f} are free)"
         )
-    memory, needed = available_bytes(), config.memory_bytes()
-    if here and plan.todo and memory is not None and needed > memory:
+    if on_cluster or not plan.todo:
+        return
+    memory = available_bytes()
+    needed = config.memory_bytes()
+    if memory is not None and needed > memory:
         raise CollectionError(
             f"{collection.folder}: too little memory (describing photos needs "
-            f"{needed >> 20:,} MiB, {memory >> 20:,} are available); end other programs, or take "
-            "smaller resolutions, such as --config fast"
+            f"{needed >> 20:,} MiB, {memory >> 20:,} are available); close other programs, or use "
+            "smaller resolutions, such as those of the method `fast`"
         )

@@ -6,8 +6,11 @@ path looks like that.
 """
 
 import os
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+
+PathLike = str | os.PathLike[str]
 
 
 def is_remote(path: Path) -> bool:
@@ -28,6 +31,11 @@ def to_url(path: Path) -> str:
     """
     scheme, _, rest = str(path).partition(":/")
     return f"{scheme}://{rest}"
+
+
+def as_paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
+    """Return one path or several as a list."""
+    return [Path(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
 
 def absolute(path: Path) -> Path:

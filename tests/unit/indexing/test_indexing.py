@@ -17,14 +17,14 @@ from resight.backends.manage import info, remove
 from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
-from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
+from resight.config import ExtractionConfig, SearchConfig
 from resight.config.extraction import WORKING_BYTES
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, CollectionMismatchError, FitError, UsageError
 from resight.indexing import fitting, pipeline
 from resight.indexing import preflight as room
 from resight.indexing.fitting import fit
-from resight.indexing.plan import IndexReport
+from resight.indexing.recording import IndexReport
 from resight.methods.model import ModelOptions
 from resight.searching.search import search
 
@@ -61,7 +61,7 @@ class Library:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.photos, self.collection = folder / "photos", folder / "collection"
         self.extractors: list[Counting] = []
-        real = pipeline.extractor_for
+        real = pipeline.load_extractor
 
         def counting(*arguments: Any) -> Counting | None:
             extractor = real(*arguments)
@@ -70,7 +70,7 @@ class Library:
             self.extractors.append(Counting(extractor))
             return self.extractors[-1]
 
-        monkeypatch.setattr(pipeline, "extractor_for", counting)
+        monkeypatch.setattr(pipeline, "load_extractor", counting)
 
     def index(self, **options: Any) -> tuple[int, IndexReport]:
         """Index everything: how many photos were described, and the report."""
@@ -453,7 +453,7 @@ def test_photos_without_texture_leave_no_collection(tmp_path: Path) -> None:
 
 def test_a_collection_without_a_vocabulary_gets_it_from_the_next_run(tmp_path: Path) -> None:
     samples.draw_many(tmp_path / "photos", 3)
-    with writing(tmp_path / "killed", (samples.QUICK, SelectionConfig())):
+    with writing(tmp_path / "killed", (samples.QUICK, samples.QUICK.default_reduction())):
         pass
     samples.index(tmp_path / "photos", tmp_path / "killed")
     samples.index(tmp_path / "photos", tmp_path / "straight")

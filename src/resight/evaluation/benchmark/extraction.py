@@ -22,7 +22,7 @@ from resight.config import (
     NoReduction,
 )
 from resight.errors import UsageError
-from resight.evaluation.benchmark.shared_extraction import contents, extract_shared
+from resight.evaluation.benchmark.shared_extraction import extract_shared, hash_photos
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions, find_model
 from resight.photos.files import COLLECTION_MARK
@@ -130,7 +130,7 @@ def extract(
 
     @functools.cache
     def learned_from() -> str:
-        together = "".join(content for _, content in contents(sorted(lesson), progress))
+        together = "".join(content for _, content in hash_photos(sorted(lesson), progress))
         return hashlib.sha256(together.encode()).hexdigest()
 
     for config in dict.fromkeys(configs):

@@ -1,4 +1,4 @@
-"""An index run's photos, described on a cluster: cut into shards, and what became of them."""
+"""Extract the photos of an index run on a cluster."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from resight.collection.reader import Collection
+from resight.descriptors.extractor import Description
 from resight.errors import SegmentError
-from resight.indexing.cluster.ray_cluster import describe_shards
+from resight.indexing.cluster.ray_cluster import extract_shards
 from resight.indexing.cluster.segments import find_segments, read_segment
-from resight.indexing.cluster.shards import cut, shard_size
-from resight.indexing.cluster.worker import Work, versions
+from resight.indexing.cluster.shards import shard_size, split_into_shards
+from resight.indexing.cluster.worker import ExtractionTask, installed_versions
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
 from resight.methods.factory import FittedMethod
@@ -20,14 +21,14 @@ from resight.networks.runtimes.select import choose_runtime
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
-FOLDER = "segments"
-"""In a collection's folder: what is not yet in the collection."""
+SEGMENTS_FOLDER = "segments"
+"""Folder in a collection for segments that are not yet recorded."""
 
-RUNTIME_OF = {"float16": "torch", "int8": "openvino"}
-"""Of precisions that one runtime alone computes in."""
+REQUIRED_RUNTIMES = {"float16": "torch", "int8": "openvino"}
+"""Precisions that only one runtime supports."""
 
 
-def describe_plan(
+def extract_on_cluster(
     ray: Any,
     collection: Collection,
     plan: Plan,
@@ -35,74 +36,79 @@ def describe_plan(
     workers: int,
     segments: Path | None,
     progress: Progress,
-) -> Iterator[Sequence[PhotoResult]]:
-    """Describe the photos of a plan on a cluster.
+) -> Iterator[Sequence[PhotoResult[Description]]]:
+    """Extract the photos of a plan on a cluster.
 
     Args:
-        ray: the module, connected.
+        ray: the connected module.
         collection: for which the plan was made.
-        plan: its photos are described, but for those whose segments are there.
-        options: how to run the network; on GPUs if the cluster has any and nothing else is wanted.
-        workers: threads that prepare photos for each of the cluster's workers.
-        segments: where to keep segments; None is the collection's folder, where each goes when
-            the next is asked for.
+        plan: its photos are extracted, except those whose segments exist.
+        options: how to run the network; on GPUs if the cluster has any, unless they say otherwise.
+        workers: threads that read and decode photos for each of the cluster's workers.
+        segments: folder that keeps the segments; None is one in the collection, from which each
+            is deleted once it is recorded.
         progress: called after each shard.
 
     Yields:
-        What became of the photos of a segment, segments in the order of the plan.
+        The results of each segment, in the order of the plan.
     """
     if not plan.todo:
         return
-    folder = segments or collection.folder / FOLDER
-    made = collection.fitted_method(options)
-    options, slots = _for_workers(ray.cluster_resources(), made, options)
+    folder = segments or collection.folder / SEGMENTS_FOLDER
+    method = collection.fitted_method(options)
+    options, slots = _worker_options(ray.cluster_resources(), method, options)
     fingerprint = str(collection.meta("fingerprint"))
-    work = Work(fingerprint, made, options, _known(collection, plan), workers)
-    work = replace(work, versions=versions(work))
-    shards = cut(plan.todo, _done(folder, fingerprint), shard_size(len(plan.todo), slots))
-    for path, segment in describe_shards(ray, work, shards, folder, progress):
-        yield segment.outcomes
+    cached = _described_contents(collection, plan)
+    task = ExtractionTask(fingerprint, method, options, cached, workers)
+    task = replace(task, versions=installed_versions(task))
+    finished = _finished_segments(folder, fingerprint)
+    shards = split_into_shards(plan.todo, finished, shard_size(len(plan.todo), slots))
+    for path, segment in extract_shards(ray, task, shards, folder, progress):
+        yield segment.results
         if segments is None:
             path.unlink(missing_ok=True)
     if segments is None:
-        with contextlib.suppress(OSError):  # something else is in it
+        with contextlib.suppress(OSError):  # other files are in it
             folder.rmdir()
 
 
-def _for_workers(
-    resources: dict[str, float], made: FittedMethod, options: ModelOptions
+def _worker_options(
+    resources: dict[str, float], method: FittedMethod, options: ModelOptions
 ) -> tuple[ModelOptions, int]:
-    """How a worker runs the network: on one CPU or one GPU; and how many there are."""
+    """Return how a worker runs the network, on one CPU or GPU, and the number of workers."""
     gpus = int(resources.get("GPU", 0))
-    may = made.config.needs_network and made.quantized is None
-    may = may and options.runtime in ("auto", "torch")
-    if may and (options.device.startswith("cuda") or (options.device == "auto" and gpus)):
+    supports_gpu = (
+        method.config.needs_network
+        and method.quantized is None
+        and options.runtime in ("auto", "torch")
+    )
+    if supports_gpu and (options.device.startswith("cuda") or (options.device == "auto" and gpus)):
         return replace(options, runtime="torch", device="cuda", on_download=None), gpus
-    precision = made.config.precision
-    runtime = RUNTIME_OF.get(precision) or choose_runtime(options.runtime, "cpu")
-    here = replace(options, runtime=runtime, device="cpu", threads=1, on_download=None)
-    return here, int(resources.get("CPU", 0))
+    required = REQUIRED_RUNTIMES.get(method.config.precision)
+    runtime = required or choose_runtime(options.runtime, "cpu")
+    options = replace(options, runtime=runtime, device="cpu", threads=1, on_download=None)
+    return options, int(resources.get("CPU", 0))
 
 
-def _known(collection: Collection, plan: Plan) -> frozenset[str]:
-    """Contents that photos of the plan may have and that need no description: moved and touched."""
-    before = [plan.before[file.path] for file in plan.todo if file.path in plan.before]
-    contents = {str(photo.content) for photo in (*before, *plan.vanished)}
+def _described_contents(collection: Collection, plan: Plan) -> frozenset[str]:
+    """Return described contents that photos of the plan may have, being moved or touched."""
+    touched = [plan.indexed[file.path] for file in plan.todo if file.path in plan.indexed]
+    contents = {str(photo.content) for photo in (*touched, *plan.vanished)}
     return frozenset(contents & collection.described_contents()) if contents else frozenset()
 
 
-def _done(folder: Path, fingerprint: str) -> dict[Path, tuple[PhotoFile, ...]]:
-    """The segments in a folder that are whole and of a fingerprint, and what they describe.
+def _finished_segments(folder: Path, fingerprint: str) -> dict[Path, tuple[PhotoFile, ...]]:
+    """Return the intact segments of a fingerprint in a folder, with their photos.
 
-    One without any descriptors is none of them: failed photos are tried again.
+    Segments without descriptors are left out, so that failed photos are retried.
     """
-    found = {}
+    finished = {}
     for path in find_segments(folder):
         try:
             segment = read_segment(path)
         except SegmentError:
-            continue  # its photos are described again, and it is written anew
-        described = any(outcome.description is not None for outcome in segment.outcomes)
+            continue  # it will be written again
+        described = any(result.description is not None for result in segment.results)
         if described and segment.fingerprint == fingerprint:
-            found[path] = tuple(outcome.file for outcome in segment.outcomes)
-    return found
+            finished[path] = tuple(result.file for result in segment.results)
+    return finished

@@ -1,4 +1,4 @@
-"""Segments into a collection: one transaction each, and merging one again changes nothing."""
+"""Merge segments into a collection."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,75 +7,77 @@ from resight.collection.reader import Photo
 from resight.collection.writer import Writer, writing
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.segments import Segment, find_segments, read_segment
-from resight.indexing.extraction import PhotoResult
-from resight.indexing.pipeline import IndexRun, complete
-from resight.indexing.plan import IndexReport, record
+from resight.indexing.pipeline import IndexRun, finish_run
+from resight.indexing.recording import IndexReport, record_photo
+from resight.photos.files import PhotoFile
+from resight.photos.paths import PathLike, as_paths
 from resight.progress import Progress, no_progress
 
 
 def merge(
-    segments: Sequence[Path], collection: Path, *, progress: Progress = no_progress
+    segments: PathLike | Sequence[PathLike],
+    collection: PathLike,
+    *,
+    progress: Progress = no_progress,
 ) -> IndexRun:
-    """Bring the photos of segments into a collection; to do it again changes nothing.
+    """Merge cluster segments into a collection (idempotent).
 
     Args:
-        segments: files, and folders of them, as `index` on a cluster leaves them.
-        collection: of the same configuration and weights.
+        segments: files, and folders of them, as `index` on a cluster keeps them.
+        collection: the folder of a collection of the same configuration and weights.
         progress: called after each segment.
 
     Raises:
         SegmentError: one is damaged; those before it are merged.
-        CollectionMismatchError: one is of another configuration or other weights; likewise.
+        CollectionMismatchError: one has another configuration or other weights; those before it
+            are merged.
         UsageError: there are none.
     """
-    paths = named_segments(segments)
+    paths = _segment_paths(as_paths(segments))
     report = IndexReport()
-    with writing(collection) as writer:
+    with writing(Path(collection)) as writer:
         for done, path in enumerate(paths, 1):
-            merge_segment(writer, read_segment(path), path, report)
+            _merge_segment(writer, read_segment(path), path, report)
             progress("merging", done, len(paths))
-        return complete(writer, report, None, progress)
+        return finish_run(writer, report, None, progress)
 
 
-def named_segments(paths: Sequence[Path]) -> list[Path]:
-    """Segments by their own names and those in folders, each once, in that order.
+def _segment_paths(paths: Sequence[Path]) -> list[Path]:
+    """Return single segments and those in folders, each once, in this order.
 
     Raises:
         UsageError: one does not exist, or a folder holds none.
     """
-    found: dict[Path, None] = {}
+    segments: dict[Path, None] = {}
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: no such segment or folder")
-        here = find_segments(path) if path.is_dir() else [path]
-        if not here:
+        in_path = find_segments(path) if path.is_dir() else [path]
+        if not in_path:
             raise UsageError(f"{path}: no segments there")
-        found.update(dict.fromkeys(here))
-    return list(found)
+        segments.update(dict.fromkeys(in_path))
+    return list(segments)
 
 
-def merge_segment(writer: Writer, segment: Segment, path: Path, report: IndexReport) -> None:
-    """Record a segment's photos in one transaction.
-
-    What the collection knows of a photo stays where it is as new, or newer.
+def _merge_segment(writer: Writer, segment: Segment, path: Path, report: IndexReport) -> None:
+    """Record a segment's photos in one transaction, except where the collection's are newer.
 
     Raises:
-        CollectionMismatchError: the segment was made with another configuration or other weights.
+        CollectionMismatchError: the segment has another configuration or other weights.
     """
     if segment.fingerprint != writer.collection.meta("fingerprint"):
         raise CollectionMismatchError(
             f"{path}: has another configuration or other weights than {writer.collection.folder}"
         )
     with writer.transaction():
-        for outcome in segment.outcomes:
-            before = writer.collection.photo_at(outcome.file.path)
-            if before is not None and _is_known(outcome, before):
+        for result in segment.results:
+            indexed = writer.collection.photo_at(result.file.path)
+            if indexed is not None and _is_up_to_date(indexed, result.file):
                 report.unchanged += 1
             else:
-                record(writer, outcome, before, {}, report)
+                record_photo(writer, result, indexed, {}, report)
 
 
-def _is_known(outcome: PhotoResult, before: Photo) -> bool:
-    file = outcome.file
-    same = (before.size, before.mtime_ns) == (file.size, file.mtime_ns)
-    return before.state == "ok" and (same or before.mtime_ns > file.mtime_ns)
+def _is_up_to_date(indexed: Photo, file: PhotoFile) -> bool:
+    same = (indexed.size, indexed.mtime_ns) == (file.size, file.mtime_ns)
+    return indexed.state == "ok" and (same or indexed.mtime_ns > file.mtime_ns)

@@ -1,7 +1,7 @@
-"""A Ray cluster: reached by an address, and shards described on it, whatever of it is lost.
+"""Connect to a Ray cluster, and extract shards on it despite lost workers and machines.
 
-Plain tasks, not Ray Data: one task is one shard, so that what a lost worker costs, and which photo
-it is that ends workers, is decided here and not by the retries of a framework.
+A plain Ray task extracts one shard. Ray's own retries are off: what is retried, and which photo
+crashes its workers, is decided here.
 """
 
 import contextlib
@@ -9,11 +9,12 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resight.descriptors.extractor import Description
 from resight.errors import ClusterError, MissingExtraError, ResightError, UsageError
 from resight.indexing.cluster.segments import (
     Segment,
@@ -24,239 +25,246 @@ from resight.indexing.cluster.segments import (
     write_segment,
 )
 from resight.indexing.cluster.shards import Shard
-from resight.indexing.cluster.worker import Work, describe_shard
+from resight.indexing.cluster.worker import ExtractionTask, extract_shard
 from resight.indexing.extraction import PhotoResult
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES
 from resight.photos.remote import open_photo
 from resight.progress import Progress
 
-REACH_S = 5.0
-"""Seconds in which the head must answer; Ray itself would try for minutes."""
+CONNECT_TIMEOUT_S = 5.0
+"""Seconds within which the head must answer; Ray itself would try for minutes."""
 
-SHARD_LOSSES = 2
-"""So often a shard is lost before its photos are described one by one."""
+MAX_SHARD_LOSSES = 2
+"""A shard that was lost this often is retried photo by photo."""
 
-PHOTO_LOSSES = 3
-"""So often a photo is lost by itself before it is a failure."""
+MAX_PHOTO_LOSSES = 3
+"""A single photo that was lost this often fails."""
+
+LOSS_REASONS = {
+    "WorkerCrashedError": "its worker crashed",
+    "OutOfMemoryError": "its worker ran out of memory",
+    "NodeDiedError": "its worker's machine is gone",
+    "LocalRayletDiedError": "its worker's machine is gone",
+}
+"""Ray's errors, as the reason why a photo failed."""
 
 
 @contextlib.contextmanager
 def connected(on: str) -> Iterator[Any]:
-    """The module `ray`, connected to a cluster until the end.
+    """Connect to a cluster; yield the module `ray`.
 
     Args:
-        on: `ray` (the one to which this process is connected already, else that of RAY_ADDRESS or
-            of this machine, else a new one of this machine alone), `ray://HEAD:10001` (as a
-            client), or `ray:HEAD:6379` (from a machine of the cluster).
+        on: `ray` (the cluster this process is connected to, else that of RAY_ADDRESS or of this
+            machine, else a new one on this machine), `ray://HEAD:10001` (as a client), or
+            `ray:HEAD:6379` (from a machine of the cluster).
 
     Raises:
-        UsageError: no such address.
+        UsageError: not a valid address.
         MissingExtraError: Ray is not installed.
-        ClusterError: the head cannot be reached, or runs other versions.
+        ClusterError: the head cannot be reached, or has other versions.
     """
-    address = _address(on)
+    address = _parse_address(on)
     try:
         import ray
     except ImportError:
-        raise MissingExtraError(f"--on {on}", "ray") from None
+        raise MissingExtraError(on, "ray", parameter="on") from None
     if on == "ray" and ray.is_initialized():
         yield ray
         return
     if address not in (None, "auto", "local"):
         _check_reachable(on, str(address))
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what will be Ray's default
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # tells nobody of a cluster it starts
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry of a cluster it starts
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - all kinds, and even its exit
-        raise ClusterError(f"--on {on}: cannot be used: {_last_line(error)}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - Ray raises all kinds, and exits
+        message = f"{on} cannot be used: {_last_line(error)}"
+        raise ClusterError(message, parameter="on") from None
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
+def extract_shards(
+    ray: Any, task: ExtractionTask, shards: Sequence[Shard], folder: Path, progress: Progress
+) -> Iterator[tuple[Path, Segment]]:
+    """Extract shards on the cluster; those that have a segment are finished.
+
+    A shard whose worker or machine is lost is retried; after two losses, photo by photo, so that
+    a photo that crashes its workers is identified and is the only one that fails.
+
+    Args:
+        ray: the connected module.
+        task: the method and how to run it.
+        shards: in the order of the photos.
+        folder: where each segment is written as soon as it arrives.
+        progress: called after each shard.
+
+    Yields:
+        Path and content of the shards' segments, in the same order.
+
+    Raises:
+        ClusterError: the cluster is gone, or a node cannot read the photos.
+        UsageError: a node has other package versions.
+    """
+    paths = [
+        shard.segment or folder / segment_name(task.fingerprint, shard.files) for shard in shards
+    ]
+    total = sum(len(shard.files) for shard in shards)
+    described = sum(len(shard.files) for shard in shards if shard.segment is not None)
+    missing = {number for number, shard in enumerate(shards) if shard.segment is None}
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(contextlib.closing(_Run(ray, task, shards))) if missing else None
+        for number, path in enumerate(paths):
+            while run is not None and number in missing:
+                for finished, data in run.next_finished():
+                    write_segment(paths[finished], data)
+                    missing.discard(finished)
+                    described += len(shards[finished].files)
+                    progress("describing", described, total)
+            yield path, read_segment(path)
+
+
 @dataclass(frozen=True)
 class _Attempt:
-    """Photos sent out together: a whole shard, or one photo of it; how often they were lost."""
+    """Photos that are sent together, a whole shard or one photo, and how often they were lost."""
 
     shard: int
     files: tuple[PhotoFile, ...]
     losses: int = 0
 
 
-def describe_shards(
-    ray: Any, work: Work, shards: Sequence[Shard], folder: Path, progress: Progress
-) -> Iterator[tuple[Path, Segment]]:
-    """Describe shards on the cluster; those that have a segment are done.
-
-    A shard whose worker, or whose worker's machine, is lost is sent out again; one that was lost
-    twice goes photo by photo, so that a photo that ends its workers is found, and fails alone.
-
-    Args:
-        ray: the module, connected.
-        work: what to do.
-        shards: in the order of the list.
-        folder: where segments are written, each as soon as it is there.
-        progress: called after each shard.
-
-    Yields:
-        The shards' segments in the same order, and where they are.
-
-    Raises:
-        ClusterError: the cluster is gone, or a node of it does not see the photos.
-        UsageError: a node of it has other versions.
-    """
-    paths = {
-        number: folder / segment_name(work.fingerprint, shard.files)
-        if shard.segment is None
-        else shard.segment
-        for number, shard in enumerate(shards)
-    }
-    total = sum(len(shard.files) for shard in shards)
-    described = sum(len(shard.files) for shard in shards if shard.segment is not None)
-    missing = {number for number, shard in enumerate(shards) if shard.segment is None}
-    with contextlib.ExitStack() as stack:
-        run = stack.enter_context(contextlib.closing(_Run(ray, work, shards))) if missing else None
-        for number in range(len(shards)):
-            while run is not None and number in missing:
-                for done, data in run.next_done():
-                    write_segment(paths[done], data)
-                    missing.discard(done)
-                    described += len(shards[done].files)
-                    progress("describing", described, total)
-            yield paths[number], read_segment(paths[number])
-
-
 class _Run:
-    """The attempts under way, and what has come back of shards that go photo by photo."""
+    """The attempts in progress, and the results of shards that are retried photo by photo."""
 
-    def __init__(self, ray: Any, work: Work, shards: Sequence[Shard]) -> None:
-        model = work.made.model
-        self._ray, self._work, self._shards = ray, work, shards
+    def __init__(self, ray: Any, task: ExtractionTask, shards: Sequence[Shard]) -> None:
+        model = task.method.model
+        self._ray = ray
+        self._fingerprint = task.fingerprint
+        self._shards = shards
         self._weights = []
         if model is not None and model.path is not None:
             self._weights = [ray.put(model.path.read_bytes())]
-        self._sent_work = ray.put(work)
-        gpus = 1 if work.options.device == "cuda" else 0
-        self._task = ray.remote(_on_worker).options(num_cpus=1, num_gpus=gpus, max_retries=0)
-        # Enough to keep all busy, and to let a cluster that can grow do so.
+        self._task = ray.put(task)
+        gpus = 1 if task.options.device == "cuda" else 0
+        self._remote = ray.remote(_run_on_worker).options(num_cpus=1, num_gpus=gpus, max_retries=0)
+        # Enough to keep all workers busy, and to let a cluster that can grow do so.
         self._limit = max(16, 2 * int(ray.cluster_resources().get("GPU" if gpus else "CPU", 0)))
         self._waiting = deque(
             _Attempt(number, shard.files)
             for number, shard in enumerate(shards)
             if shard.segment is None
         )
-        self._under_way: dict[Any, _Attempt] = {}
-        self._singles: dict[int, dict[PhotoFile, PhotoResult]] = {}
+        self._in_progress: dict[Any, _Attempt] = {}
+        self._single_results: dict[int, dict[PhotoFile, PhotoResult[Description]]] = {}
 
-    def next_done(self) -> list[tuple[int, bytes]]:
-        """Wait for something to come back: the shards that are done by that, as segments."""
-        while self._waiting and len(self._under_way) < self._limit:
+    def next_finished(self) -> list[tuple[int, bytes]]:
+        """Wait for an attempt; return the numbers and segments of shards that it completes."""
+        while self._waiting and len(self._in_progress) < self._limit:
             attempt = self._waiting.popleft()
-            task = self._task.remote(self._sent_work, attempt.files, self._weights)
-            self._under_way[task] = attempt
+            future = self._remote.remote(self._task, attempt.files, self._weights)
+            self._in_progress[future] = attempt
         try:
-            ready, _ = self._ray.wait(list(self._under_way), num_returns=1)
+            ready, _ = self._ray.wait(list(self._in_progress), num_returns=1)
         except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise ClusterError(
                 f"the cluster is gone ({_last_line(error)}); nothing is lost: run the same "
-                "command again to go on"
+                "command again to resume"
             ) from None
-        return self._fetch(self._under_way.pop(ready[0]), ready[0])
+        return self._fetch(self._in_progress.pop(ready[0]), ready[0])
 
     def close(self) -> None:
-        """Give up what is under way: a connection of the caller's own outlives the run."""
+        """Cancel what is in progress: the caller's connection may outlive the run."""
         with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):
-            for task in self._under_way:
-                self._ray.cancel(task)
+            for future in self._in_progress:
+                self._ray.cancel(future)
 
-    def _fetch(self, attempt: _Attempt, task: Any) -> list[tuple[int, bytes]]:
+    def _fetch(self, attempt: _Attempt, future: Any) -> list[tuple[int, bytes]]:
         try:
-            data, node = self._ray.get(task)
+            data, node = self._ray.get(future)
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, ResightError | ImportError):
-                raise _refused(error.cause) from None
-            return self._lost(attempt, _last_line(error.cause))
+                raise _node_error(error.cause) from None
+            return self._retry(attempt, _last_line(error.cause))
         except self._ray.exceptions.RayError as error:
-            if "No module named" in str(error):  # the task could not even be read there
-                raise _refused(error) from None
-            return self._lost(attempt, _NAMED.get(type(error).__name__, type(error).__name__))
+            if "No module named" in str(error):  # the node could not even unpickle the task
+                raise _node_error(error) from None
+            name = type(error).__name__
+            return self._retry(attempt, LOSS_REASONS.get(name, name))
         segment = decode(data, f"a segment from {node}")
-        for outcome in segment.outcomes:
-            _check_seen(outcome, node)
-        return self._came(attempt, segment.outcomes, data)
+        for result in segment.results:
+            _check_visible(result, node)
+        return self._finish(attempt, segment.results, data)
 
-    def _came(
-        self, attempt: _Attempt, outcomes: Sequence[PhotoResult], data: bytes
+    def _finish(
+        self, attempt: _Attempt, results: Sequence[PhotoResult[Description]], data: bytes
     ) -> list[tuple[int, bytes]]:
+        """Return the shard if the attempt completes it."""
         files = self._shards[attempt.shard].files
         if attempt.files == files:
             return [(attempt.shard, data)]
-        singles = self._singles.setdefault(attempt.shard, {})
-        singles.update({outcome.file: outcome for outcome in outcomes})
+        singles = self._single_results.setdefault(attempt.shard, {})
+        singles.update({result.file: result for result in results})
         if len(singles) < len(files):
             return []
-        whole = Segment(self._work.fingerprint, _each_content_once(singles[f] for f in files))
+        whole = Segment(self._fingerprint, _without_duplicates(singles[file] for file in files))
         return [(attempt.shard, encode(whole))]
 
-    def _lost(self, attempt: _Attempt, why: str) -> list[tuple[int, bytes]]:
+    def _retry(self, attempt: _Attempt, reason: str) -> list[tuple[int, bytes]]:
+        """Retry a lost attempt, or let its only photo fail; return the shard that completes."""
         losses = attempt.losses + 1
-        if len(attempt.files) > 1 and losses >= SHARD_LOSSES:
+        if len(attempt.files) > 1 and losses >= MAX_SHARD_LOSSES:
             self._waiting.extendleft(
                 _Attempt(attempt.shard, (file,)) for file in reversed(attempt.files)
             )
-        elif len(attempt.files) == 1 and losses >= PHOTO_LOSSES:
-            reason = f"given up after {losses} attempts ({why})"
-            failed = (PhotoResult(attempt.files[0], reason=reason),)
-            return self._came(attempt, failed, encode(Segment(self._work.fingerprint, failed)))
+        elif len(attempt.files) == 1 and losses >= MAX_PHOTO_LOSSES:
+            reason = f"given up after {losses} attempts ({reason})"
+            failed: PhotoResult[Description] = PhotoResult(attempt.files[0], reason=reason)
+            return self._finish(attempt, [failed], encode(Segment(self._fingerprint, (failed,))))
         else:
             self._waiting.appendleft(replace(attempt, losses=losses))
         return []
 
 
-def _on_worker(work: Work, files: Sequence[PhotoFile], weights: Sequence[Any]) -> tuple[bytes, str]:
-    """The segment of some photos, and the name of the machine; runs in a worker."""
+def _run_on_worker(
+    task: ExtractionTask, files: Sequence[PhotoFile], weights: Sequence[Any]
+) -> tuple[bytes, str]:
+    """Return the segment of some photos, and the name of the machine; runs in a worker."""
     import ray
 
-    return describe_shard(work, files, lambda: ray.get(weights[0])), socket.gethostname()
+    return extract_shard(task, files, lambda: ray.get(weights[0])), socket.gethostname()
 
 
-def _each_content_once(outcomes: Iterator[PhotoResult]) -> tuple[PhotoResult, ...]:
-    """Outcomes as those of one task: only the first photo of a content has its descriptors."""
-    found, known = [], set[str]()
-    for outcome in outcomes:
-        copy = outcome.content in known
-        found.append(replace(outcome, description=None) if copy else outcome)
-        if outcome.description is not None:
-            known.add(str(outcome.content))
-    return tuple(found)
+def _without_duplicates(
+    results: Iterable[PhotoResult[Description]],
+) -> tuple[PhotoResult[Description], ...]:
+    """Keep the descriptors of only the first photo of a content, as a single task does."""
+    unique: list[PhotoResult[Description]] = []
+    contents: set[str | None] = set()
+    for result in results:
+        duplicate = result.content in contents
+        unique.append(replace(result, description=None) if duplicate else result)
+        if result.description is not None:
+            contents.add(result.content)
+    return tuple(unique)
 
 
-def _check_seen(outcome: PhotoResult, node: str) -> None:
-    """Refuse a cluster whose node cannot read a photo that this machine can."""
-    file = outcome.file
-    if outcome.content is not None or file.size > MAX_FILE_BYTES:
+def _check_visible(result: PhotoResult[Description], node: str) -> None:
+    """Refuse a cluster with a node that cannot read a photo that this machine can."""
+    file = result.file
+    if result.content is not None or file.size > MAX_FILE_BYTES:
         return
     with contextlib.suppress(OSError):
         open_photo(file.path).close()
         raise ClusterError(
-            f"{file.path}: this machine can read it, the node {node} cannot ({outcome.reason}); "
+            f"{file.path}: this machine can read it, the node {node} cannot ({result.reason}); "
             "keep the photos where all nodes see them under the same path, or in an object store"
         )
 
 
-_NAMED = {
-    "WorkerCrashedError": "its worker ended",
-    "OutOfMemoryError": "its worker ran out of memory",
-    "NodeDiedError": "its worker's machine is gone",
-    "LocalRayletDiedError": "its worker's machine is gone",
-}
-"""How Ray's errors are told of a photo that is given up."""
-
-
-def _refused(error: Exception) -> ResightError:
+def _node_error(error: Exception) -> ResightError:
     if isinstance(error, ResightError):
         return error
     return ClusterError(
@@ -265,25 +273,29 @@ def _refused(error: Exception) -> ResightError:
     )
 
 
-def _address(on: str) -> str | None:
+def _parse_address(on: str) -> str | None:
     if on == "ray":
         return os.environ.get("RAY_ADDRESS")
     scheme, _, rest = on.partition(":")
     if scheme != "ray" or not rest.strip("/"):
-        raise UsageError(f"--on {on}: name ray, ray://HEAD:10001 or ray:HEAD:6379")
+        raise UsageError(
+            f"{on} is not one of ray, ray://HEAD:10001 and ray:HEAD:6379", parameter="on"
+        )
     return on if rest.startswith("//") else rest
 
 
 def _check_reachable(on: str, address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        raise UsageError(f"--on {on}: has no port; the head's is 10001 after ray://, else 6379")
+        message = f"{on} has no port; the head's is 10001 after ray://, else 6379"
+        raise UsageError(message, parameter="on")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterError(
-            f"--on {on}: nothing answers at {host}:{port} ({error.strerror or error}); is the head "
-            "running there (ray start --head), and the port open?"
+            f"{on}: nothing answers at {host}:{port} ({error.strerror or error}); is the head "
+            "running there (ray start --head), and the port open?",
+            parameter="on",
         ) from None
 
 

@@ -1,9 +1,9 @@
-"""Segments: what became of the photos of one shard, in a file that never changes.
+"""Segments: the results of a shard's photos, in a file that never changes.
 
-A segment is a safetensors file (`global`, `local`: the descriptors; the photos and the fingerprint
-are its metadata) followed by a footer: a mark and the SHA-256 of all before it. It appears under
-its name only when it is whole, and its name is made of what it describes, so that a shard is done
-if and only if its segment is there.
+A segment is a safetensors file (tensors `global` and `local`; the photos and the fingerprint are
+its metadata) followed by a footer: a mark and the SHA-256 of everything before it. It gets its
+name only when it is complete, and the name is a hash of what it describes: a shard is finished if
+and only if its segment exists.
 """
 
 import errno
@@ -26,72 +26,72 @@ from resight.photos.files import PhotoFile
 
 MARK = b"RESIGHT1"
 SUFFIX = ".segment"
-_FOOTER = len(MARK) + hashlib.sha256().digest_size
+_FOOTER_BYTES = len(MARK) + hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What became of the photos of a shard, in their order, and the descriptors' fingerprint."""
+    """The results of a shard's photos, in their order, and the descriptors' fingerprint."""
 
     fingerprint: str
-    outcomes: tuple[PhotoResult, ...]
+    results: tuple[PhotoResult[Description], ...]
 
 
 def segment_name(fingerprint: str, files: Sequence[PhotoFile]) -> str:
-    """The file name of a segment: a hash of its fingerprint and of the files it describes."""
-    named = [[str(file.path), file.size, file.mtime_ns] for file in files]
-    return hashlib.sha256(json.dumps([fingerprint, named]).encode()).hexdigest()[:24] + SUFFIX
+    """Return the file name of a segment: a hash of its fingerprint and its photo files."""
+    photos = [[str(file.path), file.size, file.mtime_ns] for file in files]
+    return hashlib.sha256(json.dumps([fingerprint, photos]).encode()).hexdigest()[:24] + SUFFIX
 
 
 def encode(segment: Segment) -> bytes:
-    """The bytes of a segment, footer included; equal for equal segments."""
+    """Return the bytes of a segment, footer included; equal for equal segments."""
     from safetensors.numpy import save
 
-    described = [o.description for o in segment.outcomes if o.description is not None]
-    tensors = {}
-    if described:
-        tensors["global"] = np.stack([description.global_ for description in described])
-    local = [description.local for description in described if description.local is not None]
-    if local:
-        tensors["local"] = np.stack(local)
-    rows = iter(range(len(described)))
-    photos = [
-        [
-            *(str(o.file.path), o.file.size, o.file.mtime_ns, o.content, o.pixels, o.reason),
-            None if o.description is None else next(rows),
-        ]
-        for o in segment.outcomes
-    ]
-    told = {"fingerprint": segment.fingerprint, "photos": photos}
-    body = save(tensors, {"segment": json.dumps(told)})  # of several, the order would be any
+    photos = []
+    globals_: list[np.ndarray] = []
+    locals_: list[np.ndarray] = []
+    for result in segment.results:
+        row = None
+        if result.description is not None:
+            row = len(globals_)
+            globals_.append(result.description.global_)
+            if result.description.local is not None:
+                locals_.append(result.description.local)
+        file = [str(result.file.path), result.file.size, result.file.mtime_ns]
+        photos.append([*file, result.content, result.pixels, result.reason, row])
+    tensors = {
+        name: np.stack(rows) for name, rows in (("global", globals_), ("local", locals_)) if rows
+    }
+    metadata = json.dumps({"fingerprint": segment.fingerprint, "photos": photos})
+    body = save(tensors, {"segment": metadata})  # one key, as safetensors orders keys at random
     return body + MARK + hashlib.sha256(body).digest()
 
 
 def decode(data: bytes, name: object) -> Segment:
-    """The segment of some bytes; descriptors keep the dtype they were written in.
+    """Return the segment of some bytes; descriptors keep the dtype they were written in.
 
     Raises:
-        SegmentError: they are not as they were written; `name` is told.
+        SegmentError: the bytes are damaged; the message starts with `name`.
     """
     from safetensors.numpy import load
 
-    body, footer = data[:-_FOOTER], data[-_FOOTER:]
+    body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
     if footer != MARK + hashlib.sha256(body).digest():
         raise SegmentError(
             f"{name}: is no segment, or damaged; delete it and index its photos again"
         )
     length = int.from_bytes(body[:8], "little")
-    told = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["segment"])
+    metadata = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["segment"])
     tensors = load(body)
-    outcomes = [_outcome(photo, tensors) for photo in told["photos"]]
-    return Segment(told["fingerprint"], tuple(outcomes))
+    results = [_decode_result(photo, tensors) for photo in metadata["photos"]]
+    return Segment(metadata["fingerprint"], tuple(results))
 
 
 def write_segment(path: Path, data: bytes) -> None:
-    """Write the bytes of a segment; it is on the disk, and whole, when it has its name.
+    """Write the bytes of a segment; under its name it is complete and on the disk.
 
     Raises:
-        SegmentError: it cannot be written; nothing of it stays.
+        SegmentError: it cannot be written; nothing is left behind.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def read_segment(path: Path) -> Segment:
     """Read a segment.
 
     Raises:
-        SegmentError: it cannot be read, or is not as it was written.
+        SegmentError: it cannot be read, or is damaged.
     """
     try:
         return decode(path.read_bytes(), path)
@@ -117,11 +117,11 @@ def read_segment(path: Path) -> Segment:
 
 
 def find_segments(folder: Path) -> list[Path]:
-    """The segments in a folder, by name; what was not finished is none of them."""
+    """Return the complete segments in a folder, by name."""
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def _outcome(photo: list[Any], tensors: dict[str, np.ndarray]) -> PhotoResult:
+def _decode_result(photo: list[Any], tensors: dict[str, np.ndarray]) -> PhotoResult[Description]:
     path, size, mtime_ns, content, pixels, reason, row = photo
     description = None
     if row is not None:

@@ -1,4 +1,4 @@
-"""Shards: the list of photos cut into the units of work, those that are done already left out."""
+"""Shards: the photos of a run split into units of work."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,55 +6,59 @@ from pathlib import Path
 
 from resight.photos.files import PhotoFile
 
-MOST = 512
-"""Photos of a shard at most: what is lost with a worker, and some megabytes of descriptors."""
+MAX_SHARD_PHOTOS = 512
+"""Bounds what is lost with a worker, and the size of a segment (some megabytes)."""
 
-PER_WORKER = 4
-"""Shards that each worker gets in a short run, so that all end at about the same time."""
+SHARDS_PER_WORKER = 4
+"""Shards of each worker in a short run, so that all finish at about the same time."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Photos that follow each other in the list, and their segment if they are done."""
+    """Consecutive photos of a run, and their segment if they are extracted already."""
 
     files: tuple[PhotoFile, ...]
     segment: Path | None = None
 
 
 def shard_size(photos: int, workers: int) -> int:
-    """Photos of a shard.
+    """Return the number of photos of a shard.
 
     >>> shard_size(40, 2), shard_size(10**6, 100), shard_size(0, 1)
     (5, 512, 1)
     """
-    return max(1, min(MOST, -(-photos // (PER_WORKER * max(1, workers)))))
+    return max(1, min(MAX_SHARD_PHOTOS, -(-photos // (SHARDS_PER_WORKER * max(1, workers)))))
 
 
-def cut(
-    files: Sequence[PhotoFile], done: Mapping[Path, tuple[PhotoFile, ...]], size: int
+def split_into_shards(
+    files: Sequence[PhotoFile], finished: Mapping[Path, tuple[PhotoFile, ...]], size: int
 ) -> list[Shard]:
-    """Cut a list into shards, in its order.
+    """Split photos into shards, in their order.
 
     Args:
-        files: the photos to describe.
-        done: segments, and what they describe. One counts if all of that is still to be described
-            as it was; it takes the place of the first of its photos.
-        size: photos of a shard at most.
+        files: the photos to extract.
+        finished: segments and their photos. A segment counts if all its photos are among the
+            files, unchanged; its shard takes the place of its first photo.
+        size: maximum number of photos of a shard.
     """
-    todo, taken = set(files), dict[PhotoFile, Path]()
-    for path, described in done.items():
-        if todo.issuperset(described) and taken.keys().isdisjoint(described):
-            taken.update(dict.fromkeys(described, path))
-    shards, placed = list[Shard](), set[Path]()
-    waiting: list[PhotoFile] = []
+    todo = set(files)
+    segment_of: dict[PhotoFile, Path] = {}
+    for path, photos in finished.items():
+        if todo.issuperset(photos) and segment_of.keys().isdisjoint(photos):
+            segment_of.update(dict.fromkeys(photos, path))
+    shards: list[Shard] = []
+    placed: set[Path] = set()
+    pending: list[PhotoFile] = []
     for file in files:
-        segment = taken.get(file)
+        segment = segment_of.get(file)
         if segment is None:
-            waiting.append(file)
-        if waiting and (segment is not None or len(waiting) == size):
-            shards.append(Shard(tuple(waiting)))
-            waiting = []
+            pending.append(file)
+        if pending and (segment is not None or len(pending) == size):
+            shards.append(Shard(tuple(pending)))
+            pending = []
         if segment is not None and segment not in placed:
             placed.add(segment)
-            shards.append(Shard(done[segment], segment))
-    return [*shards, Shard(tuple(waiting))] if waiting else shards
+            shards.append(Shard(finished[segment], segment))
+    if pending:
+        shards.append(Shard(tuple(pending)))
+    return shards

@@ -1,6 +1,5 @@
-"""What a worker does: describe the photos of a shard, as the one machine of a local run would."""
+"""The work of a cluster's worker: extract the photos of a shard exactly as a local run would."""
 
-import functools
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ import resight
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError
 from resight.indexing.cluster.segments import Segment, encode
-from resight.indexing.extraction import PhotoResult, describe_files
+from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.methods.factory import FittedMethod
 from resight.methods.model import Model, ModelOptions
 from resight.networks.weights import user_cache
@@ -24,110 +23,101 @@ RUNTIME_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxrunti
 
 
 @dataclass(frozen=True)
-class Work:
-    """All that a worker must know to describe photos, but the photos.
+class ExtractionTask:
+    """Everything a worker needs to extract photos, except the photos.
 
     Attributes:
         fingerprint: of the descriptors.
-        made: what the method's extractor is made of.
-        options: how to run it; runtime and device are those of all workers.
-        known: contents that are not described again.
-        workers: threads that prepare photos.
+        method: to load the extractor from.
+        options: how to run the network; runtime and device are those of all workers.
+        cached: contents (SHA-256) that are already described.
+        workers: threads that read and decode photos.
         versions: of the packages on which the numbers depend.
     """
 
     fingerprint: str
-    made: FittedMethod
+    method: FittedMethod
     options: ModelOptions
-    known: frozenset[str] = frozenset()
+    cached: frozenset[str] = frozenset()
     workers: int = 1
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def versions(work: Work) -> dict[str, str]:
-    """What is installed here of the packages that decide a method's numbers."""
+def installed_versions(task: ExtractionTask) -> dict[str, str]:
+    """Return this machine's versions of the packages that the numbers of a method depend on."""
     packages = ["numpy", "pillow", "opencv-python-headless"]
-    if work.made.config.needs_network:
-        packages.append(RUNTIME_PACKAGES[work.options.runtime])
-    found = {"resight": resight.__version__}
+    if task.method.config.needs_network:
+        packages.append(RUNTIME_PACKAGES[task.options.runtime])
+    versions = {"resight": resight.__version__}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "none"
-    return found
+            versions[package] = "none"
+    return versions
 
 
-def describe_shard(
-    work: Work, files: Sequence[PhotoFile], fetch_weights: Callable[[], bytes]
+def extract_shard(
+    task: ExtractionTask, files: Sequence[PhotoFile], fetch_weights: Callable[[], bytes]
 ) -> bytes:
-    """Describe photos, on whatever machine this is: the bytes of their segment.
+    """Extract photos and return the bytes of their segment.
 
     Args:
-        work: what to do.
+        task: the method and how to run it.
         files: the photos.
-        fetch_weights: gives the file of the weights, where this machine has none.
+        fetch_weights: returns the weights file, called if this machine has none.
 
     Raises:
-        UsageError: this machine has other versions of the packages than the one that asks.
+        UsageError: this machine has other package versions than the one that started the run.
     """
-    here = versions(work)
-    for package, version in work.versions.items():
-        if here[package] != version:
+    installed = installed_versions(task)
+    for package, version in task.versions.items():
+        if installed[package] != version:
             raise UsageError(
-                f"a node of the cluster has {package} {here[package]}, this machine {version}: "
-                "install the same versions everywhere"
+                f"a node of the cluster has {package} {installed[package]}, this machine "
+                f"{version}: install the same versions everywhere"
             )
-    describing = _extractor(_Key(work, fetch_weights))
-    dtype = work.made.config.dtype
-    outcomes = [
-        _as_stored(outcome, dtype)
-        for outcome in describe_files(files, describing, known=work.known, workers=work.workers)
-    ]
-    return encode(Segment(work.fingerprint, tuple(outcomes)))
+    extractor = _cached_extractor(task, fetch_weights)
+    dtype = np.dtype(task.method.config.dtype)
+    results = extract_photos(files, extractor, cached=task.cached, workers=task.workers)
+    return encode(Segment(task.fingerprint, tuple(_as_stored(result, dtype) for result in results)))
 
 
-class _Key:
-    """The work, equal to another where the same extractor does both."""
-
-    def __init__(self, work: Work, fetch_weights: Callable[[], bytes]) -> None:
-        self.work, self.fetch_weights = work, fetch_weights
-        self.key = work.fingerprint, work.options.runtime, work.options.device
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.key == other.key
+_extractors: dict[tuple[str, str, str], Extractor] = {}
+"""The extractor that this worker loaded last, by fingerprint, runtime and device."""
 
 
-@functools.lru_cache(maxsize=1)
-def _extractor(key: _Key) -> Extractor:
-    """The extractor, which a worker keeps for its next shards."""
-    made = key.work.made
-    if made.model is not None:
-        made = replace(made, model=_model_here(made.model, key.fetch_weights))
-    return made.load_extractor(key.work.options)
+def _cached_extractor(task: ExtractionTask, fetch_weights: Callable[[], bytes]) -> Extractor:
+    key = (task.fingerprint, task.options.runtime, task.options.device)
+    if key not in _extractors:
+        method = task.method
+        if method.model is not None:
+            method = replace(method, model=_local_model(method.model, fetch_weights))
+        _extractors.clear()  # before loading: there may be memory for one network only
+        _extractors[key] = method.load_extractor(task.options)
+    return _extractors[key]
 
 
-def _model_here(model: Model, fetch: Callable[[], bytes]) -> Model:
-    """The model with a weights file that this machine has; fetched into the user's cache if not."""
-    kept = user_cache() / f"weights-{model.sha256}{Path(str(model.path)).suffix}"
-    for path in (model.path, kept):
+def _local_model(model: Model, fetch_weights: Callable[[], bytes]) -> Model:
+    """Return the model with a local weights file, fetched into the user's cache if necessary."""
+    cached = user_cache() / f"weights-{model.sha256}{Path(str(model.path)).suffix}"
+    for path in (model.path, cached):
         if path is not None and path.is_file():
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == model.sha256:
                     return Model(model.sha256, path)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(kept) as unfinished:
-        unfinished.write_bytes(fetch())
-    return Model(model.sha256, kept)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(cached) as unfinished:
+        unfinished.write_bytes(fetch_weights())
+    return Model(model.sha256, cached)
 
 
-def _as_stored(outcome: PhotoResult, dtype: str) -> PhotoResult:
-    described = outcome.description
-    if described is None:
-        return outcome
-    local = None if described.local is None else described.local.astype(np.dtype(dtype))
-    stored = Description(described.global_.astype(np.dtype(dtype)), local)
-    return replace(outcome, description=stored)
+def _as_stored(
+    result: PhotoResult[Description], dtype: np.dtype[np.generic]
+) -> PhotoResult[Description]:
+    """Convert the descriptors to the dtype in which the collection stores them."""
+    description = result.description
+    if description is None:
+        return result
+    local = None if description.local is None else description.local.astype(dtype)
+    return replace(result, description=Description(description.global_.astype(dtype), local))
