@@ -10,7 +10,7 @@ SIDES = st.integers(1, 20)
 
 
 def random_map(channels: int, height: int, width: int, seed: int) -> np.ndarray:
-    """Return a map like one after ReLU: not negative, about half of it 0; channels last in memory."""
+    """Return a map as after a ReLU: values >= 0, half of them 0; channels last in memory."""
     values = np.random.default_rng(seed).normal(size=(height, width, channels))
     return values.clip(min=0).astype(np.float32).transpose(2, 0, 1)
 

@@ -1,4 +1,4 @@
-"""Every method of local features, kept to the same contract; whole, from photos to a search."""
+"""The contract of every method of local features, from photos to a search, and its fit."""
 
 import dataclasses
 from pathlib import Path
@@ -11,6 +11,7 @@ from PIL import Image
 from resight.backends.transfer import push
 from resight.collection.reader import Collection
 from resight.config import (
+    SETS,
     LocalConfig,
     NoReduction,
     SearchConfig,
@@ -52,15 +53,15 @@ KINDS: dict[str, LocalConfig] = {
         values=5,
     ),
 }
-"""A small configuration of each way to describe a photo by its local features."""
+"""A small configuration of each kind of local features and each aggregation."""
 
-LEARNED_ON = 6
+PHOTOS = 6
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    draw_many(folder, LEARNED_ON)
+    draw_many(folder, PHOTOS)
     return folder
 
 
@@ -73,140 +74,139 @@ def kind(request: pytest.FixtureRequest) -> str:
 def collection(
     kind: str, photos: Path, small_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A collection of the kind."""
+    """Index the photos by the kind."""
     folder = tmp_path_factory.mktemp(f"{kind}-collection") / "c"
     preset = KINDS[kind], NoReduction()
     pipeline.index([photos], folder, config=preset, model=ModelOptions(small_weights))
     return folder
 
 
+@pytest.fixture(scope="module")
+def extractor(collection: Path, small_weights: Path) -> Extractor:
+    """Load the collection's extractor, with fitted parameters read from the disk."""
+    model = ModelOptions(small_weights)
+    with Collection.open(collection) as opened:
+        return opened.fitted_method(model).load_extractor(model)
+
+
 def stored(collection: Path) -> dict[str, np.ndarray]:
-    """The descriptor of each photo, by the name of its file."""
+    """Return the descriptor of each photo by the name of its file."""
     with Collection.open(collection) as opened:
         names = {photo.id: photo.path.name for photo in opened.photos("ok")}
         return {names[id_]: global_ for id_, global_, _ in opened.photo_descriptors()}
 
 
-def test_the_network_sees_a_photo_once(
-    photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Photos that a method learned from are described from what was seen of them then."""
-    seen: list[str] = []
-    plain = LocalExtractor._extract
-
-    def counted(self: LocalExtractor, prepared: Any) -> Any:
-        seen.append(self.config.features)
-        return plain(self, prepared)
-
-    monkeypatch.setattr(LocalExtractor, "_extract", counted)
-    options = ModelOptions(small_weights)
-    for kind, times in (("patches", 1), ("columns", 1), ("vlad", 2)):  # SIFT is not a network's
-        seen.clear()
-        preset = KINDS[kind], NoReduction()
-        pipeline.index([photos], tmp_path / kind, config=preset, model=options)
-        assert len(seen) == times * LEARNED_ON
-    monkeypatch.setattr("resight.descriptors.local_extractor.MAX_CACHED_BYTES", 0)
-    seen.clear()
-    preset = KINDS["patches"], NoReduction()
-    pipeline.index([photos], tmp_path / "again", config=preset, model=options)
-    assert len(seen) == 2 * LEARNED_ON
-    once, twice = stored(tmp_path / "patches"), stored(tmp_path / "again")
-    assert all(np.array_equal(once[name], twice[name]) for name in once)
-
-
-def opened_extractor(collection: Path, weights: Path) -> Extractor:
-    """What made a collection's descriptors, with what it had learned, read from the disk."""
-    with Collection.open(collection) as opened:
-        return opened.fitted_method(ModelOptions(weights)).load_extractor(ModelOptions(weights))
-
-
 def parts(vector: np.ndarray, config: LocalConfig) -> list[np.ndarray]:
-    """The parts of a descriptor, one for each scale."""
+    """Split a descriptor into its scales."""
     sizes = config.nominal_sizes if len(config.scales) > 1 else [len(vector)]
     return np.split(vector, np.cumsum(sizes)[:-1])
 
 
-def test_shape_type_and_length(kind: str, collection: Path, small_weights: Path) -> None:
-    config, extractor = KINDS[kind], opened_extractor(collection, small_weights)
-    descriptors = stored(collection)
-    assert len(descriptors) == LEARNED_ON
-    assert extractor.dimensions <= sum(config.nominal_sizes)
-    if config.aggregation != "triangulation":
+def test_shape_type_and_length(kind: str, collection: Path, extractor: Extractor) -> None:
+    config, descriptors = KINDS[kind], stored(collection)
+    assert len(descriptors) == PHOTOS
+    if config.aggregation == "triangulation":
+        assert extractor.dimensions <= sum(config.nominal_sizes)
+    else:
         assert extractor.dimensions == sum(config.nominal_sizes)
     for vector in descriptors.values():
         assert vector.shape == (extractor.dimensions,)
         assert vector.dtype == np.float32
         assert np.isfinite(vector).all()
-        for part in parts(vector, config) if config.reducible else []:
-            assert np.linalg.norm(part) == pytest.approx(1, abs=1e-5)
+        if config.aggregation not in SETS:
+            for part in parts(vector, config):
+                assert np.linalg.norm(part) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_same_after_save_and_load(collection: Path, photos: Path, small_weights: Path) -> None:
-    extractor = opened_extractor(collection, small_weights)
-    for name, expected in stored(collection).items():
-        found = extractor.describe(extractor.prepare(load_image(photos / name)))
-        assert found.local is None
-        np.testing.assert_array_equal(found.global_, expected)
-
-
-def test_the_same_whoever_prepares_it(
-    kind: str, collection: Path, photos: Path, small_weights: Path, tmp_path: Path
+def test_loaded_parameters_give_the_stored_descriptors(
+    collection: Path, photos: Path, extractor: Extractor
 ) -> None:
-    preset, model = (KINDS[kind], NoReduction()), ModelOptions(small_weights)
-    pipeline.index([photos], tmp_path / "c", config=preset, model=model, workers=3)
-    found, expected = contents(tmp_path / "c"), contents(collection)
-    assert found["descriptors"] == expected["descriptors"]
-    assert found["fitted"] == expected["fitted"]
+    descriptors = stored(collection)
+    for name in list(descriptors)[:2]:
+        description = extractor.describe(extractor.prepare(load_image(photos / name)))
+        assert description.local is None
+        np.testing.assert_array_equal(description.global_, descriptors[name])
 
 
-def test_a_photo_without_texture(kind: str, collection: Path, small_weights: Path) -> None:
-    # No keypoint, for those that need any: a descriptor of zeros, or a table without a row.
-    extractor = opened_extractor(collection, small_weights)
+def test_a_photo_without_texture(kind: str, extractor: Extractor) -> None:
+    # Without keypoints the descriptor is zero, or a table without rows.
     plain = Image.new("RGB", (64, 48), (90, 90, 90))
-    found = extractor.describe(extractor.prepare(plain)).global_
-    assert found.shape == (extractor.dimensions,)
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
+    vector = extractor.describe(extractor.prepare(plain)).global_
+    assert vector.shape == (extractor.dimensions,)
+    assert vector.dtype == np.float32
+    assert np.isfinite(vector).all()
     if KINDS[kind].features == "rootsift" and KINDS[kind].aggregation in ("vlad", "fisher"):
-        np.testing.assert_array_equal(found, 0)
+        np.testing.assert_array_equal(vector, 0)
 
 
 def test_photos_find_themselves(
-    kind: str, collection: Path, photos: Path, small_weights: Path
+    kind: str, collection: Path, photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    model = ModelOptions(small_weights)
-    for photo in sorted(photos.glob("*.png"))[:2]:
-        found = search(photo, collection, SearchConfig(k=3), model=model).results
-        assert found[0].path == photo
-        if KINDS[kind].reducible:  # a set whose features are like each other is not at distance 0
-            assert found[0].distance == pytest.approx(0, abs=1e-6)
+    model, photo = ModelOptions(small_weights), photos / "003.png"
+    results = search(photo, collection, SearchConfig(k=3), model=model).results
+    assert results[0].path == photo
+    if KINDS[kind].aggregation not in SETS:  # their distance is 0 only if no features are similar
+        assert results[0].distance == pytest.approx(0, abs=1e-6)
+    # Rotated, so that its descriptor is not in the collection.
+    picture(3).rotate(1, Image.Resampling.BICUBIC).save(tmp_path / "rotated.png")
+    results = search(tmp_path / "rotated.png", collection, SearchConfig(k=1), model=model).results
+    assert results[0].path == photo
 
 
-def test_a_photo_that_is_no_longer_known_by_its_content_is_found(
-    collection: Path, photos: Path, small_weights: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["vlad", "hamming", "columns"])
+def test_results_do_not_depend_on_the_number_of_workers(
+    name: str, photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    # Turned by a degree: described anew for the search.
-    picture(3).rotate(1, Image.Resampling.BICUBIC).save(tmp_path / "turned.png")
-    model = ModelOptions(small_weights)
-    found = search(tmp_path / "turned.png", collection, SearchConfig(k=1), model=model)
-    assert found.results[0].path == photos / "003.png"
+    preset, model = (KINDS[name], NoReduction()), ModelOptions(small_weights)
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        pipeline.index([photos], folder, config=preset, model=model, workers=workers)
+    one, three = contents(tmp_path / "1"), contents(tmp_path / "3")
+    assert one["descriptors"] == three["descriptors"]
+    assert one["fitted"] == three["fitted"]
 
 
-def test_columns_of_the_network_verify_where_there_is_one(
-    kind: str, collection: Path, photos: Path, small_weights: Path
+def test_verification_by_columns_needs_a_network(
+    photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     config = SearchConfig(k=3, verify=2, verify_by="columns")
     model, photo = ModelOptions(small_weights), photos / "001.png"
-    if KINDS[kind].needs_network:
-        found = search(photo, collection, config, model=model).results
-        assert found[0].path == photo
-        assert found[0].inliers is not None
-        return
-    with pytest.raises(UsageError, match=f"columns: needs a network; {KINDS[kind].method} has"):
-        search(photo, collection, config, model=model)
+    for name in ("columns", "vlad"):
+        pipeline.index([photos], tmp_path / name, config=KINDS[name], model=model)
+    results = search(photo, tmp_path / "columns", config, model=model).results
+    assert results[0].path == photo
+    assert results[0].inliers is not None
+    with pytest.raises(UsageError, match="columns"):
+        search(photo, tmp_path / "vlad", config, model=model)
 
 
-def test_a_configuration_goes_by_the_name_of_its_recipe() -> None:
+def test_the_network_computes_a_sampled_photo_once(
+    photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracted: list[str] = []
+    original = LocalExtractor._extract
+
+    def counted(self: LocalExtractor, prepared: Any) -> Any:
+        extracted.append(self.config.features)
+        return original(self, prepared)
+
+    monkeypatch.setattr(LocalExtractor, "_extract", counted)
+    options = ModelOptions(small_weights)
+    for name, times in (("patches", 1), ("vlad", 2)):  # keypoints need no network
+        extracted.clear()
+        preset = KINDS[name], NoReduction()
+        pipeline.index([photos], tmp_path / name, config=preset, model=options)
+        assert len(extracted) == times * PHOTOS
+    monkeypatch.setattr("resight.descriptors.local_extractor.MAX_CACHED_BYTES", 0)
+    extracted.clear()
+    preset = KINDS["patches"], NoReduction()
+    pipeline.index([photos], tmp_path / "uncached", config=preset, model=options)
+    assert len(extracted) == 2 * PHOTOS
+    cached, uncached = stored(tmp_path / "patches"), stored(tmp_path / "uncached")
+    assert all(np.array_equal(cached[name], uncached[name]) for name in cached)
+
+
+def test_a_configuration_has_the_name_of_its_method() -> None:
     assert method_name(METHODS["bow-soft"].config) == "bow-soft"
     assert method_name(METHODS["hamming"].config) == "hamming"
     assert method_name(LocalConfig(method="sift-vlad")) == "sift-vlad"
@@ -222,18 +222,18 @@ def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path)
     assert found[0].path == photos / "002.png"
 
 
-def test_without_a_word_of_it_all_values_are_compared(photos: Path, tmp_path: Path) -> None:
+def test_no_reduction_by_default(photos: Path, tmp_path: Path) -> None:
     assert pipeline.index([photos], tmp_path / "c", config=KINDS["vlad"]).selection_note is None
     with Collection.open(tmp_path / "c") as opened:
         assert opened.reduction_config == NoReduction()
         assert opened.distance == "cosine"
 
 
-# What is learned
+# Fit
 
 
 def rows(photos: int, count: int, size: int, seed: int = 0) -> list[list[np.ndarray]]:
-    """Features of one kind of some photos, any numbers."""
+    """Return random features of one scale for each photo."""
     random = np.random.default_rng(seed)
     spread = np.linspace(2, 0.1, size)
     return [
@@ -241,31 +241,31 @@ def rows(photos: int, count: int, size: int, seed: int = 0) -> list[list[np.ndar
     ]
 
 
-def test_the_principal_components_are_those_of_the_covariance() -> None:
+def test_principal_components_equal_those_of_the_covariance() -> None:
     config = dataclasses.replace(KINDS["vlad"], values=5)
     features = rows(8, 50, 12)
-    learned = LocalExtractor(config).fit(features)
+    params = LocalExtractor(config).fit(features)
     together = np.concatenate([photo[0] for photo in features]).astype(np.float64)
     variances, vectors = np.linalg.eigh(np.cov(together.T))
     leading = vectors[:, ::-1][:, :5]
-    np.testing.assert_allclose(learned["pca.mean"], together.mean(axis=0), atol=1e-5)
-    agreement = np.abs((leading * learned["pca.components"]).sum(axis=0))
+    np.testing.assert_allclose(params["pca.mean"], together.mean(axis=0), atol=1e-5)
+    agreement = np.abs((leading * params["pca.components"]).sum(axis=0))
     np.testing.assert_allclose(agreement, 1, atol=1e-4)
-    # Words are of the projected features.
-    assert learned["words"].shape == (4, 5)
-    projected = (together - together.mean(axis=0)) @ learned["pca.components"]
+    # The words are fitted on projected features.
+    assert params["words"].shape == (4, 5)
+    projected = (together - together.mean(axis=0)) @ params["pca.components"]
     np.testing.assert_allclose(np.cov(projected.T), np.diag(variances[::-1][:5]), atol=0.02)
 
 
-def test_the_whole_photo_keeps_all_its_values() -> None:
-    # It is one feature a photo: three photos could not have five principal components of it.
+def test_the_whole_photo_is_not_projected() -> None:
+    # It is one feature per photo: three photos do not have five principal components.
     config = KINDS["patches"]
     photos = [
         [*whole, *many] for whole, many in zip(rows(3, 1, 256), rows(3, 25, 256), strict=True)
     ]
-    learned = LocalExtractor(config).fit(photos)
-    assert {name.partition(".")[0] for name in learned} == {"1"}
-    assert learned["1.pca.components"].shape == (256, 5)
+    params = LocalExtractor(config).fit(photos)
+    assert {name.partition(".")[0] for name in params} == {"1"}
+    assert params["1.pca.components"].shape == (256, 5)
     assert config.nominal_sizes == [256, 15]
 
 
@@ -283,12 +283,12 @@ def test_too_few_features_leave_no_collection(photos: Path, tmp_path: Path) -> N
     assert not Collection.exists(tmp_path / "c")
 
 
-def test_describe_needs_what_is_learned(photos: Path) -> None:
+def test_describe_refuses_methods_that_are_fitted(photos: Path) -> None:
     with pytest.raises(UsageError, match=r"^describe: the method learns from a collection"):
         describe([photos], config=KINDS["fisher"])
 
 
-def test_sets_of_codes_stay_in_folders(photos: Path, tmp_path: Path) -> None:
+def test_sets_of_features_cannot_be_pushed(photos: Path, tmp_path: Path) -> None:
     pipeline.index([photos], tmp_path / "c", config=(KINDS["hamming"], NoReduction()))
-    with pytest.raises(UsageError, match="sets of codes, which no runtime"):
-        push(tmp_path / "c", f"qdrant+file://{tmp_path}/runtime/name")
+    with pytest.raises(UsageError, match="sets of codes, which no"):
+        push(tmp_path / "c", f"qdrant+file://{tmp_path}/backend/name")

@@ -111,9 +111,7 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 @pytest.mark.parametrize("shape", [(5, 6, 9), (4, 9, 6), (3, 7, 7), (3, 1, 4), (2, 1, 1)])
-def test_poolings_equal_a_slow_reading_of_the_papers(
-    name: str, shape: tuple[int, int, int]
-) -> None:
+def test_poolings_equal_the_papers_formulas(name: str, shape: tuple[int, int, int]) -> None:
     fm = random_map(*shape, seed=3) + np.float32(0.01)
     np.testing.assert_allclose(POOLINGS[name](fm, CONFIG), SLOW[name](fm), atol=1e-5)
 
@@ -122,7 +120,7 @@ def test_poolings_equal_a_slow_reading_of_the_papers(
 
 
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_modified_rmac_equals_the_oracle(height: int, width: int, seed: int) -> None:
     feature_map = random_map(5, height, width, seed)
     expected = oracle.modified_rmac(tensor(feature_map))
@@ -214,6 +212,7 @@ def test_regions_are_whitened_before_they_are_added() -> None:
     assert vector.dtype == np.float32
     centered = vectors @ whitening.weight.T + whitening.bias
     np.testing.assert_allclose(centered.mean(axis=0), 0, atol=1e-5)
+    assert 1 <= len(fit_region_whitening(vectors).bias) <= 6  # chosen from the spectrum
 
 
 # Contract
