@@ -26,10 +26,10 @@ INDEXED = ["postgres", "qdrant-engine", "qdrant-server"]
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, list[Query]]:
     """Make a collection of realistic descriptors, two for each photo, and similar queries."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from speed import draw
+    from harness import draw_descriptors
 
     rng = np.random.default_rng(0)
-    rows = draw(2 * COUNT, rng)
+    rows = draw_descriptors(2 * COUNT, rng)
     sample = make(tmp_path / "c", 0, cam=True, keep=np.arange(VALUES))
     sample.global_, sample.local = rows[:COUNT], rows[COUNT:]
     with writing(sample.folder) as writer:
@@ -72,7 +72,7 @@ def test_index_equals_an_exhaustive_scan(
         server = request.getfixturevalue("postgres")
         assert searches_by_index(server, remote) >= 2 * len(queries)
     if stores.kind == "qdrant-engine":
-        assert stores.linked(remote) == 4 * COUNT  # those before the selection are counted, too
+        assert stores.indexed(remote) == 4 * COUNT  # those before the selection are counted, too
 
 
 def distances(query: Query, sample: Sample) -> np.ndarray:

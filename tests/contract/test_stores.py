@@ -26,7 +26,7 @@ from resight.errors import (
 from resight.methods.model import Model
 from resight.photos.files import PhotoFile
 from resight.ranking.exact import DISTANCES, Database, Query, nearest
-from store_samples import KEPT, Sample, Stores, make, record, stores
+from store_samples import SELECTED, Sample, Stores, make, record, stores
 
 __all__ = ["stores"]
 
@@ -161,7 +161,7 @@ def test_filter_by_date_and_size(stores: Stores, tmp_path):
             size = (20, 10 + row)
             writer.record_described(file, f"{row:064x}", size, sample.global_[row], None)
     store = stores.of(sample)
-    query = Query(sample.global_[1][KEPT])
+    query = Query(sample.global_[1][SELECTED])
 
     def found(*times: str | None, min_side: int | None = None) -> list[int]:
         limits = [None if t is None else datetime.fromisoformat(t) for t in times]
@@ -234,7 +234,7 @@ def test_unusual_file_names(stores: Stores, tmp_path):
     store = stores.of(sample)
     assert set(paths) <= {photo.path for photo in store.photos("ok")}
     for path in paths:
-        found = store.nearest([Query(sample.global_[0][KEPT])], 9, Filter(under=path))[0]
+        found = store.nearest([Query(sample.global_[0][SELECTED])], 9, Filter(under=path))[0]
         assert [p.path for p in store.photos_by_id(found.ids.tolist()).values()] == [path]
 
 
@@ -298,7 +298,7 @@ def test_a_changed_photo_replaces_the_old_one(remotes: Stores, tmp_path):
     assert (done.sent, done.unchanged) == (1, 39)
     assert remote.count("ok") == 40
     assert remote.stamp() != stamp
-    found = remote.nearest([Query(sample.global_[30][KEPT])], 2)[0]
+    found = remote.nearest([Query(sample.global_[30][SELECTED])], 2)[0]
     assert sorted(rows_of(remote, sample, found.ids)) == [3, 30]
     assert remote.stored_query(f"{3:064x}") is None
 
@@ -332,7 +332,7 @@ def test_other_provenance_is_refused(remotes: Stores, tmp_path):
     others = [
         ({"seed": 1, "model": Model("cd" * 32)}, r"was made with other weights"),
         ({"stride": 0.5}, r"another configuration \(stride is 0.4, not 0.5\)"),
-        ({"keep": KEPT - 1}, r"has another selection"),
+        ({"keep": SELECTED - 1}, r"has another selection"),
         ({"whitened": True}, r"has another selection"),
     ]
     for number, (other, said) in enumerate(others):
@@ -421,17 +421,17 @@ def test_concurrent_writers(remotes: Stores, tmp_path, monkeypatch):
 
 def test_a_collection_replaced_during_use(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 10)
-    remote, query = remotes.of(sample), Query(sample.global_[0][KEPT])
+    remote, query = remotes.of(sample), Query(sample.global_[0][SELECTED])
     other = remotes.remote(remote.name.rpartition("/")[2])
     assert len(other.nearest([query], 3)[0].ids) == 3
     remote.drop()
     assert not remote.exists()
-    again = make(tmp_path / "d", 12, keep=KEPT - 1)
+    again = make(tmp_path / "d", 12, keep=SELECTED - 1)
     remotes.send(again, remote)
     with pytest.raises(CollectionError, match=r"no collection there|was replaced or removed"):
         other.nearest([query], 3)
     assert len(other.nearest([query], 30)[0].ids) == 12  # it has looked anew
-    np.testing.assert_array_equal(other.reduction().indices, KEPT - 1)
+    np.testing.assert_array_equal(other.reduction().indices, SELECTED - 1)
     remote.drop()
     with pytest.raises(CollectionError, match=r"no collection there"):
         remote.count("ok")
@@ -449,7 +449,7 @@ def test_details_of_a_remote_collection(remotes: Stores, tmp_path):
 def test_local_descriptors_are_ignored_by_collections_without_any(remotes: Stores, tmp_path):
     sample = make(tmp_path / "c", 10)  # without local descriptors
     remote = remotes.of(sample)
-    plain = Query(sample.global_[0][KEPT])
+    plain = Query(sample.global_[0][SELECTED])
     both = replace(plain, local=np.ones(6, np.float32))
     found, expected = (remote.nearest([query], 4)[0] for query in (both, plain))
     np.testing.assert_array_equal(found.ids, expected.ids)

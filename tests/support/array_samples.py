@@ -1,4 +1,4 @@
-"""Small collections of random descriptors, without photos, for tests of the search arrays."""
+"""Small collections of random descriptors without photos."""
 
 from pathlib import Path
 from typing import Any

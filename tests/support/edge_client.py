@@ -1,7 +1,7 @@
-"""Qdrant's own engine in this process, behind the calls of its client that Resight makes.
+"""Qdrant's engine in this process, behind the part of its client's interface that Resight uses.
 
-`qdrant_edge` is the engine of the server as a library: its storage, its HNSW, its 8-bit codes. It
-keeps one shard and speaks no HTTP, so the client's models are translated here.
+`qdrant_edge` is the server's engine as a library, with its storage, HNSW and 8-bit codes. It has one
+shard and no HTTP, so this module translates the client's models.
 """
 
 from pathlib import Path
@@ -16,11 +16,11 @@ DISTANCES = {
     models.Distance.COSINE: edge.Distance.Cosine,
 }
 INDEXED_FROM_KB = 200
-"""Vectors from which on they are linked; the server's 10 MB would take larger tests."""
+"""Size of vectors from which on they are indexed; the server's 10 MB would need larger tests."""
 
 
 class EdgeClient:
-    """What a `QdrantClient` is to Resight."""
+    """The methods of `QdrantClient` that Resight calls."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,7 +42,7 @@ class EdgeClient:
         place.mkdir(parents=True)
         vectors = {side: _vector(params) for side, params in vectors_config.items()}
         config = edge.EdgeConfig(
-            # A shard without vectors cannot be.
+            # A shard needs at least one kind of vector.
             vectors=vectors or {"none": edge.EdgeVectorParams(1, edge.Distance.Dot)},
             wal_enabled=False,
             optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEXED_FROM_KB),
@@ -54,14 +54,18 @@ class EdgeClient:
 
     def create_payload_index(self, name: str, field: str, kind: models.PayloadSchemaType) -> None:
         kinds = edge.PayloadSchemaType
-        known = {"keyword": kinds.Keyword, "datetime": kinds.Datetime, "integer": kinds.Integer}
-        operation = edge.UpdateOperation.create_field_index(field, known[kind.value])
+        kinds_by_name = {
+            "keyword": kinds.Keyword,
+            "datetime": kinds.Datetime,
+            "integer": kinds.Integer,
+        }
+        operation = edge.UpdateOperation.create_field_index(field, kinds_by_name[kind.value])
         self._shards[name].update(operation)
 
     def upsert(self, name: str, points: list[models.PointStruct], *, wait: bool) -> None:
         assert wait
-        made = [edge.Point(point.id, point.vector, point.payload) for point in points]
-        self._shards[name].update(edge.UpdateOperation.upsert_points(made))
+        converted = [edge.Point(point.id, point.vector, point.payload) for point in points]
+        self._shards[name].update(edge.UpdateOperation.upsert_points(converted))
 
     def delete(self, name: str, points: models.PointIdsList, *, wait: bool) -> None:
         assert wait
@@ -97,7 +101,7 @@ class EdgeClient:
         return SimpleNamespace(count=self._shards[name].count(edge.CountRequest(exact=True)))
 
     def get_collection(self, name: str) -> SimpleNamespace:
-        self._shards[name].optimize()  # a server does that by itself
+        self._shards[name].optimize()  # a server optimizes by itself
         return SimpleNamespace(status=models.CollectionStatus.GREEN)
 
     def indexed_vectors(self, name: str) -> int:
@@ -145,25 +149,25 @@ def _query(request: models.QueryRequest) -> edge.QueryRequest:
     )
 
 
-def _filter(asked: models.Filter | None) -> edge.Filter | None:
-    if asked is None:
+def _filter(filter_: models.Filter | None) -> edge.Filter | None:
+    if filter_ is None:
         return None
     return edge.Filter(
-        must=[_condition(part) for part in asked.must or []],
-        should=[_condition(part) for part in asked.should or []] or None,
+        must=[_condition(part) for part in filter_.must or []],
+        should=[_condition(part) for part in filter_.should or []] or None,
     )
 
 
-def _condition(asked: Any) -> Any:
-    if isinstance(asked, models.Filter):
-        return _filter(asked)
-    if asked.match is not None:
-        return edge.FieldCondition(asked.key, match=edge.MatchValue(asked.match.value))
-    between = asked.range
+def _condition(condition: Any) -> Any:
+    if isinstance(condition, models.Filter):
+        return _filter(condition)
+    if condition.match is not None:
+        return edge.FieldCondition(condition.key, match=edge.MatchValue(condition.match.value))
+    between = condition.range
     if isinstance(between, models.Range):
-        return edge.FieldCondition(asked.key, range=edge.RangeFloat(gte=between.gte))
+        return edge.FieldCondition(condition.key, range=edge.RangeFloat(gte=between.gte))
     return edge.FieldCondition(
-        asked.key,
+        condition.key,
         range=edge.RangeDateTime(
             gte=between.gte and between.gte.isoformat(), lt=between.lt and between.lt.isoformat()
         ),

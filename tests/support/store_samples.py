@@ -1,4 +1,4 @@
-"""Small collections with chosen descriptors, and every kind of store over them."""
+"""Small collections with given descriptors, and stores on every backend."""
 
 import itertools
 import os
@@ -29,7 +29,7 @@ from resight.reductions.pfa import Selection
 from resight.reductions.reduction import Reduction
 from resight.reductions.whitening import Whitening
 
-KEPT = np.arange(1, 12, 2)
+SELECTED = np.arange(1, 12, 2)
 """The values that the samples' selection keeps of twelve."""
 MODEL = Model("ab" * 32)
 MEMORY = Path("/dev/shm")
@@ -39,7 +39,7 @@ KINDS = ["local", "postgres", "qdrant-client", "qdrant-engine", "qdrant-server"]
 
 @dataclass
 class Sample:
-    """A collection of photos that are not there, with random descriptors of twelve values."""
+    """A collection of nonexistent photos, with random descriptors of twelve values."""
 
     folder: Path
     global_: np.ndarray
@@ -55,10 +55,10 @@ def make(
     whitened: bool = False,
     seed: int = 0,
     model: Model = MODEL,
-    keep: np.ndarray = KEPT,
+    keep: np.ndarray = SELECTED,
     **config: Any,
 ) -> Sample:
-    """A collection; a tenth of its photos are copies of the one before."""
+    """Create a collection; every tenth photo is a copy of the previous one."""
     rng = np.random.default_rng(seed)
     global_ = rng.random((count, 12)).astype(np.float32)
     global_[5::10] = global_[4::10][: len(global_[5::10])]
@@ -66,33 +66,35 @@ def make(
     if local is not None:
         local[5::10] = local[4::10][: len(local[5::10])]
     sample = Sample(folder, global_, local)
-    how: Reduction = Selection(keep)
-    fitted: Any = SelectionConfig(features=len(keep))
+    reduction: Reduction = Selection(keep)
+    reduction_config: Any = SelectionConfig(features=len(keep))
     if whitened:
         parts = rng.normal(size=(12, 6)).astype(np.float32)
-        how, fitted = Whitening(global_.mean(axis=0), (parts,)), WhiteningConfig(features=6)
-    with writing(folder, (ExtractionConfig(cam=cam, **config), fitted)) as writer:
+        reduction = Whitening(global_.mean(axis=0), (parts,))
+        reduction_config = WhiteningConfig(features=6)
+    with writing(folder, (ExtractionConfig(cam=cam, **config), reduction_config)) as writer:
         writer.bind_model(model)
-        writer.store_reduction(how, fitted, {"photos": count, "values": 6})
+        writer.store_reduction(reduction, reduction_config, {"photos": count, "values": 6})
         record(writer, sample, *range(count))
     return sample
 
 
 def record(writer: Writer, sample: Sample, *rows: int, content: str | None = None) -> None:
-    """Put photos of a sample into its collection; ten stand in each folder."""
+    """Record photos of a sample in its collection, ten in each folder."""
     photos = []
     for row in rows:
         path = Path(f"/photos/{row // 10}/{row}.jpg")
         if row not in range(len(sample.paths)):
             sample.paths.append(path)
         local = None if sample.local is None else sample.local[row]
-        told = (path, 100 + row, 1000 + row, content or f"{row:064x}", 640, 480)
-        photos.append((Photo(0, *told, "ok", None), Description(sample.global_[row], local)))
+        sha256 = content or f"{row:064x}"
+        photo = Photo(0, path, 100 + row, 1000 + row, sha256, 640, 480, "ok", None)
+        photos.append((photo, Description(sample.global_[row], local)))
     writer.import_photos(photos)
 
 
 class Stores:
-    """Opens stores of one kind over collections, and closes them."""
+    """Opens stores on one backend, and closes them."""
 
     def __init__(self, kind: str, postgres: Callable[[], PostgresServer]) -> None:
         self.kind = kind
@@ -104,7 +106,7 @@ class Stores:
         return self.kind == "local"
 
     def of(self, sample: Sample) -> Store:
-        """A store of all that is in a collection."""
+        """Return a store with everything in a collection."""
         if self.is_local:
             collection = self._stack.enter_context(Collection.open(sample.folder))
             return LocalStore(collection)
@@ -121,15 +123,15 @@ class Stores:
         return done
 
     def remote(self, name: str | None = None) -> Remote:
-        """A place on the engine where nothing is yet, or the one of a name."""
+        """Return a new remote collection, or the one of a name."""
         store = self._open(name or f"sample-{os.getpid()}-{next(NUMBERS)}")
         self._stack.callback(store.close)
         if self.kind == "qdrant-server":
             self._stack.callback(store.drop)
         return store
 
-    def linked(self, remote: Remote) -> int:
-        """How many descriptors Qdrant's engine has linked."""
+    def indexed(self, remote: Remote) -> int:
+        """Return the number of descriptors in the index of Qdrant's engine."""
         return self._edge().indexed_vectors(remote.name.rpartition("/")[2])
 
     def _open(self, name: str) -> Remote:
@@ -150,7 +152,7 @@ class Stores:
 
     def _edge(self) -> Any:
         if not hasattr(self, "_engine"):
-            # In memory: a disk takes its time to sync so many small files.
+            # In memory: syncing many small files to a disk is slow.
             folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
             self._engine = EdgeClient(Path(self._stack.enter_context(folder)))
             self._stack.callback(self._engine.close)
@@ -162,7 +164,7 @@ class Stores:
 
 @pytest.fixture(params=KINDS)
 def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
-    """Every kind of store in turn."""
+    """Return stores on every backend in turn."""
     kind = request.param
     if kind == "qdrant-server" and "QDRANT_URL" not in os.environ:
         pytest.skip("no Qdrant server: set QDRANT_URL")
