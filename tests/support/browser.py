@@ -1,4 +1,4 @@
-"""A browser for the tests of the page: an installed one, else one that can be had."""
+"""A browser for the tests of the page: an installed one, otherwise one that is installed now."""
 
 import functools
 import importlib.util
@@ -27,16 +27,16 @@ QUIET = (
 INSTALL_S = 300
 
 
-class NoBrowser(Exception):  # noqa: N818 - reads as what happened
-    """No browser can be had; the text is the reason."""
+class NoBrowserError(Exception):
+    """No browser is available; the message is the reason."""
 
 
 @contextmanager
-def launched() -> Iterator[Any]:
-    """A headless Chromium, as Playwright's `Browser`.
+def launch() -> Iterator[Any]:
+    """Launch a headless Chromium, as Playwright's `Browser`.
 
     Raises:
-        NoBrowser: there is none and none can be installed.
+        NoBrowserError: none is installed, and none could be installed.
     """
     executable = find_browser()
     from playwright.sync_api import sync_playwright
@@ -49,30 +49,30 @@ def launched() -> Iterator[Any]:
 
 @functools.cache
 def find_browser() -> str | None:
-    """The path of a Chromium; None stands for Playwright's own.
+    """Return the path of a Chromium; None stands for Playwright's own.
 
-    One named by RESIGHT_BROWSER comes first, then one on the PATH, then Debian's package where it
-    may be installed, at last the one that Playwright brings.
+    RESIGHT_BROWSER takes precedence, then one on the PATH, then Debian's package where it can be
+    installed, finally the one that Playwright downloads.
     """
     if importlib.util.find_spec("playwright") is None:
-        raise NoBrowser("playwright is not installed")
-    named = os.environ.get("RESIGHT_BROWSER")
-    if named:
-        return named
-    # Of several processes that test at the same time one installs it, and the others wait.
+        raise NoBrowserError("playwright is not installed")
+    path = os.environ.get("RESIGHT_BROWSER")
+    if path:
+        return path
+    # Of several test processes one installs it, and the others wait.
     with FileLock(Path(tempfile.gettempdir(), "resight-browser.lock")):
-        found = _installed()
-        if found is None and shutil.which("apt-get") and os.geteuid() == 0:
+        path = _installed()
+        if path is None and shutil.which("apt-get") and os.geteuid() == 0:
             _succeeds("apt-get", "update")
             _succeeds("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
-            found = _installed()
-    if found is not None:
-        return found
+            path = _installed()
+    if path is not None:
+        return path
     if _succeeds(sys.executable, "-m", "playwright", "install", "chromium"):
         return None
-    raise NoBrowser(
+    raise NoBrowserError(
         "no Chromium is installed, and neither apt-get nor playwright could install one; "
-        "name one with RESIGHT_BROWSER"
+        "set RESIGHT_BROWSER to the path of one"
     )
 
 

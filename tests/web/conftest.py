@@ -1,13 +1,19 @@
 """Photos, collections and servers that the tests of the web interface share."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+import browser
 from web_server import Running, make_photos, make_sift_collection, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +48,17 @@ def few_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few_collection(few_photos: Path) -> Path:
     """A collection of the six photos; tests must not change it."""
     return make_sift_collection(few_photos.parent / "collection", few_photos)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator["Browser"]:
+    """A headless browser; the test is skipped where there is none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            launched = stack.enter_context(browser.launch())
+        except browser.NoBrowserError as reason:
+            pytest.skip(str(reason))
+        yield launched
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The page in a real browser, against the real server: everything a person does with it."""
+"""The page in a real browser, against the real server: everything users do with it."""
 
 import base64
 import contextlib
@@ -18,7 +18,6 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Page, expect
 
-import browser as browsers
 from resight.backends.manage import remove
 from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
@@ -27,8 +26,9 @@ from resight.searching.search import search
 expect.set_options(timeout=20_000)
 
 OBJECTS = 4
-COPIES = 3
-PAGE = 60
+COPIES = 5
+TOTAL = OBJECTS * 3 * (1 + COPIES)
+PAGE_SIZE = 60
 PHONE = {"width": 375, "height": 720}
 DESKTOP = {"width": 1200, "height": 800}
 NOT_FOUND = "Failed to load resource"
@@ -38,8 +38,8 @@ import sys
 from pathlib import Path
 from resight.web.server import serve
 from resight.web.settings import WebSettings
-tell = lambda address: print(address, flush=True)
-serve(Path(sys.argv[1]), settings=WebSettings(port=0), started=tell)
+started = lambda address: print(address, flush=True)
+serve(Path(sys.argv[1]), settings=WebSettings(port=0), started=started)
 """
 
 
@@ -57,7 +57,7 @@ class Served:
 
 @dataclass
 class Visit:
-    """A browser window, and what must not have happened in it."""
+    """A browser window, with its errors and its requests to other sites."""
 
     page: Page
     served: Served
@@ -70,7 +70,7 @@ class Visit:
         return self.page
 
     def results(self, page: Page) -> list[tuple[str, str]]:
-        """Names and exact distances of the results that are shown."""
+        """Return names and exact distances of the shown results."""
         expect(page.locator("#search .results:not(.waiting) .tile").first).to_be_visible()
         script = """tiles => tiles.map(tile => [tile.querySelector(".name").textContent,
                                                 tile.querySelector(".distance").dataset.distance])"""
@@ -78,44 +78,34 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def served(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("page")
-    photos, collection = folder / "photos", folder / "holidays"
+    copies, collection = folder / "photos", folder / "holidays"
     for number in range(1, OBJECTS + 1):
         name = f"object-{number:02d}"
-        shutil.copytree(demo_photos / name, photos / name)
-        for copy in range(COPIES):  # of known content: more photos at no cost
-            shutil.copytree(demo_photos / name, photos / f"copy-{copy}" / name)
-    (photos / "empty.jpg").touch()
-    (photos / "notes.png").write_text("not a picture")
+        shutil.copytree(photos / name, copies / name)
+        for copy in range(COPIES):  # photos of the same content cost no time
+            shutil.copytree(photos / name, copies / f"copy-{copy}" / name)
+    (copies / "empty.jpg").touch()
+    (copies / "notes.png").write_text("not a picture")
     config = LocalConfig(
         method="sift-vlad", longest_side=400, max_keypoints=500, centers=32, sample=20_000
     )
-    pipeline.index([photos], collection, config=config)
+    pipeline.index([copies], collection, config=config)
     command = [sys.executable, "-c", SERVE, str(collection)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip()
             assert address.startswith("http://127.0.0.1:")
-            yield Served(address, photos, collection)
+            yield Served(address, copies, collection)
         finally:
             process.terminate()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with contextlib.ExitStack() as stack:
-        try:
-            launched = stack.enter_context(browsers.launched())
-        except browsers.NoBrowser as reason:
-            pytest.skip(str(reason))
-        yield launched
-
-
 @contextlib.contextmanager
 def visiting(chromium: Browser, served: Served, **options: object) -> Iterator[Visit]:
-    """A fresh window; afterwards nothing has gone wrong in it or left the server's origin."""
+    """Open a new window; afterwards check that nothing failed or left the server's origin."""
     context = chromium.new_context(**{"viewport": DESKTOP, **options})
     context.set_default_timeout(20_000)
     visit = Visit(context.new_page(), served)
@@ -147,7 +137,7 @@ def phone(chromium: Browser, served: Served) -> Iterator[Visit]:
 
 
 def drop(page: Page, path: Path, event: str = "drop") -> None:
-    """Drop (or paste) a file, as a browser tells the page of it."""
+    """Drop or paste a file: dispatch the event of a browser."""
     script = """([data, name, kind]) => {
         const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
         const transfer = new DataTransfer();
@@ -170,7 +160,7 @@ def box_in(page: Page) -> tuple[int, int, int, int]:
 
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Drag on the stage, in fractions of it."""
+    """Drag on the stage, in fractions of its size."""
     area = page.locator("#stage").bounding_box()
     assert area is not None
     for (x, y), act in ((start, page.mouse.down), (end, page.mouse.up)):
@@ -178,9 +168,9 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
         act()
 
 
-def told(served: Served, query: Path, box: tuple[int, int, int, int] | None = None):
-    """The same answer from Python: names and distances written with every digit."""
-    found = search(query, served.collection, SearchConfig(k=PAGE), box=box)
+def expected_results(served: Served, query: Path, box: tuple[int, int, int, int] | None = None):
+    """Return names and distances from the Python interface."""
+    found = search(query, served.collection, SearchConfig(k=PAGE_SIZE), box=box)
     return [(result.path.name, result.distance) for result in found.results]
 
 
@@ -190,11 +180,11 @@ def overflow(page: Page) -> int:
     )
 
 
-# Giving a photo
+# Choosing a photo
 
 
 @pytest.mark.parametrize("how", ["drop", "paste", "pick"])
-def test_a_photo_is_searched_with_however_it_comes(visit: Visit, how: str) -> None:
+def test_a_photo_is_dropped_pasted_or_picked(visit: Visit, how: str) -> None:
     page, query = visit.open(), visit.served.query(2)
     expect(page.locator("#home .tile").first).to_be_visible()
     if how == "pick":
@@ -202,14 +192,14 @@ def test_a_photo_is_searched_with_however_it_comes(visit: Visit, how: str) -> No
     else:
         drop(page, query, how)
     shown = visit.results(page)
-    truth = told(visit.served, query)
-    assert [(name, float(distance)) for name, distance in shown] == truth[: len(shown)]
+    expected = expected_results(visit.served, query)
+    assert [(name, float(distance)) for name, distance in shown] == expected[: len(shown)]
     assert len(shown) >= 8
     expect(page.locator("#stage img")).to_have_attribute("alt", f"The query: {query.name}")
     page.wait_for_url("**#/search?upload=*")
 
 
-def test_dragging_a_file_over_the_page_says_what_would_happen(visit: Visit) -> None:
+def test_dragging_a_file_over_the_page_shows_a_hint(visit: Visit) -> None:
     page = visit.open()
     drop(page, visit.served.query(), "dragenter")
     expect(page.locator("#drop")).to_be_visible()
@@ -249,16 +239,16 @@ def test_a_box_drawn_with_the_mouse_changes_the_results(visit: Visit) -> None:
     assert visit.results(page) == whole
 
 
-def test_the_answer_for_a_box_is_that_of_the_library(visit: Visit) -> None:
+def test_results_of_a_box_equal_the_python_interface(visit: Visit) -> None:
     page, query = visit.open(), visit.served.query(3)
     page.set_input_files("#picker", query)
     visit.results(page)
     drag(page, (0.1, 0.1), (0.8, 0.9))
     box = box_in(page)
     expect(page.locator(".results.waiting")).to_have_count(0)
-    truth = told(visit.served, query, box)
+    expected = expected_results(visit.served, query, box)
     shown = visit.results(page)
-    assert [(name, float(distance)) for name, distance in shown] == truth[: len(shown)]
+    assert [(name, float(distance)) for name, distance in shown] == expected[: len(shown)]
 
 
 def test_a_box_is_moved_resized_and_removed_with_the_mouse(visit: Visit) -> None:
@@ -317,24 +307,23 @@ def test_a_finger_scrolls_the_page_but_moves_the_box(phone: Visit) -> None:
 # Results
 
 
-def test_results_grow_while_one_scrolls_and_only_some_exist(visit: Visit) -> None:
+def test_scrolling_loads_results_and_renders_only_visible_ones(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     visit.results(page)
-    total = OBJECTS * 4 * (1 + COPIES)
-    expect(page.locator("#search-heading")).to_have_text(f"{total} photos, nearest first")
+    expect(page.locator("#search-heading")).to_have_text(f"{TOTAL} photos, nearest first")
     for _ in range(30):
         page.mouse.move(800, 500)
         page.mouse.wheel(0, 900)
         page.wait_for_timeout(40)
-    last = page.locator(f'#search .tile[aria-posinset="{total}"]')
+    last = page.locator(f'#search .tile[aria-posinset="{TOTAL}"]')
     expect(last).to_be_visible()
-    assert page.locator("#search .tile").count() < total
-    expect(last).to_have_attribute("aria-setsize", str(total))
+    assert page.locator("#search .tile").count() < TOTAL
+    expect(last).to_have_attribute("aria-setsize", str(TOTAL))
     distances = [float(distance) for _, distance in visit.results(page)]
     assert distances == sorted(distances)
 
 
-def test_a_result_is_searched_from_and_the_way_back_is_where_one_was(visit: Visit) -> None:
+def test_search_from_a_result_and_back_to_the_scroll_position(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     first = visit.results(page)
     page.evaluate("scrollTo(0, 300)")
@@ -362,7 +351,7 @@ def test_a_box_is_drawn_in_a_result(visit: Visit) -> None:
     expect(page.locator(".box")).to_be_focused()
 
 
-def test_geometry_and_distance_can_be_asked_for(visit: Visit) -> None:
+def test_options_verify_geometry_and_limit_the_distance(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     visit.results(page)
     page.get_by_text("Options").click()
@@ -375,7 +364,7 @@ def test_geometry_and_distance_can_be_asked_for(visit: Visit) -> None:
     assert all(float(distance) <= 0.5 for _, distance in visit.results(page))
 
 
-# Why it matched
+# Comparison
 
 
 def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
@@ -451,24 +440,25 @@ def test_photos_that_could_not_be_indexed_are_listed_with_reasons(visit: Visit) 
 
 
 def test_new_photos_are_indexed_with_progress(visit: Visit, tmp_path: Path) -> None:
-    total = OBJECTS * 4 * (1 + COPIES)
     page = visit.open("#/collection")
-    expect(page.locator(".facts").first).to_contain_text(str(total))
+    expect(page.locator(".facts").first).to_contain_text(str(TOTAL))
     added = visit.served.photos / "object-01" / "added.jpg"
     shutil.copy(visit.served.query(1), added)
     try:
         page.get_by_role("button", name="Look for new photos").click()
         expect(page.locator(".outcome")).to_contain_text("1 new")
-        expect(page.locator(".facts").first).to_contain_text(str(total + 1))
+        expect(page.locator(".facts").first).to_contain_text(str(TOTAL + 1))
     finally:
         added.unlink()
         remove([added], visit.served.collection)
 
 
-# What goes wrong
+# Errors
 
 
-def test_a_file_that_is_no_photo_is_refused_in_words(visit: Visit, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_photo_is_refused(
+    visit: Visit, tmp_path: Path
+) -> None:
     visit.expected.append(NOT_FOUND)
     fake = tmp_path / "fake.jpg"
     fake.write_bytes(b"this is no picture" * 100)
@@ -495,7 +485,7 @@ def test_a_photo_that_is_too_large_is_refused_before_it_is_sent(visit: Visit) ->
     assert sent == []
 
 
-def test_a_server_that_is_down_is_told_and_can_be_tried_again(visit: Visit) -> None:
+def test_a_server_that_is_down_can_be_tried_again(visit: Visit) -> None:
     visit.expected.append("ERR_INTERNET_DISCONNECTED")
     page = visit.open("#/search?photo=1")
     visit.results(page)
@@ -507,7 +497,7 @@ def test_a_server_that_is_down_is_told_and_can_be_tried_again(visit: Visit) -> N
     assert visit.results(page)
 
 
-def test_an_unknown_photo_and_a_lost_upload_are_told(visit: Visit) -> None:
+def test_an_unknown_photo_and_an_expired_upload(visit: Visit) -> None:
     visit.expected.append(NOT_FOUND)
     page = visit.open("#/search?photo=999999")
     expect(page.get_by_role("alert")).to_contain_text("no photo 999999")
@@ -515,10 +505,10 @@ def test_an_unknown_photo_and_a_lost_upload_are_told(visit: Visit) -> None:
     expect(page.get_by_text("This photo is no longer available")).to_be_visible()
 
 
-# For everyone
+# Accessibility
 
 
-def test_everything_is_reached_with_the_keyboard_alone(visit: Visit) -> None:
+def test_everything_is_reachable_by_keyboard(visit: Visit) -> None:
     page = visit.open()
     expect(page.locator("#home .tile").first).to_be_visible()
 
@@ -533,8 +523,7 @@ def test_everything_is_reached_with_the_keyboard_alone(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
-    total = OBJECTS * 4 * (1 + COPIES)
-    expect(page.locator(f'#home .tile[aria-posinset="{total}"] a')).to_be_focused()
+    expect(page.locator(f'#home .tile[aria-posinset="{TOTAL}"] a')).to_be_focused()
     page.keyboard.press("Home")
     page.keyboard.press("Enter")
     visit.results(page)
@@ -594,9 +583,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(phone: Visit, fragm
         assert page.locator("button, a, input, h1, h2, p, img").evaluate_all(cut) == []
 
 
-def test_the_theme_follows_the_system_and_the_persons_choice(
-    chromium: Browser, served: Served
-) -> None:
+def test_the_theme_follows_the_system_and_the_user(chromium: Browser, served: Served) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     with visiting(chromium, served, color_scheme="dark") as visit:
         page = visit.open("#/collection")

@@ -1,4 +1,4 @@
-"""The page's modules on their own, in a real browser: geometry, addresses, the windowed grid."""
+"""Unit tests of the page's modules in a real browser: geometry, addresses, the virtual grid."""
 
 import base64
 import contextlib
@@ -13,19 +13,18 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
-import browser as browsers
 import resight
 
 STATIC = Path(resight.__file__).parent / "web" / "static"
-DOT = base64.b64decode(
+PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the modules, and one dot for every photo."""
+    """Serves the modules, and one pixel for every photo."""
 
     def do_GET(self) -> None:
         if not self.path.startswith("/api/"):
@@ -35,32 +34,28 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Type", "image/png")
         self.send_header("Cache-Control", "max-age=600")
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError):  # a photo that was scrolled away
-            self.wfile.write(DOT)
+        with contextlib.suppress(BrokenPipeError):  # the load of a photo was canceled
+            self.wfile.write(PIXEL)
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """A window on an empty document beside the modules."""
+def page(chromium: Browser) -> Iterator[Page]:
+    """A window on an empty document from which modules can be imported."""
     handler = functools.partial(Handler, directory=str(STATIC))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            with browsers.launched() as chromium:
-                page = chromium.new_page(viewport={"width": 1200, "height": 800})
-                page.goto(f"http://127.0.0.1:{server.server_address[1]}/")  # a list of the files
-                yield page
-        except browsers.NoBrowser as reason:
-            pytest.skip(str(reason))
-        finally:
-            server.shutdown()
+        page = chromium.new_page(viewport={"width": 1200, "height": 800})
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/")  # a list of the files
+        yield page
+        page.close()
+        server.shutdown()
 
 
 def call(page: Page, module: str, expression: str, *values: object) -> object:
-    """The value of an expression in which `m` is a module and `v` are values."""
+    """Evaluate an expression in which `m` is a module and `v` are values."""
     script = f"async v => {{ const m = await import('/{module}'); return {expression}; }}"
     return page.evaluate(script, list(values))
 
@@ -104,9 +99,9 @@ def test_rows_hold_every_photo_once_and_end_at_the_edge(page: Page) -> None:
         const same = JSON.stringify(grown) === JSON.stringify(rows);
         return { rows, at, grown: same, total: m.totalHeight(rows) };
     })()"""
-    found = call(page, "layout.js", script, MEASURES)
-    assert isinstance(found, dict)
-    rows, start, top = found["rows"], 0, 0.0
+    result = call(page, "layout.js", script, MEASURES)
+    assert isinstance(result, dict)
+    rows, start, top = result["rows"], 0, 0.0
     for row in rows[:-1]:
         assert row["start"] == start
         assert row["top"] == pytest.approx(top)
@@ -116,9 +111,9 @@ def test_rows_hold_every_photo_once_and_end_at_the_edge(page: Page) -> None:
         start += len(row["cells"])
         top += row["height"] + MEASURES["gap"]
     assert start + len(rows[-1]["cells"]) == 500
-    assert found["at"]
-    assert found["grown"]  # page by page gives the same rows as all at once
-    assert found["total"] == pytest.approx(top + rows[-1]["height"])
+    assert result["at"]
+    assert result["grown"]  # page by page, the rows are the same as all at once
+    assert result["total"] == pytest.approx(top + rows[-1]["height"])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +144,7 @@ def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int]
         {"page": "search", "upload": "a-b_c", "large": True},
     ],
 )
-def test_a_state_survives_its_address(page: Page, state: dict[str, object]) -> None:
+def test_a_state_survives_formatting_and_parsing(page: Page, state: dict[str, object]) -> None:
     assert call(page, "state.js", "m.parseHash(m.formatHash(v[0]))", state) == state
 
 
@@ -165,7 +160,7 @@ def test_a_state_survives_its_address(page: Page, state: dict[str, object]) -> N
         ("#/search?photo=2&box=1.5,2,3,4&verify=x", {"page": "search", "photo": 2}),
     ],
 )
-def test_an_address_that_makes_no_sense_is_read_as_far_as_it_does(
+def test_invalid_values_of_an_address_are_ignored(
     page: Page, fragment: str, state: dict[str, object]
 ) -> None:
     assert call(page, "state.js", "m.parseHash(v[0])", fragment) == state
@@ -179,7 +174,7 @@ def test_distances_are_short(page: Page, distance: float, text: str) -> None:
     assert call(page, "dom.js", "m.shortDistance(v[0])", distance) == text
 
 
-def test_of_ten_thousand_photos_only_those_near_the_window_exist(page: Page) -> None:
+def test_only_tiles_near_the_window_are_in_the_document(page: Page) -> None:
     script = """(async () => {
         const list = document.createElement("ul");
         document.body.replaceChildren(list);
@@ -215,19 +210,19 @@ def test_of_ten_thousand_photos_only_those_near_the_window_exist(page: Page) -> 
         return { states, stable: list.offsetHeight === height, height,
                  bare: list.querySelectorAll("img:not([src])").length };
     })()"""
-    found = call(page, "grid.js", script)
-    assert isinstance(found, dict)
-    states = found["states"]
+    result = call(page, "grid.js", script)
+    assert isinstance(result, dict)
+    states = result["states"]
     assert max(state["tiles"] for state in states) < 150
     assert all(state["ordered"] and state["covered"] for state in states)
     assert (states[0]["first"], states[-1]["last"]) == (0, 9_999)
     assert len({state["first"] for state in states}) == len(states)
-    assert found["stable"]  # what loads moves nothing
-    assert found["height"] > 100_000
-    assert found["bare"] == 0  # once the scrolling stops, every picture is asked for
+    assert result["stable"]  # loading moves nothing
+    assert result["height"] > 100_000
+    assert result["bare"] == 0  # once scrolling stops, every picture is loaded
 
 
-def test_every_module_is_asked_for_at_once(page: Page) -> None:
+def test_every_module_is_preloaded(page: Page) -> None:
     html = (STATIC / "index.html").read_text(encoding="utf-8")
     loaded = re.findall(r'(?:href|src)="static/(\w+\.js)"', html)
     assert sorted(loaded) == sorted(path.name for path in STATIC.glob("*.js"))
