@@ -51,30 +51,31 @@ CREATE TABLE fitted (
 SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
 """SQL: the content of a photo's row that searches see, or NULL."""
 
-CHANGES = f"""
-CREATE TABLE changes (                 -- from which derived arrays are updated
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    photo INTEGER NOT NULL,
-    what TEXT NOT NULL CHECK (what IN ('descriptor', 'path', 'unseen')),  -- as searches see it
-    former TEXT                        -- the photo's previous content
-);
-CREATE TRIGGER photo_added AFTER INSERT ON photos WHEN NEW.state = 'ok' BEGIN
-    INSERT INTO changes (photo, what) VALUES (NEW.id, 'descriptor');
-END;
-CREATE TRIGGER photo_removed AFTER DELETE ON photos BEGIN
-    INSERT INTO changes (photo, what, former)
-    VALUES (OLD.id, iif(OLD.state = 'ok', 'descriptor', 'unseen'), OLD.content);
-END;
-CREATE TRIGGER photo_changed AFTER UPDATE ON photos
-WHEN OLD.state != NEW.state OR OLD.content IS NOT NEW.content OR OLD.path != NEW.path BEGIN
-    INSERT INTO changes (photo, what, former) VALUES (
-        NEW.id,
-        CASE WHEN {SEEN.format("OLD")} IS NOT {SEEN.format("NEW")} THEN 'descriptor'
-            WHEN NEW.state = 'ok' AND OLD.path != NEW.path THEN 'path' ELSE 'unseen' END,
-        CASE WHEN OLD.content IS NOT NEW.content THEN OLD.content END
-    );
-END;
-"""
+CHANGES = (
+    """CREATE TABLE changes (             -- from which derived arrays are updated
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        photo INTEGER NOT NULL,
+        what TEXT NOT NULL CHECK (what IN ('descriptor', 'path', 'unseen')),  -- as searches see it
+        former TEXT                    -- the photo's previous content
+    )""",
+    """CREATE TRIGGER photo_added AFTER INSERT ON photos WHEN NEW.state = 'ok' BEGIN
+        INSERT INTO changes (photo, what) VALUES (NEW.id, 'descriptor');
+    END""",
+    """CREATE TRIGGER photo_removed AFTER DELETE ON photos BEGIN
+        INSERT INTO changes (photo, what, former)
+        VALUES (OLD.id, iif(OLD.state = 'ok', 'descriptor', 'unseen'), OLD.content);
+    END""",
+    f"""CREATE TRIGGER photo_changed AFTER UPDATE ON photos
+    WHEN OLD.state != NEW.state OR OLD.content IS NOT NEW.content OR OLD.path != NEW.path BEGIN
+        INSERT INTO changes (photo, what, former) VALUES (
+            NEW.id,
+            CASE WHEN {SEEN.format("OLD")} IS NOT {SEEN.format("NEW")} THEN 'descriptor'
+                WHEN NEW.state = 'ok' AND OLD.path != NEW.path THEN 'path' ELSE 'unseen' END,
+            CASE WHEN OLD.content IS NOT NEW.content THEN OLD.content END
+        );
+    END""",
+)
+"""Statements that add the record of changes, which format 1 did not have."""
 
 
 def create_database(path: Path, meta: dict[str, Any]) -> None:
@@ -85,7 +86,7 @@ def create_database(path: Path, meta: dict[str, Any]) -> None:
     ):
         _set_modes(connection)
         connection.executescript(
-            f"BEGIN; {SCHEMA} {CHANGES} PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+            f"BEGIN; {SCHEMA} {'; '.join(CHANGES)}; PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
         )
         rows = [(key, json.dumps(value)) for key, value in meta.items()]
         with transaction(connection):
@@ -214,19 +215,9 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version < FORMAT_VERSION:  # else another process was faster
-            for statement in _statements(CHANGES):
+            for statement in CHANGES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script; `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:

@@ -159,32 +159,31 @@ def _update(collection: Collection) -> SearchArrays:
             return _build_in_memory(collection)
         stack.enter_context(collection.snapshot())
         for folder in _folders(collection):
-            arrays = _read(folder) if _extend(collection, folder) else None
+            arrays = _extend(collection, folder)
             if arrays is not None:
                 return arrays
         return _read_new(_build(collection, parent))
 
 
-def _extend(collection: Collection, folder: Path) -> bool:
-    """Append the database's changes to the arrays of a folder; return whether that was possible."""
-    if _read(folder) is None:
-        return False
+def _extend(collection: Collection, folder: Path) -> SearchArrays | None:
+    """Append the database's changes to the arrays of a folder; return None if that fails."""
+    arrays = _read(folder)
+    if arrays is None:
+        return None
     header = read_header(folder)
     if header["generation"] != collection.generation:
-        return False
+        return None
     changed = collection.changed_since(header["change"])
-    ids = np.array(appendable_npy.load(folder / "ids.npy", header["rows"]))
-    ids[header["gone"]] = GONE
-    header["gone"] += np.flatnonzero(np.isin(ids, changed)).tolist()
+    header["gone"] += np.flatnonzero(np.isin(arrays.database.ids, changed)).tolist()
     if len(header["gone"]) > MAX_GONE * header["rows"]:
-        return False
+        return None
     since = header["change"]
     header["change"] = collection.last_change
     try:
         append_photos(collection, folder, header, since)
     except ValueError:  # the codes do not fit the new photos, or a file is damaged
-        return False
-    return True
+        return None
+    return _read(folder)
 
 
 def _build(collection: Collection, parent: Path) -> Path:
