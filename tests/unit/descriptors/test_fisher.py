@@ -1,4 +1,4 @@
-"""Fisher vectors against the gradient of the likelihood, hand-counted cases and properties."""
+"""Fisher vectors against the gradient of the likelihood, cases counted by hand, and properties."""
 
 import math
 
@@ -15,7 +15,7 @@ from samples import root_sift_like
 
 
 def mixture(gaussians: int, size: int, seed: int) -> dict[str, np.ndarray]:
-    """A mixture that was not fitted: any weights, means and variances."""
+    """Return a random mixture."""
     random = np.random.default_rng(seed)
     weights = random.uniform(0.5, 1.5, gaussians)
     return {
@@ -26,7 +26,7 @@ def mixture(gaussians: int, size: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def gradient(descriptors: np.ndarray, gaussians: dict[str, np.ndarray], power: float) -> np.ndarray:
-    """The definition: the gradient of the mean log likelihood, by automatic differentiation.
+    """Compute the gradient of the mean log likelihood by automatic differentiation.
 
     Scaled by the square root of the Fisher information's diagonal approximation (Perronnin et al.
     2010, section 3.1): sigma / sqrt(w) for a mean, sigma / sqrt(2 w) for a standard deviation.
@@ -56,25 +56,25 @@ def test_is_the_gradient_of_the_likelihood(
     count: int, gaussians: int, size: int, power: float
 ) -> None:
     descriptors, fitted = root_sift_like(count, 0, size), mixture(gaussians, size, 1)
-    found = fisher_vector(descriptors, fitted, power)
-    assert found.shape == (2 * gaussians * size,)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, gradient(descriptors, fitted, power), atol=1e-5)
+    vector = fisher_vector(descriptors, fitted, power)
+    assert vector.shape == (2 * gaussians * size,)
+    assert vector.dtype == np.float32
+    np.testing.assert_allclose(vector, gradient(descriptors, fitted, power), atol=1e-5)
 
 
-def test_hand_counted() -> None:
+def test_by_hand() -> None:
     # One Gaussian of mean 1 and standard deviation 2: u = (x - 1) / 2 is 1 and 0.
     fitted = {"weights": [1.0], "means": [[1.0]], "variances": [[4.0]]}
     gaussians = {name: np.array(values, np.float32) for name, values in fitted.items()}
-    found = fisher_vector(np.array([[3.0], [1.0]], np.float32), gaussians, power=1.0)
+    vector = fisher_vector(np.array([[3.0], [1.0]], np.float32), gaussians, power=1.0)
     by_mean, by_deviation = (1 + 0) / 2, ((1 - 1) + (0 - 1)) / 2 / math.sqrt(2)
     length = math.hypot(by_mean, by_deviation)
-    np.testing.assert_allclose(found, [by_mean / length, by_deviation / length], atol=1e-6)
+    np.testing.assert_allclose(vector, [by_mean / length, by_deviation / length], atol=1e-6)
 
 
 def test_no_descriptor_gives_zeros() -> None:
-    found = fisher_vector(np.zeros((0, 4), np.float32), mixture(3, 4, 0))
-    np.testing.assert_array_equal(found, np.zeros(24, np.float32))
+    vector = fisher_vector(np.zeros((0, 4), np.float32), mixture(3, 4, 0))
+    np.testing.assert_array_equal(vector, np.zeros(24, np.float32))
 
 
 @settings(max_examples=30, deadline=None)
@@ -88,47 +88,47 @@ def test_order_and_repetition_do_not_matter(
     count: int, gaussians: int, power: float, seed: int
 ) -> None:
     descriptors, fitted = root_sift_like(count, seed, 8), mixture(gaussians, 8, seed)
-    found = fisher_vector(descriptors, fitted, power)
+    vector = fisher_vector(descriptors, fitted, power)
     order = np.random.default_rng(seed).permutation(count)
-    np.testing.assert_allclose(fisher_vector(descriptors[order], fitted, power), found, atol=1e-5)
+    np.testing.assert_allclose(fisher_vector(descriptors[order], fitted, power), vector, atol=1e-5)
     thrice = np.repeat(descriptors, 3, axis=0)
-    np.testing.assert_allclose(fisher_vector(thrice, fitted, power), found, atol=1e-5)
-    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(fisher_vector(thrice, fitted, power), vector, atol=1e-5)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_descriptor_far_from_every_gaussian_is_finite() -> None:
-    found = fisher_vector(np.full((1, 4), 1e4, np.float32), mixture(3, 4, 0))
-    assert np.isfinite(found).all()
-    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-6)
+    vector = fisher_vector(np.full((1, 4), 1e4, np.float32), mixture(3, 4, 0))
+    assert np.isfinite(vector).all()
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_mixture_finds_well_separated_groups() -> None:
+def test_the_mixture_recovers_well_separated_clusters() -> None:
     random = np.random.default_rng(0)
-    middles, deviations = np.eye(3, 4), np.array([0.02, 0.04, 0.08])
+    centers, deviations = np.eye(3, 4), np.array([0.02, 0.04, 0.08])
     which = np.repeat([0, 1, 2], [100, 200, 300])
-    rows = middles[which] + random.normal(size=(600, 4)) * deviations[which, None]
-    found = fit_gaussians(rows[random.permutation(600)].astype(np.float32), 3, seed=0)
-    order = np.argsort(found["weights"])
-    np.testing.assert_allclose(found["weights"][order], [1 / 6, 1 / 3, 1 / 2], atol=1e-3)
-    np.testing.assert_allclose(found["means"][order], middles, atol=0.02)
+    rows = centers[which] + random.normal(size=(600, 4)) * deviations[which, None]
+    fitted = fit_gaussians(rows[random.permutation(600)].astype(np.float32), 3, seed=0)
+    order = np.argsort(fitted["weights"])
+    np.testing.assert_allclose(fitted["weights"][order], [1 / 6, 1 / 3, 1 / 2], atol=1e-3)
+    np.testing.assert_allclose(fitted["means"][order], centers, atol=0.02)
     np.testing.assert_allclose(
-        np.sqrt(found["variances"][order]), np.repeat(deviations[:, None], 4, axis=1), rtol=0.2
+        np.sqrt(fitted["variances"][order]), np.repeat(deviations[:, None], 4, axis=1), rtol=0.2
     )
 
 
-def test_the_mixture_is_equal_from_run_to_run_and_for_any_number_of_threads() -> None:
+def test_the_fit_is_deterministic_for_any_number_of_threads() -> None:
     rows = root_sift_like(1500, 2, 16)
     expected = fit_gaussians(rows, 8, seed=1)
     for threads in (1, 4):
         with threadpool_limits(threads):
-            found = fit_gaussians(rows, 8, seed=1)
+            fitted = fit_gaussians(rows, 8, seed=1)
         for name, values in expected.items():
-            np.testing.assert_array_equal(found[name], values)
+            np.testing.assert_array_equal(fitted[name], values)
             assert values.dtype == np.float32
 
 
-def test_the_mean_gradient_of_the_descriptors_it_was_fitted_on_vanishes() -> None:
-    # Where the likelihood is largest, its gradient is zero: what is left is small beside a photo's.
+def test_the_gradient_vanishes_on_the_descriptors_of_the_fit() -> None:
+    # At the maximum of the likelihood its gradient is zero: far below that of a single photo.
     rows = root_sift_like(4000, 3, 8)
     fitted = fit_gaussians(rows, 4, seed=0)
     whole = _before_unit_length(rows, fitted)

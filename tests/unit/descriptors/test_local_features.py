@@ -1,4 +1,4 @@
-"""Parts of a photo as a network sees them, against slow loops and hand-counted cases."""
+"""Columns, cells and patches against slow loops and cases counted by hand."""
 
 import math
 
@@ -21,7 +21,7 @@ from samples import picture
 
 
 def random_map(channels: int, height: int, width: int, seed: int) -> np.ndarray:
-    """Like a map after ReLU: not negative, about half of it zero."""
+    """Return a map as after a ReLU: values >= 0, half of them 0."""
     values = np.random.default_rng(seed).normal(size=(channels, height, width))
     return values.clip(min=0).astype(np.float32)
 
@@ -55,8 +55,8 @@ def test_cells_equal_the_slow_loop(height: int, width: int, parts: int, seed: in
             largest = [0.0, 0.0, 0.0]
             for y in range(row * height // parts, (row + 1) * height // parts):
                 for x in range(column * width // parts, (column + 1) * width // parts):
-                    here = feature_map[:, y, x].tolist()
-                    largest = [max(a, b) for a, b in zip(largest, here, strict=True)]
+                    values = feature_map[:, y, x].tolist()
+                    largest = [max(a, b) for a, b in zip(largest, values, strict=True)]
             length = math.hypot(*largest)
             expected.append([v / length if length else 0.0 for v in largest])
     found = cells(feature_map, parts)
@@ -65,8 +65,8 @@ def test_cells_equal_the_slow_loop(height: int, width: int, parts: int, seed: in
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_every_place_is_in_one_cell() -> None:
-    # A single active place is the maximum of exactly one cell.
+def test_every_position_is_in_one_cell() -> None:
+    # A single active position is the maximum of exactly one cell.
     for y in range(5):
         for x in range(7):
             feature_map = np.zeros((1, 5, 7), np.float32)
@@ -76,12 +76,12 @@ def test_every_place_is_in_one_cell() -> None:
 
 def test_stacked_cells_have_unit_length_together() -> None:
     config = LocalConfig(features="cells", aggregation="stack", scales=(2,))
-    found = AGGREGATIONS["stack"].apply(np.diag([3.0, 4.0, 0, 0]), None, {}, config)
-    np.testing.assert_allclose(found, np.diag([0.6, 0.8, 0, 0]).ravel())
+    vector = AGGREGATIONS["stack"].apply(np.diag([3.0, 4.0, 0, 0]), None, {}, config)
+    np.testing.assert_allclose(vector, np.diag([0.6, 0.8, 0, 0]).ravel())
 
 
 @pytest.mark.parametrize(("scale", "count"), [(1, 1), (2, 25), (4, 49)])
-def test_patches_are_as_many_as_in_the_paper(scale: int, count: int) -> None:
+def test_patches_are_those_of_the_paper(scale: int, count: int) -> None:
     # Gong et al., section 3: 128 of 256 pixels are 25 patches, 64 pixels are 49, 32 pixels apart.
     boxes = patch_boxes((256, 256), scale)
     assert len(boxes) == count
@@ -96,7 +96,7 @@ def test_patches_are_as_many_as_in_the_paper(scale: int, count: int) -> None:
 
 @given(width=st.integers(1, 3000), height=st.integers(1, 3000), scale=st.integers(1, 16))
 @settings(max_examples=60, deadline=None)
-def test_patches_lie_in_the_photo(width: int, height: int, scale: int) -> None:
+def test_patches_lie_inside_the_photo(width: int, height: int, scale: int) -> None:
     boxes = patch_boxes((width, height), scale)
     assert len(set(boxes)) >= 1
     for left, top, right, bottom in boxes:
@@ -109,7 +109,7 @@ def extract(image: Image.Image, config: LocalConfig, network: Network) -> list[n
     return kind.extract(kind.prepare(image, config), config, network)
 
 
-def test_what_the_network_sees_of_a_photo(small_weights: object) -> None:
+def test_features_come_from_the_configured_layer(small_weights: object) -> None:
     network = load_network(
         "resnet50",
         load_parameters("resnet50", small_weights),  # type: ignore[arg-type]

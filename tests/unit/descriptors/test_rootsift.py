@@ -1,4 +1,4 @@
-"""RootSIFT against a loop oracle, and the conventions of the points."""
+"""RootSIFT against a slow loop, and the convention of the points."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 
 
 def texture(width: int, height: int, seed: int) -> Image.Image:
-    """Colored noise of several sizes: hundreds of keypoints, few alike."""
+    """Draw colored noise at several scales: hundreds of distinct keypoints."""
     rng = np.random.default_rng(seed)
     total = np.zeros((height, width, 3), np.float32)
     for cell in (4, 8, 16, 32):
@@ -23,7 +23,7 @@ def texture(width: int, height: int, seed: int) -> Image.Image:
 
 
 def blobs(width: int, height: int, centers: list[tuple[float, float]], sigma: float) -> Image.Image:
-    """Dark Gaussian spots on white, at places given in pixel centers."""
+    """Draw dark Gaussian spots on white, at positions in pixels."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     dark = sum(np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2)) for cx, cy in centers)
     return Image.fromarray((255 - 200 * dark).round().astype(np.uint8)).convert("RGB")
@@ -91,7 +91,7 @@ def test_fewer_keypoints_are_the_first_ones(seed: int) -> None:
         np.testing.assert_array_equal(some.descriptors, everything.descriptors[:count])
 
 
-def test_ties_have_an_order() -> None:
+def test_ties_are_ordered() -> None:
     tile = np.asarray(texture(64, 64, 3))
     image = Image.fromarray(np.tile(tile, (6, 6, 1)))
     sift = cv2.SIFT.create(nfeatures=30, contrastThreshold=0.01, enable_precise_upscale=True)
@@ -111,30 +111,30 @@ def test_no_texture_no_features(size: tuple[int, int]) -> None:
     assert features.points.dtype == features.descriptors.dtype == np.float32
 
 
-def test_a_long_strip_with_texture_is_read() -> None:
+def test_a_long_strip() -> None:
     features = root_sift(texture(6000, 40, 4), LocalConfig(method="sift-vlad"))
     assert features.scale == pytest.approx(6000 / 1024, rel=0.05)
     assert (features.points[:, 0] < 6000).all()
 
 
-PLACES = [(40.0, 50.0), (130.0, 44.0), (90.0, 110.0), (200.0, 150.0)]
+POSITIONS = [(40.0, 50.0), (130.0, 44.0), (90.0, 110.0), (200.0, 150.0)]
 
 
-def test_convention_points_are_pixel_centers() -> None:
-    points = root_sift(blobs(260, 200, PLACES, sigma=6), LocalConfig(method="sift-vlad")).points
-    for place in PLACES:
-        assert np.abs(points - place).max(axis=1).min() < 0.1
+def test_points_are_pixel_centers() -> None:
+    points = root_sift(blobs(260, 200, POSITIONS, sigma=6), LocalConfig(method="sift-vlad")).points
+    for position in POSITIONS:
+        assert np.abs(points - position).max(axis=1).min() < 0.1
 
 
-def test_convention_points_are_pixels_of_the_image_given() -> None:
-    # Spots at a quarter of the size: a shift of half a pixel of the copy would be 1.5 pixels.
-    places = [(4 * x, 4 * y) for x, y in PLACES]
+def test_points_are_pixels_of_the_original_image() -> None:
+    # Detected at a quarter of the size: half a pixel of the copy would be off by 1.5 pixels.
+    positions = [(4 * x, 4 * y) for x, y in POSITIONS]
     features = root_sift(
-        blobs(1040, 800, places, sigma=24), LocalConfig(method="sift-vlad", longest_side=260)
+        blobs(1040, 800, positions, sigma=24), LocalConfig(method="sift-vlad", longest_side=260)
     )
     assert features.scale == 4.0
-    for place in places:
-        assert np.abs(features.points - place).max(axis=1).min() < 0.4
+    for position in positions:
+        assert np.abs(features.points - position).max(axis=1).min() < 0.4
 
 
 def test_small_images_are_not_enlarged() -> None:

@@ -26,17 +26,17 @@ def embedding() -> dict[str, np.ndarray]:
 
 
 def slow_directions(descriptor: np.ndarray, anchors: np.ndarray) -> list[float]:
-    """The definition, one anchor at a time (section 3.1)."""
-    found: list[float] = []
+    """Compute the definition, one anchor at a time (section 3.1)."""
+    vector: list[float] = []
     for anchor in anchors:
         offset = [float(x) - float(c) for x, c in zip(descriptor, anchor, strict=True)]
         length = math.hypot(*offset)
-        found += [v / length if length else 0.0 for v in offset]
-    return found
+        vector += [v / length if length else 0.0 for v in offset]
+    return vector
 
 
 def slow_weights(embedded: np.ndarray) -> list[float]:
-    """Ten rounds of the modified Sinkhorn algorithm (section 4), one weight at a time."""
+    """Run ten iterations of the modified Sinkhorn algorithm (section 4), one weight at a time."""
     count = len(embedded)
     kernel = [[max(0.0, float(a @ b)) for b in embedded] for a in embedded]
     weights = [1.0] * count
@@ -51,14 +51,16 @@ def slow_weights(embedded: np.ndarray) -> list[float]:
 
 def test_directions_equal_the_slow_loop() -> None:
     descriptors, anchors = root_sift_like(20, 2), root_sift_like(7, 3)
-    found = directions(descriptors, anchors)
-    assert found.shape == (20, 7 * 128)
-    np.testing.assert_allclose(found, [slow_directions(d, anchors) for d in descriptors], atol=1e-9)
-    lengths = np.linalg.norm(found.reshape(20, 7, 128), axis=2)
+    result = directions(descriptors, anchors)
+    assert result.shape == (20, 7 * 128)
+    np.testing.assert_allclose(
+        result, [slow_directions(d, anchors) for d in descriptors], atol=1e-9
+    )
+    lengths = np.linalg.norm(result.reshape(20, 7, 128), axis=2)
     np.testing.assert_allclose(lengths, 1, atol=1e-9)
 
 
-def test_hand_counted_directions() -> None:
+def test_directions_by_hand() -> None:
     anchors = np.array([[0, 0], [3, 0]], np.float32)
     np.testing.assert_allclose(
         directions(np.array([[3, 4], [0, 0]], np.float32), anchors),
@@ -67,7 +69,7 @@ def test_hand_counted_directions() -> None:
 
 
 def test_embedded_descriptors_are_whitened(embedding: dict[str, np.ndarray]) -> None:
-    # Of those it was fitted on: mean zero, covariance the identity, D components left out.
+    # On the descriptors of the fit: zero mean, identity covariance, D components left out.
     rows = root_sift_like(3000, 0, SIZE)
     whole = (directions(rows, embedding["anchors"]) - embedding["mean"]) @ embedding["projection"]
     assert whole.shape == (3000, ANCHORS * SIZE - SIZE)
@@ -75,7 +77,7 @@ def test_embedded_descriptors_are_whitened(embedding: dict[str, np.ndarray]) -> 
     np.testing.assert_allclose(np.cov(whole.T, bias=True), np.eye(whole.shape[1]), atol=1e-2)
 
 
-def test_the_components_left_out_are_the_largest(embedding: dict[str, np.ndarray]) -> None:
+def test_the_largest_components_are_left_out(embedding: dict[str, np.ndarray]) -> None:
     seen = directions(root_sift_like(3000, 0, SIZE), embedding["anchors"])
     expected = np.linalg.eigvalsh(np.cov(seen.T, bias=True))[::-1][SIZE:]
     lengths = np.linalg.norm(embedding["projection"], axis=0)  # one over the standard deviation
@@ -83,20 +85,20 @@ def test_the_components_left_out_are_the_largest(embedding: dict[str, np.ndarray
 
 
 def test_embedded_descriptors_have_unit_length(embedding: dict[str, np.ndarray]) -> None:
-    found = embed(root_sift_like(50, 4, SIZE), embedding)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    result = embed(root_sift_like(50, 4, SIZE), embedding)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_weights_equal_the_slow_loop(count: int, embedding: dict[str, np.ndarray]) -> None:
     embedded = embed(root_sift_like(count, 5, SIZE), embedding)
-    found = democratic_weights(embedded)
-    np.testing.assert_allclose(found, slow_weights(embedded.astype(np.float64)), rtol=1e-4)
+    result = democratic_weights(embedded)
+    np.testing.assert_allclose(result, slow_weights(embedded.astype(np.float64)), rtol=1e-4)
 
 
-def test_every_descriptor_counts_alike(embedding: dict[str, np.ndarray]) -> None:
-    # Sixty of one kind and four others: in a plain sum the sixty would have all the say.
+def test_weights_equalize_the_descriptors(embedding: dict[str, np.ndarray]) -> None:
+    # Sixty equal descriptors and four others: in a plain sum the sixty would dominate.
     burst = np.repeat(root_sift_like(1, 6, SIZE), 60, axis=0)
     embedded = embed(np.concatenate([burst, root_sift_like(4, 7, SIZE)]), embedding)
     kernel = np.maximum(embedded @ embedded.T, 0)
@@ -114,14 +116,14 @@ def test_equals_the_slow_sum(power: float, embedding: dict[str, np.ndarray]) -> 
     for weight, row in zip(slow_weights(embedded), embedded, strict=True):
         total += weight * row
     powered = np.array([math.copysign(abs(v) ** power, v) for v in total])
-    found = triangulation(descriptors, embedding, power)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, powered / math.hypot(*powered), atol=1e-4)
+    result = triangulation(descriptors, embedding, power)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, powered / math.hypot(*powered), atol=1e-4)
 
 
 def test_no_descriptor_gives_zeros(embedding: dict[str, np.ndarray]) -> None:
-    found = triangulation(np.zeros((0, SIZE), np.float32), embedding)
-    np.testing.assert_array_equal(found, np.zeros(ANCHORS * SIZE - SIZE, np.float32))
+    result = triangulation(np.zeros((0, SIZE), np.float32), embedding)
+    np.testing.assert_array_equal(result, np.zeros(ANCHORS * SIZE - SIZE, np.float32))
 
 
 @settings(max_examples=30, deadline=None)
@@ -130,22 +132,22 @@ def test_order_and_repetition_do_not_matter(
     count: int, seed: int, embedding: dict[str, np.ndarray]
 ) -> None:
     descriptors = root_sift_like(count, seed, SIZE)
-    found = triangulation(descriptors, embedding, 1.0)
+    result = triangulation(descriptors, embedding, 1.0)
     order = np.random.default_rng(seed).permutation(count)
-    np.testing.assert_allclose(triangulation(descriptors[order], embedding, 1.0), found, atol=1e-4)
+    np.testing.assert_allclose(triangulation(descriptors[order], embedding, 1.0), result, atol=1e-4)
     thrice = np.repeat(descriptors, 3, axis=0)
-    np.testing.assert_allclose(triangulation(thrice, embedding, 1.0), found, atol=1e-4)
-    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(triangulation(thrice, embedding, 1.0), result, atol=1e-4)
+    assert np.linalg.norm(result) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_embedding_is_equal_from_run_to_run(embedding: dict[str, np.ndarray]) -> None:
+def test_the_fit_is_deterministic(embedding: dict[str, np.ndarray]) -> None:
     again = fit_embedding(root_sift_like(3000, 0, SIZE), root_sift_like(ANCHORS, 1, SIZE))
     for name, values in embedding.items():
         np.testing.assert_array_equal(again[name], values)
         assert values.dtype == np.float32
 
 
-def test_descriptors_that_vary_too_little() -> None:
+def test_too_few_directions() -> None:
     rows = root_sift_like(3, 9, SIZE)  # three points vary in two directions
     with pytest.raises(FitError, match=r"^the local descriptors vary in 2 directions"):
         fit_embedding(rows, root_sift_like(ANCHORS, 1, SIZE))

@@ -1,4 +1,4 @@
-"""VLAD and its vocabulary against a slow loop, hand-counted cases and properties."""
+"""VLAD against a slow loop, cases counted by hand, and properties."""
 
 import math
 import subprocess
@@ -12,13 +12,11 @@ from threadpoolctl import threadpool_limits
 
 import resight.descriptors.aggregation.vlad
 from resight.descriptors.aggregation.vlad import vlad
-from resight.descriptors.aggregation.vocabulary import fit_vocabulary
-from resight.errors import FitError
 from samples import root_sift_like
 
 
 def slow_vlad(descriptors: np.ndarray, vocabulary: np.ndarray, power: float) -> list[float]:
-    """The definition, one value at a time."""
+    """Compute the definition, one value at a time."""
     words = [[float(v) for v in word] for word in vocabulary]
     sums = [[0.0] * len(words[0]) for _ in words]
     for descriptor in descriptors:
@@ -40,14 +38,14 @@ def slow_vlad(descriptors: np.ndarray, vocabulary: np.ndarray, power: float) -> 
 @pytest.mark.parametrize(("count", "words"), [(1, 1), (3, 8), (60, 5), (200, 16)])
 def test_equals_the_slow_loop(count: int, words: int, power: float) -> None:
     descriptors, vocabulary = root_sift_like(count, 0), root_sift_like(words, 1)
-    found = vlad(descriptors, vocabulary, power)
-    assert found.shape == (words * 128,)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, slow_vlad(descriptors, vocabulary, power), atol=1e-6)
+    vector = vlad(descriptors, vocabulary, power)
+    assert vector.shape == (words * 128,)
+    assert vector.dtype == np.float32
+    np.testing.assert_allclose(vector, slow_vlad(descriptors, vocabulary, power), atol=1e-6)
 
 
 @pytest.mark.parametrize("assigned", [1, 2, 5])
-def test_a_descriptor_may_count_for_several_words(assigned: int) -> None:
+def test_soft_assignment_equals_the_slow_loop(assigned: int) -> None:
     """Gong et al. [9]: shares exp(-d^2 / (2 s^2)), s^2 the mean squared distance to the nearest."""
     descriptors, words = root_sift_like(40, 0), root_sift_like(8, 1)
     squares = [[math.dist(x, word) ** 2 for word in words] for x in descriptors]
@@ -61,11 +59,11 @@ def test_a_descriptor_may_count_for_several_words(assigned: int) -> None:
     blocks = np.sign(sums) * np.sqrt(np.abs(sums))
     lengths = np.linalg.norm(blocks, axis=1, keepdims=True)
     blocks = np.divide(blocks, lengths, out=np.zeros_like(blocks), where=lengths > 0).ravel()
-    found = vlad(descriptors, words, 0.5, assigned=assigned)
-    np.testing.assert_allclose(found, blocks / np.linalg.norm(blocks), atol=1e-6)
+    vector = vlad(descriptors, words, 0.5, assigned=assigned)
+    np.testing.assert_allclose(vector, blocks / np.linalg.norm(blocks), atol=1e-6)
 
 
-def test_hand_counted() -> None:
+def test_by_hand() -> None:
     vocabulary = np.array([[0, 0], [10, 0], [0, 90]], np.float32)
     descriptors = np.array([[1, 4], [2, 0], [10, -2]], np.float32)  # sums (3, 4), (0, -2), none
     half = math.sqrt(0.5)
@@ -79,19 +77,19 @@ def test_hand_counted() -> None:
     )
 
 
-def test_a_descriptor_between_two_words_counts_for_the_first() -> None:
+def test_the_first_of_equally_near_words_wins() -> None:
     vocabulary = np.array([[-1, 0], [1, 0]], np.float32)
-    found = vlad(np.array([[0, 0]], np.float32), vocabulary, 1.0)
-    np.testing.assert_array_equal(found, np.array([1, 0, 0, 0], np.float32))
+    vector = vlad(np.array([[0, 0]], np.float32), vocabulary, 1.0)
+    np.testing.assert_array_equal(vector, np.array([1, 0, 0, 0], np.float32))
 
 
 def test_no_descriptor_gives_zeros() -> None:
-    found = vlad(np.zeros((0, 128), np.float32), root_sift_like(4, 0), 0.5)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, np.zeros(512, np.float32))
+    vector = vlad(np.zeros((0, 128), np.float32), root_sift_like(4, 0), 0.5)
+    assert vector.dtype == np.float32
+    np.testing.assert_array_equal(vector, np.zeros(512, np.float32))
 
 
-def test_rounding_is_no_direction() -> None:
+def test_rounding_does_not_become_a_direction() -> None:
     word = root_sift_like(1, 0)
     np.testing.assert_array_equal(vlad(np.repeat(word, 9, axis=0), word, 0.5), np.zeros(128))
     # The mean of descriptors, rounded to float32: their residuals cancel but for that rounding.
@@ -100,8 +98,8 @@ def test_rounding_is_no_direction() -> None:
     np.testing.assert_array_equal(vlad(descriptors, mean, 0.5), np.zeros(128))
 
 
-def test_every_word_that_occurs_has_the_same_share() -> None:
-    # 1, 10 and 100 descriptors around three words: a burst weighs no more than one of them.
+def test_every_occurring_word_has_the_same_norm() -> None:
+    # 1, 10 and 100 descriptors near three words: a burst weighs no more than a single one.
     vocabulary = np.eye(4, 128, dtype=np.float32)
     rng = np.random.default_rng(0)
     repeated = np.repeat(vocabulary[:3], (1, 10, 100), axis=0)
@@ -121,17 +119,17 @@ def test_order_and_repetition_do_not_matter(
     count: int, words: int, power: float, seed: int
 ) -> None:
     descriptors, vocabulary = root_sift_like(count, seed), root_sift_like(words, seed + 1)
-    found = vlad(descriptors, vocabulary, power)
+    vector = vlad(descriptors, vocabulary, power)
     order = np.random.default_rng(seed).permutation(count)
-    np.testing.assert_allclose(vlad(descriptors[order], vocabulary, power), found, atol=1e-6)
+    np.testing.assert_allclose(vlad(descriptors[order], vocabulary, power), vector, atol=1e-6)
     thrice = np.repeat(descriptors, 3, axis=0)
-    np.testing.assert_allclose(vlad(thrice, vocabulary, power), found, atol=1e-6)
-    assert np.linalg.norm(found) == pytest.approx(1 if count else 0, abs=1e-6)
+    np.testing.assert_allclose(vlad(thrice, vocabulary, power), vector, atol=1e-6)
+    assert np.linalg.norm(vector) == pytest.approx(1 if count else 0, abs=1e-6)
 
 
 @settings(max_examples=20, deadline=None)
 @given(words=st.integers(2, 10), seed=st.integers(0, 2**32 - 1))
-def test_order_of_the_words_is_the_order_of_the_blocks(words: int, seed: int) -> None:
+def test_blocks_have_the_order_of_the_words(words: int, seed: int) -> None:
     descriptors, vocabulary = root_sift_like(50, seed), root_sift_like(words, seed + 1)
     order = np.random.default_rng(seed).permutation(words)
     np.testing.assert_allclose(
@@ -142,7 +140,7 @@ def test_order_of_the_words_is_the_order_of_the_blocks(words: int, seed: int) ->
 
 
 @pytest.mark.parametrize("values", [1, 30, 700])
-def test_chunks_change_nothing(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_result(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     descriptors, vocabulary = root_sift_like(100, 2), root_sift_like(10, 3)
     expected = vlad(descriptors, vocabulary, 0.5)
     monkeypatch.setattr(resight.descriptors.aggregation.vlad, "CHUNK_VALUES", values)
@@ -156,54 +154,6 @@ def test_vlad_is_equal_for_any_number_of_threads() -> None:
     for threads in (2, 4):
         with threadpool_limits(threads):
             np.testing.assert_allclose(vlad(descriptors, vocabulary, 0.5), expected, atol=1e-6)
-
-
-def test_vocabulary_finds_the_middle_of_well_separated_groups() -> None:
-    rng = np.random.default_rng(0)
-    middles = np.eye(5, 128, dtype=np.float32)
-    groups = middles.repeat(40, axis=0) + rng.normal(0, 0.01, (200, 128)).astype(np.float32)
-    vocabulary = fit_vocabulary(groups[rng.permutation(200)], 5, seed=0)
-    assert vocabulary.shape == (5, 128)
-    assert vocabulary.dtype == np.float32
-    found = vocabulary[np.argmax(vocabulary[:, :5], axis=0)]
-    np.testing.assert_allclose(found, groups.reshape(5, 40, 128).mean(axis=1), atol=1e-5)
-
-
-def test_vocabulary_is_equal_from_run_to_run_and_for_any_number_of_threads() -> None:
-    descriptors = root_sift_like(3000, 6)
-    before = descriptors.copy()
-    expected = fit_vocabulary(descriptors, 16, seed=1)
-    np.testing.assert_array_equal(descriptors, before)
-    for threads in (1, 2, 4):
-        with threadpool_limits(threads):
-            np.testing.assert_array_equal(fit_vocabulary(descriptors, 16, seed=1), expected)
-    assert not np.array_equal(fit_vocabulary(descriptors, 16, seed=2), expected)
-
-
-def test_as_many_words_as_descriptors() -> None:
-    descriptors = root_sift_like(6, 7)
-    vocabulary = fit_vocabulary(np.concatenate([descriptors, descriptors]), 6, seed=0)
-    order = np.lexsort(vocabulary.T), np.lexsort(descriptors.T)
-    np.testing.assert_allclose(vocabulary[order[0]], descriptors[order[1]], atol=1e-6)
-
-
-@pytest.mark.parametrize("rows", [np.zeros((0, 128)), root_sift_like(7, 8).repeat(30, axis=0)])
-def test_too_few_descriptors(rows: np.ndarray) -> None:
-    found = len(rows) // 30
-    with pytest.raises(FitError, match=f"^{found} different .* too few for 8 visual words"):
-        fit_vocabulary(rows.astype(np.float32), 8, seed=0)
-
-
-def test_minus_zero_is_zero() -> None:
-    rows = np.array([[0.0, 1.0], [-0.0, 1.0]], np.float32)
-    with pytest.raises(FitError, match=r"^1 different"):
-        fit_vocabulary(rows, 2, seed=0)
-
-
-def test_descriptors_too_much_alike() -> None:
-    rows = np.array([[0.0], [1e-9], [1000.0]], np.float32)  # two are equal but for rounding
-    with pytest.raises(FitError, match=r"^the local descriptors are too much alike for 3"):
-        fit_vocabulary(rows, 3, seed=0)
 
 
 def test_import_stays_light() -> None:
