@@ -6,10 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import typer.main
 
 import resight
+import samples
 from conftest import ROOT
+from resight.cli.app import app
+from resight.cli.benchmark import benchmark
 
 
 def modules() -> set[str]:
@@ -36,8 +41,9 @@ def loaded(code: str, *names: str) -> set[str]:
 
 
 def test_torch_is_for_describing_alone() -> None:
-    names = """ranking.exact evaluation.measures reductions.pfa collection.reader collection.search_arrays
-    searching.searcher collection.writer indexing.plan collection.integrity"""
+    names = """ranking.exact evaluation.measures reductions.pfa collection.reader
+    collection.search_arrays searching.searcher collection.writer indexing.plan
+    collection.integrity"""
     # One after the other in one process: the first that loads it is named.
     code = f"""
 import importlib, sys
@@ -87,41 +93,56 @@ except SystemExit as ended:
 
 # The public names
 
-PUBLIC = [
-    "METHODS",
-    "Collection",
-    "BackendConfig",
-    "ExtractionConfig",
-    "Filter",
-    "ModelOptions",
-    "ResightError",
-    "SearchConfig",
-    "Searcher",
-    "SelectionConfig",
-    "LocalConfig",
-    "WhiteningConfig",
-    "check",
-    "describe",
-    "evaluate",
-    "fit",
-    "index",
-    "info",
-    "merge",
-    "pull",
-    "push",
-    "remove",
-    "search",
-]
+
+def test_every_public_name_is_lazy_and_documented() -> None:
+    for name in resight.__all__:
+        assert getattr(resight, name) is not None
+        assert name == "METHODS" or getattr(resight, name).__doc__
+    with pytest.raises(AttributeError, match="serch"):
+        resight.serch  # type: ignore[attr-defined]  # noqa: B018
+    assert modules().isdisjoint(resight.__all__), "a module would hide the public name"
 
 
-def test_public_api() -> None:
-    assert sorted(resight.__all__) == sorted(PUBLIC)
-    assert [name for name in PUBLIC if getattr(resight, name) is None] == []
-    assert sorted(resight._HOMES) == sorted(PUBLIC)
-    with pytest.raises(AttributeError, match=r"has no attribute 'serch'"):
-        resight.serch  # noqa: B018
-    public = {name for name in PUBLIC if name not in modules()}
-    assert public == set(PUBLIC), "a module of this name would hide the public one"
+def test_every_command_is_a_public_function() -> None:
+    other_names = {
+        "demo": "run_demo",
+        "methods": "METHODS",
+        "benchmark": "run_benchmark",
+        "run": "run_benchmark",
+        "verify": "verify_dataset",
+        "convert": None,
+    }
+    for group in (typer.main.get_command(app), typer.main.get_command(benchmark)):
+        for name in group.commands:  # type: ignore[attr-defined]
+            public = other_names.get(name, name)
+            assert public is None or public in resight.__all__
+
+
+def test_the_interface_takes_plain_paths_and_returns_plain_values(tmp_path: Path) -> None:
+    samples.draw_many(tmp_path / "photos", 4)
+    collection = str(tmp_path / "c")
+    run = resight.index(str(tmp_path / "photos"), collection, config=samples.QUICK)
+    assert json.loads(json.dumps(run.to_dict()))["new"] == 4
+    query = str(tmp_path / "photos" / "001.png")
+    assert resight.search(Path(query), collection).results[0].path == Path(query)
+    assert json.loads(json.dumps(resight.info(collection).to_dict()))["photos"] == 4
+    (tmp_path / "photos" / "groups.json").write_text('{"a": ["000.png", "001.png"]}')
+    evaluation = resight.evaluate(str(tmp_path / "photos"), collection)
+    assert json.loads(json.dumps(evaluation.to_dict()))["photos"] == 4
+    assert resight.remove(query, collection) == [Path(query)]
+
+
+def test_images_in_memory_are_described_like_files(tmp_path: Path, small_weights: Path) -> None:
+    path = samples.draw(tmp_path / "photo.png", 1)
+    options = {
+        "config": resight.ExtractionConfig(resolutions=(64,)),
+        "model": resight.ModelOptions(small_weights, "cpu"),
+    }
+    image = samples.picture(1)
+    described = resight.describe([str(path), image, np.asarray(image)], **options)
+    assert [p.name for p, _ in described] == ["photo.png", "image-1", "image-2"]
+    assert len(described) == 3
+    assert np.ptp(described.descriptors, axis=0).max() < 1e-6
 
 
 def test_public_names_stay_when_every_module_is_imported() -> None:

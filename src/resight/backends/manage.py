@@ -1,7 +1,6 @@
 """Describes a collection, and removes photos from it, on any backend."""
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from resight.collection.ann_index import ApproximateIndex, read_ann_status
 from resight.collection.reader import Collection, Photo
 from resight.collection.writer import writing
 from resight.errors import UsageError
-from resight.photos.paths import absolute
+from resight.photos.paths import PathLike, absolute, as_paths
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def info(collection: Location | Collection) -> Info:
         )
 
 
-def remove(paths: Sequence[str | os.PathLike[str]], collection: Location) -> list[Path]:
+def remove(paths: PathLike | Sequence[PathLike], collection: Location) -> list[Path]:
     """Remove photos (or all below a folder) from a collection; the files are never touched.
 
     Returns:
@@ -76,24 +75,24 @@ def remove(paths: Sequence[str | os.PathLike[str]], collection: Location) -> lis
     remote = open_remote(collection)
     if remote is not None:
         with contextlib.closing(remote):
-            photos = _photos_at(paths, remote.photos_under, remote.name)
+            photos = _photos_at(as_paths(paths), remote.photos_under, remote.name)
             remote.remove([photo.id for photo in photos])
     else:
         with writing(collection) as writer:
-            photos = _photos_at(paths, writer.collection.photos_under, writer.collection.name)
+            photos = _photos_at(as_paths(paths), writer.collection.photos_under, writer.collection.name)
             writer.remove(photos)
     return [photo.path for photo in photos]
 
 
 def _photos_at(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[Path],
     photos_under: Callable[[Path], list[Photo]],
     collection: str,
 ) -> list[Photo]:
     """Return the photos at or below some paths, by ascending ID."""
     by_id: dict[int, Photo] = {}
     for path in paths:
-        photos = photos_under(absolute(Path(path)))
+        photos = photos_under(absolute(path))
         if not photos:
             raise UsageError(f"{path}: no photo of {collection} is there; nothing was removed")
         by_id |= {photo.id: photo for photo in photos}

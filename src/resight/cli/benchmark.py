@@ -134,7 +134,7 @@ def verify(
 ) -> None:
     """Check a local benchmark; list missing files and where to download them."""
     from resight.cli import benchmark_output
-    from resight.evaluation.datasets.integrity import verify as verify_dataset
+    from resight.evaluation.datasets.integrity import verify_dataset
     from resight.evaluation.datasets.registry import parse_dataset
 
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")

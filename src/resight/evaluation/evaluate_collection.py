@@ -13,7 +13,7 @@ from resight.config import SearchConfig
 from resight.errors import CollectionError, DatasetError, ImageError, UsageError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
-from resight.photos.paths import absolute
+from resight.photos.paths import PathLike, absolute
 from resight.progress import Progress, no_progress
 from resight.ranking.exact import Neighbors, Query
 from resight.ranking.groups import (
@@ -60,8 +60,8 @@ class Evaluation:
 
 
 def evaluate(
-    groups: Path,
-    collection: Path | str,
+    groups: PathLike,
+    collection: PathLike,
     config: SearchConfig | None = None,
     *,
     model: ModelOptions | None = None,
@@ -83,7 +83,7 @@ def evaluate(
         DatasetError: the ground truth cannot be read, or none of its photos is indexed.
         UsageError: the method has no network whose columns could be compared.
     """
-    truth = read_groups(groups)
+    truth = read_groups(Path(groups))
     with open_store(collection) as opened:
         store = opened.snapshot()
         ids = {photo.path: photo.id for photo in store.photos("ok")}
@@ -107,7 +107,7 @@ def evaluate(
 
 
 def groups(
-    collection: Path | str, *, limit: float | None = None, progress: Progress = no_progress
+    collection: PathLike, *, limit: float | None = None, progress: Progress = no_progress
 ) -> tuple[Groups, dict[int, Path]]:
     """A collection's groups of photos of the same thing, and the paths of their photos by id.
 

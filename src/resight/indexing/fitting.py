@@ -1,7 +1,7 @@
 """Fit the selection or whitening of a collection's descriptors."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ class FitRun:
     features: int
     dimensions: int
     photos: int
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the fields as JSON values."""
+        return asdict(self)
 
 
 def fit(

@@ -42,6 +42,16 @@ class IndexRun:
     photos: int
     selection_note: str | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts and lists as JSON values."""
+        report = {
+            **vars(self.report),
+            "moved": [[str(source), str(target)] for source, target in self.report.moved],
+            "failed": [{"path": str(path), "reason": why} for path, why in self.report.failed],
+            "vanished": list(map(str, self.report.vanished)),
+        }
+        return {"photos": self.photos, "selection_note": self.selection_note, **report}
+
 
 def index(
     photos: PathLike | Sequence[PathLike],

@@ -11,7 +11,7 @@ import pytest
 from conftest import BESIDE
 from resight.errors import DatasetError
 from resight.evaluation.datasets.ground_truth_io import convert_to_json, read_plain
-from resight.evaluation.datasets.integrity import verify
+from resight.evaluation.datasets.integrity import verify_dataset
 from resight.evaluation.datasets.landmarks import UNREADABLE, box_of
 from resight.evaluation.datasets.registry import (
     ORIGINS,
@@ -592,14 +592,14 @@ def test_how_a_dataset_is_named() -> None:
 
 
 def test_verification(holidays: Path) -> None:
-    report = verify("holidays", holidays)
+    report = verify_dataset("holidays", holidays)
     assert not report.whole, "five photos are not 1491"
     assert report.origin is not None
     assert report.origin.url.startswith("https://")
     assert not report.unexpected
     (holidays / "jpg1" / "100001.jpg").write_bytes(b"no photo")
     draw(holidays / "jpg1" / "holiday.jpg", 7)
-    report = verify("holidays", holidays)
+    report = verify_dataset("holidays", holidays)
     assert [path.name for path, _ in report.unreadable] == ["100001.jpg"]
     assert [path.name for path in report.unexpected] == ["holiday.jpg"]
 
@@ -609,12 +609,12 @@ def test_a_folder_of_ones_own_is_whole_as_far_as_it_is_there(tmp_path: Path) -> 
         draw(tmp_path / name, seed)
     (tmp_path / "groups.json").write_text('{"a": ["1.png", "2.png"]}')
     for place in (tmp_path, tmp_path / "groups.json"):
-        report = verify("groups", place)
+        report = verify_dataset("groups", place)
         assert report.whole
         assert report.origin is None
         assert [path.name for path in report.unexpected] == ["other.png"]
     (tmp_path / "2.png").write_bytes(b"no photo")
-    assert not verify("groups", tmp_path).whole
+    assert not verify_dataset("groups", tmp_path).whole
 
 
 def test_it_is_said_where_every_benchmark_can_be_had() -> None:

@@ -34,7 +34,9 @@ class Verification:
         return self.dataset.effect_of_missing() is None and not self.unreadable
 
 
-def verify(name: str, folder: Path, switches: Mapping[str, str] | None = None) -> Verification:
+def verify_dataset(
+    name: str, folder: Path, switches: Mapping[str, str] | None = None
+) -> Verification:
     """Look at a benchmark's ground truth and at the head of every photo.
 
     A photo whose head is right and whose pixels are cut off is found only when it is described.
