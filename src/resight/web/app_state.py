@@ -103,14 +103,8 @@ class AppState:
         self.uploads.close()
 
     @property
-    def _queues(self) -> tuple[RequestQueue, ...]:
-        return (
-            self.search_queue,
-            self.picture_queue,
-            self.lookup_queue,
-            self.fetch_queue,
-            self.group_queue,
-        )
+    def _queues(self) -> list[RequestQueue]:
+        return [value for value in vars(self).values() if isinstance(value, RequestQueue)]
 
     def _add_gauges(self) -> None:
         gauge = self.metrics.add_gauge

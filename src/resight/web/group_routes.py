@@ -64,15 +64,11 @@ class GroupCache:
 
 def router(state: AppState) -> APIRouter:
     """Return the endpoints of groups."""
-    routes = APIRouter(tags=["groups"])
+    routes = APIRouter(tags=["groups"], responses=problem_responses(409, 422, 429, 503))
     cache = GroupCache(state.jobs)
     with_path = state.settings.local_only
 
-    @routes.get(
-        "/groups",
-        response_model=schemas.GroupsResponse,
-        responses=problem_responses(409, 422, 429, 503),
-    )
+    @routes.get("/groups", response_model=schemas.GroupsResponse)
     async def groups(
         request: Request,
         limit: Limit = None,
@@ -121,10 +117,7 @@ def router(state: AppState) -> APIRouter:
     @routes.get(
         "/groups.csv",
         response_class=Response,
-        responses={
-            200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
-            **problem_responses(409, 422, 429, 503),
-        },
+        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
     async def groups_csv(request: Request, limit: Limit = None) -> Response:
         """Return all groups as CSV: number of the group, kind, path."""
@@ -134,10 +127,7 @@ def router(state: AppState) -> APIRouter:
     @routes.get(
         "/groups.json",
         response_class=Response,
-        responses={
-            200: {"content": {"application/json": {"schema": {"type": "object"}}}},
-            **problem_responses(409, 422, 429, 503),
-        },
+        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
     )
     async def groups_json(request: Request, limit: Limit = None) -> Response:
         """Return all groups as JSON."""

@@ -32,14 +32,14 @@ JobId = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 
 def router(state: AppState) -> APIRouter:
     """Return the endpoints of jobs."""
-    routes = APIRouter(tags=["jobs"])
+    errors = problem_responses(404, 409, 413, 415, 422, 429, 503)
+    routes = APIRouter(tags=["jobs"], responses=errors)
 
     @routes.post(
         "/jobs",
         status_code=202,
         response_model=schemas.JobStarted,
         openapi_extra=schemas.json_body("JobRequest"),
-        responses=problem_responses(404, 409, 413, 415, 422, 429, 503),
     )
     async def start(request: Request) -> Response:
         """Re-index the collection's folders, or remove photos; files are never touched."""
@@ -51,19 +51,12 @@ def router(state: AppState) -> APIRouter:
         job = await state.lookup_queue.run(request, begin)
         return json_response({"id": job.id}, 202)
 
-    @routes.get(
-        "/jobs/{id}", response_model=schemas.JobResponse, responses=problem_responses(404, 422)
-    )
+    @routes.get("/jobs/{id}", response_model=schemas.JobResponse)
     async def job(id: JobId) -> Response:
         """Return a job: its progress, or how it ended."""
         return json_response(state.jobs.get(id).snapshot())
 
-    @routes.delete(
-        "/jobs/{id}",
-        status_code=202,
-        response_model=schemas.JobResponse,
-        responses=problem_responses(404, 422),
-    )
+    @routes.delete("/jobs/{id}", status_code=202, response_model=schemas.JobResponse)
     async def stop(id: JobId) -> Response:
         """Stop a job after the current photo; finished photos stay indexed."""
         job = state.jobs.get(id)
@@ -73,10 +66,7 @@ def router(state: AppState) -> APIRouter:
     @routes.get(
         "/jobs/{id}/events",
         response_class=StreamingResponse,
-        responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
-            **problem_responses(404, 422),
-        },
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
     )
     async def events(id: JobId) -> Response:
         """Stream a job's events: `progress` {what, done, total}, at last `done` or `failed`."""

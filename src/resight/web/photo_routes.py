@@ -38,27 +38,18 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 
 def router(state: AppState) -> APIRouter:
     """Return the endpoints of photos."""
-    routes = APIRouter(tags=["photos"])
+    routes = APIRouter(tags=["photos"], responses=problem_responses(404, 422, 429, 503))
     with_path = state.settings.local_only
 
     async def read(request: Request, function: Callable[[Store], dict[str, Any]]) -> Response:
         return json_response(await state.lookup(request, function))
 
-    @routes.get(
-        "/collection",
-        response_model=schemas.CollectionResponse,
-        responses=problem_responses(422, 429, 503),
-    )
+    @routes.get("/collection", response_model=schemas.CollectionResponse)
     async def collection(request: Request) -> Response:
         """Return what the collection is, and what this server allows."""
         return await read(request, lambda store: _describe(store, state))
 
-    @routes.get(
-        "/photos",
-        response_model=schemas.PhotosResponse,
-        response_model_exclude_unset=True,
-        responses=problem_responses(422, 429, 503),
-    )
+    @routes.get("/photos", response_model=schemas.PhotosResponse, response_model_exclude_unset=True)
     async def photos(
         request: Request,
         after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
@@ -75,22 +66,14 @@ def router(state: AppState) -> APIRouter:
 
         return await read(request, page)
 
-    @routes.get(
-        "/photos/{id}",
-        response_model=schemas.PhotoEntry,
-        responses=problem_responses(404, 422, 429, 503),
-    )
+    @routes.get("/photos/{id}", response_model=schemas.PhotoEntry)
     async def photo(request: Request, id: PhotoId) -> Response:
         """Return one photo."""
         return await read(
             request, lambda store: photo_entry(photo_by_id(store, id), with_path=with_path)
         )
 
-    @routes.get(
-        "/photos/{id}/thumbnail",
-        response_class=Response,
-        responses={**PICTURE, **problem_responses(404, 422, 429, 503)},
-    )
+    @routes.get("/photos/{id}/thumbnail", response_class=Response, responses=PICTURE)
     async def thumbnail(
         request: Request, id: PhotoId, v: Version = None, etag: IfNoneMatch = None
     ) -> Response:
@@ -113,11 +96,7 @@ def router(state: AppState) -> APIRouter:
                 headers = {"Cache-Control": "no-store"}
         return Response(data, headers=headers, media_type="image/jpeg")
 
-    @routes.get(
-        "/photos/{id}/original",
-        response_class=Response,
-        responses={**PICTURE, **problem_responses(404, 422, 429, 503)},
-    )
+    @routes.get("/photos/{id}/original", response_class=Response, responses=PICTURE)
     async def original(
         request: Request, id: PhotoId, v: Version = None, etag: IfNoneMatch = None
     ) -> Response:
@@ -128,22 +107,14 @@ def router(state: AppState) -> APIRouter:
             return Response(status_code=304, headers=headers)
         return await state.picture_queue.run(request, lambda: full_picture(photo.path, headers))
 
-    @routes.get(
-        "/uploads/{token}",
-        response_class=Response,
-        responses={200: PICTURE[200], **problem_responses(404, 422, 429)},
-    )
+    @routes.get("/uploads/{token}", response_class=Response, responses=PICTURE)
     async def upload(request: Request, token: UploadToken) -> Response:
         """Return a query photo that is still stored, by the name an earlier response gave it."""
         path = state.uploads.get(token).path
         headers = {"Cache-Control": "private, max-age=600"}
         return await state.picture_queue.run(request, lambda: full_picture(path, headers))
 
-    @routes.get(
-        "/failed",
-        response_model=schemas.FailedResponse,
-        responses=problem_responses(422, 429, 503),
-    )
+    @routes.get("/failed", response_model=schemas.FailedResponse)
     async def failed(request: Request) -> Response:
         """Return the photos that could not be indexed, with the reasons."""
 
