@@ -10,7 +10,9 @@ from resight.cli.options import (
     Device,
     Json,
     Runtime,
+    argument,
     benchmark_model_options,
+    option,
     parse_settings,
 )
 from resight.errors import UsageError
@@ -26,19 +28,17 @@ benchmark = typer.Typer(
 
 DatasetName = Annotated[
     str,
-    typer.Argument(
-        metavar="NAME:FOLDER",
-        help="groups, holidays, ukb, oxford5k, paris6k, roxford5k or rparis6k, and its folder.",
-        show_default=False,
+    argument(
+        "NAME:FOLDER",
+        "groups, holidays, ukb, oxford5k, paris6k, roxford5k or rparis6k, and its folder.",
     ),
 ]
 Switches = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Protocol variant: query=full or both, queries=first, database=others, upright=FILE.",
         "--switch",
         metavar="NAME=VALUE",
-        help="Protocol variant: query=full or both, queries=first, database=others, upright=FILE.",
-        show_default=False,
     ),
 ]
 
@@ -47,52 +47,33 @@ Switches = Annotated[
 def run(
     dataset: DatasetName,
     methods: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES", help="Comma-separated names; see resight methods.", show_default=False
-        ),
+        str | None, option("Comma-separated names; see resight methods.", metavar="NAMES")
     ] = None,
     table: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="The methods of the paper's table 1 to 5.", show_default=False
-        ),
+        int | None, option("The methods of the paper's table 1 to 5.", metavar="N")
     ] = None,
     switch: Switches = None,
     fit_on: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "Fit selections, whitenings and vocabularies on these photos.",
             metavar="NAME:FOLDER",
-            help="Fit selections, whitenings and vocabularies on these photos.",
             show_default="the ranked photos",
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            help="Write reports and ranked lists.",
-            show_default=False,
-        ),
+        Path | None, option("Write reports and ranked lists.", "--output", "-o", metavar="FOLDER")
     ] = None,
     descriptors: Annotated[
-        bool, typer.Option("--descriptors", help="Also write the compared descriptors (.npz).")
+        bool, option("Also write the compared descriptors (.npz).", "--descriptors")
     ] = False,
     cache: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Descriptor cache.", show_default="the user's cache"),
+        Path | None, option("Descriptor cache.", metavar="FOLDER", show_default="the user's cache")
     ] = None,
     json: Json = False,
     weights: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Network weights; repeat for each network.",
-            show_default=False,
-            rich_help_panel=NETWORK,
-        ),
+        option("Network weights; repeat for each network.", metavar="FILE", panel=NETWORK),
     ] = None,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -126,10 +107,7 @@ def run(
 @benchmark.command()
 def verify(
     dataset: DatasetName,
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Or the folder here.", show_default=False),
-    ] = None,
+    folder: Annotated[Path | None, argument("[FOLDER]", "Or the folder here.")] = None,
     switch: Switches = None,
 ) -> None:
     """Check a local benchmark; list missing files and where to download them."""
@@ -146,13 +124,8 @@ def verify(
 
 @benchmark.command()
 def convert(
-    pickle: Annotated[
-        Path,
-        typer.Argument(metavar="GND.PKL", help="Ground truth of plain values.", show_default=False),
-    ],
-    json: Annotated[
-        Path, typer.Argument(metavar="GND.JSON", help="File to write.", show_default=False)
-    ],
+    pickle: Annotated[Path, argument("GND.PKL", "Ground truth of plain values.")],
+    json: Annotated[Path, argument("GND.JSON", "File to write.")],
 ) -> None:
     """Convert pickled ground truth to JSON, which is then read instead."""
     from resight.cli import output

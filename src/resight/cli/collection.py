@@ -18,8 +18,10 @@ from resight.cli.options import (
     Precision,
     Runtime,
     Weights,
+    argument,
     backend_option,
     model_options,
+    option,
 )
 from resight.config import BackendConfig
 
@@ -27,25 +29,20 @@ from resight.config import BackendConfig
 def index(
     photos: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="PHOTOS...",
-            help="Folders, photos, s3://BUCKET/FOLDER, or @FILE with one path per line.",
-            show_default=False,
+        argument(
+            "PHOTOS...", "Folders, photos, s3://BUCKET/FOLDER, or @FILE with one path per line."
         ),
     ],
     collection: Collection,
     config: Config = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove photos that are gone.")] = False,
+    prune: Annotated[bool, option("Remove photos that are gone.", "--prune")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 3 if a photo cannot be read.")
+        bool, option("Exit with status 3 if a photo cannot be read.", "--strict")
     ] = False,
     approximate: Annotated[
-        bool | None,
-        typer.Option(help="Build an approximate index.", show_default="from 100,000 photos"),
+        bool | None, option("Build an approximate index.", show_default="from 100,000 photos")
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Threads that decode photos.")
-    ] = 1,
+    workers: Annotated[int, option("Threads that decode photos.", metavar="N", min=1)] = 1,
     weights: Weights = None,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -53,21 +50,15 @@ def index(
     cam: Cam = None,
     on: Annotated[
         str | None,
-        typer.Option(
+        option(
+            "Extract on ray, ray://HEAD:10001 or ray:HEAD:6379.",
             metavar="ADDRESS",
-            help="Extract on ray, ray://HEAD:10001 or ray:HEAD:6379.",
             show_default="this machine",
-            rich_help_panel=CLUSTER,
+            panel=CLUSTER,
         ),
     ] = None,
     segments: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Keep the extracted segments here.",
-            show_default=False,
-            rich_help_panel=CLUSTER,
-        ),
+        Path | None, option("Keep the extracted segments here.", metavar="FOLDER", panel=CLUSTER)
     ] = None,
 ) -> None:
     """Index folders of photos; re-run to update."""
@@ -100,12 +91,7 @@ def index(
 
 
 def merge(
-    segments: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SEGMENTS...", help="Segments, or folders of them.", show_default=False
-        ),
-    ],
+    segments: Annotated[list[Path], argument("SEGMENTS...", "Segments, or folders of them.")],
     collection: Collection,
 ) -> None:
     """Merge cluster segments into a collection (idempotent)."""
@@ -126,11 +112,7 @@ def info(collection: Place, json: Json = False) -> None:
 
 
 def remove(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATHS...", help="Photos or folders.", show_default=False),
-    ],
-    collection: Place,
+    paths: Annotated[list[Path], argument("PATHS...", "Photos or folders.")], collection: Place
 ) -> None:
     """Remove photos from a collection; their files stay."""
     from resight.backends.manage import remove
@@ -154,15 +136,10 @@ def check(collection: Collection) -> None:
 def push(
     address: Address,
     collection: Collection,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove photos that the folder lacks.")
-    ] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Replace whatever is stored there.")
-    ] = False,
+    prune: Annotated[bool, option("Remove photos that the folder lacks.", "--prune")] = False,
+    replace: Annotated[bool, option("Replace whatever is stored there.", "--replace")] = False,
     compact: Annotated[
-        bool,
-        typer.Option("--compact", help="Send only the compared values; cannot be pulled."),
+        bool, option("Send only the compared values; cannot be pulled.", "--compact")
     ] = False,
     links: Annotated[int, backend_option("links")] = BackendConfig.links,
     build_effort: Annotated[int, backend_option("build_effort")] = BackendConfig.build_effort,
@@ -204,8 +181,7 @@ def pull(
     address: Address,
     collection: Collection,
     empty: Annotated[
-        bool,
-        typer.Option("--empty", help="Pull no photos, only the method to index more."),
+        bool, option("Pull no photos, only the method to index more.", "--empty")
     ] = False,
 ) -> None:
     """Pull a collection from a database into a folder; re-run to resume."""

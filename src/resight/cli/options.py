@@ -22,139 +22,14 @@ CLUSTER = "Ray cluster"
 BACKEND = "Backend (docs/backends.md)"
 
 
-def _folder(text: str) -> Path:
-    from resight.backends.open import check_folder
+def option(help: str, *flags: str, panel: str | None = None, **settings: Any) -> Any:
+    """Return an option with its help text, in a panel of the help."""
+    return typer.Option(*flags, help=help, rich_help_panel=panel, **settings)
 
-    return check_folder(text)
 
-
-Collection = Annotated[
-    Path,
-    typer.Option(
-        "--collection",
-        "-c",
-        help="Collection folder.",
-        parser=_folder,
-        metavar="FOLDER",
-        show_default=False,
-    ),
-]
-Place = Annotated[
-    str,
-    typer.Option(
-        "--collection",
-        "-c",
-        help="Collection folder, or its address in PostgreSQL or Qdrant.",
-        metavar="FOLDER|URL",
-        show_default=False,
-    ),
-]
-Address = Annotated[
-    str,
-    typer.Argument(
-        metavar="URL",
-        help="postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.",
-        show_default=False,
-    ),
-]
-Config = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Method (see resight methods) or TOML file.",
-        show_default="paper",
-    ),
-]
-Box_ = Annotated[
-    str | None,
-    typer.Option(metavar="X,Y,W,H", help="Query region, in pixels.", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.", show_default=False)
-]
-
-Weights = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Network weights, .pth or .safetensors.",
-        show_default=False,
-        rich_help_panel=NETWORK,
-    ),
-]
-Runtime = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Inference runtime: auto, torch, openvino or onnx.",
-        rich_help_panel=NETWORK,
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=NETWORK),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="float32, float16 (faster on a GPU) or int8 (faster on a CPU).",
-        show_default="float32",
-        rich_help_panel=NETWORK,
-    ),
-]
-Cam = Annotated[
-    bool | None,
-    typer.Option(
-        "--cam/--no-cam",
-        help="Add a descriptor masked by the class activation map.",
-        show_default=False,
-        rich_help_panel=NETWORK,
-    ),
-]
-
-Rerank = Annotated[
-    str,
-    typer.Option(
-        metavar="METHOD",
-        help="Re-rank the top results: aqe, alpha-qe, dba, k-reciprocal, diffusion, late-fusion.",
-        rich_help_panel=RANKING,
-    ),
-]
-RerankWith = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME=VALUE",
-        help="Re-ranking parameter, such as k1=20; repeatable.",
-        show_default=False,
-        rich_help_panel=RANKING,
-    ),
-]
-Verify = Annotated[
-    int,
-    typer.Option(
-        metavar="N",
-        help="Verify the geometry of the top N results with RANSAC.",
-        rich_help_panel=RANKING,
-    ),
-]
-VerifyBy = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Local features: sift, or columns of the network.",
-        rich_help_panel=RANKING,
-    ),
-]
-VerifyGeometry = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="Geometric model: homography or affine.",
-        rich_help_panel=RANKING,
-    ),
-]
+def argument(metavar: str, help: str) -> Any:
+    """Return an argument with its help text."""
+    return typer.Argument(metavar=metavar, help=help)
 
 
 def backend_option(name: str) -> Any:
@@ -162,7 +37,80 @@ def backend_option(name: str) -> Any:
     field = BackendConfig.__dataclass_fields__[name]
     text = field.metadata["help"]
     flags = [f"--{name}"] if field.default is False else []
-    return typer.Option(*flags, help=f"{text[0].upper()}{text[1:]}.", rich_help_panel=BACKEND)
+    return option(f"{text[0].upper()}{text[1:]}.", *flags, panel=BACKEND)
+
+
+def _folder(text: str) -> Path:
+    from resight.backends.open import check_folder
+
+    return check_folder(text)
+
+
+Collection = Annotated[
+    Path, option("Collection folder.", "--collection", "-c", parser=_folder, metavar="FOLDER")
+]
+Place = Annotated[
+    str,
+    option(
+        "Collection folder, or its address in PostgreSQL or Qdrant.",
+        "--collection",
+        "-c",
+        metavar="FOLDER|URL",
+    ),
+]
+Address = Annotated[
+    str, argument("URL", "postgresql://HOST/DATABASE/NAME or qdrant+http://HOST:6333/NAME.")
+]
+Config = Annotated[
+    str | None,
+    option("Method (see resight methods) or TOML file.", metavar="NAME|FILE", show_default="paper"),
+]
+BoxText = Annotated[str | None, option("Query region, in pixels.", metavar="X,Y,W,H")]
+Json = Annotated[bool, option("Print JSON and nothing else.", "--json")]
+Output = Annotated[Path, option("File to write.", "--output", "-o", metavar="FILE")]
+
+Weights = Annotated[
+    Path | None, option("Network weights, .pth or .safetensors.", metavar="FILE", panel=NETWORK)
+]
+Runtime = Annotated[
+    str, option("Inference runtime: auto, torch, openvino or onnx.", metavar="NAME", panel=NETWORK)
+]
+Device = Annotated[str, option("auto, cpu, cuda, cuda:1 or mps.", metavar="NAME", panel=NETWORK)]
+Precision = Annotated[
+    str | None,
+    option(
+        "float32, float16 (faster on a GPU) or int8 (faster on a CPU).",
+        metavar="NAME",
+        show_default="float32",
+        panel=NETWORK,
+    ),
+]
+Cam = Annotated[
+    bool | None,
+    option("Add a descriptor masked by the class activation map.", "--cam/--no-cam", panel=NETWORK),
+]
+
+Rerank = Annotated[
+    str,
+    option(
+        "Re-rank the top results: aqe, alpha-qe, dba, k-reciprocal, diffusion, late-fusion.",
+        metavar="METHOD",
+        panel=RANKING,
+    ),
+]
+RerankWith = Annotated[
+    list[str] | None,
+    option("Re-ranking parameter, such as k1=20; repeatable.", metavar="NAME=VALUE", panel=RANKING),
+]
+Verify = Annotated[
+    int, option("Verify the geometry of the top N results with RANSAC.", metavar="N", panel=RANKING)
+]
+VerifyBy = Annotated[
+    str, option("Local features: sift, or columns of the network.", metavar="NAME", panel=RANKING)
+]
+VerifyGeometry = Annotated[
+    str, option("Geometric model: homography or affine.", metavar="NAME", panel=RANKING)
+]
 
 
 def parse_settings(texts: list[str] | None, option: str) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from resight.cli.options import (
     Cam,
     Collection,
@@ -20,7 +18,9 @@ from resight.cli.options import (
     VerifyBy,
     VerifyGeometry,
     Weights,
+    argument,
     model_options,
+    option,
     parse_settings,
 )
 from resight.config import SearchConfig
@@ -30,28 +30,20 @@ def fit(
     collection: Collection,
     method: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="pfa, whitening or none.", show_default="the collection's"
-        ),
+        option("pfa, whitening or none.", metavar="NAME", show_default="the collection's"),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "Parameter of the method, such as features=512; repeatable (docs/method.md, "
+            "sections 6 and 12).",
             "--set",
             metavar="NAME=VALUE",
-            help="Parameter of the method, such as features=512; repeatable (docs/method.md, "
-            "sections 6 and 12).",
             show_default="the collection's",
         ),
     ] = None,
     source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="FOLDER",
-            help="Fit on another collection.",
-            show_default=False,
-        ),
+        Path | None, option("Fit on another collection.", "--from", metavar="FOLDER")
     ] = None,
 ) -> None:
     """Refit feature selection or whitening."""
@@ -68,10 +60,7 @@ def fit(
 
 
 def describe(
-    images: Annotated[
-        list[Path],
-        typer.Argument(metavar="PHOTOS...", help="Photos and folders.", show_default=False),
-    ],
+    images: Annotated[list[Path], argument("PHOTOS...", "Photos and folders.")],
     out: Output,
     config: Config = None,
     weights: Weights = None,
@@ -102,10 +91,9 @@ def describe(
 def evaluate(
     groups: Annotated[
         Path,
-        typer.Argument(
-            metavar="GROUPS.JSON",
-            help="Ground truth: the photos of each group, relative to the file (or its folder).",
-            show_default=False,
+        argument(
+            "GROUPS.JSON",
+            "Ground truth: the photos of each group, relative to the file (or its folder).",
         ),
     ],
     collection: Place,
@@ -142,10 +130,8 @@ def evaluate(
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to create the demo.")
-    ] = Path("resight-demo"),
-    config: Annotated[str, typer.Option(metavar="NAME", help="paper or fast.")] = "fast",
+    folder: Annotated[Path, argument("FOLDER", "Where to create the demo.")] = Path("resight-demo"),
+    config: Annotated[str, option("paper or fast.", metavar="NAME")] = "fast",
     weights: Weights = None,
     runtime: Runtime = "auto",
     device: Device = "auto",

@@ -4,11 +4,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from resight.cli.options import (
     FILTER,
-    Box_,
+    BoxText,
     Config,
     Device,
     Json,
@@ -21,7 +19,9 @@ from resight.cli.options import (
     VerifyBy,
     VerifyGeometry,
     Weights,
+    argument,
     model_options,
+    option,
     parse_box,
 )
 from resight.config import SearchConfig
@@ -29,21 +29,18 @@ from resight.config import SearchConfig
 TIMES = ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 """Accepted time formats; a shorter one means its first moment."""
 
-Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="Query photo.", show_default=False)]
+Photo = Annotated[Path, argument("PHOTO", "Query photo.")]
 
 
 def search(
     query: Photo,
     collection: Place,
-    k: Annotated[int, typer.Option("-k", metavar="N", help="Number of results.")] = SearchConfig.k,
-    box: Box_ = None,
+    k: Annotated[int, option("Number of results.", "-k", metavar="N")] = SearchConfig.k,
+    box: BoxText = None,
     json: Json = False,
-    sheet: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write a contact sheet.", show_default=False),
-    ] = None,
+    sheet: Annotated[Path | None, option("Write a contact sheet.", metavar="FILE")] = None,
     approximate: Annotated[
-        bool, typer.Option("--approximate", help="Use the approximate index.")
+        bool, option("Use the approximate index.", "--approximate")
     ] = SearchConfig.approximate,
     rerank: Rerank = SearchConfig.rerank,
     rerank_with: RerankWith = None,
@@ -51,43 +48,18 @@ def search(
     verify_by: VerifyBy = SearchConfig.verify_by,
     verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
     under: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="In or below this folder.",
-            show_default=False,
-            rich_help_panel=FILTER,
-        ),
+        Path | None, option("In or below this folder.", metavar="FOLDER", panel=FILTER)
     ] = None,
     taken_from: Annotated[
         datetime | None,
-        typer.Option(
-            formats=TIMES,
-            metavar="DATE",
-            help="Taken on or after this date (EXIF).",
-            show_default=False,
-            rich_help_panel=FILTER,
-        ),
+        option("Taken on or after this date (EXIF).", metavar="DATE", formats=TIMES, panel=FILTER),
     ] = None,
     taken_before: Annotated[
         datetime | None,
-        typer.Option(
-            formats=TIMES,
-            metavar="DATE",
-            help="Taken before this date (EXIF).",
-            show_default=False,
-            rich_help_panel=FILTER,
-        ),
+        option("Taken before this date (EXIF).", metavar="DATE", formats=TIMES, panel=FILTER),
     ] = None,
     min_side: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PIXELS",
-            help="Minimum shorter side.",
-            show_default=False,
-            rich_help_panel=FILTER,
-        ),
+        int | None, option("Minimum shorter side.", metavar="PIXELS", min=1, panel=FILTER)
     ] = None,
     weights: Weights = None,
     runtime: Runtime = "auto",
@@ -128,12 +100,10 @@ def groups(
     collection: Place,
     limit: Annotated[
         float | None,
-        typer.Option(
-            metavar="DISTANCE", help="Largest distance within a group.", show_default="estimated"
-        ),
+        option("Largest distance within a group.", metavar="DISTANCE", show_default="estimated"),
     ] = None,
     json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV and nothing else.")] = False,
+    csv: Annotated[bool, option("Print CSV and nothing else.", "--csv")] = False,
 ) -> None:
     """Group a collection's photos of the same thing; find near-duplicates."""
     from resight.cli import output
@@ -146,22 +116,14 @@ def groups(
 
 def explain(
     query: Photo,
-    other: Annotated[
-        Path, typer.Argument(metavar="OTHER", help="Another photo.", show_default=False)
-    ],
+    other: Annotated[Path, argument("OTHER", "Another photo.")],
     out: Output,
     collection: Annotated[
         str | None,
-        typer.Option(
-            "--collection",
-            "-c",
-            metavar="FOLDER|URL",
-            help="Explain by this collection's method.",
-            show_default=False,
-        ),
+        option("Explain by this collection's method.", "--collection", "-c", metavar="FOLDER|URL"),
     ] = None,
     config: Config = None,
-    box: Box_ = None,
+    box: BoxText = None,
     weights: Weights = None,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -192,21 +154,14 @@ def explain(
 
 def serve(
     collection: Place,
-    host: Annotated[str, typer.Option(metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(metavar="N", help="Port to listen on; 0 chooses a free one.")
-    ] = 8765,
+    host: Annotated[str, option("Address to listen on.", metavar="NAME")] = "127.0.0.1",
+    port: Annotated[int, option("Port to listen on; 0 chooses a free one.", metavar="N")] = 8765,
     token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SECRET", help="Token that every request must carry.", show_default=False
-        ),
+        str | None, option("Token that every request must carry.", metavar="SECRET")
     ] = None,
-    urls: Annotated[
-        bool, typer.Option("--urls", help="Allow queries by the URL of a photo.")
-    ] = False,
+    urls: Annotated[bool, option("Allow queries by the URL of a photo.", "--urls")] = False,
     open_browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+        bool, option("Open the page in the browser.", "--open/--no-open")
     ] = True,
     weights: Weights = None,
     runtime: Runtime = "auto",
