@@ -39,6 +39,7 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing import pipeline
 from resight.methods.catalogue import METHODS
 from resight.methods.model import ModelOptions
+from resight.methods.papers import Published
 from resight.methods.spec import MethodSpec
 from resight.networks.weights import file_sha256
 from resight.progress import no_progress
@@ -51,8 +52,7 @@ RECIPES_SMALL = {
         title="one",
         source="x",
         config=dataclasses.replace(SMALL, resolutions=(64,), layers=("layer4",)),
-        published={"holidays": 90.0},
-        tables=(1,),
+        published=Published(tables=(1,), scores={"holidays": 90.0}),
     ),
     "late": MethodSpec(
         title="late", source="x", config=dataclasses.replace(SMALL, fusion="late")

@@ -26,6 +26,7 @@ from resight.collection.writer import writing
 from resight.config import (
     ExtractionConfig,
     LocalConfig,
+    RerankConfig,
     SearchConfig,
     SelectionConfig,
 )
@@ -278,8 +279,8 @@ def test_evaluate_ranks_as_search_does(
     assert done.returncode == 0, done.stderr  # a slow machine shows its progress there
     names = (str(name)[2:].replace("-", "_") for name in options[::2])
     fields = dict(zip(names, options[1::2], strict=True))
-    if "rerank_with" in fields:
-        fields["rerank_with"] = (fields["rerank_with"],)
+    settings = [fields.pop("rerank_with")] if "rerank_with" in fields else []
+    fields["rerank"] = RerankConfig.parse(fields.get("rerank", "none"), settings)
     config = SearchConfig(k=16, **fields)
     truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
 
@@ -531,11 +532,11 @@ BAD_INPUT = [
     ("search {QUERY} -c {C} -k many", "'-k'"),
     ("search {QUERY} -c {C} --verify -1", "verify: 0 or more"),
     ("index {PHOTOS} -c {C} --workers 0", "--workers"),
-    ("index {PHOTOS} -c {NEW} --config whitened-dba", "search with --rerank dba"),
+    ("index {PHOTOS} -c {NEW} --config whitened-dba", "search with rerank=dba"),
     ("search {QUERY} -c {C} --rerank dba --rerank-with k9=1", "unknown field 'k9'; the fields are"),
-    ("search {QUERY} -c {C} --rerank dba --rerank-with k1=0", "k1: 1 or more"),
-    ("search {QUERY} -c {C} --rerank-with k1=3", "rerank_with: goes with a rerank"),
-    ("search {QUERY} -c {C} --rerank nonsense", "rerank: 'nonsense' is not one of none, aqe"),
+    ("search {QUERY} -c {C} --rerank dba --rerank-with k1=0", "--rerank-with: k1: expected int >= 1, not 0"),
+    ("search {QUERY} -c {C} --rerank-with k1=3", "--rerank-with: needs a method in rerank"),
+    ("search {QUERY} -c {C} --rerank nonsense", "--rerank: 'nonsense' is not one of none, aqe"),
     ("search {QUERY} -c {C} --verify 3 --verify-by columns", "needs a network; sift-vlad has none"),
     (
         "evaluate {PHOTOS}/groups.json -c {C} --verify 3 --verify-by columns",

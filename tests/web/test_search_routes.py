@@ -13,7 +13,7 @@ from PIL import Image
 
 from resight.backends.manage import remove
 from resight.collection.reader import Collection
-from resight.config import SearchConfig
+from resight.config import RerankConfig, SearchConfig
 from resight.methods.model import ModelOptions
 from resight.ranking.exact import Query, distances_to, ranking
 from resight.searching.search import search
@@ -77,7 +77,7 @@ def test_boxes_and_verification(server, collection, photos, box, verify):
 @pytest.mark.parametrize("rerank", ["alpha-qe", "diffusion"])
 def test_re_ranking_pages_and_limit(server, collection, photos, rerank):
     query = photos / "object-01" / "view-2.jpg"
-    expected = search(query, collection, SearchConfig(k=5, verify=2, rerank=rerank))
+    expected = search(query, collection, SearchConfig(k=5, verify=2, rerank=RerankConfig(method=rerank)))
     assert_same(server.upload(query, k=5, verify=2, rerank=rerank), expected, collection)
     whole = server.search(photo=1, k=15, rerank=rerank)["results"]
     pages = [server.search(photo=1, k=5, offset=at, rerank=rerank) for at in (0, 5, 10)]
@@ -92,7 +92,8 @@ def test_parameters_of_the_re_ranking_and_an_affine_model(server, collection, ph
     query = photos / "object-01" / "view-2.jpg"
     parameters = "k1=8", "share=0.9", "shortlist=12"
     options = {"k": 12, "verify": 2, "verify_geometry": "affine", "rerank": "k-reciprocal"}
-    config = SearchConfig(**options, rerank_with=parameters)
+    rerank = RerankConfig.parse("k-reciprocal", parameters)
+    config = SearchConfig(**{**options, "rerank": rerank})
     response = server.upload(query, rerank_with=",".join(parameters), **options)
     assert_same(response, search(query, collection, config), collection)
     plain = {"photo": 1, "k": 15, "rerank": "k-reciprocal"}

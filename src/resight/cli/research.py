@@ -23,7 +23,7 @@ from resight.cli.options import (
     option,
     parse_settings,
 )
-from resight.config import SearchConfig
+from resight.config import RerankConfig, SearchConfig
 
 
 def fit(
@@ -98,7 +98,7 @@ def evaluate(
     ],
     collection: Place,
     json: Json = False,
-    rerank: Rerank = SearchConfig.rerank,
+    rerank: Rerank = RerankConfig.method,
     rerank_with: RerankWith = None,
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
@@ -112,8 +112,7 @@ def evaluate(
     from resight.evaluation.evaluate_collection import evaluate
 
     config = {
-        "rerank": rerank,
-        "rerank_with": rerank_with or [],
+        "rerank": RerankConfig.parse(rerank, rerank_with or []),
         "verify": verify,
         "verify_by": verify_by,
         "verify_geometry": verify_geometry,

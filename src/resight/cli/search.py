@@ -24,7 +24,7 @@ from resight.cli.options import (
     option,
     parse_box,
 )
-from resight.config import SearchConfig
+from resight.config import RerankConfig, SearchConfig
 
 TIMES = ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 """Accepted time formats; a shorter one means its first moment."""
@@ -42,7 +42,7 @@ def search(
     approximate: Annotated[
         bool, option("Use the approximate index.", "--approximate")
     ] = SearchConfig.approximate,
-    rerank: Rerank = SearchConfig.rerank,
+    rerank: Rerank = RerankConfig.method,
     rerank_with: RerankWith = None,
     verify: Verify = SearchConfig.verify,
     verify_by: VerifyBy = SearchConfig.verify_by,
@@ -80,8 +80,7 @@ def search(
         "verify_by": verify_by,
         "verify_geometry": verify_geometry,
         "approximate": approximate,
-        "rerank": rerank,
-        "rerank_with": rerank_with or [],
+        "rerank": RerankConfig.parse(rerank, rerank_with or []),
     }
     results = search(
         query,

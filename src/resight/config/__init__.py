@@ -8,6 +8,7 @@ compared, `SearchConfig` how queries are answered. Section numbers refer to `doc
 
 from typing import Any
 
+from resight.config.base import from_table
 from resight.config.extraction import ExtractionConfig
 from resight.config.local import SETS, LocalConfig
 from resight.config.method import MethodConfig
@@ -27,7 +28,6 @@ from resight.config.search import (
     SearchConfig,
     VerifiedBy,
 )
-from resight.errors import UsageError
 
 __all__ = [
     "SETS",
@@ -64,9 +64,6 @@ def method_from_dict(fields: dict[str, Any]) -> MethodConfig:
     """Return the configuration of the `method` named in plain values (`cnn` by default).
 
     Raises:
-        UsageError: see `Config.from_dict`, or an unknown method.
+        UsageError: an unknown method or field, or an invalid value.
     """
-    method = fields.get("method", "cnn")
-    if not isinstance(method, str) or method not in METHODS:
-        raise UsageError(f"method: {method!r} is not one of {', '.join(METHODS)}")
-    return METHODS[method].from_dict(fields)
+    return from_table(METHODS, fields, "cnn")

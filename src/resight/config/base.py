@@ -5,8 +5,9 @@ import functools
 import reprlib
 import sys
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -73,6 +74,23 @@ class Config:
         """Return the fields as plain JSON values; tuples become lists."""
         fields = dataclasses.asdict(self)
         return {n: list(v) if isinstance(v, tuple) else v for n, v in fields.items()}
+
+
+C = TypeVar("C", bound=Config)
+
+
+def from_table(classes: Mapping[str, type[C]], fields: dict[str, Any], default: str) -> C:
+    """Return an instance of the class that the field `method` names in a table.
+
+    Raises:
+        UsageError: an unknown method; see also `Config.from_dict`.
+    """
+    if not isinstance(fields, dict):
+        raise UsageError(f"expected a table of fields, not {fields!r}")
+    method = fields.get("method", default)
+    if method not in list(classes):
+        raise UsageError(f"method: expected one of {', '.join(classes)}, not {method!r}")
+    return classes[method].from_dict(fields)
 
 
 @functools.cache

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from resight.config.base import Config, NonNegative, PositiveInt, Seed, Share, option
-from resight.errors import UsageError
+from resight.config.base import Config, NonNegative, PositiveInt, Seed, Share, from_table, option
 
 AUTO_FIT_PHOTOS = 128
 """An index run fits the first selection from this many photos on."""
@@ -233,12 +232,9 @@ def reduction_from_dict(fields: Any) -> ReductionConfig:
     """Return the reduction named by `method` in plain values (`pfa` by default).
 
     Raises:
-        UsageError: see `Config.from_dict`, or an unknown method.
+        UsageError: an unknown method or field, or an invalid value.
     """
-    method = fields.get("method", "pfa") if isinstance(fields, dict) else "pfa"
-    if not isinstance(method, str) or method not in REDUCTIONS:
-        raise UsageError(f"method: {method!r} is not one of {', '.join(REDUCTIONS)}")
-    return REDUCTIONS[method].from_dict(fields)
+    return from_table(REDUCTIONS, fields, "pfa")
 
 
 def stored_reduction(fields: dict[str, Any]) -> ReductionConfig:

@@ -1,12 +1,13 @@
-"""How a search is answered, and its results re-ranked (sections 8, 13 and 14 of the method)."""
+"""How queries are answered and results re-ranked (sections 8, 13 and 14), and backends set up."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
-from resight.config.base import Config, NonNegativeInt, PositiveInt, option, require
+from resight.config.base import Config, NonNegativeInt, PositiveInt, option
 from resight.errors import UsageError
 
 VerifiedBy = Literal["sift", "columns"]
@@ -16,92 +17,91 @@ Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion
 
 @dataclass(frozen=True, kw_only=True)
 class RerankConfig(Config):
-    """How the first results of a search are put into a better order (section 13)."""
+    """How the top results of a search are re-ranked (section 13)."""
 
     method: Reranking = option("none", "aqe, alpha-qe, dba, k-reciprocal, diffusion or late-fusion")
-    shortlist: Annotated[int, Meta(ge=2)] = option(400, "so many first results are re-ranked")
-    expanded: PositiveInt = option(
-        2, "aqe, alpha-qe, dba: neighbors that a descriptor is averaged with"
-    )
+    shortlist: Annotated[int, Meta(ge=2)] = option(400, "number of top results to re-rank")
+    expanded: PositiveInt = option(2, "aqe, alpha-qe, dba: neighbors averaged with a descriptor")
     alpha: Annotated[float, Meta(ge=0, le=100)] = option(
-        3.0, "alpha-qe, dba: power of a neighbor's cosine, its weight"
+        3.0, "alpha-qe, dba: power of a neighbor's cosine that is its weight"
     )
-    k1: PositiveInt = option(4, "k-reciprocal: neighbors that must be each other's")
+    k1: PositiveInt = option(4, "k-reciprocal: size of the mutual neighborhood")
     k2: PositiveInt = option(2, "k-reciprocal: neighbors whose encodings are averaged")
     share: Annotated[float, Meta(ge=0, le=1)] = option(
-        0.3, "k-reciprocal: what the distance itself still counts"
+        0.3, "k-reciprocal: weight of the original distance"
     )
-    mutual: PositiveInt = option(10, "diffusion: neighbors that are joined, when it is mutual")
+    mutual: PositiveInt = option(10, "diffusion: mutual neighbors that an edge connects")
     gamma: Annotated[float, Meta(gt=0, le=100)] = option(
-        3.0, "diffusion: power of the similarity, an edge's weight"
+        3.0, "diffusion: power of the similarity that is an edge's weight"
     )
-    damping: Annotated[float, Meta(gt=0, lt=1)] = option(0.5, "diffusion: how far it goes, below 1")
+    damping: Annotated[float, Meta(gt=0, lt=1)] = option(
+        0.5, "diffusion: probability to continue the walk"
+    )
     references: PositiveInt = option(
-        10, "late-fusion: curves of irrelevant queries that are averaged"
+        10, "late-fusion: score curves of irrelevant queries that are averaged"
     )
     related: NonNegativeInt = option(
-        10, "late-fusion: first results of a photo without which it is an irrelevant query"
+        10, "late-fusion: top results left out of a photo's curve, which may be relevant to it"
     )
+
+    @classmethod
+    def parse(cls, method: str, settings: Iterable[str]) -> "RerankConfig":
+        """Return a re-ranking from its method and settings such as `k1=20`.
+
+        Raises:
+            UsageError: an unknown method, an unknown setting or an invalid value.
+        """
+        methods = get_args(Reranking)
+        if method not in methods:
+            raise UsageError(f"{method!r} is not one of {', '.join(methods)}", parameter="rerank")
+        fields: dict[str, Any] = {}
+        for setting in settings:
+            name, equals, value = setting.partition("=")
+            if not equals or name == "method":
+                raise UsageError(f"{setting!r} is not NAME=VALUE", parameter="rerank_with")
+            try:
+                fields[name] = json.loads(value)
+            except ValueError:
+                raise UsageError(
+                    f"{setting}: {value!r} is not a number", parameter="rerank_with"
+                ) from None
+        if fields and method == "none":
+            raise UsageError("needs a method in rerank", parameter="rerank_with")
+        try:
+            return cls.from_dict({"method": method, **fields})
+        except UsageError as error:
+            raise UsageError(str(error), parameter="rerank_with") from None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(Config):
     """How a search is answered (section 8)."""
 
-    k: PositiveInt = option(10, "how many results")
-    rerank: Reranking = option("none", "put the first results into a better order")
-    rerank_with: tuple[str, ...] = option(
-        (), "fields of the re-ranking that shall differ, as NAME=VALUE (docs/method.md 13)"
-    )
-    verify: NonNegativeInt = option(0, "check the geometry of this many first results with RANSAC")
-    verify_by: VerifiedBy = option("sift", "what is matched: sift, or the network's columns")
-    verify_geometry: Geometry = option(
-        "homography", "what the matches are to agree on: a homography, or an affine map"
-    )
-    approximate: bool = option(False, "search by the approximate index of a large collection")
-
-    def check(self) -> None:
-        """Check that `rerank_with` is a re-ranking's."""
-        _ = self.reranking
-
-    @property
-    def reranking(self) -> RerankConfig:
-        """The re-ranking with all its fields."""
-        fields: dict[str, Any] = {}
-        for text in self.rerank_with:
-            name, equals, value = text.partition("=")
-            require(bool(equals) and name != "method", f"rerank_with: {text!r} is not NAME=VALUE")
-            try:
-                fields[name] = json.loads(value)
-            except ValueError:
-                raise UsageError(f"rerank_with: {text!r}: {value!r} is no number") from None
-        require(not fields or self.rerank != "none", "rerank_with: goes with a rerank")
-        return RerankConfig.from_dict({"method": self.rerank, **fields})
+    k: PositiveInt = option(10, "number of results")
+    rerank: RerankConfig = option(RerankConfig(), "how the top results are re-ranked")
+    verify: NonNegativeInt = option(0, "number of top results to verify spatially with RANSAC")
+    verify_by: VerifiedBy = option("sift", "local features of the verification")
+    verify_geometry: Geometry = option("homography", "geometric model of the verification")
+    approximate: bool = option(False, "search with the approximate index of a large collection")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackendConfig(Config):
-    """How an engine keeps and searches a collection; no distance depends on it."""
+    """How a backend stores and searches a collection; it changes no distance."""
 
-    links: Annotated[int, Meta(ge=2, le=100)] = option(
-        48, "HNSW: photos that each photo is linked to"
-    )
+    links: Annotated[int, Meta(ge=2, le=100)] = option(48, "HNSW: links of each photo")
     build_effort: Annotated[int, Meta(ge=4, le=1000)] = option(
-        256, "HNSW: candidates kept in mind while photos are linked"
+        256, "HNSW: size of the candidate list while the index is built"
     )
     search_effort: Annotated[int, Meta(ge=1, le=1000)] = option(
-        256, "HNSW: likewise while a query's neighbors are looked for"
+        256, "HNSW: size of the candidate list of a search"
     )
     half: bool = option(False, "PostgreSQL: an index of half the size, in half precision")
     build_memory: Annotated[int, Meta(ge=1, le=2**20)] = option(
-        1024, "PostgreSQL: MiB that making the index may take"
+        1024, "PostgreSQL: memory for building the index, in MiB"
     )
-    shards: Annotated[int, Meta(ge=1, le=10_000)] = option(
-        1, "Qdrant: parts that a collection is spread over"
-    )
-    replicas: Annotated[int, Meta(ge=1, le=100)] = option(
-        1, "Qdrant: machines that keep a copy of each part"
-    )
+    shards: Annotated[int, Meta(ge=1, le=10_000)] = option(1, "Qdrant: number of shards")
+    replicas: Annotated[int, Meta(ge=1, le=100)] = option(1, "Qdrant: copies of each shard")
     oversampling: Annotated[float, Meta(ge=1, le=100)] = option(
-        4.0, "Qdrant: candidates by 8-bit codes, times the neighbors"
+        4.0, "Qdrant: candidates from 8-bit codes, as a multiple of the results"
     )

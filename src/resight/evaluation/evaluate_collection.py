@@ -148,12 +148,12 @@ def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[i
     """From the id of a photo to those of all photos, in the order that a search gives them."""
     store, distance = searcher.store, searcher.distance
     store.check()
-    ids, reranking = store.ids(), config.reranking
+    ids, reranking = store.ids(), config.rerank
     # A collection that is no larger than the short list is made into items once.
-    small = config.rerank != "none" and len(ids) <= reranking.shortlist
+    small = reranking.method != "none" and len(ids) <= reranking.shortlist
     database = store.rows(ids) if small else None
     sizes: list[int] = []
-    if config.rerank != "none":
+    if reranking.method != "none":
         sizes = searcher.fused_sizes(reranking, len(_queries(store, ids[:1])[0].global_))
     whole = make_rerank_set(database, distance, sizes) if database else None
     how = config.verify_by, config.verify_geometry
@@ -167,7 +167,7 @@ def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[i
             ranked = database.ids[
                 reorder(query, database, order, distance, reranking, whole, sizes)
             ]
-        elif config.rerank != "none":
+        elif reranking.method != "none":
             first = store.rows(ranked[: reranking.shortlist])
             order = np.arange(len(first.ids))
             order = reorder(query, first, order, distance, reranking, sizes=sizes)

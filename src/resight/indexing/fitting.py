@@ -9,7 +9,7 @@ import numpy as np
 
 from resight.collection.reader import Collection
 from resight.collection.writer import Writer, writing
-from resight.config import NoReduction, ReductionConfig, reduction_from_dict, stored_reduction
+from resight.config import ReductionConfig, reduction_from_dict, stored_reduction
 from resight.errors import CollectionMismatchError, FitError, UsageError
 from resight.photos.paths import PathLike, absolute
 from resight.progress import Progress, no_progress
@@ -84,7 +84,7 @@ def fit_automatically(writer: Writer, progress: Progress) -> str | None:
     """
     collection = writer.collection
     config = collection.reduction_config
-    if not collection.config.reducible or isinstance(config, NoReduction):
+    if not collection.config.reducible or config.method == "none":
         return None
     photos = collection.count("ok")
     previous = collection.fit_info("selection")
@@ -125,7 +125,7 @@ def _fit_and_store(
     if first is None:
         raise FitError(f"{source.folder}: holds no photos to fit a selection on")
     dimensions = len(first[1])
-    if isinstance(config, NoReduction):
+    if config.method == "none":
         writer.disable_reduction()
         return FitRun(dimensions, dimensions, photos)
     applied = config.for_photos(photos)

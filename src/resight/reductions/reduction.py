@@ -31,14 +31,15 @@ def fit_reduction(blocks: Blocks, sizes: Sequence[int], config: ReductionConfig)
     Raises:
         FitError: too few photos.
     """
-    if isinstance(config, SelectionConfig):
-        return fit_selection(blocks(), config)
-    if not isinstance(config, WhiteningConfig):
-        raise ValueError(f"{config.method}: there is nothing to fit")
     with threadpool_limits(limits=1):  # the same numbers whatever the number of threads
-        if config.combine_with == "none":
-            return fit_whitening(blocks, sizes, config)
-        return fit_selection_plus_whitening(blocks, sizes, config)
+        match config:
+            case SelectionConfig():
+                return fit_selection(blocks(), config)
+            case WhiteningConfig(combine_with="none"):
+                return fit_whitening(blocks, sizes, config)
+            case WhiteningConfig():
+                return fit_selection_plus_whitening(blocks, sizes, config)
+    raise ValueError(f"{config.method}: there is nothing to fit")
 
 
 def to_bytes(reduction: Reduction) -> bytes:
@@ -62,11 +63,15 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
     Raises:
         ValueError, KeyError, OSError: the bytes are damaged.
     """
-    config = stored_reduction(fields)
-    if isinstance(config, SelectionConfig):
-        return Selection(np.frombuffer(data, "<i4").astype(np.int64), config.renormalize)
-    if not isinstance(config, WhiteningConfig):
-        raise ValueError("no fitted numbers belong to this configuration")
+    match stored_reduction(fields):
+        case SelectionConfig() as config:
+            return Selection(np.frombuffer(data, "<i4").astype(np.int64), config.renormalize)
+        case WhiteningConfig() as config:
+            return _read_whitening(data, config)
+    raise ValueError("no fitted numbers belong to this configuration")
+
+
+def _read_whitening(data: bytes, config: WhiteningConfig) -> Whitening | SelectionPlusWhitening:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         count = sum(name.startswith("part") for name in arrays.files)
         parts = tuple(arrays[f"part{i}"] for i in range(count))

@@ -78,11 +78,11 @@ class Searcher:
         # What is missing is said before the network is loaded.
         self.store.check(approximate=config.approximate)
         asked, wanted = self._query(query, box), max(config.k, config.verify)
-        reranking = config.reranking
-        if config.rerank != "none":
+        reranking = config.rerank
+        if reranking.method != "none":
             wanted = max(wanted, reranking.shortlist)
         found = self.neighbors(asked, wanted, where, approximate=config.approximate)
-        if config.rerank != "none":
+        if reranking.method != "none":
             found = self.reranked(asked, found, reranking)
         photos = self.store.photos_by_id(found.ids.tolist())
         pairs = zip(found.ids.tolist(), map(float, found.distances), strict=True)
@@ -125,8 +125,8 @@ class Searcher:
         """Values of each part of the descriptors, of so many in all; none where none is fused."""
         if config.method != "late-fusion":
             return []
-        config, reduction = self.store.provenance.config, self.store.reduction()
-        return reduction.part_sizes(config) if reduction else config.part_sizes(length)
+        method, reduction = self.store.provenance.config, self.store.reduction()
+        return reduction.part_sizes(method) if reduction else method.part_sizes(length)
 
     def describe(self, image: Image.Image) -> Description:
         """The descriptors of an upright image by the collection's method."""

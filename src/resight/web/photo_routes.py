@@ -9,7 +9,6 @@ from fastapi import Path as InPath
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
-from resight.config import ExtractionConfig
 from resight.web import schemas
 from resight.web.app_state import AppState, etag_matches, json_response
 from resight.web.pictures import full_picture
@@ -148,9 +147,9 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "method": config.method,
         "config": config.to_dict(),
         "distance": store.provenance.distance,
-        "has_local": isinstance(config, ExtractionConfig) and config.cam,
+        "has_local": config.cam,
         "indexing": state.jobs.running,
-        "cnn": isinstance(config, ExtractionConfig),
+        "cnn": config.method == "cnn",
         "urls_allowed": settings.allow_urls,
         "folders_allowed": settings.local_only,
         "max_upload_bytes": settings.max_upload_bytes,

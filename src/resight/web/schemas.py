@@ -57,7 +57,7 @@ class SearchOptions(RequestModel):
     verify: int = _search_option("verify", ge=0, le=MAX_VERIFY)
     verify_by: VerifiedBy = _search_option("verify_by")
     verify_geometry: Geometry = _search_option("verify_geometry")
-    rerank: Reranking = _search_option("rerank")
+    rerank: Reranking = Field("none", description="how the top results are re-ranked")
     rerank_with: str | None = Field(
         None,
         max_length=400,

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from resight.backends.store import Filter
-from resight.config import SearchConfig
+from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.photos.paths import absolute
 from resight.web import schemas
@@ -133,7 +133,7 @@ async def _search(
                 query, box, config, offset=options.offset, limit=options.limit, where=where
             )
 
-    if config.verify == 0 and config.rerank == "none" and where is None:
+    if config.verify == 0 and config.rerank.method == "none" and where is None:
         page = await state.lookup_queue.run(request, lambda: search(only_cached=True))
         if page is not None:
             return page
@@ -148,18 +148,18 @@ def search_config(options: SearchOptions) -> SearchConfig:
     Raises:
         ProblemError: the parameters of the re-ranking are invalid, or exceed the server's limits.
     """
+    settings = options.rerank_with.split(",") if options.rerank_with else []
     try:
         config = SearchConfig(
             k=options.k,
-            rerank=options.rerank,
-            rerank_with=tuple(options.rerank_with.split(",")) if options.rerank_with else (),
+            rerank=RerankConfig.parse(options.rerank, settings),
             verify=options.verify,
             verify_by=options.verify_by,
             verify_geometry=options.verify_geometry,
         )
     except UsageError as error:
         raise ProblemError(422, f"{error}.") from None
-    if config.reranking.shortlist > MAX_SHORTLIST:
+    if config.rerank.shortlist > MAX_SHORTLIST:
         raise ProblemError(422, f"rerank_with: shortlist: at most {MAX_SHORTLIST}.")
     return config
 

@@ -248,7 +248,7 @@ class ServiceSearcher(Searcher):
             self._service.cache_query(self.store, query_image, box, described)
             query = self.query(described)
         end, verify = offset + config.k, config.verify
-        found, total = self._found(query, max(end, verify), limit, config.reranking, where)
+        found, total = self._found(query, max(end, verify), limit, config.rerank, where)
         ids, distances = found.ids, found.distances
         # Without geometry to check, photos before the offset are only counted.
         first = 0 if verify else min(offset, len(ids))

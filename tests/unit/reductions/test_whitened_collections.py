@@ -10,7 +10,7 @@ from conftest import Run
 from resight.backends.manage import info
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
-from resight.config import SearchConfig
+from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import average_precision, ranks_of
@@ -90,7 +90,7 @@ def test_evaluation_fuses_as_a_search_does(
     groups = {"a": photos[:4], "b": photos[4:9]}
     truth = tmp_path / "groups.json"
     truth.write_text(json.dumps({name: list(map(str, paths)) for name, paths in groups.items()}))
-    config = SearchConfig(k=24, rerank="late-fusion")
+    config = SearchConfig(k=24, rerank=RerankConfig(method="late-fusion"))
     report = evaluate(truth, folder, config).report
     for query in report.queries:
         photo, others = photos[query.photo - 1], set(groups[query.group])

@@ -48,8 +48,8 @@ class Descriptors:
 
 
 def covering(
-    configs: Iterable[ExtractionConfig], kept: Iterable[MethodConfig] = ()
-) -> dict[ExtractionConfig, ExtractionConfig]:
+    configs: Iterable[MethodConfig], kept: Iterable[MethodConfig] = ()
+) -> dict[MethodConfig, MethodConfig]:
     """For each configuration the one whose descriptors its own are columns of.
 
     Configurations that differ in their layers, or in class activation maps, alone are covered by
@@ -61,17 +61,18 @@ def covering(
             covers what is wanted without them.
     """
     wanted = list(dict.fromkeys(configs))
-    before = [config for config in kept if isinstance(config, ExtractionConfig)]
-    masked = {dataclasses.replace(_with_both(c), cam=False) for c in [*wanted, *before] if c.cam}
-    found = {}
+    masked = {_with_both(config).with_cam(False) for config in [*wanted, *kept] if config.cam}
+    found: dict[MethodConfig, MethodConfig] = {}
     for config in wanted:
-        both = dataclasses.replace(_with_both(config), cam=False)
-        found[config] = dataclasses.replace(both, cam=both in masked)
+        covers = _with_both(config)
+        found[config] = covers.with_cam(True) if config.cam or covers in masked else covers
     return found
 
 
-def _with_both(config: ExtractionConfig) -> ExtractionConfig:
+def _with_both(config: MethodConfig) -> MethodConfig:
     """The configuration with both layers, where they are apart in it and it is one of them."""
+    if not isinstance(config, ExtractionConfig):
+        return config
     together = config.normalize_concatenation or config.layer_weights or config.learns
     if together or config.required_head or not set(config.layers) <= set(BOTH):
         return config
@@ -87,7 +88,7 @@ def kept_configs(folder: Path) -> list[MethodConfig]:
     return configs
 
 
-def columns_of(config: ExtractionConfig, covers: ExtractionConfig) -> np.ndarray:
+def columns_of(config: MethodConfig, covers: MethodConfig) -> np.ndarray:
     """The columns of the covering configuration's descriptors that are a configuration's, (D,)."""
     channels = covers.spec.channels
     starts, start = {}, 0

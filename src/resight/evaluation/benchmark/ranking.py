@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from resight.config import (
-    ExtractionConfig,
     MethodConfig,
-    NoReduction,
     RerankConfig,
 )
 from resight.errors import FitError
@@ -270,14 +268,12 @@ def query_file(query: DatasetQuery) -> Path:
 def _columns(recipe: MethodSpec, covers: MethodConfig) -> np.ndarray | slice:
     if recipe.config == covers:
         return slice(None)
-    if isinstance(recipe.config, ExtractionConfig) and isinstance(covers, ExtractionConfig):
-        return columns_of(recipe.config, covers)
-    return slice(None)
+    return columns_of(recipe.config, covers)
 
 
 def _fit(recipe: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
     selection = recipe.reduction_for(benchmark, len(descriptors))
-    if isinstance(selection, NoReduction) or not recipe.config.reducible:
+    if selection.method == "none" or not recipe.config.reducible:
         return None
     sizes = recipe.config.part_sizes(descriptors.shape[1])
     chosen = selection.for_photos(len(descriptors))

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.config import (
-    ExtractionConfig,
     MethodConfig,
-    NoReduction,
 )
 from resight.descriptors.extractor import Extractor
 from resight.errors import FitError, UsageError, WeightsMissingError
@@ -162,7 +160,7 @@ def run_benchmark(
 
 def _fitted_on(recipe: MethodSpec, other: Dataset | None) -> str:
     """What a method learns from, and what is fitted on; empty where it does neither."""
-    if not recipe.config.learns and isinstance(recipe.reduction, NoReduction):
+    if not recipe.config.learns and recipe.reduction.method == "none":
         return ""
     return "the ranked photos" if other is None else f"{other.name} ({len(other.paths)} photos)"
 
@@ -171,7 +169,7 @@ def _without_weights(recipes: Mapping[str, MethodSpec], options: ModelOptions) -
     """Methods whose weights are nowhere to be found, and what they need."""
     missing: dict[str, bool] = {}
     for recipe in recipes.values():
-        if recipe.weights in missing or not isinstance(recipe.config, ExtractionConfig):
+        if recipe.weights in missing or not recipe.config.needs_network:
             continue
         try:
             find_model(recipe.config, options)
@@ -210,14 +208,8 @@ def _root(dataset: Dataset) -> str:
 def _covers(recipes: Mapping[str, MethodSpec], folder: Path) -> dict[str, MethodConfig]:
     """Method to the configuration whose descriptors hold its own, kept ones if there are any."""
     extractions = [recipe.config for recipe in recipes.values()]
-    networks = [c for c in extractions if isinstance(c, ExtractionConfig)]
-    shared = covering(networks, kept_configs(folder))
-    return {
-        name: shared[recipe.config]
-        if isinstance(recipe.config, ExtractionConfig)
-        else recipe.config
-        for name, recipe in recipes.items()
-    }
+    shared = covering(extractions, kept_configs(folder))
+    return {name: shared[recipe.config] for name, recipe in recipes.items()}
 
 
 def _verifying(
@@ -230,7 +222,7 @@ def _verifying(
     @functools.cache
     def network() -> Extractor:
         config = recipe.config
-        if not isinstance(config, ExtractionConfig):
+        if not config.needs_network:
             raise UsageError(f"{recipe.title}: has no network whose columns could be compared")
         return FittedMethod(config, find_model(config, options)).load_extractor(options)
 
