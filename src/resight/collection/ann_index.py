@@ -1,14 +1,13 @@
 """The approximate index of a collection: built or extended, measured, and opened."""
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from resight.collection.array_builder import DESCRIPTORS
-from resight.collection.database import DISK_FULL, explained
+from resight.collection.database import check_disk_space, explained
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, current_folder, load_arrays
 from resight.config import MethodConfig, ReductionConfig
@@ -105,7 +104,7 @@ def build_ann_index(collection: Collection, progress: Progress) -> ApproximateIn
         if database.count == 0:
             raise CollectionError(f"{collection.folder}: holds no photos yet; index some")
         descriptors = _by_name(database)
-        _check_space(collection, folder, descriptors)
+        _check_space(collection, descriptors)
         rebuild = status is None or bool(_damaged(folder, status))
         (folder / STATUS_NAME).unlink(missing_ok=True)
         for name, rows in descriptors.items():
@@ -207,18 +206,13 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.lists"
 
 
-def _check_space(collection: Collection, folder: Path, descriptors: dict[str, np.ndarray]) -> None:
+def _check_space(collection: Collection, descriptors: dict[str, np.ndarray]) -> None:
     """Refuse to build what exceeds the available memory or disk space."""
     sizes = [ROW_BYTES * len(rows) for rows in descriptors.values()]
-    memory, needed = available_bytes(), sum(sizes)
+    memory = available_bytes()
     if memory is not None and max(sizes) > memory:
         raise CollectionError(
             f"{collection.folder}: too little memory: building the approximate index needs "
             f"{max(sizes) / 2**20:,.1f} MiB, {memory / 2**20:,.1f} are available"
         )
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise CollectionError(
-            f"{collection.folder}: {DISK_FULL} (the approximate index needs "
-            f"{needed / 2**20:,.1f} MiB there, {free / 2**20:,.1f} are free)"
-        )
+    check_disk_space(collection.folder, sum(sizes), "the approximate index needs")

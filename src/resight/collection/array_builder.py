@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from resight.collection import appendable_npy
-from resight.collection.database import DISK_FULL
+from resight.collection.database import check_disk_space
 from resight.collection.reader import Collection
-from resight.errors import CollectionError
 from resight.output_files import write_atomically
 from resight.ranking.quantized import UNIT_BYTES, Quantizer, choose_steps, encode_blocks
 from resight.reductions.reduction import to_bytes
@@ -149,7 +147,7 @@ def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
     header["codes"][name] = codes_header
 
 
-def check_space(collection: Collection, parent: Path) -> None:
+def check_space(collection: Collection) -> None:
     """Refuse to write arrays that do not fit on the disk.
 
     Raises:
@@ -162,10 +160,5 @@ def check_space(collection: Collection, parent: Path) -> None:
         for descriptor in first
         if descriptor is not None
     )
-    needed = count * (values * (5 if count >= QUANTIZED_FROM else 4) + 8)
-    free = shutil.disk_usage(parent).free
-    if needed > free:
-        raise CollectionError(
-            f"{collection.folder}: {DISK_FULL} (searching needs {needed / 2**20:,.1f} MiB there, "
-            f"{free / 2**20:,.1f} are free)"
-        )
+    bytes_per_value = 5 if count >= QUANTIZED_FROM else 4
+    check_disk_space(collection.folder, count * (values * bytes_per_value + 8), "searching needs")

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -169,6 +170,25 @@ def explained(folder: Path) -> Iterator[None]:
             raise CollectionError(f"{folder}: {DISK_FULL}") from error
         reason = error.strerror or error
         raise CollectionError(f"{error.filename or folder}: {reason}") from error
+
+
+def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
+    """Refuse work for which the disk is too small.
+
+    Args:
+        folder: the collection.
+        needed: bytes that will be written there.
+        purpose: subject of the message, such as "searching needs".
+
+    Raises:
+        CollectionError: the message gives the needed and the free space.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CollectionError(
+            f"{folder}: {DISK_FULL} ({purpose} {needed / 2**20:,.1f} MiB there, "
+            f"{free / 2**20:,.1f} are free)"
+        )
 
 
 @contextlib.contextmanager

@@ -188,7 +188,7 @@ def _extend(collection: Collection, folder: Path) -> SearchArrays | None:
 
 def _build(collection: Collection, parent: Path) -> Path:
     """Build the arrays in a new folder and remove older ones."""
-    check_space(collection, parent)
+    check_space(collection)
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=parent))
     try:
         target = parent / write_all(collection, unfinished)

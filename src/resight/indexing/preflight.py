@@ -1,10 +1,8 @@
 """Check disk space and memory before an index run."""
 
-import shutil
-
 import numpy as np
 
-from resight.collection.database import DISK_FULL
+from resight.collection.database import check_disk_space
 from resight.collection.reader import Collection
 from resight.errors import CollectionError
 from resight.indexing.plan import Plan
@@ -31,12 +29,7 @@ def check_resources(
     descriptors = 2 if config.cam else 1
     photos = max(0, len(plan.todo) - len(plan.vanished))
     needed = photos * descriptors * dimensions * np.dtype(config.dtype).itemsize
-    free = shutil.disk_usage(collection.folder).free
-    if needed > free:
-        raise CollectionError(
-            f"{collection.folder}: {DISK_FULL} ({photos} photos need {needed / 2**20:,.1f} MiB "
-            f"there, {free / 2**20:,.1f} are free)"
-        )
+    check_disk_space(collection.folder, needed, f"{photos} photos need")
     if on_cluster or not plan.todo:
         return
     memory = available_bytes()

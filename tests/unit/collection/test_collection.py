@@ -626,7 +626,9 @@ def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, photos: Path) 
 
 
 @pytest.mark.parametrize("version", [0, 1])
-def test_the_database_of_another_program_is_refused(tmp_path: Path, photos: Path, version: int) -> None:
+def test_the_database_of_another_program_is_refused(
+    tmp_path: Path, photos: Path, version: int
+) -> None:
     (tmp_path / "c").mkdir()
     with closing(sqlite3.connect(tmp_path / "c" / "resight.sqlite")) as database:
         database.execute("CREATE TABLE diary (day TEXT, secret TEXT)")

@@ -250,7 +250,7 @@ def test_codes_that_do_not_fit_new_photos_are_rebuilt(
 
 def test_disk_space_is_checked_first(collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
-    monkeypatch.setattr(array_builder.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(CollectionError, match=r"the disk is full; .* needs 0.0 MiB"):
         load(collection)
     assert list((collection / "arrays").iterdir()) == []

@@ -744,7 +744,7 @@ def test_too_little_room_is_said_before_the_work(
 ) -> None:
     samples.draw_many(tmp_path / "photos", 5)
     usage = shutil._ntuple_diskusage(1000, 0, 5 * 512 * 4 - 1)  # type: ignore[attr-defined]
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(CollectionError, match=r"the disk is full; .* \(5 photos need 0.0 MiB"):
         samples.index(tmp_path / "photos", tmp_path / "c")
     assert samples.photos_by_name(tmp_path / "c") == {}

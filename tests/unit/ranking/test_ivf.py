@@ -1,6 +1,7 @@
 """The approximate index: near the truth, kept up to date, and said where there is none."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -225,8 +226,8 @@ def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     info(folder)
     with Collection.open(folder) as collection:
         load_arrays(collection)
-        usage = ann_index.shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
-        monkeypatch.setattr(ann_index.shutil, "disk_usage", lambda path: usage)
+        usage = shutil._ntuple_diskusage(1000, 990, 10)  # type: ignore[attr-defined]
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
         with pytest.raises(CollectionError, match=r"the disk is full.*approximate index needs"):
             build_ann_index(collection, no_progress)
         monkeypatch.setattr(ann_index, "available_bytes", lambda: 1000)

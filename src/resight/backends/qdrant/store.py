@@ -4,14 +4,14 @@ A photo is a point: its descriptors are named vectors, its payload describes the
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from resight.backends.qdrant import metadata, points
-from resight.backends.qdrant.server import explained, open_client
+from resight.backends.qdrant import points, server
 from resight.backends.remote_base import RemoteBase, RemoteState
 from resight.backends.store import PAGE, SIDES, Filter, Layout, Record, check_queries
 from resight.collection.provenance import ProvenanceSnapshot
@@ -20,6 +20,9 @@ from resight.config import BackendConfig
 from resight.errors import CollectionError
 from resight.progress import Progress
 from resight.ranking.exact import Database, Neighbors, Query, ranking
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 UPSERT_POINTS = 250
 """Points in a request."""
@@ -54,7 +57,7 @@ class QdrantStore(RemoteBase[str]):
     def connect(cls, address: str, collection: str, shown: str) -> "QdrantStore":
         """Return a collection, whether or not it exists."""
         indexed = not address.startswith("file:")
-        return cls(open_client(address, shown), collection, shown, indexed=indexed)
+        return cls(server.open_client(address, shown), collection, shown, indexed=indexed)
 
     @property
     def name(self) -> str:
@@ -75,8 +78,7 @@ class QdrantStore(RemoteBase[str]):
     def count(self, state: State) -> int:
         """Return the number of photos; failed ones are not pushed."""
         self._state()
-        with explained(self.name):
-            return 0 if state == "failed" else self._client.count(self._collection).count
+        return 0 if state == "failed" else self._call(self._client.count, self._collection).count
 
     def ids(self) -> np.ndarray:
         """Return the IDs of all photos, ascending."""
@@ -97,8 +99,7 @@ class QdrantStore(RemoteBase[str]):
     def details(self) -> dict[str, str]:
         """Return the server's version, the index, and the distribution over the cluster."""
         state = self._state()
-        with explained(self.name):
-            version = self._client.info().version
+        version = self._call(self._client.info).version
         config = state.config
         return {
             "backend": f"Qdrant {version}",
@@ -150,8 +151,7 @@ class QdrantStore(RemoteBase[str]):
             for side, values in zip(SIDES, (query.global_, query.local), strict=True)
             if values is not None and side in state.layout.sides
         ]
-        with explained(self.name):
-            answers = self._client.query_batch_points(self._collection, requests)
+        answers = self._call(self._client.query_batch_points, self._collection, requests)
         sides = [answer.points for answer in answers]
         per_query = len(sides) // max(1, len(queries))
         cosine = state.layout.distance == "cosine"
@@ -164,19 +164,19 @@ class QdrantStore(RemoteBase[str]):
 
     def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
         """Create the collection and its metadata."""
-        with explained(self.name):
+        with server.explained(self.name):
             if not self._client.collection_exists(self._collection):
                 settings = points.settings(layout, config)
                 self._client.create_collection(self._collection, **settings)
             for field, kind in (points.PAYLOAD_INDEXES if self._indexed else {}).items():
                 self._client.create_payload_index(self._collection, field, kind)
-            metadata.write(self._client, self._collection, provenance, layout, config)
+            server.write_metadata(self._client, self._collection, provenance, layout, config)
         self._cached_state = None
 
     def drop(self) -> None:
         """Remove the metadata, then the collection."""
-        with explained(self.name):
-            for name in (metadata.metadata_name(self._collection), self._collection):
+        with server.explained(self.name):
+            for name in (server.metadata_name(self._collection), self._collection):
                 if self._client.collection_exists(name):
                     self._client.delete_collection(name)
         self._cached_state = None
@@ -191,10 +191,9 @@ class QdrantStore(RemoteBase[str]):
         self._check_unreplaced(state)
         located = self._locate([record.photo for record in records])
         new = [points.point_of(located[r.photo][0], r, state.layout) for r in records]
-        with explained(self.name):
-            for start in range(0, len(new), UPSERT_POINTS):
-                batch = new[start : start + UPSERT_POINTS]
-                self._client.upsert(self._collection, batch, wait=True)
+        for start in range(0, len(new), UPSERT_POINTS):
+            batch = new[start : start + UPSERT_POINTS]
+            self._call(self._client.upsert, self._collection, batch, wait=True)
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
@@ -208,8 +207,8 @@ class QdrantStore(RemoteBase[str]):
     def remove(self, ids: Sequence[int]) -> None:
         """Remove photos."""
         self._state()
-        with explained(self.name):
-            self._client.delete(self._collection, models.PointIdsList(points=list(ids)), wait=True)
+        points_selector = models.PointIdsList(points=list(ids))
+        self._call(self._client.delete, self._collection, points_selector, wait=True)
         self._note_change()
 
     def build_index(self, progress: Progress) -> None:
@@ -217,8 +216,7 @@ class QdrantStore(RemoteBase[str]):
         count, layout = self.count("ok"), self.layout()
         vectors = len(layout.sides) * (1 + layout.keeps_whole)
         while True:
-            with explained(self.name):
-                info = self._client.get_collection(self._collection)
+            info = self._call(self._client.get_collection, self._collection)
             if info.status != models.CollectionStatus.YELLOW:
                 return
             indexed = (info.indexed_vectors_count or 0) // vectors
@@ -233,12 +231,10 @@ class QdrantStore(RemoteBase[str]):
     # Requests
 
     def _read_state(self) -> RemoteState[str] | None:
-        with explained(self.name):
-            return metadata.read_state(self._client, self._collection, self.name)
+        return self._call(server.read_state, self._client, self._collection, self.name)
 
-    def _read_metadata(self) -> dict[str, object] | None:
-        with explained(self.name):
-            return metadata.read(self._client, self._collection)
+    def _read_metadata(self) -> dict[str, Any] | None:
+        return self._call(server.read_metadata, self._client, self._collection)
 
     def _check_unreplaced(self, state: RemoteState[str]) -> None:
         """Refuse to go on with a collection that was replaced: its reduction may differ."""
@@ -259,10 +255,13 @@ class QdrantStore(RemoteBase[str]):
         vectors: bool | list[str] = False,
     ) -> list[models.Record]:
         self._state()
-        with explained(self.name):
-            return self._client.retrieve(
-                self._collection, ids, with_payload=payload, with_vectors=vectors
-            )
+        return self._call(
+            self._client.retrieve,
+            self._collection,
+            ids,
+            with_payload=payload,
+            with_vectors=vectors,
+        )
 
     def _scroll(
         self,
@@ -275,20 +274,24 @@ class QdrantStore(RemoteBase[str]):
     ) -> list[models.Record]:
         """Return the next points by ascending ID."""
         self._state()
-        with explained(self.name):
-            page, _ = self._client.scroll(
-                self._collection,
-                where,
-                limit=count,
-                offset=after + 1,
-                with_payload=payload,
-                with_vectors=vectors,
-            )
+        page, _ = self._call(
+            self._client.scroll,
+            self._collection,
+            where,
+            limit=count,
+            offset=after + 1,
+            with_payload=payload,
+            with_vectors=vectors,
+        )
         return page
 
     def _note_change(self) -> None:
-        with explained(self.name):
-            metadata.note_change(self._client, self._collection)
+        self._call(server.note_change, self._client, self._collection)
+
+    def _call(self, request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Make a request; its errors become a `CollectionError`."""
+        with server.explained(self.name):
+            return request(*args, **kwargs)
 
 
 def _merge_sides(
