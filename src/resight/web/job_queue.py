@@ -1,11 +1,12 @@
 """Background jobs: indexing and removing, one at a time, with progress to follow."""
 
-import collections
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from cachetools import FIFOCache
 
 from resight.errors import ResightError
 from resight.progress import Progress
@@ -56,7 +57,8 @@ class JobQueue:
         self._on_end = on_end
         self._with_paths = with_paths
         self._lock = threading.Lock()
-        self._jobs: collections.OrderedDict[str, Job] = collections.OrderedDict()
+        self._jobs: FIFOCache[str, Job] = FIFOCache(MAX_JOBS)
+        self._current: Job | None = None
         self._thread: threading.Thread | None = None
         self.stopping = False
 
@@ -69,12 +71,10 @@ class JobQueue:
         with self._lock:
             if self.stopping:
                 raise ProblemError(503, "The server is stopping.")
-            if self._running_job() is not None:
+            if self.running:
                 raise ProblemError(409, "Another job is running; wait until it is done.")
-            job = Job(secrets.token_urlsafe(9), action)
+            self._current = job = Job(secrets.token_urlsafe(9), action)
             self._jobs[job.id] = job
-            while len(self._jobs) > MAX_JOBS:
-                self._jobs.popitem(last=False)
             self._thread = threading.Thread(target=self._run, args=(job, task), name="resight-job")
             self._thread.start()
             return job
@@ -93,15 +93,14 @@ class JobQueue:
     @property
     def running(self) -> bool:
         """Whether a job is running."""
-        return self._running_job() is not None
+        return self._current is not None and self._current.state == "running"
 
     def stop(self) -> None:
         """Ask the running job to stop cleanly; start no further ones."""
         with self._lock:
             self.stopping = True
-            job = self._running_job()
-        if job is not None:
-            job.stop.set()
+            if self._current is not None:
+                self._current.stop.set()
 
     def close(self) -> None:
         """Stop, and wait for the running job."""
@@ -113,10 +112,6 @@ class JobQueue:
         state, detail = _run_task(job, task, self._with_paths)
         self._on_end()
         job.detail, job.state = detail, state
-
-    def _running_job(self) -> Job | None:
-        last = next(reversed(self._jobs.values()), None)
-        return last if last is not None and last.state == "running" else None
 
 
 def _run_task(job: Job, task: Task, with_paths: bool) -> tuple[State, str | None]:

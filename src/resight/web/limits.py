@@ -176,11 +176,9 @@ class RequestQueue:
 
     def _queue_full(self) -> ProblemError:
         seconds = math.ceil(self._mean_s * (self.waiting + 1) / self._threads)
-        return ProblemError(
-            429,
-            "Too many requests are waiting; try again in a moment.",
-            headers={"Retry-After": str(min(30, max(1, seconds)))},
-        )
+        headers = {"Retry-After": str(min(30, max(1, seconds)))}
+        detail = "Too many requests are waiting; try again in a moment."
+        return ProblemError(429, detail, headers=headers)
 
 
 class ConcurrencyLimit:

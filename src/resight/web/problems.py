@@ -32,34 +32,22 @@ class ProblemError(Exception):
         status: the HTTP status.
         detail: what is wrong, in a sentence for a person.
         headers: further headers of the response.
-        kind: a short name by which a program can tell problems of one status apart.
     """
 
     def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        kind: str = "about:blank",
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.title = http.HTTPStatus(status).phrase
         self.detail = detail
-        self.headers = dict(headers or {})
-        self.kind = kind
+        self.headers = {"Cache-Control": "no-store", **(headers or {})}
 
     def response(self) -> Response:
         """Return the response to send."""
-        content = {
-            "type": self.kind,
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        headers = {"Cache-Control": "no-store", **self.headers}
-        return Response(json.dumps(content), self.status, headers, media_type=MEDIA_TYPE)
+        content = {"type": "about:blank", "title": self.title, "status": self.status}
+        body = json.dumps({**content, "detail": self.detail})
+        return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def as_problem(error: ResightError, *, with_paths: bool) -> ProblemError:
