@@ -1,9 +1,7 @@
-"""Files to be written: checks before long work, atomic replacement, errors that name the file."""
+"""Output files of a command: checks before long work, and errors that name the file."""
 
 import contextlib
-import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,24 +10,6 @@ from resight.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-@contextlib.contextmanager
-def write_atomically(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target` that replaces it when the block ends without error.
-
-    Readers see the old file or the whole new one. After an error nothing is left.
-    """
-    name = f"{target.name}.{os.getpid()}-{threading.get_ident()}.new"
-    unfinished = target.with_name(name)
-    unfinished.unlink(missing_ok=True)  # left by a killed process with the same ID
-    try:
-        yield unfinished
-        unfinished.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions
-from resight.networks.dynamic_batcher import Batches, Maps
+from resight.networks.dynamic_batcher import DynamicBatcher, FeatureMaps
 from resight.networks.parameters import load_parameters
-from resight.networks.runtimes import torch_runtime as engine_torch
+from resight.networks.runtimes import torch_runtime as torch_runtime
 from resight.networks.runtimes.select import load_network
 from resight.networks.runtimes.torch_runtime import TorchNetwork
 from resight.photos.images import load_image
@@ -99,7 +99,7 @@ class Recording:
         self.batches: list[list[tuple[int, ...]]] = []
         self.go_on = threading.Event()
 
-    def __call__(self, pictures: list[np.ndarray]) -> list[Maps]:
+    def __call__(self, pictures: list[np.ndarray]) -> list[FeatureMaps]:
         self.batches.append([picture.shape for picture in pictures])
         assert self.go_on.wait(30)
         if any(picture.max() == 255 for picture in pictures):
@@ -109,17 +109,17 @@ class Recording:
 
 def run_together(compute: Recording, pictures: list[np.ndarray], most: int) -> list[object]:
     """What each picture's thread got: maps, or an error."""
-    batches = Batches(compute, most)
+    batcher = DynamicBatcher(compute, most)
 
     def one(picture: np.ndarray) -> object:
         try:
-            return batches.one(picture)["sum"]
+            return batcher(picture)["sum"]
         except ValueError as error:
             return str(error)
 
     with ThreadPoolExecutor(len(pictures)) as pool:
         futures = [pool.submit(one, picture) for picture in pictures]
-        while len(batches._waiting) + len(compute.batches) < len(pictures):
+        while len(batcher._queue) + len(compute.batches) < len(pictures):
             threading.Event().wait(0.001)
         compute.go_on.set()
         return [future.result(30) for future in futures]
@@ -149,7 +149,7 @@ def test_a_device_without_float16_is_refused_in_one_line(
     def missing(*given: object) -> None:
         raise RuntimeError("\"slow_conv2d_cpu\" not implemented for 'Half'\nmore")
 
-    monkeypatch.setattr(engine_torch.F, "conv2d", missing)
+    monkeypatch.setattr(torch_runtime.F, "conv2d", missing)
     with pytest.raises(UsageError) as caught:
         network(small_weights, "cpu", half=True)
     expected = "precision: torch cannot compute in float16 on cpu; a GPU can"

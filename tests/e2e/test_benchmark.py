@@ -41,7 +41,7 @@ from resight.methods.catalogue import METHODS
 from resight.methods.model import ModelOptions
 from resight.methods.papers import Published
 from resight.methods.spec import MethodSpec
-from resight.networks.weights import file_sha256
+from resight.files import file_sha256
 from resight.progress import no_progress
 from resight.searching.search import search
 from samples import QUICK, picture

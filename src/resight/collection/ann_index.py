@@ -12,8 +12,8 @@ from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, current_folder, load_arrays
 from resight.config import MethodConfig, ReductionConfig
 from resight.errors import CollectionError, UsageError
+from resight.files import file_sha256
 from resight.memory import available_bytes
-from resight.networks.weights import file_sha256
 from resight.progress import Progress
 from resight.ranking.exact import GONE, Database, Query, nearest, nearest_by_lists
 from resight.ranking.ivf import (

@@ -12,7 +12,7 @@ import numpy as np
 from resight.collection import appendable_npy
 from resight.collection.database import check_disk_space
 from resight.collection.reader import Collection
-from resight.output_files import write_atomically
+from resight.files import write_atomically
 from resight.ranking.quantized import UNIT_BYTES, Quantizer, choose_steps, encode_blocks
 from resight.reductions.reduction import to_bytes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import CollectionError, CollectionLockedError
-from resight.output_files import write_atomically
+from resight.files import write_atomically
 
 FORMAT_VERSION = 2
 

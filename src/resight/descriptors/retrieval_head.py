@@ -45,7 +45,7 @@ def apply_gem(maps: Sequence[np.ndarray], head: RetrievalHead) -> np.ndarray:
         vectors.append(l2_normalize(vector))
     power = head.power if head.projection is None and np.isfinite(head.power) else 1.0
     average = vectors[0] if len(vectors) == 1 else _mean(np.array(vectors), power)
-    whitening = head.last(len(maps))
+    whitening = head.whitening_for(len(maps))
     return l2_normalize(average if whitening is None else whitening.apply(average))
 
 

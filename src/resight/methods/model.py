@@ -5,8 +5,7 @@ from pathlib import Path
 
 from resight.config import MethodConfig
 from resight.networks.parameters import recognize
-from resight.networks.weights import Progress as DownloadProgress
-from resight.networks.weights import find_weights, named_file
+from resight.networks.weights import DownloadProgress, find_weights, named_file
 
 HEAD_WEIGHTS = {
     "fine-tuned": "that was fine-tuned for retrieval",
@@ -62,7 +61,7 @@ def find_model(config: MethodConfig, options: ModelOptions, previous: Path | Non
         WeightsError: a named file is missing, or a cached one is damaged.
     """
     for path in options.weights_files:
-        file = named_file(path, "weights")
+        file = named_file(path)
         if recognize(file) == (config.backbone, config.required_head):
             return Model(file.sha256, file.path)
     weights = find_weights(

@@ -1,1 +1,1 @@
-"""The networks: their weights, what there is to compute, and the runtimes that compute it."""
+"""Convolutional networks: their specs and weights, and the runtimes that compute them."""

@@ -1,10 +1,10 @@
-"""The layouts in which weights are published, brought into torchvision's.
+"""Conversion of published checkpoint layouts to torchvision's.
 
 `cirtorch` is that of Radenovic et al., https://github.com/filipradenovic/cnnimageretrieval-pytorch;
 `dirtorch` of Gordo et al. and Revaud et al., https://github.com/naver/deep-image-retrieval. NetVLAD
-on VGG-16 is read as https://github.com/Nanne/pytorch-NetVlad and
-https://github.com/yxgeee/OpenIBL have it. A name that a layout does not know stays as it is, and is
-refused as none of the network's.
+on VGG-16 is read in the layouts of https://github.com/Nanne/pytorch-NetVlad and
+https://github.com/yxgeee/OpenIBL. Names that a layout does not define stay as they are; the check
+against the network's spec then refuses them.
 """
 
 import re
@@ -19,129 +19,130 @@ from resight.errors import WeightsError
 from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
 from resight.networks.specs import BACKBONES
-from resight.networks.weights import flat, read_content
+from resight.networks.state_dict import check_flat, read_content
+
+State = dict[str, np.ndarray]
+"""Name to array, in torchvision's layout."""
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of red, green and blue in 0..1."""
 
 POWERS = {"spoc": 1.0, "avg": 1.0, "mac": np.inf, "max": np.inf}
-"""Poolings of the layouts that have no parameter, as powers of a generalized mean."""
-WHITENED_ON = ("retrieval-SfM-120k", "Landmarks_clean")
-"""Of several whitenings in a file the one that the authors report with; else the first."""
-DIR_POWER = 0.25
-"""Power of the variances in the whitening of Gordo et al., as their instructions have it."""
+"""Poolings without a parameter, as powers of a generalized mean."""
+PREFERRED_WHITENINGS = ("retrieval-SfM-120k", "Landmarks_clean")
+"""The training sets of the whitenings that the authors report with, if a file has several."""
+DIRTORCH_POWER = 0.25
+"""Power of the variances in the whitening of Gordo et al., according to their instructions."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A file's content.
+class Checkpoint:
+    """Content of a weights file.
 
     Attributes:
-        state: name to array, in torchvision's layout.
-        backbone: the network's name, where the file says it.
-        head: None but for networks that were fine-tuned for retrieval, or trained with NetVLAD.
-        normalization: None is that of the network's spec.
+        state: the parameters.
+        backbone: the network's name, if the file contains it.
+        head: of networks that were fine-tuned for retrieval, or trained with NetVLAD.
+        normalization: of images; None is that of the network's spec.
     """
 
-    state: dict[str, np.ndarray]
+    state: State
     backbone: str | None = None
     head: RetrievalHead | NetVlad | None = None
     normalization: Normalization | None = None
 
 
-def read_weights(path: Path) -> Weights:
-    """The weights in a file of any of the layouts.
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a weights file in any of the layouts.
 
     Raises:
-        WeightsError: the file cannot be read, or asks for what is not computed here.
+        WeightsError: the file cannot be read, or uses an unsupported option.
     """
     content = read_content(path)
     nested = isinstance(content, dict) and "state_dict" in content
-    state = flat(content["state_dict"] if nested else content, path)
-    for layout in NETVLAD:
-        if any(name.startswith(layout.network) for name in state):
-            return _netvlad(layout, state, path)
-    if not nested:
-        return Weights(state)
+    state = check_flat(content["state_dict"] if nested else content, path)
+    try:
+        for layout in NETVLAD_LAYOUTS:
+            if any(name.startswith(layout.network) for name in state):
+                return _convert_netvlad(layout, state)
+        return _convert(content, state) if nested else Checkpoint(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _convert(content: dict[str, Any], state: State) -> Checkpoint:
     state = {name.removeprefix("module."): value for name, value in state.items()}
-    for mark, convert in LAYOUTS.items():
-        if isinstance(content.get(mark), dict):
+    for key, convert in LAYOUTS.items():
+        if isinstance(content.get(key), dict):
             try:
-                return convert(content, state, path)
+                return convert(content, state)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise WeightsError(f"{path}: {mark} is not as published: {error!r}") from None
-    raise WeightsError(
-        f"{path}: has a state_dict, but none of {', '.join(LAYOUTS)} that explains it"
-    )
+                raise WeightsError(f"{key} is not as published: {error!r}") from None
+    raise WeightsError(f"has a state_dict, but none of {', '.join(LAYOUTS)} that explains it")
 
 
-def _cirtorch(content: dict[str, Any], state: dict[str, np.ndarray], path: Path) -> Weights:
+def _convert_cirtorch(content: dict[str, Any], state: State) -> Checkpoint:
     meta = content["meta"]
-    backbone = _known_backbone(meta["architecture"], path)
+    backbone = _check_backbone(meta["architecture"])
     for name in ("regional", "local_whitening"):
         if meta.get(name):
-            raise WeightsError(f"{path}: {name} is on in its meta, which is not computed here")
-    power = _power(meta["pooling"], state, "pool.p", path)
-    projection = _projection(state, "whiten", path) if meta.get("whitening") else None
-    one, several = None, None
-    if projection is None and meta.get("Lw"):
+            raise WeightsError(f"{name} is on in its meta, which is not supported")
+    power = _take_power(meta["pooling"], state, "pool.p")
+    head = RetrievalHead(power)
+    if meta.get("whitening"):
+        head = RetrievalHead(power, projection=_take_projection(state, "whiten"))
+    elif meta.get("Lw"):
         whitenings = _preferred(meta["Lw"])
-        one, several = (
-            _centered(whitenings[kind]["P"], whitenings[kind]["m"]) for kind in ("ss", "ms")
+        single, multi = (
+            _centered_projection(whitenings[kind]["P"], whitenings[kind]["m"])
+            for kind in ("ss", "ms")
         )
+        head = RetrievalHead(power, whitening=single, multi_scale_whitening=multi)
     children = BACKBONES[backbone].children
     if children:
-        state = {_of_sequence(name, children): value for name, value in state.items()}
-    return Weights(
-        state,
-        backbone,
-        _checked(RetrievalHead(power, True, projection, one, several), backbone, path),
-        (_three(meta["mean"]), _three(meta["std"])),
-    )
+        state = {_of_child(name, children): value for name, value in state.items()}
+    normalization = _channel_values(meta["mean"]), _channel_values(meta["std"])
+    return Checkpoint(state, backbone, _check_head(head, backbone), normalization)
 
 
-def _dirtorch(content: dict[str, Any], state: dict[str, np.ndarray], path: Path) -> Weights:
+def _convert_dirtorch(content: dict[str, Any], state: State) -> Checkpoint:
     options = content["model_options"]
-    backbone = _known_backbone(str(options["arch"]).removesuffix("_rmac"), path)
+    backbone = _check_backbone(str(options["arch"]).removesuffix("_rmac"))
     if options.get("center_bias"):
-        raise WeightsError(f"{path}: center_bias is on in its options, which is not computed here")
+        raise WeightsError("center_bias is on in its options, which is not supported")
     pooling = options.get("pooling", "gem")
-    power = _power("gem" if pooling.startswith("gem") else pooling, state, "adpool.p", path)
-    layer = _projection(state, "fc", path)  # there also where it is not used
-    projection = None if options.get("without_fc") else layer
+    power = _take_power("gem" if pooling.startswith("gem") else pooling, state, "adpool.p")
+    layer = _take_projection(state, "fc")  # present even if it is not used
     whitening = None
     if content.get("pca"):
         pca = _preferred(content["pca"])
-        scale = np.asarray(pca["variance"], np.float64) ** DIR_POWER
-        whitening = _centered(np.asarray(pca["components"]) / scale[:, None], pca["mean"])
-    normalized = content.get("preprocess") or {}
-    return Weights(
-        state,
-        backbone,
-        _checked(
-            RetrievalHead(
-                power, bool(options.get("norm_features")), projection, whitening, whitening
-            ),
-            backbone,
-            path,
-        ),
-        (
-            _three(normalized.get("mean", IMAGENET_MEAN)),
-            _three(normalized.get("std", IMAGENET_STD)),
-        ),
+        scale = np.asarray(pca["variance"], np.float64) ** DIRTORCH_POWER
+        whitening = _centered_projection(
+            np.asarray(pca["components"]) / scale[:, None], pca["mean"]
+        )
+    head = RetrievalHead(
+        power,
+        unit=bool(options.get("norm_features")),
+        projection=None if options.get("without_fc") else layer,
+        whitening=whitening,
+        multi_scale_whitening=whitening,
     )
+    preprocess = content.get("preprocess") or {}
+    mean = _channel_values(preprocess.get("mean", IMAGENET_MEAN))
+    std = _channel_values(preprocess.get("std", IMAGENET_STD))
+    return Checkpoint(state, backbone, _check_head(head, backbone), (mean, std))
 
 
-LAYOUTS: Mapping[str, Callable[[dict[str, Any], dict[str, np.ndarray], Path], Weights]] = {
-    "meta": _cirtorch,
-    "model_options": _dirtorch,
+LAYOUTS: Mapping[str, Callable[[dict[str, Any], State], Checkpoint]] = {
+    "meta": _convert_cirtorch,
+    "model_options": _convert_dirtorch,
 }
-"""What stands beside the `state_dict` of a layout, and how that is converted."""
+"""The key next to `state_dict` that identifies a layout, and its conversion."""
 
 
 @dataclass(frozen=True)
 class NetVladLayout:
-    """How names of NetVLAD on VGG-16 begin, and how pictures are normalized for it."""
+    """Prefixes of the names of NetVLAD on VGG-16, and the normalization of images."""
 
     network: str
     layer: str
@@ -150,9 +151,10 @@ class NetVladLayout:
     std: tuple[float, ...] = IMAGENET_STD
 
 
-NETVLAD = (
+NETVLAD_LAYOUTS = (
+    # pytorch-NetVlad, with the whitening that https://github.com/QVPR/Patch-NetVLAD adds.
     NetVladLayout("encoder.", "pool.", "WPCA.0."),
-    NetVladLayout(
+    NetVladLayout(  # OpenIBL
         "base_model.base.",
         "net_vlad.",
         "pca_layer.",
@@ -160,113 +162,107 @@ NETVLAD = (
         std=(1 / 255, 1 / 255, 1 / 255),
     ),
 )
-"""Of pytorch-NetVlad, with the whitening that https://github.com/QVPR/Patch-NetVLAD adds, and of
-OpenIBL."""
 
 
-def _netvlad(layout: NetVladLayout, state: dict[str, np.ndarray], path: Path) -> Weights:
-    # Trained on several devices, each part of the model has one more name around it.
+def _convert_netvlad(layout: NetVladLayout, state: State) -> Checkpoint:
+    # Training on several devices wraps each part of the model in a `module`.
     state = {".".join(p for p in n.split(".") if p != "module"): v for n, v in state.items()}
-    words = _taken(state, f"{layout.layer}centroids", path)
+    words = _take(state, f"{layout.layer}centroids")
     channels = BACKBONES["vgg16"].channels["conv5_3"]
     if words.shape[1:] != (channels,):
         raise WeightsError(
-            f"{path}: {layout.layer}centroids has shape {words.shape}, not (words, {channels})"
+            f"{layout.layer}centroids has shape {words.shape}, not (words, {channels})"
         )
     count = len(words)
-    weights = _shaped(state, f"{layout.layer}conv.weight", (count, channels, 1, 1), path)
+    weights = _take(state, f"{layout.layer}conv.weight", (count, channels, 1, 1))
     biases = np.zeros(count, np.float32)
     if f"{layout.layer}conv.bias" in state:
-        biases = _shaped(state, f"{layout.layer}conv.bias", (count,), path)
+        biases = _take(state, f"{layout.layer}conv.bias", (count,))
     whitening = None
     if f"{layout.whitening}bias" in state:
-        bias = _taken(state, f"{layout.whitening}bias", path)
+        bias = _take(state, f"{layout.whitening}bias")
         shape = (bias.size, count * channels, 1, 1)
-        weight = _shaped(state, f"{layout.whitening}weight", shape, path)
+        weight = _take(state, f"{layout.whitening}weight", shape)
         whitening = Projection(weight.reshape(shape[:2]), bias)
     layer = {"words": words, "weights": weights.reshape(words.shape), "biases": biases}
-    named = {
+    renamed = {
         re.sub(f"^{re.escape(layout.network)}", "features.", name): value
         for name, value in state.items()
     }
-    return Weights(named, "vgg16", NetVlad(layer, whitening), (layout.mean, layout.std))
+    return Checkpoint(renamed, "vgg16", NetVlad(layer, whitening), (layout.mean, layout.std))
 
 
-def _shaped(
-    state: dict[str, np.ndarray], name: str, shape: tuple[int, ...], path: Path
-) -> np.ndarray:
-    """An array taken out of the state dict, which has to have a shape."""
-    found = _taken(state, name, path)
-    if found.shape != shape:
-        raise WeightsError(f"{path}: {name} has shape {found.shape}, not {shape}")
-    return found
+def _take(state: State, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Remove an array from the state dict, and check its shape."""
+    if name not in state:
+        raise WeightsError(f"{name} is missing")
+    array = state.pop(name)
+    if shape is not None and array.shape != shape:
+        raise WeightsError(f"{name} has shape {array.shape}, not {shape}")
+    return array
 
 
-def _known_backbone(name: str, path: Path) -> str:
-    if name not in BACKBONES:
-        raise WeightsError(f"{path}: is a {name}, which is none of {', '.join(BACKBONES)}")
-    return name
-
-
-def _power(pooling: str, state: dict[str, np.ndarray], name: str, path: Path) -> float:
-    """The power of a pooling; its parameter is taken out of the state dict."""
+def _take_power(pooling: str, state: State, name: str) -> float:
+    """Return the power of a pooling; remove its parameter from the state dict."""
     if pooling in POWERS:
         return POWERS[pooling]
     if pooling != "gem":
-        raise WeightsError(f"{path}: its pooling {pooling} is none of gem, {', '.join(POWERS)}")
-    return float(_taken(state, name, path).item())
+        raise WeightsError(f"its pooling {pooling} is none of gem, {', '.join(POWERS)}")
+    return float(_take(state, name).item())
 
 
-def _projection(state: dict[str, np.ndarray], name: str, path: Path) -> Projection:
-    """A fully connected layer, taken out of the state dict."""
-    return Projection(_taken(state, f"{name}.weight", path), _taken(state, f"{name}.bias", path))
+def _take_projection(state: State, name: str) -> Projection:
+    """Remove a fully connected layer from the state dict."""
+    return Projection(_take(state, f"{name}.weight"), _take(state, f"{name}.bias"))
 
 
-def _taken(state: dict[str, np.ndarray], name: str, path: Path) -> np.ndarray:
-    if name not in state:
-        raise WeightsError(f"{path}: {name} is missing")
-    return state.pop(name)
-
-
-def _centered(weight: Any, mean: Any) -> Projection:
-    """`weight (x - mean)`."""
+def _centered_projection(weight: Any, mean: Any) -> Projection:
+    """Return `weight (x - mean)`."""
     matrix = np.asarray(weight, np.float64)
     bias = -matrix @ np.asarray(mean, np.float64).reshape(-1)
     return Projection(matrix.astype(np.float32), bias.astype(np.float32))
 
 
 def _preferred(whitenings: Mapping[str, Any]) -> Any:
-    names = [name for name in WHITENED_ON if name in whitenings] or list(whitenings)
+    names = [name for name in PREFERRED_WHITENINGS if name in whitenings] or list(whitenings)
     return whitenings[names[0]]
 
 
-def _checked(head: RetrievalHead, backbone: str, path: Path) -> RetrievalHead:
-    """The head, if its projections fit the network's maps and each other."""
+def _check_backbone(name: str) -> str:
+    if name not in BACKBONES:
+        raise WeightsError(f"is a {name}, which is none of {', '.join(BACKBONES)}")
+    return name
+
+
+def _check_head(head: RetrievalHead, backbone: str) -> RetrievalHead:
+    """Check that the head's projections fit the network's maps and each other."""
     spec = BACKBONES[backbone]
     inputs = spec.channels[spec.last_map]
-    for projection in (head.projection, head.whitening, head.whitening_of_several):
-        if projection is None:
-            continue
-        outputs = len(projection.bias)
-        if projection is not head.projection and head.projection is not None:
-            inputs = len(head.projection.bias)
-        if projection.weight.shape != (outputs, inputs):
-            raise WeightsError(
-                f"{path}: a projection has shape {projection.weight.shape}, not {(outputs, inputs)}"
-            )
+    if head.projection is not None:
+        _check_shape(head.projection, inputs)
+        inputs = len(head.projection.bias)
+    for whitening in (head.whitening, head.multi_scale_whitening):
+        if whitening is not None:
+            _check_shape(whitening, inputs)
     if head.power <= 0:
-        raise WeightsError(f"{path}: the power of its pooling is {head.power:g}, not above 0")
+        raise WeightsError(f"the power of its pooling is {head.power:g}, not above 0")
     return head
 
 
-def _three(values: Any) -> tuple[float, ...]:
-    found = tuple(float(value) for value in values)
-    if len(found) != 3:
-        raise ValueError(f"{len(found)} values of mean or std, not 3")
-    return found
+def _check_shape(projection: Projection, inputs: int) -> None:
+    shape = (len(projection.bias), inputs)
+    if projection.weight.shape != shape:
+        raise WeightsError(f"a projection has shape {projection.weight.shape}, not {shape}")
 
 
-def _of_sequence(name: str, children: tuple[str, ...]) -> str:
+def _channel_values(values: Any) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != 3:
+        raise ValueError(f"{len(numbers)} values of mean or std, not 3")
+    return numbers
+
+
+def _of_child(name: str, children: tuple[str, ...]) -> str:
     """Return `layer1.0.conv1.weight` for `features.4.0.conv1.weight`."""
     match = re.fullmatch(r"features\.(\d+)\.(.+)", name)
     if match is None or int(match[1]) >= len(children):

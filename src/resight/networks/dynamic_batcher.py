@@ -1,8 +1,7 @@
-"""Pictures that come from several threads at the same time, computed together.
+"""Dynamic batching of images that several threads compute at the same time.
 
-A GPU is idle for most of a single picture. Whoever finds it free computes what waits, as far as it
-has the same shape; what comes meanwhile waits together for the next turn. So nothing waits for a
-batch to be full.
+One image does not occupy a GPU. The thread that finds the GPU free computes a batch of waiting
+images of equal shape, while later images gather for the next. No image waits for a full batch.
 """
 
 import threading
@@ -11,41 +10,45 @@ from concurrent.futures import Future
 
 import numpy as np
 
-Maps = dict[str, np.ndarray]
+FeatureMaps = dict[str, np.ndarray]
 
 
-class Batches:
-    """A function of many pictures as one of a single picture, to be called from many threads."""
+class DynamicBatcher:
+    """Calls a function of a batch for single images from many threads."""
 
-    def __init__(self, compute: Callable[[list[np.ndarray]], list[Maps]], most: int) -> None:
-        """Take what computes up to `most` pictures of one shape, in one thread at a time."""
-        self._compute, self._most = compute, most
-        self._waiting: list[tuple[np.ndarray, Future[Maps]]] = []
-        self._entering, self._turn = threading.Lock(), threading.Lock()
+    def __init__(
+        self, compute: Callable[[list[np.ndarray]], list[FeatureMaps]], max_batch: int
+    ) -> None:
+        """Wrap a function of up to `max_batch` images of one shape, run by one thread at a time."""
+        self._compute = compute
+        self._max_batch = max_batch
+        self._queue: list[tuple[np.ndarray, Future[FeatureMaps]]] = []
+        self._queue_lock = threading.Lock()
+        self._compute_lock = threading.Lock()
 
-    def one(self, picture: np.ndarray) -> Maps:
-        """The maps of a picture, computed with others of its shape that wait."""
-        mine: Future[Maps] = Future()
-        with self._entering:
-            self._waiting.append((picture, mine))
-        while not mine.done():
-            with self._turn:
-                if not mine.done():  # by the one before
-                    self._next()
-        return mine.result()
+    def __call__(self, image: np.ndarray) -> FeatureMaps:
+        """Compute the maps of an image, together with waiting images of its shape."""
+        future: Future[FeatureMaps] = Future()
+        with self._queue_lock:
+            self._queue.append((image, future))
+        while not future.done():
+            with self._compute_lock:
+                if not future.done():  # by the thread before
+                    self._compute_next()
+        return future.result()
 
-    def _next(self) -> None:
-        """Compute the picture that waits for longest, and others of its shape."""
-        with self._entering:
-            shape = self._waiting[0][0].shape
-            batch = [entry for entry in self._waiting if entry[0].shape == shape][: self._most]
+    def _compute_next(self) -> None:
+        """Compute the image that has waited longest, and others of its shape."""
+        with self._queue_lock:
+            shape = self._queue[0][0].shape
+            batch = [entry for entry in self._queue if entry[0].shape == shape][: self._max_batch]
             taken = {id(future) for _, future in batch}
-            self._waiting = [entry for entry in self._waiting if id(entry[1]) not in taken]
+            self._queue = [entry for entry in self._queue if id(entry[1]) not in taken]
         try:
-            found = self._compute([picture for picture, _ in batch])
+            results = self._compute([image for image, _ in batch])
         except BaseException as error:
             for _, future in batch:
                 future.set_exception(error)
             raise
-        for (_, future), maps in zip(batch, found, strict=True):
+        for (_, future), maps in zip(batch, results, strict=True):
             future.set_result(maps)

@@ -1,8 +1,6 @@
-"""Convolutional networks as sources of feature maps (section 1): their parameters.
+"""Parameters of a network for inference: checked, with batch norm folded in, and cached.
 
-Weights come in torchvision's layout and are checked strictly. The networks here are for inference
-alone: batch norm is folded into the convolutions as the weights are read. What a network computes
-is in `architectures.py`, what computes it is a runtime (`runtimes.py`).
+Names and shapes of weights must be exactly those of the network's spec, which are torchvision's.
 """
 
 import contextlib
@@ -15,15 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from resight.errors import WeightsError
+from resight.files import user_cache, write_atomically
 from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Convolution
-from resight.networks.checkpoints import read_weights
+from resight.networks.checkpoints import read_checkpoint
 from resight.networks.projection import NetVlad, RetrievalHead
 from resight.networks.specs import BACKBONES
-from resight.networks.weights import WeightsFile, user_cache
-from resight.output_files import write_atomically
+from resight.networks.weights import WeightsFile
 
 BATCH_NORM_EPSILON = 1e-5
-"""As in torchvision's networks."""
+"""That of torchvision's networks."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,14 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a network has learned.
+    """Parameters of a network, ready for a runtime.
 
     Attributes:
         convolutions: name to weight, float32 (outputs, inputs, side, side), and bias, float32
-            (outputs,), with the batch norm folded in; fully connected layers of VGG-16 among them.
-        classifier: None where the weights came without fully connected layers.
-        mean: of red, green and blue in 0..1, subtracted from a picture.
-        std: by which that is divided.
+            (outputs,), with batch norm folded in; includes VGG-16's fully connected layers.
+        classifier: None if the weights lack the fully connected layers.
+        mean: of red, green and blue in 0..1, subtracted from an image.
+        std: divides the image afterwards.
         head: of networks that were fine-tuned for retrieval, or trained with NetVLAD.
     """
 
@@ -55,61 +53,60 @@ class Parameters:
 
 
 def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Parameters:
-    """The parameters of a backbone from a weights file.
+    """Load the parameters of a network from a weights file, or from the user's cache.
 
-    What was read is kept, folded, in the user's cache, where the next process finds it without
-    importing torch; but for fine-tuned networks, of which there is more to know. A file without the
-    fully connected layers is accepted.
+    Folded parameters are cached, so that the next process does not import torch; except those of
+    fine-tuned networks, whose head is not cached. A file may lack the fully connected layers.
 
     Args:
         backbone: a name of `BACKBONES`.
-        path: a `.pth` or `.safetensors` file in torchvision's layout, or one of `layouts`.
-        sha256: of the file's content; without it nothing is kept.
+        path: a `.pth` or `.safetensors` file in torchvision's layout, or one of `checkpoints`.
+        sha256: of the file's content; without it nothing is cached.
 
     Raises:
-        WeightsError: the file's names, shapes or kind of numbers are not exactly the network's.
+        WeightsError: names, shapes or types are not exactly the network's.
     """
-    kept = None if sha256 is None else _kept(backbone, sha256)
-    values = None if kept is None else _read_kept(kept, backbone)
+    cache = None if sha256 is None else _cache_file(backbone, sha256)
+    values = None if cache is None else _read_cache(cache, backbone)
     if values is not None:
         return _split(values, backbone)
-    weights = read_weights(path)
-    found = weights.backbone or backbone_of(weights.state, path)
-    if found not in (None, backbone):
+    checkpoint = read_checkpoint(path)
+    actual = checkpoint.backbone or backbone_of(checkpoint.state, path)
+    if actual not in (None, backbone):
         raise WeightsError(
-            f"{path}: are weights of {found}, not of {backbone}: take a method on that network, "
-            f"such as --config paper@{found}"
+            f"{path}: are weights of {actual}, not of {backbone}: take a method on that network, "
+            f"such as paper@{actual}"
         )
-    check_state(backbone, weights.state, path)
-    values = _fold_batch_norm(weights.state, backbone)
-    if kept is not None and weights.head is None:
-        _keep(values, kept)
-    parameters = dataclasses.replace(_split(values, backbone), head=weights.head)
-    if weights.normalization is None:
+    check_state(backbone, checkpoint.state, path)
+    values = _fold_batch_norm(checkpoint.state, backbone)
+    if cache is not None and checkpoint.head is None:
+        _write_cache(values, cache)
+    parameters = dataclasses.replace(_split(values, backbone), head=checkpoint.head)
+    if checkpoint.normalization is None:
         return parameters
-    mean, std = weights.normalization
+    mean, std = checkpoint.normalization
     return dataclasses.replace(parameters, mean=mean, std=std)
 
 
 @functools.cache
 def recognize(file: WeightsFile) -> tuple[str, str]:
-    """Which network a file's weights are of, and the pooling that they bring, or nothing.
+    """Return the network of a weights file, and the pooling of its head ("" without a head).
 
     Raises:
-        WeightsError: the file cannot be read, or they are of none.
+        WeightsError: the file cannot be read, or fits no network.
     """
     for backbone in BACKBONES:
-        if _read_kept(_kept(backbone, file.sha256), backbone) is not None:
+        if _read_cache(_cache_file(backbone, file.sha256), backbone) is not None:
             return backbone, ""
-    weights = read_weights(file.path)
-    found = weights.backbone or backbone_of(weights.state, file.path)
-    if found is None:
+    checkpoint = read_checkpoint(file.path)
+    backbone_name = checkpoint.backbone or backbone_of(checkpoint.state, file.path)
+    if backbone_name is None:
         raise WeightsError(f"{file.path}: are weights of none of {', '.join(BACKBONES)}")
-    return found, "" if weights.head is None else weights.head.pooling
+    return backbone_name, "" if checkpoint.head is None else checkpoint.head.pooling
 
 
 def backbone_of(state: dict[str, np.ndarray], path: Path) -> str | None:
-    """The network whose state dict it is; None where it is none's."""
+    """Return the network whose state dict it is; None if it is no network's."""
     for backbone in BACKBONES:
         with contextlib.suppress(WeightsError):
             check_state(backbone, state, path)
@@ -118,116 +115,117 @@ def backbone_of(state: dict[str, np.ndarray], path: Path) -> str | None:
 
 
 def check_state(backbone: str, state: dict[str, np.ndarray], path: Path) -> None:
-    """Refuse a state dict that is not exactly a backbone's, with or without its head.
+    """Check that a state dict is exactly a network's, with or without fully connected layers.
 
     Raises:
-        WeightsError: names, shapes or kinds of numbers differ.
+        WeightsError: names, shapes or types differ.
     """
-    network = BACKBONES[backbone]
-    classifier, inputs = network.classifier
-    expected = _expected(network.convolutions)
+    spec = BACKBONES[backbone]
+    classifier, inputs = spec.classifier
+    expected = _expected_shapes(spec.convolutions)
     if f"{classifier}.bias" in state:
         classes = state[f"{classifier}.bias"].size
         expected |= {f"{classifier}.weight": (classes, inputs), f"{classifier}.bias": (classes,)}
-        for layer in network.head:
+        for layer in spec.head:
             outputs = layer.shape[0]
-            expected |= {f"{layer.name}.weight": (outputs, math.prod(layer.shape[1:]))}
-            expected |= {f"{layer.name}.bias": (outputs,)}
-    # Counters of training steps: no number of ours depends on them, and old files lack them.
-    found = {n: v for n, v in state.items() if not n.endswith("num_batches_tracked")}
-    problems = [f"{n} is missing" for n in expected if n not in found]
-    problems += [f"{n} is unexpected" for n in found if n not in expected]
+            expected[f"{layer.name}.weight"] = (outputs, math.prod(layer.shape[1:]))
+            expected[f"{layer.name}.bias"] = (outputs,)
+    # Counters of training steps do not matter, and old files lack them.
+    actual = {n: v for n, v in state.items() if not n.endswith("num_batches_tracked")}
+    problems = [f"{n} is missing" for n in expected if n not in actual]
+    problems += [f"{n} is unexpected" for n in actual if n not in expected]
     problems += [
-        f"{n} has shape {found[n].shape}, not {shape}"
+        f"{n} has shape {actual[n].shape}, not {shape}"
         for n, shape in expected.items()
-        if n in found and found[n].shape != shape
+        if n in actual and actual[n].shape != shape
     ]
-    problems += [f"{n} is of type {v.dtype}" for n, v in found.items() if v.dtype != np.float32]
+    problems += [f"{n} is of type {v.dtype}" for n, v in actual.items() if v.dtype != np.float32]
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         listed = ", ".join(problems[:3])
         raise WeightsError(f"{path}: are not weights of {backbone}: {listed}{more}")
 
 
-def _expected(convolutions: tuple[Convolution, ...]) -> dict[str, tuple[int, ...]]:
-    """Name to shape of what a state dict holds for convolutions and their batch norms."""
-    expected: dict[str, tuple[int, ...]] = {}
+def _expected_shapes(convolutions: tuple[Convolution, ...]) -> dict[str, tuple[int, ...]]:
+    """Return name to shape of the state dict of convolutions and their batch norms."""
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in convolutions:
-        expected[f"{layer.name}.weight"] = layer.shape
+        shapes[f"{layer.name}.weight"] = layer.shape
         if layer.norm is None:
-            expected[f"{layer.name}.bias"] = layer.shape[:1]
+            shapes[f"{layer.name}.bias"] = layer.shape[:1]
         else:
             for part in ("weight", "bias", "running_mean", "running_var"):
-                expected[f"{layer.norm}.{part}"] = layer.shape[:1]
-    return expected
+                shapes[f"{layer.norm}.{part}"] = layer.shape[:1]
+    return shapes
 
 
 def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
-    """Weights and biases of convolutions that do what convolution and batch norm did.
+    """Compute weights and biases that have the effect of convolution and batch norm.
 
     Returns:
-        float32 (V,): those of each convolution in turn, then the head's and the classifier's if
-        they are there.
+        float32 (V,): those of each convolution in turn, then of the head and the classifier if
+        present.
     """
-    network, parts = BACKBONES[backbone], []
-    for layer in network.convolutions:
+    spec = BACKBONES[backbone]
+    parts = []
+    for layer in spec.convolutions:
+        weight = state[f"{layer.name}.weight"]
         if layer.norm is None:
-            parts += [state[f"{layer.name}.weight"], state[f"{layer.name}.bias"]]
+            parts += [weight, state[f"{layer.name}.bias"]]
             continue
         mean, variance, gain, bias = (
             state[f"{layer.norm}.{part}"].astype(np.float64)
             for part in ("running_mean", "running_var", "weight", "bias")
         )
         scale = gain / np.sqrt(variance + BATCH_NORM_EPSILON)
-        parts += [state[f"{layer.name}.weight"] * scale[:, None, None, None], bias - mean * scale]
-    if f"{network.classifier[0]}.weight" in state:
-        for name in [*(layer.name for layer in network.head), network.classifier[0]]:
+        parts += [weight * scale[:, None, None, None], bias - mean * scale]
+    if f"{spec.classifier[0]}.weight" in state:
+        for name in [*(layer.name for layer in spec.head), spec.classifier[0]]:
             parts += [state[f"{name}.weight"], state[f"{name}.bias"]]
     return np.concatenate([part.ravel().astype(np.float32) for part in parts])
 
 
 def _split(values: np.ndarray, backbone: str) -> Parameters:
-    """The parameters that `_fold_batch_norm` laid one after the other."""
-    network = BACKBONES[backbone]
-    whole = values.size > _count(network.convolutions)
-    layers = network.convolutions + (network.head if whole else ())
-    convolutions, start = {}, 0
-    for layer in layers:
-        weight = values[start : start + math.prod(layer.shape)].reshape(layer.shape)
-        start += weight.size
-        convolutions[layer.name] = (weight, values[start : start + layer.shape[0]])
-        start += layer.shape[0]
-    if not whole:
-        return Parameters(convolutions, None, network.mean, network.std)
-    classes = (values.size - start) // (network.classifier[1] + 1)
-    weight, bias = values[start:-classes], values[-classes:]
-    classifier = Classifier(weight.reshape(classes, -1), bias)
-    return Parameters(convolutions, classifier, network.mean, network.std)
+    """Split the values of `_fold_batch_norm` into parameters."""
+    spec = BACKBONES[backbone]
+    complete = values.size > _count(spec.convolutions)
+    convolutions = {}
+    start = 0
+    for layer in spec.convolutions + (spec.head if complete else ()):
+        size, outputs = math.prod(layer.shape), layer.shape[0]
+        weight = values[start : start + size].reshape(layer.shape)
+        convolutions[layer.name] = (weight, values[start + size : start + size + outputs])
+        start += size + outputs
+    classifier = None
+    if complete:
+        classes = (values.size - start) // (spec.classifier[1] + 1)
+        classifier = Classifier(values[start:-classes].reshape(classes, -1), values[-classes:])
+    return Parameters(convolutions, classifier, spec.mean, spec.std)
 
 
 def _count(layers: tuple[Convolution, ...]) -> int:
     return sum(math.prod(layer.shape) + layer.shape[0] for layer in layers)
 
 
-def _kept(backbone: str, sha256: str) -> Path:
+def _cache_file(backbone: str, sha256: str) -> Path:
     return user_cache() / f"{backbone}-{sha256}.npy"
 
 
-def _read_kept(path: Path, backbone: str) -> np.ndarray | None:
-    """Kept values, mapped rather than read; None where there are none that are whole."""
+def _read_cache(path: Path, backbone: str) -> np.ndarray | None:
+    """Map cached values into memory; None if there is no intact file."""
     try:
         values = np.lib.format.open_memmap(path, mode="c")
     except (OSError, ValueError, EOFError):
         return None
-    network = BACKBONES[backbone]
-    left = values.size - _count(network.convolutions)
-    classifier = left - _count(network.head)
-    whole = left == 0 or (classifier > 0 and classifier % (network.classifier[1] + 1) == 0)
-    return values if values.ndim == 1 and values.dtype == np.float32 and whole else None
+    spec = BACKBONES[backbone]
+    rest = values.size - _count(spec.convolutions)
+    classifier = rest - _count(spec.head)
+    complete = rest == 0 or (classifier > 0 and classifier % (spec.classifier[1] + 1) == 0)
+    return values if values.ndim == 1 and values.dtype == np.float32 and complete else None
 
 
-def _keep(values: np.ndarray, path: Path) -> None:
-    """Write values to the cache; where that cannot be done, the next process reads again."""
+def _write_cache(values: np.ndarray, path: Path) -> None:
+    """Cache values, unless the folder cannot be written."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(path) as unfinished, unfinished.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Affine maps of vectors to unit length, and what fine-tuned weights bring of them."""
+"""Affine projections to unit length, and the retrieval heads of fine-tuned weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,31 +6,31 @@ from typing import ClassVar
 
 import numpy as np
 
-from resight.vectors import l2_normalize_rows
-
 
 @dataclass(frozen=True)
 class Projection:
-    """PCA-whitening, or a layer that was learned: float32 weight (d, D) and bias (d,)."""
+    """PCA-whitening or a learned layer: weight, float32 (d, D), and bias, float32 (d,)."""
 
     weight: np.ndarray
     bias: np.ndarray
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors (..., D) as weight x + bias, of unit length, float32 (..., d); zeros stay so."""
-        return l2_normalize_rows(vectors @ self.weight.T + self.bias)
+        """Compute weight x + bias of vectors (..., D) at unit length, float32 (..., d)."""
+        projected = vectors @ self.weight.T + self.bias
+        lengths = np.linalg.norm(projected, axis=-1, keepdims=True)
+        return np.divide(projected, lengths, out=np.zeros_like(projected), where=lengths > 0)
 
 
 @dataclass(frozen=True)
 class RetrievalHead:
-    """What weights that were fine-tuned for retrieval do behind the network's last map.
+    """The head of weights that were fine-tuned for retrieval, on the network's last map.
 
     Attributes:
         power: of the generalized mean of the map; infinity is the maximum.
-        unit: whether that has unit length before it is projected.
+        unit: whether the mean has unit length before it is projected.
         projection: of each resolution's vector, trained with the network.
-        whitening: of the whole descriptor, fitted afterwards, on descriptors of one resolution.
-        whitening_of_several: the same, of more than one.
+        whitening: of the descriptor of one resolution, fitted afterwards.
+        multi_scale_whitening: of the descriptor of several resolutions.
     """
 
     pooling: ClassVar[str] = "fine-tuned"
@@ -39,15 +39,15 @@ class RetrievalHead:
     unit: bool = True
     projection: Projection | None = None
     whitening: Projection | None = None
-    whitening_of_several: Projection | None = None
+    multi_scale_whitening: Projection | None = None
 
-    def last(self, resolutions: int) -> Projection | None:
-        """The whitening for descriptors of so many resolutions."""
-        return self.whitening if resolutions == 1 else self.whitening_of_several
+    def whitening_for(self, resolutions: int) -> Projection | None:
+        """Return the whitening for descriptors of a number of resolutions."""
+        return self.whitening if resolutions == 1 else self.multi_scale_whitening
 
     def dimensions(self, channels: int, resolutions: int) -> int:
-        """Length of the descriptor, from maps of so many channels."""
-        for projection in (self.last(resolutions), self.projection):
+        """Return the length of the descriptor of a map with a number of channels."""
+        for projection in (self.whitening_for(resolutions), self.projection):
             if projection is not None:
                 return len(projection.bias)
         return channels
@@ -55,11 +55,11 @@ class RetrievalHead:
 
 @dataclass(frozen=True)
 class NetVlad:
-    """What weights that were trained with a NetVLAD layer do behind the last convolution.
+    """The head of weights that were trained with a NetVLAD layer, on the last convolution.
 
     Attributes:
-        layer: its `words`, `weights` and `biases`, as `descriptors.netvlad` takes them.
-        whitening: of the layer's vector; None where the weights bring none.
+        layer: its `words`, `weights` and `biases`, as `descriptors.aggregation.netvlad` takes them.
+        whitening: of the layer's vector; None if the weights have none.
     """
 
     pooling: ClassVar[str] = "netvlad"
@@ -68,7 +68,7 @@ class NetVlad:
     whitening: Projection | None = None
 
     def dimensions(self, channels: int, resolutions: int) -> int:
-        """Length of the descriptor, as that of a `RetrievalHead`."""
+        """Return the length of the descriptor, see `RetrievalHead`."""
         if self.whitening is not None:
             return len(self.whitening.bias)
         return channels * len(self.layer["words"])

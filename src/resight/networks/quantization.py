@@ -1,9 +1,11 @@
-"""A network in 8-bit integers: about twice as fast on processors that can, a little less exact.
+"""Post-training quantization to 8-bit integers, about twice as fast on suitable processors.
 
-Weights and activations are rounded to 256 levels, whose ranges are found by running the network on
-pictures (post-training quantisation; Jacob et al., "Quantization and training of neural networks
-for efficient integer-arithmetic-only inference", CVPR 2018). The first convolution stays in
-float32: it costs little and its rounding would be most of the error. Done by NNCF, run by OpenVINO.
+Weights and activations are rounded to 256 levels, calibrated by running the network on images.
+The first convolution stays in float32: it costs little, and its rounding would be most of the
+error. NNCF quantizes, OpenVINO computes.
+
+Source: Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", CVPR 2018.
 """
 
 import contextlib
@@ -25,10 +27,10 @@ from resight.networks.specs import BACKBONES
 
 
 def ensure_available(runtime: str) -> None:
-    """Refuse what cannot be quantised here, before there is work for it.
+    """Check that int8 is available before long work.
 
     Raises:
-        UsageError: another runtime is asked for, or a package is not installed.
+        UsageError: the runtime is another one, or a package is not installed.
     """
     if runtime not in ("auto", "openvino"):
         raise UsageError(f"int8 needs the runtime openvino, not {runtime}", parameter="precision")
@@ -43,17 +45,17 @@ def quantize(
     backbone: str,
     parameters: Parameters,
     layers: Sequence[str],
-    pictures: Iterator[np.ndarray],
+    images: Iterator[np.ndarray],
 ) -> bytes:
-    """The network in 8-bit integers, as OpenVINO's two files in one archive.
+    """Quantize a network to 8-bit integers, as OpenVINO's two files in one archive.
 
     Args:
         backbone: a name of `BACKBONES`.
         parameters: the backbone's.
-        layers: the stages whose maps are wanted.
-        pictures: uint8 (H, W, 3), like those the network is for; each is run once.
+        layers: whose maps the network computes.
+        images: uint8 (H, W, 3), for calibration; each is run once.
     """
-    os.environ.setdefault("NNCF_CI", "1")  # else NNCF would report its use over the network
+    os.environ.setdefault("NNCF_CI", "1")  # otherwise NNCF reports its use over the network
     import nncf
     import openvino
 
@@ -62,7 +64,7 @@ def quantize(
     nncf.set_log_level(logging.ERROR)
     spec = BACKBONES[backbone]
     first = spec.convolutions[0].name
-    batches = [pad_to_min_side(picture, spec, layers)[None] for picture in pictures]
+    batches = [pad_to_min_side(image, spec, layers)[None] for image in images]
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
         quantized = nncf.quantize(
             build_model(backbone, parameters, layers),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from resight.errors import UsageError
-from resight.output_files import write_atomically
+from resight.files import write_atomically
 
 COMPONENTS = 64
 """Principal components that are kept: on real descriptors more of them find hardly more."""

@@ -11,8 +11,8 @@ from starlette.requests import Request
 
 from resight.backends.open import parse_address
 from resight.backends.store import Store
+from resight.files import user_cache
 from resight.methods.model import ModelOptions
-from resight.networks.weights import user_cache
 from resight.web.job_queue import JobQueue
 from resight.web.limits import ConcurrencyLimit, RequestQueue
 from resight.web.metrics import Metrics

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from resight.collection.reader import Photo
 from resight.errors import ImageError
-from resight.output_files import write_atomically
+from resight.files import write_atomically
 from resight.photos.images import load_image
 from resight.photos.transforms import scaled_size
 from resight.web.problems import ProblemError

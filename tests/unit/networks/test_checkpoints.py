@@ -21,7 +21,8 @@ from resight.errors import UsageError, WeightsError
 from resight.networks.parameters import Parameters, load_parameters, recognize
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
 from resight.networks.specs import BACKBONES
-from resight.networks.weights import named_file, read_content
+from resight.networks.state_dict import read_content
+from resight.networks.weights import named_file
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
@@ -136,7 +137,7 @@ def test_a_whitening_that_was_trained_with_the_network(tmp_path: Path) -> None:
     assert head.projection is not None
     np.testing.assert_array_equal(head.projection.weight, expected["whiten.weight"])
     np.testing.assert_array_equal(head.projection.bias, expected["whiten.bias"])
-    assert head.whitening is head.whitening_of_several is None
+    assert head.whitening is head.multi_scale_whitening is None
     assert head.dimensions(2048, 3) == 8
 
 
@@ -155,7 +156,7 @@ def test_whitenings_that_were_fitted_afterwards(tmp_path: Path) -> None:
     assert head.projection is None
     assert (head.dimensions(512, 1), head.dimensions(512, 2)) == (7, 9)
     vector = rng.normal(size=512)
-    for whitening, kind in ((head.whitening, "ss"), (head.whitening_of_several, "ms")):
+    for whitening, kind in ((head.whitening, "ss"), (head.multi_scale_whitening, "ms")):
         assert whitening is not None
         expected = fitted[kind]["P"] @ (vector[:, None] - fitted[kind]["m"])
         expected /= np.linalg.norm(expected)
@@ -236,7 +237,7 @@ def test_programs_in_a_file_are_refused_and_it_is_said_how_to_convert_them(tmp_p
     decomposition = pytest.importorskip("sklearn.decomposition")
     fitted = decomposition.PCA(2).fit(np.random.default_rng(0).normal(size=(9, 8)))
     path = save(dirtorch(pca={"Landmarks_clean": fitted}), tmp_path)
-    with pytest.raises(WeightsError, match="holds an object of scikit-learn") as caught:
+    with pytest.raises(WeightsError, match="contains a scikit-learn object") as caught:
         load_parameters("resnet50", path)
     assert "\n" not in str(caught.value)
     # What it says to run is what makes a file that can be read.
@@ -291,7 +292,7 @@ def slow_descriptor(maps: list[np.ndarray], head: RetrievalHead) -> np.ndarray:
         )
     power = 1 if head.projection is not None else head.power
     together = unit(np.mean([v**power for v in vectors], axis=0) ** (1 / power))
-    whitening = head.whitening if len(maps) == 1 else head.whitening_of_several
+    whitening = head.whitening if len(maps) == 1 else head.multi_scale_whitening
     return together if whitening is None else project(together, whitening)
 
 
@@ -406,7 +407,7 @@ def test_netvlad_that_is_not_as_published_is_refused_in_one_line(
 
 def test_netvlad_and_other_methods_need_weights_of_their_own(tmp_path: Path) -> None:
     path = save(netvlad_state("pytorch-NetVlad"), tmp_path)
-    assert recognize(named_file(path, "--weights")) == ("vgg16", "netvlad")
+    assert recognize(named_file(path)) == ("vgg16", "netvlad")
     tuned = dataclasses.replace(TUNED, backbone="vgg16", layers=("conv5",))
     with pytest.raises(WeightsError, match="are not fine-tuned for retrieval"):
         CnnExtractor(tuned, path)

@@ -26,16 +26,16 @@ import oracle
 from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError, WeightsMissingError
+from resight.files import file_sha256
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes.select import load_network
 from resight.networks.specs import BACKBONES
+from resight.networks.state_dict import check_flat, read_content
 from resight.networks.weights import (
     ENVIRONMENT_VARIABLE,
     WeightsFile,
-    file_sha256,
     find_weights,
     hub_cache,
-    read_state_dict,
 )
 
 CONTENT = bytes(range(256)) * 4000
@@ -203,19 +203,19 @@ def test_the_first_place_that_has_weights_is_taken(
 ) -> None:
     server = serve(send_all)
     paths = {}
-    for name in ("explicit", "environment", "remembered"):
+    for name in ("explicit", "environment", "previous"):
         paths[name] = tmp_path / f"{name}.pth"
         paths[name].write_text(name)
-    explicit, environment, remembered = paths.values()
+    explicit, environment, previous = paths.values()
 
     def find(*places: Path | None) -> WeightsFile:
         return find_weights("resnet50", *places)
 
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(environment))
-    assert find(explicit, remembered) == WeightsFile(explicit, sha256(b"explicit"))
-    assert find(None, remembered) == WeightsFile(environment, sha256(b"environment"))
+    assert find(explicit, previous) == WeightsFile(explicit, sha256(b"explicit"))
+    assert find(None, previous) == WeightsFile(environment, sha256(b"environment"))
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "")
-    assert find(None, remembered) == WeightsFile(remembered, sha256(b"remembered"))
+    assert find(None, previous) == WeightsFile(previous, sha256(b"previous"))
     assert server.requests == []
 
     downloaded = WeightsFile(cache / "resnet50-test.pth", sha256(CONTENT))
@@ -242,9 +242,9 @@ def test_a_named_file_that_cannot_be_read_is_no_reason_to_look_elsewhere(
     there = tmp_path / "there.pth"
     there.write_bytes(b"w")
     missing = tmp_path / "missing.pth"
-    with pytest.raises(WeightsError, match=r"^--weights: .*missing\.pth: cannot be read: No such"):
+    with pytest.raises(WeightsError, match=r"^weights: .*missing\.pth: cannot be read: No such"):
         find_weights("resnet50", missing, there)
-    with pytest.raises(WeightsError, match=r"^--weights: .*: cannot be read: Is a directory"):
+    with pytest.raises(WeightsError, match=r"^weights: .*: cannot be read: Is a directory"):
         find_weights("resnet50", tmp_path, there)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(missing))
     with pytest.raises(WeightsError, match=r"^RESIGHT_WEIGHTS: .*missing\.pth: cannot be read"):
@@ -317,7 +317,7 @@ def assert_names_three_ways_out(
     text = str(error)
     assert text.startswith(f"no weights for resnet50 ({reason}")
     assert "\n" not in text
-    for way in (url, "--weights", ENVIRONMENT_VARIABLE, str(cache), "--method sift-vlad"):
+    for way in (url, "--weights", ENVIRONMENT_VARIABLE, str(cache), "--config sift-vlad"):
         assert way in text
 
 
@@ -343,15 +343,6 @@ def test_a_cache_that_cannot_be_made_names_three_ways_out(
     assert_names_three_ways_out(caught.value, "the download failed: ", server.url, cache)
 
 
-def test_no_download_happens_where_none_was_asked_for(cache: Path, serve: Serve) -> None:
-    server = serve(send_all)
-    with pytest.raises(WeightsMissingError) as caught:
-        find_weights("resnet50", download=False)
-    assert_names_three_ways_out(caught.value, "no download was asked for", server.url, cache)
-    assert server.requests == []
-    assert not cache.exists()
-
-
 def test_an_interrupted_download_leaves_nothing(cache: Path, serve: Serve) -> None:
     serve(send_all)
 
@@ -373,11 +364,15 @@ def test_every_float_type_is_read_as_float32(
 ) -> None:
     values = torch.tensor([[0.1, -2.5], [3e-3, 1e4]], dtype=dtype)
     path = save({"a": values, "b.c": torch.tensor(7)}, tmp_path / f"w{suffix}")
-    state = read_state_dict(path)
+    state = read_flat(path)
     assert set(state) == {"a", "b.c"}
     assert state["a"].dtype == np.float32
     np.testing.assert_array_equal(state["a"], values.float())
     assert state["b.c"].dtype == np.int64
+
+
+def read_flat(path: Path) -> dict[str, np.ndarray]:
+    return check_flat(read_content(path), path)
 
 
 def save(state: dict[Any, Any], path: Path) -> Path:
@@ -424,7 +419,7 @@ def test_a_file_that_would_run_code_is_refused(by_torch: bool, tmp_path: Path) -
     else:
         path.write_bytes(pickle.dumps(state))
     with pytest.raises(WeightsError, match=r"trap\.pth: cannot be read as weights: ") as caught:
-        read_state_dict(path)
+        read_flat(path)
     assert "\n" not in str(caught.value)
     assert not marker.exists()
 
@@ -439,7 +434,7 @@ def test_what_is_no_weights_file_is_refused(content: bytes, suffix: str, tmp_pat
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"^.*: cannot be read as weights: .") as caught:
-        read_state_dict(path)
+        read_flat(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -449,7 +444,7 @@ def test_a_truncated_file_is_refused(suffix: str, tmp_path: Path) -> None:
     path = save({"a": torch.ones(1000)}, tmp_path / f"w{suffix}")
     path.write_bytes(path.read_bytes()[:-900])
     with pytest.raises(WeightsError, match="cannot be read as weights"):
-        read_state_dict(path)
+        read_flat(path)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +460,7 @@ def test_a_truncated_file_is_refused(suffix: str, tmp_path: Path) -> None:
 )
 def test_what_is_no_flat_state_dict_is_refused(content: Any, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"^.*w\.pth: is not a flat state dict"):
-        read_state_dict(save(content, tmp_path / "w.pth"))
+        read_flat(save(content, tmp_path / "w.pth"))
 
 
 # Names and shapes
@@ -545,7 +540,9 @@ def test_without_a_classifier_all_but_cam_works(tmp_path: Path, small_weights: P
         for extractor in (CnnExtractor(config, path), CnnExtractor(config, small_weights))
     )
     np.testing.assert_array_equal(found, expected)
-    with pytest.raises(WeightsError, match=r"have no classifier \(fc\), which --cam") as caught:
+    with pytest.raises(
+        WeightsError, match=r"have no classifier \(fc\), which class activation maps need"
+    ) as caught:
         CnnExtractor(dataclasses.replace(config, cam=True), path)
     assert str(caught.value).startswith(f"{path}: ")
 

@@ -4,7 +4,6 @@ Each is kept under the content of the photo that it was made of.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 from PIL import Image
@@ -12,7 +11,7 @@ from PIL import Image
 from resight.errors import DatasetError, ImageError
 from resight.evaluation.benchmark.ranking import query_file
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
-from resight.output_files import write_atomically
+from resight.files import file_sha256, write_atomically
 from resight.photos.images import load_image
 from resight.photos.transforms import Box, crop_box
 
@@ -74,8 +73,7 @@ def turned(dataset: Dataset, folder: Path) -> Dataset:
 def _content(path: Path) -> str:
     """What a picture that is made of a photo is kept under, so that it is made of this one."""
     try:
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+        return file_sha256(path)[:16]
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
 

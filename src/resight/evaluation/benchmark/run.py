@@ -28,12 +28,12 @@ from resight.evaluation.benchmark.extraction import (
 from resight.evaluation.benchmark.query_images import queries_apart, turned
 from resight.evaluation.benchmark.ranking import MethodResult, Verifying, compare, rank_all
 from resight.evaluation.datasets.dataset import Dataset
+from resight.files import user_cache
 from resight.methods.catalogue import METHODS, find_method
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.spec import MethodSpec
 from resight.networks.runtimes.select import choose_runtime
-from resight.networks.weights import user_cache
 from resight.progress import Progress, no_progress
 from resight.searching.spatial_verification import PhotoMatcher, columns_map
 

@@ -20,8 +20,8 @@ import numpy as np
 from resight.collection.database import DISK_FULL
 from resight.descriptors.extractor import Description
 from resight.errors import SegmentError
+from resight.files import write_atomically
 from resight.indexing.extraction import PhotoResult
-from resight.output_files import write_atomically
 from resight.photos.files import PhotoFile
 
 MARK = b"RESIGHT1"

@@ -1,6 +1,5 @@
 """The work of a cluster's worker: extract the photos of a shard exactly as a local run would."""
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +10,11 @@ import numpy as np
 import resight
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError
+from resight.files import file_sha256, user_cache, write_atomically
 from resight.indexing.cluster.segments import Segment, encode
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.methods.factory import FittedMethod
 from resight.methods.model import Model, ModelOptions
-from resight.networks.weights import user_cache
-from resight.output_files import write_atomically
 from resight.photos.files import PhotoFile
 
 RUNTIME_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
@@ -102,10 +100,8 @@ def _local_model(model: Model, fetch_weights: Callable[[], bytes]) -> Model:
     """Return the model with a local weights file, fetched into the user's cache if necessary."""
     cached = user_cache() / f"weights-{model.sha256}{Path(str(model.path)).suffix}"
     for path in (model.path, cached):
-        if path is not None and path.is_file():
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() == model.sha256:
-                    return Model(model.sha256, path)
+        if path is not None and path.is_file() and file_sha256(path) == model.sha256:
+            return Model(model.sha256, path)
     cached.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(cached) as unfinished:
         unfinished.write_bytes(fetch_weights())

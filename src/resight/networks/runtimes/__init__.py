@@ -1,1 +1,1 @@
-"""Runtimes: what computes a network."""
+"""Inference runtimes: PyTorch, OpenVINO and ONNX Runtime."""

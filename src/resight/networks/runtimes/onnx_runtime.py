@@ -1,4 +1,4 @@
-"""Networks computed by ONNX Runtime on the CPU, where OpenVINO is not to be had."""
+"""The ONNX Runtime on the CPU, for machines without OpenVINO."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from resight.networks.specs import BACKBONES
 
 OPSET = 17
 IR_VERSION = 8
-"""Of the graph; both are understood by all versions of ONNX Runtime that are admitted."""
+"""Of the graph; every supported version of ONNX Runtime reads both."""
 
 
 class OnnxNetwork:
@@ -32,7 +32,7 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3  # errors
-        # Memory that is kept for pictures of one size would be kept for every size.
+        # The arena would keep memory for every size of image.
         options.enable_cpu_mem_arena = False
         self._spec = BACKBONES[backbone]
         self._layers = list(layers)
@@ -43,14 +43,16 @@ class OnnxNetwork:
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""
-        picture = pad_to_min_side(pixels, self._spec, self._layers)
-        maps = self._session.run(self._layers, {"pixels": np.ascontiguousarray(picture[None])})
-        found = zip(self._layers, maps, strict=True)
-        return {layer: values[0].transpose(2, 0, 1) for layer, values in found}
+        image = pad_to_min_side(pixels, self._spec, self._layers)
+        maps = self._session.run(self._layers, {"pixels": np.ascontiguousarray(image[None])})
+        return {
+            layer: values[0].transpose(2, 0, 1)
+            for layer, values in zip(self._layers, maps, strict=True)
+        }
 
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> onnx.ModelProto:
-    """The network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
+    """Build the network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
     spec, operations = BACKBONES[backbone], _Operations(parameters)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "H", "W", 3])
     values = operations.node("Cast", "pixels", to=TensorProto.FLOAT)
@@ -72,7 +74,7 @@ def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) ->
 
 
 class _Operations:
-    """Collects nodes; what stands for an array is its name in the graph."""
+    """Collects the nodes of a graph; a tensor is its name."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._convolutions = parameters.convolutions
@@ -90,9 +92,12 @@ class _Operations:
 
     def convolve(self, x: str, name: str, stride: int = 1, padding: int | None = None) -> str:
         weight, bias = self._convolutions[name]
-        given = self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)
-        around = weight.shape[-1] // 2 if padding is None else padding
-        return self.node("Conv", x, *given, pads=[around] * 4, strides=[stride] * 2)
+        weight_name = self.constant(f"{name}.weight", weight)
+        bias_name = self.constant(f"{name}.bias", bias)
+        padding = weight.shape[-1] // 2 if padding is None else padding
+        return self.node(
+            "Conv", x, weight_name, bias_name, pads=[padding] * 4, strides=[stride] * 2
+        )
 
     def relu(self, x: str) -> str:
         return self.node("Relu", x)

@@ -1,4 +1,4 @@
-"""Networks computed by OpenVINO on the CPU: faster than PyTorch there, and quicker to start."""
+"""The OpenVINO runtime on the CPU: faster than PyTorch, and quicker to start."""
 
 import io
 import threading
@@ -14,12 +14,9 @@ from resight.networks.parameters import Parameters
 from resight.networks.runtimes.network import pad_to_min_side
 from resight.networks.specs import BACKBONES
 
-KERNELS = "400"
-"""Compiled kernels that are kept: those of six picture sizes. Each further size would take 3 MB, up
-to OpenVINO's 5000 kernels, while making them anew takes a twentieth of a picture's time."""
-
-EMPTY = openvino.Shape([0, 0, 0, 0])
-"""Of a result before it is there."""
+CACHED_KERNELS = "400"
+"""Compiled kernels to cache: those of six image sizes. Each further size would take 3 MB, up to
+OpenVINO's 5000 kernels, while compiling them again takes a twentieth of an image's time."""
 
 
 class OpenVinoNetwork:
@@ -35,43 +32,49 @@ class OpenVinoNetwork:
         quantized: bytes | None = None,
         threads: int | None = None,
     ) -> None:
-        """Compile the network up to the stages `layers`.
+        """Compile the network up to the last of `layers`, or `quantized` with its own layers.
 
-        `quantized` (as `quantization.quantize` made it) comes in its place, with its own stages.
+        Args:
+            backbone: a name of `BACKBONES`.
+            parameters: the backbone's.
+            layers: whose maps are computed.
+            quantized: the result of `quantization.quantize`.
+            threads: that compute; None leaves the number to OpenVINO.
         """
         core = openvino.Core()
         if quantized is None:
             model = build_model(backbone, parameters, layers)
         else:
-            model = _read(core, quantized)
+            model = _read_quantized(core, quantized)
         self._spec = BACKBONES[backbone]
         self._layers = [result.get_friendly_name() for result in model.get_results()]
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
-            "CPU_RUNTIME_CACHE_CAPACITY": KERNELS,
+            "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
             "INFERENCE_NUM_THREADS": threads or 0,
-            # Bound to cores, the threads of two workers of a cluster would share the first one.
+            # Pinned threads of two workers on one machine would share the first core.
             "ENABLE_CPU_PINNING": threads is None,
         }
-        self._lock = threading.Lock()  # a request answers one caller at a time
+        self._lock = threading.Lock()  # an infer request serves one caller at a time
         self._request = core.compile_model(model, "CPU", options).create_infer_request()
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""
-        picture = pad_to_min_side(pixels, self._spec, self._layers)
-        # Written into memory of their own: the request's would be that of its next run, too.
-        outputs = [openvino.Tensor(openvino.Type.f32, EMPTY) for _ in self._layers]
+        image = pad_to_min_side(pixels, self._spec, self._layers)
+        # Separate output memory, because the next run overwrites that of the request.
+        empty = openvino.Shape([0, 0, 0, 0])
+        outputs = [openvino.Tensor(openvino.Type.f32, empty) for _ in self._layers]
         with self._lock:
             for number, output in enumerate(outputs):
                 self._request.set_output_tensor(number, output)
-            self._request.infer([picture[None]], share_inputs=True, share_outputs=True)
+            self._request.infer([image[None]], share_inputs=True, share_outputs=True)
         maps = zip(self._layers, outputs, strict=True)
         return {layer: output.data[0].transpose(2, 0, 1) for layer, output in maps}
 
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> openvino.Model:
-    """The network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
+    """Build the network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
     pixels = op.parameter([1, -1, -1, 3], openvino.Type.u8, name="pixels")
     scaled = op.divide(op.convert(pixels, "f32"), _constant([255.0]))
     normalized = op.divide(
@@ -79,12 +82,14 @@ def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) ->
     )
     x = op.transpose(normalized, op.constant([0, 3, 1, 2]))
     maps = BACKBONES[backbone].feature_maps(_Operations(parameters), x, layers)
-    last = op.constant([0, 2, 3, 1])
-    results = [op.result(op.transpose(found, last), name=layer) for layer, found in maps.items()]
+    channels_last = op.constant([0, 2, 3, 1])
+    results = [
+        op.result(op.transpose(values, channels_last), name=layer) for layer, values in maps.items()
+    ]
     return openvino.Model(results, [pixels], backbone)
 
 
-def _read(core: openvino.Core, quantized: bytes) -> openvino.Model:
+def _read_quantized(core: openvino.Core, quantized: bytes) -> openvino.Model:
     with zipfile.ZipFile(io.BytesIO(quantized)) as files:
         graph, weights = files.read("network.xml"), files.read("network.bin")
     return core.read_model(graph, openvino.Tensor(np.frombuffer(weights, np.uint8)))
@@ -96,9 +101,9 @@ class _Operations:
 
     def convolve(self, x: Any, name: str, stride: int = 1, padding: int | None = None) -> Any:
         weight, bias = self._convolutions[name]
-        around = [weight.shape[-1] // 2 if padding is None else padding] * 2
+        pads = [weight.shape[-1] // 2 if padding is None else padding] * 2
         shared = op.constant(weight, shared_memory=True)
-        y = op.convolution(x, shared, [stride] * 2, around, around, [1, 1])
+        y = op.convolution(x, shared, [stride] * 2, pads, pads, [1, 1])
         y.set_friendly_name(name)
         return op.add(y, op.constant(bias.reshape(1, -1, 1, 1)))
 
@@ -112,8 +117,8 @@ class _Operations:
         return op.add(x, y)
 
     def max_pool(self, x: Any, side: int) -> Any:
-        around = [(side - 1) // 2] * 2
-        return op.max_pool(x, [2, 2], [1, 1], around, around, [side] * 2).output(0)
+        pads = [(side - 1) // 2] * 2
+        return op.max_pool(x, [2, 2], [1, 1], pads, pads, [side] * 2).output(0)
 
 
 def _constant(values: Any) -> Any:

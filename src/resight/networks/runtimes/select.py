@@ -1,4 +1,4 @@
-"""What computes a network: the runtimes by name, and which one `auto` means on this machine."""
+"""Choice of the runtime that computes a network."""
 
 import importlib.util
 import os
@@ -11,39 +11,37 @@ from resight.errors import UsageError
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes.network import Network
 
-LAYERS = ("layer3", "layer4")
-"""The stages of the paper's method."""
+PAPER_LAYERS = ("layer3", "layer4")
 
-CONVERTER = "openvino.tools.ovc"
+OPENVINO_CONVERTER = "openvino.tools.ovc"
 
 
 def load_network(
     backbone: str,
     parameters: Parameters,
     *,
-    layers: Sequence[str] = LAYERS,
+    layers: Sequence[str] = PAPER_LAYERS,
     runtime: str = "auto",
     device: str = "auto",
     quantized: bytes | None = None,
     half: bool = False,
     threads: int | None = None,
 ) -> Network:
-    """A network on a backend, ready for inference.
+    """Load a network on a runtime, ready for inference.
 
     Args:
         backbone: a name of `BACKBONES`.
         parameters: the backbone's.
-        layers: the stages whose maps are wanted; nothing behind the last one is computed.
-        runtime: `torch`, `openvino` or `onnx` (CPU only), or `auto`: OpenVINO where it is installed
-            and no GPU is at hand or asked for, else torch.
-        device: a torch device, or `auto`: a GPU where there is one, else the CPU.
-        quantized: the network in 8-bit integers, which OpenVINO alone can run.
-        half: compute in float16, which torch alone does, on any device that can.
-        threads: that compute on the CPU; None is as many as the runtime thinks best.
+        layers: whose maps are computed; nothing beyond the last of them is.
+        runtime: `torch`, `openvino` or `onnx` (both CPU only), or `auto`, see `choose_runtime`.
+        device: a torch device, or `auto`: a GPU if there is one, else the CPU.
+        quantized: the network in 8-bit integers, for OpenVINO only.
+        half: compute in float16, for torch on devices that support it.
+        threads: that compute on the CPU; None leaves the number to the runtime.
 
     Raises:
-        UsageError: there is no such runtime or device, the runtime is not installed, or cannot
-            compute in that precision.
+        UsageError: there is no such runtime or device, the runtime is not installed, or does not
+            support the precision.
     """
     if quantized is not None:
         if runtime not in ("auto", "openvino"):
@@ -57,7 +55,7 @@ def load_network(
 
 
 def choose_runtime(runtime: str, device: str) -> str:
-    """The runtime of a name: `auto` is OpenVINO on the CPU where it is installed, else torch.
+    """Return the runtime of a name: `auto` is OpenVINO on a CPU if it is installed, else torch.
 
     Raises:
         UsageError: there is no such runtime.
@@ -82,9 +80,7 @@ def _torch(
 ) -> Network:
     # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from resight.networks.runtimes.torch_runtime import (
-        TorchNetwork,  # imports torch, which takes a second
-    )
+    from resight.networks.runtimes.torch_runtime import TorchNetwork  # takes a second
 
     return TorchNetwork(backbone, parameters, layers, device, threads=threads, half=half)
 
@@ -97,19 +93,13 @@ def _openvino(
     threads: int | None,
     quantized: bytes | None = None,
 ) -> Network:
-    if device not in ("auto", "cpu"):
-        raise UsageError(f"openvino runs on the CPU, not on {device}", parameter="runtime")
-    if not _installed("openvino"):
-        raise UsageError(
-            "openvino is not installed; run pip install 'resight[openvino]'", parameter="runtime"
-        )
-    # OpenVINO's converter, and the telemetry it brings, stay out: neither is needed here, and
-    # without them the import takes a third of the time. Whoever wants it can still import it.
-    sys.modules.setdefault(CONVERTER, None)  # type: ignore[arg-type]
+    _check_cpu_runtime("openvino", device, packages=("openvino",))
+    # Without the model converter, which brings telemetry, the import takes a third of the time.
+    sys.modules.setdefault(OPENVINO_CONVERTER, None)  # type: ignore[arg-type]
     from resight.networks.runtimes.openvino_runtime import OpenVinoNetwork
 
-    if sys.modules[CONVERTER] is None:
-        del sys.modules[CONVERTER]
+    if sys.modules[OPENVINO_CONVERTER] is None:
+        del sys.modules[OPENVINO_CONVERTER]
     return OpenVinoNetwork(backbone, parameters, layers, quantized, threads)
 
 
@@ -120,12 +110,7 @@ def _onnx(
     device: str,
     threads: int | None,
 ) -> Network:
-    if device not in ("auto", "cpu"):
-        raise UsageError(f"onnx runs on the CPU, not on {device}", parameter="runtime")
-    if not (_installed("onnx") and _installed("onnxruntime")):
-        raise UsageError(
-            "onnx is not installed; run pip install 'resight[onnx]'", parameter="runtime"
-        )
+    _check_cpu_runtime("onnx", device, packages=("onnx", "onnxruntime"))
     from resight.networks.runtimes.onnx_runtime import OnnxNetwork
 
     return OnnxNetwork(backbone, parameters, layers, threads)
@@ -138,12 +123,20 @@ RUNTIMES: dict[str, Callable[[str, Parameters, Sequence[str], str, int | None], 
 }
 
 
+def _check_cpu_runtime(name: str, device: str, packages: tuple[str, ...]) -> None:
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"{name} runs on the CPU, not on {device}", parameter="runtime")
+    if not all(map(_installed, packages)):
+        message = f"{name} is not installed; run pip install 'resight[{name}]'"
+        raise UsageError(message, parameter="runtime")
+
+
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
 def _may_have_gpu() -> bool:
-    """Whether it is worth asking torch for a GPU, which takes a second."""
+    """Return whether to import torch, which takes a second, to look for a GPU."""
     if platform.system() == "Linux":
         # The drivers of NVIDIA, of AMD, and of Windows for Linux.
         return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))

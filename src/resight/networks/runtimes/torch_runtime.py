@@ -1,7 +1,7 @@
-"""Networks computed by PyTorch, on any of its devices, in float32 or in half precision.
+"""The PyTorch runtime: any of its devices, in float32 or float16.
 
-Memory is laid out channels-last, which on a CPU is about a third faster. On a GPU pictures of equal
-shape that come at the same time are computed together.
+The memory layout is channels-last, which is about a third faster on a CPU. On a GPU, concurrent
+images of equal shape are computed in batches.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resight.errors import UsageError
-from resight.networks.dynamic_batcher import Batches, Maps
+from resight.networks.dynamic_batcher import DynamicBatcher, FeatureMaps
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes.network import pad_to_min_side
 from resight.networks.specs import BACKBONES
 
-LARGEST_BATCH = 8
-"""Pictures computed together on a GPU, at most: these fill it."""
-PICTURE_BYTES = 1 << 30
-"""Of a GPU's free memory, what there must be for each of them."""
+MAX_BATCH = 8
+"""Images in a batch, which occupy a GPU."""
+IMAGE_BYTES = 1 << 30
+"""Free memory of the GPU that is required for each of them."""
 
 
 class TorchNetwork:
@@ -42,23 +42,23 @@ class TorchNetwork:
         Args:
             backbone: a name of `BACKBONES`.
             parameters: the backbone's.
-            layers: the stages that are computed.
+            layers: whose maps are computed.
             device: as `choose_device` takes it.
-            threads: that compute, for all of torch in this process; None leaves them.
+            threads: for all of torch in this process; None keeps the setting.
             half: compute in float16.
-            batch: pictures of equal shape that are computed together; None as the device can.
+            batch: images of equal shape in a batch; None chooses by the device.
 
         Raises:
-            UsageError: no such device, or one that cannot compute in float16.
+            UsageError: the device is not available, or cannot compute in float16.
         """
         self._spec = BACKBONES[backbone]
         self._layers = layers
         self._device = choose_device(device)
         self._dtype = torch.float16 if half else torch.float32
         if half:
-            _check_half(self._device)
-        self.concurrency = _pictures_at_once(self._device) if batch is None else batch
-        self._batches = Batches(self._compute, self.concurrency)
+            _ensure_float16(self._device)
+        self.concurrency = _batch_size(self._device) if batch is None else batch
+        self._batcher = DynamicBatcher(self._compute, self.concurrency)
         if threads is not None:
             torch.set_num_threads(threads)
         self._mean = torch.tensor(parameters.mean, device=self._device).view(3, 1, 1)
@@ -77,16 +77,16 @@ class TorchNetwork:
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""
-        return self._batches.one(pad_to_min_side(pixels, self._spec, self._layers))
+        return self._batcher(pad_to_min_side(pixels, self._spec, self._layers))
 
-    def _compute(self, pictures: list[np.ndarray]) -> list[Maps]:
-        """The maps of pictures of one shape."""
-        # Full float32 on every device: TF32 would be outside the tolerance of section 10.
+    def _compute(self, images: list[np.ndarray]) -> list[FeatureMaps]:
+        """Compute the maps of images of one shape."""
+        # Full float32 on every device: TF32 would exceed the tolerance of section 10.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
-            x = self._normalized(np.stack(pictures))
+            x = self._normalized(np.stack(images))
             maps = self._spec.feature_maps(self._operations, x, self._layers)
-            found = {layer: values.float().cpu().numpy() for layer, values in maps.items()}
-        return [{layer: values[i] for layer, values in found.items()} for i in range(len(pictures))]
+            arrays = {layer: values.float().cpu().numpy() for layer, values in maps.items()}
+        return [{layer: values[i] for layer, values in arrays.items()} for i in range(len(images))]
 
     def _normalized(self, pixels: np.ndarray) -> Tensor:
         x = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
@@ -100,8 +100,8 @@ class _Operations:
 
     def convolve(self, x: Tensor, name: str, stride: int = 1, padding: int | None = None) -> Tensor:
         weight, bias = self._convolutions[name]
-        around = weight.shape[-1] // 2 if padding is None else padding
-        return F.conv2d(x, weight, bias, stride, around)
+        padding = weight.shape[-1] // 2 if padding is None else padding
+        return F.conv2d(x, weight, bias, stride, padding)
 
     def relu(self, x: Tensor) -> Tensor:
         return F.relu_(x)
@@ -117,10 +117,10 @@ class _Operations:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name: `auto` is CUDA where present, else MPS, else the CPU.
+    """Return the device of a name; `auto` is CUDA if present, else MPS, else the CPU.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: the device is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -134,8 +134,8 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _check_half(device: torch.device) -> None:
-    """Refuse float16 where torch has no convolutions in it, with a UsageError."""
+def _ensure_float16(device: torch.device) -> None:
+    """Raise a `UsageError` if torch has no float16 convolutions on a device."""
     try:
         x = torch.ones(1, 1, 4, 4, dtype=torch.float16, device=device)
         F.max_pool2d(F.relu_(F.conv2d(x, x[:, :, :3, :3])), 2)
@@ -145,9 +145,9 @@ def _check_half(device: torch.device) -> None:
         ) from None
 
 
-def _pictures_at_once(device: torch.device) -> int:
-    """How many pictures a device computes together: one on a CPU, which one keeps busy."""
+def _batch_size(device: torch.device) -> int:
+    """Return the number of images that occupy a device: one for a CPU."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return max(1, min(LARGEST_BATCH, free // PICTURE_BYTES))
-    return LARGEST_BATCH // 2 if device.type == "mps" else 1
+        return max(1, min(MAX_BATCH, free // IMAGE_BYTES))
+    return MAX_BATCH // 2 if device.type == "mps" else 1
