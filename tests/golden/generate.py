@@ -1,14 +1,14 @@
-"""Write the golden values anew: `python tests/golden/generate.py`.
+"""Regenerate the golden values: `python tests/golden/generate.py`.
 
-The JSON files beside this script pin the numbers of the method. They may be written anew only
+The JSON files in this folder pin the numbers of the method. Regenerate them only
 
-- when a number is meant to change: then `ALGORITHM_VERSION` is raised too, for collections made
-  before no longer fit, and the change has a line in the changelog;
-- when a case is added: then no other value may change (`git diff` shows it).
+- if a number is meant to change: then raise `ALGORITHM_VERSION`, because existing collections no
+  longer fit, and add a line to the changelog;
+- if a case is added: then no other value may change (see `git diff`).
 
-Never to make a failing test pass. Inputs come from integer formulas, not from a random generator,
-whose stream may change. What the oracle can compute too is compared with it before anything is
-written. Values are rounded to 9 decimals; tests allow 1e-6.
+Never regenerate them to make a failing test pass. Inputs come from integer formulas, because the
+stream of a random generator may change. Values that the oracle also computes are compared with it
+before anything is written. Values are rounded to 9 decimals; tests allow 1e-6.
 """
 
 import json
@@ -36,14 +36,14 @@ Values = dict[str, dict[str, Any]]
 
 
 def feature_map(channels: int, height: int, width: int, shift: int = 0) -> np.ndarray:
-    """Multiples of 1 / 128 from 0 to 1, about half of them 0."""
+    """Return multiples of 1 / 128 from 0 to 1, about half of them 0."""
     c, i, j = np.ogrid[:channels, :height, :width]
     values = ((c + 2) * (37 * i + 61 * j) + 11 * i * j * (c + 1) + 5 * i * i + 91 * c + shift) % 257
     return (values - 128).clip(min=0).astype(np.float32) / 128
 
 
 def classifier(classes: int, channels: int) -> Classifier:
-    """Weights from -5 to 5, biases from -1 to 1."""
+    """Return weights from -5 to 5 and biases from -1 to 1."""
     k, c = np.ogrid[:classes, :channels]
     weight = ((5 * k + 3 * c + k * c * c) % 11 - 5).astype(np.float32)
     bias = (np.arange(classes) * 2 % 3 - 1).astype(np.float32)
@@ -51,10 +51,10 @@ def classifier(classes: int, channels: int) -> Classifier:
 
 
 def six_kinds(images: int) -> np.ndarray:
-    """Columns 3k, 3k + 1 and 3k + 2 are 10, 11 and 12 times one signal in turn, float32 (N, 18).
+    """Return columns 3k to 3k + 2 that are 10, 11 and 12 times one signal, float32 (N, 18).
 
-    The rows of a kind lie on a line, kinds at right angles, so that k-means has one clear answer
-    on any machine: the one of each kind that is 11 times the signal.
+    The rows of a kind lie on a line, and the lines are orthogonal, so that k-means has a unique
+    solution on any machine: the column of each kind that is 11 times the signal.
     """
     i, k = np.ogrid[:images, :6]
     signals = (i * i * (k + 1) + 3 * i * k + k) % 7 - 3
@@ -64,13 +64,13 @@ def six_kinds(images: int) -> np.ndarray:
 
 
 def local_descriptors(count: int, size: int, shift: int = 0) -> np.ndarray:
-    """Rows of whole numbers from 0 to 8."""
+    """Return rows of integers from 0 to 8."""
     i, j = np.ogrid[:count, :size]
     return ((i * i * (j + 1) + 3 * i * j + 5 * j + shift) % 9).astype(np.float32)
 
 
 def golden_values() -> Values:
-    """All golden values, computed by the library."""
+    """Compute all golden values by the library."""
     return {
         "pooling": _pooling(),
         "fusion": _fusion(),
@@ -102,7 +102,7 @@ def _pooling() -> dict[str, Any]:
 
 
 def three_maps() -> list[np.ndarray]:
-    """Maps of a photo at three resolutions."""
+    """Return maps of a photo at three resolutions."""
     return [feature_map(2, 4, 6), feature_map(2, 3, 5, shift=70), feature_map(2, 2, 3, shift=140)]
 
 
@@ -159,12 +159,12 @@ def _fingerprints() -> dict[str, Any]:
 
 
 def _plain(values: np.ndarray) -> list[Any]:
-    # The sum with zero turns -0.0 into 0.0.
+    # Adding zero turns -0.0 into 0.0.
     return (np.round(np.asarray(values, np.float64), 9) + 0.0).tolist()
 
 
 def check_with_oracle(values: Values) -> None:
-    """Compare with the slow reading of the method what it can compute too.
+    """Compare values with the oracle, where it computes them too.
 
     Raises:
         AssertionError: a value differs.
@@ -173,8 +173,8 @@ def check_with_oracle(values: Values) -> None:
 
     import oracle
 
-    def check(found: Any, expected: Any) -> None:
-        np.testing.assert_allclose(found, np.asarray(expected), atol=1e-6)
+    def check(value: Any, expected: Any) -> None:
+        np.testing.assert_allclose(value, np.asarray(expected), atol=1e-6)
 
     for name, shape in MAPS.items():
         check(values["pooling"][name], oracle.modified_rmac(torch.from_numpy(feature_map(*shape))))
@@ -204,5 +204,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(FOLDER.parent))  # where the oracle is
+    sys.path.insert(0, str(FOLDER.parent))  # for the oracle
     main()

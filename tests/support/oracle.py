@@ -1,8 +1,8 @@
-"""The method read literally and slowly, in plain float32 PyTorch and NumPy: what tests compare to.
+"""Reference implementation of the method in plain, slow float32 PyTorch and NumPy.
 
-Nothing here is taken from `resight`: networks are written out over torchvision's state dicts, with
-batch normalization as it is stored; regions are slices in loops; rescaling is a sum of four
-neighbours. Each function names the section of the method it reads. Feature maps are `(C, H, W)`.
+It shares no code with `resight`: networks are written out over torchvision's state dicts, with
+unfolded batch normalization; regions are slices in loops; rescaling is a sum of four neighbors.
+Each function names its section of docs/method.md. Feature maps are `(C, H, W)`.
 """
 
 import math
@@ -25,13 +25,13 @@ STD = (0.229, 0.224, 0.225)
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """Weights of any float type as float32."""
+    """Load weights of any float type as float32."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     return {name: value.float() for name, value in state.items()}
 
 
 def random_state(depth: int, seed: int) -> dict[str, Tensor]:
-    """Weights of the right shapes, drawn so that activations neither vanish nor explode."""
+    """Draw weights of the right shapes with activations that neither vanish nor explode."""
     generator = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}
 
@@ -72,13 +72,13 @@ def random_state(depth: int, seed: int) -> dict[str, Tensor]:
 
 
 def backbone(pixels: np.ndarray, state: State, depth: int = 50) -> Maps:
-    """Section 1: the maps `layer3` (1024, h, w) and `layer4` (2048, h', w') of uint8 (H, W, 3)."""
+    """Section 1: compute `layer3` (1024, h, w) and `layer4` (2048, h', w') of uint8 (H, W, 3)."""
     maps = resnet(pixels, state, depth)
     return {"layer3": maps["layer3"], "layer4": maps["layer4"]}
 
 
 def resnet(pixels: np.ndarray, state: State, depth: int = 50) -> Maps:
-    """Every stage of a ResNet: `conv1` (behind its ReLU), `layer1` to `layer4`."""
+    """Compute a ResNet: `conv1` (after its ReLU), `layer1` to `layer4`."""
     maps: Maps = {}
     with torch.no_grad():
         x = _normalized(pixels)
@@ -94,9 +94,9 @@ def resnet(pixels: np.ndarray, state: State, depth: int = 50) -> Maps:
 
 
 def vgg16(pixels: np.ndarray, state: State) -> Maps:
-    """Every stage of VGG-16: `conv1` to `conv5`, `pool5`, and with a classifier `fc6`, `fc7`.
+    """Compute VGG-16: `conv1` to `conv5`, `pool5`, and with a classifier `fc6` and `fc7`.
 
-    Fully connected layers are computed as such, on a picture of 224 x 224 pixels.
+    The fully connected layers need an image of 224 x 224 pixels.
     """
     maps: Maps = {}
     with torch.no_grad():
@@ -120,7 +120,7 @@ def vgg16(pixels: np.ndarray, state: State) -> Maps:
 
 
 def random_vgg16_state(seed: int, *, classifier: bool = False) -> dict[str, Tensor]:
-    """Weights of VGG-16 in its shapes; those of the classifier take no room: they repeat."""
+    """Draw weights of VGG-16; those of the classifier repeat to save memory."""
     generator = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}
     inputs, place = 3, 0
@@ -151,7 +151,7 @@ def _bottleneck(x: Tensor, state: State, name: str, stride: int) -> Tensor:
         shortcut = _convolve(x, state, f"{name}.downsample.0", stride=stride)
         shortcut = _normalize(shortcut, state, f"{name}.downsample.1")
     y = F.relu(_normalize(_convolve(x, state, f"{name}.conv1"), state, f"{name}.bn1"))
-    # The step is in the 3x3 convolution, as in torchvision.
+    # The stride is in the 3x3 convolution, as in torchvision.
     y = _convolve(y, state, f"{name}.conv2", stride=stride, padding=1)
     y = F.relu(_normalize(y, state, f"{name}.bn2"))
     y = _normalize(_convolve(y, state, f"{name}.conv3"), state, f"{name}.bn3")
@@ -174,7 +174,7 @@ def _normalize(x: Tensor, state: State, name: str) -> Tensor:
 
 
 def upright(photo: Path | Image.Image) -> Image.Image:
-    """Section 2: a photo decoded at full size, EXIF orientation applied, 8-bit RGB."""
+    """Section 2: decode at full size, apply the EXIF orientation, convert to 8-bit RGB."""
     if isinstance(photo, Image.Image):
         return ImageOps.exif_transpose(photo).convert("RGB")
     with Image.open(photo) as image:
@@ -184,7 +184,7 @@ def upright(photo: Path | Image.Image) -> Image.Image:
 def pre_process(
     image: Image.Image, resolutions: Sequence[int], *, upscale: bool = True
 ) -> list[np.ndarray]:
-    """Section 2: the copies as uint8 (h, w, 3), each from the full-size picture."""
+    """Section 2: resize to uint8 (h, w, 3), each from the full-size image."""
     copies = []
     for resolution in resolutions:
         longest = max(image.size)
@@ -199,7 +199,7 @@ def pre_process(
 
 
 def early_fusion(maps: Sequence[Tensor]) -> Tensor:
-    """Section 3: all maps at the size of the first one's, added."""
+    """Section 3: add all maps at the size of the first."""
     height, width = maps[0].shape[1:]
     total = torch.zeros_like(maps[0])
     for feature_map in maps:
@@ -208,7 +208,7 @@ def early_fusion(maps: Sequence[Tensor]) -> Tensor:
 
 
 def late_fusion(maps: Sequence[Tensor]) -> Tensor:
-    """Section 3, Gordo et al.: one unit R-MAC vector for each map; their sum, unit length."""
+    """Section 3, Gordo et al.: add the unit R-MAC vectors of the maps, normalize."""
     total = torch.zeros(maps[0].shape[0])
     for feature_map in maps:
         total = total + modified_rmac(feature_map)
@@ -216,15 +216,15 @@ def late_fusion(maps: Sequence[Tensor]) -> Tensor:
 
 
 def rescale_bilinear(feature_map: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear, `align_corners=False`: pixel centres at halves, no antialiasing, edges repeated."""
-    y0, y1, fy = _neighbours(feature_map.shape[1], height)
-    x0, x1, fx = _neighbours(feature_map.shape[2], width)
+    """Rescale with pixel centers at halves, no antialiasing, edges repeated."""
+    y0, y1, fy = _neighbors(feature_map.shape[1], height)
+    x0, x1, fx = _neighbors(feature_map.shape[2], width)
     upper = feature_map[:, y0][:, :, x0] * (1 - fx) + feature_map[:, y0][:, :, x1] * fx
     lower = feature_map[:, y1][:, :, x0] * (1 - fx) + feature_map[:, y1][:, :, x1] * fx
     return upper * (1 - fy)[:, None] + lower * fy[:, None]
 
 
-def _neighbours(old: int, new: int) -> tuple[list[int], list[int], Tensor]:
+def _neighbors(old: int, new: int) -> tuple[list[int], list[int], Tensor]:
     first, second, fractions = [], [], []
     for i in range(new):
         position = max(Fraction(0), Fraction((2 * i + 1) * old, 2 * new) - Fraction(1, 2))
@@ -239,7 +239,7 @@ def _neighbours(old: int, new: int) -> tuple[list[int], list[int], Tensor]:
 
 
 def modified_rmac(feature_map: Tensor) -> Tensor:
-    """Section 4: (C,) of unit length, or zero for a zero map."""
+    """Section 4: pool to (C,) of unit length, or zeros for a zero map."""
     channels, height, width = feature_map.shape
     vector = torch.zeros(channels)
     for level in (1, 2, 3):
@@ -255,12 +255,12 @@ def modified_rmac(feature_map: Tensor) -> Tensor:
 
 
 def two_layers(maps: Maps, layers: Sequence[str]) -> Tensor:
-    """Section 5: the pooled vectors one after the other."""
+    """Section 5: concatenate the pooled vectors."""
     return torch.cat([modified_rmac(maps[layer]) for layer in layers])
 
 
 def unit_length(vector: Tensor) -> Tensor:
-    """A vector divided by its Euclidean length; a zero vector as it is."""
+    """Divide a vector by its Euclidean length; zeros stay zero."""
     length = math.sqrt(float((vector.double() ** 2).sum()))
     return vector / length if length > 0 else vector
 
@@ -271,7 +271,7 @@ def unit_length(vector: Tensor) -> Tensor:
 def pfa_rows(
     descriptors: np.ndarray, *, variance: float = 0.9, components: int | None = None
 ) -> np.ndarray:
-    """Section 6, step 1: rows V_i (D, q) in float64; a column's sign is arbitrary."""
+    """Section 6, step 1: compute rows V_i (D, q), float64; the signs of columns are arbitrary."""
     x = np.asarray(descriptors, np.float64)
     if x.shape[1] <= 512:
         covariance: np.ndarray = np.cov(x, rowvar=False)
@@ -299,7 +299,7 @@ def pfa(
     restarts: int = 4,
     seed: int = 0,
 ) -> np.ndarray:
-    """Section 6: `features` distinct columns, ascending."""
+    """Section 6: select `features` distinct columns, ascending."""
     from sklearn.cluster import KMeans
 
     rows = pfa_rows(descriptors, variance=variance, components=components)
@@ -310,7 +310,7 @@ def pfa(
 
 
 def pfa_choice(rows: np.ndarray, labels: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Section 6, step 3: the row nearest to each cluster's centre, the lowest index of equals."""
+    """Section 6, step 3: take the row nearest to each center, the lowest index of equals."""
     chosen = []
     for cluster, center in enumerate(centers):
         best, best_distance = -1, math.inf
@@ -327,21 +327,21 @@ def pfa_choice(rows: np.ndarray, labels: np.ndarray, centers: np.ndarray) -> np.
 
 
 def winning_class(feature_map: Tensor, state: State) -> int:
-    """Section 7: class scores at every position, averaged; the highest wins."""
+    """Section 7: average the class scores of all positions; the highest wins."""
     weight, bias = state["fc.weight"].float(), state["fc.bias"].float()
     scores = F.conv2d(feature_map[None], weight[:, :, None, None], bias)[0]
     return int(scores.mean(dim=(1, 2)).argmax())
 
 
 def cam_mask(feature_map: Tensor, state: State, threshold: float = 0.9) -> Tensor:
-    """Section 7: (H, W) bool, where the winner's heat exceeds 0.9 of its mean."""
+    """Section 7: return (H, W) bool, where the winner's heat exceeds 0.9 of its mean."""
     weight = state["fc.weight"].float()[winning_class(feature_map, state)]
     heat = (weight[:, None, None] * feature_map).sum(dim=0)
     return heat > threshold * heat.mean()
 
 
 def local_descriptor(maps: Maps, layers: Sequence[str], state: State) -> Tensor:
-    """Section 7: sections 4 and 5 on the masked fused maps."""
+    """Section 7: apply sections 4 and 5 to the masked fused maps."""
     mask = cam_mask(maps["layer4"], state)
     masked = {}
     for layer in layers:
@@ -351,7 +351,7 @@ def local_descriptor(maps: Maps, layers: Sequence[str], state: State) -> Tensor:
 
 
 def rescale_nearest(mask: Tensor, height: int, width: int) -> Tensor:
-    """Nearest neighbour: position i of `new` takes floor(i * old / new)."""
+    """Rescale by the nearest neighbor: position i takes floor(i * old / new)."""
     rows = [i * mask.shape[0] // height for i in range(height)]
     columns = [j * mask.shape[1] // width for j in range(width)]
     return mask[rows][:, columns]
@@ -368,7 +368,7 @@ def describe(
     depth: int = 50,
     upscale: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Sections 1-5 and 7: the global descriptor (D,) and, with `cam`, the local one, float32."""
+    """Sections 1-5 and 7: compute the global descriptor (D,) and, with `cam`, the local one."""
     copies = pre_process(upright(photo), resolutions, upscale=upscale)
     maps = [backbone(copy, state, depth) for copy in copies]
     if fusion == "late":
@@ -390,7 +390,7 @@ def distance(
     query_local: np.ndarray | None = None,
     other_local: np.ndarray | None = None,
 ) -> float:
-    """Section 8: Manhattan; with local descriptors the lesser of both distances."""
+    """Section 8: Manhattan distance, or the smaller one of global and local descriptors."""
     result = float(np.abs(query.astype(np.float64) - other.astype(np.float64)).sum())
     if query_local is not None and other_local is not None:
         result = min(result, distance(query_local, other_local))
@@ -398,7 +398,7 @@ def distance(
 
 
 def rank(distances: Sequence[float]) -> list[int]:
-    """Section 8: image ids, nearest first; of equal distances the lower id first."""
+    """Section 8: sort image ids by distance, then by id."""
     return sorted(range(len(distances)), key=lambda image_id: (distances[image_id], image_id))
 
 
@@ -406,23 +406,23 @@ def rank(distances: Sequence[float]) -> list[int]:
 
 
 def average_precision(relevance: Sequence[int | bool], positives: int) -> float:
-    """Section 9: area by trapezoids; `relevance` of the ranked images, junk already removed."""
-    area, found = 0.0, 0
+    """Section 9: area by trapezoids; `relevance` of the ranked images, without junk."""
+    area, retrieved = 0.0, 0
     for position, relevant in enumerate(relevance):
         if relevant:
-            before = 1.0 if position == 0 else found / position
-            after = (found + 1) / (position + 1)
+            before = 1.0 if position == 0 else retrieved / position
+            after = (retrieved + 1) / (position + 1)
             area += (before + after) / (2 * positives)
-            found += 1
+            retrieved += 1
     return area
 
 
 def mean_average_precision(distances: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
-    """Every image of a group of two or more is a query in turn, itself left out.
+    """Use every image of a group of two or more as a query, excluding itself.
 
     Args:
         distances: (N, N).
-        groups: image ids that show the same thing.
+        groups: image ids of the same object.
     """
     precisions = []
     for group in groups:
@@ -433,7 +433,7 @@ def mean_average_precision(distances: np.ndarray, groups: Sequence[Sequence[int]
 
 
 def ns_score(distances: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
-    """Section 9: how many of the first four are of the query's group, the query included."""
+    """Section 9: count the images of the query's group among the first four, the query included."""
     counts = [
         sum(i in group for i in rank(list(distances[query]))[:4])
         for group in groups

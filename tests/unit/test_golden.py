@@ -1,4 +1,4 @@
-"""Numbers that may not change unnoticed; `golden/generate.py` says when they may be renewed."""
+"""Golden values of the method; see `golden/generate.py` for when they may change."""
 
 import functools
 import json
@@ -21,20 +21,20 @@ def stored(name: str) -> dict[str, Any]:
     return json.loads((generate.FOLDER / f"{name}.json").read_text("utf-8"))
 
 
-def test_every_file_is_computed_and_every_computed_one_is_there() -> None:
+def test_every_file_is_computed_and_every_computed_file_exists() -> None:
     assert sorted(computed()) == FILES
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_golden_values(name: str) -> None:
-    expected, found = stored(name), computed()[name]
-    assert list(found) == list(expected)
+    expected, values = stored(name), computed()[name]
+    assert list(values) == list(expected)
     for case, value in expected.items():
         if isinstance(value, str):
-            assert found[case] == value, case
+            assert values[case] == value, case
         else:
-            np.testing.assert_allclose(found[case], value, rtol=0, atol=1e-6, err_msg=case)
+            np.testing.assert_allclose(values[case], value, rtol=0, atol=1e-6, err_msg=case)
 
 
-def test_golden_values_are_also_the_oracles() -> None:
+def test_golden_values_equal_the_oracle() -> None:
     generate.check_with_oracle({name: stored(name) for name in FILES})

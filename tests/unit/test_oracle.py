@@ -1,4 +1,4 @@
-"""The oracle itself, on cases small enough to count by hand or to compute another way."""
+"""The oracle itself, on cases counted by hand or computed in another way."""
 
 import functools
 import math
@@ -21,7 +21,7 @@ import oracle
         ([1, 1, 0], 2, 1.0),
         ([0, 0, 1], 1, (0 / 2 + 1 / 3) / 2),
         ([0, 1], 1, (0 + 1 / 2) / 2),
-        ([1, 0, 0], 2, 0.5),  # the second positive was never found
+        ([1, 0, 0], 2, 0.5),  # the second positive is missing
         ([0, 0], 1, 0.0),
     ],
 )
@@ -33,7 +33,7 @@ def test_average_precision_of_the_specification():
     assert round(oracle.average_precision([1, 0, 1], 2), 4) == 0.7917
 
 
-def test_mean_average_precision_leaves_the_query_out_and_singles_too():
+def test_mean_average_precision_excludes_the_query_and_single_photos():
     points = np.array([0.0, 1.0, 1.5, 9.0])  # groups {0, 2}, {1}, {3}
     distances = np.abs(points[:, None] - points)
     # Query 0 ranks 1, 2, 3: relevance 0, 1, 0. Query 2 ranks 1, 0, 3: relevance 0, 1, 0.
@@ -43,8 +43,8 @@ def test_mean_average_precision_leaves_the_query_out_and_singles_too():
 def test_ns_score():
     points = np.array([0.0, 1.0, 2.0, 3.0, 3.4, 11.0, 12.0, 13.0])
     distances = np.abs(points[:, None] - points)
-    # 0 and 1 find their four; 2 and 3 find the stranger at 3.4 first. That one finds nobody of its
-    # group but itself; the last three find each other and it.
+    # 0 and 1 find their four; 2 and 3 find the other group's photo at 3.4 first. That one finds
+    # only itself of its group; the last three find each other and it.
     expected = (4 + 4 + 3 + 3 + 1 + 4 + 4 + 4) / 8
     assert oracle.ns_score(distances, [[0, 1, 2, 3], [4, 5, 6, 7]]) == expected
 
@@ -53,7 +53,7 @@ def test_rank_orders_ties_by_id():
     assert oracle.rank([2.0, 1.0, 2.0, 1.0, 0.0]) == [4, 1, 3, 0, 2]
 
 
-def test_distance_takes_the_lesser():
+def test_distance_is_the_smaller_one():
     zero, far, near = np.zeros(3), np.array([1.0, -2.0, 3.0]), np.array([0.5, 0.0, -0.5])
     assert oracle.distance(zero, far) == 6.0
     assert oracle.distance(zero, far, zero, near) == 1.0
@@ -75,7 +75,7 @@ def test_rmac_of_a_tiny_map_by_hand():
     np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-6)
 
 
-def test_rmac_leaves_out_what_no_region_reaches():
+def test_rmac_ignores_positions_outside_all_regions():
     # 5 x 5: level 1 side 5; level 2 side 4, step 1; level 3 side 3, step 1. All reach the corner.
     # 7 x 7: level 3 side 4, step 1. 13 x 13: level 1 side 13; level 2 side 9, step 3: tops 0, 3;
     # level 3 side 7, step 2: tops 0, 2, 4, 6. So the last row is seen once at level 1, not at
@@ -87,7 +87,7 @@ def test_rmac_leaves_out_what_no_region_reaches():
     np.testing.assert_allclose(actual, np.array([2.0, 3.0]) / math.sqrt(13), rtol=1e-6)
 
 
-def test_rmac_of_one_pixel_and_of_nothing():
+def test_rmac_of_one_position_and_of_zeros():
     np.testing.assert_allclose(
         oracle.modified_rmac(torch.tensor([3.0, 4.0]).reshape(2, 1, 1)).numpy(), [0.6, 0.8]
     )
@@ -101,7 +101,7 @@ def test_the_step_in_whole_numbers_is_the_floor_of_two_fifths(side):
 
 
 @pytest.mark.parametrize(("old", "new"), [((17, 25), (25, 33)), ((3, 1), (5, 4)), ((8, 8), (5, 3))])
-def test_rescaling_is_that_of_torch(old, new):
+def test_rescaling_equals_torch(old, new):
     feature_map = torch.rand(3, *old, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(feature_map[None], new, mode="bilinear", align_corners=False)[0]
     torch.testing.assert_close(oracle.rescale_bilinear(feature_map, *new), expected)
@@ -112,7 +112,7 @@ def test_rescaling_is_that_of_torch(old, new):
 
 def test_bilinear_by_hand():
     feature_map = torch.tensor([0.0, 4.0]).reshape(1, 1, 2)
-    # Centres of the four new pixels lie at -0.25, 0.25, 0.75, 1.25 of the old ones.
+    # Centers of the four new pixels lie at -0.25, 0.25, 0.75, 1.25 of the old ones.
     assert oracle.rescale_bilinear(feature_map, 1, 4).tolist() == [[[0.0, 1.0, 3.0, 4.0]]]
 
 
@@ -152,7 +152,7 @@ def test_pfa_finds_the_independent_columns():
     assert [index // 3 for index in chosen] == [0, 1, 2]
 
 
-def test_pfa_keeps_the_fewest_components_that_reach_the_share():
+def test_pfa_keeps_the_fewest_components_for_the_share():
     axes = np.diag([3.0, 2.0, 1.0])
     descriptors = np.concatenate([axes, -axes])  # variances 9 : 4 : 1 along the axes
     for share, components in [(0.6, 1), (0.65, 2), (0.92, 2), (0.93, 3), (1.0, 3)]:
@@ -190,14 +190,14 @@ def test_copies_have_the_right_size(size, resolution, expected):
     assert copy.dtype == np.uint8
 
 
-def test_copies_are_not_enlarged_when_told_so():
+def test_upscaling_can_be_disabled():
     same, smaller = oracle.pre_process(Image.new("RGB", (320, 240)), [1050, 160], upscale=False)
     assert same.shape == (240, 320, 3)
     assert smaller.shape == (120, 160, 3)
 
 
 class Bottleneck(torch.nn.Module):
-    """The usual residual block, to check the oracle's functions against modules."""
+    """The standard residual block."""
 
     def __init__(self, inputs, width, stride):
         super().__init__()
@@ -242,7 +242,7 @@ def states(depth):
 
 
 @pytest.mark.parametrize("depth", [50, 101])
-def test_the_network_equals_one_made_of_modules(depth):
+def test_the_network_equals_one_built_of_modules(depth):
     with torch.device("meta"):
         network = build_network(depth)
     network.load_state_dict(states(depth), strict=True, assign=True)
@@ -262,7 +262,7 @@ def test_the_network_equals_one_made_of_modules(depth):
     torch.testing.assert_close(maps["layer4"], layer4[0], rtol=1e-4, atol=1e-4)
 
 
-def test_describe_has_the_promised_shapes():
+def test_shapes_of_descriptors():
     state = states(50)
     pixels = np.random.default_rng(3).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     photo = Image.fromarray(pixels)
@@ -276,6 +276,6 @@ def test_describe_has_the_promised_shapes():
     assert none is None
     np.testing.assert_array_equal(early, whole[2048:])
     late, _ = oracle.describe(photo, state, resolutions=(80, 48), layers=("layer3",), fusion="late")
-    assert 0.5 < early @ late < 0.99999  # akin, not the same
+    assert 0.5 < early @ late < 0.99999  # similar, not equal
     with pytest.raises(ValueError, match="fused"):
         oracle.describe(photo, state, resolutions=(96,), fusion="late", cam=True)

@@ -218,8 +218,8 @@ def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path)
     run = pipeline.index([photos], tmp_path / "c", config=preset)
     assert run.selection_note is not None
     assert run.selection_note.startswith("fitted a whitening of")
-    found = search(photos / "002.png", tmp_path / "c", SearchConfig(k=1)).results
-    assert found[0].path == photos / "002.png"
+    results = search(photos / "002.png", tmp_path / "c", SearchConfig(k=1)).results
+    assert results[0].path == photos / "002.png"
 
 
 def test_no_reduction_by_default(photos: Path, tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ def test_columns_equal_the_slow_loop(height: int, width: int, seed: int) -> None
             column = [float(channel[y][x]) for channel in feature_map]
             if any(column):
                 expected.append([v / math.hypot(*column) for v in column])
-    found = columns(feature_map)
-    assert found.dtype == np.float32
-    assert found.shape == (len(expected), 3)
-    np.testing.assert_allclose(found, np.reshape(expected, (-1, 3)), atol=1e-6)
+    features = columns(feature_map)
+    assert features.dtype == np.float32
+    assert features.shape == (len(expected), 3)
+    np.testing.assert_allclose(features, np.reshape(expected, (-1, 3)), atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,10 +59,10 @@ def test_cells_equal_the_slow_loop(height: int, width: int, parts: int, seed: in
                     largest = [max(a, b) for a, b in zip(largest, values, strict=True)]
             length = math.hypot(*largest)
             expected.append([v / length if length else 0.0 for v in largest])
-    found = cells(feature_map, parts)
-    assert found.shape == (parts * parts, 3)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    features = cells(feature_map, parts)
+    assert features.shape == (parts * parts, 3)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
 def test_every_position_is_in_one_cell() -> None:
@@ -118,17 +118,17 @@ def test_features_come_from_the_configured_layer(small_weights: object) -> None:
     image = picture(1)
     copy = np.asarray(image.resize((96, 72), Image.Resampling.BILINEAR))
     config = LocalConfig(features="columns", layer="layer3", longest_side=96)
-    (found,) = extract(image, config, network)
-    np.testing.assert_array_equal(found, columns(network.feature_maps(copy)["layer3"]))
+    (features,) = extract(image, config, network)
+    np.testing.assert_array_equal(features, columns(network.feature_maps(copy)["layer3"]))
 
     config = LocalConfig(features="cells", layer="layer3", longest_side=96, scales=(1, 3))
-    found = extract(image, config, network)
-    assert [len(scale) for scale in found] == [1, 9]
-    np.testing.assert_array_equal(found[1], cells(network.feature_maps(copy)["layer3"], 3))
+    features = extract(image, config, network)
+    assert [len(scale) for scale in features] == [1, 9]
+    np.testing.assert_array_equal(features[1], cells(network.feature_maps(copy)["layer3"], 3))
 
     config = LocalConfig(features="patches", layer="layer3", patch_side=32, scales=(1, 2))
-    found = extract(image, config, network)
-    assert [len(scale) for scale in found] == [1, 25]
+    features = extract(image, config, network)
+    assert [len(scale) for scale in features] == [1, 25]
     patch = image.resize((32, 32), Image.Resampling.BILINEAR, box=(15, 11, 75, 56))
     mean = network.feature_maps(np.asarray(patch))["layer3"].mean(axis=(1, 2))
-    np.testing.assert_allclose(found[1][6], mean / np.linalg.norm(mean), atol=1e-5)
+    np.testing.assert_allclose(features[1][6], mean / np.linalg.norm(mean), atol=1e-5)

@@ -73,12 +73,12 @@ def test_descriptors_are_the_root_of_sift() -> None:
                 tuple(round(math.sqrt(float(v) / total), 5) for v in raw[i]),
             )
         )
-    found = {
+    described = {
         (tuple(round(float(c), 3) for c in p), tuple(round(float(v), 5) for v in d))
         for p, d in zip(features.points, features.descriptors, strict=True)
     }
     # The last place may have an orientation on either side of the limit.
-    assert len(found & expected) >= 39
+    assert len(described & expected) >= 39
 
 
 @pytest.mark.parametrize("seed", range(3))
