@@ -65,16 +65,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
     tile.setAttribute("aria-setsize", String(size >= 0 ? size : photos.length));
   }
 
-  function rowOf(index) {
-    let low = 0;
-    let high = rows.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (rows[middle].start <= index) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  }
+  const rowOf = (index) => rows.findLastIndex(({ start }) => start <= index);
 
   function draw() {
     if (!measures || !list.isConnected) return;

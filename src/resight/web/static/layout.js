@@ -68,14 +68,8 @@ export function totalHeight(rows) {
 
 /** Return the index of the first row that ends below a height. @param {Row[]} rows @param {number} y */
 export function rowAt(rows, y) {
-  let low = 0;
-  let high = rows.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (rows[middle].top + rows[middle].height <= y) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  const index = rows.findIndex(({ top, height }) => top + height > y);
+  return index < 0 ? rows.length : index;
 }
 
 /**
