@@ -49,7 +49,7 @@ from resight.searching.searcher import Searcher
 with Collection.open(Path(sys.argv[1])) as collection:
     searcher = Searcher(collection)
     query = np.array(searcher.store.arrays().database.global_[5])
-    searcher.neighbors(Query(query), 10)
+    searcher.store.nearest([Query(query)], 10)
 taken = time.perf_counter() - started
 # Not getrusage, which tells the peak of the parent where that was higher.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))

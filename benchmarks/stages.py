@@ -270,7 +270,8 @@ def search_profile(rows: int) -> dict[str, float]:
     from resight.config import RerankConfig
     from resight.ranking import exact as neighbors
     from resight.ranking.quantized import choose_steps, encode
-    from resight.ranking.rerank.methods import reorder
+    from resight.ranking.rerank.rerank_set import make_rerank_set
+    from resight.ranking.rerank.table import reorder
 
     values = draw_descriptors(rows, np.random.default_rng(0))
     coded = encode(values, choose_steps(values))
@@ -289,9 +290,15 @@ def search_profile(rows: int) -> dict[str, float]:
         with mock.patch.object(neighbors, "shortlist", scan):
             measured("the whole search", neighbors.nearest, query, database, 10)
         order = neighbors.nearest(query, database, RerankConfig().shortlist).ids
+        shortlist = neighbors.Database(order, values[order])
         for method in ("alpha-qe", "diffusion"):
-            given = (query, database, order, neighbors.manhattan, RerankConfig(method=method))
-            measured(f"re-ranking by {method}", reorder, *given)
+            config = RerankConfig(method=method)
+
+            def rerank(query: Any, shortlist: Any, config: Any) -> None:
+                rerank_set = make_rerank_set(shortlist, neighbors.manhattan, config)
+                reorder(query, rerank_set, shortlist.ids, config)
+
+            measured(f"re-ranking by {method}", rerank, query, shortlist, config)
     medians = {part: float(np.median(values)) for part, values in seconds.items()}
     scanning, whole = medians.pop("scan of the codes"), medians.pop("the whole search")
     parts = {"scan of the codes": scanning, "comparing exactly": whole - scanning}

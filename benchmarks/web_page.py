@@ -24,7 +24,8 @@ from playwright.sync_api import Page, sync_playwright
 from harness import make_parser
 from resight.collection.reader import Collection
 from resight.methods.model import ModelOptions
-from resight.searching.searcher import Searcher, load_query
+from resight.searching.query import open_query
+from resight.searching.searcher import Searcher
 
 TIMER = """() => {
     const times = window.times = {};
@@ -96,7 +97,7 @@ def describe_alone(collection: Path, photos: list[Path], model: ModelOptions) ->
         searcher = Searcher(opened, model)
         for photo in [photos[0], *photos]:
             started = time.perf_counter()
-            searcher.describe(load_query(photo, None))
+            searcher.describe(open_query(photo))
             times.append(time.perf_counter() - started)
     return times[1:]
 

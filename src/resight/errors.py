@@ -4,7 +4,8 @@
 
     ResightError
     ├── UsageError                      an invalid parameter, or an invalid combination
-    │   └── MissingExtraError           an optional dependency is not installed
+    │   ├── MissingExtraError           an optional dependency is not installed
+    │   └── QueryError                  the query photo cannot be read
     ├── ImageError                      a photo cannot be read
     ├── WeightsError                    network weights are damaged or do not fit
     │   └── WeightsMissingError         no weights were found
@@ -48,6 +49,10 @@ class MissingExtraError(UsageError):
     def __init__(self, feature: str, extra: str, *, parameter: str | None = None) -> None:
         message = f"{feature} needs an extra: pip install 'resight[{extra}]'"
         super().__init__(message, parameter=parameter)
+
+
+class QueryError(UsageError):
+    """The query photo cannot be read."""
 
 
 class ImageError(ResightError):

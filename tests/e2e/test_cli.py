@@ -177,15 +177,15 @@ def test_the_answer_is_that_of_the_python_interface(
         assert said["query"] == str(found.query)
 
 
-def test_results_that_are_there_can_be_verified(collection: Path, query: Path) -> None:
+def test_the_top_results_are_verified(collection: Path, query: Path) -> None:
     with Collection.open(collection) as opened:
         searcher = Searcher(opened)
-        found = searcher.search(query, SearchConfig(k=6)).results
-        verified = searcher.search(query, SearchConfig(k=6, verify=4)).results
-        assert searcher.verify(query, None, found, 4) == verified
-        first, second = searcher.verify(query, None, found[5:3:-1], 1)
-    assert {first.path, second.path} == {found[5].path, found[4].path}
-    assert [first.inliers is None, second.inliers is None] == [False, True]
+        plain = searcher.search(query, SearchConfig(k=6))
+        verified = searcher.search(query, SearchConfig(k=6, verify=4))
+        page = searcher.search(query, SearchConfig(k=2, offset=3, verify=4))
+    assert {result.path for result in verified} == {result.path for result in plain}
+    assert [result.inliers is None for result in verified] == [False] * 4 + [True] * 2
+    assert page.results == verified.results[3:5]
 
 
 def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_evaluate_verifies_with_the_photos_themselves(
     assert resight("evaluate", *arguments).returncode == 0
     done = resight("evaluate", *arguments, "--verify", 3)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("the geometry of a photo needs its file")
+    assert done.stderr.strip().endswith("spatial verification needs the file")
 
 
 def test_info(collection: Path, resight: Run) -> None:

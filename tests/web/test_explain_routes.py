@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from resight.collection.reader import Collection
+from resight.collection.search_arrays import load_arrays
 from resight.indexing import pipeline
+from resight.ranking.exact import DISTANCES
 from resight.ranking.groups import find_groups
-from resight.searching.searcher import Searcher
 from resight.views.explain import explain
 from resight.web.explain_routes import heat_overlay, mask_overlay
 from web_server import V1, Running, checked, ids_of
@@ -76,10 +77,9 @@ def test_groups_equal_the_python_interface(own):
         picture.save(copy, quality=80)
     pipeline.index([own.photos], own.collection)
     with Collection.open(own.collection) as opened:
-        searcher = Searcher(opened)
-        database = searcher.store.arrays().database
+        database = load_arrays(opened).database
         for limit in (None, 0.0, 0.9, 5.0):
-            expected = find_groups(database, searcher.distance, limit)
+            expected = find_groups(database, DISTANCES[opened.distance], limit)
             parameters = {} if limit is None else {"limit": limit}
             response = server.get("/groups", **parameters)
             groups = [(g["kind"], tuple(p["id"] for p in g["photos"])) for g in response["groups"]]

@@ -13,11 +13,12 @@ from PIL import Image
 
 from resight.backends.manage import remove
 from resight.collection.reader import Collection
+from resight.collection.search_arrays import load_arrays
 from resight.config import RerankConfig, SearchConfig
 from resight.methods.model import ModelOptions
-from resight.ranking.exact import Query, distances_to, ranking
+from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
+from resight.searching.results import SearchResults
 from resight.searching.search import search
-from resight.searching.searcher import Searcher, SearchResults
 from resight.views.explain import explain
 from web_server import V1, checked, ids_of, make_cnn_collection, running
 
@@ -77,7 +78,8 @@ def test_boxes_and_verification(server, collection, photos, box, verify):
 @pytest.mark.parametrize("rerank", ["alpha-qe", "diffusion"])
 def test_re_ranking_pages_and_limit(server, collection, photos, rerank):
     query = photos / "object-01" / "view-2.jpg"
-    expected = search(query, collection, SearchConfig(k=5, verify=2, rerank=RerankConfig(method=rerank)))
+    config = SearchConfig(k=5, verify=2, rerank=RerankConfig(method=rerank))
+    expected = search(query, collection, config)
     assert_same(server.upload(query, k=5, verify=2, rerank=rerank), expected, collection)
     whole = server.search(photo=1, k=15, rerank=rerank)["results"]
     pages = [server.search(photo=1, k=5, offset=at, rerank=rerank) for at in (0, 5, 10)]
@@ -91,10 +93,10 @@ def test_re_ranking_pages_and_limit(server, collection, photos, rerank):
 def test_parameters_of_the_re_ranking_and_an_affine_model(server, collection, photos):
     query = photos / "object-01" / "view-2.jpg"
     parameters = "k1=8", "share=0.9", "shortlist=12"
-    options = {"k": 12, "verify": 2, "verify_geometry": "affine", "rerank": "k-reciprocal"}
-    rerank = RerankConfig.parse("k-reciprocal", parameters)
-    config = SearchConfig(**{**options, "rerank": rerank})
-    response = server.upload(query, rerank_with=",".join(parameters), **options)
+    options = {"k": 12, "verify": 2, "verify_geometry": "affine"}
+    config = SearchConfig(**options, rerank=RerankConfig.parse("k-reciprocal", parameters))
+    options |= {"rerank": "k-reciprocal", "rerank_with": ",".join(parameters)}
+    response = server.upload(query, **options)
     assert_same(response, search(query, collection, config), collection)
     plain = {"photo": 1, "k": 15, "rerank": "k-reciprocal"}
     default = server.search(**plain)["results"]
@@ -148,10 +150,9 @@ def test_size_and_box_of_a_rotated_photo_are_upright(server, collection, tmp_pat
 
 def test_every_photo_is_ranked_as_in_an_exhaustive_scan(server, collection):
     with Collection.open(collection) as opened:
-        searcher = Searcher(opened)
-        database = searcher.store.arrays().database
+        database, distance = load_arrays(opened).database, DISTANCES[opened.distance]
         for row, id_ in enumerate(map(int, database.ids)):
-            distances = distances_to(Query(database.global_[row]), database, searcher.distance)
+            distances = distances_to(Query(database.global_[row]), database, distance)
             order = ranking(distances, database.ids)
             response = server.search(photo=id_, k=1000)
             assert [r["id"] for r in response["results"]] == database.ids[order].tolist()

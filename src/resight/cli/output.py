@@ -26,7 +26,7 @@ from resight.photos.images import image_size, load_image
 from resight.photos.paths import escape_undecodable, path_text
 from resight.photos.transforms import scale_box
 from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
-from resight.searching.searcher import SearchResults
+from resight.searching.results import SearchResults
 
 if TYPE_CHECKING:
     from resight.demo.run import DemoResult
@@ -110,7 +110,7 @@ def print_failures(failed: Sequence[tuple[Path, str]]) -> None:
 def print_results(results: SearchResults, *, as_json: bool) -> None:
     """Print a table of rank, distance and path, or one JSON object."""
     if as_json:
-        print_json(results_as_dict(results))
+        print_json(results.to_dict())
         return
     verified = any(result.inliers is not None for result in results.results)
     table = Table(box=None, pad_edge=False)
@@ -122,28 +122,6 @@ def print_results(results: SearchResults, *, as_json: bool) -> None:
         row = [str(result.rank), f"{result.distance:.4f}", *([inliers] if verified else [])]
         table.add_row(*row, escape(_printable(result.path)))
     print_table(table)
-
-
-def results_as_dict(results: SearchResults) -> dict[str, Any]:
-    """Return results as JSON values: `query`, `box` if given, and `results`.
-
-    A verified result has `inliers` and, if there are any, `region` and `query_region`: the
-    boxes [x, y, w, h] of the result and of the query that contain them.
-    """
-    entries = []
-    for result in results.results:
-        entry: dict[str, Any] = {
-            "path": path_text(result.path),
-            "distance": result.distance,
-            "rank": result.rank,
-        }
-        if result.inliers is not None:
-            entry["inliers"] = result.inliers
-        if result.region and result.query_region:
-            entry |= {"region": list(result.region), "query_region": list(result.query_region)}
-        entries.append(entry)
-    box = {"box": list(results.box)} if results.box else {}
-    return {"query": str(results.query), **box, "results": entries}
 
 
 def write_sheet(results: SearchResults, target: Path) -> None:

@@ -130,7 +130,7 @@ def explain(
     """Draw why two photos match: similar areas and corresponding points."""
     from resight.cli import output
     from resight.output_files import ensure_picture_writable, save_picture
-    from resight.searching.searcher import load_query
+    from resight.searching.query import open_query
     from resight.views.explain import explain
     from resight.views.overlay import draw_explanation
 
@@ -143,7 +143,7 @@ def explain(
         box=parse_box(box),
         model=model_options(weights, runtime, device),
     )
-    picture = draw_explanation(load_query(query, None), load_query(other, None), explanation)
+    picture = draw_explanation(open_query(query).image, open_query(other).image, explanation)
     save_picture(picture, out)
     output.say(
         f"{out}: distance {explanation.distance:.4f}, {100 * explanation.agreement:.0f} % in "

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
-from resight.config.base import Config, NonNegativeInt, PositiveInt, option
+from resight.config.base import Config, NonNegative, NonNegativeInt, PositiveInt, option
 from resight.errors import UsageError
 
 VerifiedBy = Literal["sift", "columns"]
@@ -78,6 +78,8 @@ class SearchConfig(Config):
     """How a search is answered (section 8)."""
 
     k: PositiveInt = option(10, "number of results")
+    offset: NonNegativeInt = option(0, "number of top results to skip")
+    max_distance: NonNegative | None = option(None, "largest distance of a result")
     rerank: RerankConfig = option(RerankConfig(), "how the top results are re-ranked")
     verify: NonNegativeInt = option(0, "number of top results to verify spatially with RANSAC")
     verify_by: VerifiedBy = option("sift", "local features of the verification")

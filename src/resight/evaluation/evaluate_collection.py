@@ -1,16 +1,18 @@
 """A collection compared with itself: how well it finds known groups, and which groups it holds."""
 
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from resight.backends.open import open_store
 from resight.backends.store import Store
+from resight.collection.reader import Photo
 from resight.config import SearchConfig
-from resight.errors import CollectionError, DatasetError, ImageError, UsageError
+from resight.errors import CollectionError, DatasetError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
 from resight.photos.paths import PathLike, absolute
@@ -23,12 +25,9 @@ from resight.ranking.groups import (
     group_photos,
     neighbor_lists_of,
 )
-from resight.ranking.rerank.methods import make_rerank_set, reorder
+from resight.searching.pipeline import make_matcher, rank_photos, shared_rerank_set
+from resight.searching.query import QueryPhoto
 from resight.searching.searcher import Searcher
-
-if TYPE_CHECKING:
-    from resight.descriptors.local_features.rootsift import LocalFeatures
-    from resight.searching.spatial_verification import PhotoMatcher
 
 
 @dataclass(frozen=True)
@@ -86,24 +85,27 @@ def evaluate(
     truth = read_groups(Path(groups))
     with open_store(collection) as opened:
         store = opened.snapshot()
-        ids = {photo.path: photo.id for photo in store.photos("ok")}
-        missing = [p for photos in truth.values() for p in photos if absolute(p) not in ids]
-        known = {
-            group: [ids[absolute(path)] for path in photos if absolute(path) in ids]
-            for group, photos in truth.items()
+        indexed = {photo.path: photo for photo in store.photos("ok")}
+        missing = [p for paths in truth.values() for p in paths if absolute(p) not in indexed]
+        photos_of = {
+            group: [indexed[absolute(path)] for path in paths if absolute(path) in indexed]
+            for group, paths in truth.items()
         }
-        if not any(known.values()):
+        if not any(photos_of.values()):
             raise DatasetError(f"{groups}: none of its photos is in {store.name}; index them first")
-        total, done = sum(len(photos) for photos in known.values() if len(photos) > 1), 0
-        rank = _ranking(Searcher(store, model), config or SearchConfig())
+        photo_of = {photo.id: photo for photos in photos_of.values() for photo in photos}
+        total = sum(len(photos) for photos in photos_of.values() if len(photos) > 1)
+        done = itertools.count(1)
+        rank_photo = _ranker(Searcher(store, model), config or SearchConfig())
 
-        def report(photo: int) -> list[int]:
-            nonlocal done
-            ranked, done = rank(photo), done + 1
-            progress("evaluating", done, total)
-            return ranked
+        def rank(id_: int) -> list[int]:
+            ids = rank_photo(photo_of[id_])
+            progress("evaluating", next(done), total)
+            return ids
 
-        return Evaluation(evaluate_groups(known, report), store.count("ok"), missing)
+        ids_of = {group: [photo.id for photo in photos] for group, photos in photos_of.items()}
+        report = evaluate_groups(ids_of, rank)
+        return Evaluation(report, store.count("ok"), missing)
 
 
 def groups(
@@ -144,59 +146,27 @@ def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborL
     return neighbor_lists_of(ids, lambda part: _queries(store, part), find, progress)
 
 
-def _ranking(searcher: Searcher, config: SearchConfig) -> Callable[[int], list[int]]:
-    """From the id of a photo to those of all photos, in the order that a search gives them."""
-    store, distance = searcher.store, searcher.distance
+def _ranker(searcher: Searcher, config: SearchConfig) -> Callable[[Photo], list[int]]:
+    """Return a function from a photo to the ids of all photos, as a search ranks them."""
+    store = searcher.store
     store.check()
-    ids, reranking = store.ids(), config.rerank
-    # A collection that is no larger than the short list is made into items once.
-    small = reranking.method != "none" and len(ids) <= reranking.shortlist
-    database = store.rows(ids) if small else None
-    sizes: list[int] = []
-    if reranking.method != "none":
-        sizes = searcher.fused_sizes(reranking, len(_queries(store, ids[:1])[0].global_))
-    whole = make_rerank_set(database, distance, sizes) if database else None
-    how = config.verify_by, config.verify_geometry
-    matcher = searcher.matcher(*how) if config.verify else None
+    plan = replace(config, k=len(store.ids()), offset=0, max_distance=None, approximate=False)
+    matcher = make_matcher(plan, searcher.columns_map)
+    rerank_set = shared_rerank_set(store, plan.rerank)
 
-    def rank(photo: int) -> list[int]:
-        query = _queries(store, np.array([photo]))[0]
-        ranked = store.nearest([query], len(ids))[0].ids
-        if database is not None:
-            order = np.searchsorted(database.ids, ranked)
-            ranked = database.ids[
-                reorder(query, database, order, distance, reranking, whole, sizes)
-            ]
-        elif reranking.method != "none":
-            first = store.rows(ranked[: reranking.shortlist])
-            order = np.arange(len(first.ids))
-            order = reorder(query, first, order, distance, reranking, sizes=sizes)
-            ranked = np.concatenate([first.ids[order], ranked[reranking.shortlist :]])
-        if matcher is not None:
-            ranked = _verified(store, matcher, photo, ranked, config.verify)
-        return [int(id_) for id_ in ranked]
+    def rank(photo: Photo) -> list[int]:
+        (descriptors,) = _queries(store, np.array([photo.id]))
+        ranking = rank_photos(
+            store,
+            descriptors,
+            plan,
+            photo=QueryPhoto(photo.path, photo.path),
+            matcher=matcher,
+            rerank_set=rerank_set,
+        )
+        return [int(id_) for id_ in ranking.ids]
 
     return rank
-
-
-def _verified(
-    store: Store, matcher: "PhotoMatcher", photo: int, ranked: np.ndarray, count: int
-) -> np.ndarray:
-    """A ranking with its first photos in the order that their geometry gives."""
-    first = ranked[:count].tolist()
-    photos = store.photos_by_id([photo, *first])
-    if not photos.keys() >= {photo, *first}:
-        raise _changed(store)
-    features = _local_features(matcher, photos[photo].path)
-    better, _ = matcher.order(features, [photos[id_].path for id_ in first])
-    return np.concatenate([ranked[better], ranked[len(better) :]])
-
-
-def _local_features(matcher: "PhotoMatcher", path: Path) -> "LocalFeatures":
-    try:
-        return matcher.of_file(path)[0]
-    except ImageError as error:
-        raise UsageError(f"{path}: {error}; the geometry of a photo needs its file") from None
 
 
 def _queries(store: Store, ids: np.ndarray) -> list[Query]:

@@ -18,8 +18,12 @@ from resight.errors import UsageError
 
 T = TypeVar("T")
 
+RATIO = 0.8
+"""Of the ratio test, for SIFT."""
+MAX_ERROR = 6.0
+"""In pixels of the copy that SIFT saw."""
 MIN_INLIERS = 8
-"""From so many inliers on two photos show the same thing; other pairs rarely reach 7."""
+"""From this number of inliers on two photos show the same thing; other pairs rarely reach 7."""
 
 ITERATIONS = 2000
 CONFIDENCE = 0.999
@@ -53,8 +57,8 @@ def verify(
     query: LocalFeatures,
     other: LocalFeatures,
     *,
-    ratio: float = 0.8,
-    max_error: float = 6.0,
+    ratio: float = RATIO,
+    max_error: float = MAX_ERROR,
     seed: int = 0,
     geometry: Geometry = "homography",
 ) -> Verification:
@@ -95,7 +99,9 @@ def verify(
     return Verification(int(agree.sum()), homography / homography[2, 2], matches[agree])
 
 
-def rerank(order: Sequence[T], inliers: Sequence[int], minimum: int = MIN_INLIERS) -> list[T]:
+def order_by_inliers(
+    order: Sequence[T], inliers: Sequence[int], minimum: int = MIN_INLIERS
+) -> list[T]:
     """Results with enough inliers first, by decreasing inliers; the rest in their order.
 
     Args:
@@ -106,7 +112,7 @@ def rerank(order: Sequence[T], inliers: Sequence[int], minimum: int = MIN_INLIER
     Raises:
         UsageError: more numbers of inliers than results.
 
-    >>> rerank("abcde", [0, 12, 3, 40])
+    >>> order_by_inliers("abcde", [0, 12, 3, 40])
     ['d', 'b', 'a', 'c', 'e']
     """
     if len(inliers) > len(order):

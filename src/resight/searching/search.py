@@ -7,11 +7,13 @@ from resight.backends.store import Filter
 from resight.config import SearchConfig
 from resight.methods.model import ModelOptions
 from resight.photos.transforms import Box
-from resight.searching.searcher import Searcher, SearchResults
+from resight.searching.query import QuerySource
+from resight.searching.results import SearchResults
+from resight.searching.searcher import Searcher
 
 
 def search(
-    query: Path,
+    query: QuerySource,
     collection: Path | str,
     config: SearchConfig | None = None,
     *,
@@ -19,15 +21,15 @@ def search(
     where: Filter | None = None,
     model: ModelOptions | None = None,
 ) -> SearchResults:
-    """The photos of a collection nearest to a photo or a region of it; see `Searcher.search`.
+    """Open a collection and search it once; see `Searcher.search`.
 
     Args:
-        query: the photo.
+        query: a file, or an upright image: PIL, or uint8 (H, W, 3).
         collection: the collection's folder, or its address on a backend.
-        config: how to answer.
-        box: the region that is meant.
-        where: which photos to search among.
+        config: number of results, re-ranking and verification.
+        box: the region of the query, x, y, width and height in pixels.
+        where: restricts the search to some photos.
         model: weights and device.
     """
     with open_store(collection) as store:
-        return Searcher(store, model).search(query, config or SearchConfig(), box, where)
+        return Searcher(store, model).search(query, config, box, where)

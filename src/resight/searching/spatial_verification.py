@@ -1,157 +1,211 @@
-"""Geometric verification of results: local features of photos, and the order that they give.
+"""Spatial verification of results: local features of photos, matched under one geometry.
 
-Two photos are compared by `ranking.verification`; here is what is compared, SIFT or the columns of
-one of the network's maps, read from files, and kept at hand as far as memory is for that.
+`ranking.geometry` matches two sets of local features; here are the kinds of features, one entry of
+`LOCAL_FEATURES` each, read from files and cached.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cachetools
 import numpy as np
 from PIL import Image
 
 from resight.config import Geometry, LocalConfig, VerifiedBy
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
-from resight.errors import ImageError, UsageError
+from resight.errors import ImageError, QueryError, UsageError
 from resight.memory import available_bytes
 from resight.methods.catalogue import method_name
-from resight.networks.specs import BACKBONES
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, resized_copies, scale_box
-from resight.ranking.geometry import MIN_INLIERS, Verification, rerank, verify
-from resight.views.heatmaps import (
-    COLUMNS_SIDE,
-    MATCH_ERROR,
-    MATCH_RATIO,
-    MIN_COLUMNS,
-    place_features,
+from resight.ranking import columns
+from resight.ranking.geometry import (
+    MAX_ERROR,
+    MIN_INLIERS,
+    RATIO,
+    Verification,
+    order_by_inliers,
+    verify,
 )
+from resight.searching.query import QueryPhoto
 
-KEPT_BYTES = 256 << 20
-"""Local features that may be asked for again: columns of some 35 photos, or SIFT of 250."""
-KEPT_SHARE = 0.25
-"""Of the memory at hand they may take this where it is more: who ranks for every photo of a
-collection meets each of them twenty times."""
+CACHE_BYTES = 256 << 20
+"""Local features that are cached: columns of some 35 photos, or SIFT of 250."""
+CACHE_SHARE = 0.25
+"""Share of the available memory for the cache if that is more: evaluating all queries reuses each
+photo about 20 times."""
 
 ColumnsMap = Callable[[Image.Image], np.ndarray]
 """From an upright image to the network's map whose columns are matched, (C, h, w)."""
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class VerifiedMatch:
-    """What a result has in common with the query.
+    """The outcome of verifying a result against the query.
 
     Attributes:
-        inliers: local features that agree on one geometry.
-        query_region: the smallest box of the query that holds them all; None without any.
-        region: likewise in the result.
+        inliers: number of local features that agree on one geometry.
+        query_region: smallest box around them in the query; None without any.
+        region: smallest box around them in the result; None without any.
     """
 
     inliers: int
     query_region: Box | None
     region: Box | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; no regions where there are none."""
+        entry: dict[str, Any] = {"inliers": self.inliers}
+        if self.region and self.query_region:
+            entry |= {"region": list(self.region), "query_region": list(self.query_region)}
+        return entry
+
+
+@dataclass(frozen=True)
+class FeatureKind:
+    """A kind of local features.
+
+    Attributes:
+        extract: computes them from an upright image, perhaps by the network's map.
+        ratio: of the ratio test.
+        max_error: see `ranking.geometry.verify`.
+        min_inliers: from this number on two photos show the same thing.
+    """
+
+    extract: Callable[[Image.Image, ColumnsMap], LocalFeatures]
+    ratio: float
+    max_error: float
+    min_inliers: int
+
+
+def _sift(image: Image.Image, columns_map: ColumnsMap) -> LocalFeatures:
+    return root_sift(image, LocalConfig(method="sift-vlad"))
+
+
+def _columns(image: Image.Image, columns_map: ColumnsMap) -> LocalFeatures:
+    return columns.column_features(columns_map(image), image.size)
+
+
+LOCAL_FEATURES: dict[VerifiedBy, FeatureKind] = {
+    "sift": FeatureKind(_sift, RATIO, MAX_ERROR, MIN_INLIERS),
+    "columns": FeatureKind(_columns, columns.RATIO, columns.MAX_ERROR, columns.MIN_INLIERS),
+}
+"""Kinds of local features by name; a new kind is one line here."""
+
 
 class PhotoMatcher:
-    """Compares photos by their local features."""
+    """Verifies photos against a query by local features, which it caches by file."""
 
     def __init__(
         self, by: VerifiedBy, columns_map: ColumnsMap, geometry: Geometry = "homography"
     ) -> None:
-        self._by, self._columns_map, self._geometry = by, columns_map, geometry
-        self._kept: OrderedDict[Path, tuple[LocalFeatures, tuple[int, int]]] = OrderedDict()
-        self._bytes = 0
-        self._at_most = max(KEPT_BYTES, int(KEPT_SHARE * (available_bytes() or 0)))
+        self._kind, self._geometry = LOCAL_FEATURES[by], geometry
+        self._columns_map = columns_map
+        self._cache: cachetools.LRUCache[Path, tuple[LocalFeatures, Size]] = cachetools.LRUCache(
+            max(CACHE_BYTES, int(CACHE_SHARE * (available_bytes() or 0))),
+            getsizeof=lambda entry: entry[0].descriptors.nbytes,
+        )
 
     def features(self, image: Image.Image) -> LocalFeatures:
-        """The local features of an upright image, in its pixels."""
-        if self._by == "sift":
-            return root_sift(image, LocalConfig(method="sift-vlad"))
-        return place_features(self._columns_map(image), image.size)
+        """Return the local features of an upright image, in its pixels."""
+        return self._kind.extract(image, self._columns_map)
 
-    def of_file(self, path: Path) -> tuple[LocalFeatures, tuple[int, int]]:
-        """A photo's local features, and the size of the image they were found in.
-
-        Raises:
-            ImageError: the photo cannot be read.
-        """
-        if path in self._kept:
-            self._kept.move_to_end(path)
-            return self._kept[path]
-        image = load_image(path)
-        features = self.features(image)
-        self._kept[path] = features, image.size
-        self._bytes += features.descriptors.nbytes
-        while self._bytes > self._at_most and len(self._kept) > 1:
-            _, (oldest, _) = self._kept.popitem(last=False)
-            self._bytes -= oldest.descriptors.nbytes
-        return features, image.size
-
-    def check(self, query: LocalFeatures, path: Path) -> VerifiedMatch:
-        """What a photo has in common with a query, regions in pixels of the images themselves.
-
-        Raises:
-            ImageError: the photo cannot be read.
-        """
-        other, decoded = self.of_file(path)
-        found = self._compare(query, other)
-        boxes = [
-            _around(features.points[found.matches[:, side]])
-            for side, features in enumerate((query, other))
-        ]
-        region = boxes[1] and scale_box(boxes[1], decoded, image_size(path))
-        return VerifiedMatch(found.inliers, boxes[0], region)
-
-    def order(
-        self, query: LocalFeatures, paths: Sequence[Path]
+    def verify(
+        self, query: QueryPhoto, paths: Sequence[Path | None]
     ) -> tuple[list[int], list[VerifiedMatch | None]]:
-        """Results in a new order, and what each has in common with the query.
+        """Verify results against a query.
 
         Args:
-            query: local features of the query.
-            paths: results, nearest first.
+            query: the photo that was searched with.
+            paths: of the results, nearest first; None for a photo that is gone.
 
         Returns:
-            Places among `paths`: first those that agree with the query on one geometry, most
-            inliers first, then the others as they were; and one finding for each path, None where
-            the file cannot be read: such a photo keeps its place by distance.
-        """
-        found: list[VerifiedMatch | None] = []
-        for path in paths:
-            try:
-                found.append(self.check(query, path))
-            except ImageError:
-                found.append(None)
-        least = MIN_COLUMNS if self._by == "columns" else MIN_INLIERS
-        inliers = [checked.inliers if checked else 0 for checked in found]
-        return rerank(range(len(paths)), inliers, least), found
+            The new order, as indices of `paths`: first the photos that agree with the query on one
+            geometry, most inliers first, then the others as they were; and each path's match,
+            None where the file cannot be read: such a photo keeps its place by distance.
 
-    def _compare(self, query: LocalFeatures, other: LocalFeatures) -> Verification:
-        if self._by == "sift":
-            return verify(query, other, geometry=self._geometry)
+        Raises:
+            QueryError: the query cannot be read.
+            UsageError: the method has no network for columns.
+        """
+        features, size = self._query_features(query)
+        matches = [self._match(query, features, size, path) for path in paths]
+        inliers = [match.inliers if match else 0 for match in matches]
+        return order_by_inliers(range(len(paths)), inliers, self._kind.min_inliers), matches
+
+    def _query_features(self, query: QueryPhoto) -> tuple[LocalFeatures, Size]:
+        if query.path is None or query.box is not None:
+            return self.features(query.image), query.image.size
+        try:
+            return self._file_features(query.path)
+        except ImageError as error:
+            raise QueryError(
+                f"{query.name or query.path}: {error}; spatial verification needs the file"
+            ) from None
+
+    def _file_features(self, path: Path) -> tuple[LocalFeatures, Size]:
+        """Return a photo's local features, and the size of the image they were extracted from.
+
+        Raises:
+            ImageError: the photo cannot be read.
+        """
+        if path not in self._cache:
+            image = load_image(path)
+            self._cache[path] = self.features(image), image.size
+        return self._cache[path]
+
+    def _match(
+        self, query: QueryPhoto, features: LocalFeatures, size: Size, path: Path | None
+    ) -> VerifiedMatch | None:
+        """Match a photo with the query, whose features were extracted from an image of `size`."""
+        if path is None:
+            return None
+        try:
+            other, decoded = self._file_features(path)
+            verified = self._verify(features, other)
+            region = bounding_box(other.points[verified.matches[:, 1]])
+            if region is not None:
+                region = scale_box(region, decoded, image_size(path))
+        except ImageError:
+            return None
+        query_region = bounding_box(features.points[verified.matches[:, 0]])
+        if query_region is not None:
+            left, top, *whole = query.region
+            x, y, w, h = scale_box(query_region, size, (whole[0], whole[1]))
+            query_region = x + left, y + top, w, h
+        return VerifiedMatch(verified.inliers, query_region, region)
+
+    def _verify(self, query: LocalFeatures, other: LocalFeatures) -> Verification:
         return verify(
-            query, other, ratio=MATCH_RATIO, max_error=MATCH_ERROR, geometry=self._geometry
+            query,
+            other,
+            ratio=self._kind.ratio,
+            max_error=self._kind.max_error,
+            geometry=self._geometry,
         )
 
 
 def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
-    """The map (C, h, w) of an upright image whose columns are matched.
+    """Compute the map (C, h, w) of an upright image whose columns are matched.
 
     Raises:
         UsageError: the method has no network.
     """
     config = extractor.config
     if not config.needs_network:
-        raise UsageError(f"--verify-by columns: needs a network; {method_name(config)} has none")
-    stage = BACKBONES[config.backbone].matching_layer
-    return extractor.feature_maps(resized_copies(image, (COLUMNS_SIDE,)))[0][stage]
+        raise UsageError(
+            f"'columns' needs a network; {method_name(config)} has none", parameter="verify_by"
+        )
+    stage = config.spec.matching_layer
+    return extractor.feature_maps(resized_copies(image, (columns.LONGEST_SIDE,)))[0][stage]
 
 
-def _around(points: np.ndarray) -> Box | None:
-    """The smallest box of whole pixels that holds the centers of some, (N, 2); None of none."""
+def bounding_box(points: np.ndarray) -> Box | None:
+    """Return the smallest box of whole pixels around points (N, 2); None without any."""
     if not len(points):
         return None
     left, top = np.floor(points.min(axis=0) + 0.5).astype(int).tolist()

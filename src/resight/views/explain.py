@@ -19,9 +19,10 @@ from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
 from resight.networks.specs import BACKBONES
 from resight.photos.transforms import Box, check_box, crop_box
-from resight.ranking.exact import Distance, manhattan
+from resight.ranking.exact import DISTANCES, Distance, manhattan
 from resight.reductions.reduction import Reduction
-from resight.searching.searcher import Searcher, load_query
+from resight.searching.query import QuerySource, open_query
+from resight.searching.searcher import Searcher
 
 if TYPE_CHECKING:
     from resight.descriptors.local_extractor import LocalExtractor
@@ -64,8 +65,8 @@ class Explanation:
 
 
 def explain(
-    query: Path,
-    other: Path,
+    query: QuerySource,
+    other: QuerySource,
     *,
     collection: Path | str | None = None,
     config: str | MethodConfig | None = None,
@@ -89,7 +90,7 @@ def explain(
         WeightsError: there are no weights.
         CollectionError: see `resight.errors`.
     """
-    images = load_query(query, None), load_query(other, None)
+    images = open_query(query).image, open_query(other).image
     if box is not None:
         check_box(box, images[0].size)  # a box that cannot be is said before the network is loaded
     if collection is not None:
@@ -121,8 +122,9 @@ def explain_images(
         UsageError: the box is not inside the query.
         WeightsError: there are no weights.
     """
-    selection = searcher.store.provenance.reduction()
-    return _explain(searcher.extractor(), selection, searcher.distance, query, other, box)
+    provenance = searcher.store.provenance
+    distance = DISTANCES[provenance.distance]
+    return _explain(searcher.extractor(), provenance.reduction(), distance, query, other, box)
 
 
 def _explain(

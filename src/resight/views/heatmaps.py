@@ -20,7 +20,6 @@ import numpy as np
 from resight.config import ExtractionConfig
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import rescale
-from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.descriptors.pipeline import (
     NO_STATE,
     FeatureMaps,
@@ -30,6 +29,8 @@ from resight.descriptors.pipeline import (
 )
 from resight.networks.parameters import Classifier
 from resight.networks.specs import BACKBONES
+from resight.ranking import columns
+from resight.ranking.columns import border, column_features, positions, unit_columns
 from resight.ranking.exact import DISTANCES
 from resight.ranking.geometry import verify
 from resight.reductions.combined import SelectionPlusWhitening
@@ -46,19 +47,6 @@ MAX_PLACES = 4900
 """Larger maps are made coarser first; 70 x 70 is a square photo at 1120 pixels."""
 BLOCK = 512
 """Places of one photo that are compared at once with all of the other."""
-SMALLEST_WITH_FRAME = 5
-"""Smaller maps are almost nothing but frame."""
-SHORTEST = 1e-12
-"""A column shorter than this counts as none."""
-
-MATCH_RATIO = 0.98
-"""Neighboring columns see almost the same, so that little more than being nearest is asked."""
-MATCH_ERROR = 1.0
-"""In positions of the map, which are 16 pixels of the largest copy apart."""
-COLUMNS_SIDE = 800
-"""The side of the copy whose columns are matched to verify a result."""
-MIN_COLUMNS = 25
-"""From so many agreeing columns on two photos show the same thing."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +134,11 @@ def shared_heat(query: Attribution, other: Attribution) -> tuple[np.ndarray, np.
     shape, other_shape = query.columns.shape[1:], other.columns.shape[1:]
     query, other = _coarser(query), _coarser(other)
     a, b = query.values.sum(axis=(1, 2)), other.values.sum(axis=(1, 2))
-    left, right = (_places(_blur(one.values, SUPPLY_BLUR)) for one in (query, other))
+    left, right = (positions(_blur(one.values, SUPPLY_BLUR)) for one in (query, other))
     left *= (np.minimum(a, b) > 0) / np.maximum(np.maximum(a, b), TINY)  # min(a, b) / (a * b)
-    columns, others = _unit_columns(query.columns), _unit_columns(other.columns)
+    columns, others = unit_columns(query.columns), unit_columns(other.columns)
     average = _mean_column(columns) @ _mean_column(others)
-    frame, other_frame = _frame(query.columns), _frame(other.columns)
+    frame, other_frame = border(query.columns), border(other.columns)
     heat, other_heat = np.zeros(len(left), np.float32), np.zeros(len(right), np.float32)
     for start in range(0, len(left), BLOCK):
         block = slice(start, start + BLOCK)
@@ -188,8 +176,8 @@ def column_matches(
         float32 (M, 4), x and y in pixels of the query, x and y in pixels of the other, for the
         matches that agree on one homography; none when there is no such.
     """
-    features = place_features(query, query_size), place_features(other, other_size)
-    found = verify(*features, ratio=MATCH_RATIO, max_error=MATCH_ERROR)
+    features = column_features(query, query_size), column_features(other, other_size)
+    found = verify(*features, ratio=columns.RATIO, max_error=columns.MAX_ERROR)
     points = [f.points[found.matches[:, side]] for side, f in enumerate(features)]
     return np.concatenate(points, axis=1).astype(np.float32)
 
@@ -249,7 +237,7 @@ def _blur(maps: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur of (C, H, W) that keeps the sum of each map."""
     channels, height, width = maps.shape
     down, across = _gaussian(height, sigma), _gaussian(width, sigma)
-    rows = (down @ _places(maps).reshape(height, -1)).reshape(height, width, channels)
+    rows = (down @ positions(maps).reshape(height, -1)).reshape(height, width, channels)
     return (across @ rows).transpose(2, 0, 1)
 
 
@@ -259,31 +247,9 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
     return weights / weights.sum(axis=0)
 
 
-def _places(maps: np.ndarray) -> np.ndarray:
-    """A map (C, H, W) as one row for each place, (H * W, C); a view where channels come last."""
-    return maps.transpose(1, 2, 0).reshape(-1, len(maps))
-
-
-def _unit_columns(feature_map: np.ndarray) -> np.ndarray:
-    """Columns (H * W, C) of unit length; those masked out stay zero."""
-    columns = _places(feature_map)
-    lengths = np.sqrt(np.einsum("pc,pc->p", columns, columns))
-    return columns / np.maximum(lengths, SHORTEST)[:, None]
-
-
 def _mean_column(columns: np.ndarray) -> np.ndarray:
     seen = columns.any(axis=1).astype(np.float32)
     return seen @ columns / max(1, seen.sum())
-
-
-def _frame(feature_map: np.ndarray) -> np.ndarray:
-    """Which places lie at the border of the map, bool (H * W,); none of a tiny map."""
-    height, width = feature_map.shape[1:]
-    frame = np.ones((height, width), bool)
-    if min(height, width) < SMALLEST_WITH_FRAME:
-        return ~frame.ravel()
-    frame[1:-1, 1:-1] = False
-    return frame.ravel()
 
 
 def _spread(heat: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -297,19 +263,3 @@ def _contrast(heat: np.ndarray) -> np.ndarray:
     above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
     highest = above.max()
     return above / highest if highest > 0 else above
-
-
-def place_features(feature_map: np.ndarray, size: tuple[int, int]) -> LocalFeatures:
-    """The columns of a map (C, H, W) inside its frame as local features, in pixels of the photo.
-
-    Args:
-        feature_map: `layer3`.
-        size: width and height of the photo.
-    """
-    height, width = feature_map.shape[1:]
-    inside = ~_frame(feature_map)
-    y, x = (axis.ravel()[inside] for axis in np.mgrid[:height, :width])
-    step = np.array([size[0] / width, size[1] / height])
-    points = (np.stack([x, y], axis=1) + 0.5) * step - 0.5
-    columns = _unit_columns(feature_map)[inside]
-    return LocalFeatures(points.astype(np.float32), columns, float(step.max()))

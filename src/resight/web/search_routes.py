@@ -12,6 +12,7 @@ from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.photos.paths import absolute
+from resight.searching.results import ResultPage
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response
 from resight.web.limits import too_large
@@ -25,7 +26,6 @@ from resight.web.queries import (
     read_json,
 )
 from resight.web.schemas import QueryReference, SearchOptions, photo_entry, problem_responses
-from resight.web.search_service import ResultPage
 from resight.web.uploads import Upload, fetch
 
 MAX_SHORTLIST = 1000
@@ -127,11 +127,9 @@ async def _search(
         with state.service.searching() as searcher:
             if only_cached:
                 searcher.store.check()  # report an empty collection before waiting for a turn
-                if state.service.cached_query(searcher, query, box) is None:
+                if not state.service.is_cached(searcher.store, query, box):
                     return None
-            return searcher.result_page(
-                query, box, config, offset=options.offset, limit=options.limit, where=where
-            )
+            return searcher.result_page(query, box, config, where)
 
     if config.verify == 0 and config.rerank.method == "none" and where is None:
         page = await state.lookup_queue.run(request, lambda: search(only_cached=True))
@@ -152,6 +150,8 @@ def search_config(options: SearchOptions) -> SearchConfig:
     try:
         config = SearchConfig(
             k=options.k,
+            offset=options.offset,
+            max_distance=options.limit,
             rerank=RerankConfig.parse(options.rerank, settings),
             verify=options.verify,
             verify_by=options.verify_by,
@@ -204,7 +204,7 @@ def _as_dict(
     page: ResultPage, query: QueryImage, options: SearchOptions, state: AppState, took_ms: float
 ) -> dict[str, Any]:
     results = []
-    for photo, result in page.results:
+    for photo, result in zip(page.photos, page.results, strict=True):
         entry = photo_entry(photo, with_path=state.settings.local_only)
         entry |= {"rank": result.rank, "distance": result.distance}
         if result.inliers is not None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,16 +22,18 @@ from resight.backends.local import LocalStore
 from resight.backends.open import open_remote
 from resight.backends.store import Filter, Remote, Store
 from resight.collection.provenance import Provenance
-from resight.collection.reader import Collection, Photo
+from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, load_arrays
-from resight.config import RerankConfig, SearchConfig
+from resight.config import SearchConfig
 from resight.descriptors.extractor import Description, Extractor
-from resight.errors import UsageError, WeightsError
+from resight.errors import QueryError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.photos.transforms import Box, scale_box
-from resight.ranking.exact import Neighbors, Query
-from resight.searching.searcher import Result, Searcher
+from resight.searching.pipeline import search_store
+from resight.searching.query import QueryPhoto
+from resight.searching.results import ResultPage
+from resight.searching.searcher import Searcher
 from resight.searching.spatial_verification import columns_map
 from resight.views.explain import Explanation, explain_images
 from resight.web.problems import ProblemError
@@ -45,26 +46,12 @@ CacheKey = tuple[str, str, Box | None]
 MAX_CACHED_QUERIES = 512
 """Descriptors of queries kept for their further pages."""
 
-MOST_WITHIN = 100_000
-"""Photos within a limit of distance are counted up to so many."""
-
 FAILURE_S = 30.0
 """For so long a network that could not be loaded is not tried again."""
 
 REST = 4
 """Arrays of a collection that changed again while they were built are built anew only after a rest
 so many times as long: until then searches answer from them."""
-
-
-@dataclass(frozen=True)
-class ResultPage:
-    """The results of one search: photos with their ranks, and how many there are in all.
-
-    `total` is None where nobody has counted them: among some photos alone, without a limit.
-    """
-
-    results: list[tuple[Photo, Result]]
-    total: int | None
 
 
 class SearchService:
@@ -172,18 +159,19 @@ class SearchService:
         """Let the next search see the collection as it is, for a job has changed it."""
         self._rest_until = 0.0
 
-    def cached_query(
-        self, searcher: Searcher, query_image: QueryImage, box: Box | None
-    ) -> Query | None:
-        """The descriptors of a query that need no network: stored, or described a moment ago."""
-        if box is None:
-            known = searcher.store.stored_query(query_image.content)
-            if known is not None:
-                return known
-        key = self._key(searcher.store, query_image, box)
+    def is_cached(self, store: Store, query_image: QueryImage, box: Box | None) -> bool:
+        """Return whether a query needs no network: it is stored, or was described recently."""
+        if box is None and store.stored_query(query_image.content) is not None:
+            return True
+        return self.cached_description(store, query_image, box) is not None
+
+    def cached_description(
+        self, store: Store, query_image: QueryImage, box: Box | None
+    ) -> Description | None:
+        """Return the descriptors of a query that was described recently."""
+        key = self._key(store, query_image, box)
         with self._cache_lock:
-            description = self._cache.get(key)
-        return None if description is None else searcher.query(description)
+            return self._cache.get(key)
 
     def cache_query(
         self, store: Store, query_image: QueryImage, box: Box | None, described: Description
@@ -215,10 +203,10 @@ class ServiceSearcher(Searcher):
         """The shared network; what it does is to be done `SearchService.on_network`."""
         return self._service.extractor(self.store.provenance)
 
-    def describe(self, image: Image.Image) -> Description:
-        """The descriptors of an upright image; the network serves one at a time."""
+    def describe(self, query: QueryPhoto) -> Description:
+        """Compute the descriptors of a photo; the network serves one at a time."""
         extractor = self.extractor()
-        prepared = extractor.prepare(image)
+        prepared = extractor.prepare(query.image)
         return self._service.on_network(lambda: extractor.describe(prepared))
 
     def result_page(
@@ -226,64 +214,35 @@ class ServiceSearcher(Searcher):
         query_image: QueryImage,
         box: Box | None,
         config: SearchConfig,
-        *,
-        offset: int = 0,
-        limit: float | None = None,
         where: Filter | None = None,
     ) -> ResultPage:
-        """The photos nearest to a query, from rank `offset + 1` on.
+        """Search the collection by a photo, or by a region of it that was checked to be inside."""
+        has_network = self.store.provenance.config.needs_network
+        if config.verify and config.verify_by == "columns" and not has_network:
+            raise ProblemError(
+                422, "This collection's method has no network, so no columns to match."
+            )
 
-        Args:
-            query_image: the photo.
-            box: a region of it, checked to be inside.
-            config: how many photos, and how they are re-ranked and verified.
-            offset: how many to pass over.
-            limit: photos farther than this are left out, before any are re-ranked.
-            where: which photos the search is among.
-        """
-        self.store.check()  # an empty collection is said before the network is loaded
-        query = self._service.cached_query(self, query_image, box)
-        if query is None:
-            described = self.describe(query_image.load(box))
-            self._service.cache_query(self.store, query_image, box, described)
-            query = self.query(described)
-        end, verify = offset + config.k, config.verify
-        found, total = self._found(query, max(end, verify), limit, config.rerank, where)
-        ids, distances = found.ids, found.distances
-        # Without geometry to check, photos before the offset are only counted.
-        first = 0 if verify else min(offset, len(ids))
-        photos = self.store.photos_by_id(ids[first:].tolist())
-        results = [
-            Result(rank, photos[int(id_)].path, float(distance))
-            for rank, (id_, distance) in enumerate(zip(ids, distances, strict=True), 1)
-            if rank > first and int(id_) in photos
-        ]
-        if verify:
-            results = self._check_geometry(query_image, box, results, config)
-        by_path = {photo.path: photo for photo in photos.values()}
-        shown = [r for r in results if offset < r.rank <= end]
-        return ResultPage([(by_path[r.path], r) for r in shown], total)
+        def describe(_: QueryPhoto) -> Description:
+            cached = self._service.cached_description(self.store, query_image, box)
+            if cached is not None:
+                return cached
+            description = self.describe(QueryPhoto(picture=query_image.load(box)))
+            self._service.cache_query(self.store, query_image, box, description)
+            return description
 
-    def _found(
-        self,
-        query: Query,
-        count: int,
-        limit: float | None,
-        config: RerankConfig,
-        where: Filter | None,
-    ) -> tuple[Neighbors, int | None]:
-        """The first photos within a limit, re-ranked, and how many there are within it."""
-        present = self.store.count("ok")
-        wanted = count if config.method == "none" else max(count, config.shortlist)
-        looked_at = wanted if limit is None else min(present, MOST_WITHIN)
-        found, total = self.neighbors(query, looked_at, where), None if where else present
-        if limit is not None:
-            total = int(np.count_nonzero(found.distances <= limit))
-            wanted = min(total, wanted)
-            found = Neighbors(found.ids[:wanted], found.distances[:wanted])
-        if config.method != "none":
-            found = self.reranked(query, found, config)
-        return Neighbors(found.ids[:count], found.distances[:count]), total
+        path, content = query_image.path, query_image.content
+        try:
+            return search_store(
+                self.store,
+                QueryPhoto(path, path, box, content),
+                config,
+                describe=describe,
+                columns_map=self.columns_map,
+                where=where,
+            )
+        except QueryError:  # its text names the file, which is not for the client
+            raise ProblemError(422, "The photo to verify with cannot be read any more.") from None
 
     def columns_map(self, image: Image.Image) -> np.ndarray:
         """The network's map whose columns are matched; the network serves one at a time."""
@@ -309,16 +268,3 @@ class ServiceSearcher(Searcher):
             for share, decoded in zip(side.size, image.size, strict=True)
         ]
         return dataclasses.replace(found, matches=found.matches * np.array(scales))
-
-    def _check_geometry(
-        self, query_image: QueryImage, box: Box | None, results: list[Result], config: SearchConfig
-    ) -> list[Result]:
-        count, by, geometry = config.verify, config.verify_by, config.verify_geometry
-        if by == "columns" and not self.store.provenance.config.needs_network:
-            raise ProblemError(
-                422, "This collection's method has no network, so no columns to match."
-            )
-        try:
-            return self.verify(query_image.path, box, results, count, by, geometry)
-        except UsageError:  # its text names the file, which is not for the client
-            raise ProblemError(422, "The photo to verify with cannot be read any more.") from None

@@ -20,7 +20,8 @@ from resight.descriptors.aggregation.hamming import (
 from resight.descriptors.aggregation.vocabulary import nearest_words
 from resight.errors import UsageError
 from resight.ranking.exact import Database, Query
-from resight.ranking.rerank.methods import reorder
+from resight.ranking.rerank.rerank_set import make_rerank_set
+from resight.ranking.rerank.table import reorder
 from samples import root_sift_like
 
 SIZE, WORDS, ROWS = 32, 5, 40
@@ -214,9 +215,10 @@ def test_tables_cannot_be_averaged(distance: object, fitted: dict[str, np.ndarra
     order = np.array([2, 1, 0, 3])
     for method in ("aqe", "alpha-qe", "dba"):
         config = RerankConfig(method=method)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match=f"^--rerank {method}: averages descriptors"):
-            reorder(Query(block[2]), database, order, distance, config)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"^rerank: '{method}' averages descriptors"):
+            make_rerank_set(database, distance, config)  # type: ignore[arg-type]
     config = RerankConfig(method="k-reciprocal")
-    result = reorder(Query(block[2]), database, order, distance, config)  # type: ignore[arg-type]
+    rerank_set = make_rerank_set(database, distance, config)  # type: ignore[arg-type]
+    result = order[reorder(Query(block[2]), rerank_set, order, config)]
     assert sorted(result) == [0, 1, 2, 3]
     assert result[0] == 2

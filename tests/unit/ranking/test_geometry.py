@@ -15,7 +15,13 @@ import resight.ranking.geometry
 from resight.config import LocalConfig
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 from resight.errors import UsageError
-from resight.ranking.geometry import MIN_INLIERS, Verification, mutual_matches, rerank, verify
+from resight.ranking.geometry import (
+    MIN_INLIERS,
+    Verification,
+    mutual_matches,
+    order_by_inliers,
+    verify,
+)
 
 
 def texture(width: int, height: int, seed: int) -> np.ndarray:
@@ -382,24 +388,24 @@ def test_chunks_change_nothing(values: int, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_rerank_hand_counted() -> None:
     order = ["a", "b", "c", "d", "e"]
-    assert rerank(order, [0, 9, 3, 40, 9], 8) == ["d", "b", "e", "a", "c"]
-    assert rerank(order, [0, 9, 3], 8) == ["b", "a", "c", "d", "e"]
-    assert rerank(order, [7, 7, 7, 7, 7], 8) == order
-    assert rerank(order, []) == order
-    assert rerank([], []) == []
+    assert order_by_inliers(order, [0, 9, 3, 40, 9], 8) == ["d", "b", "e", "a", "c"]
+    assert order_by_inliers(order, [0, 9, 3], 8) == ["b", "a", "c", "d", "e"]
+    assert order_by_inliers(order, [7, 7, 7, 7, 7], 8) == order
+    assert order_by_inliers(order, []) == order
+    assert order_by_inliers([], []) == []
     assert order == ["a", "b", "c", "d", "e"]
 
 
 def test_rerank_refuses_more_counts_than_results() -> None:
     with pytest.raises(UsageError, match="3 numbers of inliers for 2 results"):
-        rerank(["a", "b"], [1, 2, 3])
+        order_by_inliers(["a", "b"], [1, 2, 3])
 
 
 @given(inliers=st.lists(st.integers(0, 20), max_size=12), more=st.integers(0, 5))
 def test_rerank_properties(inliers: list[int], more: int) -> None:
     order = list(range(len(inliers) + more))
     counts = inliers + [0] * more
-    found = rerank(order, inliers, 8)
+    found = order_by_inliers(order, inliers, 8)
     assert sorted(found) == order
     moved = sum(count >= 8 for count in counts)
     assert all(counts[i] >= 8 for i in found[:moved])

@@ -19,14 +19,9 @@ from resight.ranking.exact import (
     ranking,
 )
 from resight.ranking.rerank.late_fusion import areas
-from resight.ranking.rerank.methods import (
-    RERANKERS,
-    RerankSet,
-    make_rerank_set,
-    reorder,
-    rerank,
-    with_query,
-)
+from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set, with_query
+from resight.ranking.rerank.table import METHODS as RERANKERS
+from resight.ranking.rerank.table import reorder
 from resight.reductions.pfa import Selection
 from resight.reductions.whitening import Whitening
 
@@ -44,11 +39,12 @@ def photos(count: int, seed: int = 0, groups: int = 4) -> np.ndarray:
 
 
 def items_of(x: np.ndarray, name: str = "manhattan") -> RerankSet:
-    return make_rerank_set(Database(np.arange(len(x)), x), DISTANCES[name], PARTS)
+    database = Database(np.arange(len(x)), x)
+    return make_rerank_set(database, DISTANCES[name], RerankConfig(), PARTS)
 
 
 def every(x: np.ndarray, config: RerankConfig, name: str = "manhattan") -> np.ndarray:
-    return rerank(items_of(x, name), np.arange(len(x)), config)
+    return RERANKERS[config.method](items_of(x, name), np.arange(len(x)), config)
 
 
 def test_the_table_has_every_method() -> None:
@@ -207,8 +203,8 @@ def test_the_feature_that_tells_things_apart_counts_more() -> None:
 def test_one_feature_is_not_fused() -> None:
     x = photos(5)
     database, config = Database(np.arange(5), x), RerankConfig(method="late-fusion")
-    with pytest.raises(UsageError, match=r"--rerank late-fusion: .* have one part alone"):
-        reorder(Query(x[0]), database, np.arange(5), manhattan, config, sizes=[12])
+    with pytest.raises(UsageError, match=r"^rerank: 'late-fusion' .* have only one part"):
+        make_rerank_set(database, manhattan, config, [12])
 
 
 # What holds for every one
@@ -237,13 +233,13 @@ def test_reordered_results_are_the_same_photos(method: Reranking, count: int) ->
     database = Database(np.arange(count) + 7, x)
     config = RerankConfig(method=method, shortlist=10)
     for query in (Query(x[0]), Query(x[0] + 0.01)):
-        order = ranking(distances_to(query, database), database.ids)
-        better = reorder(query, database, order, manhattan, config, sizes=PARTS)
-        assert sorted(better[:10]) == sorted(order[:10])
-        assert better[10:].tolist() == order[10:].tolist()
-    assert better.dtype == order.dtype
-    own = reorder(Query(x[0]), database, order, manhattan, config, sizes=PARTS)
-    assert own[0] == 0, "a query that is in the collection is its own nearest photo"
+        order = ranking(distances_to(query, database), database.ids)[:10]
+        shortlist = Database(database.ids[order], x[order])
+        rerank_set = make_rerank_set(shortlist, manhattan, config, PARTS)
+        better = reorder(query, rerank_set, shortlist.ids, config)
+        assert sorted(better) == list(range(min(10, count)))
+    own = reorder(Query(x[0]), rerank_set, shortlist.ids, config)
+    assert order[own[0]] == 0, "a query that is in the collection is its own nearest photo"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -261,24 +257,23 @@ def test_more_neighbors_than_there_are_photos_are_all_of_them(method: Reranking)
 def test_the_whole_as_short_list(method: Reranking) -> None:
     x = photos(20)
     database, config = Database(np.arange(20), x), RerankConfig(method=method)
-    whole = make_rerank_set(database, cosine, PARTS)
+    whole = make_rerank_set(database, cosine, config, PARTS)
     for query in (Query(x[3]), Query(x[3] + 0.02)):
         order = ranking(distances_to(query, database, cosine), database.ids)
-        expected = reorder(query, database, order, cosine, config, sizes=PARTS)
-        found = reorder(query, database, order, cosine, config, whole, PARTS)
-        assert found.tolist() == expected.tolist()
+        in_order = make_rerank_set(Database(order, x[order]), cosine, config, PARTS)
+        expected = reorder(query, in_order, order, config)
+        assert reorder(query, whole, order, config).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_local_descriptors_count(method: Reranking) -> None:
     x = photos(12)
     far = np.random.default_rng(1).random((12, 12)).astype(np.float32)
-    both = make_rerank_set(Database(np.arange(12), far, x), manhattan, PARTS)
-    alone = make_rerank_set(Database(np.arange(12), far), manhattan, PARTS)
-    config = RerankConfig(method=method)
-    assert (
-        np.abs(rerank(both, np.arange(12), config) - rerank(alone, np.arange(12), config)).max() > 0
-    )
+    config, rows = RerankConfig(method=method), np.arange(12)
+    both = make_rerank_set(Database(rows, far, x), manhattan, config, PARTS)
+    only = make_rerank_set(Database(rows, far), manhattan, config, PARTS)
+    rerank = RERANKERS[method]
+    assert np.abs(rerank(both, rows, config) - rerank(only, rows, config)).max() > 0
     assert with_query(both, Query(far[0], x[0])).matrix.shape == (13, 13)
 
 

@@ -1,33 +1,36 @@
 """A method's descriptors made comparable, every query's ranking, and how good it is."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from resight.config import (
     MethodConfig,
-    RerankConfig,
+    SearchConfig,
 )
-from resight.errors import FitError
+from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.protocols import judge, mean_values
 from resight.methods.spec import MethodSpec
 from resight.output_files import write_errors
 from resight.progress import Progress
-from resight.ranking.exact import DISTANCES, Database, Query, distances_to, ranking
-from resight.ranking.rerank.methods import make_rerank_set, reorder
+from resight.ranking.exact import Database, Query
 from resight.reductions.reduction import Reduction, fit_reduction
-from resight.searching.spatial_verification import PhotoMatcher
+from resight.searching.pipeline import Ranking, make_matcher, rank_photos, shared_rerank_set
+from resight.searching.query import QueryPhoto
+from resight.searching.searchable import ArrayStore
+from resight.searching.spatial_verification import ColumnsMap
 
-KEPT_LINES = 2_000_000
-"""Places that are kept of all rankings of a method together, for exports and pages: all of them,
-but on the largest benchmarks."""
-FEWEST_RANKS = 100
-"""First photos that are kept of every ranking at least."""
+MAX_RANKS = 2_000_000
+"""Ranks stored of all rankings of a method together, for exports and pages: all of them, but on the
+largest benchmarks."""
+MIN_RANKS = 100
+"""Ranks stored of every ranking at least."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,15 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class ComparableDescriptors:
-    """Descriptors as they are compared: reduced, for the photos and for queries apart from them.
+    """Descriptors after the reduction.
 
-    `sizes` are the values of each of their parts.
+    Attributes:
+        photos: those of the photos that are ranked.
+        queries: those of queries that are not among them.
     """
 
-    database: Database
+    photos: ArrayStore
     queries: dict[Path, Query]
-    distance: str
-    dimensions: int
-    paths: list[Path] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
 
     def save(self, target: Path, dataset: Dataset) -> None:
         """Write all that is compared as an `.npz` file, for other tools.
@@ -95,16 +96,17 @@ class ComparableDescriptors:
         """
         name_of = dict(zip(dataset.paths, dataset.names, strict=True))
         apart = list(self.queries.values())
-        width = self.database.global_.shape[1]
+        database = self.photos.database
+        width = database.global_.shape[1]
         arrays = {
-            "names": np.array([name_of[path] for path in self.paths]),
-            "descriptors": self.database.global_,
+            "names": np.array([name_of[path] for path in self.photos.paths]),
+            "descriptors": database.global_,
             "query_names": np.array([str(path) for path in self.queries]),
             "queries": np.array([query.global_ for query in apart]).reshape(len(apart), width),
-            "distance": np.array(self.distance),
+            "distance": np.array(self.photos.distance),
         }
-        if self.database.local is not None:
-            arrays["local"] = self.database.local
+        if database.local is not None:
+            arrays["local"] = database.local
             local = [query.local for query in apart if query.local is not None]
             arrays["query_local"] = np.array(local).reshape(len(local), width)
         with write_errors(target), target.open("wb") as file:
@@ -147,34 +149,8 @@ def compare(
         for path, row in queries.rows.items():
             own = made(queries.local[row]) if cam and queries.local is not None else None
             apart[path] = Query(made(queries.global_[row]), own)
-    distance = recipe.config.descriptor_distance
-    if reduction is not None and reduction.distance == "cosine":
-        distance = "cosine"
-    dimensions = database.global_.shape[1]
-    config = recipe.config
-    sizes = reduction.part_sizes(config) if reduction else config.part_sizes(dimensions)
-    return ComparableDescriptors(database, apart, distance, dimensions, list(photos.rows), sizes)
-
-
-@dataclass(frozen=True)
-class Verifying:
-    """How the first results are verified.
-
-    Attributes:
-        matcher: compares photos.
-        count: so many first results are checked.
-        files: by `query_file`, the files of queries that are not photos of the dataset.
-    """
-
-    matcher: PhotoMatcher
-    count: int
-    files: Mapping[Path, Path]
-
-    def order(self, query: DatasetQuery, paths: Sequence[Path]) -> list[int]:
-        """Places among the paths of the first results, in a better order."""
-        name = query_file(query)
-        features, _ = self.matcher.of_file(self.files.get(name, name))
-        return self.matcher.order(features, paths)[0]
+    store = ArrayStore(database, list(photos.rows), recipe.config, reduction)
+    return ComparableDescriptors(store, apart)
 
 
 def rank_all(
@@ -182,29 +158,39 @@ def rank_all(
     dataset: Dataset,
     compared: ComparableDescriptors,
     progress: Progress,
-    rerank: RerankConfig | None = None,
+    plan: SearchConfig | None = None,
     fitted_on: str = "",
-    verifying: Verifying | None = None,
+    columns_map: ColumnsMap | None = None,
+    files: Mapping[Path, Path] | None = None,
 ) -> MethodResult:
-    """Rank the photos for every query of a dataset, and judge the rankings.
+    """Rank the photos for every query of a dataset, and measure the rankings.
 
-    Photos that could not be read are not ranked: as positives they count as not found.
+    Photos that could not be read are not ranked: as positives they count as missed.
+
+    Args:
+        method: its name.
+        dataset: queries and ground truth.
+        compared: descriptors of photos and queries.
+        progress: called after each query.
+        plan: re-ranking and verification.
+        fitted_on: name of the photos that the method was fitted on.
+        columns_map: for verification by columns.
+        files: by `query_file`, the files of queries that are not photos of the dataset.
     """
     started = time.perf_counter()
     row_of = {path: row for row, path in enumerate(dataset.paths)}
-    rows = np.array([row_of[path] for path in compared.paths])
+    rows = np.array([row_of[path] for path in compared.photos.paths])
     values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
     ranked: list[Ranked | None] = []
-    rank_one = _ranker(compared, rerank or RerankConfig(), verifying)
-    kept = max(FEWEST_RANKS, KEPT_LINES // len(dataset.queries))
+    rank = _ranker(compared, plan or SearchConfig(), columns_map, files or {})
+    kept = max(MIN_RANKS, MAX_RANKS // len(dataset.queries))
     for done, query in enumerate(dataset.queries, 1):
-        found, order = rank_one(query), None
-        if found is None:
+        ranking, order = rank(query), None
+        if ranking is None:
             ranked.append(None)
         else:
-            places, distances = found
-            order, first = rows[places], places[:kept]
-            ranked.append(Ranked(rows[first].astype(np.int32), distances[first]))
+            order = rows[ranking.ids]
+            ranked.append(Ranked(order[:kept].astype(np.int32), ranking.distances[:kept]))
         for measure in dataset.measures:
             judgement = query.judgements.get(measure.judgement)
             value = None
@@ -213,49 +199,58 @@ def rank_all(
             values[measure.name].append(value)
         progress(f"ranking {method}", done, len(dataset.queries))
     seconds = time.perf_counter() - started
-    means = mean_values(values)
-    return MethodResult(method, means, values, ranked, compared.dimensions, fitted_on, seconds)
+    dimensions = compared.photos.database.global_.shape[1]
+    return MethodResult(method, mean_values(values), values, ranked, dimensions, fitted_on, seconds)
 
 
 def _ranker(
-    compared: ComparableDescriptors, config: RerankConfig, verifying: Verifying | None
-) -> Callable[[DatasetQuery], tuple[np.ndarray, np.ndarray] | None]:
-    """From a query to places, nearest first (N,), and each place's distance (N,).
+    compared: ComparableDescriptors,
+    config: SearchConfig,
+    columns_map: ColumnsMap | None,
+    files: Mapping[Path, Path],
+) -> Callable[[DatasetQuery], Ranking | None]:
+    """Return a function from a query to its ranking; None for one that could not be read.
 
-    None for a query that could not be read.
+    After re-ranking or verification, ranks stand in place of the distances.
     """
-    own = {path: place for place, path in enumerate(compared.paths)}
-    database, distance = compared.database, DISTANCES[compared.distance]
-    small = config.method != "none" and len(own) <= config.shortlist
-    sizes = compared.sizes if config.method == "late-fusion" else []
-    whole = make_rerank_set(database, distance, sizes) if small else None
+    store = compared.photos
+    row_of = {path: row for row, path in enumerate(store.paths)}
+    plan = replace(config, k=len(store.paths), offset=0, max_distance=None)
+    matcher = make_matcher(plan, columns_map or _no_columns)
+    rerank_set = shared_rerank_set(store, plan.rerank)
 
-    def rank(query: DatasetQuery) -> tuple[np.ndarray, np.ndarray] | None:
-        vectors = _vectors(query, compared, own)
-        if vectors is None:
+    def rank(query: DatasetQuery) -> Ranking | None:
+        descriptors = _descriptors(query, compared, row_of)
+        if descriptors is None:
             return None
-        distances = distances_to(vectors, database, distance)
-        places = ranking(distances, database.ids)
-        places = reorder(vectors, database, places, distance, config, whole, sizes)
-        if verifying is not None:
-            first = places[: verifying.count]
-            better = verifying.order(query, [compared.paths[place] for place in first])
-            places = np.concatenate([first[better], places[len(first) :]])
-        if config.method != "none" or verifying is not None:
-            distances[places] = np.arange(len(places))
-        return places, distances
+        file = files.get(query_file(query), query_file(query))
+        ranking = rank_photos(
+            store,
+            descriptors,
+            plan,
+            photo=QueryPhoto(file, file),
+            matcher=matcher,
+            rerank_set=rerank_set,
+        )
+        if plan.rerank.method == "none" and matcher is None:
+            return ranking
+        return replace(ranking, distances=np.arange(len(ranking.ids), dtype=np.float32))
 
     return rank
 
 
-def _vectors(
-    query: DatasetQuery, compared: ComparableDescriptors, own: dict[Path, int]
+def _no_columns(image: Image.Image) -> np.ndarray:
+    raise UsageError("'columns' needs a network", parameter="verify_by")
+
+
+def _descriptors(
+    query: DatasetQuery, compared: ComparableDescriptors, row_of: Mapping[Path, int]
 ) -> Query | None:
-    if query.box is None and query.path in own:
-        place, database = own[query.path], compared.database
-        local = None if database.local is None else database.local[place]
-        return Query(database.global_[place], local)
-    return compared.queries.get(query_file(query))
+    if query.box is not None or query.path not in row_of:
+        return compared.queries.get(query_file(query))
+    row, database = row_of[query.path], compared.photos.database
+    local = None if database.local is None else database.local[row]
+    return Query(database.global_[row], local)
 
 
 def query_file(query: DatasetQuery) -> Path:

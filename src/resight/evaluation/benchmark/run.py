@@ -12,9 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from resight.config import (
-    MethodConfig,
-)
+from resight.config import MethodConfig, SearchConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import FitError, UsageError, WeightsMissingError
 from resight.evaluation.benchmark.extraction import (
@@ -26,7 +24,7 @@ from resight.evaluation.benchmark.extraction import (
     unreadable,
 )
 from resight.evaluation.benchmark.query_images import queries_apart, turned
-from resight.evaluation.benchmark.ranking import MethodResult, Verifying, compare, rank_all
+from resight.evaluation.benchmark.ranking import MethodResult, compare, rank_all
 from resight.evaluation.datasets.dataset import Dataset
 from resight.files import user_cache
 from resight.methods.catalogue import METHODS, find_method
@@ -35,7 +33,7 @@ from resight.methods.model import ModelOptions, find_model
 from resight.methods.spec import MethodSpec
 from resight.networks.runtimes.select import choose_runtime
 from resight.progress import Progress, no_progress
-from resight.searching.spatial_verification import PhotoMatcher, columns_map
+from resight.searching.spatial_verification import ColumnsMap, columns_map
 
 TABLES = {
     1: "the steps of the method (Holidays in the paper)",
@@ -153,8 +151,21 @@ def run_benchmark(
         compared = compare(recipe, dataset.benchmark, config, *known[config], fitted_on=others)
         if descriptors is not None:
             compared.save(descriptors / f"{name}.npz", dataset)
-        said, checking = _fitted_on(recipe, fit_on), _verifying(recipe, apart, options)
-        results.append(rank_all(name, dataset, compared, progress, recipe.rerank, said, checking))
+        plan = SearchConfig(
+            rerank=recipe.rerank, verify=recipe.verify, verify_by=recipe.verify_by
+        )
+        results.append(
+            rank_all(
+                name,
+                dataset,
+                compared,
+                progress,
+                plan,
+                _fitted_on(recipe, fit_on),
+                _columns_map(recipe, options),
+                {query: file for file, query in apart.items()},
+            )
+        )
     return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions, left_out)
 
 
@@ -212,12 +223,8 @@ def _covers(recipes: Mapping[str, MethodSpec], folder: Path) -> dict[str, Method
     return {name: shared[recipe.config] for name, recipe in recipes.items()}
 
 
-def _verifying(
-    recipe: MethodSpec, apart: Mapping[Path, Path], options: ModelOptions
-) -> Verifying | None:
-    """What verifies a recipe's first results; the network is loaded when it is asked for."""
-    if not recipe.verify:
-        return None
+def _columns_map(recipe: MethodSpec, options: ModelOptions) -> ColumnsMap:
+    """Return what computes the maps for verification; it loads the network on first use."""
 
     @functools.cache
     def network() -> Extractor:
@@ -226,8 +233,7 @@ def _verifying(
             raise UsageError(f"{recipe.title}: has no network whose columns could be compared")
         return FittedMethod(config, find_model(config, options)).load_extractor(options)
 
-    matcher = PhotoMatcher(recipe.verify_by, lambda image: columns_map(network(), image))
-    return Verifying(matcher, recipe.verify, {name: path for path, name in apart.items()})
+    return lambda image: columns_map(network(), image)
 
 
 def _renamed(descriptors: Descriptors, names: Mapping[Path, Path]) -> Descriptors:

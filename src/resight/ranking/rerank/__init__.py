@@ -1,1 +1,1 @@
-"""Re-ranking: a better order for the first results."""
+"""Re-ranking: one method a file, listed in `table.py`."""

@@ -1,41 +1,30 @@
-"""Features of a descriptor fused for each query by how well each of them tells things apart.
+"""Query-adaptive late fusion: the parts of a descriptor, weighted for each query.
 
-A feature that knows the query's thing gives a few high scores and then low ones; one that does not
-gives scores that fall off slowly. So what each counts is read off its own sorted scores, for every
-query anew and without labels.
+A part that recognizes the query's object gives a few high scores and then low ones; one that does
+not gives scores that fall off slowly. So each part's weight follows from its own sorted scores, for
+every query and without labels.
 
 Source: Zheng, Wang, Tian, He, Liu and Tian [49], "Query-adaptive late fusion for image search and
-person re-identification", CVPR 2015. What is ours: the features are the parts of one descriptor
-(layers of the network, scales); a score is 1 at distance 0 and 0 at the feature's largest distance;
-and the irrelevant queries, which the paper takes from other photos, are the collection's own photos
-without their first results, which may show the same thing.
+person re-identification", CVPR 2015. Choices of this implementation: the features are the parts of
+one descriptor (layers of the network, scales); a score is 1 at distance 0 and 0 at the part's
+largest distance; and the irrelevant queries, which the paper takes from other photos, are the
+collection's own photos without their first results, which may show the same thing.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from resight.config import RerankConfig
-
-LEAST = 1e-12
-"""In place of zero where something is divided by it."""
+from resight.ranking.rerank.rerank_set import EPSILON, RerankSet
 
 
-def query_adaptive_fusion(
-    features: Sequence[np.ndarray], queries: np.ndarray, config: RerankConfig
-) -> np.ndarray:
-    """Costs from some items to all, float64 (Q, M), in -1..0: the product of all features' scores.
+def late_fusion(items: RerankSet, queries: np.ndarray, config: RerankConfig) -> np.ndarray:
+    """Compute costs, float64 (Q, M), in -1..0: the negative product of all parts' scores.
 
     `sim(q, x) = prod_i s_i(q, x)^w_i`, the weights of a query summing to 1.
-
-    Args:
-        features: distances between all items by each feature alone, float (M, M).
-        queries: rows of the queries, int (Q,).
-        config: reference curves, and what is left out of them.
     """
-    scores = [1 - matrix / max(LEAST, float(matrix.max())) for matrix in features]
+    scores = [1 - matrix / max(EPSILON, float(matrix.max())) for matrix in items.part_matrices]
     flatness = np.stack([areas(score, queries, config) for score in scores])
-    weights = 1 / np.maximum(flatness, LEAST)
+    weights = 1 / np.maximum(flatness, EPSILON)
     weights /= weights.sum(axis=0)
     powers = [
         score[queries] ** weight[:, None] for score, weight in zip(scores, weights, strict=True)
@@ -44,16 +33,16 @@ def query_adaptive_fusion(
 
 
 def areas(scores: np.ndarray, queries: np.ndarray, config: RerankConfig) -> np.ndarray:
-    """The area under each query's normalised score curve, float64 (Q,), in 0..1.
+    """Compute the area under each query's normalized score curve, float64 (Q,), in 0..1.
 
     The curve is the query's scores of the others, sorted, minus the reference: the mean of the
-    `references` curves of irrelevant queries whose lower halves are the most like the query's. It
-    is brought to 0..1; where nothing stands out the area is 1.
+    `references` curves of irrelevant queries whose lower halves are most similar to the query's. It
+    is scaled to 0..1; where nothing stands out the area is 1.
 
     Args:
         scores: between all items, (M, M); higher is nearer.
         queries: rows of the queries, int (Q,).
-        config: how many reference curves, and how many first results they leave out.
+        config: number of reference curves, and of first results that they leave out.
     """
     curves = _curves(scores)
     length = curves.shape[1]
@@ -62,19 +51,19 @@ def areas(scores: np.ndarray, queries: np.ndarray, config: RerankConfig) -> np.n
     # An irrelevant query's curve begins where the relevant results of a photo have ended.
     later = np.minimum(np.arange(length) + min(config.related, length), length - 1)
     tails = curves[:, length // 2 :]
-    found = []
+    results = []
     for query in queries:
-        unlike = np.abs(tails - tails[query]).sum(axis=1)
-        unlike[query] = np.inf
-        alike = np.argsort(unlike, kind="stable")[: min(config.references, len(curves) - 1)]
-        lifted = curves[query] - curves[np.ix_(alike, later)].mean(axis=0)
+        difference = np.abs(tails - tails[query]).sum(axis=1)
+        difference[query] = np.inf
+        closest = np.argsort(difference, kind="stable")[: min(config.references, len(curves) - 1)]
+        lifted = curves[query] - curves[np.ix_(closest, later)].mean(axis=0)
         lifted -= lifted.min()
         highest = lifted.max()
-        found.append(lifted.mean() / highest if highest > 0 else 1.0)
-    return np.array(found)
+        results.append(lifted.mean() / highest if highest > 0 else 1.0)
+    return np.array(results)
 
 
 def _curves(scores: np.ndarray) -> np.ndarray:
-    """Each item's scores of all others, highest first, (M, M - 1)."""
+    """Return each item's scores of all others, highest first, (M, M - 1)."""
     others = ~np.eye(len(scores), dtype=bool)
     return -np.sort(-scores[others].reshape(len(scores), len(scores) - 1), axis=1)
