@@ -40,10 +40,10 @@ from .indexing.recording import IndexReport as IndexReport
 from .methods.catalogue import METHODS as METHODS
 from .methods.model import ModelOptions as ModelOptions
 from .ranking.groups import Groups as Groups
+from .searching.results import Result as Result
+from .searching.results import SearchResults as SearchResults
 from .searching.search import search as search
-from .searching.searcher import Result as Result
 from .searching.searcher import Searcher as Searcher
-from .searching.searcher import SearchResults as SearchResults
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
 from .web.server import serve as serve
