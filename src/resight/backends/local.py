@@ -93,8 +93,9 @@ class LocalStore:
                 status = read_ann_status(self.collection)
                 if self.collection.distance != "manhattan" or status is None:
                     raise CollectionError(
-                        f"{self.name}: has no approximate index; make one with: "
-                        "resight index PHOTOS --approximate, or search without --approximate"
+                        f"{self.name} has no approximate index; index with this option first, or "
+                        "search without",
+                        parameter="approximate",
                     )
                 self._lists = arrays.stamp, open_ann_index(arrays, status)
             return self._lists[1]

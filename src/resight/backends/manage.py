@@ -79,7 +79,8 @@ def remove(paths: PathLike | Sequence[PathLike], collection: Location) -> list[P
             remote.remove([photo.id for photo in photos])
     else:
         with writing(collection) as writer:
-            photos = _photos_at(as_paths(paths), writer.collection.photos_under, writer.collection.name)
+            opened = writer.collection
+            photos = _photos_at(as_paths(paths), opened.photos_under, opened.name)
             writer.remove(photos)
     return [photo.path for photo in photos]
 

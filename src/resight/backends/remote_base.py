@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
 from resight.backends.store import Layout, paged
 from resight.collection.provenance import ProvenanceSnapshot
@@ -12,25 +12,23 @@ from resight.config import BackendConfig
 from resight.errors import CollectionEmptyError, CollectionError, UsageError
 from resight.reductions.reduction import Reduction
 
-K = TypeVar("K", int, str)
-
 FORMAT = 1
 """Format of the metadata on remote backends."""
 
 
 @dataclass(frozen=True)
-class RemoteState(Generic[K]):
+class RemoteState:
     """State of an existing collection.
 
     Attributes:
-        key: number or token of this collection, never of one that replaces it.
+        key: identifies this collection, but not one that replaces it.
         provenance: how its descriptors were made.
         layout: their shape.
         config: how they are indexed and searched.
         reduction: the selection or whitening behind them.
     """
 
-    key: K
+    key: str
     provenance: ProvenanceSnapshot
     layout: Layout
     config: BackendConfig
@@ -46,8 +44,8 @@ def state_to_json(
 
 
 def state_from_json(
-    key: K, shown: str, metadata: Mapping[str, dict[str, Any]], data: Mapping[str, bytes]
-) -> RemoteState[K]:
+    key: str, shown: str, metadata: Mapping[str, dict[str, Any]], data: Mapping[str, bytes]
+) -> RemoteState:
     """Return the state behind the metadata of `state_to_json` and the fitted data.
 
     Raises:
@@ -69,10 +67,10 @@ def state_from_json(
         raise damaged(shown, str(error)) from error
 
 
-class RemoteBase(ABC, Generic[K]):
+class RemoteBase(ABC):
     """A collection on a remote backend, whose state is read once."""
 
-    _cached_state: RemoteState[K] | None = None
+    _cached_state: RemoteState | None = None
 
     @property
     @abstractmethod
@@ -84,7 +82,7 @@ class RemoteBase(ABC, Generic[K]):
         """Return the next photos by ascending ID."""
 
     @abstractmethod
-    def _read_state(self) -> RemoteState[K] | None:
+    def _read_state(self) -> RemoteState | None:
         """Read the current state from the backend; return None if there is no collection."""
 
     @property
@@ -117,7 +115,7 @@ class RemoteBase(ABC, Generic[K]):
         """Yield the photos by ascending ID; failed ones are not pushed."""
         return paged(self.photos_after) if state == "ok" else iter(())
 
-    def _state(self) -> RemoteState[K]:
+    def _state(self) -> RemoteState:
         state = self._cached_state or self._read_state()
         if state is None:
             raise no_collection(self.name)

@@ -154,8 +154,8 @@ def pull(
         provenance = remote.provenance
         if not empty and not remote.layout().keeps_whole:
             raise CollectionError(
-                f"{remote.name}: was pushed with --compact, so it lacks the full descriptors that "
-                "a folder needs; push it again without, or pull with --empty"
+                f"{remote.name}: is compact, so it lacks the full descriptors that a folder needs; "
+                "push it again in full, or pull it empty"
             )
         with writing(collection, (provenance.config, provenance.reduction_config)) as writer:
             if writer.collection.meta("fingerprint") is None:

@@ -225,7 +225,7 @@ class ProvenanceSnapshot(Provenance):
             return
         raise CollectionMismatchError(
             f"{self.name}: {difference} than {other.name}, so their distances are not comparable; "
-            "use another NAME, or replace what is there (push --replace)"
+            "push to another name, or replace that collection"
         )
 
 

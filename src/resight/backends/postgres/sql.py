@@ -63,19 +63,19 @@ def is_half(layout: Layout, config: BackendConfig) -> bool:
     return config.half or layout.dimensions > MAX_VALUES
 
 
-def photos_table(number: int) -> sql.Identifier:
+def photos_table(key: str) -> sql.Identifier:
     """Return the table of a collection's photos."""
-    return sql.Identifier("resight", f"photos_{number}")
+    return sql.Identifier("resight", f"photos_{key}")
 
 
-def index_name(number: int, side: str) -> str:
+def index_name(key: str, side: str) -> str:
     """Return the name of the index of one of the descriptors."""
-    return f"photos_{number}_{side}"
+    return f"photos_{key}_{side}"
 
 
-def create_photos(number: int, layout: Layout) -> sql.Composed:
+def create_photos(key: str, layout: Layout) -> sql.Composed:
     """Return the statements that create a collection's table."""
-    table, vector = photos_table(number), sql.SQL(f"vector({int(layout.dimensions)})")
+    table, vector = photos_table(key), sql.SQL(f"vector({int(layout.dimensions)})")
     sides = layout.sides
     parts = [
         sql.SQL(
@@ -90,7 +90,7 @@ def create_photos(number: int, layout: Layout) -> sql.Composed:
         sql.SQL("ALTER TABLE {} ALTER whole_local SET STORAGE EXTERNAL").format(table),
         sql.SQL("CREATE INDEX ON {} (content)").format(table),
         sql.SQL("CREATE INDEX ON {} (taken)").format(table),
-        sql.SQL("CREATE SEQUENCE {}").format(changes(number)),
+        sql.SQL("CREATE SEQUENCE {}").format(changes(key)),
     ]
     if 4 * layout.dimensions * len(sides) <= PAGE_BYTES:
         parts += [
@@ -100,12 +100,12 @@ def create_photos(number: int, layout: Layout) -> sql.Composed:
     return sql.SQL("; ").join(parts)
 
 
-def changes(number: int) -> sql.Identifier:
+def changes(key: str) -> sql.Identifier:
     """Return the sequence that counts a collection's changes."""
-    return sql.Identifier("resight", f"changes_{number}")
+    return sql.Identifier("resight", f"changes_{key}")
 
 
-def create_index(number: int, side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
+def create_index(key: str, side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
     """Return the statement that creates the index of one of the descriptors."""
     kind = "halfvec" if is_half(layout, config) else "vector"
     operators = sql.Identifier(f"{kind}_{OPERATOR_CLASSES[layout.distance]}")
@@ -113,8 +113,8 @@ def create_index(number: int, side: str, layout: Layout, config: BackendConfig) 
         "CREATE INDEX IF NOT EXISTS {} ON {} USING hnsw (({}) {}) "
         "WITH (m = {}, ef_construction = {})"
     ).format(
-        sql.Identifier(index_name(number, side)),
-        photos_table(number),
+        sql.Identifier(index_name(key, side)),
+        photos_table(key),
         _indexed(side, layout, config),
         operators,
         sql.Literal(config.links),
@@ -123,7 +123,7 @@ def create_index(number: int, side: str, layout: Layout, config: BackendConfig) 
 
 
 def nearest_by_index(
-    number: int, layout: Layout, config: BackendConfig, *, local: bool, filtered: sql.Composable
+    key: str, layout: Layout, config: BackendConfig, *, local: bool, filtered: sql.Composable
 ) -> sql.Composed:
     """Return the query for the nearest photos by the index: ID and exact distance, nearest first.
 
@@ -132,7 +132,7 @@ def nearest_by_index(
     sides = SIDES if local else SIDES[:1]
     near = sql.SQL(" UNION ").join(
         sql.SQL("(SELECT id FROM {} WHERE {} ORDER BY {} {} {} LIMIT %(candidates)s)").format(
-            photos_table(number),
+            photos_table(key),
             filtered,
             _indexed(side, layout, config),
             sql.SQL(OPERATORS[layout.distance]),
@@ -143,17 +143,17 @@ def nearest_by_index(
     return sql.SQL(
         "WITH near AS MATERIALIZED ({}) "
         "SELECT id, {} AS distance FROM {} JOIN near USING (id) ORDER BY distance, id LIMIT %(k)s"
-    ).format(near, _distance(layout, sides), photos_table(number))
+    ).format(near, _distance(layout, sides), photos_table(key))
 
 
 def nearest_by_scan(
-    number: int, layout: Layout, *, local: bool, filtered: sql.Composable
+    key: str, layout: Layout, *, local: bool, filtered: sql.Composable
 ) -> sql.Composed:
     """Return the same query as a comparison with all photos."""
     sides = SIDES if local else SIDES[:1]
     return sql.SQL(
         "SELECT id, {} AS distance FROM {} WHERE {} ORDER BY distance, id LIMIT %(k)s"
-    ).format(_distance(layout, sides), photos_table(number), filtered)
+    ).format(_distance(layout, sides), photos_table(key), filtered)
 
 
 def condition(where: Filter | None) -> tuple[sql.Composable, dict[str, object]]:

@@ -40,7 +40,7 @@ POLL_S = 1.0
 """Seconds between reports of the progress of an index."""
 
 
-class PostgresStore(RemoteBase[int]):
+class PostgresStore(RemoteBase):
     """A collection in a database; thread-safe."""
 
     def __init__(self, server: Server, collection: str) -> None:
@@ -179,12 +179,13 @@ class PostgresStore(RemoteBase[int]):
         """Remove the collection with its tables."""
         state = self._read_state()
         if state is not None:
+            key = state.key
             drop_tables = sql.SQL("DROP TABLE {}; DROP SEQUENCE {}").format(
-                statements.photos_table(state.key), statements.changes(state.key)
+                statements.photos_table(key), statements.changes(key)
             )
 
             def delete(connection: Connection) -> None:
-                connection.execute("DELETE FROM resight.collections WHERE id = %s", (state.key,))
+                connection.execute("DELETE FROM resight.collections WHERE id = %s", (int(key),))
                 connection.execute(drop_tables)
 
             self._server.run(delete)
@@ -242,10 +243,10 @@ class PostgresStore(RemoteBase[int]):
         """Return the dtype of descriptors before the reduction, as in the folder."""
         return np.dtype(self.provenance.config.dtype).newbyteorder("<")
 
-    def _read_state(self) -> RemoteState[int] | None:
+    def _read_state(self) -> RemoteState | None:
         return self._server.run(self._select_state)
 
-    def _select_state(self, connection: Connection) -> RemoteState[int] | None:
+    def _select_state(self, connection: Connection) -> RemoteState | None:
         schema = connection.execute("SELECT to_regclass('resight.collections')").fetchone()
         if schema is None or schema[0] is None:
             return None
@@ -255,14 +256,13 @@ class PostgresStore(RemoteBase[int]):
         ).fetchone()
         if row is None:
             return None
-        key, identity, layout, config = row
+        id_, identity, layout, config = row
         fitted = connection.execute(
-            "SELECT name, data FROM resight.fitted WHERE collection = %s", (key,)
+            "SELECT name, data FROM resight.fitted WHERE collection = %s", (id_,)
         ).fetchall()
         metadata = {"identity": identity, "layout": layout, "config": config}
-        return state_from_json(
-            key, self.name, metadata, {name: bytes(data) for name, data in fitted}
-        )
+        data = {name: bytes(value) for name, value in fitted}
+        return state_from_json(str(id_), self.name, metadata, data)
 
     def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Run a statement on the collection's table and return its rows."""
@@ -303,7 +303,7 @@ class PostgresStore(RemoteBase[int]):
 
 
 def _nearest(
-    connection: Connection, state: RemoteState[int], query: Query, k: int, where: Filter | None
+    connection: Connection, state: RemoteState, query: Query, k: int, where: Filter | None
 ) -> Neighbors:
     """Return the k nearest photos to one query, by the index if there is one."""
     local = state.layout.local and query.local is not None
@@ -330,7 +330,7 @@ def _nearest(
     )
 
 
-def _use_index(connection: Connection, state: RemoteState[int], candidates: int) -> bool:
+def _use_index(connection: Connection, state: RemoteState, candidates: int) -> bool:
     """Set the search effort of the index; return whether there is one."""
     effort = min(MAX_INDEX_NEIGHBORS, max(state.config.search_effort, candidates))
     # By default the planner scans a whole table of 10,000 photos, which takes twice as long.
@@ -348,9 +348,9 @@ def _use_index(connection: Connection, state: RemoteState[int], candidates: int)
     return row is not None and row[0] is not None
 
 
-def _create_index(connection: Connection, *, state: RemoteState[int], side: str) -> None:
+def _create_index(connection: Connection, *, state: RemoteState, side: str) -> None:
     """Create the index of one of the descriptors, unless another program has."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK + state.key,))
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK + int(state.key),))
     connection.execute(
         "SELECT set_config('maintenance_work_mem', greatest("
         "pg_size_bytes(current_setting('maintenance_work_mem')) / 1024, %s)::text, true)",

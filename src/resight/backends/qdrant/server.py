@@ -134,7 +134,7 @@ def read_metadata(client: QdrantClient, collection: str) -> dict[str, Any] | Non
     return points[0].payload if points else None
 
 
-def read_state(client: QdrantClient, collection: str, shown: str) -> RemoteState[str] | None:
+def read_state(client: QdrantClient, collection: str, shown: str) -> RemoteState | None:
     """Return the metadata with the fitted data; `shown` names the collection in messages."""
     metadata = read_metadata(client, collection)
     if metadata is None:

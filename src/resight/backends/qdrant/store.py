@@ -34,7 +34,7 @@ TIES = 16
 """Points requested beyond the k nearest, because ties are sorted by ID."""
 
 
-class QdrantStore(RemoteBase[str]):
+class QdrantStore(RemoteBase):
     """A collection on a server; thread-safe."""
 
     def __init__(
@@ -230,13 +230,13 @@ class QdrantStore(RemoteBase[str]):
 
     # Requests
 
-    def _read_state(self) -> RemoteState[str] | None:
+    def _read_state(self) -> RemoteState | None:
         return self._call(server.read_state, self._client, self._collection, self.name)
 
     def _read_metadata(self) -> dict[str, Any] | None:
         return self._call(server.read_metadata, self._client, self._collection)
 
-    def _check_unreplaced(self, state: RemoteState[str]) -> None:
+    def _check_unreplaced(self, state: RemoteState) -> None:
         """Refuse to go on with a collection that was replaced: its reduction may differ."""
         stored = self._read_metadata()
         if stored is None or stored["token"] != state.key:
