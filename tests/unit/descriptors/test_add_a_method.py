@@ -1,0 +1,46 @@
+"""The steps of docs/add-a-method.md, followed on a copy of the source."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+
+
+def insert(path: Path, after: str, text: str, imported: str = "") -> None:
+    """Insert text after a line of a module, and an import after the other imports."""
+    source = path.read_text("utf-8")
+    assert source.count(after) == 1, f"{path.name}: {after!r}"
+    source = source.replace(after, after + text)
+    if imported:
+        source = source.replace("\nimport numpy as np\n", f"\nimport numpy as np\n{imported}\n")
+    path.write_text(source, "utf-8")
+
+
+def test_the_steps_add_a_pooling(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "add-a-method.md").read_text("utf-8")
+    function, line, method, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    copy = tmp_path / "resight"
+    shutil.copytree(ROOT / "src" / "resight", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    pooling = copy / "descriptors" / "pooling"
+    (pooling / "rms.py").write_text(function, "utf-8")
+    imported = "from resight.descriptors.pooling.rms import rms"
+    insert(pooling / "__init__.py", "POOLINGS: Mapping[str, Pooling] = {\n", line, imported)
+    insert(copy / "methods" / "pooled.py", "METHODS: Mapping[str, MethodSpec] = {\n", method)
+    code = f"""
+import numpy as np
+from resight.descriptors.pooling import POOLINGS
+{imported}
+from resight.methods.resolve import resolve_config
+
+{test}
+test_rms_by_hand()
+config, _ = resolve_config("rms", None)
+vector = POOLINGS[config.pooling](np.ones((4, 2, 3), np.float32), config)
+np.testing.assert_allclose(vector, [0.5] * 4, rtol=1e-6)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
