@@ -124,7 +124,8 @@ def test_the_interface_takes_plain_paths_and_returns_plain_values(tmp_path: Path
     run = resight.index(str(tmp_path / "photos"), collection, config=samples.QUICK)
     assert json.loads(json.dumps(run.to_dict()))["new"] == 4
     query = str(tmp_path / "photos" / "001.png")
-    assert resight.search(Path(query), collection).results[0].path == Path(query)
+    (result,) = resight.search(query, collection, k=1, rerank="aqe", verify=2, under=tmp_path)
+    assert result.path == Path(query)
     assert json.loads(json.dumps(resight.info(collection).to_dict()))["photos"] == 4
     (tmp_path / "photos" / "groups.json").write_text('{"a": ["000.png", "001.png"]}')
     evaluation = resight.evaluate(str(tmp_path / "photos"), collection)

@@ -38,7 +38,9 @@ def print_methods(*, as_json: bool) -> None:
     for head in ("method", "what", "weights", "values", "tables", "published", "paper"):
         table.add_column(head, no_wrap=head in ("method", "weights"))
     for name, recipe in METHODS.items():
-        numbers = ", ".join(f"{where} {value:g}" for where, value in recipe.published.scores.items())
+        numbers = ", ".join(
+            f"{where} {value:g}" for where, value in recipe.published.scores.items()
+        )
         with_ = f" ({recipe.published.conditions})" if recipe.published.conditions else ""
         table.add_row(
             name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import BackendConfig
+from resight.config import BackendConfig, Geometry, Reranking, VerifiedBy
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ Cam = Annotated[
 ]
 
 Rerank = Annotated[
-    str,
+    Reranking,
     option(
         "Re-rank the top results: aqe, alpha-qe, dba, k-reciprocal, diffusion, late-fusion.",
         metavar="METHOD",
@@ -106,10 +106,11 @@ Verify = Annotated[
     int, option("Verify the geometry of the top N results with RANSAC.", metavar="N", panel=RANKING)
 ]
 VerifyBy = Annotated[
-    str, option("Local features: sift, or columns of the network.", metavar="NAME", panel=RANKING)
+    VerifiedBy,
+    option("Local features: sift, or columns of the network.", metavar="NAME", panel=RANKING),
 ]
 VerifyGeometry = Annotated[
-    str, option("Geometric model: homography or affine.", metavar="NAME", panel=RANKING)
+    Geometry, option("Geometric model: homography or affine.", metavar="NAME", panel=RANKING)
 ]
 
 

@@ -111,17 +111,14 @@ def evaluate(
     from resight.cli import output
     from resight.evaluation.evaluate_collection import evaluate
 
-    config = {
-        "rerank": RerankConfig.parse(rerank, rerank_with or []),
-        "verify": verify,
-        "verify_by": verify_by,
-        "verify_geometry": verify_geometry,
-    }
     with output.progress() as progress:
         evaluation = evaluate(
             groups,
             collection,
-            SearchConfig.from_dict(config),
+            rerank=RerankConfig.parse(rerank, rerank_with or []),
+            verify=verify,
+            verify_by=verify_by,
+            verify_geometry=verify_geometry,
             model=model_options(weights, runtime, device),
             progress=progress,
         )

@@ -66,28 +66,26 @@ def search(
     device: Device = "auto",
 ) -> None:
     """Find the photos that show the same thing as a query photo."""
-    from resight.backends.store import Filter
     from resight.cli import output
     from resight.output_files import ensure_picture_writable
-    from resight.photos.paths import absolute
     from resight.searching.search import search
 
     if sheet is not None:
         ensure_picture_writable(sheet)
-    config = {
-        "k": k,
-        "verify": verify,
-        "verify_by": verify_by,
-        "verify_geometry": verify_geometry,
-        "approximate": approximate,
-        "rerank": RerankConfig.parse(rerank, rerank_with or []),
-    }
     results = search(
         query,
         collection,
-        SearchConfig.from_dict(config),
+        k=k,
+        rerank=RerankConfig.parse(rerank, rerank_with or []),
+        verify=verify,
+        verify_by=verify_by,
+        verify_geometry=verify_geometry,
+        approximate=approximate,
         box=parse_box(box),
-        where=Filter(under and absolute(under), taken_from, taken_before, min_side),
+        under=under,
+        taken_from=taken_from,
+        taken_before=taken_before,
+        min_side=min_side,
         model=model_options(weights, runtime, device),
     )
     if sheet is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from resight.backends.open import open_store
 from resight.backends.store import Store
 from resight.collection.reader import Photo
-from resight.config import SearchConfig
+from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.errors import CollectionError, DatasetError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
@@ -27,6 +27,7 @@ from resight.ranking.groups import (
 )
 from resight.searching.pipeline import make_matcher, rank_photos, shared_rerank_set
 from resight.searching.query import QueryPhoto
+from resight.searching.search import override
 from resight.searching.searcher import Searcher
 
 
@@ -63,6 +64,10 @@ def evaluate(
     collection: PathLike,
     config: SearchConfig | None = None,
     *,
+    rerank: Reranking | RerankConfig | None = None,
+    verify: int | None = None,
+    verify_by: VerifiedBy | None = None,
+    verify_geometry: Geometry | None = None,
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
@@ -74,7 +79,11 @@ def evaluate(
     Args:
         groups: a `groups.json`.
         collection: the collection's folder, or its address on a backend.
-        config: re-ranking and verification; `k` and `approximate` play no part.
+        config: re-ranking and verification; `k` and `approximate` have no effect.
+        rerank: overrides the field of the configuration, like the following; see `search`.
+        verify: number of top results to verify spatially.
+        verify_by: local features of the verification.
+        verify_geometry: geometric model of the verification.
         model: weights and device, needed only to verify by the network's columns.
         progress: called after each query.
 
@@ -82,6 +91,13 @@ def evaluate(
         DatasetError: the ground truth cannot be read, or none of its photos is indexed.
         UsageError: the method has no network whose columns could be compared.
     """
+    config = override(
+        config,
+        rerank=rerank,
+        verify=verify,
+        verify_by=verify_by,
+        verify_geometry=verify_geometry,
+    )
     truth = read_groups(Path(groups))
     with open_store(collection) as opened:
         store = opened.snapshot()
@@ -96,7 +112,7 @@ def evaluate(
         photo_of = {photo.id: photo for photos in photos_of.values() for photo in photos}
         total = sum(len(photos) for photos in photos_of.values() if len(photos) > 1)
         done = itertools.count(1)
-        rank_photo = _ranker(Searcher(store, model), config or SearchConfig())
+        rank_photo = _ranker(Searcher(store, model), config)
 
         def rank(id_: int) -> list[int]:
             ids = rank_photo(photo_of[id_])
