@@ -14,7 +14,7 @@ from resight.descriptors.aggregation.netvlad import netvlad
 from resight.descriptors.fusion import late_fusion
 from resight.descriptors.pooling.gem import generalized_mean
 from resight.networks.projection import NetVlad, RetrievalHead
-from resight.vectors import l2_normalize
+from resight.vectors import l2_normalize, l2_normalize_rows
 
 
 def apply_head(maps: Sequence[np.ndarray], head: RetrievalHead | NetVlad) -> np.ndarray:
@@ -53,9 +53,8 @@ def apply_netvlad(maps: Sequence[np.ndarray], head: NetVlad) -> np.ndarray:
     """Aggregate the columns of each map by the NetVLAD layer, whiten, and add the resolutions."""
     vectors = []
     for feature_map in maps:
-        columns = feature_map.reshape(len(feature_map), -1).T
-        lengths = np.linalg.norm(columns, axis=1, keepdims=True)
-        vector = netvlad(columns / np.where(lengths > 0, lengths, 1), head.layer)
+        columns = l2_normalize_rows(feature_map.reshape(len(feature_map), -1).T)
+        vector = netvlad(columns, head.layer)
         vectors.append(vector if head.whitening is None else head.whitening.apply(vector))
     return late_fusion(vectors)
 

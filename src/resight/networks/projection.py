@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from resight.vectors import l2_normalize_rows
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -16,9 +18,7 @@ class Projection:
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Compute weight x + bias of vectors (..., D) at unit length, float32 (..., d)."""
-        projected = vectors @ self.weight.T + self.bias
-        lengths = np.linalg.norm(projected, axis=-1, keepdims=True)
-        return np.divide(projected, lengths, out=np.zeros_like(projected), where=lengths > 0)
+        return l2_normalize_rows(vectors @ self.weight.T + self.bias)
 
 
 @dataclass(frozen=True)

@@ -69,15 +69,7 @@ def fit_vocabulary(descriptors: np.ndarray, centers: int, seed: int) -> np.ndarr
 
 
 def fit_large_vocabulary(descriptors: np.ndarray, centers: int, seed: int) -> np.ndarray:
-    """Fit thousands of visual words by mini-batch k-means with k-means++ initialization.
-
-    Args:
-        descriptors: float32 (M, D).
-        centers: number of words K.
-        seed: of the random numbers.
-
-    Returns:
-        float32 (K, D).
+    """Fit thousands of visual words like `fit_vocabulary`, but by mini-batch k-means.
 
     Raises:
         FitError: fewer descriptors than words.
