@@ -11,7 +11,6 @@ An address may contain a password; messages show it without.
 """
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from resight.backends.local import LocalStore
 from resight.backends.store import Remote, Store
 from resight.collection.reader import Collection
 from resight.errors import MissingExtraError, UsageError
+from resight.photos.paths import PathLike
 
-Location = str | os.PathLike[str]
+Location = PathLike
 """A collection's folder, or its address on a remote backend (a `str`)."""
 
 SCHEMES: dict[str, Literal["postgres", "qdrant"]] = {

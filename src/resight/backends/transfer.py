@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from resight.config import SETS, BackendConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionError, UsageError
 from resight.photos.images import taken_at
+from resight.photos.paths import PathLike
 from resight.progress import Progress, no_progress
 from resight.ranking.exact import Query
 from resight.reductions.reduction import Reduction
@@ -49,7 +49,7 @@ class Transfer:
 
 
 def push(
-    collection: str | os.PathLike[str],
+    collection: PathLike,
     address: str,
     config: BackendConfig | None = None,
     *,
@@ -132,7 +132,7 @@ def upload(source: Collection, remote: Remote, progress: Progress = no_progress)
 
 def pull(
     address: str,
-    collection: str | os.PathLike[str],
+    collection: PathLike,
     *,
     empty: bool = False,
     progress: Progress = no_progress,

@@ -1,6 +1,5 @@
 """Integrity check of a collection: reads everything, and repairs what is derived."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from resight.collection.ann_index import remove_damaged_files
 from resight.collection.database import explained
 from resight.collection.search_arrays import load_arrays, remove_damaged_arrays
 from resight.collection.writer import Writer, writing
+from resight.photos.paths import PathLike
 
 
 @dataclass
@@ -27,7 +27,7 @@ class CheckReport:
     to_describe: list[Path] = field(default_factory=list)
 
 
-def check(collection: str | os.PathLike[str]) -> CheckReport:
+def check(collection: PathLike) -> CheckReport:
     """Read every row of the database and every byte of the arrays, and repair what is damaged.
 
     Damaged or missing descriptors are deleted, so that the next index run computes them again;

@@ -23,6 +23,7 @@ from resight.collection.provenance import FittedName, Provenance
 from resight.errors import CollectionError
 from resight.methods import fitted_params as fitted_params_io
 from resight.photos.files import COLLECTION_MARK
+from resight.photos.paths import PathLike
 
 State = Literal["ok", "failed"]
 PHOTO = "id, path, size, mtime_ns, content, width, height, state, reason"
@@ -62,7 +63,7 @@ class Collection(Provenance):
         self._connections = connections
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> Self:
+    def open(cls, folder: PathLike) -> Self:
         """Open an existing collection.
 
         Raises:
@@ -77,7 +78,7 @@ class Collection(Provenance):
             return cls(path, Connections(path / COLLECTION_MARK))
 
     @classmethod
-    def exists(cls, folder: str | os.PathLike[str]) -> bool:
+    def exists(cls, folder: PathLike) -> bool:
         """Return whether a folder is a collection."""
         return (Path(folder) / COLLECTION_MARK).is_file()
 

@@ -22,15 +22,14 @@ from resight.errors import CollectionError, CollectionLockedError
 from resight.methods import fitted_params as fitted_params_io
 from resight.methods.model import Model
 from resight.photos.files import COLLECTION_MARK, PhotoFile
+from resight.photos.paths import PathLike
 from resight.reductions.reduction import Reduction, to_bytes
 
 LOCK_NAME = "writer.lock"
 
 
 @contextlib.contextmanager
-def writing(
-    collection: str | os.PathLike[str] | Collection, new: ConfigPair | None = None
-) -> Iterator["Writer"]:
+def writing(collection: PathLike | Collection, new: ConfigPair | None = None) -> Iterator["Writer"]:
     """Lock a collection for writing; with `new`, create it where there is none.
 
     The lock is the operating system's: it ends with the process, even if the process is killed.
