@@ -1,11 +1,11 @@
-"""What the commands for research show and write."""
+"""Print methods and benchmark results, and write benchmark reports."""
 
 import json
 from pathlib import Path
 
 from rich.table import Table
 
-from resight.cli.output import print_json, print_table, say
+from resight.cli.output import count, print_json, print_table, say
 from resight.evaluation.benchmark.html_report import page
 from resight.evaluation.benchmark.report import as_json as report_json
 from resight.evaluation.benchmark.report import (
@@ -26,65 +26,66 @@ from resight.output_files import write_errors
 from resight.photos.paths import escape_undecodable
 
 LISTED = 10
-"""Missing photos that are named; the rest are counted."""
+"""Number of missing photos that are listed; the rest are counted."""
 
 
 def print_methods(*, as_json: bool) -> None:
-    """The methods by name."""
+    """Print the methods by name."""
     if as_json:
-        print_json({name: _plain(recipe) for name, recipe in METHODS.items()})
+        print_json({name: _method_as_dict(spec) for name, spec in METHODS.items()})
         return
     table = Table(box=None, pad_edge=False)
     for head in ("method", "what", "weights", "values", "tables", "published", "paper"):
         table.add_column(head, no_wrap=head in ("method", "weights"))
-    for name, recipe in METHODS.items():
-        numbers = ", ".join(
-            f"{where} {value:g}" for where, value in recipe.published.scores.items()
+    for name, spec in METHODS.items():
+        published = spec.published
+        scores = ", ".join(
+            f"{benchmark} {value:g}" for benchmark, value in published.scores.items()
         )
-        with_ = f" ({recipe.published.conditions})" if recipe.published.conditions else ""
+        conditions = f" ({published.conditions})" if published.conditions else ""
         table.add_row(
             name,
-            recipe.title,
-            recipe.weights or "none",
-            recipe.values,
-            ", ".join(map(str, recipe.published.tables)),
-            numbers + with_,
-            recipe.source,
+            spec.title,
+            spec.weights or "none",
+            spec.values,
+            ", ".join(map(str, published.tables)),
+            scores + conditions,
+            spec.source,
         )
     print_table(table)
 
 
 def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
-    """The methods' figures, the paper's beside them."""
+    """Print the scores of the methods beside those of their papers."""
     if as_json:
         print_json(report_json(run, table))
         return
-    found, measures = rows(run, table), run.dataset.measures
-    shown_table = Table(box=None, pad_edge=False)
-    shown_table.add_column("method")
+    measures = run.dataset.measures
+    scores = Table(box=None, pad_edge=False)
+    scores.add_column("method")
     for head in ("values", *(measure.name for measure in measures), "paper", "difference"):
-        shown_table.add_column(head, justify="right")
-    for row in found:
+        scores.add_column(head, justify="right")
+    for row in rows(run, table):
         paper = (
             "" if row.published is None else f"{row.published:g} ({published_on(row.published_on)})"
         )
         figures = [shown(row.values[measure.name], measure) for measure in measures]
-        shown_table.add_row(
+        scores.add_row(
             row.method, str(row.dimensions), *figures, paper, shown_difference(row, measures[0])
         )
     for method, needs in run.left_out.items():
-        shown_table.add_row(method, needs)
-    print_table(shown_table)
-    say(f"{len(run.dataset.queries)} queries, {len(run.dataset.names)} photos")
+        scores.add_row(method, needs)
+    print_table(scores)
+    say(f"{count(run.dataset.queries, 'query')}, {count(run.dataset.names, 'photo')}")
     for effect in effects(run):
         say(effect)
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder for a report, or refuse what cannot be one, before the work.
+    """Create the folder of a report before the work for it.
 
     Raises:
-        UsageError: it is a file, or cannot be made or written.
+        UsageError: it is a file, or cannot be created or written.
     """
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
-    """Page, Markdown, JSON, and every method's ranked lists in TREC's and Holidays' formats."""
+    """Write the report as HTML, Markdown and JSON, ranked lists (TREC, Holidays) and qrels."""
     with write_errors(folder):
         for name, text in (("html", page(run, table)), ("md", markdown(run, table))):
             (folder / f"report.{name}").write_text(escape_undecodable(text), "utf-8")
@@ -109,14 +110,15 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
 
 
 def print_verification(report: Verification) -> None:
-    """What is there of a benchmark, what is not, and where to get it."""
+    """Print which files of a benchmark are missing, and where to download them."""
     dataset, origin = report.dataset, report.origin
-    print(f"{dataset.name}: {len(dataset.names)} photos, {len(dataset.queries)} queries")
+    photos = count(dataset.names, "photo")
+    print(f"{dataset.name}: {photos}, {count(dataset.queries, 'query')}")
     if origin is not None:
-        photos, queries = dataset.official
-        print(f"officially: {photos} photos, {queries} queries")
-        print(f"to be had by hand: {origin.url} ({origin.terms})")
-        print(f"to be cited: {origin.citation}")
+        official_photos, official_queries = dataset.official
+        print(f"official: {official_photos} photos, {official_queries} queries")
+        print(f"download: {origin.url} ({origin.terms})")
+        print(f"cite: {origin.citation}")
     for title, lines in (
         ("missing", list(dataset.missing)),
         ("unreadable", [f"{path}: {reason}" for path, reason in report.unreadable]),
@@ -129,21 +131,21 @@ def print_verification(report: Verification) -> None:
     effect = dataset.effect_of_missing()
     if effect:
         print(effect)
-    print("whole" if report.whole else "not whole")
+    print("complete" if report.whole else "incomplete")
 
 
-def _plain(recipe: MethodSpec) -> dict[str, object]:
+def _method_as_dict(spec: MethodSpec) -> dict[str, object]:
     return {
-        "title": recipe.title,
-        "source": recipe.source,
-        "tables": list(recipe.published.tables),
-        "published": dict(recipe.published.scores),
-        "published_with": recipe.published.conditions,
-        "values": recipe.values,
-        "weights": recipe.weights,
-        "extraction": recipe.config.to_dict(),
-        "selection": recipe.reduction.to_dict(),
-        "rerank": recipe.rerank.to_dict(),
-        "verify": recipe.verify,
-        "verify_by": recipe.verify_by,
+        "title": spec.title,
+        "source": spec.source,
+        "tables": list(spec.published.tables),
+        "published": dict(spec.published.scores),
+        "published_with": spec.published.conditions,
+        "values": spec.values,
+        "weights": spec.weights,
+        "extraction": spec.config.to_dict(),
+        "selection": spec.reduction.to_dict(),
+        "rerank": spec.rerank.to_dict(),
+        "verify": spec.verify,
+        "verify_by": spec.verify_by,
     }
