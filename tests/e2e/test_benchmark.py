@@ -238,7 +238,7 @@ def test_every_network_has_its_weights(
     }
     recipes = {n: MethodSpec(title=n, source="x", config=c) for n, c in configs.items()}
     files = (tmp_path / "vgg16.pth", tmp_path / "tuned.pth", small_weights)
-    model, dataset = ModelOptions(several=files), read_dataset("groups", photos)
+    model, dataset = ModelOptions(weights_files=files), read_dataset("groups", photos)
     with pytest.raises(WeightsMissingError, match="no weights for resnet101"):
         run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model)
     assert not (tmp_path / "c").exists(), "said before anything is described"
@@ -258,11 +258,11 @@ def test_every_network_has_its_weights(
     with pytest.raises(
         WeightsMissingError, match="fine-tuned for retrieval, as its authors publish"
     ):
-        run_benchmark(dataset, only, cache=tmp_path / "d", model=ModelOptions(several=files[:1]))
+        run_benchmark(dataset, only, cache=tmp_path / "d", model=ModelOptions(weights_files=files[:1]))
     bad = tmp_path / "bad.pth"
     torch.save({"a": torch.ones(1)}, bad)
     with pytest.raises(WeightsError, match=r"bad\.pth: are weights of none of resnet50"):
-        run_benchmark(dataset, recipes, cache=tmp_path / "d", model=ModelOptions(several=(bad,)))
+        run_benchmark(dataset, recipes, cache=tmp_path / "d", model=ModelOptions(weights_files=(bad,)))
 
 
 def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
 def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
     found = json.loads(json.dumps(as_json(run[0], 1)))
     assert set(found["conditions"]) >= {"folder", "weights", "versions", "device", "time"}
-    assert found["conditions"]["engine"] in ("openvino", "torch"), "not what auto leaves open"
+    assert found["conditions"]["runtime"] in ("openvino", "torch"), "not what auto leaves open"
     assert found["conditions"]["seconds of extraction"] >= 0
     assert len(found["conditions"]["weights"]["ResNet-50"]) == 64
     assert found["switches"] == {"queries": "every photo of a group of two or more"}
