@@ -1,23 +1,30 @@
-"""Which positions of a photo's feature maps supply the values of its descriptor.
+"""Attribution: the values of a descriptor, split over the positions of the feature maps.
 
-Each value is a sum of maxima over regions (section 4), so it can be split, exactly, over the
-positions where these maxima lie.
+Every pooling's vector is a sum over positions. A maximum belongs to the positions that hold it; a
+(generalized) mean to all positions by their shares of it; regions are summed; a whitening or a
+trained projection is linear, so that it is applied to the parts of the positions (its bias is
+spread evenly). The sum over the positions is the descriptor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from resight.config import ExtractionConfig
 from resight.descriptors.fusion import rescale
-from resight.descriptors.pipeline import FeatureMaps, fuse
-from resight.descriptors.pooling.modified_rmac import modified_rmac, region_maxima, rmac_grid
-from resight.networks.specs import BACKBONES
+from resight.descriptors.pipeline import NO_STATE, FeatureMaps, PoolingState, fuse
+from resight.descriptors.pooling.crow import crow_weights
+from resight.descriptors.pooling.gem import generalized_mean
+from resight.descriptors.pooling.modified_rmac import region_maxima, rmac_grid
+from resight.descriptors.pooling.rmac import ALPHA, region_grid, region_vectors
+from resight.descriptors.pooling.spoc import center_prior
+from resight.errors import UsageError
+from resight.networks.projection import Projection, RetrievalHead
 from resight.reductions.pfa import Selection
 
 TINY = np.finfo(np.float32).tiny
-"""Divides in place of zero."""
+"""Smallest divisor."""
 
 
 @dataclass(frozen=True)
@@ -25,116 +32,254 @@ class Attribution:
     """One layer of a photo.
 
     Attributes:
-        values: float32 (C, H, W), the part that each position supplies to each value of the
-            descriptor: the sum over the positions is the layer's part of the descriptor.
-        columns: float32 (C', H, W), what the network saw at each position.
+        values: float32 (D, H, W), the part of each position in each value of the descriptor; the
+            sum over the positions is the layer's part of the descriptor.
+        columns: float32 (C, H, W), the feature map.
     """
 
     values: np.ndarray
     columns: np.ndarray
 
 
-def rmac_supply(feature_map: np.ndarray, *, levels: int = 3, stride: float = 0.4) -> np.ndarray:
-    """The modified R-MAC vector, split over the positions that supply it.
-
-    A level's share of value c, `n = sqrt(sum of the squared maxima m)`, is split over its regions
-    as `m**2 / n`, and within a region over the positions that hold the maximum, equally.
-
-    Args:
-        feature_map: (C, H, W), values >= 0.
-        levels: scales L of the grid.
-        stride: step between regions as a share of their side.
-
-    Returns:
-        (C, H, W), values >= 0; the sum over the positions is `modified_rmac`.
-    """
-    channels, height, width = feature_map.shape
-    places = feature_map.transpose(1, 2, 0)
-    supply = np.zeros((height, width, channels), np.float32)
-    vector = np.zeros(channels, np.float32)
-    for side, step in rmac_grid((height, width), levels=levels, stride=stride):
-        maxima = region_maxima(feature_map, side, step)
-        norms = np.sqrt(np.square(maxima).sum(axis=(1, 2)))
-        vector += norms
-        shares = maxima**2 / np.maximum(norms, TINY)[:, None, None]
-        for row, column in np.ndindex(maxima.shape[1:]):
-            y, x = row * step, column * step
-            part = slice(y, y + side), slice(x, x + side)
-            _split(shares[:, row, column], places[part], maxima[:, row, column], supply[part])
-    length = np.linalg.norm(vector)
-    return (supply / length if length > 0 else supply).transpose(2, 0, 1)
-
-
-def photo_supply(
+def attribute_photo(
     resolutions: Sequence[FeatureMaps],
     config: ExtractionConfig,
     *,
     mask: np.ndarray | None = None,
     selection: Selection | None = None,
+    state: PoolingState = NO_STATE,
 ) -> dict[str, Attribution]:
-    """Which positions supply the values of a photo's descriptor, for each layer.
+    """Split a photo's descriptor over the positions of each layer.
 
     Args:
         resolutions: the feature maps of each resolution.
         config: fusion, layers and pooling.
-        mask: (H, W) of `layer4`, for the local descriptor.
-        selection: only the values it keeps are returned.
+        mask: (H, W) of the last stage, for the local descriptor.
+        selection: restricts the descriptor to the values it selects.
+        state: parameters of the pooling.
+
+    Raises:
+        UsageError: the pooling is NetVLAD.
     """
-    supplies: dict[str, Attribution] = {}
+    if config.pooling == "netvlad":
+        raise UsageError("explain: NetVLAD's values cannot be attributed to places of the photo")
+    parts: dict[str, Attribution] = {}
     for layer in config.layers:
         maps = [resolution[layer] for resolution in resolutions]
         fused = fuse(resolutions, layer, config)
         if mask is not None:
             fused = fused * rescale(mask[None], fused.shape[1:], config.mask_interpolation)
-        if config.fusion == "late":
-            values = _late_supply(maps, fused, config)
+        if isinstance(state.head, RetrievalHead) and config.required_head:
+            values = _attribute_head(maps, state.head, fused.shape[1:])
         else:
-            values = rmac_supply(fused, levels=config.levels, stride=config.stride)
-        supplies[layer] = Attribution(values, fused)
+            pooled = maps if config.fusion == "late" else [fused]
+            whitening = state.regions.get(layer)
+            values = _attribute_layer(pooled, config, whitening, fused.shape[1:])
+        parts[layer] = Attribution(values, fused)
+    if config.layer_weights:
+        total = sum(config.layer_weights)
+        for layer, weight in zip(config.layers, config.layer_weights, strict=True):
+            share = np.float32(np.sqrt(weight / total))
+            parts[layer] = Attribution(parts[layer].values * share, parts[layer].columns)
     if config.normalize_concatenation:
-        supplies = _unit_length(supplies)
-    if selection is None:
-        return supplies
-    channels = BACKBONES[config.backbone].channels
-    chosen: dict[str, Attribution] = {}
-    start = 0
-    for layer in config.layers:
-        values, columns = supplies[layer].values, supplies[layer].columns
-        inside = selection.indices - start
-        inside = inside[(inside >= 0) & (inside < channels[layer])]
-        kept = np.take(values.transpose(1, 2, 0), inside, axis=2)
-        chosen[layer] = Attribution(kept.transpose(2, 0, 1), columns)
-        start += channels[layer]
-    return _unit_length(chosen) if selection.renormalize else chosen
+        parts = _unit_length(parts)
+    return parts if selection is None else _select(parts, selection)
 
 
-def _split(shares: np.ndarray, region: np.ndarray, maxima: np.ndarray, supply: np.ndarray) -> None:
-    """Add the shares (C,) to the supply, where the region (side, side, C) holds its maxima."""
-    # Few places do, so they are found and visited; where the maximum is zero there is no share.
-    holds = region == np.where(maxima > 0, maxima, np.nan)
-    found = np.unravel_index(np.flatnonzero(holds), region.shape)
-    holders = np.bincount(found[2], minlength=len(shares)).clip(min=1)
-    supply[found] += (shares / holders).astype(np.float32)[found[2]]
+# Positions of a pooling: non-negative parts (C, H, W), before any projection
 
 
-def _late_supply(
-    maps: Sequence[np.ndarray], like: np.ndarray, config: ExtractionConfig
+def attribute_modified_rmac(
+    feature_map: np.ndarray, *, levels: int = 3, stride: float = 0.4
 ) -> np.ndarray:
-    """Each resolution's supply on the grid of the first, of the same sum for each value."""
-    total = np.zeros_like(like)
+    """Split the modified R-MAC vector over positions.
+
+    A level's part of value c, `n = sqrt(sum of the squared maxima m)`, is split over its regions
+    as `m**2 / n`, and within a region over the positions that hold the maximum, equally.
+
+    Args:
+        feature_map: (C, H, W), values >= 0.
+        levels: scales L of the grid.
+        stride: step between regions as a fraction of their side.
+
+    Returns:
+        (C, H, W), values >= 0; the sum over the positions is `modified_rmac`.
+    """
+    columns, parts = _channels_last(feature_map)
+    for side, step in rmac_grid(feature_map.shape[1:], levels=levels, stride=stride):
+        maxima = region_maxima(feature_map, side, step)
+        norms = np.sqrt(np.square(maxima).sum(axis=(1, 2)))
+        shares = maxima**2 / np.maximum(norms, TINY)[:, None, None]
+        for row, column in np.ndindex(maxima.shape[1:]):
+            y, x = row * step, column * step
+            region = slice(y, y + side), slice(x, x + side)
+            _add_to_maxima(shares[:, row, column], columns[region], parts[region])
+    return _unit(parts.transpose(2, 0, 1))
+
+
+def _attribute_rmac(
+    feature_map: np.ndarray, config: ExtractionConfig, whitening: Projection | None = None
+) -> np.ndarray:
+    """Split the sum of the regions' vectors, each divided by its length after the whitening."""
+    integral = config.pooling == "rmac-integral"
+    vectors = region_vectors(feature_map, levels=config.levels, integral=integral)
+    if whitening is not None:
+        projected = vectors @ whitening.weight.T + whitening.bias
+        vectors = vectors / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), TINY)
+    columns, parts = _channels_last(feature_map)
+    height, width = feature_map.shape[1:]
+    regions = [(slice(None), slice(None))]
+    for y, x, side in region_grid(height, width, config.levels):
+        regions.append((slice(y, y + side), slice(x, x + side)))
+    for number, (region, vector) in enumerate(zip(regions, vectors, strict=True)):
+        if integral and number > 0:  # the whole map has exact maxima
+            parts[region] += _power_shares(columns[region], ALPHA) * vector
+        else:
+            _add_to_maxima(vector, columns[region], parts[region])
+    return parts.transpose(2, 0, 1)
+
+
+def _attribute_mac(feature_map: np.ndarray) -> np.ndarray:
+    columns, parts = _channels_last(feature_map)
+    _add_to_maxima(feature_map.max(axis=(1, 2)), columns, parts)
+    return parts.transpose(2, 0, 1)
+
+
+def _attribute_gem(feature_map: np.ndarray, power: float) -> np.ndarray:
+    """Split the generalized means, not normalized."""
+    if np.isinf(power):
+        return _attribute_mac(feature_map)
+    columns, _ = _channels_last(feature_map)
+    parts = _power_shares(columns, power) * generalized_mean(feature_map, power)
+    return np.asarray(parts.transpose(2, 0, 1), np.float32)
+
+
+def _attribute_crow(feature_map: np.ndarray) -> np.ndarray:
+    positions, channels = crow_weights(feature_map)
+    return np.asarray(feature_map * positions * channels[:, None, None], np.float32)
+
+
+ATTRIBUTIONS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]] = {
+    "modified-rmac": lambda x, config: attribute_modified_rmac(
+        x, levels=config.levels, stride=config.stride
+    ),
+    "rmac": _attribute_rmac,
+    "rmac-integral": _attribute_rmac,
+    "mac": lambda x, config: _attribute_mac(x),
+    "spoc": lambda x, config: x,
+    "spoc-center": lambda x, config: x * center_prior(x.shape[1:]),
+    "crow": lambda x, config: _attribute_crow(x),
+    "gem": lambda x, config: _attribute_gem(x, config.gem_power),
+}
+"""From a feature map to the parts of its positions, up to a common factor, by pooling."""
+
+
+def _attribute_layer(
+    maps: Sequence[np.ndarray],
+    config: ExtractionConfig,
+    whitening: Projection | None,
+    size: tuple[int, ...],
+) -> np.ndarray:
+    """Split a layer's vector, the normalized sum of its maps' vectors, on a grid of `size`."""
+    total = 0
     for feature_map in maps:
-        supply = rmac_supply(feature_map, levels=config.levels, stride=config.stride)
-        vector = modified_rmac(feature_map, levels=config.levels, stride=config.stride)
-        spread = rescale(supply, like.shape[1:])
-        spread *= (vector / np.maximum(spread.sum(axis=(1, 2)), TINY))[:, None, None]
-        total += spread
-    length = np.linalg.norm(total.sum(axis=(1, 2)))
-    return total / length if length > 0 else total
+        if whitening is None:
+            parts = _unit(ATTRIBUTIONS[config.pooling](feature_map, config))
+            total += _resample(parts, size)
+        else:
+            parts = _resample(_attribute_rmac(feature_map, config, whitening), size)
+            vectors = region_vectors(feature_map, levels=config.levels)
+            projected = vectors @ whitening.weight.T + whitening.bias
+            lengths = np.maximum(np.linalg.norm(projected, axis=1), TINY)
+            total += _unit(_project(parts, whitening, float((1 / lengths).sum())))
+    return total if len(maps) == 1 else _unit(np.asarray(total))
 
 
-def _unit_length(supplies: dict[str, Attribution]) -> dict[str, Attribution]:
-    vector = np.concatenate([supply.values.sum(axis=(1, 2)) for supply in supplies.values()])
+def _attribute_head(
+    maps: Sequence[np.ndarray], head: RetrievalHead, size: tuple[int, ...]
+) -> np.ndarray:
+    """Split the descriptor of a trained head (`retrieval_head.apply_gem`) on a grid of `size`."""
+    parts = []
+    for feature_map in maps:
+        part = _resample(_attribute_gem(feature_map, head.power), size)
+        part = _unit(part) if head.unit else part
+        parts.append(_unit(part if head.projection is None else _project(part, head.projection)))
+    power = head.power if head.projection is None and np.isfinite(head.power) else 1.0
+    vectors = np.stack([part.sum(axis=(1, 2)) for part in parts])
+    means = (vectors**power).mean(axis=0) ** (1 / power) if power != 1 else vectors.mean(axis=0)
+    # The generalized mean over the resolutions belongs to each by its share of the sum of powers.
+    if power != 1:
+        factors = means * vectors ** (power - 1) / np.maximum((vectors**power).sum(axis=0), TINY)
+        parts = [part * factor[:, None, None] for part, factor in zip(parts, factors, strict=True)]
+    values = _unit(np.sum(parts, axis=0))
+    whitening = head.whitening_for(len(maps))
+    return values if whitening is None else _unit(_project(values, whitening))
+
+
+# Helpers
+
+
+def _channels_last(feature_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a map as (H, W, C), and zeros of the same shape."""
+    columns = feature_map.transpose(1, 2, 0)
+    return columns, np.zeros(columns.shape, np.float32)
+
+
+def _add_to_maxima(values: np.ndarray, region: np.ndarray, parts: np.ndarray) -> None:
+    """Add values (C,) to the parts (h, w, C) of the positions that hold the region's maxima."""
+    maxima = region.max(axis=(0, 1))
+    # Few positions do; where the maximum is zero there is nothing to add.
+    holds = region == np.where(maxima > 0, maxima, np.nan)
+    places = np.unravel_index(np.flatnonzero(holds), region.shape)
+    holders = np.bincount(places[2], minlength=len(values)).clip(min=1)
+    parts[places] += (values / holders).astype(np.float32)[places[2]]
+
+
+def _power_shares(columns: np.ndarray, power: float) -> np.ndarray:
+    """Return each position's share of the sum of powers, for each channel: (h, w, C)."""
+    powered = (columns / np.maximum(columns.max(axis=(0, 1)), TINY)).astype(np.float64) ** power
+    return powered / np.maximum(powered.sum(axis=(0, 1)), TINY)
+
+
+def _resample(parts: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Rescale non-negative parts to a grid of `size`, each value's sum unchanged."""
+    if parts.shape[1:] == size:
+        return parts
+    sums = parts.sum(axis=(1, 2))
+    resampled = rescale(parts, size)
+    return resampled * (sums / np.maximum(resampled.sum(axis=(1, 2)), TINY))[:, None, None]
+
+
+def _project(parts: np.ndarray, projection: Projection, bias_factor: float = 1.0) -> np.ndarray:
+    """Apply a projection to the parts of the positions; spread its bias evenly."""
+    _, height, width = parts.shape
+    bias = bias_factor * projection.bias / (height * width)
+    return np.tensordot(projection.weight, parts, axes=1) + bias[:, None, None]
+
+
+def _unit(parts: np.ndarray) -> np.ndarray:
+    """Scale parts so that their sum has unit length; zeros stay zeros."""
+    length = np.linalg.norm(parts.sum(axis=(1, 2)))
+    return parts / length if length > 0 else parts
+
+
+def _unit_length(parts: dict[str, Attribution]) -> dict[str, Attribution]:
+    vector = np.concatenate([part.values.sum(axis=(1, 2)) for part in parts.values()])
     length = np.linalg.norm(vector)
     if length == 0:
-        return supplies
-    return {layer: Attribution(s.values / length, s.columns) for layer, s in supplies.items()}
+        return parts
+    return {layer: Attribution(p.values / length, p.columns) for layer, p in parts.items()}
+
+
+def _select(parts: dict[str, Attribution], selection: Selection) -> dict[str, Attribution]:
+    """Restrict the descriptor to the values that a selection keeps."""
+    selected: dict[str, Attribution] = {}
+    start = 0
+    for layer, part in parts.items():
+        size = len(part.values)
+        inside = selection.indices - start
+        inside = inside[(inside >= 0) & (inside < size)]
+        values = np.take(part.values.transpose(1, 2, 0), inside, axis=2)
+        selected[layer] = Attribution(values.transpose(2, 0, 1), part.columns)
+        start += size
+    return _unit_length(selected) if selection.renormalize else selected

@@ -161,7 +161,7 @@ def _explain_cnn(
         b,
         config,
         classifier=extractor.classifier,
-        selection=selection,
+        reduction=selection,
         state=extractor.state,
     )
     stage = BACKBONES[config.backbone].matching_layer

@@ -100,6 +100,4 @@ def heat_map(points: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> np.
 
 def feature_matches(query: LocalFeatures, other: LocalFeatures) -> np.ndarray:
     """Local features that agree on one geometry: float32 (M, 4), x, y, x and y in pixels."""
-    matches = verify(query, other).matches
-    points = (query.points[matches[:, 0]], other.points[matches[:, 1]])
-    return np.concatenate(points, axis=1).astype(np.float32)
+    return verify(query, other).points(query, other)

@@ -16,13 +16,20 @@ from resight.demo.scenes import SIZE, background, lay
 from resight.descriptors.aggregation.vlad import vlad
 from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
-from resight.descriptors.pipeline import FeatureMaps, describe_maps
+from resight.descriptors.pipeline import FeatureMaps, PoolingState, describe_maps
+from resight.descriptors.pooling import POOLINGS as POOLING_TABLE
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import UsageError
 from resight.networks.parameters import Classifier
+from resight.networks.projection import Projection, RetrievalHead
 from resight.ranking.exact import manhattan
 from resight.reductions.pfa import Selection
-from resight.views.attribution import Attribution, photo_supply, rmac_supply
+from resight.views.attribution import (
+    ATTRIBUTIONS,
+    Attribution,
+    attribute_modified_rmac,
+    attribute_photo,
+)
 from resight.views.explain import Explanation, explain, explain_images
 from resight.views.heatmaps import _coarser, column_matches, explain_maps, shared_heat
 from resight.views.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
@@ -75,7 +82,7 @@ def test_the_supply_adds_up_to_the_vector(
         "zero": np.zeros(shape),
     }[values]
     feature_map = array.astype(np.float32)
-    supply = rmac_supply(feature_map, levels=levels, stride=stride)
+    supply = attribute_modified_rmac(feature_map, levels=levels, stride=stride)
     assert supply.shape == feature_map.shape
     assert supply.dtype == np.float32
     assert (supply >= 0).all()
@@ -86,11 +93,91 @@ def test_the_supply_adds_up_to_the_vector(
 
 def test_the_supply_by_hand() -> None:
     # One level: one region of 2 x 2; its maximum 3 is held by two positions.
-    supply = rmac_supply(np.float32([[[3, 1], [0, 3]]]), levels=1)
+    supply = attribute_modified_rmac(np.float32([[[3, 1], [0, 3]]]), levels=1)
     assert supply.tolist() == [[[0.5, 0.0], [0.0, 0.5]]]
     # Two channels of 1 x 2, side 1: squares 9 and 16 over the norm 5; 0 and 0; length 5.
-    supply = rmac_supply(np.float32([[[3, 4]], [[0, 0]]]), levels=1)
+    supply = attribute_modified_rmac(np.float32([[[3, 4]], [[0, 0]]]), levels=1)
     np.testing.assert_allclose(supply, [[[0.36, 0.64]], [[0, 0]]], rtol=1e-6)
+
+
+POOLINGS = [*POOLING_TABLE, "rmac-whitened"]
+
+
+def pooling_case(pooling: str, channels: int) -> tuple[ExtractionConfig, PoolingState]:
+    """A pooling of `layer4` with random parameters."""
+    rng = np.random.default_rng(7)
+
+    def projection(size: int) -> Projection:
+        weight = rng.standard_normal((8, size), np.float32)
+        return Projection(weight, rng.standard_normal(8, np.float32) / 10)
+
+    if pooling == "fine-tuned":
+        config = ExtractionConfig(pooling=pooling, fusion="late", layers=("layer4",))
+        head = RetrievalHead(3.0, True, projection(channels), projection(8), projection(8))
+        return config, PoolingState(head=head)
+    state = PoolingState({"layer4": projection(channels)} if pooling == "rmac-whitened" else {})
+    return ExtractionConfig(pooling=pooling, layers=("layer4",)), state
+
+
+@pytest.mark.parametrize("pooling", [*POOLINGS, "fine-tuned"])
+@pytest.mark.parametrize("fusion", ["early", "late"])
+def test_parts_of_every_pooling_add_up_to_the_descriptor(pooling: str, fusion: str) -> None:
+    config, state = pooling_case(pooling, 16)
+    if pooling != "fine-tuned":
+        config = dataclasses.replace(config, fusion=fusion)
+    rng = np.random.default_rng(3)
+    maps = [{"layer4": positive(rng, 16, *size)} for size in ((9, 12), (6, 8))]
+    expected = describe_maps(maps, config, state=state).global_
+    parts = attribute_photo(maps, config, state=state)["layer4"].values
+    np.testing.assert_allclose(parts.sum(axis=(1, 2)), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("power", [1.0, 3.0, np.inf])
+@pytest.mark.parametrize("unit", [False, True])
+def test_parts_of_a_head_without_projection(power: float, unit: bool) -> None:
+    config, _ = pooling_case("fine-tuned", 16)
+    state = PoolingState(head=RetrievalHead(power, unit))
+    rng = np.random.default_rng(3)
+    maps = [{"layer4": positive(rng, 16, *size)} for size in ((9, 12), (6, 8))]
+    expected = describe_maps(maps, config, state=state).global_
+    parts = attribute_photo(maps, config, state=state)["layer4"].values
+    np.testing.assert_allclose(parts.sum(axis=(1, 2)), expected, atol=2e-5)
+
+
+def test_parts_with_layer_weights() -> None:
+    config = dataclasses.replace(DESCRIPTORS, pooling="spoc", layer_weights=(3.0, 1.0))
+    maps = random_maps(0, [(6, 8)])
+    parts = attribute_photo(maps, config)
+    result = np.concatenate([part.values.sum(axis=(1, 2)) for part in parts.values()])
+    np.testing.assert_allclose(result, describe_maps(maps, config).global_, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", [*POOLINGS, "fine-tuned"])
+def test_heat_of_every_pooling_lies_on_the_common_patch(pooling: str) -> None:
+    config, state = pooling_case(pooling, 64)
+    rng = np.random.default_rng(0)
+    maps = [rng.random((64, 16, 18), np.float32).clip(min=0.6) - np.float32(0.6) for _ in range(2)]
+    patch = rng.random((64, 4, 4), np.float32)
+    maps[0][:, 2:6, 2:6] = patch
+    maps[1][:, 9:13, 11:15] = patch
+    result = explain_maps([{"layer4": maps[0]}], [{"layer4": maps[1]}], config, state=state)
+    for heat, (top, left) in zip(result.heats, ((2, 2), (9, 11)), strict=True):
+        inside = np.zeros(heat.shape, bool)
+        inside[top : top + 4, left : left + 4] = True
+        assert inside.flat[heat.argmax()]
+        assert heat[inside].mean() > 5 * heat[~inside].mean()
+
+
+def test_netvlad_is_not_attributed() -> None:
+    config = ExtractionConfig(
+        backbone="vgg16", pooling="netvlad", fusion="late", layers=("conv5_3",)
+    )
+    with pytest.raises(UsageError, match="NetVLAD"):
+        attribute_photo([{"conv5_3": np.ones((4, 3, 3), np.float32)}], config)
+
+
+def test_every_pooling_has_an_attribution() -> None:
+    assert ATTRIBUTIONS.keys() == POOLING_TABLE.keys()
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
@@ -106,7 +193,7 @@ def test_the_supply_adds_up_to_the_descriptor(
         selection = Selection(np.array([0, 5, 2047, 2048, 2050, 3071]), renormalize)
     descriptor = describe_maps(maps, config).global_
     expected = selection.apply(descriptor) if selection else descriptor
-    supplies = photo_supply(maps, config, selection=selection)
+    supplies = attribute_photo(maps, config, selection=selection)
     assert list(supplies) == ["layer4", "layer3"]
     found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-4)
@@ -119,7 +206,7 @@ def test_the_masked_supply_adds_up_to_the_local_descriptor() -> None:
     local = describe_maps(maps, config, classifier).local
     assert local is not None
     mask = cam_mask(class_activation_map(maps[0]["layer4"], classifier), config.cam_threshold)
-    supplies = photo_supply(maps, config, mask=mask)
+    supplies = attribute_photo(maps, config, mask=mask)
     found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
     np.testing.assert_allclose(found, local, atol=1e-6, rtol=1e-4)
 
@@ -138,7 +225,7 @@ def test_distance_and_agreement_are_those_of_the_descriptors() -> None:
         )
     ]
     distances = [float(manhattan(x, y[None])[0]) for x, y in pairs]
-    found = explain_maps(a, b, config, classifier=classifier, selection=selection)
+    found = explain_maps(a, b, config, classifier=classifier, reduction=selection)
     assert found.distance == min(distances)
     x, y = pairs[int(np.argmin(distances))]
     assert found.agreement == pytest.approx(2 * np.minimum(x, y).sum() / (x + y).sum(), abs=1e-5)
@@ -170,13 +257,13 @@ def test_heat_lies_where_the_columns_are_alike() -> None:
     patch = rng.random((64, 3, 3), np.float32)
     maps[0][:, 2:5, 2:5] = patch
     maps[1][:, 7:10, 9:12] = patch
-    heats = shared_heat(*(Attribution(rmac_supply(fm), fm) for fm in maps))
+    heats = shared_heat(*(Attribution(attribute_modified_rmac(fm), fm) for fm in maps))
     assert [h.shape for h in heats] == [(12, 14), (12, 14)]
     assert 2 <= heats[0].argmax() // 14 <= 4
     assert 2 <= heats[0].argmax() % 14 <= 4
     assert 7 <= heats[1].argmax() // 14 <= 9
     assert 9 <= heats[1].argmax() % 14 <= 11
-    swapped = shared_heat(*(Attribution(rmac_supply(fm), fm) for fm in maps[::-1]))
+    swapped = shared_heat(*(Attribution(attribute_modified_rmac(fm), fm) for fm in maps[::-1]))
     np.testing.assert_allclose(swapped[1], heats[0], rtol=1e-3, atol=1e-7)
 
 
@@ -206,7 +293,7 @@ def test_black_and_tiny_maps_are_explained() -> None:
 def test_large_maps_are_compared_on_a_coarser_grid() -> None:
     rng = np.random.default_rng(0)
     maps = [rng.random((4, 81, 90), np.float32) for _ in range(2)]
-    heats = shared_heat(*(Attribution(rmac_supply(fm), fm) for fm in maps))
+    heats = shared_heat(*(Attribution(attribute_modified_rmac(fm), fm) for fm in maps))
     assert all(h.shape == (81, 90) and np.isfinite(h).all() for h in heats)
 
 

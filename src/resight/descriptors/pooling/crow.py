@@ -18,12 +18,17 @@ def crow(feature_map: np.ndarray) -> np.ndarray:
     convolutional features", ECCV workshops 2016, sections 3.2 to 3.4. Their whitening is a separate
     reduction.
     """
+    positions, channels = crow_weights(feature_map)
+    sums = np.tensordot(feature_map, positions, axes=2)
+    return l2_normalize((sums * channels).astype(np.float32))
+
+
+def crow_weights(feature_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of the positions, float32 (H, W), and of the channels, float64 (C,)."""
     positions = feature_map.sum(axis=0, dtype=np.float64)
     length = np.linalg.norm(positions)
-    if length == 0:
-        return np.zeros(len(feature_map), np.float32)
     activity = np.count_nonzero(feature_map, axis=(1, 2)) / positions.size
     rarity = np.log((len(activity) * EPSILON + activity.sum()) / (EPSILON + activity))
-    weights = np.sqrt(positions / length).astype(np.float32)
-    sums = np.tensordot(feature_map, weights, axes=2)
-    return l2_normalize((sums * rarity).astype(np.float32))
+    if length == 0:
+        return np.zeros(positions.shape, np.float32), rarity
+    return np.sqrt(positions / length).astype(np.float32), rarity

@@ -17,11 +17,16 @@ def spoc(feature_map: np.ndarray, *, center: bool = False) -> np.ndarray:
     Source: Babenko and Lempitsky, "Aggregating deep convolutional features for image retrieval",
     ICCV 2015, section 4.1. Their PCA-whitening is a separate reduction.
     """
-    height, width = feature_map.shape[1:]
     if not center:
         return l2_normalize(feature_map.sum(axis=(1, 2)))
+    return l2_normalize(np.tensordot(feature_map, center_prior(feature_map.shape[1:]), axes=2))
+
+
+def center_prior(size: tuple[int, ...]) -> np.ndarray:
+    """Return the weights of the centering prior, float32 (H, W)."""
+    height, width = size
     sigma = min(height, width) / 6
     rows = np.arange(height) + 0.5 - height / 2
     columns = np.arange(width) + 0.5 - width / 2
     weights = np.exp(-(rows[:, None] ** 2 + columns**2) / (2 * sigma**2))
-    return l2_normalize(np.tensordot(feature_map, weights.astype(np.float32), axes=2))
+    return weights.astype(np.float32)
