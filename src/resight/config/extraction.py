@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from resight.config.base import NonNegative, PositiveInt, Share, option, require
 from resight.config.method import MethodConfig, check_layer
-from resight.config.reduction import ReductionConfig, SelectionConfig
 
 HEADS = ("fine-tuned", "netvlad")
 """Poolings whose parameters come with a network's weights."""
@@ -24,7 +23,6 @@ class ExtractionConfig(MethodConfig):
     """The paper's descriptor (sections 1-5 and 7); the defaults are the configuration `paper`."""
 
     method: Literal["cnn"] = option("cnn", "the family of methods")
-    backbone: str = option("resnet50", "the network")
     resolutions: Annotated[tuple[Annotated[int, Meta(ge=32, le=8192)], ...], Meta(min_length=1)] = (
         option((1050, 800, 550), "longest sides of the copies of a photo, in pixels")
     )
@@ -73,7 +71,6 @@ class ExtractionConfig(MethodConfig):
     mask_interpolation: Interpolation = option(
         "nearest", "how the mask is rescaled to the other layer's map"
     )
-    dtype: Literal["float32", "float16"] = option("float32", "how descriptors are stored")
     precision: Literal["float32", "float16", "int8"] = option(
         "float32",
         "arithmetic of the network; float16 is for GPUs, int8 is quantized on the collection's "
@@ -128,11 +125,6 @@ class ExtractionConfig(MethodConfig):
         )
 
     @property
-    def needs_network(self) -> bool:
-        """Always."""
-        return True
-
-    @property
     def required_head(self) -> str:
         """The pooling, if its parameters come with the weights."""
         return self.pooling if self.pooling in HEADS else ""
@@ -147,15 +139,6 @@ class ExtractionConfig(MethodConfig):
         """Cosine for poolings and weights that are made for it, else Manhattan."""
         by_cosine = self.learns or self.layer_weights or self.required_head
         return "cosine" if by_cosine else "manhattan"
-
-    @property
-    def reducible(self) -> bool:
-        """Always."""
-        return True
-
-    def default_reduction(self) -> ReductionConfig:
-        """Return the paper's selection."""
-        return SelectionConfig()
 
     @property
     def nominal_sizes(self) -> list[int]:

@@ -51,7 +51,6 @@ class LocalConfig(MethodConfig):
     contrast_threshold: Annotated[float, Meta(gt=0, lt=1)] = option(
         0.01, "rootsift: SIFT's contrast threshold"
     )
-    backbone: str = option("resnet50", "the network of columns, cells and patches")
     layer: str = option("layer4", "the network's stage that features are taken from")
     scales: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = option(
         (1,), "cells, patches: divisions of each side of the photo; each scale is a part"
@@ -70,7 +69,6 @@ class LocalConfig(MethodConfig):
     power: Share = option(0.5, "exponent of the signed power law")
     distance: Literal["manhattan", "cosine"] = option("cosine", "distance of the descriptors")
     seed: Seed = option(0, "seed of the k-means and of other random choices")
-    dtype: Literal["float32", "float16"] = option("float32", "how descriptors are stored")
 
     def check(self) -> None:
         """Check the rules between fields."""

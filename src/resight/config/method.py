@@ -4,10 +4,10 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from resight.config.base import Config, require
-from resight.config.reduction import ReductionConfig
+from resight.config.base import Config, option, require
+from resight.config.reduction import ReductionConfig, SelectionConfig
 from resight.errors import UsageError
 from resight.networks.backbone import BackboneSpec
 from resight.networks.specs import BACKBONES
@@ -39,25 +39,14 @@ def check_layer(field: str, layer: str, spec: BackboneSpec) -> None:
 class MethodConfig(Config, ABC):
     """How a photo becomes a descriptor."""
 
-    @property
-    @abstractmethod
-    def method(self) -> str:
-        """The family of methods, as stored and in TOML files."""
+    method: str
+    backbone: str = option("resnet50", "the network, if the method needs one")
+    dtype: Literal["float32", "float16"] = option("float32", "how descriptors are stored")
 
     @property
-    @abstractmethod
-    def dtype(self) -> str:
-        """NumPy's name of the type that descriptors are stored in."""
-
-    @property
-    @abstractmethod
-    def backbone(self) -> str:
-        """The network; only of meaning with `needs_network`."""
-
-    @property
-    @abstractmethod
     def needs_network(self) -> bool:
         """Whether it needs the weights of a network."""
+        return True
 
     @property
     def required_head(self) -> str:
@@ -75,13 +64,13 @@ class MethodConfig(Config, ABC):
         """The distance of descriptors on which no reduction is fitted."""
 
     @property
-    @abstractmethod
     def reducible(self) -> bool:
         """Whether a selection or whitening can be fitted on the descriptors."""
+        return True
 
-    @abstractmethod
     def default_reduction(self) -> ReductionConfig:
-        """Return the reduction used when none is configured."""
+        """Return the reduction used when none is configured: the paper's selection."""
+        return SelectionConfig()
 
     @property
     @abstractmethod

@@ -1,7 +1,6 @@
 """How descriptors are reduced before they are compared (sections 6 and 12 of the method)."""
 
 import dataclasses
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -20,13 +19,10 @@ GROWTH = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReductionConfig(Config, ABC):
+class ReductionConfig(Config):
     """How descriptors are reduced."""
 
-    @property
-    @abstractmethod
-    def method(self) -> str:
-        """One of pfa, whitening, none."""
+    method: str
 
     @property
     def distance(self) -> str | None:
@@ -44,14 +40,14 @@ class ReductionConfig(Config, ABC):
         return str(self.features or "by the spectrum")
 
     @property
-    @abstractmethod
     def label(self) -> str:
         """Its name in messages, with the article."""
+        return "a selection"
 
     @property
-    @abstractmethod
     def auto_fit_photos(self) -> int:
         """Number of photos from which on an index run fits it."""
+        return AUTO_FIT_PHOTOS
 
     @property
     def required_photos(self) -> int:
@@ -93,16 +89,6 @@ class SelectionConfig(ReductionConfig):
     def distance(self) -> str:
         """Manhattan."""
         return "manhattan"
-
-    @property
-    def label(self) -> str:
-        """Its name in messages."""
-        return "a selection"
-
-    @property
-    def auto_fit_photos(self) -> int:
-        """Number of photos from which on an index run fits it."""
-        return AUTO_FIT_PHOTOS
 
     def with_features(self, features: int, photos: int) -> ReductionConfig:
         """Return it with another number of values."""
@@ -199,16 +185,6 @@ class NoReduction(ReductionConfig):
     def size_text(self) -> str:
         """Empty: all values."""
         return ""
-
-    @property
-    def label(self) -> str:
-        """Its name in messages."""
-        return "no reduction"
-
-    @property
-    def auto_fit_photos(self) -> int:
-        """Zero: there is nothing to fit."""
-        return 0
 
 
 REDUCTIONS: dict[str, type[ReductionConfig]] = {
