@@ -1,11 +1,18 @@
-"""Files in general: atomic writes, hashes of content, and the user's cache folder."""
+"""Files: atomic writes, checks before long work, hashes of content, the user's cache folder."""
 
 import contextlib
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resight.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @contextlib.contextmanager
@@ -35,3 +42,55 @@ def file_sha256(path: Path) -> str:
 def user_cache() -> Path:
     """Return the folder for what can be computed again, such as folded networks."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resight"
+
+
+@contextlib.contextmanager
+def write_errors(target: Path) -> Iterator[None]:
+    """Raise a `UsageError` that names `target` in place of an `OSError` in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
+
+
+def ensure_writable(target: Path) -> None:
+    """Refuse a file that cannot be written, without changing anything.
+
+    Raises:
+        UsageError: its folder is missing, it is a folder itself, or permission is denied.
+    """
+    with write_errors(target):
+        if not target.exists():
+            tempfile.TemporaryFile(dir=target.parent).close()
+        elif not target.is_fifo():  # the reader of a pipe would take this for its end
+            target.open("ab").close()
+
+
+def ensure_picture_writable(target: Path) -> None:
+    """Refuse a picture that cannot be written, without changing anything.
+
+    Raises:
+        UsageError: see `ensure_writable`, or the suffix names no image format.
+    """
+    from PIL import Image
+
+    if Image.registered_extensions().get(target.suffix.lower()) not in Image.SAVE:
+        raise _unknown_format(target)
+    ensure_writable(target)
+
+
+def save_picture(image: "Image.Image", target: Path) -> None:
+    """Save a picture in the format that its suffix names.
+
+    Raises:
+        UsageError: the file cannot be written, or its suffix names no image format.
+    """
+    try:
+        with write_errors(target):
+            image.save(target, quality=90)
+    except (ValueError, KeyError):  # an unknown suffix, or a format that can only be read
+        raise _unknown_format(target) from None
+
+
+def _unknown_format(target: Path) -> UsageError:
+    return UsageError(f"{target}: name it with .jpg or .png")

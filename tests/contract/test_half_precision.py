@@ -15,11 +15,10 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions
-from resight.networks.dynamic_batcher import DynamicBatcher, FeatureMaps
+from resight.networks import torch_runtime
 from resight.networks.parameters import load_parameters
-from resight.networks.runtimes import torch_runtime as torch_runtime
-from resight.networks.runtimes.select import load_network
-from resight.networks.runtimes.torch_runtime import TorchNetwork
+from resight.networks.runtimes import load_network
+from resight.networks.torch_runtime import DynamicBatcher, FeatureMaps, TorchNetwork
 from resight.photos.images import load_image
 from resight.searching.search import search
 

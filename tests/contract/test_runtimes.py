@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import resight.networks.runtimes.select
+import resight.networks.runtimes
 from resight.errors import UsageError
 from resight.networks.parameters import Parameters, load_parameters
-from resight.networks.runtimes.network import Network
-from resight.networks.runtimes.select import RUNTIMES, load_network
+from resight.networks.runtimes import RUNTIMES, Network, load_network
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -87,8 +86,8 @@ def test_what_auto_means(
     device: str, gpu: bool, installed: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr(resight.networks.runtimes.select, "_may_have_gpu", lambda: gpu)
-    monkeypatch.setattr(resight.networks.runtimes.select, "_installed", lambda package: installed)
+    monkeypatch.setattr(resight.networks.runtimes, "_may_have_gpu", lambda: gpu)
+    monkeypatch.setattr(resight.networks.runtimes, "_installed", lambda package: installed)
     for runtime in list(RUNTIMES):
         monkeypatch.setitem(
             RUNTIMES, runtime, lambda *given, runtime=runtime: taken.append(runtime)
@@ -118,7 +117,7 @@ def refusal(**options: str) -> str:
 def test_an_engine_that_is_not_installed_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resight.networks.runtimes.select, "_installed", lambda package: False)
+    monkeypatch.setattr(resight.networks.runtimes, "_installed", lambda package: False)
     assert "pip install 'resight[openvino]'" in refusal(runtime="openvino")
 
 

@@ -20,9 +20,9 @@ from resight.evaluation.benchmark.report import (
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.integrity import Verification
 from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
+from resight.files import write_errors
 from resight.methods.catalogue import METHODS
 from resight.methods.spec import MethodSpec
-from resight.output_files import write_errors
 from resight.photos.paths import escape_undecodable
 
 LISTED = 10

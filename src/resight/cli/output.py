@@ -20,8 +20,8 @@ from resight.cli.progress import progress_on
 from resight.collection.integrity import CheckReport
 from resight.errors import ImageError
 from resight.evaluation.evaluate_collection import Evaluation
+from resight.files import save_picture
 from resight.indexing.pipeline import IndexRun
-from resight.output_files import save_picture
 from resight.photos.images import image_size, load_image
 from resight.photos.paths import escape_undecodable, path_text
 from resight.photos.transforms import scale_box

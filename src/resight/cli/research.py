@@ -70,8 +70,8 @@ def describe(
 ) -> None:
     """Write the descriptors of photos as NumPy arrays (.npz)."""
     from resight.cli import output
+    from resight.files import ensure_writable
     from resight.indexing.describe import describe
-    from resight.output_files import ensure_writable
 
     ensure_writable(out)
     with output.progress() as progress:

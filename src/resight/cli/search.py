@@ -67,7 +67,7 @@ def search(
 ) -> None:
     """Find the photos that show the same thing as a query photo."""
     from resight.cli import output
-    from resight.output_files import ensure_picture_writable
+    from resight.files import ensure_picture_writable
     from resight.searching.search import search
 
     if sheet is not None:
@@ -127,7 +127,7 @@ def explain(
 ) -> None:
     """Draw why two photos match: similar areas and corresponding points."""
     from resight.cli import output
-    from resight.output_files import ensure_picture_writable, save_picture
+    from resight.files import ensure_picture_writable, save_picture
     from resight.searching.query import open_query
     from resight.views.explain import explain
     from resight.views.overlay import draw_explanation

@@ -10,10 +10,10 @@ from resight.demo.pictures import GROUPS_FILE, draw_collection
 from resight.errors import WeightsMissingError
 from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import read_groups
+from resight.files import save_picture
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
-from resight.output_files import save_picture
 from resight.photos.images import load_image
 from resight.progress import no_progress
 from resight.searching.searcher import Searcher

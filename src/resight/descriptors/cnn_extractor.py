@@ -23,7 +23,7 @@ from resight.descriptors.pooling.rmac import fit_region_whitening, region_vector
 from resight.errors import WeightsError
 from resight.networks.parameters import load_parameters
 from resight.networks.projection import Projection
-from resight.networks.runtimes.select import load_network
+from resight.networks.runtimes import load_network
 from resight.photos.transforms import resized_copies
 
 MISSING_HEAD = {

@@ -18,7 +18,7 @@ from resight.descriptors.local_features import LOCAL_FEATURES
 from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.descriptors.names import check_names
 from resight.errors import FitError
-from resight.networks.runtimes.network import Network
+from resight.networks.runtimes import Network
 from resight.reductions.principal_components import principal_components
 from resight.vectors import l2_normalize_rows, with_positive_peaks
 

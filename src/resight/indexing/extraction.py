@@ -16,7 +16,7 @@ from resight.errors import ImageError
 from resight.memory import release_unused_memory
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
-from resight.photos.remote import open_photo
+from resight.photos.paths import open_photo
 from resight.prefetch import prefetch
 
 LARGE_PIXELS = 16_000_000

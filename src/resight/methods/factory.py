@@ -75,7 +75,7 @@ def _load_local(
 ) -> Any:
     from resight.descriptors.local_extractor import LocalExtractor  # imports OpenCV
     from resight.networks.parameters import load_parameters
-    from resight.networks.runtimes.select import load_network
+    from resight.networks.runtimes import load_network
 
     if not config.needs_network:
         return LocalExtractor(config)

@@ -19,7 +19,7 @@ from resight.errors import WeightsError
 from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
 from resight.networks.specs import BACKBONES
-from resight.networks.state_dict import check_flat, read_content
+from resight.networks.weights import check_flat, read_content
 
 State = dict[str, np.ndarray]
 """Name to array, in torchvision's layout."""

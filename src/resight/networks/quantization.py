@@ -22,7 +22,7 @@ import numpy as np
 
 from resight.errors import UsageError
 from resight.networks.parameters import Parameters
-from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.runtimes import pad_to_min_side
 from resight.networks.specs import BACKBONES
 
 
@@ -59,7 +59,7 @@ def quantize(
     import nncf
     import openvino
 
-    from resight.networks.runtimes.openvino_runtime import build_model
+    from resight.networks.openvino_runtime import build_model
 
     nncf.set_log_level(logging.ERROR)
     spec = BACKBONES[backbone]

@@ -23,8 +23,7 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Description
 from resight.errors import WeightsError
 from resight.networks.parameters import Parameters, load_parameters
-from resight.networks.runtimes.network import Network
-from resight.networks.runtimes.select import load_network
+from resight.networks.runtimes import Network, load_network
 from resight.photos.images import load_image
 
 SMALL = (160, 120, 96)

@@ -15,8 +15,7 @@ from resight.descriptors.local_features.cells import cells
 from resight.descriptors.local_features.columns import columns
 from resight.descriptors.local_features.patches import patch_boxes
 from resight.networks.parameters import load_parameters
-from resight.networks.runtimes.network import Network
-from resight.networks.runtimes.select import load_network
+from resight.networks.runtimes import Network, load_network
 from samples import picture
 
 

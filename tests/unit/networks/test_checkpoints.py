@@ -21,8 +21,7 @@ from resight.errors import UsageError, WeightsError
 from resight.networks.parameters import Parameters, load_parameters, recognize
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
 from resight.networks.specs import BACKBONES
-from resight.networks.state_dict import read_content
-from resight.networks.weights import named_file
+from resight.networks.weights import named_file, read_content
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}

@@ -14,8 +14,7 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError
 from resight.methods.catalogue import METHODS
 from resight.networks.parameters import Parameters, load_parameters
-from resight.networks.runtimes.network import pad_to_min_side
-from resight.networks.runtimes.select import RUNTIMES, load_network
+from resight.networks.runtimes import RUNTIMES, load_network, pad_to_min_side
 from resight.networks.specs import BACKBONES
 
 INSTALLED = [

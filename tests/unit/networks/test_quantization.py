@@ -18,7 +18,7 @@ from resight.methods.model import ModelOptions
 from resight.methods.resolve import resolve_config
 from resight.networks import quantization
 from resight.networks.parameters import load_parameters
-from resight.networks.runtimes.select import load_network
+from resight.networks.runtimes import load_network
 from resight.searching.search import search
 
 CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")

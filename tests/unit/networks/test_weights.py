@@ -28,14 +28,15 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError, WeightsMissingError
 from resight.files import file_sha256
 from resight.networks.parameters import Parameters, load_parameters
-from resight.networks.runtimes.select import load_network
+from resight.networks.runtimes import load_network
 from resight.networks.specs import BACKBONES
-from resight.networks.state_dict import check_flat, read_content
 from resight.networks.weights import (
     ENVIRONMENT_VARIABLE,
     WeightsFile,
+    check_flat,
     find_weights,
     hub_cache,
+    read_content,
 )
 
 CONTENT = bytes(range(256)) * 4000

@@ -8,7 +8,7 @@ import numpy as np
 
 from resight.config import LocalConfig
 from resight.descriptors.local_features.columns import prepare
-from resight.networks.runtimes.network import Network
+from resight.networks.runtimes import Network
 from resight.vectors import l2_normalize_rows
 
 __all__ = ["cells", "extract", "prepare"]

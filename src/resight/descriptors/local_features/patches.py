@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from resight.config import LocalConfig
-from resight.networks.runtimes.network import Network
+from resight.networks.runtimes import Network
 from resight.vectors import l2_normalize_rows
 
 STEPS = 8

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from resight.config import LocalConfig
-from resight.networks.runtimes.network import Network
+from resight.networks.runtimes import Network
 from resight.photos.transforms import scaled_size
 
 DESCRIPTOR_SIZE = 128

@@ -16,8 +16,8 @@ from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.protocols import judge, mean_values
+from resight.files import write_errors
 from resight.methods.spec import MethodSpec
-from resight.output_files import write_errors
 from resight.progress import Progress
 from resight.ranking.exact import Database, Query
 from resight.reductions.reduction import Reduction, fit_reduction

@@ -31,7 +31,7 @@ from resight.methods.catalogue import METHODS, find_method
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.spec import MethodSpec
-from resight.networks.runtimes.select import choose_runtime
+from resight.networks.runtimes import choose_runtime
 from resight.progress import Progress, no_progress
 from resight.searching.spatial_verification import ColumnsMap, columns_map
 

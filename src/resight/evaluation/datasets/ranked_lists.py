@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 from resight.errors import DatasetError, UsageError
 from resight.evaluation.datasets.dataset import Dataset
-from resight.output_files import write_errors
+from resight.files import write_errors
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions
-from resight.networks.runtimes.select import choose_runtime
+from resight.networks.runtimes import choose_runtime
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 

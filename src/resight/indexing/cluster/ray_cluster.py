@@ -29,7 +29,7 @@ from resight.indexing.cluster.worker import ExtractionTask, extract_shard
 from resight.indexing.extraction import PhotoResult
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES
-from resight.photos.remote import open_photo
+from resight.photos.paths import open_photo
 from resight.progress import Progress
 
 CONNECT_TIMEOUT_S = 5.0

@@ -11,7 +11,7 @@ import openvino
 from openvino import opset13 as op
 
 from resight.networks.parameters import Parameters
-from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.runtimes import pad_to_min_side
 from resight.networks.specs import BACKBONES
 
 CACHED_KERNELS = "400"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from resight.errors import UsageError
-from resight.output_files import ensure_picture_writable, ensure_writable, save_picture
+from resight.files import ensure_picture_writable, ensure_writable, save_picture
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -9,7 +9,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from resight.networks.parameters import Parameters
-from resight.networks.runtimes.network import pad_to_min_side
+from resight.networks.runtimes import pad_to_min_side
 from resight.networks.specs import BACKBONES
 
 OPSET = 17

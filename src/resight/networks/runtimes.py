@@ -1,19 +1,41 @@
-"""Choice of the runtime that computes a network."""
+"""Networks on inference runtimes, and the choice of the runtime."""
 
 import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from resight.errors import UsageError
+from resight.networks.backbone import BackboneSpec
 from resight.networks.parameters import Parameters
-from resight.networks.runtimes.network import Network
 
 PAPER_LAYERS = ("layer3", "layer4")
 
 OPENVINO_CONVERTER = "openvino.tools.ovc"
+
+
+class Network(Protocol):
+    """A network on a runtime, ready for inference."""
+
+    @property
+    def concurrency(self) -> int:
+        """Images that are computed at the same time when that many threads call."""
+
+    def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute the feature maps of an image.
+
+        Args:
+            pixels: uint8 (H, W, 3), RGB.
+
+        Returns:
+            Each layer that the network was loaded for, float32 (C, h, w): for a ResNet `layer3`,
+            (1024, H / 16, W / 16), and `layer4`, (2048, H / 32, W / 32), sizes rounded up.
+        """
 
 
 def load_network(
@@ -80,7 +102,7 @@ def _torch(
 ) -> Network:
     # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from resight.networks.runtimes.torch_runtime import TorchNetwork  # takes a second
+    from resight.networks.torch_runtime import TorchNetwork  # takes a second
 
     return TorchNetwork(backbone, parameters, layers, device, threads=threads, half=half)
 
@@ -96,7 +118,7 @@ def _openvino(
     _check_cpu_runtime("openvino", device, packages=("openvino",))
     # Without the model converter, which brings telemetry, the import takes a third of the time.
     sys.modules.setdefault(OPENVINO_CONVERTER, None)  # type: ignore[arg-type]
-    from resight.networks.runtimes.openvino_runtime import OpenVinoNetwork
+    from resight.networks.openvino_runtime import OpenVinoNetwork
 
     if sys.modules[OPENVINO_CONVERTER] is None:
         del sys.modules[OPENVINO_CONVERTER]
@@ -111,7 +133,7 @@ def _onnx(
     threads: int | None,
 ) -> Network:
     _check_cpu_runtime("onnx", device, packages=("onnx", "onnxruntime"))
-    from resight.networks.runtimes.onnx_runtime import OnnxNetwork
+    from resight.networks.onnx_runtime import OnnxNetwork
 
     return OnnxNetwork(backbone, parameters, layers, threads)
 
@@ -141,3 +163,12 @@ def _may_have_gpu() -> bool:
         # The drivers of NVIDIA, of AMD, and of Windows for Linux.
         return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
     return True
+
+
+def pad_to_min_side(pixels: np.ndarray, spec: BackboneSpec, layers: Collection[str]) -> np.ndarray:
+    """Repeat the border of an image, uint8 (H, W, 3), until every layer has a position."""
+    min_side = spec.min_side(layers)
+    below, right = (max(0, min_side - side) for side in pixels.shape[:2])
+    if not below and not right:
+        return pixels
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")

@@ -1,1 +1,0 @@
-"""Inference runtimes: PyTorch, OpenVINO and ONNX Runtime."""
