@@ -1,6 +1,5 @@
 """Limits: requests that are too large, too slow, abandoned, or too many at once."""
 
-import contextlib
 import http.client
 import json
 import socket
@@ -134,18 +133,16 @@ def blocked(server: Running) -> tuple[Callable[[], list[httpx.Response]], Reques
     """Block the server's search threads; return a function that releases them, and the queue."""
     released, busy = threading.Event(), threading.Barrier(3)
     queue = server.state.search_queue
-    searching = server.state.service.searching
+    search_photo = server.state.service.search_photo
 
-    @contextlib.contextmanager
-    def slow():
+    def slow(*arguments, **options):
         if threading.current_thread().name.startswith("resight-search"):
             if not released.is_set():
                 busy.wait(30)
             released.wait(30)
-        with searching() as searcher:
-            yield searcher
+        return search_photo(*arguments, **options)
 
-    server.state.service.searching = slow  # type: ignore[method-assign]
+    server.state.service.search_photo = slow  # type: ignore[method-assign]
     client = httpx.Client(base_url=server.url, timeout=60, trust_env=False)
     responses: list[httpx.Response] = []
 

@@ -456,9 +456,7 @@ def test_new_photos_are_indexed_with_progress(visit: Visit, tmp_path: Path) -> N
 # Errors
 
 
-def test_a_file_that_is_not_a_photo_is_refused(
-    visit: Visit, tmp_path: Path
-) -> None:
+def test_a_file_that_is_not_a_photo_is_refused(visit: Visit, tmp_path: Path) -> None:
     visit.expected.append(NOT_FOUND)
     fake = tmp_path / "fake.jpg"
     fake.write_bytes(b"this is no picture" * 100)

@@ -20,7 +20,7 @@ from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 from resight.searching.results import SearchResults
 from resight.searching.search import search
 from resight.views.explain import explain
-from web_server import V1, checked, ids_of, make_cnn_collection, running
+from web_server import V1, checked, ids_of, make_cnn_collection, make_sift_collection, running
 
 
 def assert_same(response: dict, expected: SearchResults, collection: Path) -> None:
@@ -217,6 +217,15 @@ def test_a_collection_that_another_program_changes_is_searched_as_it_is_now(own)
     assert own.server.search(photo=5)["total"] == 6
     remove([own.photos / "clutter"], own.collection)
     assert own.server.search(photo=5)["total"] == 3
+
+
+def test_a_collection_that_was_replaced_is_opened_again(own):
+    assert own.server.search(photo=5)["total"] == 6
+    shutil.rmtree(own.collection)
+    assert own.server.client.post(f"{V1}/search", json={"photo": 5}).status_code == 503
+    shutil.rmtree(own.photos / "clutter")
+    make_sift_collection(own.collection, own.photos)
+    assert own.server.search(photo=3)["total"] == 3
 
 
 def test_parallel_searches_get_the_same_results(server, photos):

@@ -80,15 +80,12 @@ def create_app(
         CollectionError: there is no collection, or it cannot be read.
     """
     state = AppState.create(collection, settings or WebSettings(), model or ModelOptions())
-    with state.service.store() as store:
-        store.count("ok")
+    state.service.store.count("ok")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # One connection stays open: the last one to close cleans up the database's files.
-        with state.service.store():
-            yield
-            await asyncio.to_thread(state.close)
+        yield
+        await asyncio.to_thread(state.close)
 
     app = FastAPI(
         title="Resight",

@@ -81,12 +81,7 @@ class AppState:
 
     async def lookup(self, request: Request, function: Callable[[Store], T]) -> T:
         """Run a function that reads the collection, in the queue of lookups."""
-
-        def run() -> T:
-            with self.service.store() as store:
-                return function(store)
-
-        return await self.lookup_queue.run(request, run)
+        return await self.lookup_queue.run(request, lambda: function(self.service.current_store()))
 
     def stop(self) -> None:
         """Begin to stop: jobs end after the current photo, waiting requests are refused."""

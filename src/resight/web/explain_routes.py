@@ -8,14 +8,12 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from PIL import Image
 
-from resight.photos.transforms import Box
 from resight.views import overlay
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response
 from resight.web.queries import QueryImage, parse_box, photo_by_id, read_json
 from resight.web.schemas import problem_responses
 from resight.web.search_routes import find_query
-from resight.web.search_service import ServiceSearcher
 
 OVERLAY_SIDE = 400
 SHADE = (12, 14, 20, 165)
@@ -40,9 +38,17 @@ def router(state: AppState) -> APIRouter:
         query.check_box(box)
 
         def run() -> dict[str, Any]:
-            with state.service.searching() as searcher:
-                result = QueryImage.of_photo(photo_by_id(searcher.store, body.result))
-                return _explain(searcher, query, box, result)
+            store = state.service.current_store()
+            result = QueryImage.of_photo(photo_by_id(store, body.result))
+            explanation = state.service.explain(query, box, result)
+            return {
+                "query": _side(query, explanation.heat_query, explanation.mask_query),
+                "result": _side(result, explanation.heat_other, explanation.mask_other),
+                "matches": explanation.matches.round(1).astype(float).tolist(),
+                "inliers": explanation.inliers,
+                "distance": explanation.distance,
+                "agreement": explanation.agreement,
+            }
 
         return json_response(await state.search_queue.run(request, run))
 
@@ -66,20 +72,6 @@ def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
     picture[:] = SHADE
     picture[..., 3] = (SHADE[3] * (1 - inside)).round().astype(np.uint8)
     return _data_url(Image.fromarray(picture))
-
-
-def _explain(
-    searcher: ServiceSearcher, query: QueryImage, box: Box | None, result: QueryImage
-) -> dict[str, Any]:
-    explanation = searcher.explain(query, box, result)
-    return {
-        "query": _side(query, explanation.heat_query, explanation.mask_query),
-        "result": _side(result, explanation.heat_other, explanation.mask_other),
-        "matches": explanation.matches.round(1).astype(float).tolist(),
-        "inliers": explanation.inliers,
-        "distance": explanation.distance,
-        "agreement": explanation.agreement,
-    }
 
 
 def _side(image: QueryImage, heat: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:

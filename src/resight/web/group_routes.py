@@ -80,10 +80,10 @@ def router(state: AppState) -> APIRouter:
 
         def run() -> dict[str, Any]:
             end = after + PAGE_SIZE
-            with state.service.store() as store:
-                groups = cache.get(store, limit)
-                page = dataclasses.replace(groups, groups=groups.groups[after:end])
-                photos = _photos_of(store, page)
+            store = state.service.current_store()
+            groups = cache.get(store, limit)
+            page = dataclasses.replace(groups, groups=groups.groups[after:end])
+            photos = _photos_of(store, page)
             entries = [
                 {
                     "kind": group.kind,
@@ -104,9 +104,9 @@ def router(state: AppState) -> APIRouter:
         request: Request, limit: float | None, write: Writer, media_type: str, name: str
     ) -> Response:
         def run() -> str:
-            with state.service.store() as store:
-                groups = cache.get(store, limit)
-                photos = _photos_of(store, groups)
+            store = state.service.current_store()
+            groups = cache.get(store, limit)
+            photos = _photos_of(store, groups)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
             return write(_without_removed(groups, photos), paths)
 

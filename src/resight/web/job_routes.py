@@ -161,8 +161,7 @@ def _index_task(collection: Path, folders: list[Path], prune: bool, state: AppSt
 
 
 def _remove_task(ids: list[int], state: AppState) -> Task:
-    with state.service.store() as store:
-        photos = store.photos_by_id(ids)
+    photos = state.service.current_store().photos_by_id(ids)
     for id_ in ids:
         if id_ not in photos:
             detail = f"There is no photo {id_} in this collection; none was removed."

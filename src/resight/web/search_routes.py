@@ -123,19 +123,14 @@ async def _search(
     where = parse_filter(options, local_only=state.settings.local_only)
     config = search_config(options)
 
-    def search(only_cached: bool) -> ResultPage | None:
-        with state.service.searching() as searcher:
-            if only_cached:
-                searcher.store.check()  # report an empty collection before waiting for a turn
-                if not state.service.is_cached(searcher.store, query, box):
-                    return None
-            return searcher.result_page(query, box, config, where)
+    def search(cached_only: bool) -> ResultPage | None:
+        return state.service.search_photo(query, box, config, where, cached_only=cached_only)
 
+    page = None
     if config.verify == 0 and config.rerank.method == "none" and where is None:
-        page = await state.lookup_queue.run(request, lambda: search(only_cached=True))
-        if page is not None:
-            return page
-    page = await state.search_queue.run(request, lambda: search(only_cached=False))
+        page = await state.lookup_queue.run(request, lambda: search(cached_only=True))
+    if page is None:
+        page = await state.search_queue.run(request, lambda: search(cached_only=False))
     assert page is not None
     return page
 
@@ -207,10 +202,8 @@ def _as_dict(
     for photo, result in zip(page.photos, page.results, strict=True):
         entry = photo_entry(photo, with_path=state.settings.local_only)
         entry |= {"rank": result.rank, "distance": result.distance}
-        if result.inliers is not None:
-            entry["inliers"] = result.inliers
-        if result.region and result.query_region:
-            entry |= {"region": list(result.region), "query_region": list(result.query_region)}
+        if result.match is not None:
+            entry |= result.match.to_dict()
         results.append(entry)
     box = parse_box(options.box)
     width, height = query.size

@@ -53,8 +53,8 @@ def serve(
     # Requests run in parallel; matrix products that each use all cores would slow each other down.
     threadpoolctl.threadpool_limits(1, "blas")
     settings = settings or WebSettings()
-    app = _create_app(collection, settings, model or ModelOptions())
     with contextlib.closing(_listen(settings)) as listener:
+        app = _create_app(collection, settings, model or ModelOptions())
         try:
             app.state.shared.service.warm_up()
         except WeightsError as error:
