@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness import machine, make_parser, save
-from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
+from resight.evaluation.benchmark.run import run_benchmark, select_methods
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.registry import read_dataset
 from resight.methods.model import ModelOptions
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     dataset, model = read_dataset("groups", options.folder), ModelOptions(options.weights)
-    table = chosen_methods(None, 1)
+    table = select_methods(None, 1)
     alone = {"paper": table["paper"]}
     taken: dict[str, list[float]] = {"paper": [], "table 1": []}
     for number in range(options.rounds):

@@ -23,7 +23,7 @@ from harness import machine, make_parser, save
 from resight.collection.reader import Collection
 from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
-from resight.evaluation.benchmark.ranking import ComparableDescriptors, compare
+from resight.evaluation.benchmark.ranking import ComparableDescriptors, comparable_descriptors
 from resight.evaluation.measures import evaluate_groups, read_groups
 from resight.methods.catalogue import METHODS
 from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
@@ -158,7 +158,7 @@ def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
     precisions = []
     for method, recipe in {**METHODS, **OTHER_SEEDS}.items():
         assert isinstance(BOTH, ExtractionConfig)
-        ranked = ranked_by(compare(recipe, "groups", BOTH, part, None))
+        ranked = ranked_by(comparable_descriptors(recipe, "groups", BOTH, part, None))
         report = evaluate_groups(groups, ranked)
         precisions.append(np.array([query.average_precision for query in report.queries]))
         result[method] = {"mAP": 100 * report.mean_average_precision, "N-S": report.ns_score}

@@ -19,7 +19,7 @@ from harness import machine, make_parser, markdown, save
 from resight.collection.reader import Collection
 from resight.config import SelectionConfig
 from resight.evaluation.benchmark.extraction import Descriptors
-from resight.evaluation.benchmark.ranking import compare
+from resight.evaluation.benchmark.ranking import comparable_descriptors
 from resight.evaluation.measures import evaluate_groups, read_groups
 from resight.methods.catalogue import METHODS
 
@@ -62,7 +62,7 @@ def mean_average_precision(
     """Return the mAP, in percent, with the selection fitted with a seed."""
     recipe = replace(METHODS[method], reduction=SelectionConfig(seed=seed))
     covers = METHODS["paper-cam"].config
-    compared = compare(recipe, "groups", covers, descriptors, None)
+    compared = comparable_descriptors(recipe, "groups", covers, descriptors, None)
     return 100 * evaluate_groups(groups, ranked_by(compared)).mean_average_precision
 
 

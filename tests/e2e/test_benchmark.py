@@ -27,11 +27,16 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import DatasetError, FitError, UsageError, WeightsError, WeightsMissingError
 from resight.evaluation.benchmark import ranking
 from resight.evaluation.benchmark import run as running
-from resight.evaluation.benchmark.extraction import columns_of, covering, extract, read
-from resight.evaluation.benchmark.html_report import page
+from resight.evaluation.benchmark.extraction import (
+    columns_of,
+    extract,
+    read_descriptors,
+    superset_configs,
+)
+from resight.evaluation.benchmark.html_report import html_report
 from resight.evaluation.benchmark.ranking import query_file
 from resight.evaluation.benchmark.report import as_json, effects, markdown, ranked_lists, rows
-from resight.evaluation.benchmark.run import BenchmarkRun, chosen_methods, run_benchmark
+from resight.evaluation.benchmark.run import BenchmarkRun, run_benchmark, select_methods
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.ranked_lists import read_holidays_ranks, read_trec
 from resight.evaluation.datasets.registry import read_dataset
@@ -54,9 +59,7 @@ RECIPES_SMALL = {
         config=dataclasses.replace(SMALL, resolutions=(64,), layers=("layer4",)),
         published=Published(tables=(1,), scores={"holidays": 90.0}),
     ),
-    "late": MethodSpec(
-        title="late", source="x", config=dataclasses.replace(SMALL, fusion="late")
-    ),
+    "late": MethodSpec(title="late", source="x", config=dataclasses.replace(SMALL, fusion="late")),
     "both": MethodSpec(title="both", source="x", config=SMALL),
     "second": MethodSpec(
         title="second", source="x", config=dataclasses.replace(SMALL, layers=("layer3",))
@@ -70,9 +73,7 @@ RECIPES_SMALL = {
     "white": MethodSpec(
         title="white", source="x", config=SMALL, reduction=WhiteningConfig(min_photos=4)
     ),
-    "gem": MethodSpec(
-        title="gem", source="x", config=dataclasses.replace(SMALL, pooling="gem")
-    ),
+    "gem": MethodSpec(title="gem", source="x", config=dataclasses.replace(SMALL, pooling="gem")),
     "sift": MethodSpec(title="sift", source="x", config=QUICK),
 }
 
@@ -109,7 +110,7 @@ def test_every_method_has_its_figures(run: tuple[BenchmarkRun, Path]) -> None:
     for result in found.results:
         assert 0 <= result.measures["mAP"] <= 1  # type: ignore[operator]
         assert 0 <= result.measures["N-S"] <= 4  # type: ignore[operator]
-        assert len(result.values["mAP"]) == len(result.ranked) == 12
+        assert len(result.values["mAP"]) == len(result.rankings) == 12
         assert result.measures["mAP"] == pytest.approx(np.mean(result.values["mAP"]))
     dimensions = {result.method: result.dimensions for result in found.results}
     assert dimensions["one"] == 2048
@@ -146,7 +147,7 @@ def test_a_method_verifies_as_a_collection_of_it_does(
     options = ModelOptions(small_weights)
     checked = run_benchmark(found.dataset, {name: recipe}, cache=cache, model=options).results[0]
     pipeline.index([photos], tmp_path / "c", config=recipe.config, model=options)
-    for query, ranked in zip(found.dataset.queries, checked.ranked, strict=True):
+    for query, ranked in zip(found.dataset.queries, checked.rankings, strict=True):
         config = SearchConfig(k=13, verify=3, verify_by=by)
         expected = search(query.path, tmp_path / "c", config, model=options).results
         assert ranked is not None
@@ -159,11 +160,11 @@ def test_descriptors_are_those_of_the_method_alone(
 ) -> None:
     found, cache = run
     configs = [r.config for r in RECIPES_SMALL.values() if r.config.method == "cnn"]
-    covers = covering(configs)
+    covers = superset_configs(configs)
     options = ModelOptions(small_weights)
     places = extract(found.dataset.paths, covers.values(), cache, options, no_progress)
     for config in configs:
-        made = read(places[covers[config]], found.dataset.paths)
+        made = read_descriptors(places[covers[config]], found.dataset.paths)
         extractor = CnnExtractor(config, small_weights)
         with Image.open(photos / "1-2.png") as image:
             own = extractor.describe(extractor.prepare(image.convert("RGB")))
@@ -179,16 +180,16 @@ def test_descriptors_are_those_of_the_method_alone(
 def test_what_covers_what() -> None:
     table = [METHODS[name].config for name in ("baseline", "mr-late", "mr-lj", "mr-lj1")]
     both, cam = METHODS["paper"].config, METHODS["paper-cam"].config
-    covers = covering([*table, both, cam])  # type: ignore[list-item]
+    covers = superset_configs([*table, both, cam])  # type: ignore[list-item]
     assert len(set(covers.values())) == 3, "the paper's seven rows are three extractions"
     assert covers[table[2]] == covers[both] == covers[cam]  # type: ignore[index]
     assert covers[cam].cam  # type: ignore[index]
     # What was described with class activation maps before serves those without, too.
-    assert covering([both], kept=[covers[cam]])[both] == covers[cam]  # type: ignore[index, list-item]
-    assert not covering([both])[both].cam  # type: ignore[index, list-item]
+    assert superset_configs([both], cached=[covers[cam]])[both] == covers[cam]  # type: ignore[index, list-item]
+    assert not superset_configs([both])[both].cam  # type: ignore[index, list-item]
     normalized = dataclasses.replace(SMALL, normalize_concatenation=True)
     one = dataclasses.replace(normalized, layers=("layer4",))
-    assert covering([normalized, one]) == {normalized: normalized, one: one}
+    assert superset_configs([normalized, one]) == {normalized: normalized, one: one}
 
 
 def test_a_stopped_run_goes_on(photos: Path, small_weights: Path, tmp_path: Path) -> None:
@@ -242,15 +243,17 @@ def test_every_network_has_its_weights(
     with pytest.raises(WeightsMissingError, match="no weights for resnet101"):
         run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model)
     assert not (tmp_path / "c").exists(), "said before anything is described"
-    found = run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model, leave_out=True)
+    found = run_benchmark(
+        dataset, recipes, cache=tmp_path / "c", model=model, skip_unavailable=True
+    )
     assert [(result.method, result.dimensions) for result in found.results] == [
         ("plain", 2048),
         ("vgg", 512),
         ("tuned", 9),
     ]
-    assert found.left_out == {"deep": "needs ResNet-101 weights"}
+    assert found.skipped == {"deep": "needs ResNet-101 weights"}
     assert "| `deep` | needs ResNet-101 weights |" in markdown(found)
-    assert "needs ResNet-101 weights" in page(found)
+    assert "needs ResNet-101 weights" in html_report(found)
     hashes = found.conditions["weights"]
     assert hashes["fine-tuned ResNet-50"] == file_sha256(tmp_path / "tuned.pth")
     assert hashes["ResNet-50"] == file_sha256(small_weights)
@@ -304,7 +307,7 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
 
     def ranked(cache: str, dataset: Dataset, fit_on: Dataset | None = None) -> list[list[float]]:
         run = run_benchmark(dataset, recipes, fit_on=fit_on, cache=tmp_path / cache)
-        return [found.distances.tolist() for found in run.results[0].ranked if found is not None]
+        return [found.distances.tolist() for found in run.results[0].rankings if found is not None]
 
     own, of_others = ranked("own", b), ranked("others", b, a)
     assert own != of_others
@@ -364,7 +367,7 @@ def landmarks(tmp_path: Path) -> Path:
 def test_queries_that_are_regions_or_apart_are_verified(landmarks: Path, tmp_path: Path) -> None:
     dataset = read_dataset("paris6k", landmarks)
     recipes = {"sift": dataclasses.replace(RECIPES_SMALL["sift"], verify=6)}
-    first, second = run_benchmark(dataset, recipes, cache=tmp_path / "c").results[0].ranked
+    first, second = run_benchmark(dataset, recipes, cache=tmp_path / "c").results[0].rankings
     assert first is not None
     assert second is not None
     assert (first.rows[0], second.rows[0]) == (0, 2)
@@ -380,7 +383,7 @@ def test_queries_that_are_regions_or_apart(
         "cam": dataclasses.replace(RECIPES_SMALL["cam"], reduction=SelectionConfig(features=4))
     }
     run = run_benchmark(dataset, recipes, cache=cache, model=options)
-    first, second = run.results[0].ranked
+    first, second = run.results[0].rankings
     assert first is not None
     assert second is not None
     assert len(first.rows) == 6
@@ -407,15 +410,15 @@ def test_a_region_is_cut_from_the_photo_that_is_there_now(landmarks: Path, tmp_p
         return run_benchmark(dataset, recipes, cache=tmp_path / cache)
 
     def nearest(found: BenchmarkRun) -> list[int]:
-        assert found.results[0].ranked[1] is not None
-        return found.results[0].ranked[1].rows.tolist()
+        assert found.results[0].rankings[1] is not None
+        return found.results[0].rankings[1].rows.tolist()
 
     assert nearest(run("c"))[0] == 2
     picture(4).save(landmarks / "q_apart.png")
     assert nearest(run("c")) == nearest(run("fresh"))
     (landmarks / "q_apart.png").write_bytes(b"no photo")
     damaged = run("c")
-    assert damaged.results[0].ranked[1] is None
+    assert damaged.results[0].rankings[1] is None
     assert [path.name for path, _ in damaged.failed] == ["q_apart.png"]
 
 
@@ -430,13 +433,13 @@ def test_rankings_are_kept_whole_as_far_as_there_is_room(
     run: tuple[BenchmarkRun, Path], small_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, cache = run
-    assert all(len(ranked.rows) == 13 for ranked in found.results[0].ranked if ranked is not None)
+    assert all(len(ranked.rows) == 13 for ranked in found.results[0].rankings if ranked is not None)
     recipes, options = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
     for lines, min_photos, kept in ((36, 2, 3), (12, 2, 2)):
         monkeypatch.setattr(ranking, "KEPT_LINES", lines)
         monkeypatch.setattr(ranking, "FEWEST_RANKS", min_photos)
         cut = run_benchmark(found.dataset, recipes, cache=cache, model=options).results[0]
-        assert {len(ranked.rows) for ranked in cut.ranked if ranked is not None} == {kept}
+        assert {len(ranked.rows) for ranked in cut.rankings if ranked is not None} == {kept}
         assert cut.measures == found.results[0].measures
 
 
@@ -459,9 +462,11 @@ def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weigh
     with pytest.raises(FitError, match=r"^white: whitening needs 30 photos or more, not 13"):
         run_benchmark(found.dataset, recipes, cache=cache / "empty", model=nowhere)
     recipes["gem"] = RECIPES_SMALL["gem"]
-    of_a_table = run_benchmark(found.dataset, recipes, cache=cache, model=model, leave_out=True)
+    of_a_table = run_benchmark(
+        found.dataset, recipes, cache=cache, model=model, skip_unavailable=True
+    )
     assert [result.method for result in of_a_table.results] == ["gem"]
-    assert of_a_table.left_out == {"white": "whitening needs 30 photos or more, not 13"}
+    assert of_a_table.skipped == {"white": "whitening needs 30 photos or more, not 13"}
 
 
 def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
@@ -472,7 +477,7 @@ def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: P
     other = run_benchmark(found.dataset, recipes, fit_on=six, cache=cache, model=options)
     assert other.results[0].fitted_on == "six (6 photos)"
     (own,) = (result for result in found.results if result.method == "white")
-    first, second = other.results[0].ranked[0], own.ranked[0]
+    first, second = other.results[0].rankings[0], own.rankings[0]
     assert first is not None
     assert second is not None
     assert first.distances.tolist() != second.distances.tolist()
@@ -507,7 +512,7 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     text = markdown(named(found, "holidays"))
     assert "| paper, holidays mAP | difference |" in text
     assert f"| {same.difference:+.2f} |" in text
-    assert f">{same.difference:+.2f}</td>" in page(named(found, "holidays"))
+    assert f">{same.difference:+.2f}</td>" in html_report(named(found, "holidays"))
     assert "- 12 queries, 13 photos" in text
 
 
@@ -531,14 +536,14 @@ def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) ->
 
 def test_the_page(run: tuple[BenchmarkRun, Path]) -> None:
     dataset = dataclasses.replace(run[0].dataset, name="<script>alert(1)</script>")
-    text = page(dataclasses.replace(run[0], dataset=dataset), table=1)
+    text = html_report(dataclasses.replace(run[0], dataset=dataset), table=1)
     assert "<script>" not in text
     best = max(run[0].results, key=lambda result: result.measures["mAP"] or 0)
     hard = [value for value in best.values["mAP"] if value is not None and value < 1 - 1e-9]
     assert text.count('class="query"') == len(hard)
     assert ("None: every query" in text) == (not hard)
     worst = min(run[0].results, key=lambda result: result.measures["mAP"] or 0)
-    text_of_worst = page(dataclasses.replace(run[0], results=[worst]))
+    text_of_worst = html_report(dataclasses.replace(run[0], results=[worst]))
     assert 0 < text_of_worst.count('class="query"') <= 12
     assert text_of_worst.count("data:image/jpeg;base64,") >= 2
     assert "http" not in text, "the page stands by itself"
@@ -551,7 +556,7 @@ def test_the_page(run: tuple[BenchmarkRun, Path]) -> None:
 
 
 def test_methods_of_a_table() -> None:
-    assert list(chosen_methods(None, 1)) == [
+    assert list(select_methods(None, 1)) == [
         "baseline",
         "mr-late",
         "mr-lj",
@@ -560,11 +565,13 @@ def test_methods_of_a_table() -> None:
         "paper",
         "paper-cam",
     ]
-    assert set(chosen_methods("paper, mac", None)) == {"paper", "mac"}
+    assert set(select_methods("paper, mac", None)) == {"paper", "mac"}
     for wrong in ((None, None), ("paper", 1), ("papr", None), (None, 6)):
         with pytest.raises(UsageError):
-            chosen_methods(*wrong)
-    assert set(running.TABLES) == {table for recipe in METHODS.values() for table in recipe.published.tables}
+            select_methods(*wrong)
+    assert set(running.TABLES) == {
+        table for recipe in METHODS.values() for table in recipe.published.tables
+    }
 
 
 # The command line
@@ -646,7 +653,7 @@ def test_photos_that_lie_on_their_side_are_turned(small_weights: Path, tmp_path:
     def ranked(folder: str, cache: str, switches: dict[str, str]) -> list[Any]:
         dataset = read_dataset("holidays", tmp_path / folder, switches)
         run = run_benchmark(dataset, recipes, cache=tmp_path / cache, model=model)
-        found = run.results[0].ranked
+        found = run.results[0].rankings
         return [(r.rows.tolist(), r.distances.tolist()) for r in found if r is not None]
 
     expected = ranked("upright", "a", {})

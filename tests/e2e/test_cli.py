@@ -534,7 +534,10 @@ BAD_INPUT = [
     ("index {PHOTOS} -c {C} --workers 0", "--workers"),
     ("index {PHOTOS} -c {NEW} --config whitened-dba", "search with rerank=dba"),
     ("search {QUERY} -c {C} --rerank dba --rerank-with k9=1", "unknown field 'k9'; the fields are"),
-    ("search {QUERY} -c {C} --rerank dba --rerank-with k1=0", "--rerank-with: k1: expected int >= 1, not 0"),
+    (
+        "search {QUERY} -c {C} --rerank dba --rerank-with k1=0",
+        "--rerank-with: k1: expected int >= 1, not 0",
+    ),
     ("search {QUERY} -c {C} --rerank-with k1=3", "--rerank-with: needs a method in rerank"),
     ("search {QUERY} -c {C} --rerank nonsense", "'--rerank': 'nonsense' is not one of"),
     ("search {QUERY} -c {C} --verify 3 --verify-by columns", "needs a network; sift-vlad has none"),

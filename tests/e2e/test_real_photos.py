@@ -15,8 +15,13 @@ from resight.config import ExtractionConfig, SelectionConfig
 from resight.descriptors.cam import class_activation_map
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.fusion import early_fusion
-from resight.evaluation.benchmark.extraction import Descriptors, covering, extract, read
-from resight.evaluation.benchmark.ranking import compare, rank_all
+from resight.evaluation.benchmark.extraction import (
+    Descriptors,
+    extract,
+    read_descriptors,
+    superset_configs,
+)
+from resight.evaluation.benchmark.ranking import comparable_descriptors, rank_queries
 from resight.evaluation.benchmark.report import markdown
 from resight.evaluation.benchmark.run import run_benchmark
 from resight.evaluation.datasets.registry import read_dataset
@@ -185,17 +190,15 @@ def test_figures_of_other_methods_on_buildings(buildings):
     assert buildings["whitened-diffusion"] >= paper + 8
 
 
-COVERS = covering(
-    recipe.config
-    for recipe in METHODS.values()
-    if isinstance(recipe.config, ExtractionConfig)
+COVERS = superset_configs(
+    recipe.config for recipe in METHODS.values() if isinstance(recipe.config, ExtractionConfig)
 )
 
 
 def descriptors_of(config, real_photos, real_weights, cache):
     photos = read_dataset("groups", real_photos / "buildings").paths
     places = extract(photos, [COVERS[config]], cache, ModelOptions(real_weights), no_progress)
-    return read(places[COVERS[config]], photos)
+    return read_descriptors(places[COVERS[config]], photos)
 
 
 def test_auto_is_no_worse_than_the_paper_on_samples(buildings, real_photos, real_weights, cache):
@@ -213,11 +216,13 @@ def test_auto_is_no_worse_than_the_paper_on_samples(buildings, real_photos, real
         for name in ("paper", "auto"):
             places = {dataset.paths[row]: place for place, row in enumerate(rows)}
             part = Descriptors(found.global_[rows], None, places)
-            compared = compare(METHODS[name], "", ExtractionConfig(cam=True), part, None)
+            compared = comparable_descriptors(
+                METHODS[name], "", ExtractionConfig(cam=True), part, None
+            )
             known = dataclasses.replace(
                 dataset, queries=tuple(q for q in dataset.queries if q.row in rows)
             )
-            reached[name] = rank_all(name, known, compared, no_progress).measures["mAP"]
+            reached[name] = rank_queries(name, known, compared, no_progress).measures["mAP"]
         gains.append(reached["auto"] - reached["paper"])
     assert gains == [0, 0, 0], "there it is the paper's method"
 

@@ -80,9 +80,9 @@ def run(
 ) -> None:
     """Evaluate several methods; each photo passes the network once."""
     from resight.cli import benchmark_output, output
-    from resight.evaluation.benchmark.run import chosen_methods, run_benchmark
+    from resight.evaluation.benchmark.run import run_benchmark, select_methods
 
-    names = chosen_methods(methods, table)
+    names = select_methods(methods, table)
     read, others = _read(dataset, switch), None if fit_on is None else _read(fit_on, None)
     if out is not None:
         benchmark_output.check_folder(out)
@@ -95,7 +95,7 @@ def run(
             fit_on=others,
             cache=cache,
             model=benchmark_model_options(weights, runtime, device),
-            leave_out=table is not None,
+            skip_unavailable=table is not None,
             descriptors=out if descriptors else None,
             progress=progress,
         )

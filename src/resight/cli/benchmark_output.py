@@ -6,16 +6,16 @@ from pathlib import Path
 from rich.table import Table
 
 from resight.cli.output import count, print_json, print_table, say
-from resight.evaluation.benchmark.html_report import page
+from resight.evaluation.benchmark.html_report import html_report
 from resight.evaluation.benchmark.report import as_json as report_json
 from resight.evaluation.benchmark.report import (
+    difference_text,
     effects,
     markdown,
-    published_on,
+    published_text,
     ranked_lists,
     rows,
-    shown,
-    shown_difference,
+    value_text,
 )
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.integrity import Verification
@@ -66,14 +66,13 @@ def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
     for head in ("values", *(measure.name for measure in measures), "paper", "difference"):
         scores.add_column(head, justify="right")
     for row in rows(run, table):
-        paper = (
-            "" if row.published is None else f"{row.published:g} ({published_on(row.published_on)})"
-        )
-        figures = [shown(row.values[measure.name], measure) for measure in measures]
+        number, conditions = published_text(row)
+        paper = f"{number} ({conditions})" if number else ""
+        figures = [value_text(row.values[measure.name], measure) for measure in measures]
         scores.add_row(
-            row.method, str(row.dimensions), *figures, paper, shown_difference(row, measures[0])
+            row.method, str(row.dimensions), *figures, paper, difference_text(row, measures[0])
         )
-    for method, needs in run.left_out.items():
+    for method, needs in run.skipped.items():
         scores.add_row(method, needs)
     print_table(scores)
     say(f"{count(run.dataset.queries, 'query')}, {count(run.dataset.names, 'photo')}")
@@ -97,7 +96,7 @@ def check_folder(folder: Path) -> None:
 def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     """Write the report as HTML, Markdown and JSON, ranked lists (TREC, Holidays) and qrels."""
     with write_errors(folder):
-        for name, text in (("html", page(run, table)), ("md", markdown(run, table))):
+        for name, text in (("html", html_report(run, table)), ("md", markdown(run, table))):
             (folder / f"report.{name}").write_text(escape_undecodable(text), "utf-8")
         (folder / "report.json").write_text(json.dumps(report_json(run, table), indent=1), "utf-8")
     for result in run.results:

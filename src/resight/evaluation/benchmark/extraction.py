@@ -1,8 +1,8 @@
-"""Descriptors of a benchmark's photos by several configurations, from one pass of the network.
+"""Descriptors of a benchmark's photos by several configurations, with a cache.
 
-Every configuration has a collection of its own, kept in a folder under its fingerprint: what was
-described once is not described again, whatever is compared later, and a run that was stopped goes
-on where it was. Configurations of one network share its feature maps.
+Each configuration has its own collection in the cache, named by its fingerprint: photos are
+extracted once, whatever is compared later, and an interrupted run resumes. Configurations of one
+network share its feature maps.
 """
 
 import dataclasses
@@ -16,11 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from resight.collection.reader import Collection
-from resight.config import (
-    ExtractionConfig,
-    MethodConfig,
-    NoReduction,
-)
+from resight.config import ExtractionConfig, MethodConfig, NoReduction
 from resight.errors import UsageError
 from resight.evaluation.benchmark.shared_extraction import extract_shared, hash_photos
 from resight.indexing import pipeline
@@ -28,18 +24,18 @@ from resight.methods.model import ModelOptions, find_model
 from resight.photos.files import COLLECTION_MARK
 from resight.progress import Progress
 
-BOTH = ("layer4", "layer3")
-"""The layers of the paper, which are described together where one of them is wanted."""
+PAPER_LAYERS = ("layer4", "layer3")
+"""The layers of the paper, which are extracted together if a method uses one of them."""
 
 
 @dataclass(frozen=True)
 class Descriptors:
-    """What a configuration makes of photos.
+    """Descriptors of photos by one configuration.
 
     Attributes:
-        global_: float32 (N, D), rows in the order of the photos that could be read.
+        global_: float32 (N, D), rows in the order of the readable photos.
         local: float32 (N, D) with class activation maps, else None.
-        rows: photo to row; photos that could not be read have none.
+        rows: row of each photo; unreadable photos have none.
     """
 
     global_: np.ndarray
@@ -47,138 +43,140 @@ class Descriptors:
     rows: dict[Path, int]
 
 
-def covering(
-    configs: Iterable[MethodConfig], kept: Iterable[MethodConfig] = ()
+def superset_configs(
+    configs: Iterable[MethodConfig], cached: Iterable[MethodConfig] = ()
 ) -> dict[MethodConfig, MethodConfig]:
-    """For each configuration the one whose descriptors its own are columns of.
+    """Map each configuration to one whose descriptors contain its own as columns.
 
-    Configurations that differ in their layers, or in class activation maps, alone are covered by
-    one with both layers, whose parts of a descriptor stand side by side.
+    Configurations that differ only in their layers, or in class activation maps, share a
+    configuration with both layers, whose parts of a descriptor are concatenated.
 
     Args:
-        configs: what is wanted.
-        kept: configurations by which photos were described before; one with class activation maps
-            covers what is wanted without them.
+        configs: of the methods.
+        cached: configurations in the cache; one with class activation maps also serves methods
+            without.
     """
-    wanted = list(dict.fromkeys(configs))
-    masked = {_with_both(config).with_cam(False) for config in [*wanted, *kept] if config.cam}
-    found: dict[MethodConfig, MethodConfig] = {}
-    for config in wanted:
-        covers = _with_both(config)
-        found[config] = covers.with_cam(True) if config.cam or covers in masked else covers
-    return found
+    required = list(dict.fromkeys(configs))
+    with_cam = {_both_layers(c).with_cam(False) for c in [*required, *cached] if c.cam}
+    supersets: dict[MethodConfig, MethodConfig] = {}
+    for config in required:
+        superset = _both_layers(config)
+        cam = config.cam or superset in with_cam
+        supersets[config] = superset.with_cam(True) if cam else superset
+    return supersets
 
 
-def _with_both(config: MethodConfig) -> MethodConfig:
-    """The configuration with both layers, where they are apart in it and it is one of them."""
-    if not isinstance(config, ExtractionConfig):
-        return config
-    together = config.normalize_concatenation or config.layer_weights or config.learns
-    if together or config.required_head or not set(config.layers) <= set(BOTH):
-        return config
-    return dataclasses.replace(config, layers=BOTH)
-
-
-def kept_configs(folder: Path) -> list[MethodConfig]:
-    """The configurations by which photos were described in a folder before."""
+def cached_configs(cache: Path) -> list[MethodConfig]:
+    """Return the configurations whose descriptors are in a cache."""
     configs = []
-    for mark in sorted(folder.glob(f"*/{COLLECTION_MARK}")):
+    for mark in sorted(cache.glob(f"*/{COLLECTION_MARK}")):
         with Collection.open(mark.parent) as opened:
             configs.append(opened.config)
     return configs
 
 
-def columns_of(config: MethodConfig, covers: MethodConfig) -> np.ndarray:
-    """The columns of the covering configuration's descriptors that are a configuration's, (D,)."""
-    channels = covers.spec.channels
-    starts, start = {}, 0
-    for layer in covers.layers:
-        starts[layer] = start
-        start += channels[layer]
-    return np.concatenate(
-        [np.arange(starts[layer], starts[layer] + channels[layer]) for layer in config.layers]
-    )
+def columns_of(config: MethodConfig, superset: MethodConfig) -> np.ndarray | slice:
+    """Return the columns of a configuration within its superset's descriptors, int (D,)."""
+    if config == superset or not isinstance(superset, ExtractionConfig):
+        return slice(None)
+    channels = superset.spec.channels
+    ends = np.cumsum([channels[layer] for layer in superset.layers])
+    columns = {
+        layer: np.arange(end - channels[layer], end)
+        for layer, end in zip(superset.layers, ends, strict=True)
+    }
+    return np.concatenate([columns[layer] for layer in config.layers])
 
 
 def extract(
     photos: Sequence[Path],
     configs: Iterable[MethodConfig],
-    folder: Path,
+    cache: Path,
     model: ModelOptions,
     progress: Progress,
-    learn_from: Sequence[Path] | None = None,
+    fit_on: Sequence[Path] | None = None,
 ) -> dict[MethodConfig, Path]:
-    """Describe photos by every configuration, as far as that was not done before.
+    """Extract photos by every configuration, unless their descriptors are cached.
 
     Args:
-        photos: all that are to be described.
+        photos: to extract.
         configs: of the methods.
-        folder: where the collections are kept.
+        cache: folder of the collections.
         model: weights, runtime and device.
         progress: called for every photo.
-        learn_from: those of the photos that a method with a vocabulary, or the like, learns from;
-            None is all. What it learned from others is never used again.
+        fit_on: those of the photos on which vocabularies and the like are fitted; None is all. What
+            was fitted on other photos is not reused.
 
     Returns:
-        Configuration to the collection that holds its descriptors.
+        The collection of each configuration.
 
     Raises:
         WeightsError: a network is needed and there are no weights.
     """
-    made: dict[MethodConfig, Path] = {}
-    networks: list[ExtractionConfig] = []
-    lesson = photos if learn_from is None else learn_from
+    collections: dict[MethodConfig, Path] = {}
+    shareable: list[ExtractionConfig] = []
+    fit_photos = photos if fit_on is None else fit_on
 
     @functools.cache
-    def learned_from() -> str:
-        together = "".join(content for _, content in hash_photos(sorted(lesson), progress))
-        return hashlib.sha256(together.encode()).hexdigest()
+    def fit_hash() -> str:
+        contents = "".join(content for _, content in hash_photos(sorted(fit_photos), progress))
+        return hashlib.sha256(contents.encode()).hexdigest()
 
     for config in dict.fromkeys(configs):
-        if isinstance(config, ExtractionConfig) and _shares(config):
-            networks.append(config)
+        if isinstance(config, ExtractionConfig) and _shares_maps(config):
+            shareable.append(config)
             continue
         weights = find_model(config, model).sha256 if config.needs_network else ""
-        fitted = f"fitted on {learned_from()}" if _fits(config) else ""
-        made[config] = folder / config.fingerprint(f"{weights} {fitted}".strip())[:16]
-        # It learns from those that it describes first.
-        for some in dict.fromkeys([tuple(lesson if fitted else photos), tuple(photos)]):
-            preset = config, NoReduction()
-            pipeline.index(some, made[config], config=preset, model=model, progress=progress)
-    for network in dict.fromkeys((c.backbone, c.required_head) for c in networks):
-        same = [c for c in networks if (c.backbone, c.required_head) == network]
-        for config, place in extract_shared(photos, same, folder, model, progress).items():
-            made[config] = place
-    return made
+        fitted = f"fitted on {fit_hash()}" if _is_fitted(config) else ""
+        collection = cache / config.fingerprint(f"{weights} {fitted}".strip())[:16]
+        # The photos that are indexed first are those on which the method is fitted.
+        for batch in dict.fromkeys([tuple(fit_photos if fitted else photos), tuple(photos)]):
+            method = config, NoReduction()
+            pipeline.index(batch, collection, config=method, model=model, progress=progress)
+        collections[config] = collection
+    for network in dict.fromkeys((c.backbone, c.required_head) for c in shareable):
+        same = [c for c in shareable if (c.backbone, c.required_head) == network]
+        collections |= extract_shared(photos, same, cache, model, progress)
+    return collections
 
 
-def read(collection: Path, photos: Sequence[Path]) -> Descriptors:
-    """The descriptors of photos from the collection that `extract` made."""
+def read_descriptors(collection: Path, photos: Sequence[Path]) -> Descriptors:
+    """Read the descriptors of photos from a collection that `extract` created."""
     with Collection.open(collection) as opened:
         ids = {photo.path: photo.id for photo in opened.photos("ok")}
         by_id = {id_: (a, b) for id_, a, b in opened.photo_descriptors()}
-    found = [path for path in photos if path in ids]
-    if not found:
-        where = os.path.commonpath([path.parent for path in photos])
-        raise UsageError(f"{where}: none of its {len(photos)} photos could be read")
-    globals_, locals_ = zip(*(by_id[ids[path]] for path in found), strict=True)
+    readable = [path for path in photos if path in ids]
+    if not readable:
+        folder = os.path.commonpath([path.parent for path in photos])
+        raise UsageError(f"{folder}: none of its {len(photos)} photos could be read")
+    globals_, locals_ = zip(*(by_id[ids[path]] for path in readable), strict=True)
     local = None if locals_[0] is None else np.stack(locals_)
-    return Descriptors(np.stack(globals_), local, {path: row for row, path in enumerate(found)})
+    return Descriptors(np.stack(globals_), local, {path: row for row, path in enumerate(readable)})
 
 
-def unreadable(collection: Path, photos: Set[Path]) -> list[tuple[Path, str]]:
-    """Which of some photos could not be read, and why."""
+def unreadable_photos(collection: Path, photos: Set[Path]) -> dict[Path, str]:
+    """Return those of some photos that could not be read, with the reasons."""
     with Collection.open(collection) as opened:
-        failed = [(photo.path, photo.reason or "") for photo in opened.photos("failed")]
-    return [(path, reason) for path, reason in failed if path in photos]
+        failed = opened.photos("failed")
+        return {photo.path: photo.reason or "" for photo in failed if photo.path in photos}
 
 
-def _fits(config: MethodConfig) -> bool:
-    """Whether photos decide how a configuration describes others."""
+def _both_layers(config: MethodConfig) -> MethodConfig:
+    """Extend a configuration to both layers of the paper, if their parts are separable."""
+    if not isinstance(config, ExtractionConfig):
+        return config
+    joint = config.normalize_concatenation or config.layer_weights or config.learns
+    if joint or config.required_head or not set(config.layers) <= set(PAPER_LAYERS):
+        return config
+    return dataclasses.replace(config, layers=PAPER_LAYERS)
+
+
+def _is_fitted(config: MethodConfig) -> bool:
+    """Check whether a configuration's descriptors depend on other photos."""
     return config.learns or config.precision == "int8"
 
 
-def _shares(config: ExtractionConfig) -> bool:
-    """Whether a configuration's copies and feature maps are those of others, too."""
+def _shares_maps(config: ExtractionConfig) -> bool:
+    """Check whether a configuration can share copies and feature maps with others."""
     plain = config.resize_from == "original" and not config.reduced_jpeg
     return plain and config.precision == "float32" and not config.learns

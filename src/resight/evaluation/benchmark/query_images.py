@@ -1,6 +1,6 @@
-"""Pictures that are made of a benchmark's photos: regions that are queries, photos turned upright.
+"""Images derived from a benchmark's photos: regions that are queries, and rotated photos.
 
-Each is kept under the content of the photo that it was made of.
+Each is cached under the hash of the photo's content.
 """
 
 import dataclasses
@@ -16,62 +16,62 @@ from resight.photos.images import load_image
 from resight.photos.transforms import Box, crop_box
 
 CLOCKWISE = {
-    90: Image.Transpose.ROTATE_270,  # Pillow turns the other way
+    90: Image.Transpose.ROTATE_270,  # Pillow rotates counterclockwise
     180: Image.Transpose.ROTATE_180,
     270: Image.Transpose.ROTATE_90,
 }
 
 
-def queries_apart(dataset: Dataset, folder: Path) -> tuple[dict[Path, Path], dict[Path, str]]:
-    """Files of queries that are not ranked themselves and the names they go by, and failures.
+def external_queries(dataset: Dataset, cache: Path) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """Prepare the files of queries that are not ranked photos; regions are cropped and cached.
 
-    Regions are cut out once, and kept as pictures without loss.
+    Returns:
+        Each file with its `query_file`, and the photos that could not be read with the reasons.
 
     Raises:
-        DatasetError: a region lies outside of its photo.
+        DatasetError: a region lies outside its photo.
     """
-    ranked, apart, failed = set(dataset.paths), {}, {}
+    ranked = set(dataset.paths)
+    files: dict[Path, Path] = {}
+    failed: dict[Path, str] = {}
     for query in dataset.queries:
         if query.box is None:
             if query.path not in ranked:
-                apart[query.path] = query.path
+                files[query.path] = query.path
             continue
         try:
-            target = folder / f"{_content(query.path)}-{query_file(query).name}"
+            target = cache / f"{_content_prefix(query.path)}-{query_file(query).name}"
             if not target.exists():
                 image = load_image(query.path)
-                _save(crop_box(image, _inside(query, image.size)), target)
+                _save(crop_box(image, _clip_box(query, query.box, image.size)), target)
         except ImageError as error:
             failed[query.path] = str(error)
             continue
-        apart[target.absolute()] = query_file(query)
-    return apart, failed
+        files[target.absolute()] = query_file(query)
+    return files, failed
 
 
-def turned(dataset: Dataset, folder: Path) -> Dataset:
-    """The dataset with upright pictures, kept without loss, in place of the photos to be turned."""
-    made = {}
+def upright_dataset(dataset: Dataset, cache: Path) -> Dataset:
+    """Replace the photos that a dataset rotates by upright, lossless copies in the cache."""
+    copies = {}
     for path, degrees in dataset.turns.items():
         try:
-            target = (folder / f"{_content(path)}-{path.stem}-{degrees}.png").absolute()
+            target = (cache / f"{_content_prefix(path)}-{path.stem}-{degrees}.png").absolute()
             if not target.exists():
                 _save(load_image(path).transpose(CLOCKWISE[degrees]), target)
         except ImageError:
-            continue  # listed as unreadable when it is to be described
-        made[path] = target
-    return dataclasses.replace(
-        dataset,
-        paths=tuple(made.get(path, path) for path in dataset.paths),
-        queries=tuple(
-            dataclasses.replace(query, path=made.get(query.path, query.path))
-            for query in dataset.queries
-        ),
-        turns={},
+            continue  # extraction lists it as unreadable
+        copies[path] = target
+    queries = (
+        dataclasses.replace(query, path=copies.get(query.path, query.path))
+        for query in dataset.queries
     )
+    paths = tuple(copies.get(path, path) for path in dataset.paths)
+    return dataclasses.replace(dataset, paths=paths, queries=tuple(queries), turns={})
 
 
-def _content(path: Path) -> str:
-    """What a picture that is made of a photo is kept under, so that it is made of this one."""
+def _content_prefix(path: Path) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a file."""
     try:
         return file_sha256(path)[:16]
     except OSError as error:
@@ -84,10 +84,9 @@ def _save(image: Image.Image, target: Path) -> None:
         image.save(unfinished, "PNG")
 
 
-def _inside(query: DatasetQuery, size: tuple[int, int]) -> Box:
-    """A query's box cut to the photo: the ground truth's corners may lie a pixel outside."""
-    assert query.box is not None
-    x, y, w, h = query.box
+def _clip_box(query: DatasetQuery, box: Box, size: tuple[int, int]) -> Box:
+    """Clip a query's box to its photo: corners of the ground truth may lie a pixel outside."""
+    x, y, w, h = box
     if x >= size[0] or y >= size[1]:
         raise DatasetError(
             f"{query.name}: its box begins at {x}, {y}, outside of {query.path} of {size[0]} x "

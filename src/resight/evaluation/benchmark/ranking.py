@@ -1,4 +1,4 @@
-"""A method's descriptors made comparable, every query's ranking, and how good it is."""
+"""Rankings of a benchmark's queries by one method, and their measures."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -27,17 +27,16 @@ from resight.searching.searchable import ArrayStore
 from resight.searching.spatial_verification import ColumnsMap
 
 MAX_RANKS = 2_000_000
-"""Ranks stored of all rankings of a method together, for exports and pages: all of them, but on the
-largest benchmarks."""
+"""Number of ranks stored of all rankings of a method together, for reports."""
 MIN_RANKS = 100
-"""Ranks stored of every ranking at least."""
+"""Minimum number of ranks stored of each ranking."""
 
 
 @dataclass(frozen=True)
-class Ranked:
+class QueryRanking:
     """The first photos of a query's ranking: rows of the dataset, and their distances.
 
-    After re-ranking, ranks stand in place of the distances.
+    After re-ranking or verification, ranks replace the distances.
 
     Attributes:
         rows: int32 (K,), nearest first.
@@ -50,23 +49,23 @@ class Ranked:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """How good a method is on a dataset.
+    """Figures of a method on a dataset.
 
     Attributes:
         method: its name.
         measures: the mean of each measure; fractions, or for the N-S score 0 to 4.
-        values: each measure's value for each query, in the dataset's order; None where a query
-            has no positives, or could not be read.
-        ranked: the first of each ranking.
-        dimensions: values of a descriptor as it is compared.
-        fitted_on: what a selection, a whitening or a vocabulary was fitted on; empty without any.
-        seconds: fitting and ranking, without extraction.
+        values: each measure's value for each query, in the dataset's order; None if a query has no
+            positives or could not be read.
+        rankings: the first photos of each query's ranking.
+        dimensions: number of compared values of a descriptor.
+        fitted_on: photos on which a selection, whitening or vocabulary was fitted; empty without.
+        seconds: time of fitting and ranking, without extraction.
     """
 
     method: str
     measures: dict[str, float | None]
     values: dict[str, list[float | None]]
-    ranked: list[Ranked | None]
+    rankings: list[QueryRanking | None]
     dimensions: int
     fitted_on: str
     seconds: float
@@ -77,86 +76,86 @@ class ComparableDescriptors:
     """Descriptors after the reduction.
 
     Attributes:
-        photos: those of the photos that are ranked.
-        queries: those of queries that are not among them.
+        photos: of the ranked photos.
+        queries: of queries that are not among them, by `query_file`.
     """
 
     photos: ArrayStore
     queries: dict[Path, Query]
 
     def save(self, target: Path, dataset: Dataset) -> None:
-        """Write all that is compared as an `.npz` file, for other tools.
+        """Write the descriptors as an `.npz` file, for other tools.
 
-        It holds `names` (N,) and `descriptors` (N, D) of the photos that are ranked, `query_names`
-        (Q,) and `queries` (Q, D) of those that stand apart from them, `local` and `query_local`
-        where there are class activation maps, and the name of the `distance`.
+        It holds `names` (N,) and `descriptors` (N, D) of the ranked photos, `query_names` (Q,) and
+        `queries` (Q, D) of queries that are not among them, `local` and `query_local` with class
+        activation maps, and the name of the `distance`.
 
         Raises:
             UsageError: the file cannot be written.
         """
         name_of = dict(zip(dataset.paths, dataset.names, strict=True))
-        apart = list(self.queries.values())
+        queries = list(self.queries.values())
         database = self.photos.database
         width = database.global_.shape[1]
         arrays = {
             "names": np.array([name_of[path] for path in self.photos.paths]),
             "descriptors": database.global_,
             "query_names": np.array([str(path) for path in self.queries]),
-            "queries": np.array([query.global_ for query in apart]).reshape(len(apart), width),
+            "queries": np.array([query.global_ for query in queries]).reshape(len(queries), width),
             "distance": np.array(self.photos.distance),
         }
         if database.local is not None:
             arrays["local"] = database.local
-            local = [query.local for query in apart if query.local is not None]
+            local = [query.local for query in queries if query.local is not None]
             arrays["query_local"] = np.array(local).reshape(len(local), width)
         with write_errors(target), target.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def compare(
-    recipe: MethodSpec,
+def comparable_descriptors(
+    method: MethodSpec,
     benchmark: str,
-    covers: MethodConfig,
+    superset: MethodConfig,
     photos: Descriptors,
     queries: Descriptors | None,
     fitted_on: Descriptors | None = None,
 ) -> ComparableDescriptors:
-    """The descriptors of a recipe as it compares them.
+    """Select a method's columns of descriptors, and fit and apply its reduction.
 
     Args:
-        recipe: selection or whitening, layers, local descriptors.
-        benchmark: whose number of values is kept, where the paper names one.
-        covers: the configuration that made the descriptors.
-        photos: of the photos that are ranked.
-        queries: of queries that are not among them.
-        fitted_on: of other photos to fit on; None fits on those that are ranked.
+        method: its layers, local descriptors, and reduction.
+        benchmark: name of the dataset's benchmark, for which papers give the number of values.
+        superset: configuration of the descriptors.
+        photos: descriptors of the ranked photos.
+        queries: descriptors of queries that are not among them.
+        fitted_on: descriptors of other photos to fit on; None fits on the ranked photos.
 
     Raises:
-        FitError: too few photos for the wanted number of values.
+        FitError: too few photos for the number of values.
     """
-    keep = _columns(recipe, covers)
-    reduction = _fit(recipe, benchmark, (fitted_on or photos).global_[:, keep])
+    columns = columns_of(method.config, superset)
+    reduction = _fit(method, benchmark, (fitted_on or photos).global_[:, columns])
 
-    def made(values: np.ndarray) -> np.ndarray:
-        kept = np.ascontiguousarray(values[..., keep])
-        return kept if reduction is None else reduction.apply(kept)
+    def reduce(values: np.ndarray) -> np.ndarray:
+        selected = np.ascontiguousarray(values[..., columns])
+        return selected if reduction is None else reduction.apply(selected)
 
-    cam = recipe.config.cam
-    local = made(photos.local) if cam and photos.local is not None else None
-    database = Database(np.arange(len(photos.global_)), made(photos.global_), local)
-    apart = {}
+    cam = method.config.cam
+    local = reduce(photos.local) if cam and photos.local is not None else None
+    database = Database(np.arange(len(photos.global_)), reduce(photos.global_), local)
+    external = {}
     if queries is not None:
         for path, row in queries.rows.items():
-            own = made(queries.local[row]) if cam and queries.local is not None else None
-            apart[path] = Query(made(queries.global_[row]), own)
-    store = ArrayStore(database, list(photos.rows), recipe.config, reduction)
-    return ComparableDescriptors(store, apart)
+            query_local = reduce(queries.local[row]) if cam and queries.local is not None else None
+            external[path] = Query(reduce(queries.global_[row]), query_local)
+    store = ArrayStore(database, list(photos.rows), method.config, reduction)
+    return ComparableDescriptors(store, external)
 
 
-def rank_all(
+def rank_queries(
     method: str,
     dataset: Dataset,
-    compared: ComparableDescriptors,
+    descriptors: ComparableDescriptors,
     progress: Progress,
     plan: SearchConfig | None = None,
     fitted_on: str = "",
@@ -170,7 +169,7 @@ def rank_all(
     Args:
         method: its name.
         dataset: queries and ground truth.
-        compared: descriptors of photos and queries.
+        descriptors: of photos and queries.
         progress: called after each query.
         plan: re-ranking and verification.
         fitted_on: name of the photos that the method was fitted on.
@@ -179,18 +178,20 @@ def rank_all(
     """
     started = time.perf_counter()
     row_of = {path: row for row, path in enumerate(dataset.paths)}
-    rows = np.array([row_of[path] for path in compared.photos.paths])
+    rows = np.array([row_of[path] for path in descriptors.photos.paths])
     values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
-    ranked: list[Ranked | None] = []
-    rank = _ranker(compared, plan or SearchConfig(), columns_map, files or {})
-    kept = max(MIN_RANKS, MAX_RANKS // len(dataset.queries))
+    rankings: list[QueryRanking | None] = []
+    rank = _ranker(descriptors, plan or SearchConfig(), columns_map, files or {})
+    stored = max(MIN_RANKS, MAX_RANKS // len(dataset.queries))
     for done, query in enumerate(dataset.queries, 1):
-        ranking, order = rank(query), None
+        ranking = rank(query)
+        order = None
         if ranking is None:
-            ranked.append(None)
+            rankings.append(None)
         else:
             order = rows[ranking.ids]
-            ranked.append(Ranked(order[:kept].astype(np.int32), ranking.distances[:kept]))
+            first_rows = order[:stored].astype(np.int32)
+            rankings.append(QueryRanking(first_rows, ranking.distances[:stored]))
         for measure in dataset.measures:
             judgement = query.judgements.get(measure.judgement)
             value = None
@@ -199,12 +200,13 @@ def rank_all(
             values[measure.name].append(value)
         progress(f"ranking {method}", done, len(dataset.queries))
     seconds = time.perf_counter() - started
-    dimensions = compared.photos.database.global_.shape[1]
-    return MethodResult(method, mean_values(values), values, ranked, dimensions, fitted_on, seconds)
+    dimensions = descriptors.photos.database.global_.shape[1]
+    means = mean_values(values)
+    return MethodResult(method, means, values, rankings, dimensions, fitted_on, seconds)
 
 
 def _ranker(
-    compared: ComparableDescriptors,
+    descriptors: ComparableDescriptors,
     config: SearchConfig,
     columns_map: ColumnsMap | None,
     files: Mapping[Path, Path],
@@ -213,20 +215,20 @@ def _ranker(
 
     After re-ranking or verification, ranks stand in place of the distances.
     """
-    store = compared.photos
+    store = descriptors.photos
     row_of = {path: row for row, path in enumerate(store.paths)}
     plan = replace(config, k=len(store.paths), offset=0, max_distance=None)
     matcher = make_matcher(plan, columns_map or _no_columns)
     rerank_set = shared_rerank_set(store, plan.rerank)
 
     def rank(query: DatasetQuery) -> Ranking | None:
-        descriptors = _descriptors(query, compared, row_of)
-        if descriptors is None:
+        vectors = _query_descriptors(query, descriptors, row_of)
+        if vectors is None:
             return None
         file = files.get(query_file(query), query_file(query))
         ranking = rank_photos(
             store,
-            descriptors,
+            vectors,
             plan,
             photo=QueryPhoto(file, file),
             matcher=matcher,
@@ -243,36 +245,30 @@ def _no_columns(image: Image.Image) -> np.ndarray:
     raise UsageError("'columns' needs a network", parameter="verify_by")
 
 
-def _descriptors(
-    query: DatasetQuery, compared: ComparableDescriptors, row_of: Mapping[Path, int]
+def _query_descriptors(
+    query: DatasetQuery, descriptors: ComparableDescriptors, row_of: Mapping[Path, int]
 ) -> Query | None:
     if query.box is not None or query.path not in row_of:
-        return compared.queries.get(query_file(query))
-    row, database = row_of[query.path], compared.photos.database
+        return descriptors.queries.get(query_file(query))
+    row = row_of[query.path]
+    database = descriptors.photos.database
     local = None if database.local is None else database.local[row]
     return Query(database.global_[row], local)
 
 
 def query_file(query: DatasetQuery) -> Path:
-    """The file that stands for a query: its photo, or the name of its region's."""
+    """Return a query's photo, or the file name of its region."""
     if query.box is None:
         return query.path
     return Path(f"{query.path.stem}-{'-'.join(map(str, query.box))}.png")
 
 
-def _columns(recipe: MethodSpec, covers: MethodConfig) -> np.ndarray | slice:
-    if recipe.config == covers:
-        return slice(None)
-    return columns_of(recipe.config, covers)
-
-
-def _fit(recipe: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
-    selection = recipe.reduction_for(benchmark, len(descriptors))
-    if selection.method == "none" or not recipe.config.reducible:
+def _fit(method: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
+    config = method.reduction_for(benchmark, len(descriptors))
+    if config.method == "none" or not method.config.reducible:
         return None
-    sizes = recipe.config.part_sizes(descriptors.shape[1])
-    chosen = selection.for_photos(len(descriptors))
+    sizes = method.config.part_sizes(descriptors.shape[1])
     try:
-        return fit_reduction(lambda: [descriptors], sizes, chosen)
+        return fit_reduction(lambda: [descriptors], sizes, config.for_photos(len(descriptors)))
     except FitError as error:
-        raise FitError(f"{recipe.title}: {error}") from None
+        raise FitError(f"{method.title}: {error}") from None

@@ -1,4 +1,4 @@
-"""One command's work: read a benchmark, extract once, rank by every method, collect the results."""
+"""Benchmark runs: extract once, rank by every method, collect the results."""
 
 import datetime
 import functools
@@ -6,9 +6,9 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,18 @@ from resight.descriptors.extractor import Extractor
 from resight.errors import FitError, UsageError, WeightsMissingError
 from resight.evaluation.benchmark.extraction import (
     Descriptors,
-    covering,
+    cached_configs,
     extract,
-    kept_configs,
-    read,
-    unreadable,
+    read_descriptors,
+    superset_configs,
+    unreadable_photos,
 )
-from resight.evaluation.benchmark.query_images import queries_apart, turned
-from resight.evaluation.benchmark.ranking import MethodResult, compare, rank_all
+from resight.evaluation.benchmark.query_images import external_queries, upright_dataset
+from resight.evaluation.benchmark.ranking import (
+    MethodResult,
+    comparable_descriptors,
+    rank_queries,
+)
 from resight.evaluation.datasets.dataset import Dataset
 from resight.files import user_cache
 from resight.methods.catalogue import METHODS, find_method
@@ -42,224 +46,230 @@ TABLES = {
     4: "the steps of the method (Oxford5k and Paris6k in the paper)",
     5: "comparison with other methods (Oxford5k and Paris6k in the paper)",
 }
+PACKAGES = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
 
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """What a run found.
+    """Results of a benchmark run.
 
     Attributes:
         dataset: what was ranked.
-        recipes: the methods by name.
-        results: one for each method.
-        failed: photos that could not be read, and why; they are not ranked.
+        methods: by name.
+        results: one per method.
+        failed: unreadable photos with the reasons; they are not ranked.
         conditions: weights, versions, switches, time: what the figures depend on.
-        left_out: methods that could not be computed, and what they need.
+        skipped: methods that could not be computed, with what they need.
     """
 
     dataset: Dataset
-    recipes: Mapping[str, MethodSpec]
+    methods: Mapping[str, MethodSpec]
     results: list[MethodResult]
     failed: list[tuple[Path, str]] = field(default_factory=list)
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[MethodResult]:
+        return iter(self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        from resight.evaluation.benchmark.report import as_json
+
+        return as_json(self)
+
+    def _repr_html_(self) -> str:
+        from resight.evaluation.benchmark.html_report import html_report
+
+        return html_report(self)
 
 
-def chosen_methods(methods: str | None, table: int | None) -> dict[str, MethodSpec]:
-    """Recipes by name, from a comma-separated list, or those of a table of the paper.
+def select_methods(methods: str | None, table: int | None) -> dict[str, MethodSpec]:
+    """Look up methods from a comma-separated list of names, or those of a table of the paper.
 
     Raises:
         UsageError: an unknown name or table, or neither or both are given.
     """
     if (methods is None) == (table is None):
-        raise UsageError("benchmark run: name either --methods or --table")
+        raise UsageError("give either methods or a table")
     if table is not None:
         if table not in TABLES:
-            raise UsageError(f"--table {table}: is not one of {', '.join(map(str, TABLES))}")
-        return {name: recipe for name, recipe in METHODS.items() if table in recipe.published.tables}
-    names = [name.strip() for name in str(methods).split(",") if name.strip()]
-    found = {}
-    for name in names:
-        recipe = find_method(name)
-        if recipe is None:
-            raise UsageError(f"--methods {name}: is not one of {', '.join(METHODS)}")
-        found[name] = recipe
-    if not found:
-        raise UsageError("--methods: names none; resight methods lists them")
-    return found
+            valid = ", ".join(map(str, TABLES))
+            raise UsageError(f"{table} is not one of {valid}", parameter="table")
+        return {name: spec for name, spec in METHODS.items() if table in spec.published.tables}
+    selected = {}
+    for name in filter(None, map(str.strip, str(methods).split(","))):
+        spec = find_method(name)
+        if spec is None:
+            raise UsageError(f"{name} is not one of {', '.join(METHODS)}", parameter="methods")
+        selected[name] = spec
+    if not selected:
+        raise UsageError("no names; resight methods lists them", parameter="methods")
+    return selected
 
 
 def run_benchmark(
     dataset: Dataset,
-    recipes: Mapping[str, MethodSpec],
+    methods: Mapping[str, MethodSpec],
     *,
     fit_on: Dataset | None = None,
     cache: Path | None = None,
     model: ModelOptions | None = None,
-    leave_out: bool = False,
+    skip_unavailable: bool = False,
     descriptors: Path | None = None,
     progress: Progress = no_progress,
 ) -> BenchmarkRun:
     """Compare methods on a dataset.
 
     Args:
-        dataset: photos, queries and what is right.
-        recipes: methods by name; `METHODS`, some of them, or others.
+        dataset: photos, queries and ground truth.
+        methods: by name; `METHODS`, some of them, or others.
         fit_on: photos on which selections, whitenings and vocabularies are fitted; None is the
-            ranked ones.
-        cache: folder in which descriptors are kept; None is one in the user's cache.
+            ranked photos.
+        cache: folder of descriptors; None is one in the user's cache.
         model: weights, runtime and device.
-        leave_out: methods without weights, or that need more photos, are left out, as long as there
-            are others.
-        descriptors: a folder for each method's descriptors as they are compared, `METHOD.npz`.
-        progress: called while photos are described and ranked.
+        skip_unavailable: skip methods without weights, or that need more photos, as long as any
+            method remains.
+        descriptors: folder for each method's compared descriptors, `METHOD.npz`.
+        progress: called while photos are extracted and ranked.
 
     Raises:
         WeightsError: a method needs weights and there are none.
-        FitError: too few photos for the values that a method keeps.
+        FitError: too few photos for the number of values of a method.
         UsageError: the descriptors cannot be written.
     """
     options = model or ModelOptions()
-    fitted_on = len((fit_on or dataset).paths)
-    left_out = _with_too_few_photos(recipes, fitted_on)
-    if leave_out:
-        left_out |= _without_weights(recipes, options)
-    elif left_out:
-        name, needs = next(iter(left_out.items()))
-        raise FitError(f"{name}: {needs}")
-    if len(left_out) < len(recipes):
-        recipes = {name: recipe for name, recipe in recipes.items() if name not in left_out}
-    conditions = _conditions(dataset, fit_on, recipes, options)  # finds that weights are missing
+    skipped = _with_too_few_photos(methods, len((fit_on or dataset).paths))
+    if skip_unavailable:
+        skipped |= _without_weights(methods, options)
+    elif skipped:
+        name, reason = next(iter(skipped.items()))
+        raise FitError(f"{name}: {reason}")
+    if len(skipped) < len(methods):
+        methods = {name: spec for name, spec in methods.items() if name not in skipped}
+    conditions = _conditions(dataset, fit_on, methods, options)  # raises if weights are missing
     folder = cache or default_cache(dataset)
-    dataset = turned(dataset, folder / "upright")
-    covers = _covers(recipes, folder)
-    apart, failed = queries_apart(dataset, folder / "queries")
-    fitted = dataset.paths if fit_on is None else fit_on.paths
-    every = dict.fromkeys([*dataset.paths, *apart, *fitted])
+    dataset = upright_dataset(dataset, folder / "upright")
+    query_files, failed = external_queries(dataset, folder / "queries")
+    fit_photos = dataset.paths if fit_on is None else fit_on.paths
+    photos = dict.fromkeys([*dataset.paths, *query_files, *fit_photos])
+    supersets = superset_configs((spec.config for spec in methods.values()), cached_configs(folder))
+
     started = time.perf_counter()
-    places = extract(list(every), covers.values(), folder, options, progress, fitted)
+    collections = extract(list(photos), supersets.values(), folder, options, progress, fit_photos)
     conditions["seconds of extraction"] = round(time.perf_counter() - started, 1)
-    results: list[MethodResult] = []
-    known: dict[MethodConfig, tuple[Descriptors, Descriptors | None]] = {}
-    for name, recipe in recipes.items():
-        config = covers[name]
-        if config not in known:
-            failed |= dict(unreadable(places[config], every.keys()))
-            queries = _renamed(read(places[config], list(apart)), apart) if apart else None
-            known[config] = read(places[config], dataset.paths), queries
-        others = read(places[config], fit_on.paths) if fit_on else None
-        compared = compare(recipe, dataset.benchmark, config, *known[config], fitted_on=others)
+
+    @functools.cache
+    def read(config: MethodConfig) -> tuple[Descriptors, Descriptors | None]:
+        failed.update(unreadable_photos(collections[config], photos.keys()))
+        ranked = read_descriptors(collections[config], dataset.paths)
+        if not query_files:
+            return ranked, None
+        queries = read_descriptors(collections[config], list(query_files))
+        rows = {query_files[path]: row for path, row in queries.rows.items()}
+        return ranked, Descriptors(queries.global_, queries.local, rows)
+
+    results = []
+    for name, spec in methods.items():
+        superset = supersets[spec.config]
+        fitted_on = read_descriptors(collections[superset], fit_on.paths) if fit_on else None
+        comparable = comparable_descriptors(
+            spec, dataset.benchmark, superset, *read(superset), fitted_on=fitted_on
+        )
         if descriptors is not None:
-            compared.save(descriptors / f"{name}.npz", dataset)
-        plan = SearchConfig(
-            rerank=recipe.rerank, verify=recipe.verify, verify_by=recipe.verify_by
+            comparable.save(descriptors / f"{name}.npz", dataset)
+        result = rank_queries(
+            name,
+            dataset,
+            comparable,
+            progress,
+            SearchConfig(rerank=spec.rerank, verify=spec.verify, verify_by=spec.verify_by),
+            _fitted_on(spec, fit_on),
+            _columns_map(spec, options),
+            {query: file for file, query in query_files.items()},
         )
-        results.append(
-            rank_all(
-                name,
-                dataset,
-                compared,
-                progress,
-                plan,
-                _fitted_on(recipe, fit_on),
-                _columns_map(recipe, options),
-                {query: file for file, query in apart.items()},
-            )
-        )
-    return BenchmarkRun(dataset, recipes, results, sorted(failed.items()), conditions, left_out)
+        results.append(result)
+    return BenchmarkRun(dataset, methods, results, sorted(failed.items()), conditions, skipped)
 
 
-def _fitted_on(recipe: MethodSpec, other: Dataset | None) -> str:
-    """What a method learns from, and what is fitted on; empty where it does neither."""
-    if not recipe.config.learns and recipe.reduction.method == "none":
+def default_cache(dataset: Dataset) -> Path:
+    """Return the folder of a dataset's descriptors in the user's cache."""
+    suffix = hashlib.sha256(os.fsencode(_root(dataset))).hexdigest()[:8]
+    return user_cache() / "benchmarks" / f"{dataset.name}-{suffix}"
+
+
+def _root(dataset: Dataset) -> str:
+    """Return the folder that holds all photos of a dataset."""
+    return os.path.commonpath([str(path.absolute()) for path in dataset.paths])
+
+
+def _fitted_on(spec: MethodSpec, other: Dataset | None) -> str:
+    """Describe the photos on which a method is fitted; empty if it is not."""
+    if not spec.config.learns and spec.reduction.method == "none":
         return ""
     return "the ranked photos" if other is None else f"{other.name} ({len(other.paths)} photos)"
 
 
-def _without_weights(recipes: Mapping[str, MethodSpec], options: ModelOptions) -> dict[str, str]:
-    """Methods whose weights are nowhere to be found, and what they need."""
-    missing: dict[str, bool] = {}
-    for recipe in recipes.values():
-        if recipe.weights in missing or not recipe.config.needs_network:
-            continue
-        try:
-            find_model(recipe.config, options)
-        except WeightsMissingError:
-            missing[recipe.weights] = True
-        else:
-            missing[recipe.weights] = False
+def _without_weights(methods: Mapping[str, MethodSpec], options: ModelOptions) -> dict[str, str]:
+    """Return the methods without weights, with what they need."""
+    available: dict[str, bool] = {}
+    for spec in methods.values():
+        if spec.config.needs_network and spec.weights not in available:
+            try:
+                find_model(spec.config, options)
+                available[spec.weights] = True
+            except WeightsMissingError:
+                available[spec.weights] = False
     return {
-        name: f"needs {recipe.weights} weights"
-        for name, recipe in recipes.items()
-        if missing.get(recipe.weights)
+        name: f"needs {spec.weights} weights"
+        for name, spec in methods.items()
+        if not available.get(spec.weights, True)
     }
 
 
-def _with_too_few_photos(recipes: Mapping[str, MethodSpec], photos: int) -> dict[str, str]:
-    """Methods whose whitening needs more photos: said before any is described."""
-    found = {}
-    for name, recipe in recipes.items():
-        required = recipe.reduction.required_photos
-        if photos < required:
-            found[name] = f"whitening needs {required} photos or more, not {photos}"
-    return found
+def _with_too_few_photos(methods: Mapping[str, MethodSpec], photos: int) -> dict[str, str]:
+    """Return the methods whose whitening needs more photos, with the reason."""
+    return {
+        name: f"whitening needs at least {spec.reduction.required_photos} photos, not {photos}"
+        for name, spec in methods.items()
+        if photos < spec.reduction.required_photos
+    }
 
 
-def default_cache(dataset: Dataset) -> Path:
-    """Where descriptors of a dataset are kept when nothing else is asked for."""
-    place = hashlib.sha256(os.fsencode(_root(dataset))).hexdigest()[:8]
-    return user_cache() / "benchmarks" / f"{dataset.name}-{place}"
-
-
-def _root(dataset: Dataset) -> str:
-    """The folder that holds all photos of a dataset."""
-    return os.path.commonpath([str(path.absolute()) for path in dataset.paths])
-
-
-def _covers(recipes: Mapping[str, MethodSpec], folder: Path) -> dict[str, MethodConfig]:
-    """Method to the configuration whose descriptors hold its own, kept ones if there are any."""
-    extractions = [recipe.config for recipe in recipes.values()]
-    shared = covering(extractions, kept_configs(folder))
-    return {name: shared[recipe.config] for name, recipe in recipes.items()}
-
-
-def _columns_map(recipe: MethodSpec, options: ModelOptions) -> ColumnsMap:
-    """Return what computes the maps for verification; it loads the network on first use."""
+def _columns_map(spec: MethodSpec, options: ModelOptions) -> ColumnsMap:
+    """Return a function that computes maps for verification; it loads the network on first use."""
 
     @functools.cache
     def network() -> Extractor:
-        config = recipe.config
-        if not config.needs_network:
-            raise UsageError(f"{recipe.title}: has no network whose columns could be compared")
-        return FittedMethod(config, find_model(config, options)).load_extractor(options)
+        if not spec.config.needs_network:
+            raise UsageError(f"{spec.title}: has no network whose columns could be compared")
+        return FittedMethod(spec.config, find_model(spec.config, options)).load_extractor(options)
 
     return lambda image: columns_map(network(), image)
-
-
-def _renamed(descriptors: Descriptors, names: Mapping[Path, Path]) -> Descriptors:
-    rows = {names[path]: row for path, row in descriptors.rows.items()}
-    return Descriptors(descriptors.global_, descriptors.local, rows)
 
 
 def _conditions(
     dataset: Dataset,
     fit_on: Dataset | None,
-    recipes: Mapping[str, MethodSpec],
+    methods: Mapping[str, MethodSpec],
     options: ModelOptions,
 ) -> dict[str, Any]:
+    """Return what the figures depend on, by name."""
     weights = {
-        recipe.weights: find_model(recipe.config, options).sha256
-        for recipe in recipes.values()
-        if recipe.config.needs_network
+        spec.weights: find_model(spec.config, options).sha256
+        for spec in methods.values()
+        if spec.config.needs_network
     }
-    packages = ("resight", "numpy", "opencv-python-headless", "pillow", "torch", "openvino")
     return {
         "folder": _root(dataset),
         "fitted on": None if fit_on is None else {"folder": _root(fit_on), **fit_on.switches},
         "weights": weights,
         "runtime": choose_runtime(options.runtime, options.device) if weights else None,
         "device": options.device,
-        "versions": {name: _version(name) for name in packages},
+        "versions": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -269,5 +279,5 @@ def _conditions(
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except ModuleNotFoundError:
+    except PackageNotFoundError:
         return None
