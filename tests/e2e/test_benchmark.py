@@ -436,8 +436,8 @@ def test_rankings_are_kept_whole_as_far_as_there_is_room(
     assert all(len(ranked.rows) == 13 for ranked in found.results[0].rankings if ranked is not None)
     recipes, options = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
     for lines, min_photos, kept in ((36, 2, 3), (12, 2, 2)):
-        monkeypatch.setattr(ranking, "KEPT_LINES", lines)
-        monkeypatch.setattr(ranking, "FEWEST_RANKS", min_photos)
+        monkeypatch.setattr(ranking, "MAX_RANKS", lines)
+        monkeypatch.setattr(ranking, "MIN_RANKS", min_photos)
         cut = run_benchmark(found.dataset, recipes, cache=cache, model=options).results[0]
         assert {len(ranked.rows) for ranked in cut.rankings if ranked is not None} == {kept}
         assert cut.measures == found.results[0].measures
@@ -459,14 +459,14 @@ def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weigh
     recipes = {"white": dataclasses.replace(RECIPES_SMALL["white"], reduction=WhiteningConfig())}
     model = ModelOptions(small_weights)
     nowhere = ModelOptions(cache / "nowhere.pth")  # nothing is described before it is said
-    with pytest.raises(FitError, match=r"^white: whitening needs 30 photos or more, not 13"):
+    with pytest.raises(FitError, match=r"^white: whitening needs at least 30 photos, not 13"):
         run_benchmark(found.dataset, recipes, cache=cache / "empty", model=nowhere)
     recipes["gem"] = RECIPES_SMALL["gem"]
     of_a_table = run_benchmark(
         found.dataset, recipes, cache=cache, model=model, skip_unavailable=True
     )
     assert [result.method for result in of_a_table.results] == ["gem"]
-    assert of_a_table.skipped == {"white": "whitening needs 30 photos or more, not 13"}
+    assert of_a_table.skipped == {"white": "whitening needs at least 30 photos, not 13"}
 
 
 def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
@@ -582,7 +582,7 @@ def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight
     common = (f"groups:{photos}", "--cache", cache, "--weights", small_weights)
     done = resight("benchmark", "run", *common, "--methods", "gem-pcaw,mac", "-o", out)
     assert done.returncode == 2, "13 photos are too few for whitening"
-    assert "whitening needs 30 photos or more, not 13" in done.stderr
+    assert "whitening needs at least 30 photos, not 13" in done.stderr
     done = resight("benchmark", "run", *common, "--methods", "mac,spoc", "-o", out)
     assert done.returncode == 0, done.stderr
     assert "12 queries, 13 photos" in done.stderr
@@ -606,7 +606,7 @@ def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight
         one, other = kept["descriptors"][places]
         assert first.distances[1] == pytest.approx(np.abs(one - other).sum(), abs=1e-5)
     refused = resight("benchmark", "run", *common, "--methods", "spoc", "--descriptors")
-    assert (refused.returncode, "goes with --output" in refused.stderr) == (2, True)
+    assert (refused.returncode, "needs --output FOLDER" in refused.stderr) == (2, True)
     assert len(read_trec(out / "mac.trec")) == len(read_holidays_ranks(out / "mac.ranks")) == 12
     other = ("--weights", tmp_path / "vgg16.pth")
     torch.save(oracle.random_vgg16_state(seed=0), other[1])
@@ -678,11 +678,11 @@ def test_methods_are_listed(resight: Run) -> None:
     [
         (("run", "groups:/none", "--table", "1"), "/none: no such file or folder"),
         (("run", "photos:x", "--table", "1"), "not NAME:FOLDER with a name of groups, holidays"),
-        (("run", "groups:.", "--methods", "papr"), "--methods papr: is not one of baseline"),
-        (("run", "groups:.", "--methods", ","), "--methods: names none"),
-        (("run", "groups:.", "--table", "7"), "--table 7: is not one of 1, 2, 3, 4, 5"),
-        (("run", "groups:."), "name either --methods or --table"),
-        (("run", "groups:.", "--table", "1", "--switch", "x"), "write it as NAME=VALUE"),
+        (("run", "groups:.", "--methods", "papr"), "--methods: papr is not one of baseline"),
+        (("run", "groups:.", "--methods", ","), "--methods: no names"),
+        (("run", "groups:.", "--table", "7"), "--table: 7 is not one of 1, 2, 3, 4, 5"),
+        (("run", "groups:."), "give either methods or a table"),
+        (("run", "groups:.", "--table", "1", "--switch", "x"), "is not NAME=VALUE"),
         (("verify", "oxford5k", "/none"), "/none: no such folder"),
     ],
 )
