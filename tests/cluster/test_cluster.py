@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes gives what one machine gives, whatever of it is lost."""
+"""A Ray cluster of two nodes gives the results of one machine, whatever is lost."""
 
 import os
 import re
@@ -36,7 +36,7 @@ SMALL = ExtractionConfig(resolutions=(64, 48), square=True)
 SLOWER = replace(samples.QUICK, max_keypoints=2000, centers=64)
 
 
-# The list, cut
+# Shards
 
 
 def files(count: int) -> list[PhotoFile]:
@@ -57,7 +57,7 @@ def test_every_photo_is_in_one_shard_in_the_order_of_the_list(
     first = split_into_shards(photos, {}, size)
     assert [file for shard in first for file in shard.files] == photos
     assert all(len(shard.files) == size for shard in first[:-1])
-    # Some shards are done, and some photos are gone or known, when the list is cut again.
+    # Some shards are finished and some photos are gone when the photos are split again.
     segments = {Path(f"{n}.segment"): shard.files for n, shard in enumerate(first) if n in done}
     left = [file for number, file in enumerate(photos) if number not in gone]
     second = split_into_shards(left, segments, again)
@@ -79,7 +79,7 @@ def test_segments_that_overlap_count_once() -> None:
     ]
 
 
-# The work
+# The worker
 
 
 def test_other_versions_are_refused_by_the_worker() -> None:
@@ -124,7 +124,7 @@ def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_p
         (0, ModelOptions(device="cuda:1"), "torch", "cuda", None, 0),
     ],
 )
-def test_what_the_workers_compute_on(
+def test_the_runtime_and_device_of_the_workers(
     gpus: int, options: ModelOptions, runtime: str, device: str, threads: int | None, slots: int
 ) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
@@ -151,7 +151,7 @@ def values(segment: Segment) -> list[bytes]:
 def nodes(
     object_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TwoNodes]:
-    """Two nodes, to which this process is connected: its runs share their workers."""
+    """Two nodes to which this process is connected: its runs share their workers."""
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     cache = str(tmp_path_factory.mktemp("workers-cache"))
     environment = {**object_store, "XDG_CACHE_HOME": cache}
@@ -164,7 +164,7 @@ def nodes(
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Thirty pictures, two of them of the same content, and two that are none."""
+    """Thirty pictures, two of the same content, and two files that are no pictures."""
     folder = tmp_path / "photos"
     drawn = samples.draw_many(folder, 29)
     (folder / "020-copy.png").write_bytes(drawn[3].read_bytes())
@@ -174,7 +174,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def lost(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """What was lost from now on: each time the number of the shard, and of its photos."""
+    """Record the losses from now on: the number of the shard and of its photos."""
     seen = []
     real = on_ray._Run._retry
 
@@ -186,7 +186,7 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return seen
 
 
-def test_the_network_on_a_cluster_describes_bit_for_bit_as_here(
+def test_the_network_on_a_cluster_describes_bit_for_bit_as_locally(
     nodes: TwoNodes, photos: Path, tmp_path: Path, small_weights: Path
 ) -> None:
     options = {"config": SMALL, "model": ModelOptions(small_weights)}
@@ -195,7 +195,7 @@ def test_the_network_on_a_cluster_describes_bit_for_bit_as_here(
     assert (run.report.new, run.report.copied, len(run.report.failed)) == (30, 1, 2)
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
     assert not (tmp_path / "there" / "segments").exists()
-    # Moved and touched photos are known there, too.
+    # Moved and touched photos are recognized there, too.
     (photos / "000.png").rename(photos / "zzz.png")
     os.utime(photos / "001.png", (1, 1))
     for place, on in (("here", None), ("there", "ray")):
@@ -225,7 +225,7 @@ def test_a_photo_that_ends_its_worker_is_one_listed_failure(
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """The command line in a process group of its own, as a terminal starts it."""
+    """Start the command line in a process group of its own, as a terminal does."""
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from resight.cli.app import main; main()"
@@ -235,7 +235,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, **streams, text=True, start_new_session=True)  # type: ignore[call-overload]
 
 
-def test_a_machine_outside_of_the_cluster_has_it_describe_photos(
+def test_a_machine_outside_the_cluster_can_index_on_it(
     nodes: TwoNodes, photos: Path, tmp_path: Path
 ) -> None:
     config = samples.write_config(tmp_path / "config.toml", samples.QUICK)
@@ -243,14 +243,14 @@ def test_a_machine_outside_of_the_cluster_has_it_describe_photos(
     arguments = [photos, "-c", tmp_path / "there", "--config", config, "--on", nodes.from_outside]
     for _ in range(3):  # the process that Ray starts for a client now and then ends at once
         with start("index", *arguments) as process:
-            _, told = process.communicate(timeout=120)
-        if "Starting Ray client server failed" not in told:
+            _, errors = process.communicate(timeout=120)
+        if "Starting Ray client server failed" not in errors:
             break
-    assert process.returncode == 0, told
+    assert process.returncode == 0, errors
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
 
 
-def test_an_interrupted_run_goes_on_and_repeats_no_shard(
+def test_an_interrupted_run_resumes_and_repeats_no_shard(
     nodes: TwoNodes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = samples.write_config(tmp_path / "config.toml", SLOWER)
@@ -262,20 +262,22 @@ def test_an_interrupted_run_goes_on_and_repeats_no_shard(
             assert process.poll() is None
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     finished = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.segment")}
     if len(finished) < 8:  # else the run was faster than the interrupt
         assert process.returncode == 130
-        assert "nothing is lost: run the same command again to resume" in told
+        assert "nothing is lost: run the same command again to resume" in errors
     samples.index(photos, tmp_path / "there", config=str(config), on="ray", segments=kept)
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
     after = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.segment")}
     assert finished.items() <= after.items()
-    # What was kept makes another collection without any work: its segments stay as they are.
+    # Another collection is made from the kept segments without extraction; they stay.
     described = [o.file for path in kept.iterdir() for o in read_segment(path).results]
     assert sorted(file.path.name for file in described) == sorted(p.name for p in photos.iterdir())
     sent: Sequence[Any] = lost(monkeypatch)
-    monkeypatch.setattr(on_ray._Run, "next_finished", lambda self: pytest.fail("nothing is to do"))
+    monkeypatch.setattr(
+        on_ray._Run, "next_finished", lambda self: pytest.fail("there is nothing to do")
+    )
     samples.index(photos, tmp_path / "third", config=str(config), on="ray", segments=kept)
     assert samples.contents(tmp_path / "third") == samples.contents(tmp_path / "here")
     assert sent == []
@@ -316,10 +318,10 @@ def test_the_commands_of_the_page(
     assert samples.contents(tmp_path / "big")["descriptors"] == described
 
 
-# What cannot be
+# Errors
 
 
-def test_photos_that_the_nodes_do_not_see(nodes: TwoNodes, photos: Path, tmp_path: Path) -> None:
+def test_photos_that_the_nodes_cannot_read(nodes: TwoNodes, photos: Path, tmp_path: Path) -> None:
     hidden = photos / "hidden.png"
     hidden.write_bytes(HIDDEN)
     line = (
@@ -370,10 +372,10 @@ def test_without_ray_or_with_segments_alone(photos: Path, tmp_path: Path, resigh
         pipeline.index([photos], tmp_path / "c", segments=tmp_path / "kept")
 
 
-# The last one: afterwards there is one node
+# The last test: afterwards one node is left
 
 
-def test_a_node_that_is_killed_costs_the_shards_in_work_alone(
+def test_a_killed_node_costs_only_its_shards_in_progress(
     nodes: TwoNodes, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples.index(photos, tmp_path / "here", config=SLOWER)

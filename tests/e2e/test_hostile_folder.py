@@ -1,4 +1,4 @@
-"""A folder of broken and odd files: each is indexed or listed with its reason, and that is all."""
+"""A folder of broken and odd files: each one is indexed, or listed with a reason."""
 
 from broken_photos import make_files
 from resight.collection.reader import Collection
@@ -8,7 +8,7 @@ from resight.photos.images import PHOTO_SUFFIXES
 def test_every_broken_file_is_indexed_or_listed(tmp_path, resight):
     folder = tmp_path / "photos"
     folder.mkdir()
-    made = make_files(folder)
+    files = make_files(folder)
     config = tmp_path / "small.toml"
     config.write_text('method = "sift-vlad"\nlongest_side = 64\ncenters = 4\nmax_keypoints = 50\n')
     run = resight("index", folder, "-c", tmp_path / "c", "--config", config)
@@ -16,13 +16,13 @@ def test_every_broken_file_is_indexed_or_listed(tmp_path, resight):
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
     with Collection.open(tmp_path / "c") as collection:
-        known = {photo.path: photo for photo in collection.photos()}
-    failed = [photo for photo in known.values() if photo.state == "failed"]
+        photos = {photo.path: photo for photo in collection.photos()}
+    failed = [photo for photo in photos.values() if photo.state == "failed"]
     assert len(failed) >= 200
     assert all(photo.reason and "\n" not in photo.reason for photo in failed)
     listed = run.stderr.splitlines()
     assert f"{len(failed)} could not be read:" in listed
-    for file in made:
+    for file in files:
         is_photo = file.path.suffix.lower() in PHOTO_SUFFIXES and file.path.name[0] != "."
         if is_photo and file.expect == "loads":
-            assert known[file.path].state == "ok", (file.path, known[file.path].reason)
+            assert photos[file.path].state == "ok", (file.path, photos[file.path].reason)

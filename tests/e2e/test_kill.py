@@ -1,4 +1,4 @@
-"""Killed at any moment, a run loses at most the photo in work, and the next one goes on."""
+"""A run that is killed at any moment loses at most the photo in progress; the next one resumes."""
 
 import contextlib
 import random
@@ -29,11 +29,11 @@ from resight.searching.search import search
 PHOTOS = 70
 MOMENTS = 20
 SLOWER = replace(samples.QUICK, centers=64, max_keypoints=2000)
-"""Some more milliseconds a photo, so that there is something to interrupt."""
+"""Slow enough per photo that there is something to interrupt."""
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """The command line in a process that an interrupt reaches, whoever started this one."""
+    """Start the command line in a process that receives interrupts, whoever started this one."""
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "from resight.cli.app import main; main()"
@@ -47,9 +47,9 @@ def start_index(photos: Path, folder: Path, config: Path) -> subprocess.Popen[st
 
 
 def committed(folder: Path) -> dict[bytes, tuple[Any, ...]]:
-    """Path to content, rowid and bytes of the descriptor, as any reader sees them; {} at first.
+    """Return path to content, rowid and descriptor bytes, as any reader sees them; {} at first.
 
-    The rowid tells whether a photo was described again: a row that is replaced gets a new one.
+    The rowid shows whether a photo was described again: a replaced row gets a new one.
     """
     if not (folder / "resight.sqlite").exists():
         return {}
@@ -62,13 +62,13 @@ def committed(folder: Path) -> dict[bytes, tuple[Any, ...]]:
 
 
 def wait_for(process: subprocess.Popen[str], folder: Path, photos: int) -> None:
-    """Until so many photos are committed, or the process is done."""
+    """Wait until this many photos are committed, or the process is done."""
     while process.poll() is None and len(committed(folder)) < photos:
         time.sleep(0.002)
 
 
 def kill(process: subprocess.Popen[str]) -> bool:
-    """Kill it; whether it was still running. Nothing but silence is allowed before."""
+    """Kill a process; return whether it was still running. It must not have printed a traceback."""
     process.kill()
     _, errors = process.communicate()
     assert "Traceback" not in errors
@@ -89,20 +89,20 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collection of the photos by one run without a kill."""
+    """A collection of the photos by one uninterrupted run."""
     folder = tmp_path_factory.mktemp("straight") / "c"
     samples.index(photos, folder, config=SLOWER)
     return folder
 
 
 def without_ids(collection: Path) -> dict[str, Any]:
-    """What a user sees: ids skip a number for a photo that was in work."""
-    kept = samples.contents(collection)
-    kept["photos"] = sorted(row[1:] for row in kept["photos"])
-    return kept
+    """Return the contents without ids, which skip a number for a photo that was in progress."""
+    contents = samples.contents(collection)
+    contents["photos"] = sorted(row[1:] for row in contents["photos"])
+    return contents
 
 
-def test_an_index_run_killed_at_random_moments_goes_on(
+def test_an_index_run_killed_at_random_moments_resumes(
     photos: Path, config: Path, straight: Path, tmp_path: Path
 ) -> None:
     chance = random.Random(0)
@@ -113,7 +113,7 @@ def test_an_index_run_killed_at_random_moments_goes_on(
         before = committed(folder)
         process = start_index(photos, folder, config)
         if kills % 4 == 0:
-            # While the interpreter starts, the collection is made, the vocabulary is fitted.
+            # During startup, fitting of the vocabulary or creation of the collection.
             while process.poll() is None and not folder.exists():
                 time.sleep(0.002)
             time.sleep(chance.uniform(0, 0.4))
@@ -132,7 +132,7 @@ def test_an_index_run_killed_at_random_moments_goes_on(
             query = Path(next(iter(after)).decode())
             found = search(query, folder, SearchConfig(k=1)).results
             assert found[0].path == query
-        if not killed or len(after) == PHOTOS:  # this one is complete: begin another
+        if not killed or len(after) == PHOTOS:  # this one is complete: start another
             samples.index(photos, folder, config=SLOWER)
             assert committed(folder).items() >= after.items()
             assert without_ids(folder) == expected
@@ -146,7 +146,7 @@ def test_an_index_run_killed_at_random_moments_goes_on(
     assert check(folder).problems == []
 
 
-def test_a_run_killed_while_photos_change_goes_on(
+def test_a_run_killed_while_photos_change_resumes(
     photos: Path, config: Path, straight: Path, tmp_path: Path
 ) -> None:
     # Moves and changes are transactions too: here all photos move and some change.
@@ -183,16 +183,16 @@ def test_a_run_killed_while_photos_change_goes_on(
     assert present == {str(path).encode() for path in moving.rglob("*.png")}
 
 
-def test_an_interrupt_ends_cleanly_and_says_how_to_go_on(
+def test_an_interrupt_ends_cleanly_and_says_how_to_resume(
     photos: Path, config: Path, straight: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "c"
     process = start_index(photos, folder, config)
     wait_for(process, folder, 3)
     process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert said == ""
+    assert output == ""
     assert "Traceback" not in errors
     assert "nothing is lost: run the same command again to resume" in errors.splitlines()[-1]
     before = committed(folder)
@@ -211,9 +211,9 @@ def test_an_interrupt_before_the_first_photo_says_so_too(
     while process.poll() is None and not (folder / "resight.sqlite").exists():
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert said == ""
+    assert output == ""
     (line,) = errors.splitlines()[-1:]
     assert "run the same command again to resume" in line
 
@@ -223,7 +223,7 @@ def test_an_interrupt_before_the_first_photo_says_so_too(
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collection of the network's kind with made-up descriptors, and a selection."""
+    """A collection of the network's kind with random descriptors, and a selection."""
     folder = tmp_path_factory.mktemp("described") / "c"
     generator = np.random.default_rng(0)
     basis = generator.random((40, 3072))
@@ -238,7 +238,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill_during(command: str, folder: Path, seconds: float, *options: object) -> bool:
-    """Kill a command so long after it took the collection's lock; whether it was running."""
+    """Kill a command some time after it took the collection's lock; return whether it was running."""
     lock = folder / "writer.lock"
     lock.unlink(missing_ok=True)
     process = start(command, "-c", folder, *options)

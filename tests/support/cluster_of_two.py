@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on this machine, and photos that its workers cannot bear."""
+"""A real Ray cluster of two nodes on this machine, and photos that crash its workers."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 POISON = b"POISON"
-"""What a file begins with that kills the worker that reads it."""
+"""Start of a file that kills the worker that reads it."""
 HIDDEN = b"HIDDEN"
-"""What a file begins with that is not there for a worker."""
+"""Start of a file that workers cannot see."""
 
 AT_THE_NODES = f"""
 import errno, hashlib, os
@@ -31,7 +31,7 @@ hashlib.file_digest = file_digest
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -63,11 +63,11 @@ class TwoNodes:
 
     @property
     def from_outside(self) -> str:
-        """The same for a machine that is none of the cluster."""
+        """The address for a machine outside the cluster."""
         return f"ray://127.0.0.1:{self._client_port}"
 
     def kill_second(self) -> None:
-        """What a power cut does to the second node: its daemon and all workers are gone at once."""
+        """Kill the second node's daemon and workers at once, as a power failure does."""
         raylet = psutil.Process(self._second.all_processes["raylet"][0].process.pid)
         for process in [raylet, *raylet.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -81,7 +81,7 @@ class TwoNodes:
 
 @contextlib.contextmanager
 def two_nodes(folder: Path, environment: dict[str, str]) -> Iterator[TwoNodes]:
-    """Start the cluster with an environment; only its workers mind poison and what is hidden."""
+    """Start the cluster with an environment; poison and hidden files affect only its workers."""
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(AT_THE_NODES)
     paths = [str(folder), os.environ.get("PYTHONPATH", "")]

@@ -83,16 +83,17 @@ def run(
     from resight.evaluation.benchmark.run import run_benchmark, select_methods
 
     names = select_methods(methods, table)
-    read, others = _read(dataset, switch), None if fit_on is None else _read(fit_on, None)
+    ranked = _read(dataset, switch)
+    fitted_on = None if fit_on is None else _read(fit_on, None)
     if out is not None:
         benchmark_output.check_folder(out)
     elif descriptors:
         raise UsageError("needs --output FOLDER", parameter="descriptors")
     with output.progress() as progress:
         done = run_benchmark(
-            read,
+            ranked,
             names,
-            fit_on=others,
+            fit_on=fitted_on,
             cache=cache,
             model=benchmark_model_options(weights, runtime, device),
             skip_unavailable=table is not None,
@@ -107,7 +108,7 @@ def run(
 @benchmark.command()
 def verify(
     dataset: DatasetName,
-    folder: Annotated[Path | None, argument("[FOLDER]", "Or the folder here.")] = None,
+    folder: Annotated[Path | None, argument("[FOLDER]", "Folder, if not given after NAME.")] = None,
     switch: Switches = None,
 ) -> None:
     """Check a local benchmark; list missing files and where to download them."""

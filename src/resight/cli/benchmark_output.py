@@ -110,7 +110,8 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
 
 def print_verification(report: Verification) -> None:
     """Print which files of a benchmark are missing, and where to download them."""
-    dataset, origin = report.dataset, report.origin
+    dataset = report.dataset
+    origin = report.origin
     photos = count(dataset.names, "photo")
     print(f"{dataset.name}: {photos}, {count(dataset.queries, 'query')}")
     if origin is not None:

@@ -24,7 +24,7 @@ from resight.indexing.recording import IndexReport, record_results
 from resight.methods.model import ModelOptions
 from resight.methods.resolve import resolve_config
 from resight.photos.files import ScanResult, find_photos, read_lists
-from resight.photos.paths import PathLike, absolute, as_paths
+from resight.photos.paths import PathLike, absolute, as_paths, path_text
 from resight.progress import Progress, no_progress
 
 
@@ -112,7 +112,7 @@ def index(
             _check_same_config(opened, config, cam, precision)
         else:
             configs = resolve_config(config, cam, precision)
-            _check_new_collection(folder, photos, scan)
+            _check_new_collection(folder, places, scan)
         if approximate:
             check_ann_supported(*configs)
         ray = None if on is None else stack.enter_context(connected(on))
@@ -170,10 +170,10 @@ def _prune(writer: Writer, plan: Plan, report: IndexReport) -> None:
     report.pruned = len(gone)
 
 
-def _check_new_collection(folder: Path, photos: Any, scan: ScanResult) -> None:
+def _check_new_collection(folder: Path, places: Sequence[Path], scan: ScanResult) -> None:
     """Refuse a new collection that would be empty or cannot be created."""
     if not scan.photos:
-        names = ", ".join(map(str, as_paths(photos)))
+        names = ", ".join(map(path_text, places))
         raise UsageError(f"{names}: no photos there, so there is nothing to index")
     check_creatable(folder)
 

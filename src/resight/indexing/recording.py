@@ -24,7 +24,7 @@ class IndexReport:
         unchanged: number of photos left as they were.
         failed: path and reason.
         vanished: photos of the collection whose files are gone.
-        pruned: number of those that were removed from the collection.
+        pruned: number of vanished photos removed from the collection.
         ignored: number of files that are not photos, by suffix.
         interrupted: number of photos left to do when the run was stopped.
     """

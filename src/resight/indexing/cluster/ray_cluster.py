@@ -1,7 +1,7 @@
 """Connect to a Ray cluster, and extract shards on it despite lost workers and machines.
 
-A plain Ray task extracts one shard. Ray's own retries are off: what is retried, and which photo
-crashes its workers, is decided here.
+A plain Ray task extracts one shard. Ray's own retries are off, so that this module decides what to
+retry, and which photo crashes its workers.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def connected(on: str) -> Iterator[Any]:
 def extract_shards(
     ray: Any, task: ExtractionTask, shards: Sequence[Shard], folder: Path, progress: Progress
 ) -> Iterator[tuple[Path, Segment]]:
-    """Extract shards on the cluster; those that have a segment are finished.
+    """Extract shards on the cluster; shards with a segment are finished.
 
     A shard whose worker or machine is lost is retried; after two losses, photo by photo, so that
     a photo that crashes its workers is identified and is the only one that fails.
