@@ -276,7 +276,7 @@ def test_an_interrupted_run_resumes_and_repeats_no_shard(
     assert sorted(file.path.name for file in described) == sorted(p.name for p in photos.iterdir())
     sent: Sequence[Any] = lost(monkeypatch)
     monkeypatch.setattr(
-        on_ray._Run, "next_finished", lambda self: pytest.fail("there is nothing to do")
+        on_ray._Run, "next_finished", lambda self: pytest.fail("nothing to do")
     )
     samples.index(photos, tmp_path / "third", config=str(config), on="ray", segments=kept)
     assert samples.contents(tmp_path / "third") == samples.contents(tmp_path / "here")

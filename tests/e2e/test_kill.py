@@ -238,7 +238,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill_during(command: str, folder: Path, seconds: float, *options: object) -> bool:
-    """Kill a command some time after it took the collection's lock; return whether it was running."""
+    """Kill a command some time after it took the lock; return whether it was running."""
     lock = folder / "writer.lock"
     lock.unlink(missing_ok=True)
     process = start(command, "-c", folder, *options)
