@@ -203,12 +203,12 @@ def test_every_method_has_its_line():
 
 
 def test_every_data_set_is_described():
-    from resight.evaluation.datasets.registry import READERS, SWITCHES
+    from resight.evaluation.datasets.registry import BENCHMARKS
 
     text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
-    for name in READERS:
+    for name in BENCHMARKS:
         (line,) = (line for line in text.splitlines() if re.match(rf"\| .*`{name}`", line))
-        for switch, values in SWITCHES[name].items():
+        for switch, values in BENCHMARKS[name].switches.items():
             others = "".join(f", `{value}`" for value in values[1:-1])
             choice = f"`{switch}={values[0]}`{others} or `{values[-1]}`" if values else ""
             assert (choice or f"`{switch}=FILE`") in line

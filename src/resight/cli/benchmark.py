@@ -113,8 +113,7 @@ def verify(
 ) -> None:
     """Check a local benchmark; list missing files and where to download them."""
     from resight.cli import benchmark_output
-    from resight.evaluation.datasets.integrity import verify_dataset
-    from resight.evaluation.datasets.registry import parse_dataset
+    from resight.evaluation.datasets.registry import parse_dataset, verify_dataset
 
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")
     report = verify_dataset(name, place, _switches(switch))
@@ -130,7 +129,7 @@ def convert(
 ) -> None:
     """Convert pickled ground truth to JSON, which is then read instead."""
     from resight.cli import output
-    from resight.evaluation.datasets.ground_truth_io import convert_to_json
+    from resight.evaluation.datasets.landmarks import convert_to_json
 
     convert_to_json(pickle, json)
     output.say(f"{json}: written")

@@ -17,7 +17,7 @@ import numpy as np
 
 from resight.errors import DatasetError
 
-Groups = dict[str, list[Path]]
+GroupTruth = dict[str, list[Path]]
 """Name of a group to the absolute paths of its photos; a group of one is a distractor."""
 
 
@@ -114,7 +114,7 @@ def evaluate_groups(
     return Report(results, mean, float(np.mean(four)) if four else None)
 
 
-def read_groups(path: Path) -> Groups:
+def read_groups(path: Path) -> GroupTruth:
     """A `groups.json`, or a folder's: `{group: [paths relative to the file's folder]}`.
 
     Raises:
@@ -144,7 +144,7 @@ def read_groups(path: Path) -> Groups:
         for names in content.values()
     ):
         raise DatasetError(f"{path}: expected {{group: [paths]}}")
-    groups: Groups = {}
+    groups: GroupTruth = {}
     seen: set[Path] = set()
     for group, names in content.items():
         for name in (group, *names):

@@ -10,15 +10,12 @@ import pytest
 
 from conftest import BESIDE
 from resight.errors import DatasetError
-from resight.evaluation.datasets.ground_truth_io import convert_to_json, read_plain
-from resight.evaluation.datasets.integrity import verify_dataset
-from resight.evaluation.datasets.landmarks import UNREADABLE, box_of
+from resight.evaluation.datasets.landmarks import UNREADABLE, box_of, convert_to_json, read_plain
 from resight.evaluation.datasets.registry import (
-    ORIGINS,
-    READERS,
-    SWITCHES,
+    BENCHMARKS,
     parse_dataset,
     read_dataset,
+    verify_dataset,
 )
 from samples import draw
 
@@ -560,7 +557,7 @@ def test_ground_truth_of_another_form(content: Any, tmp_path: Path) -> None:
         read_dataset("paris6k", tmp_path)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_wrong_folders(name: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such f"):
         read_dataset(name, tmp_path / "none")
@@ -581,7 +578,7 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
 def test_wrong_switches(name: str, switches: dict[str, str], said: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=said):
         read_dataset(name, tmp_path, switches)
-    assert set(SWITCHES) == set(READERS)
+    assert all(benchmark.name == name for name, benchmark in BENCHMARKS.items())
 
 
 def test_how_a_dataset_is_named() -> None:
@@ -618,4 +615,4 @@ def test_a_folder_of_ones_own_is_whole_as_far_as_it_is_there(tmp_path: Path) -> 
 
 
 def test_it_is_said_where_every_benchmark_can_be_had() -> None:
-    assert set(ORIGINS) == set(READERS) - {"groups"}
+    assert [name for name, b in BENCHMARKS.items() if b.origin is None] == ["groups"]

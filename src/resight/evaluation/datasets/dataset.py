@@ -1,6 +1,6 @@
-"""The one form that every benchmark is read into (section 9)."""
+"""The form that every benchmark is read into (section 9), and its entry in the registry."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,15 @@ from resight.evaluation.protocols import Judgement, Measure
 from resight.photos.files import find_photos
 from resight.photos.transforms import Box
 
+MEAN_AVERAGE_PRECISION = Measure("mAP", "average precision")
+NS_SCORE = Measure("N-S", "first four", "first four")
+
 
 @dataclass(frozen=True)
 class DatasetQuery:
-    """A query: its photo or a region of it, and what is right, by the name of a judgement.
+    """A query: a photo or a region of it, and its ground truth by the name of a judgement.
 
-    Judgements hold rows of the dataset's photos. `row` is the query's own, if it is among them.
+    Judgements hold rows of the dataset's photos. `row` is the query's own, if it is ranked too.
     """
 
     name: str
@@ -28,21 +31,20 @@ class DatasetQuery:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A benchmark.
+    """A benchmark, or a folder with groups.
 
     Attributes:
-        name: of the benchmark, or of a folder with groups.
-        names: of the photos that are ranked.
+        name: of the benchmark or the folder.
+        names: of the ranked photos.
         paths: their files, in the same order.
         queries: one or more.
-        measures: what is reported, the first one first.
-        official: how many photos and queries the whole benchmark has, by the same switches.
-        switches: what was chosen where a protocol leaves a choice.
-        missing: names that the ground truth lists and the disk lacks. They are no queries, no
-            positives, and not ranked.
-        turns: photos that lie on their side, and by how many degrees clockwise they are to be
-            turned, 90, 180 or 270, after what their files say (EXIF).
-        own: a folder with groups, whatever its name, not one of the benchmarks.
+        measures: to report, the main one first.
+        official: photos and queries of the complete benchmark, with the same switches.
+        switches: choices that the protocol leaves open.
+        missing: names in the ground truth without a file. They are neither queries nor positives
+            nor ranked.
+        turns: photos to rotate, after EXIF, by 90, 180 or 270 degrees clockwise.
+        own: whether it is a folder with groups rather than a benchmark.
     """
 
     name: str
@@ -62,66 +64,94 @@ class Dataset:
 
     @property
     def benchmark(self) -> str:
-        """Name of the benchmark, under which papers have numbers; `groups` of an own folder."""
+        """The benchmark's name in published figures; `groups` for a folder with groups."""
         return "groups" if self.own else self.name
 
     def effect_of_missing(self) -> str | None:
-        """What the missing photos change, in a sentence; None where all is there."""
+        """Describe what the missing photos change; None if the benchmark is complete."""
         counts = len(self.names), len(self.queries)
         if not self.missing and counts == self.official:
             return None
-        some = f" (missing: {_some(self.missing)})" if self.missing else ""
+        missing = f" (missing: {shorten_list(self.missing)})" if self.missing else ""
         return (
             f"{counts[0]} photos and {counts[1]} queries where the benchmark has "
-            f"{self.official[0]} and {self.official[1]}{some}: what is missing is neither query "
+            f"{self.official[0]} and {self.official[1]}{missing}: what is missing is neither query "
             "nor positive nor ranked, so the figures are not the benchmark's"
         )
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Download page of a benchmark, its terms, and the paper to cite."""
+
+    url: str
+    terms: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An entry of the registry.
+
+    Attributes:
+        name: on the command line.
+        read: reads the benchmark from a folder; switches are its keyword arguments.
+        switches: the values of each choice that the protocol leaves open, the default first; none
+            means a file.
+        origin: None for a folder with groups.
+    """
+
+    name: str
+    read: Callable[..., Dataset]
+    switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origin: Origin | None = None
+
+
 class Photos:
-    """The photo files under a folder by name, and rows for the names that are asked for."""
+    """The photo files under a folder by name, and the rows of names in the ground truth."""
 
     def __init__(self, folder: Path, listed: Iterable[str] | None = None) -> None:
         """Find the photos.
 
         Args:
-            folder: searched with all folders in it.
+            folder: searched recursively.
             listed: names (file names without suffix) in the order of the benchmark; None takes
-                all photos there are, by name.
+                all photos, by name.
 
         Raises:
-            DatasetError: no such folder, no photo in it, or two photos of one name.
+            DatasetError: there is no such folder, no photo in it, or two photos of one name.
         """
         if not folder.is_dir():
             raise DatasetError(f"{folder}: no such folder")
-        found: dict[str, Path] = {}
-        asked = None if listed is None else list(dict.fromkeys(listed))
-        known = None if asked is None else frozenset(asked)
+        listed = None if listed is None else dict.fromkeys(listed)
+        files: dict[str, Path] = {}
         for photo in find_photos([folder]).photos:
             name = photo.path.stem
-            if name in found and (known is None or name in known):
+            if name in files and (listed is None or name in listed):
                 raise DatasetError(
-                    f"{folder}: {photo.path.name} is in {found[name].parent} and in "
+                    f"{folder}: {photo.path.name} is in {files[name].parent} and in "
                     f"{photo.path.parent}; name the folder that is meant"
                 )
-            found[name] = photo.path
-        wanted = sorted(found) if asked is None else asked
-        self.missing = tuple(name for name in wanted if name not in found)
-        self.names = tuple(name for name in wanted if name in found)
-        self.paths = tuple(found[name] for name in self.names)
-        self.all = found
+            files[name] = photo.path
+        names = sorted(files) if listed is None else list(listed)
+        self.missing = tuple(name for name in names if name not in files)
+        self.names = tuple(name for name in names if name in files)
+        self.paths = tuple(files[name] for name in self.names)
+        self.all = files
         self._rows = {name: row for row, name in enumerate(self.names)}
         if not self.names:
             raise DatasetError(f"{folder}: holds none of the benchmark's photos")
 
     def row(self, name: str) -> int | None:
-        """The row of a name; None where its photo is missing."""
+        """Return the row of a name; None if its photo is missing."""
         return self._rows.get(name)
 
     def rows(self, names: Iterable[str]) -> frozenset[int]:
-        """The rows of the names whose photos are there."""
+        """Return the rows of the names whose photos are not missing."""
         return frozenset(self._rows[name] for name in names if name in self._rows)
 
 
-def _some(names: tuple[str, ...]) -> str:
+def shorten_list(names: Iterable[str]) -> str:
+    """Join the first three names."""
+    names = list(names)
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -5,49 +5,52 @@ Source: Jegou, Douze and Schmid, "Hamming embedding and weak geometric consisten
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from resight.errors import DatasetError
-from resight.evaluation.datasets.dataset import Dataset, DatasetQuery, Photos
-from resight.evaluation.datasets.folders import MEAN_AVERAGE_PRECISION
+from resight.evaluation.datasets.dataset import (
+    MEAN_AVERAGE_PRECISION,
+    Benchmark,
+    Dataset,
+    DatasetQuery,
+    Origin,
+    Photos,
+    shorten_list,
+)
 from resight.evaluation.protocols import Judgement
 
-PHOTOS, QUERIES = 1491, 500
+PHOTOS = 1491
+QUERIES = 500
 SUFFIX = ".jpg"
-"""Part of the photos' official names, whatever format they are kept in."""
+"""Part of the photos' official names, whatever their format."""
 LIST_NAME = "holidays_images.dat"
-"""The official list of the photos' names, one in a line; it comes with the evaluation package."""
-
-NAMED = 3
-"""So many of the names that are no photos are said."""
+"""The official list of the photos' names, one a line, from the evaluation package."""
 
 
 def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> Dataset:
-    """The benchmark, from photos in one folder or in several (jpg1, jpg2) below the given one.
+    """Read the benchmark from a folder with the photos, or with folders of them (jpg1, jpg2).
 
-    Names are six digits: four of the group, two of the photo in it; those ending in 00 are the
-    queries. Without the official list beside the photos, the photos there are make up the list.
+    Names are six digits: four of the group, two of the photo in it; photos ending in 00 are the
+    queries. Without the official list next to the photos, the existing photos are the list.
 
     Args:
-        folder: with the photos, and perhaps the official list.
-        database: `all` 1491 photos are ranked, as in the official script, or the `others`, which
-            are no queries, as the paper says.
-        upright: a file that says how photos are to be turned, see `read_turns`; none leaves them
-            as they were shot.
+        folder: with the photos, and optionally the official list.
+        database: rank `all` 1491 photos, as the official script does, or only the `others`, which
+            are not queries, as in the paper.
+        upright: a file of rotations, see `read_turns`; without it photos stay as shot.
 
     Raises:
-        DatasetError: no such photos, or no such file.
+        DatasetError: there are no such photos, or no such file.
     """
     turns = read_turns(Path(upright).expanduser()) if upright else {}
-    names = listed_names(folder)
+    names = _listed_names(folder)
     photos = Photos(folder, names)
     photo_rows = {name: row for row, name in enumerate(photos.names)}
     queries = []
-    query_names = [name for name in (names or photos.names) if is_query(name)]
-    kept = [n for n in photos.names if database == "all" or not is_query(n)]
-    rows = {name: row for row, name in enumerate(kept)}
+    query_names = [name for name in names if _is_query(name)]
+    ranked = [n for n in photos.names if database == "all" or not _is_query(n)]
+    rows = {name: row for row, name in enumerate(ranked)}
     by_group: dict[str, set[str]] = {}
-    for name in kept:
+    for name in ranked:
         by_group.setdefault(name[:4], set()).add(name)
     for name in query_names:
         positives = frozenset(rows[n] for n in by_group.get(name[:4], set()) - {name})
@@ -61,16 +64,15 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
     turned = {
         path: turns[n] for n, path in zip(photos.names, photos.paths, strict=True) if turns.get(n)
     }
-    ranked: dict[str, Any] = {"all": "all photos", "others": "photos that are no queries"}
     return Dataset(
         name="holidays",
-        names=tuple(f"{name}{SUFFIX}" for name in kept),
-        paths=tuple(photos.paths[photo_rows[name]] for name in kept),
+        names=tuple(f"{name}{SUFFIX}" for name in ranked),
+        paths=tuple(photos.paths[photo_rows[name]] for name in ranked),
         queries=tuple(queries),
         measures=(MEAN_AVERAGE_PRECISION,),
         official=(PHOTOS if database == "all" else PHOTOS - QUERIES, QUERIES),
         switches={
-            "ranked": ranked[database],
+            "ranked": "all photos" if database == "all" else "photos that are no queries",
             "orientation": _orientation(len(turned), turns, photos.names) if upright else "as shot",
         },
         missing=tuple(f"{name}{SUFFIX}" for name in photos.missing),
@@ -78,8 +80,8 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
     )
 
 
-def listed_names(folder: Path) -> list[str] | None:
-    """The names on the official list, if it is in the folder or beside it."""
+def _listed_names(folder: Path) -> list[str]:
+    """Return the names on the official list, in the folder or next to it, else the photos'."""
     for place in (folder, folder.parent):
         if (place / LIST_NAME).is_file():
             lines = (place / LIST_NAME).read_text("ascii", "replace").split()
@@ -93,20 +95,20 @@ def listed_names(folder: Path) -> list[str] | None:
 
 
 def read_turns(path: Path) -> dict[str, int]:
-    """How photos are to be turned so that they are upright: a line each, as `100000.jpg 90`.
+    """Read the rotations that make photos upright: a line each, such as `100000.jpg 90`.
 
-    There is no official list. Degrees are clockwise, 0, 90, 180 or 270; photos without a line stay
-    as they are.
+    There is no official list. Degrees are clockwise, 0, 90, 180 or 270; photos without a line are
+    not rotated.
 
     Returns:
         Names without suffix to degrees.
 
     Raises:
-        DatasetError: it cannot be read, or is not of that form.
+        DatasetError: the file cannot be read, or has another form.
     """
     turns: dict[str, int] = {}
     try:
-        lines = path.read_text("utf-8-sig").splitlines()  # editors may put a mark before the text
+        lines = path.read_text("utf-8-sig").splitlines()  # editors may write a byte order mark
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text"
         raise DatasetError(f"{path}: cannot be read: {reason}") from None
@@ -123,17 +125,30 @@ def read_turns(path: Path) -> dict[str, int]:
     return turns
 
 
-def _orientation(turned: int, asked: Collection[str], names: Collection[str]) -> str:
-    """How many photos are turned, and which names of the file are none, so that a slip is seen."""
-    unknown = sorted(set(asked) - set(names))
-    said = f"{turned} photos turned"
+def _orientation(turned: int, listed: Collection[str], names: Collection[str]) -> str:
+    """Report how many photos are rotated, and which names in the file are unknown."""
+    unknown = sorted(set(listed) - set(names))
     if not unknown:
-        return said
+        return f"{turned} photos turned"
     are = "is no photo" if len(unknown) == 1 else "are no photos"
-    some = ", ".join(unknown[:NAMED]) + (", ..." if len(unknown) > NAMED else "")
-    return f"{said}, {len(unknown)} of the file's names {are} here ({some})"
+    return (
+        f"{turned} photos turned, {len(unknown)} of the file's names {are} here "
+        f"({shorten_list(unknown)})"
+    )
 
 
-def is_query(name: str) -> bool:
-    """Whether a photo is the first of its group."""
+def _is_query(name: str) -> bool:
+    """Return whether a photo is the first of its group."""
     return name.endswith("00")
+
+
+HOLIDAYS = Benchmark(
+    "holidays",
+    read_holidays,
+    switches={"database": ("all", "others"), "upright": ()},
+    origin=Origin(
+        "https://lear.inrialpes.fr/~jegou/data.php",
+        "copyright INRIA, as is, the paper is to be cited",
+        "Jegou, Douze and Schmid, Hamming embedding and weak geometric consistency, ECCV 2008",
+    ),
+)

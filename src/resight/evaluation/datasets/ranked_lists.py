@@ -1,13 +1,12 @@
-"""Rankings for other tools: the TREC run format, and that of Holidays; what is right, for TREC.
+"""Rankings and ground truth for other tools, in the formats of TREC and Holidays.
 
-TREC: a line a photo, `query Q0 photo rank score tag`, ranks from 1; the score falls from line to
-line, so it is the distance with its sign turned. Holidays: a line a query, `query 0 first 1 second
-...`, as its evaluation script reads it. Words stand between spaces in both, so that a space in a
-name is written as in addresses, `%20`, and `%` itself as `%25`.
+A TREC run has a line for each photo, `query Q0 photo rank score tag`, ranks from 1; the score is
+the negative distance. The Holidays format has a line for each query, `query 0 first 1 second ...`.
+Both separate words by spaces, so that a space in a name is written `%20`, and `%` as `%25`.
 
-What is right, for TREC (qrels): a line a judged photo, `query 0 photo relevance`. TREC's own scorer
-orders photos by score alone, and its average precision is the finite sum: its figures differ from
-the benchmarks', which are by trapezoids.
+TREC's ground truth (qrels) has a line for each judged photo, `query 0 photo relevance`. Its scorer
+orders photos by score only, and its average precision is the finite sum: the figures differ from
+those of the benchmarks, which use trapezoids.
 """
 
 import math
@@ -24,7 +23,7 @@ from resight.files import write_errors
 
 @dataclass(frozen=True)
 class RankedList:
-    """What was found for a query: names of photos, nearest first, and their distances."""
+    """Results of a query: names of photos, nearest first, and their distances."""
 
     photos: Sequence[str]
     distances: Sequence[float]
@@ -34,7 +33,7 @@ def write_trec(lists: Mapping[str, RankedList], target: Path, tag: str) -> None:
     """Write a TREC run.
 
     Args:
-        lists: query to what was found.
+        lists: query to results.
         target: the file.
         tag: name of the run, in the last column.
 
@@ -42,32 +41,33 @@ def write_trec(lists: Mapping[str, RankedList], target: Path, tag: str) -> None:
         UsageError: the file cannot be written.
     """
     lines = []
-    for query, found in lists.items():
-        pairs = zip(found.photos, found.distances, strict=True)
-        for rank, (photo, distance) in enumerate(pairs, 1):
-            names = _without_spaces(query), _without_spaces(photo), _without_spaces(tag)
-            lines.append(f"{names[0]} Q0 {names[1]} {rank} {-distance:.9g} {names[2]}")
+    for query, results in lists.items():
+        pairs = zip(results.photos, results.distances, strict=True)
+        lines += [
+            f"{_as_word(query)} Q0 {_as_word(photo)} {rank} {-distance:.9g} {_as_word(tag)}"
+            for rank, (photo, distance) in enumerate(pairs, 1)
+        ]
     _write(target, lines)
 
 
 def write_qrels(dataset: Dataset, target: Path, judgement: str = "all") -> None:
-    """Write what is right for each query: 1 for a positive, -1 for junk, by row.
+    """Write the ground truth of each query: 1 for a positive, -1 for junk, by row.
 
-    A relevance below 0 is TREC's for photos that were not judged. Its scorer counts them among the
-    wrong ones; whoever wants the benchmark's figures takes them out of the run first.
+    A relevance below 0 is TREC's for photos that were not judged. Its scorer counts them as wrong;
+    remove them from the run for the benchmark's figures.
 
     Args:
         dataset: with queries, named as in the run.
         target: the file.
-        judgement: which; the revisited benchmarks have `easy`, `medium` and `hard`, UKB has
-            `first four`. Queries without it, or without positives, have no lines.
+        judgement: the revisited benchmarks have `easy`, `medium` and `hard`, UKB has `first four`.
+            Queries without it, or without positives, have no lines.
 
     Raises:
         UsageError: no query has such a judgement, or the file cannot be written.
     """
-    there = sorted({name for query in dataset.queries for name in query.judgements})
-    if judgement not in there:
-        raise UsageError(f"{judgement}: no judgement of {dataset.name} ({', '.join(there)})")
+    available = sorted({name for query in dataset.queries for name in query.judgements})
+    if judgement not in available:
+        raise UsageError(f"{judgement}: no judgement of {dataset.name} ({', '.join(available)})")
     lines = []
     for query in dataset.queries:
         judged = query.judgements.get(judgement)
@@ -75,16 +75,16 @@ def write_qrels(dataset: Dataset, target: Path, judgement: str = "all") -> None:
             continue
         relevance = dict.fromkeys(judged.positives, 1) | dict.fromkeys(judged.junk, -1)
         for row, value in sorted(relevance.items()):
-            photo = _without_spaces(dataset.names[row])
-            lines.append(f"{_without_spaces(query.name)} 0 {photo} {value}")
+            photo = _as_word(dataset.names[row])
+            lines.append(f"{_as_word(query.name)} 0 {photo} {value}")
     _write(target, lines)
 
 
 def read_trec(path: Path) -> dict[str, RankedList]:
-    """The lists of a TREC run, by rank.
+    """Read the ranked lists of a TREC run.
 
     Raises:
-        DatasetError: it is none, or names a photo twice for a query.
+        DatasetError: it is not one, or names a photo twice for a query.
     """
     rows: dict[str, list[tuple[int, str, float]]] = {}
     for number, line in _read(path):
@@ -97,26 +97,25 @@ def read_trec(path: Path) -> dict[str, RankedList]:
             raise DatasetError(
                 f"{path}: line {number} is not `query Q0 photo rank score tag`"
             ) from None
-    for query, found in rows.items():
-        _check_once(path, query, [photo for _, photo, _ in found])
-    return {
-        query: RankedList([p for _, p, _ in sorted(found)], [d for _, _, d in sorted(found)])
-        for query, found in rows.items()
-    }
+    lists = {}
+    for query, entries in rows.items():
+        entries.sort()
+        lists[query] = RankedList([p for _, p, _ in entries], [d for _, _, d in entries])
+        _check_unique(path, query, lists[query].photos)
+    return lists
 
 
 def write_holidays(lists: Mapping[str, RankedList], target: Path) -> None:
     """Write ranked lists in the format of the Holidays evaluation; see `write_trec`."""
     lines = []
-    for query, found in lists.items():
-        photos = map(_without_spaces, found.photos)
-        ranks = " ".join(f"{rank} {photo}" for rank, photo in enumerate(photos))
-        lines.append(f"{_without_spaces(query)} {ranks}")
+    for query, results in lists.items():
+        ranks = (f"{rank} {_as_word(photo)}" for rank, photo in enumerate(results.photos))
+        lines.append(" ".join([_as_word(query), *ranks]))
     _write(target, lines)
 
 
 def read_holidays_ranks(path: Path) -> dict[str, list[str]]:
-    """Query to what was found, in the order of the ranks.
+    """Read ranked lists in the format of Holidays: query to photos.
 
     Raises:
         DatasetError: the file is not in that format, or names a query, or a photo for it, twice.
@@ -131,18 +130,18 @@ def read_holidays_ranks(path: Path) -> dict[str, list[str]]:
         if query in lists:
             raise DatasetError(f"{path}: line {number}: the query {query} is twice")
         lists[query] = [photo for _, photo in pairs]
-        _check_once(path, query, lists[query])
+        _check_unique(path, query, lists[query])
     return lists
 
 
-def _check_once(path: Path, query: str, photos: Sequence[str]) -> None:
+def _check_unique(path: Path, query: str, photos: Sequence[str]) -> None:
     for photo, count in Counter(photos).items():
         if count > 1:
             raise DatasetError(f"{path}: {photo} is twice in what was found for {query}")
 
 
-def _without_spaces(name: str) -> str:
-    """A name as one word; `unquote` gives it back."""
+def _as_word(name: str) -> str:
+    """Quote a name to one word, for `unquote`."""
     return "".join(quote(c, safe="") if c.isspace() or c == "%" else c for c in name)
 
 
@@ -152,7 +151,7 @@ def _write(target: Path, lines: list[str]) -> None:
 
 
 def _read(path: Path) -> list[tuple[int, str]]:
-    """The lines that are not empty, numbered from 1 as an editor does."""
+    """Read the non-empty lines, numbered from 1."""
     try:
         lines = path.read_text("utf-8", "surrogateescape").split("\n")
         return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

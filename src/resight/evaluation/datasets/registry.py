@@ -1,103 +1,102 @@
-"""Which benchmarks there are, how each is read, and where it can be had."""
+"""The benchmarks by name, and checks of local ones: a new one is a file, and a line here."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from resight.errors import DatasetError
-from resight.evaluation.datasets.dataset import Dataset
-from resight.evaluation.datasets.folders import read_folder
-from resight.evaluation.datasets.holidays import read_holidays
-from resight.evaluation.datasets.landmarks import OFFICIAL_COUNTS, read_landmarks
-from resight.evaluation.datasets.ukb import read_ukb
+from resight.errors import DatasetError, ImageError
+from resight.evaluation.datasets.dataset import Benchmark, Dataset, Origin
+from resight.evaluation.datasets.folders import GROUPS
+from resight.evaluation.datasets.holidays import HOLIDAYS
+from resight.evaluation.datasets.landmarks import LANDMARKS, UNREADABLE
+from resight.evaluation.datasets.ukb import UKB
+from resight.photos.files import find_photos
+from resight.photos.images import image_size
 
-READERS: Mapping[str, Callable[..., Dataset]] = {
-    "groups": read_folder,
-    "holidays": read_holidays,
-    "ukb": read_ukb,
-    "oxford5k": functools.partial(read_landmarks, "oxford5k"),
-    "paris6k": functools.partial(read_landmarks, "paris6k"),
-    "roxford5k": functools.partial(read_landmarks, "roxford5k"),
-    "rparis6k": functools.partial(read_landmarks, "rparis6k"),
-}
-
-SWITCHES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "groups": {},
-    "holidays": {"database": ("all", "others"), "upright": ()},
-    "ukb": {"queries": ("all", "first")},
-    **{name: {"query": ("crop", "full", "both")} for name in OFFICIAL_COUNTS},
-}
-"""What can be chosen where a protocol leaves a choice; the first is the default, none is a file."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a benchmark can be had by hand, on what terms, and the paper to cite."""
-
-    url: str
-    terms: str
-    citation: str
-
-
-_OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/oxbuildings/"
-_PARIS = "https://www.robots.ox.ac.uk/~vgg/data/parisbuildings/"
-_REVISITED = "https://cmp.felk.cvut.cz/revisitop/"
-_FLICKR = "photos of Flickr users, whose terms hold"
-_RADENOVIC = "Radenovic et al., Revisiting Oxford and Paris, CVPR 2018"
-
-ORIGINS: Mapping[str, Origin] = {
-    "holidays": Origin(
-        "https://lear.inrialpes.fr/~jegou/data.php",
-        "copyright INRIA, as is, the paper is to be cited",
-        "Jegou, Douze and Schmid, Hamming embedding and weak geometric consistency, ECCV 2008",
-    ),
-    "ukb": Origin(
-        "https://archive.org/details/ukbench",
-        "see there",
-        "Nister and Stewenius, Scalable recognition with a vocabulary tree, CVPR 2006",
-    ),
-    "oxford5k": Origin(
-        _OXFORD, _FLICKR, "Philbin et al., Object retrieval with large vocabularies, CVPR 2007"
-    ),
-    "paris6k": Origin(_PARIS, _FLICKR, "Philbin et al., Lost in quantization, CVPR 2008"),
-    "roxford5k": Origin(f"{_OXFORD} (photos), {_REVISITED} (ground truth)", _FLICKR, _RADENOVIC),
-    "rparis6k": Origin(f"{_PARIS} (photos), {_REVISITED} (ground truth)", _FLICKR, _RADENOVIC),
+BENCHMARKS: Mapping[str, Benchmark] = {
+    benchmark.name: benchmark for benchmark in (GROUPS, HOLIDAYS, UKB, *LANDMARKS)
 }
 
 
 def parse_dataset(text: str) -> tuple[str, Path]:
-    """`groups:PATH` or `holidays:PATH` as name and folder.
+    """Split `holidays:PATH` into name and folder.
 
     Raises:
-        DatasetError: no such benchmark, or no path.
+        DatasetError: there is no such benchmark, or no path.
     """
     name, colon, path = text.partition(":")
-    if name not in READERS:
-        raise DatasetError(f"{text}: not NAME:FOLDER with a name of {', '.join(READERS)}")
+    if name not in BENCHMARKS:
+        raise DatasetError(f"{text}: not NAME:FOLDER with a name of {', '.join(BENCHMARKS)}")
     if not colon or not path:
         raise DatasetError(f"{text}: name the folder too, as in {name}:FOLDER")
     return name, Path(path).expanduser()
 
 
 def read_dataset(name: str, folder: Path, switches: Mapping[str, str] | None = None) -> Dataset:
-    """A benchmark from a folder.
+    """Read a benchmark from a folder.
 
     Args:
-        name: one of `READERS`.
-        folder: where its photos are.
-        switches: see `SWITCHES`.
+        name: of `BENCHMARKS`.
+        folder: with its photos.
+        switches: see `Benchmark`.
 
     Raises:
-        DatasetError: no such benchmark, switch or folder, or no ground truth.
+        DatasetError: there is no such benchmark, switch or folder, or no ground truth.
     """
-    if name not in READERS:
-        raise DatasetError(f"{name}: no benchmark; there are {', '.join(READERS)}")
+    if name not in BENCHMARKS:
+        raise DatasetError(f"{name}: no benchmark; there are {', '.join(BENCHMARKS)}")
+    benchmark = BENCHMARKS[name]
     for switch, value in (switches or {}).items():
-        allowed = SWITCHES[name].get(switch)
+        allowed = benchmark.switches.get(switch)
         if allowed is None:
-            has = ", ".join(SWITCHES[name]) or "none"
-            raise DatasetError(f"{name}: has no switch {switch!r} (it has {has})")
+            names = ", ".join(benchmark.switches) or "none"
+            raise DatasetError(f"{name}: has no switch {switch!r} (it has {names})")
         if allowed and value not in allowed:
             raise DatasetError(f"{name}: {switch}: {value!r} is not one of {', '.join(allowed)}")
-    return READERS[name](folder, **(switches or {}))
+    return benchmark.read(folder, **(switches or {}))
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Result of the check of a local benchmark.
+
+    Attributes:
+        dataset: as read.
+        origin: None for a folder with groups.
+        unreadable: path and reason of files that are not photos.
+        unexpected: photos in the folder that are not the benchmark's; they are not ranked.
+    """
+
+    dataset: Dataset
+    origin: Origin | None
+    unreadable: list[tuple[Path, str]]
+    unexpected: list[Path]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every photo and query exists and can be read."""
+        return self.dataset.effect_of_missing() is None and not self.unreadable
+
+
+def verify_dataset(
+    name: str, folder: Path, switches: Mapping[str, str] | None = None
+) -> Verification:
+    """Check a benchmark's ground truth and the header of every photo, but not its pixels.
+
+    Raises:
+        DatasetError: the benchmark cannot be read, see `read_dataset`.
+    """
+    dataset = read_dataset(name, folder, switches)
+    unreadable = []
+    used = dict.fromkeys([*dataset.paths, *(query.path for query in dataset.queries)])
+    for path in used:
+        try:
+            image_size(path)
+        except ImageError as error:
+            unreadable.append((path, str(error)))
+    unexpected = [
+        photo.path
+        for photo in find_photos([folder if folder.is_dir() else folder.parent]).photos
+        if photo.path not in used and photo.path.stem not in UNREADABLE
+    ]
+    return Verification(dataset, BENCHMARKS[name].origin, unreadable, unexpected)

@@ -1,51 +1,54 @@
-"""UKB, the University of Kentucky benchmark: 10200 photos, four of each thing.
+"""UKB, the University of Kentucky benchmark: 10200 photos, four of each object.
 
 Source: Nister and Stewenius, "Scalable recognition with a vocabulary tree", CVPR 2006.
 """
 
-import re
 from pathlib import Path
 
-from resight.errors import DatasetError
-from resight.evaluation.datasets.dataset import Dataset, DatasetQuery, Photos
-from resight.evaluation.datasets.folders import NS_SCORE
+from resight.evaluation.datasets.dataset import (
+    NS_SCORE,
+    Benchmark,
+    Dataset,
+    DatasetQuery,
+    Origin,
+    Photos,
+)
 from resight.evaluation.protocols import Judgement
 
-PHOTOS, GROUP = 10200, 4
-NAME = re.compile(r"ukbench(\d{5})")
+PHOTOS = 10200
+GROUP = 4
 
 
 def read_ukb(folder: Path, *, queries: str = "all") -> Dataset:
-    """The benchmark; four consecutive numbers are one thing.
+    """Read the benchmark; four consecutive numbers show one object.
 
     Args:
         folder: with `ukbench00000.jpg` and so on, or with a folder of them.
-        queries: `all` photos, or the `first` of each group, as the paper says.
+        queries: `all` photos, or the `first` of each group, as in the paper.
 
     Raises:
-        DatasetError: no such photos.
+        DatasetError: there are no such photos.
     """
-    photos = Photos(folder, listed_names())
+    photos = Photos(folder, (f"ukbench{number:05d}" for number in range(PHOTOS)))
     groups: dict[int, set[int]] = {}
-    for place, name in enumerate(photos.names):
-        groups.setdefault(_number(name) // GROUP, set()).add(place)
-    wanted = [name for name in photos.names if queries == "all" or _number(name) % GROUP == 0]
-    found = tuple(
+    for row, name in enumerate(photos.names):
+        groups.setdefault(_number(name) // GROUP, set()).add(row)
+    names = [name for name in photos.names if queries == "all" or _number(name) % GROUP == 0]
+    dataset_queries = tuple(
         DatasetQuery(
             name,
-            photos.paths[row],
+            photos.all[name],
             {"first four": Judgement(frozenset(groups[_number(name) // GROUP]))},
-            row=row,
+            row=photos.row(name),
             group=f"{_number(name) // GROUP:04d}",
         )
-        for name in wanted
-        if (row := photos.row(name)) is not None
+        for name in names
     )
     return Dataset(
         name="ukb",
         names=photos.names,
         paths=photos.paths,
-        queries=found,
+        queries=dataset_queries,
         measures=(NS_SCORE,),
         official=(PHOTOS, PHOTOS if queries == "all" else PHOTOS // GROUP),
         switches={"queries": "every photo" if queries == "all" else "the first of each group"},
@@ -53,13 +56,17 @@ def read_ukb(folder: Path, *, queries: str = "all") -> Dataset:
     )
 
 
-def listed_names() -> list[str]:
-    """The names of the benchmark's photos."""
-    return [f"ukbench{number:05d}" for number in range(PHOTOS)]
-
-
 def _number(name: str) -> int:
-    matched = NAME.fullmatch(name)
-    if matched is None:
-        raise DatasetError(f"{name}: no name of a photo of UKB")
-    return int(matched[1])
+    return int(name.removeprefix("ukbench"))
+
+
+UKB = Benchmark(
+    "ukb",
+    read_ukb,
+    switches={"queries": ("all", "first")},
+    origin=Origin(
+        "https://archive.org/details/ukbench",
+        "see there",
+        "Nister and Stewenius, Scalable recognition with a vocabulary tree, CVPR 2006",
+    ),
+)
