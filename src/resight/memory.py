@@ -1,8 +1,7 @@
-"""Giving memory back: what long work over photos of many sizes needs to stay small.
+"""Release of unused memory during long work on photos of many sizes.
 
-glibc keeps freed blocks for reuse, but the feature maps of each photo have other sizes than those
-before, so that the blocks fit badly and the heap grows to several times its content. With other C
-libraries nothing is done.
+glibc retains freed blocks for reuse, but feature maps differ in size from photo to photo, so the heap
+fragments and grows to several times its content. With other C libraries these functions do nothing.
 """
 
 import contextlib
@@ -22,9 +21,9 @@ def release_unused_memory() -> None:
 
 
 def keep_heap_small() -> None:
-    """From now on, return large blocks when they are freed, and let threads share two heaps.
+    """Return large blocks when they are freed, and let threads share two heaps.
 
-    For a process with many threads that works for long; to be called before they start.
+    For long-running processes with many threads; call it before they start.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
@@ -34,7 +33,7 @@ def keep_heap_small() -> None:
 
 
 def available_bytes() -> int | None:
-    """Memory that can be had without others losing theirs; None where the system does not say."""
+    """Return the available memory; None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))

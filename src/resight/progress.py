@@ -1,10 +1,10 @@
-"""How long work tells what it is doing; `cli.progress` shows it to people."""
+"""Progress reports of long work; `cli.progress` displays them."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
+"""Called with a description of the work, the number of items done, and their total."""
 
 
 def no_progress(what: str, done: int, total: int) -> None:
-    """A progress function that tells nobody."""
+    """Ignore progress (no-op callback)."""

@@ -146,8 +146,8 @@ def cover(rng: np.random.Generator) -> Image.Image:
         draw.polygon([(0, height), *enumerate(ridge.tolist()), (width, height)], fill=color)
         for x in rng.integers(10, width - 10, 60).tolist():
             tree = rng.uniform(25, 75)
-            points = [(x, ridge[x] - tree), (x - 0.4 * tree, ridge[x]), (x + 0.4 * tree, ridge[x])]
-            draw.polygon(points, fill=mix(color, strong[3], rng.uniform(0, 0.7)))
+            fir = [(x, ridge[x] - tree), (x - 0.4 * tree, ridge[x]), (x + 0.4 * tree, ridge[x])]
+            draw.polygon(fir, fill=mix(color, strong[3], rng.uniform(0, 0.7)))
     for line, y in enumerate((0.09, 0.19)):
         lettering(draw, (width / 2, y * height), pick(rng, NAMES).upper(), (600, 95), ink)
         author = f"{pick(rng, NAMES)} {pick(rng, NAMES)} No. {rng.integers(1, 99)}"

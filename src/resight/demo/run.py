@@ -1,6 +1,5 @@
-"""The demo: draw photos, index them, search with them, show what was found."""
+"""The demo: draw photos, index them, search, and show the results."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +14,22 @@ from resight.indexing import pipeline
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.resolve import load_config
 from resight.photos.images import load_image
-from resight.progress import no_progress
+from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher
 from resight.views.contact_sheet import SheetPhoto, contact_sheets
 
-SHOWN_QUERIES = 5
-SHOWN_RESULTS = 5
+SHEET_QUERIES = 5
+SHEET_RESULTS = 5
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made.
+    """Results of the demo.
 
     Attributes:
         photos, collection, sheet: the folder of pictures, the collection, the contact sheet.
-        config: the configuration used.
-        why_no_network: why the method without a network was taken, or None.
+        config: name of the configuration.
+        why_no_network: reason for using a method without a network, or None.
         mean_average_precision: in 0..1.
         ns_score: in 0..4.
     """
@@ -49,24 +48,23 @@ def run_demo(
     *,
     config: str = "fast",
     model: ModelOptions | None = None,
-    progress: Callable[[str, int, int], None] = no_progress,
+    progress: Progress = no_progress,
 ) -> DemoResult:
-    """Draw a sample collection into a folder, index it, search in it, write a contact sheet.
+    """Draw a sample collection into a folder, index it, search it, and write a contact sheet.
 
-    Without weights, and only when none were named, it takes `sift-vlad` and says so. What an
-    earlier run left in the folder is used again.
+    Falls back to `sift-vlad` if no weights are given or available. Resumes an earlier run in the
+    same folder.
 
     Raises:
-        WeightsError: the weights that were named cannot be used.
+        WeightsError: the given weights cannot be used.
     """
     model = model or ModelOptions()
     photos = folder / "photos"
     groups = photos / GROUPS_FILE
     if not groups.exists():
         groups = draw_collection(photos, progress=progress)
-    config, why_no_network = _possible_config(config, model)
+    config, why_no_network = _available_config(config, model)
     collection = folder / f"collection-{Path(config).stem}"
-    # What the last run described is known by now; a run that was stopped goes on.
     run = pipeline.index([photos], collection, config=config, model=model, progress=progress)
     if run.report.interrupted:
         raise KeyboardInterrupt
@@ -84,8 +82,8 @@ def run_demo(
     )
 
 
-def _possible_config(config: str, model: ModelOptions) -> tuple[str, str | None]:
-    """The configuration asked for, or `sift-vlad` and the reason where no weights can be had."""
+def _available_config(config: str, model: ModelOptions) -> tuple[str, str | None]:
+    """Return the configuration, or `sift-vlad` and the reason if there are no weights."""
     method, _ = load_config(config)
     if not method.needs_network:
         return config, None
@@ -97,15 +95,15 @@ def _possible_config(config: str, model: ModelOptions) -> tuple[str, str | None]
 
 
 def _write_sheet(groups: Path, collection: Path, model: ModelOptions, target: Path) -> None:
-    """A row for each of some objects: its first picture and the nearest others."""
+    """Write a row per object: its first picture and its search results."""
     truth = [photos for photos in read_groups(groups).values() if len(photos) > 1]
     rows = []
     with Collection.open(collection) as opened:
         searcher = Searcher(opened, model)
-        for photos in truth[:: max(1, len(truth) // SHOWN_QUERIES)][:SHOWN_QUERIES]:
+        for photos in truth[:: max(1, len(truth) // SHEET_QUERIES)][:SHEET_QUERIES]:
             query = photos[0]
-            found = searcher.search(query, SearchConfig(k=SHOWN_RESULTS + 1)).results
-            others = [result for result in found if result.path != query][:SHOWN_RESULTS]
+            results = searcher.search(query, SearchConfig(k=SHEET_RESULTS + 1)).results
+            others = [result for result in results if result.path != query][:SHEET_RESULTS]
             tiles = [
                 SheetPhoto(
                     load_image(result.path),

@@ -136,7 +136,7 @@ def extract(
         collections[config] = collection
     for network in dict.fromkeys((c.backbone, c.required_head) for c in shareable):
         same = [c for c in shareable if (c.backbone, c.required_head) == network]
-        collections |= extract_shared(photos, same, cache, model, progress)
+        collections.update(extract_shared(photos, same, cache, model, progress))
     return collections
 
 
