@@ -14,7 +14,7 @@ from resight.indexing import pipeline
 from resight.ranking.exact import DISTANCES
 from resight.ranking.groups import find_groups
 from resight.views.explain import explain
-from resight.web.explain_routes import heat_overlay, mask_overlay
+from resight.web.search_routes import heat_overlay, mask_overlay
 from web_server import V1, Running, checked, ids_of
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from resight.errors import CollectionError, UsageError
-from resight.web.limits import SMALL_BODY
-from resight.web.security import SECURITY_HEADERS
+from resight.web.security import SECURITY_HEADERS, SMALL_BODY
 from resight.web.server import serve
 from resight.web.settings import WebSettings, is_allowed_host
 from web_server import V1, Running, checked, running

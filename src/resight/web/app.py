@@ -18,7 +18,6 @@ from starlette.types import Scope
 import resight
 from resight.methods.model import ModelOptions
 from resight.web import (
-    explain_routes,
     group_routes,
     job_routes,
     metrics,
@@ -100,7 +99,7 @@ def create_app(
     app.state.shared = state
     problems.install_handlers(app, with_paths=state.settings.local_only)
     app.add_middleware(SecurityMiddleware, settings=state.settings, metrics=state.metrics)
-    for routes in (photo_routes, search_routes, explain_routes, group_routes, job_routes):
+    for routes in (photo_routes, search_routes, group_routes, job_routes):
         app.include_router(routes.router(state), prefix=API)
     app.include_router(_monitoring_router(state))
     _serve_page(app)

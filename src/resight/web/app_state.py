@@ -13,10 +13,9 @@ from resight.backends.open import parse_address
 from resight.backends.store import Store
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
-from resight.web.job_queue import JobQueue
-from resight.web.limits import ConcurrencyLimit, RequestQueue
 from resight.web.metrics import Metrics
 from resight.web.pictures import Thumbnails
+from resight.web.queues import ConcurrencyLimit, JobQueue, RequestQueue
 from resight.web.search_service import SearchService
 from resight.web.settings import WebSettings
 from resight.web.uploads import Uploads

@@ -21,8 +21,8 @@ from resight.ranking.groups import (
 )
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response
-from resight.web.job_queue import JobQueue
 from resight.web.problems import ProblemError
+from resight.web.queues import JobQueue
 from resight.web.schemas import photo_entry, problem_responses
 
 PAGE_SIZE = 50

@@ -18,9 +18,9 @@ from resight.indexing import pipeline
 from resight.progress import Progress
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response
-from resight.web.job_queue import Job, Task
 from resight.web.problems import ProblemError
 from resight.web.queries import read_json
+from resight.web.queues import Job, Task
 from resight.web.schemas import problem_responses
 
 POLL_S = 0.2

@@ -50,6 +50,18 @@ class ProblemError(Exception):
         return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
+class ClientGoneError(ProblemError):
+    """The client has disconnected; nobody will see the response."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "The client closed the connection.")
+
+
+def too_large(max_bytes: int) -> ProblemError:
+    """Return the refusal of a body with more bytes than allowed."""
+    return ProblemError(413, f"That is larger than the limit of {max_bytes / (1 << 20):g} MiB.")
+
+
 def as_problem(error: ResightError, *, with_paths: bool) -> ProblemError:
     """Return the problem for one of Resight's own errors.
 

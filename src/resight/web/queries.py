@@ -17,8 +17,7 @@ from resight.collection.reader import Photo
 from resight.errors import ImageError
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, crop_box, scale_box
-from resight.web.limits import ClientGoneError
-from resight.web.problems import ProblemError
+from resight.web.problems import ClientGoneError, ProblemError
 from resight.web.uploads import Upload
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

@@ -1,22 +1,26 @@
-"""Endpoint of searching."""
+"""Endpoints of searching, and of explaining why a photo matched."""
 
+import base64
+import io
 import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request, Response
+from PIL import Image
 
 from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.photos.paths import absolute
 from resight.searching.results import ResultPage
+from resight.views import overlay
 from resight.web import schemas
 from resight.web.app_state import AppState, json_response
-from resight.web.limits import too_large
-from resight.web.problems import ProblemError
+from resight.web.problems import ProblemError, too_large
 from resight.web.queries import (
     QueryImage,
     is_form,
@@ -34,6 +38,10 @@ MAX_SHORTLIST = 1000
 FIRST_MOMENT = "0001-01-01T00:00:00"
 """Completes a time that names no month, day, hour or minute."""
 
+OVERLAY_SIDE = 400
+SHADE = (12, 14, 20, 165)
+"""Color, RGBA, over everything outside the class activation mask."""
+
 SEARCH_BODY = {
     "requestBody": {
         "required": True,
@@ -46,15 +54,11 @@ SEARCH_BODY = {
 
 
 def router(state: AppState) -> APIRouter:
-    """Return the endpoint of searching."""
-    routes = APIRouter(tags=["search"])
+    """Return the endpoints of searching and explaining."""
+    errors = problem_responses(400, 404, 408, 409, 413, 415, 422, 429, 503)
+    routes = APIRouter(tags=["search"], responses=errors)
 
-    @routes.post(
-        "/search",
-        response_model=schemas.SearchResponse,
-        openapi_extra=SEARCH_BODY,
-        responses=problem_responses(400, 404, 408, 409, 413, 415, 422, 429, 503),
-    )
+    @routes.post("/search", response_model=schemas.SearchResponse, openapi_extra=SEARCH_BODY)
     async def search(request: Request) -> Response:
         """Return the photos nearest to an upload, a photo of the collection, or a web address.
 
@@ -67,10 +71,37 @@ def router(state: AppState) -> APIRouter:
         took_ms = round(1000 * (time.monotonic() - started), 1)
         return json_response(_as_dict(page, query, options, state, took_ms))
 
+    @routes.post(
+        "/explain",
+        response_model=schemas.ExplainResponse,
+        openapi_extra=schemas.json_body("ExplainRequest"),
+    )
+    async def explain(request: Request) -> Response:
+        """Explain why a photo matched: heat maps of both photos, and matching places."""
+        body = await read_json(request, schemas.ExplainRequest)
+        query = await _find_query(request, state, body.query)
+        box = parse_box(body.box)
+        query.check_box(box)
+
+        def run() -> dict[str, Any]:
+            store = state.service.current_store()
+            result = QueryImage.of_photo(photo_by_id(store, body.result))
+            explanation = state.service.explain(query, box, result)
+            return {
+                "query": _side(query, explanation.heat_query, explanation.mask_query),
+                "result": _side(result, explanation.heat_other, explanation.mask_other),
+                "matches": explanation.matches.round(1).astype(float).tolist(),
+                "inliers": explanation.inliers,
+                "distance": explanation.distance,
+                "agreement": explanation.agreement,
+            }
+
+        return json_response(await state.search_queue.run(request, run))
+
     return routes
 
 
-async def find_query(request: Request, state: AppState, reference: QueryReference) -> QueryImage:
+async def _find_query(request: Request, state: AppState, reference: QueryReference) -> QueryImage:
     """Return the query that a request refers to.
 
     Raises:
@@ -88,7 +119,7 @@ async def _read_search(request: Request, state: AppState) -> tuple[QueryImage, S
         return await _read_upload(request, state)
     body = await read_json(request, schemas.SearchRequest)
     if body.url is None:
-        return await find_query(request, state, body), body
+        return await _find_query(request, state, body), body
     return await _fetch_query(request, state, body.url), body
 
 
@@ -214,3 +245,42 @@ def _as_dict(
         "total": page.total,
         "took_ms": took_ms,
     }
+
+
+def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> str | None:
+    """Return a heat map, float (h, w) in 0..1, as a `data:` URL for a photo; None without heat."""
+    if not heat.size or float(heat.max()) <= 0:
+        return None
+    return _data_url(overlay.heat_overlay(heat, _overlay_size(size)))
+
+
+def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
+    """Return a `data:` URL that shades a photo outside a mask, bool (h, w); None without one."""
+    if mask is None:
+        return None
+    cells = Image.fromarray(mask.astype(np.uint8) * 255)
+    inside = np.asarray(cells.resize(_overlay_size(size), Image.Resampling.BILINEAR)) / 255
+    picture = np.empty((*inside.shape, 4), np.uint8)
+    picture[:] = SHADE
+    picture[..., 3] = (SHADE[3] * (1 - inside)).round().astype(np.uint8)
+    return _data_url(Image.fromarray(picture))
+
+
+def _side(image: QueryImage, heat: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
+    return {
+        "width": image.size[0],
+        "height": image.size[1],
+        "heat": heat_overlay(heat, image.size),
+        "cam": mask_overlay(mask, image.size),
+    }
+
+
+def _overlay_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, OVERLAY_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _data_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

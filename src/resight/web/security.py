@@ -1,9 +1,11 @@
-"""The layer in front of every request: security headers, and who may ask from where.
+"""The layer in front of every request: access control, security headers, limits of bodies.
 
 The checks are plain functions of the request's headers; `SecurityMiddleware` is the ASGI layer
 that applies them, so that refusals and even failures carry the security headers.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import secrets
 import time
@@ -14,12 +16,21 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resight.web.limits import SMALL_BODY, drain_body, limit_body
 from resight.web.metrics import Metrics
-from resight.web.problems import ProblemError, logger
+from resight.web.problems import ProblemError, logger, too_large
 from resight.web.settings import WebSettings, is_allowed_host
 
 API = "/api/v1"
+
+SMALL_BODY = 1 << 20
+"""Largest body, in bytes, of a request without a photo, and of the fields next to a photo."""
+
+DRAIN_S = 2.0
+"""Seconds for which the rest of a refused upload is read and discarded: its sender, who writes
+before reading, then sees the refusal rather than a broken connection."""
+
+UPLOAD_PAUSES = 20
+"""An upload may take this many times its longest pause in all."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -95,6 +106,74 @@ class SecurityMiddleware:
         else:
             app = limit_body(self.app, SMALL_BODY, pause_s)
         await app(scope, receive, send)
+
+
+def limit_body(app: ASGIApp, max_bytes: int, pause_s: float, *, fields: int = 0) -> ASGIApp:
+    """Return an application that limits the bodies of requests to another one.
+
+    A body that declares a larger size is refused before any of it is read, one that turns out
+    larger as soon as it does, one that pauses for more than `pause_s` seconds when it does. The
+    fields of a form next to its file may add up to `fields` bytes.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > max_bytes + fields:
+            await too_large(max_bytes).response()(scope, receive, send)
+            return
+        received, complete = 0, False
+        deadline = time.monotonic() + UPLOAD_PAUSES * pause_s
+
+        async def receive_limited() -> Message:
+            nonlocal received, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout(min(pause_s, max(0, deadline - time.monotonic()))):
+                    message = await receive()
+            except TimeoutError:
+                raise ProblemError(408, "The upload took too long; try again.") from None
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received > max_bytes + fields:
+                raise too_large(max_bytes)
+            return message
+
+        await app(scope, receive_limited, send)
+
+    return serve
+
+
+def drain_body(app: ASGIApp) -> ASGIApp:
+    """Return an application that lets clients see the response to a body not read to its end."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+        async def receive_watched() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message["type"] == "http.request" and message["more_body"]
+            return message
+
+        async def send_drained(message: Message) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body")
+            if unread and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["connection"] = "close"
+            if not (unread and last):
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    while unread:
+                        await receive_watched()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        await app(scope, receive_watched, send_drained)
+
+    return serve
 
 
 def check_host(headers: Headers, settings: WebSettings) -> Response | None:

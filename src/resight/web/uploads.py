@@ -28,8 +28,7 @@ from cachetools import TTLCache
 
 from resight.errors import ImageError
 from resight.photos.images import image_size
-from resight.web.limits import too_large
-from resight.web.problems import ProblemError
+from resight.web.problems import ProblemError, too_large
 from resight.web.settings import WebSettings
 
 MAX_REDIRECTS = 3

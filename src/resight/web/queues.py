@@ -1,22 +1,129 @@
-"""Background jobs: indexing and removing, one at a time, with progress to follow."""
+"""Queues of a server: requests that wait for a thread, and background jobs, one at a time."""
 
+import asyncio
+import contextlib
+import math
 import secrets
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from cachetools import FIFOCache
+from starlette.requests import Request
 
 from resight.errors import ResightError
 from resight.progress import Progress
-from resight.web.problems import ProblemError, as_problem, logger
+from resight.web.problems import ClientGoneError, ProblemError, as_problem, logger
+
+T = TypeVar("T")
+
+POLL_S = 0.25
+"""Seconds between two checks whether the client of a waiting request is still connected."""
 
 State = Literal["running", "done", "failed"]
 Task = Callable[[Progress], dict[str, Any]]
 """Does a job's work, reporting progress, and returns the job's result."""
 
 MAX_JOBS = 50
+
+
+class RequestQueue:
+    """A few threads, and a first-come, first-served queue of bounded length in front of them.
+
+    Args:
+        name: the threads' name.
+        threads: how many functions run at the same time.
+        max_waiting: how many requests may wait; further ones get 429 with `Retry-After`.
+    """
+
+    def __init__(self, name: str, threads: int, max_waiting: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"resight-{name}")
+        self._free = asyncio.Semaphore(threads)
+        self._threads = threads
+        self._max_waiting = max_waiting
+        self._mean_s = 1.0
+        self._stopping = False
+        self.waiting = 0
+
+    async def run(self, request: Request, function: Callable[[], T]) -> T:
+        """Run a function in a thread when its turn comes, while its client waits.
+
+        Raises:
+            ProblemError: the queue is full, the client left while it waited, or the server stops.
+        """
+        if self._stopping:
+            raise _server_stopping()
+        if self._free.locked() and self.waiting >= self._max_waiting:
+            raise self._queue_full()
+        await self._wait(request)
+        started = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+        finally:
+            self._mean_s += 0.1 * (time.monotonic() - started - self._mean_s)
+            self._free.release()
+
+    def stop(self) -> None:
+        """Refuse waiting and new requests; running ones are finished."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Wait for running functions, and end the threads."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _wait(self, request: Request) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        turn = asyncio.ensure_future(self._free.acquire())
+        self.waiting += 1
+        try:
+            while not turn.done():
+                await asyncio.wait({turn}, timeout=POLL_S)
+                if self._stopping:
+                    raise _server_stopping()
+                if not turn.done() and await request.is_disconnected():
+                    raise ClientGoneError
+        except BaseException:
+            if not turn.cancel():  # the turn came at the same moment
+                self._free.release()
+            raise
+        finally:
+            self.waiting -= 1
+
+    def _queue_full(self) -> ProblemError:
+        seconds = math.ceil(self._mean_s * (self.waiting + 1) / self._threads)
+        headers = {"Retry-After": str(min(30, max(1, seconds)))}
+        detail = "Too many requests are waiting; try again in a moment."
+        return ProblemError(429, detail, headers=headers)
+
+
+class ConcurrencyLimit:
+    """A limit on how many blocks of code run at the same time; further ones get 429."""
+
+    def __init__(self, limit: int, noun: str) -> None:
+        self._limit = limit
+        self._noun = noun
+        self.running = 0
+
+    @contextlib.contextmanager
+    def acquire(self) -> Iterator[None]:
+        """Hold one of the places while the block runs."""
+        if self.running >= self._limit:
+            detail = f"Too many {self._noun} at the same time; try again in a moment."
+            raise ProblemError(429, detail, headers={"Retry-After": "2"})
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+
+
+def _server_stopping() -> ProblemError:
+    return ProblemError(503, "The server is stopping.", headers={"Retry-After": "30"})
 
 
 @dataclass
