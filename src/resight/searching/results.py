@@ -1,16 +1,25 @@
 """Results of a search."""
 
+import base64
+import html
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.collection.reader import Photo
+from resight.errors import ImageError
+from resight.photos.images import load_image
 from resight.photos.paths import path_text
 from resight.photos.transforms import Box
 
 if TYPE_CHECKING:
     from resight.searching.spatial_verification import VerifiedMatch
+
+
+THUMBNAIL_SIDE = 120
+"""Longer side of a thumbnail in a notebook, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +108,28 @@ class SearchResults:
         box = {"box": list(self.box)} if self.box else {}
         query = None if self.query is None else str(self.query)
         return {"query": query, **box, "results": [result.to_dict() for result in self.results]}
+
+    def _repr_html_(self) -> str:
+        """Show thumbnails of the results in a notebook."""
+        figures = []
+        for result in self.results:
+            path = html.escape(path_text(result.path), quote=True)
+            caption = f"{result.rank}. {result.distance:.4f}"
+            figures.append(
+                f'<figure style="display: inline-block; margin: 4px" title="{path}">'
+                f'<img src="{_thumbnail(result.path)}" alt="{path}">'
+                f"<figcaption>{caption}</figcaption></figure>"
+            )
+        return f"<div>{''.join(figures)}</div>"
+
+
+def _thumbnail(path: Path) -> str:
+    """Return a small picture as a data URI; empty if the file cannot be read."""
+    try:
+        image = load_image(path, 2 * THUMBNAIL_SIDE)
+    except ImageError:
+        return ""
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

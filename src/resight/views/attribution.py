@@ -181,18 +181,21 @@ def _attribute_layer(
     size: tuple[int, ...],
 ) -> np.ndarray:
     """Split a layer's vector, the normalized sum of its maps' vectors, on a grid of `size`."""
-    total = 0
+    parts_of_maps = []
     for feature_map in maps:
         if whitening is None:
             parts = _unit(ATTRIBUTIONS[config.pooling](feature_map, config))
-            total += _resample(parts, size)
+            parts_of_maps.append(_resample(parts, size))
         else:
             parts = _resample(_attribute_rmac(feature_map, config, whitening), size)
             vectors = region_vectors(feature_map, levels=config.levels)
             projected = vectors @ whitening.weight.T + whitening.bias
             lengths = np.maximum(np.linalg.norm(projected, axis=1), TINY)
-            total += _unit(_project(parts, whitening, float((1 / lengths).sum())))
-    return total if len(maps) == 1 else _unit(np.asarray(total))
+            parts = _project(parts, whitening, float((1 / lengths).sum()))
+            parts_of_maps.append(_unit(parts))
+    if len(maps) == 1:
+        return parts_of_maps[0]
+    return _unit(np.asarray(np.sum(parts_of_maps, axis=0)))
 
 
 def _attribute_head(
