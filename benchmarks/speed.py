@@ -155,13 +155,13 @@ def measure_search(count: int) -> dict[str, Any]:
 
     from resight.ranking.exact import Database, Query, nearest_by_lists, nearest_to_each
     from resight.ranking.ivf import grow_lists, open_lists
-    from resight.ranking.quantized import choose_steps, encode
+    from resight.ranking.quantized import encode, fit_quantizer
 
     rng = np.random.default_rng(0)
     rows = draw_descriptors(count, rng)
     chosen = rows[rng.integers(0, count, EQUALITY_QUERIES)]
     vectors = (chosen * np.exp(rng.normal(0, 0.2, chosen.shape))).astype(np.float32)
-    steps = choose_steps(rows)
+    steps = fit_quantizer(rows)
     coded = encode(rows, steps)
     database = Database(np.arange(count), rows, coded=(coded,))
     flat = faiss.IndexFlat(VALUES, faiss.METRIC_L1)

@@ -269,12 +269,12 @@ def search_profile(rows: int) -> dict[str, float]:
     """Measure the parts of a search over synthetic descriptors."""
     from resight.config import RerankConfig
     from resight.ranking import exact as neighbors
-    from resight.ranking.quantized import choose_steps, encode
+    from resight.ranking.quantized import encode, fit_quantizer
     from resight.ranking.rerank.rerank_set import make_rerank_set
     from resight.ranking.rerank.table import reorder
 
     values = draw_descriptors(rows, np.random.default_rng(0))
-    coded = encode(values, choose_steps(values))
+    coded = encode(values, fit_quantizer(values))
     database = neighbors.Database(np.arange(rows), values, coded=(coded,))
     seconds: dict[str, list[float]] = {}
 

@@ -31,7 +31,7 @@ from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.progress import no_progress
 from resight.ranking.exact import Database, Query, nearest, nearest_to_each
-from resight.ranking.quantized import choose_steps, encode
+from resight.ranking.quantized import fit_quantizer, encode
 
 VALUES = 768
 SAMPLE = [
@@ -243,7 +243,7 @@ def test_searches_in_codes_are_exact_on_real_descriptors(
     ids = np.arange(len(sides[0]))
     coded = []
     for rows in sides:
-        coded.append(encode(rows, choose_steps(rows)))
+        coded.append(encode(rows, fit_quantizer(rows)))
     asked = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 250)]
     for count in (1, 2):  # without and with local descriptors
         plain = Database(ids, sides[0], sides[1] if count == 2 else None)
@@ -267,7 +267,7 @@ def test_a_thousand_lists_are_those_of_the_exact_search(
     rows = np.concatenate(parts)
     assert len(rows) >= 2500
     plain = Database(np.arange(len(rows)), rows)
-    coded = dataclasses.replace(plain, coded=(encode(rows, choose_steps(rows)),))
+    coded = dataclasses.replace(plain, coded=(encode(rows, fit_quantizer(rows)),))
     chosen = np.random.default_rng(0).choice(len(rows), 1000, replace=False)
     queries = [Query(row) for row in rows[chosen]]
     for query, found in zip(queries, nearest_to_each(queries, coded, 10), strict=True):

@@ -13,7 +13,7 @@ from resight.collection import appendable_npy
 from resight.collection.database import check_disk_space
 from resight.collection.reader import Collection
 from resight.files import write_atomically
-from resight.ranking.quantized import UNIT_BYTES, Quantizer, choose_steps, encode_blocks
+from resight.ranking.quantized import SLACK_BYTES, Quantizer, encode_blocks, fit_quantizer
 from resight.reductions.reduction import to_bytes
 
 HEADER_NAME = "header.json"
@@ -126,13 +126,13 @@ def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
     codes_header = header["codes"].get(name)
     if codes_header is None:
         before = 0
-        quantizer = choose_steps(rows)
+        quantizer = fit_quantizer(rows)
         appendable_npy.create(path, rows.shape[1:], "|u1")
-        appendable_npy.create(units_path, (UNIT_BYTES,), "|u1")
+        appendable_npy.create(units_path, (SLACK_BYTES,), "|u1")
         codes_header = {
             "low": quantizer.low,
             "step": quantizer.step,
-            "lost": quantizer.lost,
+            "lost": quantizer.max_error,
             "outliers": [],
         }
     quantizer = Quantizer(codes_header["low"], codes_header["step"], codes_header["lost"])

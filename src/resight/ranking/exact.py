@@ -1,8 +1,8 @@
-"""Exact nearest neighbours of descriptors (section 8).
+"""Exact nearest neighbors of descriptors (section 8).
 
-Small databases are scanned as they are. Of large ones the codes (`codes.py`) are scanned for a
-short list, which is then compared exactly; it grows until what is not on it is provably farther,
-so that the answer is the same.
+Small databases are scanned as they are. Of large ones the codes (`quantized`) are scanned for a
+short list, which is then compared exactly; it grows until all other rows are provably farther, so
+that the result is the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,24 +13,24 @@ import numpy as np
 from resight.descriptors.aggregation.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
 from resight.ranking.ivf import InvertedLists
-from resight.ranking.quantized import SLACK, QuantizedDescriptors, shortlist, shortlist_among
+from resight.ranking.quantized import ROUNDING, QuantizedDescriptors, shortlist, shortlist_among
 
 BLOCK_VALUES = 1 << 22
-"""Values compared at once: 16 MB of float32, so that a scan needs little memory."""
+"""Values that are compared at a time: 16 MB of float32, so that a scan needs little memory."""
 
 FIRST_SHORT_LIST = 256
-"""Rows of a short list at first, or `LONGER` times the neighbors wanted."""
+"""Initial rows of a short list, or `LONGER` times the number of neighbors if that is more."""
 FIRST_COMPARED = 32
-"""Rows of a short list that are compared exactly before it is known how near the others must be."""
+"""Rows of a short list that are compared exactly first, to bound the distance of the others."""
 LONGER = 4
-"""A short list that is not enough is made so many times longer."""
+"""Growth factor of a short list that is too short."""
 COMPARED = 2
-"""Rows for each neighbor wanted that are compared exactly, of those that inverted lists give."""
+"""Candidates of inverted lists per neighbor that are compared exactly."""
 FEWEST_LISTS = 8
-"""A database that would hold fewer short lists than this is scanned as it is."""
+"""A database shorter than this number of short lists is scanned as it is."""
 
 GONE = -1
-"""In place of the id of a photo that was removed."""
+"""Stands for the id of a removed photo."""
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From a query (D,) and a block of the database (n, D) to distances (n,)."""
@@ -41,10 +41,10 @@ class Database:
     """Descriptors to search in, rows in the order of the ids.
 
     Attributes:
-        ids: int64 (N,), each once, in any order; `GONE` in rows whose photo is no longer there.
+        ids: int64 (N,), unique, in any order; `GONE` in rows of removed photos.
         global_: float32 (N, D), possibly memory-mapped.
         local: float32 (N, D) with class activation maps, else None.
-        coded: both of them in codes, as far as there are any, in the same order; or nothing.
+        coded: both of them quantized, in the same order; empty without codes.
     """
 
     ids: np.ndarray
@@ -54,7 +54,7 @@ class Database:
 
     @property
     def count(self) -> int:
-        """How many photos there are."""
+        """Number of photos."""
         return int(np.count_nonzero(self.ids != GONE))
 
 
@@ -75,13 +75,13 @@ class Neighbors:
 
 
 def manhattan(query: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """L1 distances of a query (D,) to each row of a block (n, D), float32 (n,)."""
+    """Compute L1 distances of a query (D,) to each row of a block (n, D), float32 (n,)."""
     difference = block - query
     return np.abs(difference, out=difference).sum(axis=1)
 
 
 def cosine(query: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """1 - cosine of a query (D,) with each row of a block (n, D), in 0..2, float32 (n,).
+    """Compute 1 - cosine of a query (D,) with each row of a block (n, D), in 0..2, float32 (n,).
 
     A zero vector is at distance 1 from everything.
     """
@@ -100,7 +100,7 @@ DISTANCES: dict[str, Distance] = {
 
 
 def distances_to(query: Query, database: Database, distance: Distance = manhattan) -> np.ndarray:
-    """Distances of a query to every photo, float32 (N,), infinite where it is gone.
+    """Compute distances of a query to every photo, float32 (N,), infinite for removed ones.
 
     With local descriptors on both sides the smaller of the global and the local distance counts
     (section 8).
@@ -116,50 +116,51 @@ def distances_to(query: Query, database: Database, distance: Distance = manhatta
 
 
 def nearest(query: Query, database: Database, k: int, distance: Distance = manhattan) -> Neighbors:
-    """The k nearest photos (fewer when the database is smaller); ties by ascending id."""
+    """Find the k nearest photos (fewer in a smaller database); ties by ascending id."""
     return nearest_to_each([query], database, k, distance)[0]
 
 
 def nearest_to_each(
     queries: Sequence[Query], database: Database, k: int, distance: Distance = manhattan
 ) -> list[Neighbors]:
-    """The k nearest photos to each query: what `nearest` says of each, found together.
+    """Find the k nearest photos to each query, as `nearest` does, in one scan.
 
-    The queries have local descriptors all, or none of them.
+    Either all queries have local descriptors or none.
     """
-    found: dict[int, Neighbors] = {}
+    results: dict[int, Neighbors] = {}
     length = max(FIRST_SHORT_LIST, LONGER * k)
     while distance is manhattan and database.coded and length * FEWEST_LISTS <= len(database.ids):
-        left = [i for i in range(len(queries)) if i not in found]
-        if not left:
+        pending = [i for i in range(len(queries)) if i not in results]
+        if not pending:
             break
-        certain = _by_codes([queries[i] for i in left], database, k, length)
-        found |= {i: near for i, near in zip(left, certain, strict=True) if near is not None}
+        certain = _by_codes([queries[i] for i in pending], database, k, length)
+        results |= {i: near for i, near in zip(pending, certain, strict=True) if near is not None}
         length *= LONGER
-    for i in (i for i in range(len(queries)) if i not in found):
-        distances = distances_to(queries[i], database, distance)
-        order = ranking(distances, database.ids, k)
-        found[i] = Neighbors(database.ids[order], distances[order])
-    return [found[i] for i in range(len(queries))]
+    for i, query in enumerate(queries):
+        if i not in results:
+            distances = distances_to(query, database, distance)
+            order = ranking(distances, database.ids, k)
+            results[i] = Neighbors(database.ids[order], distances[order])
+    return [results[i] for i in range(len(queries))]
 
 
 def _by_codes(
     queries: Sequence[Query], database: Database, k: int, length: int
 ) -> list[Neighbors | None]:
-    """The neighbors of each query, or None where a short list of this length is not enough."""
+    """Find the neighbors of each query; None if a short list of this length is too short."""
     sides = [[query.global_ for query in queries]]
     if database.local is not None and queries[0].local is not None:
         sides.append([query.local for query in queries if query.local is not None])
-    lists, least, outliers = [], [], []
+    lists, bounds, outliers = [], [], []
     for values, coded in zip(map(np.stack, sides), database.coded, strict=False):
         _check_length(values[0], coded.codes)
-        codes = coded.steps.encode_queries(values)
-        rows, sums = shortlist(codes, coded.codes, coded.units, length)
+        codes = coded.quantizer.encode_queries(values)
+        rows, sums = shortlist(codes, coded.codes, coded.slack, length)
         lists.append(rows)
-        least.append(coded.least_distances(values, codes, sums))
+        bounds.append(coded.lower_bounds(values, codes, sums))
         outliers.append(coded.outliers)
     return [
-        _compare(query, database, k, [r[i] for r in lists], [d[i] for d in least], outliers)
+        _compare(query, database, k, [r[i] for r in lists], [d[i] for d in bounds], outliers)
         for i, query in enumerate(queries)
     ]
 
@@ -169,33 +170,38 @@ def _compare(
     database: Database,
     k: int,
     lists: Sequence[np.ndarray],
-    least: Sequence[np.ndarray],
+    bounds: Sequence[np.ndarray],
     outliers: Sequence[np.ndarray],
 ) -> Neighbors | None:
-    """The neighbors of a query among short lists, or None where others may be nearer.
+    """Find the neighbors of a query in short lists; None if other rows may be nearer.
 
     Args:
         query: the query.
-        database: in which it is searched.
-        k: how many neighbors.
-        lists: of each descriptor, the nearest rows by their codes (L,).
-        least: of each descriptor, the distances that those rows have at least, ascending (L,).
-        outliers: of each descriptor, the rows of which the codes say nothing.
+        database: is searched.
+        k: number of neighbors.
+        lists: for each descriptor, the nearest rows by their codes (L,).
+        bounds: for each descriptor, lower bounds of their distances, ascending (L,).
+        outliers: for each descriptor, rows without a bound.
     """
     first = max(FIRST_COMPARED, k)
     rows = [*outliers, *(listed[:first] for listed in lists)]
-    found = _nearest_of(query, database, rows, k)
-    limit = found.distances[-1] * (1 + SLACK) if len(found.ids) == k else np.inf
-    more = [r[first:][d[first:] <= limit] for r, d in zip(lists, least, strict=True)]
+    nearest_rows = _nearest_of(query, database, rows, k)
+    limit = _limit(nearest_rows, k)
+    more = [r[first:][d[first:] <= limit] for r, d in zip(lists, bounds, strict=True)]
     if any(map(len, more)):
-        found = _nearest_of(query, database, [*rows, *more], k)
-        limit = found.distances[-1] * (1 + SLACK) if len(found.ids) == k else np.inf
-    # What is on neither list is farther than the last of the k, by either descriptor.
-    return found if limit < min(distances[-1] for distances in least) else None
+        nearest_rows = _nearest_of(query, database, [*rows, *more], k)
+        limit = _limit(nearest_rows, k)
+    # Rows on neither list are farther than the last of the k, by either descriptor.
+    return nearest_rows if limit < min(distances[-1] for distances in bounds) else None
+
+
+def _limit(neighbors: Neighbors, k: int) -> float:
+    """Return the distance beyond which no row can be among the k nearest."""
+    return neighbors.distances[-1] * (1 + ROUNDING) if len(neighbors.ids) == k else np.inf
 
 
 def _nearest_of(query: Query, database: Database, parts: Sequence[np.ndarray], k: int) -> Neighbors:
-    """The k nearest of some rows, given in parts, by Manhattan distance."""
+    """Find the k nearest of some rows, given in parts, by Manhattan distance."""
     rows = np.unique(np.concatenate(parts))
     rows = rows[database.ids[rows] != GONE]
     local = None if database.local is None else database.local[rows]
@@ -208,40 +214,42 @@ def _nearest_of(query: Query, database: Database, parts: Sequence[np.ndarray], k
 def nearest_by_lists(
     query: Query, database: Database, lists: Sequence[InvertedLists], k: int
 ) -> Neighbors:
-    """About the k nearest photos by Manhattan distance, found by inverted lists.
+    """Find approximately the k nearest photos by Manhattan distance, with inverted lists.
 
-    What is found is compared by its codes, where there are any, and the nearest of that exactly.
+    Candidates are compared by their codes, if there are any, and the nearest of them exactly.
     Rows that are not in the lists yet are scanned.
 
     Args:
         query: the query.
         database: with codes where many rows are not in the lists.
-        lists: those of each descriptor, in the order of `Database.coded`.
-        k: how many photos.
+        lists: for each descriptor, in the order of `Database.coded`.
+        k: number of photos.
     """
-    first, wanted, parts = min(each.count for each in lists), LONGER * k, []
+    first = min(each.count for each in lists)  # of the rows that are not in all lists
+    length = LONGER * k
+    parts: list[np.ndarray] = []
     for side, values in enumerate((query.global_, query.local)[: len(lists)]):
         if values is None:
             continue
-        found = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, wanted))
-        found = found[database.ids[found] != GONE]
+        near = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, length))
+        near = near[database.ids[near] != GONE]
         if not database.coded:
-            parts += [found, np.arange(first, len(database.ids))]
+            parts += [near, np.arange(first, len(database.ids))]
             continue
         coded = database.coded[side]
-        code = coded.steps.encode_queries(values[None])
-        parts.append(shortlist_among(code, coded.codes, coded.units, found, COMPARED * k))
+        code = coded.quantizer.encode_queries(values[None])
+        parts.append(shortlist_among(code, coded.codes, coded.slack, near, COMPARED * k))
         later = len(coded.codes) - first
         if later:
-            codes, units = coded.codes[first:], coded.units[first:]
-            parts.append(first + shortlist(code, codes, units, min(wanted, later))[0][0])
+            codes, slack = coded.codes[first:], coded.slack[first:]
+            parts.append(first + shortlist(code, codes, slack, min(length, later))[0][0])
     return _nearest_of(query, database, parts, k)
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:
-    """Positions (k,) by ascending distance, ties by ascending id; all of them without k.
+    """Return positions (k,) by ascending distance, ties by ascending id; all of them without k.
 
-    Infinite distances are left out.
+    Infinite distances are omitted.
     """
     if k is None or k >= len(distances):
         order = np.lexsort((ids, distances))

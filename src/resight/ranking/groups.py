@@ -1,11 +1,11 @@
-"""The collection sorted into photos of the same thing and near-duplicates.
+"""Groups of photos of the same thing, and near-duplicates.
 
-Two photos are joined when each is among the other's nearest and their distance is under a limit
-(far under it, as near-duplicates, when one is among the other's nearest); what is joined directly
-or by others is a group. The limit is estimated from the collection alone:
-around a photo without repeats the distances to its neighbors grow with their rank as they do
-around a random point, so ranks well above the size of a group tell how near the nearest stranger
-may be. NumPy only; no n x n matrix comes to be.
+Two photos are linked if each is among the other's nearest and their distance is below a limit
+(as near-duplicates, if one is among the other's nearest and the distance is far below it); groups
+are the connected components. The limit is estimated from the collection: around a photo without
+related ones the distances to its neighbors grow with their rank as they do around a random point,
+so ranks well above the size of a group show how near the nearest unrelated photo may be. It never
+builds an n x n matrix.
 
 Intrinsic dimension: Levina and Bickel, "Maximum likelihood estimation of intrinsic dimension",
 NIPS 2004.
@@ -34,25 +34,24 @@ from resight.ranking.exact import (
 Kind = Literal["same-thing", "near-duplicate"]
 
 MUTUAL = 10
-"""Photos can be joined to so many of their nearest."""
+"""Number of nearest neighbors that a photo can be linked to."""
 RANKS = 40
-"""Neighbors that are looked at to estimate the limit."""
+"""Neighbors per photo for estimating the limit."""
 CHANCE = 0.05
-"""How often the nearest stranger of a photo may come under the estimated limit. That a stranger
-is also near by the other's measure is rarer; lower values lose more views than they spare errors.
-"""
+"""Probability that the nearest unrelated photo is below the estimated limit. Mutual neighbors are
+rarer; lower values lose more views than they prevent errors."""
 NEAR_DUPLICATE = 0.4
-"""Share of the limit from which on photos are near-duplicates: the same picture, saved anew,
-resized or slightly cut, not another view."""
-TOGETHER = 64
-"""Photos whose neighbors are looked for at once."""
-FEW = 8
-"""With fewer photos there is nothing to learn a limit from."""
+"""Fraction of the limit below which photos are near-duplicates: the same picture, saved again,
+resized or slightly cropped, not another view."""
+BATCH = 64
+"""Photos per batch of queries."""
+MIN_PHOTOS = 8
+"""Fewest photos to estimate a limit from."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Photos that belong together: ids ascending, two or more."""
+    """A group of two or more photos, ids ascending."""
 
     kind: Kind
     ids: tuple[int, ...]
@@ -60,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True)
 class NeighborLists:
-    """Each photo's nearest others, nearest first, ties by ascending id.
+    """The nearest neighbors of each photo, nearest first, ties by ascending id.
 
     Attributes:
         ids: int64 (N,), ascending.
@@ -75,7 +74,7 @@ class NeighborLists:
 
 @dataclass(frozen=True)
 class Groups:
-    """A collection's groups, by their first ids, and the limits used and estimated."""
+    """The groups of a collection by their first ids, and the applied and the estimated limit."""
 
     limit: float
     estimated_limit: float
@@ -89,12 +88,12 @@ def find_groups(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Groups:
-    """The groups of a collection.
+    """Find the groups of a database.
 
     Args:
         database: descriptors as they are searched.
         distance: between them.
-        limit: largest distance between photos that are joined; None is the estimated one.
+        limit: largest distance between linked photos; None is the estimated one.
         progress: called with photos done and photos in all.
     """
     lists = neighbor_lists(database, distance, progress=progress)
@@ -110,10 +109,7 @@ def neighbor_lists(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> NeighborLists:
-    """The k nearest others of each photo.
-
-    Memory grows with N * k and a scan's block, so they can be kept while limits are tried out.
-    """
+    """Find the k nearest others of each photo; memory grows with N * k."""
     present = np.flatnonzero(database.ids != GONE)
     present = present[np.argsort(database.ids[present])]
     row_of = dict(zip(database.ids[present].tolist(), present.tolist(), strict=True))
@@ -136,20 +132,20 @@ def neighbor_lists_of(
     progress: Callable[[int, int], None] | None = None,
     k: int = RANKS,
 ) -> NeighborLists:
-    """Likewise, wherever the photos are searched.
+    """Find the k nearest others of each photo, in any store.
 
     Args:
         ids: of all photos, ascending (N,).
         queries_of: from some of the ids to their descriptors.
-        find: from queries and k to the k nearest of each, an approximate search's as well.
+        find: from queries and k to the k nearest of each, exactly or approximately.
         progress: called with photos done and photos in all.
-        k: how many others, at most N - 1.
+        k: number of others, at most N - 1.
     """
     count = len(ids)
     k = max(0, min(k, count - 1))
     rows, distances = np.zeros((count, k), np.int32), np.zeros((count, k), np.float32)
-    for start in range(0, count, TOGETHER):
-        queries = queries_of(ids[start : start + TOGETHER])
+    for start in range(0, count, BATCH):
+        queries = queries_of(ids[start : start + BATCH])
         for row, near in enumerate(find(queries, k + 1), start):
             others = np.flatnonzero(near.ids != ids[row])[:k]  # k + 1 copies may hide it
             rows[row] = np.searchsorted(ids, near.ids[others])
@@ -160,50 +156,49 @@ def neighbor_lists_of(
 
 
 def estimate_limit(lists: NeighborLists) -> float:
-    """The distance under which photos of a collection show the same thing.
+    """Estimate the distance below which photos of a collection show the same thing.
 
-    Around each photo, the neighbors from rank r to rank k are taken for strangers: k is the length
-    of the lists, but no more than half of the collection, for beyond it there is no "around"; r is
-    a quarter of k, in small collections the fourth. If strangers are spread evenly in m
-    dimensions, `log(d_k / d_j)` is on average the sum of `1 / (m i)` for i from j to k - 1, which
-    gives m; and the nearest of them is with the probability `CHANCE` within
-    `d_r * (1 - (1 - CHANCE)**(1 / (r - 1)))**(1 / m)`.
-    The median over the photos is the limit: neither a few crowds of similar photos nor a few
-    outliers decide it.
+    Around each photo, the neighbors from rank r to rank k are assumed to be unrelated: k is the
+    length of the lists, but at most half of the collection; r is a quarter of k, in small
+    collections the fourth. If unrelated photos are spread evenly in m dimensions,
+    `log(d_k / d_j)` is on average the sum of `1 / (m i)` for i from j to k - 1, which gives m; and
+    the nearest of them is with the probability `CHANCE` within
+    `d_r * (1 - (1 - CHANCE)**(1 / (r - 1)))**(1 / m)`. The limit is the median over the photos,
+    robust to a few clusters of similar photos and to outliers.
 
     Returns:
-        0 or more; 0 (only copies are joined) for fewer than `FEW` photos.
+        0 or more; 0 (only copies are joined) for fewer than `MIN_PHOTOS` photos.
     """
     count, k = lists.distances.shape
-    if count < FEW:
+    if count < MIN_PHOTOS:
         return 0.0
     k = min(k, count // 2)
     r = max(min(4, k // 2), k // 4)
-    strangers = lists.distances[:, r - 1 : k].astype(np.float64)
-    strangers = strangers[strangers[:, 0] > 0]
-    if not len(strangers):
+    unrelated = lists.distances[:, r - 1 : k].astype(np.float64)
+    unrelated = unrelated[unrelated[:, 0] > 0]
+    if not len(unrelated):
         return 0.0
-    inverse = np.log(strangers[:, -1:] / strangers[:, :-1]).mean(axis=1)
+    inverse = np.log(unrelated[:, -1:] / unrelated[:, :-1]).mean(axis=1)
     harmonic = np.cumsum(1 / np.arange(k - 1, r - 1, -1.0))
     inverse /= harmonic.mean()  # now 1 / m
     share = 1 - (1 - CHANCE) ** (1 / (r - 1))
-    return float(np.median(strangers[:, 0] * share**inverse))
+    return float(np.median(unrelated[:, 0] * share**inverse))
 
 
 def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) -> list[Group]:
-    """The groups under a limit, by their first ids; the same for equal input.
+    """Group photos by a limit; deterministic, sorted by first id.
 
-    A group of photos of the same thing may hold near-duplicates, which are then a group as well;
-    a group that is nothing but near-duplicates of one another is listed as that alone.
+    A group of photos of the same thing may contain near-duplicates, which are a group as well; a
+    group of only near-duplicates is listed as that only.
 
     Args:
-        lists: each photo's nearest.
-        limit: largest distance between photos that are joined; near-duplicates are joined under
-            `NEAR_DUPLICATE` of it.
-        mutual: photos are joined when each is among so many nearest of the other.
+        lists: the nearest neighbors of each photo.
+        limit: largest distance between linked photos; near-duplicates are linked below the
+            fraction `NEAR_DUPLICATE` of it.
+        mutual: photos are linked if each is among this number of nearest of the other.
     """
     pairs, distances, both = _near_pairs(lists, mutual)
-    # Of more copies than a list holds, not all are in each other's.
+    # With more copies than a list is long, they are not all in each other's lists.
     copied = distances <= NEAR_DUPLICATE * limit
     copies = _components(pairs[copied], lists.ids)
     same = _components(pairs[copied | (both & (distances <= limit))], lists.ids)
@@ -214,7 +209,7 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
 
 
 def groups_as_json(found: Groups, paths: Mapping[int, Path]) -> str:
-    """The groups as a JSON text: limits and, for each group, its kind and the photos' paths."""
+    """Format groups as JSON: limits and, for each group, its kind and the photos' paths."""
     groups = [
         {"kind": group.kind, "photos": [_text(paths[id_]) for id_ in group.ids]}
         for group in found.groups
@@ -226,7 +221,7 @@ def groups_as_json(found: Groups, paths: Mapping[int, Path]) -> str:
 
 
 def groups_as_csv(found: Groups, paths: Mapping[int, Path]) -> str:
-    """The groups as a CSV text (RFC 4180): group number from 1, kind, path; a row a photo."""
+    """Format groups as CSV (RFC 4180): group number from 1, kind, path; one row per photo."""
     target = io.StringIO()
     writer = csv.writer(target)
     writer.writerow(("group", "kind", "path"))
@@ -241,7 +236,7 @@ def _text(path: Path) -> str:
 
 
 def _near_pairs(lists: NeighborLists, mutual: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of rows of which one is among the other's nearest.
+    """Return pairs of rows, one of which is among the other's nearest.
 
     Returns:
         int64 (P, 2), the smaller row first; their distances (P,); bool (P,), whether each is
@@ -257,20 +252,13 @@ def _near_pairs(lists: NeighborLists, mutual: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _components(pairs: np.ndarray, ids: np.ndarray) -> list[tuple[int, ...]]:
-    """The ids that are connected by pairs of rows, for each component of two or more."""
-    parent = {int(row): int(row) for row in np.unique(pairs)}
+    """Return the ids of each connected component of pairs of rows, ascending."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    for a, b in pairs.tolist():
-        # The smaller row becomes the root, so that the order of the pairs does not matter.
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    members: dict[int, list[int]] = {}
-    for row in sorted(parent):
-        members.setdefault(root(row), []).append(int(ids[row]))
-    return [tuple(group) for group in members.values()]
+    graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(len(ids), len(ids)))
+    _, labels = connected_components(graph, directed=False)
+    rows = np.unique(pairs)
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    starts = np.flatnonzero(np.diff(labels[rows])) + 1
+    return [tuple(ids[part].tolist()) for part in np.split(rows, starts) if len(part)]

@@ -1,16 +1,15 @@
-"""Descriptors in 8 bits, to find the few that may be nearest before the exact values are read.
+"""Descriptors quantized to 8 bits, to find the few that may be nearest before reading exact values.
 
 Manhattan distance between codes is a sum of absolute differences of bytes, for which processors
 have an instruction that OpenCV uses: a scan takes hardly longer than reading the codes, which are a
 quarter of the descriptors. For many queries at once `sad` is faster still, where Numba is
-installed. What rounding took away is known for every row, so that the distance of the codes bounds
-the true one from below (`QuantizedDescriptors.least_distances`).
+installed. The rounding error of every row is stored, so that the distance of the codes bounds the
+true one from below (`QuantizedDescriptors.lower_bounds`).
 """
 
 import functools
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,173 +17,178 @@ from itertools import pairwise
 
 import numpy as np
 
-LEVELS = 255
+MAX_CODE = 255
 """The largest code."""
 CLIPPED = 1e-4
-"""Share of the values, the outermost, that codes do not reach: others are told apart better."""
+"""Share of the outermost values that are clipped, so that the codes resolve the others better."""
 SAMPLE_ROWS = 4096
-"""Rows that are looked at to choose the steps of the codes."""
-UNIT_BYTES = 4
-"""Bytes that hold a row's units, as their sum; more would hardly bring the bounds nearer."""
+"""Rows that a quantizer is fitted on."""
+SLACK_BYTES = 4
+"""Bytes that hold a row's slack, as their sum; more would hardly tighten the bounds."""
 BLOCK_ROWS = 4096
-"""Rows that are coded, or compared with several queries, while they stay in the cache."""
+"""Rows that are encoded, or compared with several queries, while they stay in the cache."""
 COMPILED_QUERIES = 4
 COMPILED_ROWS = 50_000
 COMPILED_AFTER = 500_000
-"""From so many queries at once over so many rows on, or when a process has compared so many rows
-before and is likely to go on, loading a compiled scan (`sad`) is worth its time."""
-SLACK = 1e-5
-"""Relative rounding of distances in float32, generously."""
+"""Loading a compiled scan (`sad`) pays off from this number of queries over this number of rows
+on, or when the process has scanned `COMPILED_AFTER` rows before and is likely to go on."""
+ROUNDING = 1e-5
+"""Relative rounding error of distances in float32, generously."""
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """What the codes of values mean: `low + step * code`; step above 0.
+    """Maps values to codes; a code stands for `low + step * code`, and step is above 0.
 
-    Beside its codes a row has units, which make up for the row having lost less than `lost`, the
-    most that any row but an outlier lost to rounding: every unit is a step that the row cannot be
-    nearer than its codes say. Sums of absolute differences and units put the rows in the order of
-    what is known of their distances.
+    `max_error` is the largest rounding error of a row that is no outlier. A row's slack makes up
+    for a smaller error: each unit is a step that the row is farther than the error allows for.
+    Sums of absolute differences of codes and slack order the rows by their lower bounds.
     """
 
     low: float
     step: float
-    lost: float
+    max_error: float
 
     def encode_queries(self, values: np.ndarray) -> np.ndarray:
-        """The nearest codes of values (Q, D), uint8 (Q, D)."""
+        """Return the nearest codes of values (Q, D), uint8 (Q, D)."""
         codes = np.rint((values - np.float32(self.low)) / np.float32(self.step))
-        return np.clip(codes, 0, LEVELS).astype(np.uint8)
+        return np.clip(codes, 0, MAX_CODE).astype(np.uint8)
 
     def encode_rows(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A database's rows (n, D): codes uint8 (n, D), units uint8 (n, 4), what each lost (n,)."""
+        """Encode rows (n, D): codes uint8 (n, D), slack uint8 (n, 4), rounding errors (n,)."""
         codes = self.encode_queries(values)
-        lost = self.lost_by(values, codes)
-        spare = np.floor((self.lost - lost) / self.step).clip(0, UNIT_BYTES * LEVELS)
-        units = np.clip(spare[:, None] - LEVELS * np.arange(UNIT_BYTES), 0, LEVELS)
-        return codes, units.astype(np.uint8), lost
+        errors = self.rounding_errors(values, codes)
+        units = np.floor((self.max_error - errors) / self.step).clip(0, SLACK_BYTES * MAX_CODE)
+        slack = np.clip(units[:, None] - MAX_CODE * np.arange(SLACK_BYTES), 0, MAX_CODE)
+        return codes, slack.astype(np.uint8), errors
 
-    def lost_by(self, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Manhattan distances between values (n, D) and what their codes mean, float64 (n,)."""
-        meant = self.low + self.step * codes.astype(np.float64)
-        return np.abs(values - meant).sum(axis=1)
+    def rounding_errors(self, values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Compute Manhattan distances between values (n, D) and decoded codes, float64 (n,)."""
+        decoded = self.low + self.step * codes.astype(np.float64)
+        return np.abs(values - decoded).sum(axis=1)
 
 
 @dataclass(frozen=True)
 class QuantizedDescriptors:
-    """A database in codes.
+    """A quantized database.
 
     Attributes:
-        steps: what the codes mean.
+        quantizer: maps values to codes.
         codes: uint8 (N, D), possibly memory-mapped.
-        units: uint8 (N, 4), likewise; a row has as many as their sum.
-        outliers: int64 (M,), rows that lost more than `steps.lost`, ascending.
+        slack: uint8 (N, 4), possibly memory-mapped; a row's slack is their sum.
+        outliers: int64 (M,), rows with a larger error than `quantizer.max_error`, ascending.
     """
 
-    steps: Quantizer
+    quantizer: Quantizer
     codes: np.ndarray
-    units: np.ndarray
+    slack: np.ndarray
     outliers: np.ndarray
 
-    def least_distances(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        """Bounds from below of the distances of queries to rows that are no outliers.
+    def lower_bounds(self, query: np.ndarray, code: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Compute lower bounds of the distances of queries to rows that are no outliers.
 
         By the triangle inequality `d(q, x) >= d(q', x') - d(q, q') - d(x, x')`, where q' and x' are
-        what the codes of q and x mean; the sum holds what x lost less than `steps.lost`.
+        decoded; the sums contain the part of `max_error` that x did not use.
 
         Args:
             query: (Q, D).
             code: the queries' codes, uint8 (Q, D).
-            sums: absolute differences of codes, summed, and units (Q, n).
+            sums: absolute differences of codes, summed, and slack (Q, n).
         """
-        apart = self.steps.step * sums.astype(np.float64)
-        lost = (self.steps.lost_by(query, code) + self.steps.lost)[:, None]
-        return apart - lost - SLACK * (apart + lost)
+        distances = self.quantizer.step * sums.astype(np.float64)
+        errors = (self.quantizer.rounding_errors(query, code) + self.quantizer.max_error)[:, None]
+        return distances - errors - ROUNDING * (distances + errors)
 
 
-def choose_steps(rows: np.ndarray) -> Quantizer:
-    """Steps for a database's rows (N, D), from a sample of them."""
+def fit_quantizer(rows: np.ndarray) -> Quantizer:
+    """Fit a quantizer on a sample of a database's rows (N, D)."""
     sample = np.asarray(rows[:: max(1, len(rows) // SAMPLE_ROWS)])
     low, high = np.quantile(sample, [CLIPPED, 1 - CLIPPED])
-    step = float(max(high - low, np.finfo(np.float32).tiny)) / LEVELS
-    *_, lost = Quantizer(float(low), step, 0.0).encode_rows(sample)
-    return Quantizer(float(low), step, float(lost.max(initial=0.0)))
+    step = float(max(high - low, np.finfo(np.float32).tiny)) / MAX_CODE
+    *_, errors = Quantizer(float(low), step, 0.0).encode_rows(sample)
+    return Quantizer(float(low), step, float(errors.max(initial=0.0)))
 
 
 def encode_blocks(
-    rows: np.ndarray, steps: Quantizer
+    rows: np.ndarray, quantizer: Quantizer
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Codes (n, D) and units (n, 4) of one block of rows after the other, and its outliers (m,)."""
+    """Yield codes (n, D), slack (n, 4) and outliers (m,) of one block of rows after the other."""
     for start in range(0, len(rows), BLOCK_ROWS):
-        codes, units, lost = steps.encode_rows(np.asarray(rows[start : start + BLOCK_ROWS]))
-        yield codes, units, start + np.flatnonzero(lost > steps.lost)
+        codes, slack, errors = quantizer.encode_rows(np.asarray(rows[start : start + BLOCK_ROWS]))
+        yield codes, slack, start + np.flatnonzero(errors > quantizer.max_error)
 
 
-def encode(rows: np.ndarray, steps: Quantizer) -> QuantizedDescriptors:
-    """A database's rows (N, D) in codes."""
-    codes, units, outliers = map(np.concatenate, zip(*encode_blocks(rows, steps), strict=True))
-    return QuantizedDescriptors(steps, codes, units, outliers)
+def encode(rows: np.ndarray, quantizer: Quantizer) -> QuantizedDescriptors:
+    """Encode a database's rows (N, D)."""
+    blocks = zip(*encode_blocks(rows, quantizer), strict=True)
+    codes, slack, outliers = (np.concatenate(block) for block in blocks)
+    return QuantizedDescriptors(quantizer, codes, slack, outliers)
 
 
 def shortlist(
-    queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
+    queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows whose codes and units are nearest to those of each query, nearest first.
+    """Find the k rows with the smallest sums of differences and slack for each query.
 
     Args:
         queries: uint8 (Q, D).
         codes: uint8 (N, D).
-        units: uint8 (N, 4).
+        slack: uint8 (N, 4).
         k: at most N.
 
     Returns:
-        Rows int64 (Q, k), and the sums of absolute differences and units int32 (Q, k), ascending.
+        Rows int64 (Q, k), and the sums int32 (Q, k), ascending.
     """
-    scan, parts = _opencv_scan, min(os.cpu_count() or 1, len(codes) // max(k, BLOCK_ROWS))
-    if _compiled(len(queries), len(codes)):
-        from resight.ranking.sad import nearest_rows as scan
-    elif len(queries) > 1:
-        parts = 1  # OpenCV shares several queries among its threads itself
-    if parts < 2:
-        return scan(queries, codes, units, k)
-    bounds = np.linspace(0, len(codes), parts + 1).astype(int)
+    count = min(os.cpu_count() or 1, len(codes) // max(k, BLOCK_ROWS))
+    compiled = _compiled.pays_off(len(queries), len(codes))
+    scan = _compiled_scan if compiled else _opencv_scan
+    # OpenCV shares several queries among its threads itself.
+    if count < 2 or (len(queries) > 1 and not compiled):
+        return scan(queries, codes, slack, k)
+    bounds = np.linspace(0, len(codes), count + 1).astype(int)
     pieces = [slice(*piece) for piece in pairwise(bounds)]
-    found = list(_pool().map(lambda piece: scan(queries, codes[piece], units[piece], k), pieces))
-    parts_of = zip(found, pieces, strict=True)
-    rows = np.concatenate([rows + piece.start for (rows, _), piece in parts_of], axis=1)
-    sums = np.concatenate([s for _, s in found], axis=1)
+    results = list(_pool().map(lambda part: scan(queries, codes[part], slack[part], k), pieces))
+    rows = np.concatenate(
+        [rows + part.start for (rows, _), part in zip(results, pieces, strict=True)], axis=1
+    )
+    sums = np.concatenate([sums for _, sums in results], axis=1)
     order = np.argsort(sums, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(rows, order, 1), np.take_along_axis(sums, order, 1)
 
 
 def shortlist_among(
-    query: np.ndarray, codes: np.ndarray, units: np.ndarray, some: np.ndarray, k: int
+    query: np.ndarray, codes: np.ndarray, slack: np.ndarray, candidates: np.ndarray, k: int
 ) -> np.ndarray:
-    """The k of some rows, int64 (n,), whose codes and units are nearest to those of a query (1, D).
+    """Return the nearest k of the candidates, rows int64 (n,), by the codes of a query (1, D).
 
-    They are in no order, and fewer where there are no more.
+    They are in no order, and fewer if there are no more.
     """
-    if len(some) <= k:
-        return some
-    if _compiled(1, len(some)):
+    if len(candidates) <= k:
+        return candidates
+    if _compiled.pays_off(1, len(candidates)):
         from resight.ranking.sad import nearest_of_some
 
-        return nearest_of_some(query, codes, units, some, k)
-    return some[_opencv_scan(query, codes[some], units[some], k)[0][0]]
+        return nearest_of_some(query, codes, slack, candidates, k)
+    return candidates[_opencv_scan(query, codes[candidates], slack[candidates], k)[0][0]]
 
 
-def _compiled(queries: int, rows: int) -> bool:
-    """Whether the compiled scan is there and worth the time of loading it."""
-    before = _compared[0]
-    _compared[0] += queries * rows
-    if "resight.ranking.sad" in sys.modules:
-        return True
-    worth = queries >= COMPILED_QUERIES or before >= COMPILED_AFTER
-    return rows >= COMPILED_ROWS and worth and importlib.util.find_spec("numba") is not None
+class _CompiledScan:
+    """Decides when the compiled scan is worth the time of loading it; then it stays loaded."""
+
+    def __init__(self) -> None:
+        self.scanned_rows = 0
+        self.loaded = False
+
+    def pays_off(self, queries: int, rows: int) -> bool:
+        """Count a scan, and return whether to use the compiled one."""
+        many = queries >= COMPILED_QUERIES or self.scanned_rows >= COMPILED_AFTER
+        self.scanned_rows += queries * rows
+        if not self.loaded and many and rows >= COMPILED_ROWS:
+            self.loaded = importlib.util.find_spec("numba") is not None
+        return self.loaded
 
 
-_compared = [0]
-"""Rows that this process has compared with queries, in all."""
+_compiled = _CompiledScan()
 
 
 @functools.cache
@@ -192,22 +196,30 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="scan")
 
 
+def _compiled_scan(
+    queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from resight.ranking import sad
+
+    return sad.nearest_rows(queries, codes, slack, k)
+
+
 def _opencv_scan(
-    queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
+    queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     import cv2
 
     # No block may be smaller than k, or OpenCV would shorten the lists.
     blocks = max(1, len(codes) // max(k, BLOCK_ROWS))
     bounds = np.linspace(0, len(codes), blocks + 1).astype(int)
-    padded = np.pad(queries, ((0, 0), (0, UNIT_BYTES)))
+    padded = np.pad(queries, ((0, 0), (0, SLACK_BYTES)))
     sums = rows = None
     for start, stop in pairwise(bounds):
-        # To OpenCV the units are codes in which queries have zeros. The lists of the blocks before,
-        # whose rows are counted from the first block's, go on.
+        # To OpenCV the slack is codes for which queries have zeros. The lists of the earlier
+        # blocks, whose rows are counted from the first block on, are continued.
         sums, rows = cv2.batchDistance(
             padded,
-            np.concatenate([codes[start:stop], units[start:stop]], axis=1),
+            np.concatenate([codes[start:stop], slack[start:stop]], axis=1),
             dtype=cv2.CV_32S,
             normType=cv2.NORM_L1,
             dist=sums,

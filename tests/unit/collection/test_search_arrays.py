@@ -245,7 +245,7 @@ def test_codes_that_do_not_fit_new_photos_are_rebuilt(
             writer.record_described(file, f"large {seed}", (4, 3), values, None)
     (coded,) = load(folder).database.coded
     assert files(folder) != first
-    assert coded.steps.step > 1
+    assert coded.quantizer.step > 1
 
 
 def test_disk_space_is_checked_first(collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:

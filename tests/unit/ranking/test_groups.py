@@ -15,7 +15,7 @@ from resight.config import LocalConfig
 from resight.ranking.exact import Database, cosine, manhattan
 from resight.ranking.groups import (
     CHANCE,
-    FEW,
+    MIN_PHOTOS,
     NEAR_DUPLICATE,
     Group,
     Groups,
@@ -190,7 +190,7 @@ def test_the_limit_on_even_ground() -> None:
 
 
 def test_too_few_photos_or_all_the_same() -> None:
-    few = on_a_line(*range(FEW - 1))
+    few = on_a_line(*range(MIN_PHOTOS - 1))
     assert find_groups(few) == Groups(0.0, 0.0, [])
     same = find_groups(on_a_line(*[4.0] * 12))
     assert same.groups == [Group("near-duplicate", tuple(range(10, 130, 10)))]

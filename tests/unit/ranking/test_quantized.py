@@ -2,7 +2,6 @@
 
 import importlib.util
 import platform
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,18 +21,18 @@ from resight.ranking import sad
 from resight.ranking.exact import Database, Query, manhattan, nearest, nearest_to_each
 from resight.ranking.groups import neighbor_lists
 from resight.ranking.quantized import (
-    LEVELS,
-    UNIT_BYTES,
+    MAX_CODE,
+    SLACK_BYTES,
     QuantizedDescriptors,
-    choose_steps,
     encode,
     encode_blocks,
+    fit_quantizer,
     shortlist,
 )
 
 
 def coded(rows: np.ndarray) -> QuantizedDescriptors:
-    return encode(rows, choose_steps(rows))
+    return encode(rows, fit_quantizer(rows))
 
 
 def descriptors(count: int, size: int, seed: int) -> np.ndarray:
@@ -74,11 +73,11 @@ def test_codes_bound_the_distance_from_below(
     rows = (low + spread * rng.standard_normal((count, size))).astype(np.float32)
     query = (low + 3 * spread * rng.standard_normal((1, size))).astype(np.float32)
     made = coded(rows)
-    code = made.steps.encode_queries(query)
+    code = made.quantizer.encode_queries(query)
     sums = np.abs(made.codes.astype(np.int64) - code).sum(axis=1)
-    sums += made.units.sum(axis=1, dtype=np.int64)
+    sums += made.slack.sum(axis=1, dtype=np.int64)
     inliers = np.setdiff1d(np.arange(count), made.outliers)
-    least = made.least_distances(query, code, sums[None])[0]
+    least = made.lower_bounds(query, code, sums[None])[0]
     true = np.abs(rows.astype(np.float64) - query).sum(axis=1)
     assert (least[inliers] <= true[inliers]).all()
 
@@ -86,25 +85,26 @@ def test_codes_bound_the_distance_from_below(
 def test_codes_mean_nearly_what_they_were_made_from() -> None:
     rows = descriptors(3000, 50, 1)
     made = coded(rows)
-    assert made.codes.max() == LEVELS
+    assert made.codes.max() == MAX_CODE
     assert len(made.outliers) == 0  # all were in the sample
-    clipped = (rows > made.steps.low + LEVELS * made.steps.step) | (rows < made.steps.low)
-    meant = made.steps.low + made.steps.step * made.codes.astype(np.float64)
-    assert np.abs(rows - meant)[~clipped].max() <= 0.5001 * made.steps.step
+    low, step = made.quantizer.low, made.quantizer.step
+    clipped = (rows > low + MAX_CODE * step) | (rows < low)
+    decoded = low + step * made.codes.astype(np.float64)
+    assert np.abs(rows - decoded)[~clipped].max() <= 0.5001 * step
     even = coded(np.random.default_rng(1).random((3000, 50), np.float32))
-    assert even.steps.lost < 50 * even.steps.step / 2
+    assert even.quantizer.max_error < 50 * even.quantizer.step / 2
 
 
 def test_rows_that_lost_little_are_told_from_those_that_lost_much() -> None:
     rows = descriptors(3000, 50, 1)
     made = coded(rows)
-    lost = made.steps.lost_by(rows, made.codes)
+    lost = made.quantizer.rounding_errors(rows, made.codes)
     more = np.array([[40.0] * 50, [0.01] * 50], np.float32)
-    assert [found.tolist() for *_, found in encode_blocks(more, made.steps)] == [[0]]
-    spare = (made.steps.lost - lost) / made.steps.step
-    units = made.units.sum(axis=1, dtype=np.int64)
+    assert [found.tolist() for *_, found in encode_blocks(more, made.quantizer)] == [[0]]
+    spare = (made.quantizer.max_error - lost) / made.quantizer.step
+    units = made.slack.sum(axis=1, dtype=np.int64)
     assert (units <= spare).all()
-    assert (units > np.minimum(spare, UNIT_BYTES * LEVELS) - 1).all()
+    assert (units > np.minimum(spare, SLACK_BYTES * MAX_CODE) - 1).all()
 
 
 SCANS = {"shared out": shortlist, "by OpenCV": codes._opencv_scan, "compiled": sad.nearest_rows}
@@ -118,9 +118,9 @@ def test_short_list_equals_a_plain_scan(
 ) -> None:
     rng = np.random.default_rng(k)
     rows = rng.integers(0, 9, (20_003, size), np.uint8)  # with many equal sums
-    rows[rng.random(rows.shape) < 0.1] = LEVELS
+    rows[rng.random(rows.shape) < 0.1] = MAX_CODE
     asked = rng.integers(0, 9, (query_count, size), np.uint8)
-    units = rng.integers(0, 3, (len(rows), UNIT_BYTES), np.uint8)
+    units = rng.integers(0, 3, (len(rows), SLACK_BYTES), np.uint8)
     found, sums = scan(asked, rows, units, k)
     for query, row, total in zip(asked, found, sums, strict=True):
         expected = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
@@ -134,10 +134,10 @@ def test_short_list_equals_a_plain_scan(
 def test_the_short_list_of_some_rows_equals_a_plain_scan_of_them(
     monkeypatch: pytest.MonkeyPatch, compiled: bool, count: int, k: int, size: int
 ) -> None:
-    monkeypatch.setattr(codes, "_compiled", lambda queries, rows: compiled)
+    monkeypatch.setattr(codes._compiled, "pays_off", lambda queries, rows: compiled)
     rng = np.random.default_rng(k)
     rows = rng.integers(0, 256, (1000, size), np.uint8)
-    units = rng.integers(0, 30, (1000, UNIT_BYTES), np.uint8)
+    units = rng.integers(0, 30, (1000, SLACK_BYTES), np.uint8)
     (query,) = asked = rng.integers(0, 256, (1, size), np.uint8)
     some = rng.permutation(1000)[:count]
     sums = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
@@ -152,7 +152,7 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 256, (codes.COMPILED_ROWS, 8), np.uint8)
     asked = rng.integers(0, 256, (codes.COMPILED_QUERIES, 8), np.uint8)
-    units = rng.integers(0, 100, (len(rows), UNIT_BYTES), np.uint8)
+    units = rng.integers(0, 100, (len(rows), SLACK_BYTES), np.uint8)
     expected = codes._opencv_scan(asked, rows, units, 10)[1]
     used = []
     monkeypatch.setattr(
@@ -164,8 +164,7 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
         np.testing.assert_array_equal(found, expected[:count])
         assert used
     used.clear()
-    monkeypatch.delitem(sys.modules, "resight.ranking.sad")
-    monkeypatch.setattr(codes, "_compared", [0])
+    monkeypatch.setattr(codes, "_compiled", codes._CompiledScan())
     shortlist(asked[:1], rows, units, 10)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     np.testing.assert_array_equal(shortlist(asked, rows, units, 10)[1], expected)
@@ -251,7 +250,7 @@ def test_large_collections_are_coded(
     for made, side in zip(loaded.coded, sides, strict=True):
         expected = coded(np.asarray(side))
         np.testing.assert_array_equal(made.codes, expected.codes)
-        assert made.steps == expected.steps
+        assert made.quantizer == expected.quantizer
     damaged = next((folder / "arrays").glob("*/global-codes.npy"))
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1
