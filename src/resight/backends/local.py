@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from resight.backends.store import Filter, check_queries
+from resight.backends.store import Filter, check_queries, reduced_query
 from resight.collection.ann_index import open_ann_index, read_ann_status
 from resight.collection.reader import Collection, Photo, State
 from resight.collection.search_arrays import SearchArrays, load_arrays
@@ -145,11 +145,7 @@ class LocalStore:
         stored = self.collection.descriptors(content)
         if stored is None or not stored.intact:
             return None
-        reduction = self.reduction()
-        if reduction is None:
-            return Query(stored.global_, stored.local)
-        local = None if stored.local is None else reduction.apply(stored.local)
-        return Query(reduction.apply(stored.global_), local)
+        return reduced_query(stored, self.reduction())
 
     def rows(self, ids: np.ndarray) -> Database:
         """Return the descriptors of photos, in the order of the IDs."""

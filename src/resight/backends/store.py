@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from resight.collection.provenance import Provenance, ProvenanceSnapshot
-from resight.collection.reader import Photo, State
+from resight.collection.reader import Photo, State, StoredDescriptors
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
 from resight.errors import UsageError
@@ -212,6 +212,16 @@ def paged(photos_after: Callable[[int, int], list[Photo]]) -> Iterator[Photo]:
     while page := photos_after(after, PAGE):
         yield from page
         after = page[-1].id
+
+
+def reduced_query(
+    descriptors: Description | StoredDescriptors, reduction: Reduction | None
+) -> Query:
+    """Return descriptors as they are compared: after the selection or whitening."""
+    global_, local = descriptors.global_, descriptors.local
+    if reduction is None:
+        return Query(global_, local)
+    return Query(reduction.apply(global_), None if local is None else reduction.apply(local))
 
 
 def check_queries(name: str, queries: Sequence[Query], dimensions: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from resight.backends.open import open_remote
-from resight.backends.store import Layout, Record, Remote, paged
+from resight.backends.store import Layout, Record, Remote, paged, reduced_query
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Collection, Photo, StoredDescriptors
 from resight.collection.writer import Writer, writing
@@ -20,8 +20,6 @@ from resight.errors import CollectionError, UsageError
 from resight.photos.images import taken_at
 from resight.photos.paths import PathLike
 from resight.progress import Progress, no_progress
-from resight.ranking.exact import Query
-from resight.reductions.reduction import Reduction
 
 BATCH = 1000
 """Photos transferred in one transaction."""
@@ -120,7 +118,11 @@ def upload(source: Collection, remote: Remote, progress: Progress = no_progress)
                     (photo.path, "its descriptor has values that are not finite")
                 )
             else:
-                records.append(_record(photo, stored, reduction, layout))
+                reduced = reduced_query(stored, reduction)
+                whole = None
+                if layout.keeps_whole:
+                    whole = Description(stored.global_, stored.local)
+                records.append(Record(photo, _taken(photo), reduced, whole))
         if records:
             remote.upsert(records)
         transfer.sent += len(records)
@@ -209,17 +211,6 @@ def _layout(source: Collection, *, keeps_whole: bool) -> Layout:
 
 def _is_finite(stored: StoredDescriptors) -> bool:
     return all(v is None or bool(np.isfinite(v).all()) for v in (stored.global_, stored.local))
-
-
-def _record(
-    photo: Photo, stored: StoredDescriptors, reduction: Reduction | None, layout: Layout
-) -> Record:
-    reduced = Query(stored.global_, stored.local)
-    if reduction is not None:
-        local = None if stored.local is None else reduction.apply(stored.local)
-        reduced = Query(reduction.apply(stored.global_), local)
-    whole = Description(stored.global_, stored.local) if layout.keeps_whole else None
-    return Record(photo, _taken(photo), reduced, whole)
 
 
 def _taken(photo: Photo) -> datetime | None:

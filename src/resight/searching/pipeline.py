@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.backends.store import Filter, Store
+from resight.backends.store import Filter, Store, reduced_query
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description
 from resight.ranking.exact import DISTANCES, Query
@@ -96,12 +96,7 @@ def locate_descriptors(
 
 def reduce_descriptors(store: Searchable, description: Description) -> Query:
     """Apply the collection's selection or whitening to descriptors."""
-    reduction, local = store.reduction(), description.local
-    if reduction is None:
-        return Query(description.global_, local)
-    return Query(
-        reduction.apply(description.global_), None if local is None else reduction.apply(local)
-    )
+    return reduced_query(description, store.reduction())
 
 
 def rank_photos(
