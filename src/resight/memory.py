@@ -1,7 +1,8 @@
-"""Release of unused memory during long work on photos of many sizes.
+"""Memory of long work on photos of many sizes.
 
-glibc retains freed blocks for reuse, but feature maps differ in size from photo to photo, so the heap
-fragments and grows to several times its content. With other C libraries these functions do nothing.
+glibc keeps freed blocks for reuse, but the feature maps of each photo differ in size from those
+before, so that blocks fit badly and the heap grows to several times its content. Other C libraries
+are left as they are.
 """
 
 import contextlib
@@ -21,9 +22,9 @@ def release_unused_memory() -> None:
 
 
 def keep_heap_small() -> None:
-    """Return large blocks when they are freed, and let threads share two heaps.
+    """Return large blocks as soon as they are freed, and let threads share two heaps.
 
-    For long-running processes with many threads; call it before they start.
+    For a long-running process with many threads; to be called before they start.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
@@ -33,7 +34,7 @@ def keep_heap_small() -> None:
 
 
 def available_bytes() -> int | None:
-    """Return the available memory; None if the system does not report it."""
+    """Return the memory available without swapping; None if the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))

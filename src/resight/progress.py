@@ -1,10 +1,10 @@
-"""Progress reports of long work; `cli.progress` displays them."""
+"""Progress of long work, which `cli.progress` displays."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with a description of the work, the number of items done, and their total."""
+"""Called with the name of the task, the number of finished items and the total."""
 
 
-def no_progress(what: str, done: int, total: int) -> None:
-    """Ignore progress (no-op callback)."""
+def no_progress(task: str, done: int, total: int) -> None:
+    """Ignore progress."""

@@ -3,10 +3,12 @@
 It serves index runs, `describe`, benchmarks and the workers of a cluster.
 """
 
+import collections
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,7 +19,6 @@ from resight.memory import release_unused_memory
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
 from resight.photos.paths import open_photo
-from resight.prefetch import prefetch
 
 LARGE_PIXELS = 16_000_000
 """Larger photos are decoded one at a time, which bounds the memory of many workers."""
@@ -25,6 +26,8 @@ LARGE_PIXELS = 16_000_000
 RELEASE_INTERVAL = 8
 """Number of photos after which freed memory is returned to the system."""
 
+T = TypeVar("T")
+R = TypeVar("R")
 D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
 
@@ -149,3 +152,33 @@ def _load(
         return _LoadedPhoto(PhotoResult(file, content, reason=str(error)))
     except OSError as error:
         return _LoadedPhoto(PhotoResult(file, content, reason=error.strerror or str(error)))
+
+
+def prefetch(
+    function: Callable[[T], R], items: Iterable[T], threads: int, name: str = "prefetch"
+) -> Iterator[R]:
+    """Compute `map(function, items)` in threads, up to `threads` items ahead of the consumer.
+
+    Items are taken in the consumer's thread and results keep their order, so that stages can be
+    chained. When the consumer stops, items that have not started are dropped, and others awaited.
+
+    Args:
+        function: called from other threads.
+        items: may be endless.
+        threads: items computed at the same time.
+        name: of the threads.
+
+    >>> list(prefetch(abs, [-3, 2, -1], threads=2))
+    [3, 2, 1]
+    """
+    pending: collections.deque[Future[R]] = collections.deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

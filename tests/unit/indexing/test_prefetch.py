@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from resight.prefetch import prefetch
+from resight.indexing.extraction import prefetch
 
 
 def test_what_takes_longer_still_comes_in_its_turn() -> None:
