@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def write_atomically(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target` that replaces it when the block ends without error.
+    """Yield a temporary path next to `target` that replaces it when the block ends without error.
 
     Readers see the old file or the whole new one. After an error nothing is left.
     """

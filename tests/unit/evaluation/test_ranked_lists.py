@@ -172,10 +172,10 @@ def test_files_that_cannot_be(tmp_path: Path) -> None:
 
 def test_a_photo_that_is_twice(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("q Q0 a 1 -1 x\nr Q0 a 1 -1 x\nq Q0 a 2 -2 x\n")
-    with pytest.raises(DatasetError, match=r"a is twice in what was found for q$"):
+    with pytest.raises(DatasetError, match=r"a is listed twice for q$"):
         read_trec(tmp_path / "run")
     (tmp_path / "ranks").write_text("q 0 a 1 b 2 a\n")
-    with pytest.raises(DatasetError, match=r"a is twice in what was found for q$"):
+    with pytest.raises(DatasetError, match=r"a is listed twice for q$"):
         read_holidays_ranks(tmp_path / "ranks")
 
 

@@ -570,11 +570,11 @@ def test_the_folded_network_equals_the_oracles_unfolded_one(small_weights: Path)
         np.testing.assert_allclose(found[name], feature_map, atol=1e-4, rtol=1e-4)
 
 
-# Folded parameters are kept in the user's cache
+# The user's cache of folded parameters
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folded_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's cache for this software; the folder itself does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user's cache"))
     return tmp_path / "user's cache" / "resight"
@@ -591,9 +591,9 @@ def assert_same_parameters(found: Parameters, expected: Parameters) -> None:
     np.testing.assert_array_equal(found.classifier.bias, expected.classifier.bias)
 
 
-def test_parameters_are_found_again_without_torch(small_weights: Path, kept: Path) -> None:
+def test_cached_parameters_load_without_torch(small_weights: Path, folded_cache: Path) -> None:
     expected = load_parameters("resnet50", small_weights, "ab12")
-    assert [path.name for path in kept.iterdir()] == ["resnet50-ab12.npy"]
+    assert [path.name for path in folded_cache.iterdir()] == ["resnet50-ab12.npy"]
     assert_same_parameters(load_parameters("resnet50", Path("gone.pth"), "ab12"), expected)
     program = (
         "import sys; from pathlib import Path; "
@@ -606,7 +606,7 @@ def test_parameters_are_found_again_without_torch(small_weights: Path, kept: Pat
             load_parameters(backbone, Path("gone.pth"), sha256)
 
 
-def test_parameters_without_a_classifier_are_kept_too(kept: Path, tmp_path: Path) -> None:
+def test_parameters_without_a_classifier_are_cached_too(folded_cache: Path, tmp_path: Path) -> None:
     state = {name: value for name, value in tiny_state().items() if "fc." not in name}
     load_parameters("resnet50", save(state, tmp_path / "headless.pth"), "ab12")
     assert load_parameters("resnet50", Path("gone.pth"), "ab12").classifier is None
@@ -631,27 +631,27 @@ def saved(array: np.ndarray) -> bytes:
     ],
     ids=["empty", "half", "a byte less", "part of the header", "garbage", "too few", "objects"],
 )
-def test_kept_parameters_that_are_not_whole_are_read_anew(
-    damage: Callable[[bytes], bytes], small_weights: Path, kept: Path
+def test_a_damaged_cache_file_is_replaced(
+    damage: Callable[[bytes], bytes], small_weights: Path, folded_cache: Path
 ) -> None:
     expected = load_parameters("resnet50", small_weights, "ab12")
-    (file,) = kept.iterdir()
+    (file,) = folded_cache.iterdir()
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     assert_same_parameters(load_parameters("resnet50", small_weights, "ab12"), expected)
-    assert list(kept.iterdir()) == [file]
+    assert list(folded_cache.iterdir()) == [file]
     assert file.read_bytes() == whole
 
 
-def test_a_cache_that_cannot_be_written_does_no_harm(small_weights: Path, kept: Path) -> None:
-    kept.parent.write_text("a file where a folder should be")
+def test_an_unwritable_cache_is_harmless(small_weights: Path, folded_cache: Path) -> None:
+    folded_cache.parent.write_text("a file where a folder should be")
     expected = load_parameters("resnet50", small_weights)
     assert_same_parameters(load_parameters("resnet50", small_weights, "ab12"), expected)
-    assert kept.parent.is_file()
+    assert folded_cache.parent.is_file()
 
 
-def test_a_full_disk_leaves_no_part_in_the_cache(
-    small_weights: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_leaves_no_partial_cache_file(
+    small_weights: Path, folded_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def half(file: BinaryIO, values: np.ndarray) -> None:
         file.write(bytes(1000))
@@ -659,14 +659,12 @@ def test_a_full_disk_leaves_no_part_in_the_cache(
 
     monkeypatch.setattr(np, "save", half)
     assert load_parameters("resnet50", small_weights, "ab12").classifier is not None
-    assert list(kept.iterdir()) == []
+    assert list(folded_cache.iterdir()) == []
 
 
-def test_parameters_of_a_file_without_a_check_sum_are_not_kept(
-    small_weights: Path, kept: Path
-) -> None:
+def test_parameters_without_a_hash_are_not_cached(small_weights: Path, folded_cache: Path) -> None:
     load_parameters("resnet50", small_weights)
-    assert not kept.exists()
+    assert not folded_cache.exists()
 
 
 def test_the_check_sum_is_of_the_whole_file(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def read_holidays_ranks(path: Path) -> dict[str, list[str]]:
 def _check_unique(path: Path, query: str, photos: Sequence[str]) -> None:
     for photo, count in Counter(photos).items():
         if count > 1:
-            raise DatasetError(f"{path}: {photo} is twice in what was found for {query}")
+            raise DatasetError(f"{path}: {photo} is listed twice for {query}")
 
 
 def _as_word(name: str) -> str:
