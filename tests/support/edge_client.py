@@ -1,7 +1,7 @@
 """Qdrant's engine in this process, behind the part of its client's interface that Resight uses.
 
-`qdrant_edge` is the server's engine as a library, with its storage, HNSW and 8-bit codes. It has one
-shard and no HTTP, so this module translates the client's models.
+`qdrant_edge` is the server's engine as a library, with its storage, HNSW and 8-bit codes. It has
+one shard and no HTTP, so this module translates the client's models.
 """
 
 from pathlib import Path

