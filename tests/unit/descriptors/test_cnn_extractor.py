@@ -21,6 +21,8 @@ from resight.collection.writer import writing
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig, method_from_dict
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Description
+from resight.descriptors.pipeline import fuse
+from resight.descriptors.pooling.rmac import region_vectors
 from resight.errors import WeightsError
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes import Network, load_network
@@ -278,6 +280,15 @@ def test_reduced_decoding_has_a_size(small_weights: Path) -> None:
     assert CnnExtractor(ExtractionConfig(), small_weights).decode_size is None
     config = ExtractionConfig(reduced_jpeg=True, resolutions=(320, 640))
     assert CnnExtractor(config, small_weights).decode_size == 1280
+
+
+def test_regions_are_sampled_from_the_fused_map(small_weights: Path) -> None:
+    config = ExtractionConfig(resolutions=(96, 64), layers=("layer3",), pooling="rmac-whitened")
+    extractor = CnnExtractor(config, small_weights)
+    image = pattern(90, 70)
+    (regions,) = extractor.sample(image)
+    fused = fuse(extractor.feature_maps(extractor.prepare(image)), "layer3", config)
+    np.testing.assert_array_equal(regions, region_vectors(fused, levels=config.levels))
 
 
 def test_fitted_parameters_make_a_new_extractor_that_shares_the_network(

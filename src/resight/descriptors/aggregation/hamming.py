@@ -64,8 +64,7 @@ def apply(
     features: np.ndarray, frames: np.ndarray | None, params: FittedParams, config: LocalConfig
 ) -> np.ndarray:
     """Return the table of one photo's keypoints."""
-    if frames is None:
-        raise ValueError("Hamming embedding needs the angles and sizes of keypoints")
+    assert frames is not None, "the configuration allows only keypoints"
     return table(features, frames[:, 0], frames[:, 1], params, config.max_keypoints)
 
 
