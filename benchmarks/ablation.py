@@ -32,8 +32,8 @@ def main() -> None:
     taken: dict[str, list[float]] = {"paper": [], "table 1": []}
     for number in range(options.rounds):
         both = [("paper", alone), ("table 1", table)]
-        for name, recipes in both if number % 2 == 0 else reversed(both):
-            taken[name].append(seconds(dataset, recipes, model))
+        for name, specs in both if number % 2 == 0 else reversed(both):
+            taken[name].append(seconds(dataset, specs, model))
             print(f"{name}: {taken[name][-1]:.1f} s", flush=True)
     medians = {name: statistics.median(times) for name, times in taken.items()}
     result = {
@@ -47,11 +47,11 @@ def main() -> None:
     print(f"{result['ratio']:.2f} times the time of paper alone")
 
 
-def seconds(dataset: Dataset, recipes: Mapping[str, MethodSpec], model: ModelOptions) -> float:
+def seconds(dataset: Dataset, specs: Mapping[str, MethodSpec], model: ModelOptions) -> float:
     """Return the time of a run with an empty cache."""
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()
-        run_benchmark(dataset, recipes, cache=Path(cache), model=model)
+        run_benchmark(dataset, specs, cache=Path(cache), model=model)
         return time.perf_counter() - started
 
 

@@ -156,9 +156,9 @@ def measure(sample: Sample, descriptors: np.ndarray) -> dict[str, Any]:
     result: dict[str, Any] = {"kind": sample.kind, "size": sample.size, "seed": sample.seed}
     result["photos"] = len(rows)
     precisions = []
-    for method, recipe in {**METHODS, **OTHER_SEEDS}.items():
+    for method, spec in {**METHODS, **OTHER_SEEDS}.items():
         assert isinstance(BOTH, ExtractionConfig)
-        ranked = ranked_by(comparable_descriptors(recipe, "groups", BOTH, part, None))
+        ranked = ranked_by(comparable_descriptors(spec, "groups", BOTH, part, None))
         report = evaluate_groups(groups, ranked)
         precisions.append(np.array([query.average_precision for query in report.queries]))
         result[method] = {"mAP": 100 * report.mean_average_precision, "N-S": report.ns_score}

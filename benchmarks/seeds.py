@@ -60,9 +60,9 @@ def mean_average_precision(
     method: str, seed: int, descriptors: Descriptors, groups: dict[str, list[int]]
 ) -> float:
     """Return the mAP, in percent, with the selection fitted with a seed."""
-    recipe = replace(METHODS[method], reduction=SelectionConfig(seed=seed))
+    spec = replace(METHODS[method], reduction=SelectionConfig(seed=seed))
     covers = METHODS["paper-cam"].config
-    compared = comparable_descriptors(recipe, "groups", covers, descriptors, None)
+    compared = comparable_descriptors(spec, "groups", covers, descriptors, None)
     return 100 * evaluate_groups(groups, ranked_by(compared)).mean_average_precision
 
 

@@ -52,7 +52,7 @@ from resight.searching.search import search
 from samples import QUICK, picture
 
 SMALL = ExtractionConfig(resolutions=(96, 64))
-RECIPES_SMALL = {
+SMALL_METHODS = {
     "one": MethodSpec(
         title="one",
         source="x",
@@ -101,12 +101,12 @@ def run(
     cache = tmp_path_factory.mktemp("cache")
     dataset = read_dataset("groups", photos)
     options = ModelOptions(small_weights)
-    return run_benchmark(dataset, RECIPES_SMALL, cache=cache, model=options), cache
+    return run_benchmark(dataset, SMALL_METHODS, cache=cache, model=options), cache
 
 
 def test_every_method_has_its_figures(run: tuple[BenchmarkRun, Path]) -> None:
     found, _ = run
-    assert [result.method for result in found.results] == list(RECIPES_SMALL)
+    assert [result.method for result in found.results] == list(SMALL_METHODS)
     for result in found.results:
         assert 0 <= result.measures["mAP"] <= 1  # type: ignore[operator]
         assert 0 <= result.measures["N-S"] <= 4  # type: ignore[operator]
@@ -119,11 +119,11 @@ def test_every_method_has_its_figures(run: tuple[BenchmarkRun, Path]) -> None:
     assert dimensions["cam"] == 16
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES_SMALL if name not in ("cam", "white")])
+@pytest.mark.parametrize("name", [name for name in SMALL_METHODS if name not in ("cam", "white")])
 def test_a_method_ranks_as_a_collection_of_it_does(
     name: str, run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    config = RECIPES_SMALL[name].config
+    config = SMALL_METHODS[name].config
     options = ModelOptions(small_weights)
     pipeline.index([photos], tmp_path / "c", config=config, model=options)
     expected = evaluate(photos / "groups.json", tmp_path / "c").report
@@ -143,10 +143,10 @@ def test_a_method_verifies_as_a_collection_of_it_does(
     tmp_path: Path,
 ) -> None:
     found, cache = run
-    recipe = dataclasses.replace(RECIPES_SMALL[name], verify=3, verify_by=by)
+    spec = dataclasses.replace(SMALL_METHODS[name], verify=3, verify_by=by)
     options = ModelOptions(small_weights)
-    checked = run_benchmark(found.dataset, {name: recipe}, cache=cache, model=options).results[0]
-    pipeline.index([photos], tmp_path / "c", config=recipe.config, model=options)
+    checked = run_benchmark(found.dataset, {name: spec}, cache=cache, model=options).results[0]
+    pipeline.index([photos], tmp_path / "c", config=spec.config, model=options)
     for query, ranked in zip(found.dataset.queries, checked.rankings, strict=True):
         config = SearchConfig(k=13, verify=3, verify_by=by)
         expected = search(query.path, tmp_path / "c", config, model=options).results
@@ -159,7 +159,7 @@ def test_descriptors_are_those_of_the_method_alone(
     run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path
 ) -> None:
     found, cache = run
-    configs = [r.config for r in RECIPES_SMALL.values() if r.config.method == "cnn"]
+    configs = [r.config for r in SMALL_METHODS.values() if r.config.method == "cnn"]
     covers = superset_configs(configs)
     options = ModelOptions(small_weights)
     places = extract(found.dataset.paths, covers.values(), cache, options, no_progress)
@@ -194,7 +194,7 @@ def test_what_covers_what() -> None:
 
 def test_a_stopped_run_goes_on(photos: Path, small_weights: Path, tmp_path: Path) -> None:
     dataset, options = read_dataset("groups", photos), ModelOptions(small_weights)
-    recipes = {"both": RECIPES_SMALL["both"]}
+    methods = {"both": SMALL_METHODS["both"]}
     described: list[int] = []
 
     def stop_at_five(what: str, done: int, total: int) -> None:
@@ -206,14 +206,14 @@ def test_a_stopped_run_goes_on(photos: Path, small_weights: Path, tmp_path: Path
             described.append(total)
 
     with pytest.raises(KeyboardInterrupt):
-        run_benchmark(dataset, recipes, cache=tmp_path, model=options, progress=stop_at_five)
-    run_benchmark(dataset, recipes, cache=tmp_path, model=options, progress=count)
+        run_benchmark(dataset, methods, cache=tmp_path, model=options, progress=stop_at_five)
+    run_benchmark(dataset, methods, cache=tmp_path, model=options, progress=count)
     assert set(described) == {8}
     described.clear()
-    run_benchmark(dataset, recipes, cache=tmp_path, model=options, progress=count)
+    run_benchmark(dataset, methods, cache=tmp_path, model=options, progress=count)
     assert described == []
     # A method that shares the network, but was not there before, is described now.
-    more = {**recipes, "gem": RECIPES_SMALL["gem"]}
+    more = {**methods, "gem": SMALL_METHODS["gem"]}
     run_benchmark(dataset, more, cache=tmp_path, model=options, progress=count)
     assert set(described) == {13}
 
@@ -237,14 +237,14 @@ def test_every_network_has_its_weights(
         "tuned": ExtractionConfig(layers=("layer4",), pooling="fine-tuned", **small),
         "deep": ExtractionConfig(backbone="resnet101", layers=("layer4",), **small),
     }
-    recipes = {n: MethodSpec(title=n, source="x", config=c) for n, c in configs.items()}
+    methods = {n: MethodSpec(title=n, source="x", config=c) for n, c in configs.items()}
     files = (tmp_path / "vgg16.pth", tmp_path / "tuned.pth", small_weights)
     model, dataset = ModelOptions(weights_files=files), read_dataset("groups", photos)
     with pytest.raises(WeightsMissingError, match="no weights for resnet101"):
-        run_benchmark(dataset, recipes, cache=tmp_path / "c", model=model)
+        run_benchmark(dataset, methods, cache=tmp_path / "c", model=model)
     assert not (tmp_path / "c").exists(), "said before anything is described"
     found = run_benchmark(
-        dataset, recipes, cache=tmp_path / "c", model=model, skip_unavailable=True
+        dataset, methods, cache=tmp_path / "c", model=model, skip_unavailable=True
     )
     assert [(result.method, result.dimensions) for result in found.results] == [
         ("plain", 2048),
@@ -257,15 +257,19 @@ def test_every_network_has_its_weights(
     hashes = found.conditions["weights"]
     assert hashes["fine-tuned ResNet-50"] == file_sha256(tmp_path / "tuned.pth")
     assert hashes["ResNet-50"] == file_sha256(small_weights)
-    only = {"tuned": recipes["tuned"]}
+    only = {"tuned": methods["tuned"]}
     with pytest.raises(
         WeightsMissingError, match="fine-tuned for retrieval, as its authors publish"
     ):
-        run_benchmark(dataset, only, cache=tmp_path / "d", model=ModelOptions(weights_files=files[:1]))
+        run_benchmark(
+            dataset, only, cache=tmp_path / "d", model=ModelOptions(weights_files=files[:1])
+        )
     bad = tmp_path / "bad.pth"
     torch.save({"a": torch.ones(1)}, bad)
     with pytest.raises(WeightsError, match=r"bad\.pth: are weights of none of resnet50"):
-        run_benchmark(dataset, recipes, cache=tmp_path / "d", model=ModelOptions(weights_files=(bad,)))
+        run_benchmark(
+            dataset, methods, cache=tmp_path / "d", model=ModelOptions(weights_files=(bad,))
+        )
 
 
 def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None:
@@ -277,9 +281,9 @@ def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None
     groups = {"g": ["a.png", "b.png", "broken.png"], "h": ["c.png"]}
     (folder / "groups.json").write_text(json.dumps(groups))
     dataset = read_dataset("groups", folder)
-    recipes = {"both": RECIPES_SMALL["both"]}
+    methods = {"both": SMALL_METHODS["both"]}
     options = ModelOptions(small_weights)
-    run = run_benchmark(dataset, recipes, cache=tmp_path / "c", model=options)
+    run = run_benchmark(dataset, methods, cache=tmp_path / "c", model=options)
     assert [path.name for path, _ in run.failed] == ["broken.png"]
     assert "1 photo could not be read (broken.png)" in effects(run)[0]
     values = run.results[0].values["mAP"]
@@ -290,7 +294,7 @@ def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None
     (folder / "broken.png").unlink()
     (folder / "groups.json").write_text(json.dumps({"g": ["a.png", "b.png"], "h": ["c.png"]}))
     less = read_dataset("groups", folder)
-    assert not run_benchmark(less, recipes, cache=tmp_path / "c", model=options).failed
+    assert not run_benchmark(less, methods, cache=tmp_path / "c", model=options).failed
 
 
 def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> None:
@@ -303,10 +307,10 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
         groups = {str(seed): [f"{seed}.png", f"{seed}-turned.png"] for seed in seeds}
         (tmp_path / name / "groups.json").write_text(json.dumps(groups))
     a, b = (read_dataset("groups", tmp_path / name) for name in "ab")
-    recipes = {"sift": RECIPES_SMALL["sift"]}
+    methods = {"sift": SMALL_METHODS["sift"]}
 
     def ranked(cache: str, dataset: Dataset, fit_on: Dataset | None = None) -> list[list[float]]:
-        run = run_benchmark(dataset, recipes, fit_on=fit_on, cache=tmp_path / cache)
+        run = run_benchmark(dataset, methods, fit_on=fit_on, cache=tmp_path / cache)
         return [found.distances.tolist() for found in run.results[0].rankings if found is not None]
 
     own, of_others = ranked("own", b), ranked("others", b, a)
@@ -320,7 +324,7 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
     def watch(what: str, done: int, total: int) -> None:
         asked.extend([total] * (what == "sampling"))
 
-    run_benchmark(b, recipes, fit_on=some, cache=tmp_path / "some", progress=watch)
+    run_benchmark(b, methods, fit_on=some, cache=tmp_path / "some", progress=watch)
     assert set(asked) == {6}
 
 
@@ -333,7 +337,7 @@ def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Pa
         picture(seed).rotate(5).save(folder / f"{seed}-turned.png")
     groups = {str(seed): [f"{seed}.png", f"{seed}-turned.png"] for seed in reversed(range(6))}
     (folder / "groups.json").write_text(json.dumps(groups))
-    dataset, sift = read_dataset("groups", folder), RECIPES_SMALL["sift"]
+    dataset, sift = read_dataset("groups", folder), SMALL_METHODS["sift"]
     run_benchmark(dataset, {"sift": sift}, cache=tmp_path / "cache")
     pipeline.index([folder], tmp_path / "c", config=(sift.config, NoReduction()))
     (kept,) = (tmp_path / "cache").glob("*")
@@ -366,8 +370,8 @@ def landmarks(tmp_path: Path) -> Path:
 
 def test_queries_that_are_regions_or_apart_are_verified(landmarks: Path, tmp_path: Path) -> None:
     dataset = read_dataset("paris6k", landmarks)
-    recipes = {"sift": dataclasses.replace(RECIPES_SMALL["sift"], verify=6)}
-    first, second = run_benchmark(dataset, recipes, cache=tmp_path / "c").results[0].rankings
+    methods = {"sift": dataclasses.replace(SMALL_METHODS["sift"], verify=6)}
+    first, second = run_benchmark(dataset, methods, cache=tmp_path / "c").results[0].rankings
     assert first is not None
     assert second is not None
     assert (first.rows[0], second.rows[0]) == (0, 2)
@@ -379,10 +383,10 @@ def test_queries_that_are_regions_or_apart(
 ) -> None:
     dataset = read_dataset("paris6k", landmarks, {"query": query})
     options, cache = ModelOptions(small_weights), tmp_path / "c"
-    recipes = {
-        "cam": dataclasses.replace(RECIPES_SMALL["cam"], reduction=SelectionConfig(features=4))
+    methods = {
+        "cam": dataclasses.replace(SMALL_METHODS["cam"], reduction=SelectionConfig(features=4))
     }
-    run = run_benchmark(dataset, recipes, cache=cache, model=options)
+    run = run_benchmark(dataset, methods, cache=cache, model=options)
     first, second = run.results[0].rankings
     assert first is not None
     assert second is not None
@@ -404,10 +408,10 @@ def test_queries_that_are_regions_or_apart(
 
 def test_a_region_is_cut_from_the_photo_that_is_there_now(landmarks: Path, tmp_path: Path) -> None:
     dataset = read_dataset("paris6k", landmarks)
-    recipes = {"bow": RECIPES_SMALL["sift"]}
+    methods = {"bow": SMALL_METHODS["sift"]}
 
     def run(cache: str) -> BenchmarkRun:
-        return run_benchmark(dataset, recipes, cache=tmp_path / cache)
+        return run_benchmark(dataset, methods, cache=tmp_path / cache)
 
     def nearest(found: BenchmarkRun) -> list[int]:
         assert found.results[0].rankings[1] is not None
@@ -426,7 +430,7 @@ def test_a_region_outside_of_its_photo_is_refused(landmarks: Path, tmp_path: Pat
     picture(0).crop((0, 0, 9, 80)).save(landmarks / "p_0.png")
     dataset = read_dataset("paris6k", landmarks)
     with pytest.raises(DatasetError, match=r"^p_0: its box begins at 10, 10, outside of .* 9 x 80"):
-        run_benchmark(dataset, {"sift": RECIPES_SMALL["sift"]}, cache=tmp_path / "c")
+        run_benchmark(dataset, {"sift": SMALL_METHODS["sift"]}, cache=tmp_path / "c")
 
 
 def test_rankings_are_kept_whole_as_far_as_there_is_room(
@@ -434,11 +438,11 @@ def test_rankings_are_kept_whole_as_far_as_there_is_room(
 ) -> None:
     found, cache = run
     assert all(len(ranked.rows) == 13 for ranked in found.results[0].rankings if ranked is not None)
-    recipes, options = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
+    methods, options = {"one": SMALL_METHODS["one"]}, ModelOptions(small_weights)
     for lines, min_photos, kept in ((36, 2, 3), (12, 2, 2)):
         monkeypatch.setattr(ranking, "MAX_RANKS", lines)
         monkeypatch.setattr(ranking, "MIN_RANKS", min_photos)
-        cut = run_benchmark(found.dataset, recipes, cache=cache, model=options).results[0]
+        cut = run_benchmark(found.dataset, methods, cache=cache, model=options).results[0]
         assert {len(ranked.rows) for ranked in cut.rankings if ranked is not None} == {kept}
         assert cut.measures == found.results[0].measures
 
@@ -456,14 +460,14 @@ def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) 
 
 def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
     found, cache = run
-    recipes = {"white": dataclasses.replace(RECIPES_SMALL["white"], reduction=WhiteningConfig())}
+    methods = {"white": dataclasses.replace(SMALL_METHODS["white"], reduction=WhiteningConfig())}
     model = ModelOptions(small_weights)
     nowhere = ModelOptions(cache / "nowhere.pth")  # nothing is described before it is said
     with pytest.raises(FitError, match=r"^white: whitening needs at least 30 photos, not 13"):
-        run_benchmark(found.dataset, recipes, cache=cache / "empty", model=nowhere)
-    recipes["gem"] = RECIPES_SMALL["gem"]
+        run_benchmark(found.dataset, methods, cache=cache / "empty", model=nowhere)
+    methods["gem"] = SMALL_METHODS["gem"]
     of_a_table = run_benchmark(
-        found.dataset, recipes, cache=cache, model=model, skip_unavailable=True
+        found.dataset, methods, cache=cache, model=model, skip_unavailable=True
     )
     assert [result.method for result in of_a_table.results] == ["gem"]
     assert of_a_table.skipped == {"white": "whitening needs at least 30 photos, not 13"}
@@ -471,10 +475,10 @@ def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weigh
 
 def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
     found, cache = run
-    recipes = {"white": RECIPES_SMALL["white"]}
+    methods = {"white": SMALL_METHODS["white"]}
     six = dataclasses.replace(found.dataset, name="six", paths=found.dataset.paths[:6])
     options = ModelOptions(small_weights)
-    other = run_benchmark(found.dataset, recipes, fit_on=six, cache=cache, model=options)
+    other = run_benchmark(found.dataset, methods, fit_on=six, cache=cache, model=options)
     assert other.results[0].fitted_on == "six (6 photos)"
     (own,) = (result for result in found.results if result.method == "white")
     first, second = other.results[0].rankings[0], own.rankings[0]
@@ -551,7 +555,7 @@ def test_the_page(run: tuple[BenchmarkRun, Path]) -> None:
     assert "<dt>versions</dt><dd>resight " in text
     assert ">paper</th>" in text
     assert ">paper</th>" not in text_of_worst, "where no paper has a number there is no column"
-    for name in RECIPES_SMALL:
+    for name in SMALL_METHODS:
         assert f">{name}<" in text
 
 
@@ -570,7 +574,7 @@ def test_methods_of_a_table() -> None:
         with pytest.raises(UsageError):
             select_methods(*wrong)
     assert set(running.TABLES) == {
-        table for recipe in METHODS.values() for table in recipe.published.tables
+        table for spec in METHODS.values() for table in spec.published.tables
     }
 
 
@@ -648,11 +652,11 @@ def test_photos_that_lie_on_their_side_are_turned(small_weights: Path, tmp_path:
                     with (tmp_path / "turns.txt").open("a") as turns:
                         turns.write(f"{thing}{view:02}.jpg {degrees}\n")
     turned = {"upright": str(tmp_path / "turns.txt")}
-    recipes, model = {"one": RECIPES_SMALL["one"]}, ModelOptions(small_weights)
+    methods, model = {"one": SMALL_METHODS["one"]}, ModelOptions(small_weights)
 
     def ranked(folder: str, cache: str, switches: dict[str, str]) -> list[Any]:
         dataset = read_dataset("holidays", tmp_path / folder, switches)
-        run = run_benchmark(dataset, recipes, cache=tmp_path / cache, model=model)
+        run = run_benchmark(dataset, methods, cache=tmp_path / cache, model=model)
         found = run.results[0].rankings
         return [(r.rows.tolist(), r.distances.tolist()) for r in found if r is not None]
 
@@ -665,10 +669,10 @@ def test_photos_that_lie_on_their_side_are_turned(small_weights: Path, tmp_path:
 def test_methods_are_listed(resight: Run) -> None:
     done = resight("methods")
     assert done.returncode == 0
-    for name, recipe in METHODS.items():
+    for name, spec in METHODS.items():
         (line,) = (line for line in done.stdout.splitlines() if line.split()[0] == name)
-        assert recipe.values in line
-        assert recipe.source in line
+        assert spec.values in line
+        assert spec.source in line
     listed = json.loads(resight("methods", "--json").stdout)
     assert listed["paper"]["published"] == dict(METHODS["paper"].published.scores)
 
@@ -718,10 +722,10 @@ def test_a_pickle_becomes_json_once(landmarks: Path, tmp_path: Path, resight: Ru
 
 
 def test_regions_and_whole_photos_side_by_side(landmarks: Path, tmp_path: Path) -> None:
-    recipes, found = {"sift": RECIPES_SMALL["sift"]}, {}
+    methods, found = {"sift": SMALL_METHODS["sift"]}, {}
     for query in ("crop", "full", "both"):
         dataset = read_dataset("paris6k", landmarks, {"query": query})
-        run = run_benchmark(dataset, recipes, cache=tmp_path / "c")
+        run = run_benchmark(dataset, methods, cache=tmp_path / "c")
         found[query] = run.results[0].measures
         lists = ranked_lists(run, run.results[0])
         assert len(lists) == (4 if query == "both" else 2)

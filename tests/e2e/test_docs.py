@@ -195,11 +195,11 @@ def test_every_method_has_its_line():
     from resight.methods.catalogue import METHODS
 
     text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
-    for name, recipe in METHODS.items():
+    for name, spec in METHODS.items():
         (line,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
-        assert recipe.title in line
-        assert recipe.source in line
-        assert all(f"{where} {value:g}" in line for where, value in recipe.published.scores.items())
+        assert spec.title in line
+        assert spec.source in line
+        assert all(f"{where} {value:g}" in line for where, value in spec.published.scores.items())
 
 
 def test_every_data_set_is_described():

@@ -191,7 +191,7 @@ def test_figures_of_other_methods_on_buildings(buildings):
 
 
 COVERS = superset_configs(
-    recipe.config for recipe in METHODS.values() if isinstance(recipe.config, ExtractionConfig)
+    spec.config for spec in METHODS.values() if isinstance(spec.config, ExtractionConfig)
 )
 
 

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 ConfigPair = tuple[MethodConfig, ReductionConfig]
-"""What a collection is made with."""
+"""The method and the reduction of a collection."""
 
 METHODS: dict[str, type[MethodConfig]] = {
     "cnn": ExtractionConfig,

@@ -37,7 +37,7 @@ def check_layer(field: str, layer: str, spec: BackboneSpec) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig(Config, ABC):
-    """How a photo becomes a descriptor."""
+    """Method of describing photos, by one descriptor or by two."""
 
     method: str
     backbone: str = option("resnet50", "the network, if the method needs one")

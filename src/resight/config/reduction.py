@@ -1,4 +1,4 @@
-"""How descriptors are reduced before they are compared (sections 6 and 12 of the method)."""
+"""Reductions of descriptors before they are compared (sections 6 and 12 of the method)."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ GROWTH = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ReductionConfig(Config):
-    """How descriptors are reduced."""
+    """Reduction of descriptors to fewer values."""
 
     method: str
 

@@ -1,4 +1,4 @@
-"""How queries are answered and results re-ranked (sections 8, 13 and 14), and backends set up."""
+"""Settings of searches, re-ranking (sections 8, 13 and 14 of the method) and backends."""
 
 import json
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion
 
 @dataclass(frozen=True, kw_only=True)
 class RerankConfig(Config):
-    """How the top results of a search are re-ranked (section 13)."""
+    """Re-ranking of the top results of a search (section 13)."""
 
     method: Reranking = option("none", "aqe, alpha-qe, dba, k-reciprocal, diffusion or late-fusion")
     shortlist: Annotated[int, Meta(ge=2)] = option(400, "number of top results to re-rank")
@@ -75,7 +75,7 @@ class RerankConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(Config):
-    """How a search is answered (section 8)."""
+    """Settings of a search (section 8)."""
 
     k: PositiveInt = option(10, "number of results")
     offset: NonNegativeInt = option(0, "number of top results to skip")
@@ -89,7 +89,7 @@ class SearchConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class BackendConfig(Config):
-    """How a backend stores and searches a collection; it changes no distance."""
+    """Settings of a backend; they change no distance."""
 
     links: Annotated[int, Meta(ge=2, le=100)] = option(48, "HNSW: links of each photo")
     build_effort: Annotated[int, Meta(ge=4, le=1000)] = option(

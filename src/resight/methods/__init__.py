@@ -1,1 +1,1 @@
-"""The methods by name, and the objects that a configuration is turned into."""
+"""The catalogue of methods, and the factory of their extractors."""

@@ -99,4 +99,4 @@ def _weights_file(model: Model | None) -> tuple[Path, str]:
 
 LOADERS: dict[type[MethodConfig], Callable[[Any, Model | None, ModelOptions, bytes | None], Any]]
 LOADERS = {ExtractionConfig: _load_cnn, LocalConfig: _load_local}
-"""The type of a configuration to what loads its extractor."""
+"""Loader of the extractor for each type of configuration."""

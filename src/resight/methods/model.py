@@ -1,4 +1,4 @@
-"""The weights behind a method: how to find them, and how to run the network."""
+"""Weights of a method's network: find them, choose a runtime."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ HEAD_WEIGHTS = {
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to find and run a network.
+    """Options to find and run a network.
 
     Attributes:
         weights: the weights file; None searches the environment, the cache and the web.
@@ -37,11 +37,11 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class Model:
-    """What descriptors depend on besides the configuration.
+    """Identity of the weights or fitted parameters behind descriptors.
 
     Attributes:
         sha256: hash of the weights file or, without a network, of the fitted parameters.
-        path: the weights file; None without a network, or where it is not known.
+        path: the weights file; None without a network, or where it is unknown.
     """
 
     sha256: str

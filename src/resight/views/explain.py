@@ -79,7 +79,7 @@ def explain(
         query: a photo; it need not be in the collection.
         other: another one.
         collection: whose method, selection and model to use; a folder, or an address on a backend.
-        config: a preset, a TOML file or a configuration, instead of a collection; None and no
+        config: a method, a TOML file or a configuration, instead of a collection; None and no
             collection is `paper`.
         box: the region of the query that is meant.
         model: weights and device.

@@ -76,8 +76,8 @@ def collection(
 ) -> Path:
     """Index the photos by the kind."""
     folder = tmp_path_factory.mktemp(f"{kind}-collection") / "c"
-    preset = KINDS[kind], NoReduction()
-    pipeline.index([photos], folder, config=preset, model=ModelOptions(small_weights))
+    pair = KINDS[kind], NoReduction()
+    pipeline.index([photos], folder, config=pair, model=ModelOptions(small_weights))
     return folder
 
 
@@ -157,10 +157,10 @@ def test_photos_find_themselves(
 def test_results_do_not_depend_on_the_number_of_workers(
     name: str, photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
-    preset, model = (KINDS[name], NoReduction()), ModelOptions(small_weights)
+    pair, model = (KINDS[name], NoReduction()), ModelOptions(small_weights)
     for workers in (1, 3):
         folder = tmp_path / str(workers)
-        pipeline.index([photos], folder, config=preset, model=model, workers=workers)
+        pipeline.index([photos], folder, config=pair, model=model, workers=workers)
     one, three = contents(tmp_path / "1"), contents(tmp_path / "3")
     assert one["descriptors"] == three["descriptors"]
     assert one["fitted"] == three["fitted"]
@@ -194,13 +194,13 @@ def test_the_network_computes_a_sampled_photo_once(
     options = ModelOptions(small_weights)
     for name, times in (("patches", 1), ("vlad", 2)):  # keypoints need no network
         extracted.clear()
-        preset = KINDS[name], NoReduction()
-        pipeline.index([photos], tmp_path / name, config=preset, model=options)
+        pair = KINDS[name], NoReduction()
+        pipeline.index([photos], tmp_path / name, config=pair, model=options)
         assert len(extracted) == times * PHOTOS
     monkeypatch.setattr("resight.descriptors.local_extractor.MAX_CACHED_BYTES", 0)
     extracted.clear()
-    preset = KINDS["patches"], NoReduction()
-    pipeline.index([photos], tmp_path / "uncached", config=preset, model=options)
+    pair = KINDS["patches"], NoReduction()
+    pipeline.index([photos], tmp_path / "uncached", config=pair, model=options)
     assert len(extracted) == 2 * PHOTOS
     cached, uncached = stored(tmp_path / "patches"), stored(tmp_path / "uncached")
     assert all(np.array_equal(cached[name], uncached[name]) for name in cached)
@@ -214,8 +214,8 @@ def test_a_configuration_has_the_name_of_its_method() -> None:
 
 
 def test_whitened_descriptors(small_weights: Path, photos: Path, tmp_path: Path) -> None:
-    preset = KINDS["vlad"], WhiteningConfig(min_photos=4)
-    run = pipeline.index([photos], tmp_path / "c", config=preset)
+    pair = KINDS["vlad"], WhiteningConfig(min_photos=4)
+    run = pipeline.index([photos], tmp_path / "c", config=pair)
     assert run.selection_note is not None
     assert run.selection_note.startswith("fitted a whitening of")
     results = search(photos / "002.png", tmp_path / "c", SearchConfig(k=1)).results
