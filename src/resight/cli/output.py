@@ -139,6 +139,7 @@ def write_sheet(results: SearchResults, target: Path) -> None:
             return SheetPhoto(None, _printable(Path(path.name)), detail)
 
     tiles = [photo(result.path, f"{result.distance:.3f}") for result in results.results]
+    assert results.query is not None  # on the command line the query is a file
     query = photo(results.query, "")
     box = results.box
     if box is not None and query.image is not None:

@@ -1,4 +1,4 @@
-"""A collection compared with itself: how well it finds known groups, and which groups it holds."""
+"""Evaluation of a collection against ground truth, and its groups of related photos."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -33,13 +33,13 @@ from resight.searching.searcher import Searcher
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a collection finds the groups of a `groups.json`.
+    """Retrieval quality of a collection for the groups of a `groups.json`.
 
     Attributes:
         report: mean average precision and N-S score, per query and per group.
-        photos: how many photos the rankings are over.
-        missing: photos of the ground truth that the collection lacks; they count neither as
-            queries nor as positives.
+        photos: number of ranked photos.
+        missing: photos of the ground truth that are not indexed; they count neither as queries
+            nor as positives.
     """
 
     report: Report
@@ -127,37 +127,37 @@ def evaluate(
 def groups(
     collection: PathLike, *, limit: float | None = None, progress: Progress = no_progress
 ) -> tuple[Groups, dict[int, Path]]:
-    """A collection's groups of photos of the same thing, and the paths of their photos by id.
+    """Find the groups of photos of the same thing, and the paths of their photos by id.
 
     Args:
         collection: the collection's folder, or its address on a backend.
-        limit: largest distance between photos that are joined; None is estimated.
+        limit: largest distance between linked photos; None is estimated.
         progress: called after each photo.
     """
     with open_store(collection) as opened:
         store = opened.snapshot()
         lists = store_lists(store, lambda done, total: progress("comparing", done, total))
         estimated = estimate_limit(lists)
-        used = estimated if limit is None else limit
-        found = Groups(used, estimated, group_photos(lists, used))
-        ids = [id_ for group in found.groups for id_ in group.ids]
-        return found, {id_: photo.path for id_, photo in store.photos_by_id(ids).items()}
+        applied = estimated if limit is None else limit
+        result = Groups(applied, estimated, group_photos(lists, applied))
+        ids = [id_ for group in result.groups for id_ in group.ids]
+        return result, {id_: photo.path for id_, photo in store.photos_by_id(ids).items()}
 
 
 def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborLists:
-    """The nearest others of each photo of a collection.
+    """Find the nearest others of each photo of a collection.
 
     Raises:
-        CollectionError: it is empty, or changed meanwhile.
+        CollectionError: it is empty, or is changed at the same time.
     """
     store.check()
     ids = store.ids()
 
     def find(queries: Sequence[Query], k: int) -> list[Neighbors]:
-        found = store.nearest(queries, k)
-        if not all(len(near.ids) == k and np.isin(near.ids, ids).all() for near in found):
+        neighbors = store.nearest(queries, k)
+        if not all(len(near.ids) == k and np.isin(near.ids, ids).all() for near in neighbors):
             raise _changed(store)
-        return found
+        return neighbors
 
     return neighbor_lists_of(ids, lambda part: _queries(store, part), find, progress)
 
@@ -186,7 +186,7 @@ def _ranker(searcher: Searcher, config: SearchConfig) -> Callable[[Photo], list[
 
 
 def _queries(store: Store, ids: np.ndarray) -> list[Query]:
-    """The descriptors of photos as queries."""
+    """Return the descriptors of photos as queries."""
     database = store.rows(ids)
     if len(database.ids) < len(ids):
         raise _changed(store)
@@ -195,4 +195,4 @@ def _queries(store: Store, ids: np.ndarray) -> list[Query]:
 
 
 def _changed(store: Store) -> CollectionError:
-    return CollectionError(f"{store.name}: was changed meanwhile; run again")
+    return CollectionError(f"{store.name}: was changed by another process; run again")

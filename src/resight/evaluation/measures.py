@@ -1,8 +1,8 @@
-"""How good a ranking is: mean average precision and N-S score (section 9); NumPy only.
+"""Quality of rankings: mean average precision and N-S score (section 9).
 
 Conventions. Ranks are 0-based. Average precision is by trapezoids, as in the official scripts of
-INRIA Holidays and Oxford5k. A photo in `junk` is left out before ranks are counted; a query
-without positives is left out of the mean. Results are fractions in 0..1; the N-S score is in 0..4.
+INRIA Holidays and Oxford5k. A photo in `junk` is removed before ranks are counted; a query
+without positives does not count in the mean. Results are fractions in 0..1, the N-S score in 0..4.
 """
 
 import json
@@ -33,10 +33,10 @@ class QueryResult:
 
 @dataclass(frozen=True)
 class Report:
-    """What `evaluate` found.
+    """Measures of all queries.
 
     Attributes:
-        queries: one result a query, in the order of groups and photos.
+        queries: one result per query, in the order of groups and photos.
         mean_average_precision: in 0..1.
         ns_score: mean of `among_first_four` over the groups of exactly 4, in 0..4, or None
             where there is no such group.
@@ -47,7 +47,7 @@ class Report:
     ns_score: float | None
 
     def by_group(self) -> dict[str, float]:
-        """Mean average precision of each group's queries."""
+        """Return the mean average precision of each group's queries."""
         values: dict[str, list[float]] = {}
         for query in self.queries:
             values.setdefault(query.group, []).append(query.average_precision)
@@ -55,11 +55,11 @@ class Report:
 
 
 def average_precision(ranks: Sequence[int] | np.ndarray, positives: int) -> float:
-    """Area under the precision-recall curve by trapezoids.
+    """Compute the area under the precision-recall curve by trapezoids.
 
     Args:
-        ranks: 0-based ranks of the positives that were found, ascending.
-        positives: how many there are in all, found or not.
+        ranks: 0-based ranks of the retrieved positives, ascending.
+        positives: number of positives, retrieved or not.
 
     >>> round(average_precision([0, 2], 2), 4)
     0.7917
@@ -77,19 +77,19 @@ def average_precision(ranks: Sequence[int] | np.ndarray, positives: int) -> floa
 def ranks_of(
     positives: Iterable[int], ranked: Sequence[int], junk: Iterable[int] = ()
 ) -> np.ndarray:
-    """0-based ranks of the positives in a ranked list of ids from which junk is taken out."""
+    """Return 0-based ranks of the positives in a ranked list of ids without its junk."""
     positives, junk = set(positives), set(junk)
-    kept = [photo for photo in ranked if photo not in junk]
-    return np.array([rank for rank, photo in enumerate(kept) if photo in positives], dtype=int)
+    ranked = [photo for photo in ranked if photo not in junk]
+    return np.array([rank for rank, photo in enumerate(ranked) if photo in positives], dtype=int)
 
 
 def evaluate_groups(
     groups: Mapping[str, Sequence[int]], rank: Callable[[int], Sequence[int]]
 ) -> Report:
-    """Every photo of a group of two or more as a query in turn.
+    """Query with every photo of a group of two or more.
 
-    For the average precision the query itself is left out of its ranking; for the N-S score it
-    counts, as in the benchmark's own definition.
+    For the average precision the query itself is removed from its ranking; for the N-S score it
+    counts, as in the benchmark's definition.
 
     Args:
         groups: name to the ids of its photos.
@@ -115,16 +115,16 @@ def evaluate_groups(
 
 
 def read_groups(path: Path) -> GroupTruth:
-    """A `groups.json`, or a folder's: `{group: [paths relative to the file's folder]}`.
+    """Read a `groups.json`, or that of a folder: `{group: [paths relative to its folder]}`.
 
     Raises:
-        DatasetError: missing, not JSON, not of that form, a group or a photo that is twice, or a
-            name that cannot be one.
+        DatasetError: missing, not JSON, not of that form, a duplicate group or photo, or an
+            impossible file name.
     """
 
     def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, count in Counter(name for name, _ in pairs).items():
-            if count > 1:  # the last would silently take the place of the others
+            if count > 1:  # the last would silently replace the others
                 raise DatasetError(f"{path}: the group {name!r} is twice")
         return dict(pairs)
 
@@ -162,9 +162,9 @@ def read_groups(path: Path) -> GroupTruth:
 
 
 def can_be_a_name(name: str) -> bool:
-    """Whether a file can be named so: JSON can say half a character, or NUL.
+    """Return whether a file can have this name: JSON can contain lone surrogates and NUL.
 
-    Names of bytes that are no UTF-8 can be, in the form that Python gives them.
+    Python's escapes of bytes that are not UTF-8 are valid.
     """
     try:
         return b"\0" not in os.fsencode(name)

@@ -3,7 +3,7 @@
 Of a descriptor its first principal components are kept, in 4 bits each: 32 bytes that are compared
 in the processor's registers (Jegou et al., "Product Quantization for Nearest Neighbor Search",
 TPAMI 2011; André et al., "Quicker ADC", TPAMI 2021). k-means parts the photos into lists, and a
-search reads those whose centres are nearest to the query. That is by Euclidean distance and finds
+search reads those whose centers are nearest to the query. That is by Euclidean distance and finds
 candidates only; `neighbors` compares them by Manhattan distance of the codes, and exactly.
 """
 
@@ -20,48 +20,48 @@ from resight.errors import UsageError
 from resight.files import write_atomically
 
 COMPONENTS = 64
-"""Principal components that are kept: on real descriptors more of them find hardly more."""
+"""Number of principal components; more hardly increase recall on real descriptors."""
 ROWS_OF_A_LIST = 64
-"""Rows for each list that its centre is learned from."""
+"""Training rows per list."""
 FEWEST_ROWS = 64
-"""Rows that anything is learned from; fewer are told more than once."""
+"""Fewest training rows; fewer are repeated."""
 FARTHEST = 0.01
-"""Share of the rows, the farthest from all others, that nothing is learned from."""
+"""Fraction of the rows, the outliers, that is excluded from training."""
 FEWEST_PROBES = 32
-"""Lists that are read at least; all of a small collection's."""
+"""Fewest lists that a search reads; all of a small collection."""
 SHARE_PROBED = 1 / 7
-"""Share of the lists that are read at first, until more are known to be needed."""
+"""Fraction of the lists that a search reads unless recall was measured."""
 OUTGROWN = 2
-"""An index that should have so many times the lists that it has is made anew."""
+"""An index is rebuilt when its number of lists should grow by this factor."""
 ONE_QUERY = 10
-"""FAISS's scan that is the fastest for one query at a time."""
+"""FAISS's fastest implementation for single queries."""
 BLOCK_ROWS = 16_384
-"""Rows that are added between two reports of progress."""
+"""Rows added between two progress reports."""
 
 
 @dataclass(frozen=True)
 class InvertedLists:
-    """The first rows of a database, in lists."""
+    """Inverted lists of the first rows of a database."""
 
     index: Any
 
     @property
     def count(self) -> int:
-        """How many rows they hold."""
+        """Number of rows."""
         return int(self.index.ntotal)
 
     @property
     def lists(self) -> int:
-        """How many lists there are."""
+        """Number of lists."""
         return int(_inverted(self.index).nlist)
 
     @property
     def probes(self) -> int:
-        """How many of the lists a search reads."""
+        """Number of lists that a search reads."""
         return int(_inverted(self.index).nprobe)
 
     def near(self, query: np.ndarray, k: int) -> np.ndarray:
-        """Rows int64 (at most k,) that are near to a query, float32 (D,)."""
+        """Return rows int64 (at most k,) that are near to a query, float32 (D,)."""
         import faiss
 
         threads = faiss.omp_get_max_threads()
@@ -84,12 +84,12 @@ def ensure_available() -> None:
 
 
 def is_available() -> bool:
-    """Whether FAISS is installed."""
+    """Return whether FAISS is installed."""
     return importlib.util.find_spec("faiss") is not None
 
 
 def open_lists(path: Path, values: int, probes: int | None = None) -> InvertedLists:
-    """Inverted lists of rows of so many values from their file.
+    """Open the inverted lists in a file.
 
     Args:
         path: the file.
@@ -113,7 +113,7 @@ def open_lists(path: Path, values: int, probes: int | None = None) -> InvertedLi
 def grow_lists(
     path: Path, rows: np.ndarray, progress: Callable[[int, int], None] | None = None
 ) -> int:
-    """Bring the lists in a file up to date with a database, or make them.
+    """Add a database's new rows to the lists in a file, or create them.
 
     Args:
         path: the file, replaced when all is done.
@@ -140,7 +140,7 @@ def grow_lists(
 
 
 def _learn(rows: np.ndarray) -> Any:
-    """Empty lists for a database (N, D): components, centres and steps, from a sample of it."""
+    """Train empty lists for a database (N, D) on a sample: components, centers and quantizers."""
     import faiss
 
     lists = _lists_for(len(rows))
@@ -160,12 +160,12 @@ def _learn(rows: np.ndarray) -> Any:
 
 
 def _lists_for(rows: int) -> int:
-    """How many lists so many rows are parted into; more of them would cost more than they save."""
+    """Return the number of lists for a number of rows; more would cost more than they save."""
     return max(1, min(math.isqrt(rows) // 2, rows // ROWS_OF_A_LIST))
 
 
 def _inverted(index: Any) -> Any:
-    """The lists within an index, behind what brings values to their components."""
+    """Return the inverted lists inside an index with a PCA transform."""
     import faiss
 
     return faiss.downcast_index(faiss.extract_index_ivf(index))

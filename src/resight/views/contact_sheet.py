@@ -1,4 +1,4 @@
-"""Contact sheets: a query and what was found, on one picture.
+"""Contact sheets: a query and its results in one picture.
 
 Sheets are RGB images. Everything that comes from outside is taken as it is: photos of any shape or
 mode, photos that are gone, names in any language (letters the font lacks are drawn as boxes).
@@ -33,7 +33,7 @@ WRONG: Color = (203, 58, 52)
 
 @dataclass(frozen=True)
 class SheetPhoto:
-    """A photo of a sheet and what is written under it.
+    """A photo of a sheet and its captions.
 
     Attributes:
         image: any mode and size; None for a file that cannot be read any more.
@@ -57,7 +57,7 @@ def contact_sheet(
     columns: int = 5,
     tile: int = 240,
 ) -> Image.Image:
-    """One query, large and on the left, and its results in a grid with their ranks.
+    """Draw one query, large and on the left, and its results in a grid with their ranks.
 
     Args:
         query: the photo searched with.
@@ -96,7 +96,7 @@ def contact_sheet(
 def contact_sheets(
     rows: Sequence[tuple[SheetPhoto, Sequence[SheetPhoto]]], *, title: str = "", tile: int = 200
 ) -> Image.Image:
-    """Several queries under one another, each followed by its results.
+    """Draw several queries below one another, each followed by its results.
 
     Args:
         rows: a query and its results, best first; rows may differ in length.
@@ -123,7 +123,7 @@ def contact_sheets(
 
 
 def shorten(text: str, font: Font, width: float) -> str:
-    """The text on one line of at most `width` pixels, its middle replaced by "..." if need be.
+    """Shorten a text to one line of at most `width` pixels, with "..." in its middle.
 
     Characters that cannot be drawn (line ends, parts of damaged file names) become "?".
     """
@@ -175,7 +175,7 @@ def _place(
     rank: int | None = None,
     box: Box | None = None,
 ) -> None:
-    """A photo fitted into the square at `corner`, with its frame and two lines below it."""
+    """Draw a photo into the square at `corner`, with its frame and two captions below."""
     x, y = corner
     draw = ImageDraw.Draw(sheet)
     font = _font(_text_size(tile))
@@ -200,7 +200,7 @@ def _place(
 
 
 def _fit(image: Image.Image, side: int, box: Box | None) -> Image.Image:
-    """The image as RGB, its longest side `side`, with the box marked."""
+    """Return the image as RGB, its longest side `side`, with the box marked."""
     size = scaled_size(image.width, image.height, side)
     fitted = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     if box is None:

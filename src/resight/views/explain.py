@@ -1,6 +1,6 @@
-"""Explaining why two photos match: their heat maps, masks and matched places, by any method.
+"""Explanations of a match: heat maps, masks and matching places of two photos.
 
-The maths is in `explain` (the network's descriptors) and `explain_sift`; `overlay` draws it.
+`heatmaps` explains descriptors of a network, `sift_heatmaps` those of SIFT; `overlay` draws them.
 """
 
 from dataclasses import dataclass, replace
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from resight.descriptors.local_extractor import LocalExtractor
 
 BOX_GRID = 320
-"""Cells along the longer side of a map that is laid into the photo its box was cut from."""
+"""Cells along the longer side of the heat map of a whole photo with a box."""
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why two photos match.
+    """The reasons for a match.
 
     Maps cover the whole upright photo, row by row, whatever their number of cells; with a box the
     query's are zero outside of it.
@@ -73,7 +73,7 @@ def explain(
     box: Box | None = None,
     model: ModelOptions | None = None,
 ) -> Explanation:
-    """Why two photos match by a collection's method, or by a configuration without a collection.
+    """Explain a match by a collection's method, or by a configuration without a collection.
 
     Args:
         query: a photo; it need not be in the collection.
@@ -110,7 +110,7 @@ def explain(
 def explain_images(
     searcher: Searcher, query: Image.Image, other: Image.Image, *, box: Box | None = None
 ) -> Explanation:
-    """Why two upright photos match by the method of an open collection.
+    """Explain the match of two upright photos by the method of an open collection.
 
     Args:
         searcher: of the collection; its network is loaded on first use.
@@ -208,7 +208,7 @@ def _explain_sift(
 
 
 def _on_whole(found: Explanation, box: Box, size: Size) -> Explanation:
-    """An explanation of the region `box` as one of the whole photo it was cut from."""
+    """Convert an explanation of the region `box` to one of the whole photo."""
     matches = found.matches.copy()
     matches[:, 0] += box[0]
     matches[:, 1] += box[1]
@@ -222,7 +222,7 @@ def _on_whole(found: Explanation, box: Box, size: Size) -> Explanation:
 
 
 def _lay(cells: np.ndarray, box: Box, size: Size, how: Image.Resampling) -> np.ndarray:
-    """A map (h, w) of a box on a grid over the whole photo, zero outside, float32."""
+    """Return a map (h, w) of a box on a grid over the whole photo, zero outside, float32."""
     share = BOX_GRID / max(size)
     whole = np.zeros([max(1, round(side * share)) for side in size[::-1]], np.float32)
     x, y, w, h = box

@@ -1,4 +1,4 @@
-"""Drawing why two photos match: both side by side, warm where they agree, lines between places."""
+"""Pictures of explanations: two photos side by side, heat maps, and lines between matches."""
 
 import cv2
 import numpy as np
@@ -8,9 +8,9 @@ from resight.views.contact_sheet import BACKGROUND
 from resight.views.explain import Explanation
 
 HEIGHT = 640
-"""Of the photos in the picture, in pixels."""
+"""Longest side of the photos in the picture, in pixels."""
 MAX_WIDTH = 1400
-"""Of each photo: panoramas are drawn lower."""
+"""Largest width of a photo; panoramas are drawn lower."""
 GAP = 24
 MARGIN = 24
 MAX_LINES = 60
@@ -34,7 +34,7 @@ RAMP = np.array(
 STRONGEST = 0.72
 """Opacity of the overlay where the heat is 1."""
 CALM = 0.55
-"""Saturation that is left of the photo where the heat is 0."""
+"""Saturation of the photo where the heat is 0."""
 OUTLINE = (255, 255, 255)
 LINE = (94, 234, 212)
 
@@ -42,7 +42,7 @@ LINE = (94, 234, 212)
 def draw_explanation(
     query: Image.Image, other: Image.Image, explanation: Explanation, *, height: int = HEIGHT
 ) -> Image.Image:
-    """The two upright photos side by side, with heat, mask outlines and lines, RGB.
+    """Draw two upright photos side by side, with heat, mask outlines and lines, RGB.
 
     Args:
         query: the photo that was explained.
@@ -72,7 +72,7 @@ def draw_explanation(
 
 
 def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """A heat map (h, w), 0 to 1, as an RGBA picture of width and height `size`.
+    """Draw a heat map (h, w), 0 to 1, as an RGBA picture of width and height `size`.
 
     It is transparent where there is no heat, so that it can be laid over the photo.
     """
@@ -86,14 +86,14 @@ def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> Image.Image:
 
 
 def mask_outline(mask: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
-    """The borders of a mask (h, w) as closed lines, int (P, 2), in a picture of `size`."""
+    """Return the borders of a mask (h, w) as closed lines, int (P, 2), in a picture of `size`."""
     large = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
     lines, _ = cv2.findContours(large.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return [np.asarray(line).reshape(-1, 2) for line in lines]
 
 
 def spread_out(points: np.ndarray, count: int) -> np.ndarray:
-    """Indices of at most `count` points (N, 2), far from one another: int64, ascending.
+    """Return indices of at most `count` points (N, 2), far from one another: int64, ascending.
 
     Farthest first: each next point is the one farthest from those taken.
     """
@@ -117,7 +117,7 @@ def _fitted(image: Image.Image, height: int) -> tuple[int, int]:
 def _photo(
     image: Image.Image, size: tuple[int, int], heat: np.ndarray, mask: np.ndarray | None
 ) -> Image.Image:
-    """A photo at `size`: pale where it is cold, warm where it is hot, its mask outlined."""
+    """Draw a photo at `size`, colored by its heat, its mask outlined."""
     photo = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     grey = photo.convert("L").convert("RGB")
     warm = Image.fromarray((255 * np.sqrt(_enlarged(heat, size))).astype(np.uint8))
@@ -139,7 +139,7 @@ def _enlarged(heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _placed(
     points: np.ndarray, image: Image.Image, size: tuple[int, int], corner: tuple[int, int]
 ) -> np.ndarray:
-    """Points in pixels of a photo as points of the picture, float64 (N, 2)."""
+    """Convert points in pixels of a photo to points of the picture, float64 (N, 2)."""
     share = np.array([size[0] / image.width, size[1] / image.height])
     return (points + 0.5) * share + corner
 

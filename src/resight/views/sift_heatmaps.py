@@ -1,4 +1,4 @@
-"""Why two photos are close by `sift-vlad`: which local features supply the cosine of their VLADs.
+"""Heat maps by local features: what each adds to the cosine of two VLADs.
 
 A word's block is its sum of residuals `s`, scaled for each value by `g = |s|**(power - 1)` and by
 the lengths, so that `v = g * s` is linear in the residuals once `g` is known. The cosine is then,
@@ -16,17 +16,17 @@ from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.ranking.geometry import verify
 
 LIKENESS_POWER = 3
-"""Of the cosine above the average: how much more a pair that looks alike counts."""
+"""Exponent of the cosine above the average, which weights a pair of features."""
 HEAT_SIDE = 64
 """Cells along the longer side of a heat map."""
 SPREAD = 1.5
-"""Standard deviation, in cells, of what one feature adds to its surroundings."""
+"""Standard deviation of a feature's heat, in cells."""
 
 
 def feature_supply(
     features: LocalFeatures, vocabulary: np.ndarray, power: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each local feature adds to the VLAD of its photo.
+    """Split the VLAD of a photo over its local features.
 
     Args:
         features: N local features.
@@ -59,7 +59,7 @@ def feature_supply(
 def feature_heats(
     query: LocalFeatures, other: LocalFeatures, vocabulary: np.ndarray, power: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much each local feature of two photos makes them alike, float64 (N,) and (M,), >= 0."""
+    """Compute what each feature of two photos adds to their cosine, float64 (N,), (M,), >= 0."""
     words, parts = feature_supply(query, vocabulary, power)
     other_words, other_parts = feature_supply(other, vocabulary, power)
     heat, other_heat = np.zeros(len(words)), np.zeros(len(other_words))
@@ -76,7 +76,7 @@ def feature_heats(
 
 
 def heat_map(points: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The heat of features at `points` (N, 2), in pixels of a photo, as a smooth map.
+    """Draw the heat of features at `points` (N, 2), in pixels of a photo, as a smooth map.
 
     Args:
         points: x and y.
@@ -99,5 +99,5 @@ def heat_map(points: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> np.
 
 
 def feature_matches(query: LocalFeatures, other: LocalFeatures) -> np.ndarray:
-    """Local features that agree on one geometry: float32 (M, 4), x, y, x and y in pixels."""
+    """Return matches that agree on one geometry: float32 (M, 4), x, y, x and y in pixels."""
     return verify(query, other).points(query, other)
