@@ -261,6 +261,22 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
     assert (said["queries"], said["photos"], said["missing"]) == (16, 16, [])
 
 
+@pytest.fixture(scope="module")
+def small_groups(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small pictures of two objects, quick to verify, with their groups and a collection `c`."""
+    folder = tmp_path_factory.mktemp("small")
+    groups: dict[str, list[str]] = {"object-01": [], "object-02": []}
+    for name, photos in groups.items():
+        (folder / name).mkdir()
+        for path in sorted((home / "photos" / name).glob("*.jpg")):
+            with Image.open(path) as image:
+                image.resize((200, 150)).save(folder / name / path.name)
+            photos.append(f"{name}/{path.name}")
+    (folder / "groups.json").write_text(json.dumps(groups))
+    samples.index(folder, folder / "c")
+    return folder
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -272,16 +288,16 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
     ],
 )
 def test_evaluate_ranks_as_search_does(
-    options: tuple[Any, ...], home: Path, collection: Path, resight: Run
+    options: tuple[Any, ...], small_groups: Path, resight: Run
 ) -> None:
-    groups = home / "photos" / "groups.json"
+    groups, collection = small_groups / "groups.json", small_groups / "c"
     done = resight("evaluate", groups, "-c", collection, "--json", *options)
     assert done.returncode == 0, done.stderr  # a slow machine shows its progress there
     names = (str(name)[2:].replace("-", "_") for name in options[::2])
     fields = dict(zip(names, options[1::2], strict=True))
     settings = [fields.pop("rerank_with")] if "rerank_with" in fields else []
     fields["rerank"] = RerankConfig.parse(fields.get("rerank", "none"), settings)
-    config = SearchConfig(k=16, **fields)
+    config = SearchConfig(k=8, **fields)
     truth = {name: [str(p) for p in paths] for name, paths in read_groups(groups).items()}
 
     def rank(photo: str) -> list[str]:

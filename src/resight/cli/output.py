@@ -124,7 +124,7 @@ def print_results(results: SearchResults, *, as_json: bool) -> None:
     print_table(table)
 
 
-def write_sheet(results: SearchResults, target: Path) -> None:
+def write_sheet(query: Path, results: SearchResults, target: Path) -> None:
     """Write a contact sheet of a query and its results.
 
     Raises:
@@ -138,13 +138,12 @@ def write_sheet(results: SearchResults, target: Path) -> None:
         except ImageError:  # the tile shows that the file cannot be read
             return SheetPhoto(None, _printable(Path(path.name)), detail)
 
-    tiles = [photo(result.path, f"{result.distance:.3f}") for result in results.results]
-    assert results.query is not None  # on the command line the query is a file
-    query = photo(results.query, "")
+    tiles = [photo(result.path, f"{result.distance:.3f}") for result in results]
+    query_tile = photo(query, "")
     box = results.box
-    if box is not None and query.image is not None:
-        box = scale_box(box, image_size(results.query), query.image.size)
-    save_picture(contact_sheet(query, tiles, box=box), target)
+    if box is not None and query_tile.image is not None:
+        box = scale_box(box, image_size(query), query_tile.image.size)
+    save_picture(contact_sheet(query_tile, tiles, box=box), target)
     say(f"contact sheet: {target}")
 
 

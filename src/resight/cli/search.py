@@ -89,7 +89,7 @@ def search(
         model=model_options(weights, runtime, device),
     )
     if sheet is not None:
-        output.write_sheet(results, sheet)
+        output.write_sheet(query, results, sheet)
     output.print_results(results, as_json=json)
 
 
