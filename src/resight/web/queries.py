@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
-from resight.errors import ImageError
+from resight.errors import ImageError, UsageError
 from resight.photos.images import image_size, load_image
-from resight.photos.transforms import Box, crop_box, scale_box
+from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.web.problems import ClientGoneError, ProblemError
 from resight.web.uploads import Upload
 
@@ -54,14 +54,10 @@ class QueryImage:
         """Refuse a box that is not inside the photo."""
         if box is None:
             return
-        x, y, w, h = box
-        width, height = self.size
-        if w < 1 or h < 1 or x < 0 or y < 0 or x + w > width or y + h > height:
-            raise ProblemError(
-                422,
-                f"The box {x},{y},{w},{h} is not inside the photo, which is {width} x {height} "
-                "pixels (the box is x,y,w,h from the upper left corner).",
-            )
+        try:
+            check_box(box, self.size)
+        except UsageError as error:
+            raise ProblemError(422, f"{error}.") from None
 
     def load(self, box: Box | None) -> Image.Image:
         """Load the photo upright, cut to the box if there is one."""
