@@ -62,7 +62,7 @@ def test_notebooks_show_escaped_thumbnails(photos: list[Path]) -> None:
 
 def test_queries_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not an image")
-    with pytest.raises(QueryError, match="not an image|no image|text"):
+    with pytest.raises(QueryError, match="image"):
         _ = open_query(tmp_path / "text.png").image
     with pytest.raises(UsageError, match="not inside"):
         open_query(Image.new("RGB", (10, 10)), (5, 5, 10, 10))
