@@ -31,7 +31,7 @@ from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.progress import no_progress
 from resight.ranking.exact import Database, Query, nearest, nearest_to_each
-from resight.ranking.quantized import fit_quantizer, encode
+from resight.ranking.quantized import encode, fit_quantizer
 
 VALUES = 768
 SAMPLE = [
