@@ -1,4 +1,4 @@
-"""The precision int8: quantised once, kept with the collection, part of what it is."""
+"""The precision int8: quantized once, kept with the collection, part of what it is."""
 
 import importlib.util
 from pathlib import Path
@@ -38,7 +38,7 @@ def collection(photos: Path, small_weights: Path, tmp_path_factory: pytest.TempP
     return folder
 
 
-def test_the_quantised_network_is_near_the_float_one(collection: Path, small_weights: Path) -> None:
+def test_the_quantized_network_is_near_the_float_one(collection: Path, small_weights: Path) -> None:
     with Collection.open(collection) as opened:
         quantized = opened.quantized_network()
     parameters = load_parameters("resnet50", small_weights)
@@ -60,7 +60,7 @@ def test_a_collection_answers_in_int8(
     assert found[0].distance < 1e-4 < found[1].distance
 
 
-def test_what_was_quantised_is_part_of_the_fingerprint(
+def test_what_was_quantized_is_part_of_the_fingerprint(
     collection: Path, photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     model = ModelOptions(small_weights)
@@ -74,7 +74,7 @@ def test_what_was_quantised_is_part_of_the_fingerprint(
     assert pipeline.index([photos], collection, precision="int8", model=model).report.new == 0
 
 
-def test_a_run_that_was_killed_before_it_quantised_can_go_on(
+def test_a_run_that_was_killed_before_it_quantized_can_go_on(
     photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     with writing(tmp_path / "c", resolve_config(CONFIG, None)):
@@ -97,7 +97,7 @@ def test_what_cannot_be_is_said(
         pipeline.index([photos], tmp_path / "c", config="sift-vlad", precision="int8")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_text("no picture")
-    with pytest.raises(FitError, match="nothing to quantise the network on"):
+    with pytest.raises(FitError, match="nothing to quantize the network on"):
         pipeline.index([tmp_path / "broken"], tmp_path / "c", config=CONFIG, model=model)
     find = importlib.util.find_spec
     monkeypatch.setattr(
