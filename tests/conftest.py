@@ -153,7 +153,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-photos",
         action="store_true",
-        help="compare with the oracle on every real photo, not on a sample (an hour)",
+        help="use every real photo instead of a sample (an hour)",
     )
 
 
