@@ -1,27 +1,28 @@
-"""What the tests share: where real weights and photos are, a small network, the command line."""
+"""Shared fixtures: real weights and photos, a small network, the command line."""
 
 import contextlib
 import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from environment import SHARED, Run
+
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
 
-ROOT = Path(__file__).parent.parent
-BESIDE = ROOT.parent / "shared"
-"""Licensed weights and photos for testing, beside the checkout where a machine has them."""
+collect_ignore = ["fixtures"]
+"""Records of how the collections there were made, which need earlier versions."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is kept in the user's cache is kept for the tests alone."""
+    """Give the tests a user cache of their own."""
     users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -34,7 +35,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _no_outside_weights(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """No test finds weights by accident: each names those it wants."""
+    """Hide installed weights: each test names the weights that it uses."""
     monkeypatch.delenv("RESIGHT_WEIGHTS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch-home"))
 
@@ -43,18 +44,18 @@ def _no_outside_weights(
 def real_weights() -> Path:
     """Real ImageNet weights of ResNet-50; the test is skipped where there are none."""
     named = os.environ.get("RESIGHT_WEIGHTS")
-    path = Path(named) if named else BESIDE / "weights" / "resnet50-imagenet-pq.pth"
+    path = Path(named) if named else SHARED / "weights" / "resnet50-imagenet-pq.pth"
     if not path.is_file():
-        pytest.skip("no real weights: set RESIGHT_WEIGHTS or put shared/ beside the checkout")
+        pytest.skip("no real weights: set RESIGHT_WEIGHTS or put shared/ next to the checkout")
     return path
 
 
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
     """The folder of real photos with ground truth; the test is skipped where there is none."""
-    if not (BESIDE / "photos").is_dir():
-        pytest.skip("no real photos: shared/photos is not beside the checkout")
-    return BESIDE / "photos"
+    if not (SHARED / "photos").is_dir():
+        pytest.skip("no real photos: shared/photos is not next to the checkout")
+    return SHARED / "photos"
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +88,7 @@ CREDENTIALS = {
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A server of S3 with the bucket `photos`; what to set in the environment to reach it."""
+    """A server of S3 with the bucket `photos`; return the environment variables that select it."""
     s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
     from moto.server import ThreadedMotoServer
 
@@ -109,9 +110,6 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
         yield {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "DRAWN": str(folder)}
     finally:
         server.stop()
-
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import samples
 from cluster_of_two import HIDDEN, POISON, TwoNodes, two_nodes
-from conftest import ROOT, Run
+from environment import ROOT, Run
 from resight.backends.manage import info
 from resight.collection.reader import Collection
 from resight.config import ExtractionConfig
@@ -275,9 +275,7 @@ def test_an_interrupted_run_resumes_and_repeats_no_shard(
     described = [o.file for path in kept.iterdir() for o in read_segment(path).results]
     assert sorted(file.path.name for file in described) == sorted(p.name for p in photos.iterdir())
     sent: Sequence[Any] = lost(monkeypatch)
-    monkeypatch.setattr(
-        on_ray._Run, "next_finished", lambda self: pytest.fail("nothing to do")
-    )
+    monkeypatch.setattr(on_ray._Run, "next_finished", lambda self: pytest.fail("nothing to do"))
     samples.index(photos, tmp_path / "third", config=str(config), on="ray", segments=kept)
     assert samples.contents(tmp_path / "third") == samples.contents(tmp_path / "here")
     assert sent == []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import samples
-from conftest import Run
+from environment import Run
 from resight.backends.manage import remove
 from resight.collection.reader import Collection
 from resight.descriptors.extractor import Description

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from environment import ROOT
 from resight.backends.store import Filter
 from resight.backends.transfer import prepare, upload
 from resight.collection.reader import Collection

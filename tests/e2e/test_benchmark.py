@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import oracle
-from conftest import Run
+from environment import Run
 from resight.collection.reader import Collection
 from resight.config import (
     ExtractionConfig,

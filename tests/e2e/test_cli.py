@@ -18,7 +18,7 @@ import typer.main
 from PIL import Image
 
 import samples
-from conftest import Run
+from environment import Run
 from resight.backends.manage import info
 from resight.cli.app import app
 from resight.collection.reader import Collection

@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from environment import ROOT
 from resight.config import ExtractionConfig
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -12,7 +12,7 @@ import typer.main
 
 import resight
 import samples
-from conftest import ROOT
+from environment import ROOT
 from resight.cli.app import app
 from resight.cli.benchmark import benchmark
 

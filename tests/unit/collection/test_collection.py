@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import samples
-from conftest import ROOT
+from environment import ROOT
 from resight.backends.local import LocalStore
 from resight.backends.manage import info, remove
 from resight.collection.database import FORMAT_VERSION

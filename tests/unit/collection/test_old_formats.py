@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import samples
-from conftest import ROOT
+from environment import ROOT
 from resight.backends.manage import info, remove
 from resight.collection.integrity import check
 from resight.collection.reader import Collection

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from environment import ROOT
 
 
 def insert(path: Path, after: str, text: str, imported: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import BESIDE
+from environment import SHARED
 from resight.errors import DatasetError
 from resight.evaluation.datasets.landmarks import UNREADABLE, box_of, convert_to_json, read_plain
 from resight.evaluation.datasets.registry import (
@@ -416,7 +416,7 @@ def test_a_photo_on_two_lists_of_the_text_files_is_refused(oxford: Path) -> None
 
 # Real ground truth
 
-TRUTH = BESIDE / "groundtruth"
+TRUTH = SHARED / "groundtruth"
 
 
 @pytest.mark.photos
@@ -427,7 +427,7 @@ def test_the_genuine_files(tmp_path: Path) -> None:
         assert (len(content["imlist"]), len(content["qimlist"])) == (photos, 55)
         convert_to_json(TRUTH / f"gnd_{name}.pkl", tmp_path / f"{name}.json")
         assert read_plain(tmp_path / f"{name}.json") == content
-    photos = BESIDE / "photos" / "benchmark-samples" / "oxford5k"
+    photos = SHARED / "photos" / "benchmark-samples" / "oxford5k"
     (tmp_path / "gnd_oxford5k.pkl").write_bytes((TRUTH / "gnd_oxford5k.pkl").read_bytes())
     (tmp_path / "oxford").symlink_to(photos)
     dataset = read_dataset("oxford5k", tmp_path / "oxford")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import BESIDE
+from environment import SHARED
 from resight.errors import DatasetError, UsageError
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.datasets.ranked_lists import (
@@ -50,13 +50,13 @@ def test_holidays(tmp_path: Path) -> None:
 
 @pytest.mark.photos
 def test_a_genuine_list() -> None:
-    path = BESIDE / "groundtruth" / "holidays_ranked_top10.txt"
+    path = SHARED / "groundtruth" / "holidays_ranked_top10.txt"
     if not path.is_file():
         pytest.skip("no real ground truth beside the checkout")
     lists = read_holidays_ranks(path)
     assert len(lists) == 500
     # As the official script walks through it, and by ours: the same mean.
-    names = (BESIDE / "groundtruth" / "holidays_images.dat").read_text().split()
+    names = (SHARED / "groundtruth" / "holidays_images.dat").read_text().split()
     rows = {name: row for row, name in enumerate(names)}
     official, ours = [], []
     for query, ranked in lists.items():

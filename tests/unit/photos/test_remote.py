@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import samples
-from conftest import Run
+from environment import Run
 from resight.backends.manage import remove
 from resight.config import SearchConfig
 from resight.errors import ImageError, UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Run
+from environment import Run
 from resight.backends.manage import info
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays

@@ -110,6 +110,7 @@ def test_too_few_photos_may_have_a_selection_instead() -> None:
     assert WhiteningConfig().for_photos(2) == WhiteningConfig()
     assert SelectionConfig(features=5).for_photos(2) == SelectionConfig(features=5)
 
+
 def test_a_photo_that_is_the_mean_stays_zero() -> None:
     x = descriptors(20)
     whitening = fit(x)
