@@ -25,7 +25,7 @@ from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.benchmark.ranking import ComparableDescriptors, comparable_descriptors
 from resight.evaluation.measures import evaluate_groups, read_groups
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 
 METHODS = {name: METHODS[name] for name in ("paper", "auto")}

@@ -21,7 +21,7 @@ from resight.config import SelectionConfig
 from resight.evaluation.benchmark.extraction import Descriptors
 from resight.evaluation.benchmark.ranking import comparable_descriptors
 from resight.evaluation.measures import evaluate_groups, read_groups
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 
 NAMES = ("paper", "paper-cam")
 

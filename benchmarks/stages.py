@@ -219,7 +219,7 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
     from resight.config import ExtractionConfig
     from resight.descriptors.cnn_extractor import CnnExtractor
     from resight.methods.model import ModelOptions, find_model
-    from resight.networks.specs import BACKBONES
+    from resight.networks import BACKBONES
     from resight.photos.images import load_image
 
     config = ExtractionConfig()

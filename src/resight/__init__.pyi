@@ -37,7 +37,7 @@ from .indexing.fitting import fit as fit
 from .indexing.pipeline import IndexRun as IndexRun
 from .indexing.pipeline import index as index
 from .indexing.recording import IndexReport as IndexReport
-from .methods.catalogue import METHODS as METHODS
+from .methods import METHODS as METHODS
 from .methods.model import ModelOptions as ModelOptions
 from .ranking.groups import Groups as Groups
 from .searching.results import Result as Result

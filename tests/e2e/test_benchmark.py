@@ -43,10 +43,9 @@ from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.evaluate_collection import evaluate
 from resight.files import file_sha256
 from resight.indexing import pipeline
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 from resight.methods.model import ModelOptions
-from resight.methods.papers import Published
-from resight.methods.spec import MethodSpec
+from resight.methods.spec import MethodSpec, Published
 from resight.progress import no_progress
 from resight.searching.search import search
 from samples import QUICK, picture

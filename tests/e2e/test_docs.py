@@ -192,7 +192,7 @@ def test_sizes_are_computed_by_the_formulas_of_the_page(monkeypatch):
 
 
 def test_every_method_has_its_line():
-    from resight.methods.catalogue import METHODS
+    from resight.methods import METHODS
 
     text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
     for name, spec in METHODS.items():

@@ -13,9 +13,9 @@ import pytest
 
 import oracle
 from resight.config import ExtractionConfig, SelectionConfig
-from resight.descriptors.cam import class_activation_map
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.fusion import early_fusion
+from resight.descriptors.pipeline import class_activation_map
 from resight.evaluation.benchmark.extraction import (
     extract,
     read_descriptors,
@@ -25,7 +25,7 @@ from resight.evaluation.benchmark.report import markdown
 from resight.evaluation.benchmark.run import run_benchmark
 from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.measures import read_groups
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.progress import no_progress

@@ -20,11 +20,11 @@ import numpy as np
 
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig
 from resight.descriptors.aggregation.vlad import vlad
-from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import early_fusion, late_fusion
+from resight.descriptors.pipeline import cam_mask, class_activation_map
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.evaluation.measures import average_precision
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 from resight.networks.parameters import Classifier
 from resight.reductions.pfa import fit_selection
 

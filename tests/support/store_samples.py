@@ -25,8 +25,8 @@ from resight.collection.writer import Writer, writing
 from resight.config import BackendConfig, ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.descriptors.extractor import Description
 from resight.methods.model import Model
+from resight.reductions import Reduction
 from resight.reductions.pfa import Selection
-from resight.reductions.reduction import Reduction
 from resight.reductions.whitening import Whitening
 
 SELECTED = np.arange(1, 12, 2)

@@ -22,7 +22,7 @@ from resight.ranking.exact import (
     nearest_to_each,
 )
 from resight.ranking.ivf import InvertedLists
-from resight.reductions.reduction import Reduction
+from resight.reductions import Reduction
 
 FILTER_FACTOR = 4
 """Neighbors that a filtered search looks at, for each one requested; multiplied until enough."""

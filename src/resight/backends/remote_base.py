@@ -10,7 +10,7 @@ from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
 from resight.errors import CollectionEmptyError, CollectionError, UsageError
-from resight.reductions.reduction import Reduction
+from resight.reductions import Reduction
 
 FORMAT = 1
 """Format of the metadata on remote backends."""

@@ -15,7 +15,7 @@ from resight.descriptors.extractor import Description
 from resight.errors import UsageError
 from resight.progress import Progress
 from resight.ranking.exact import Database, Neighbors, Query
-from resight.reductions.reduction import Reduction
+from resight.reductions import Reduction
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
 from resight.evaluation.datasets.registry import Verification
 from resight.files import write_errors
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 from resight.methods.spec import MethodSpec
 from resight.photos.paths import escape_undecodable
 

@@ -14,7 +14,7 @@ from resight.collection.database import check_disk_space
 from resight.collection.reader import Collection
 from resight.files import write_atomically
 from resight.ranking.quantized import SLACK_BYTES, Quantizer, encode_blocks, fit_quantizer
-from resight.reductions.reduction import to_bytes
+from resight.reductions import to_bytes
 
 HEADER_NAME = "header.json"
 REDUCTION_NAME = "selection.bin"

@@ -14,7 +14,7 @@ from resight.errors import CollectionError, CollectionMismatchError
 from resight.methods import fitted_params as fitted_params_io
 from resight.methods.factory import FittedMethod
 from resight.methods.model import Model, ModelOptions, find_model
-from resight.reductions.reduction import Reduction, from_bytes
+from resight.reductions import Reduction, from_bytes
 
 FittedName = Literal["selection", "learned", "network"]
 """Stored names: the reduction, the method's fitted parameters, the network in 8-bit integers."""

@@ -36,7 +36,7 @@ from resight.collection.reader import Collection
 from resight.errors import CollectionError
 from resight.ranking.exact import GONE, Database
 from resight.ranking.quantized import QuantizedDescriptors, Quantizer
-from resight.reductions.reduction import Reduction, from_bytes
+from resight.reductions import Reduction, from_bytes
 
 FOLDER_NAME = "arrays"
 LOCK_NAME = "arrays.lock"

@@ -23,7 +23,7 @@ from resight.methods import fitted_params as fitted_params_io
 from resight.methods.model import Model
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.paths import PathLike
-from resight.reductions.reduction import Reduction, to_bytes
+from resight.reductions import Reduction, to_bytes
 
 LOCK_NAME = "writer.lock"
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from resight.config.base import Config, option, require
 from resight.config.reduction import ReductionConfig, SelectionConfig
 from resight.errors import UsageError
+from resight.networks import BACKBONES
 from resight.networks.backbone import BackboneSpec
-from resight.networks.specs import BACKBONES
 
 ALGORITHM_VERSION = 1
 """Raised whenever the same configuration would give other numbers than before."""

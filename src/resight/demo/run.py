@@ -11,8 +11,8 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.evaluation.measures import read_groups
 from resight.files import save_picture
 from resight.indexing import pipeline
+from resight.methods import load_config
 from resight.methods.model import ModelOptions, find_model
-from resight.methods.resolve import load_config
 from resight.photos.images import load_image
 from resight.progress import Progress, no_progress
 from resight.searching.searcher import Searcher

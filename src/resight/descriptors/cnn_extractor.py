@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 
 from resight.config import ExtractionConfig
-from resight.descriptors.extractor import Description, Features, FittedParams
+from resight.descriptors.extractor import Description, Features, FittedParams, check_names
 from resight.descriptors.layer_weights import fit_layer_weights
-from resight.descriptors.names import check_names
 from resight.descriptors.pipeline import (
     FeatureMaps,
     PoolingState,

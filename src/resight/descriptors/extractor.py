@@ -5,14 +5,16 @@ threads while the network computes the current one. The second step may run in s
 that the maps of one photo are pooled while the network computes the next.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from resight.config import MethodConfig
+from resight.config import ExtractionConfig, LocalConfig, MethodConfig
+from resight.config.extraction import HEADS
+from resight.errors import UsageError
 
 FittedParams = Mapping[str, np.ndarray]
 """Parameters fitted on photos before extraction: float32 arrays by name."""
@@ -98,3 +100,29 @@ class Fittable(Protocol):
 
     def with_params(self, params: FittedParams) -> Extractor:
         """Return an extractor with these parameters that shares the network with this one."""
+
+
+def check_names(config: MethodConfig) -> None:
+    """Check that a configuration's pooling, or its local features and aggregation, exist.
+
+    Configurations accept any name: the tables lie in the layer above them.
+
+    Raises:
+        UsageError: names the field and the valid values.
+    """
+    if isinstance(config, ExtractionConfig):
+        from resight.descriptors.pooling import POOLINGS
+
+        _check("pooling", config.pooling, [*POOLINGS, "rmac-whitened", *HEADS])
+    if isinstance(config, LocalConfig):
+        from resight.descriptors.aggregation import AGGREGATIONS
+        from resight.descriptors.local_features import LOCAL_FEATURES  # imports OpenCV
+
+        _check("features", config.features, LOCAL_FEATURES)
+        _check("aggregation", config.aggregation, AGGREGATIONS)
+
+
+def _check(field: str, name: str, valid: Iterable[str]) -> None:
+    names = list(valid)
+    if name not in names:
+        raise UsageError(f"{field}: expected one of {', '.join(names)}, not {name!r}")

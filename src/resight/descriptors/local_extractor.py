@@ -13,14 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from resight.config import LocalConfig
 from resight.descriptors.aggregation import AGGREGATIONS
-from resight.descriptors.extractor import Description, Features, FittedParams
+from resight.descriptors.extractor import Description, Features, FittedParams, check_names
 from resight.descriptors.local_features import LOCAL_FEATURES
 from resight.descriptors.local_features.rootsift import LocalFeatures
-from resight.descriptors.names import check_names
 from resight.errors import FitError
 from resight.networks.runtimes import Network
-from resight.reductions.principal_components import principal_components
-from resight.vectors import l2_normalize_rows, with_positive_peaks
+from resight.vectors import l2_normalize_rows, principal_components, with_positive_peaks
 
 BLOCK = 4096
 """Features per block while principal components are fitted."""

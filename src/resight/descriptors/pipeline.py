@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from resight.config import ExtractionConfig
-from resight.descriptors.cam import cam_mask, class_activation_map
+from resight.descriptors.aggregation.netvlad import netvlad
 from resight.descriptors.extractor import Description
 from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.pooling import POOLINGS
+from resight.descriptors.pooling.gem import generalized_mean
 from resight.descriptors.pooling.rmac import rmac
-from resight.descriptors.retrieval_head import apply_head
 from resight.networks.parameters import Classifier
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
-from resight.vectors import l2_normalize
+from resight.vectors import l2_normalize, l2_normalize_rows
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""
@@ -118,3 +118,81 @@ def _concatenate(parts: list[np.ndarray], config: ExtractionConfig) -> np.ndarra
         parts = [part * np.float32(share) for part, share in zip(parts, shares, strict=True)]
     descriptor = np.concatenate(parts)
     return l2_normalize(descriptor) if config.normalize_concatenation else descriptor
+
+
+def apply_head(maps: Sequence[np.ndarray], head: RetrievalHead | NetVlad) -> np.ndarray:
+    """Compute a photo's descriptor by the head that the network was trained with (section 4).
+
+    Args:
+        maps: of each resolution, float32 (C, H, W): values >= 0; for a NetVLAD layer the last
+            convolution before its ReLU.
+        head: from the network's weights.
+
+    Returns:
+        float32 (d,) of unit length.
+
+    Sources: Radenovic, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation",
+    PAMI 2018, sections 3 and 5; Gordo, Almazan, Revaud and Larlus, "End-to-end learning of deep
+    visual representations for image retrieval", IJCV 2017, section 3; Arandjelovic et al.,
+    "NetVLAD", CVPR 2016, section 3; and their published code.
+    """
+    return apply_netvlad(maps, head) if isinstance(head, NetVlad) else apply_gem(maps, head)
+
+
+def apply_gem(maps: Sequence[np.ndarray], head: RetrievalHead) -> np.ndarray:
+    """Compute generalized means, project each, average the resolutions and whiten the result.
+
+    Vectors that no layer projected are averaged by the generalized mean of the same power.
+    """
+    vectors = []
+    for feature_map in maps:
+        vector = generalized_mean(feature_map, head.power)
+        vector = l2_normalize(vector) if head.unit else vector
+        if head.projection is not None:
+            vector = head.projection.apply(vector)
+        vectors.append(l2_normalize(vector))
+    power = head.power if head.projection is None and np.isfinite(head.power) else 1.0
+    average = vectors[0] if len(vectors) == 1 else _mean(np.array(vectors), power)
+    whitening = head.whitening_for(len(maps))
+    return l2_normalize(average if whitening is None else whitening.apply(average))
+
+
+def apply_netvlad(maps: Sequence[np.ndarray], head: NetVlad) -> np.ndarray:
+    """Aggregate the columns of each map by the NetVLAD layer, whiten, and add the resolutions."""
+    vectors = []
+    for feature_map in maps:
+        columns = l2_normalize_rows(feature_map.reshape(len(feature_map), -1).T)
+        vector = netvlad(columns, head.layer)
+        vectors.append(vector if head.whitening is None else head.whitening.apply(vector))
+    return late_fusion(vectors)
+
+
+def _mean(vectors: np.ndarray, power: float) -> np.ndarray:
+    if power == 1:
+        return l2_normalize(vectors.mean(axis=0))
+    return l2_normalize(((vectors**power).mean(axis=0)) ** (1 / power))
+
+
+def class_activation_map(feature_map: np.ndarray, classifier: Classifier) -> np.ndarray:
+    """Return the heat of the winning class at each position (section 7).
+
+    Class scores are those of the fully connected layer on the averaged map, without softmax; this
+    equals the average of the layer applied at each position.
+
+    Args:
+        feature_map: float32 (C, H, W), the fused map of the last stage.
+        classifier: the network's fully connected layer over C channels.
+
+    Returns:
+        float32 (H, W), heat = sum over c of weight[winner, c] * feature_map[c].
+
+    Source: Zhou et al. 2016 [51]; Seddati et al. 2017, section 3.4.
+    """
+    means = feature_map.mean(axis=(1, 2), dtype=np.float64)
+    winner = (classifier.weight @ means + classifier.bias).argmax()
+    return np.tensordot(classifier.weight[winner], feature_map, axes=1)
+
+
+def cam_mask(heat: np.ndarray, threshold: float = 0.9) -> np.ndarray:
+    """Return 1.0 where the heat (H, W) exceeds `threshold` times its mean, else 0.0; float32."""
+    return (heat > threshold * heat.mean(dtype=np.float64)).astype(np.float32)

@@ -13,7 +13,7 @@ from resight.config import ReductionConfig, reduction_from_dict, stored_reductio
 from resight.errors import CollectionMismatchError, FitError, UsageError
 from resight.photos.paths import PathLike, absolute
 from resight.progress import Progress, no_progress
-from resight.reductions.reduction import fit_reduction
+from resight.reductions import fit_reduction
 
 FIT_BLOCK = 1024
 """Number of descriptors that are read at a time."""

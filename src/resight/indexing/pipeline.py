@@ -21,8 +21,8 @@ from resight.indexing.method_setup import fit_method, load_extractor
 from resight.indexing.plan import Plan, plan_run
 from resight.indexing.preflight import check_resources
 from resight.indexing.recording import IndexReport, record_results
+from resight.methods import resolve_config
 from resight.methods.model import ModelOptions
-from resight.methods.resolve import resolve_config
 from resight.photos.files import ScanResult, find_photos, read_lists
 from resight.photos.paths import PathLike, absolute, as_paths, path_text
 from resight.progress import Progress, no_progress

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from resight.config import ExtractionConfig
-from resight.methods.papers import GORDO, NETVLAD, RADENOVIC_BOW, Published
-from resight.methods.spec import MethodSpec
+from resight.methods.spec import GORDO, NETVLAD, RADENOVIC_BOW, MethodSpec, Published
 
 _TUNED = ExtractionConfig(
     resolutions=(1024,), layers=("layer4",), fusion="late", pooling="fine-tuned"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from resight.config import LocalConfig, RerankConfig, WhiteningConfig
-from resight.methods.papers import (
+from resight.methods.spec import (
     HAMMING,
     JEGOU_VLAD,
     MAP_BENCHMARKS,
@@ -13,9 +13,9 @@ from resight.methods.papers import (
     RAZAVIAN,
     TRIANGULATION,
     VIDEO_GOOGLE,
+    MethodSpec,
     Published,
 )
-from resight.methods.spec import MethodSpec
 
 _BOW = LocalConfig(aggregation="words", centers=4096)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from resight.config import ExtractionConfig, WhiteningConfig
-from resight.methods.papers import (
+from resight.methods.spec import (
     BABENKO,
     GORDO,
     KALANTIDIS,
@@ -13,9 +13,9 @@ from resight.methods.papers import (
     RADENOVIC,
     RAZAVIAN,
     TOLIAS,
+    MethodSpec,
     Published,
 )
-from resight.methods.spec import MethodSpec
 
 
 def pooled(pooling: str, resolution: int = 800) -> ExtractionConfig:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from resight.config import ExtractionConfig, SelectionConfig
-from resight.methods.papers import GORDO, SEDDATI, Published
-from resight.methods.spec import MethodSpec
+from resight.methods.spec import GORDO, SEDDATI, MethodSpec, Published
 
 PAPER = ExtractionConfig()
 """M-R l_{j&j-1}: three resolutions, both stages."""

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from resight.config import ExtractionConfig, RerankConfig, Reranking, VerifiedBy, WhiteningConfig
-from resight.methods.papers import OURS, PHILBIN, RADENOVIC, WHITENING, Published
-from resight.methods.spec import MethodSpec
+from resight.methods.spec import OURS, PHILBIN, RADENOVIC, WHITENING, MethodSpec, Published
 
 WHITENED = WhiteningConfig(prior=2000, min_photos=128, fallback="pfa")
 """Fitted on 128 photos or more, as a selection is; on fewer, the paper's selection."""

@@ -1,1 +1,14 @@
-"""Convolutional networks: their specs and weights, and the runtimes that compute them."""
+"""The networks by name: a new one is a file with its `BackboneSpec`, and a line here."""
+
+from resight.networks.backbone import BackboneSpec
+from resight.networks.resnet import RESNET50, RESNET101
+from resight.networks.vgg import VGG16
+
+BACKBONES: dict[str, BackboneSpec] = {
+    spec.name: spec
+    for spec in (
+        RESNET50,
+        RESNET101,
+        VGG16,
+    )
+}

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from resight.errors import WeightsError
+from resight.networks import BACKBONES
 from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
-from resight.networks.specs import BACKBONES
 from resight.networks.weights import check_flat, read_content
 
 State = dict[str, np.ndarray]

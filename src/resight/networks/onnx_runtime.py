@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
-from resight.networks.specs import BACKBONES
 
 OPSET = 17
 IR_VERSION = 8

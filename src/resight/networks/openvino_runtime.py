@@ -10,9 +10,9 @@ import numpy as np
 import openvino
 from openvino import opset13 as op
 
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
-from resight.networks.specs import BACKBONES
 
 CACHED_KERNELS = "400"
 """Compiled kernels to cache: those of six image sizes. Each further size would take 3 MB, up to

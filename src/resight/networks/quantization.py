@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from resight.errors import UsageError
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
-from resight.networks.specs import BACKBONES
 
 
 def ensure_available(runtime: str) -> None:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resight.errors import UsageError
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
-from resight.networks.specs import BACKBONES
 
 FeatureMaps = dict[str, np.ndarray]
 

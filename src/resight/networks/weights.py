@@ -11,8 +11,8 @@ import numpy as np
 
 from resight.errors import WeightsError, WeightsMissingError
 from resight.files import file_sha256, write_atomically
+from resight.networks import BACKBONES
 from resight.networks.backbone import WeightsSpec
-from resight.networks.specs import BACKBONES
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
 

@@ -10,8 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from resight.config import MethodConfig, SelectionConfig
 from resight.errors import FitError
-from resight.reductions.principal_components import Spectrum, principal_components
-from resight.vectors import l2_normalize_rows, with_positive_peaks
+from resight.vectors import Spectrum, l2_normalize_rows, principal_components, with_positive_peaks
 
 ROUNDING = 1e-9
 """Distances that differ by less are equal: in a cluster of two both rows are as near to its

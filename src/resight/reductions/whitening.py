@@ -18,8 +18,12 @@ import numpy as np
 
 from resight.config import MethodConfig, WhiteningConfig
 from resight.errors import FitError
-from resight.reductions.principal_components import principal_components
-from resight.vectors import l2_normalize_rows, signed_power, with_positive_peaks
+from resight.vectors import (
+    l2_normalize_rows,
+    principal_components,
+    signed_power,
+    with_positive_peaks,
+)
 
 Blocks = Callable[[], Iterable[np.ndarray]]
 """Yields the descriptors, float blocks (n, D), on every call."""

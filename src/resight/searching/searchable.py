@@ -14,7 +14,7 @@ from resight.backends.store import Filter
 from resight.collection.reader import Photo, State
 from resight.config import MethodConfig
 from resight.ranking.exact import DISTANCES, Database, Neighbors, Query, nearest_to_each
-from resight.reductions.reduction import Reduction
+from resight.reductions import Reduction
 
 
 class DescriptorInfo(Protocol):

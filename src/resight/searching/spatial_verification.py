@@ -18,7 +18,7 @@ from resight.descriptors.extractor import Extractor
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 from resight.errors import ImageError, QueryError, UsageError
 from resight.memory import available_bytes
-from resight.methods.catalogue import method_name
+from resight.methods import method_name
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, resized_copies, scale_box
 from resight.ranking import columns

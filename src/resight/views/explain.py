@@ -14,13 +14,13 @@ from resight.backends.open import open_store
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
+from resight.methods import load_config
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
-from resight.methods.resolve import load_config
-from resight.networks.specs import BACKBONES
+from resight.networks import BACKBONES
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan
-from resight.reductions.reduction import Reduction
+from resight.reductions import Reduction
 from resight.searching.query import QuerySource, open_query
 from resight.searching.searcher import Searcher
 

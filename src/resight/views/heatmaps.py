@@ -18,12 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from resight.config import ExtractionConfig
-from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import rescale
 from resight.descriptors.pipeline import (
     NO_STATE,
     FeatureMaps,
     PoolingState,
+    cam_mask,
+    class_activation_map,
     describe_maps,
     fuse,
 )
@@ -38,9 +39,9 @@ from resight.ranking.columns import (
 )
 from resight.ranking.exact import DISTANCES
 from resight.ranking.geometry import verify
+from resight.reductions import Reduction
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
-from resight.reductions.reduction import Reduction
 from resight.views.attribution import TINY, Attribution, attribute_photo
 
 SIMILARITY_POWER = 3

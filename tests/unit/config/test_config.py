@@ -29,7 +29,7 @@ from resight.config import (
 from resight.config import method as method_module
 from resight.config.local import SIFT_VLAD_FIELDS
 from resight.errors import UsageError
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
 
 MODEL = "0" * 64
 CLASSES: list[type[Any]] = [
@@ -383,7 +383,7 @@ def test_fingerprints_differ_by_method_model_and_algorithm(monkeypatch: pytest.M
 
 def test_the_fingerprint_is_the_same_in_every_process() -> None:
     program = (
-        "from resight.methods.catalogue import METHODS\n"
+        "from resight.methods import METHODS\n"
         f"print([spec.config.fingerprint({MODEL!r}) for spec in METHODS.values()])"
     )
     done = subprocess.run(

@@ -34,7 +34,7 @@ def test_the_steps_add_a_pooling(tmp_path: Path) -> None:
 import numpy as np
 from resight.descriptors.pooling import POOLINGS
 {imported}
-from resight.methods.resolve import resolve_config
+from resight.methods import resolve_config
 
 {test}
 test_rms_by_hand()

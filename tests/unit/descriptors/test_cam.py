@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import oracle
 from feature_maps import SIDES, random_map, tensor
-from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.fusion import rescale
+from resight.descriptors.pipeline import cam_mask, class_activation_map
 from resight.networks.parameters import Classifier
 
 

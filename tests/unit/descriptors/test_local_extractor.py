@@ -22,7 +22,7 @@ from resight.descriptors.local_extractor import LocalExtractor
 from resight.errors import FitError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
-from resight.methods.catalogue import METHODS, method_name
+from resight.methods import METHODS, method_name
 from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.searching.search import search

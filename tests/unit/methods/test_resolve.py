@@ -16,8 +16,7 @@ from resight.config import (
     WhiteningConfig,
 )
 from resight.errors import UsageError
-from resight.methods.catalogue import METHODS, find_method, method_name
-from resight.methods.resolve import load_config, resolve_config
+from resight.methods import METHODS, find_method, load_config, method_name, resolve_config
 
 
 def toml(fields: dict[str, Any]) -> str:

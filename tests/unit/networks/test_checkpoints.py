@@ -16,11 +16,11 @@ from torch import Tensor
 import oracle
 from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
-from resight.descriptors.retrieval_head import apply_gem
+from resight.descriptors.pipeline import apply_gem
 from resight.errors import UsageError, WeightsError
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters, load_parameters, recognize
 from resight.networks.projection import NetVlad, Projection, RetrievalHead
-from resight.networks.specs import BACKBONES
 from resight.networks.weights import named_file, read_content
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]

@@ -12,10 +12,10 @@ import oracle
 from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError
-from resight.methods.catalogue import METHODS
+from resight.methods import METHODS
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes import RUNTIMES, load_network, pad_to_min_side
-from resight.networks.specs import BACKBONES
 
 INSTALLED = [
     runtime for runtime in RUNTIMES if runtime != "openvino" or importlib.util.find_spec("openvino")

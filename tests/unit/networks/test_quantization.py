@@ -14,8 +14,8 @@ from resight.config import ExtractionConfig, SearchConfig
 from resight.errors import CollectionMismatchError, FitError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.describe import describe
+from resight.methods import resolve_config
 from resight.methods.model import ModelOptions
-from resight.methods.resolve import resolve_config
 from resight.networks import quantization
 from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import load_network

@@ -27,9 +27,9 @@ from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError, WeightsMissingError
 from resight.files import file_sha256
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes import load_network
-from resight.networks.specs import BACKBONES
 from resight.networks.weights import (
     ENVIRONMENT_VARIABLE,
     WeightsFile,

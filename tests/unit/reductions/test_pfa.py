@@ -18,7 +18,7 @@ import oracle
 from resight.config import SelectionConfig
 from resight.errors import FitError
 from resight.reductions.pfa import Selection, fit_selection, principal_rows
-from resight.reductions.principal_components import principal_components
+from resight.vectors import principal_components
 
 
 def descriptors(images: int, dimensions: int, seed: int = 0) -> np.ndarray:

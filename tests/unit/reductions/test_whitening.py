@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from resight.config import SelectionConfig, WhiteningConfig
 from resight.errors import FitError
-from resight.reductions import combined
-from resight.reductions.reduction import Reduction, fit_reduction, from_bytes, to_bytes
+from resight.reductions import Reduction, combined, fit_reduction, from_bytes, to_bytes
 from resight.reductions.whitening import Whitening, choose_width, fit_whitening
 
 SIZES = (6, 4)

@@ -14,9 +14,14 @@ from resight.config import ExtractionConfig, LocalConfig
 from resight.demo.objects import FAMILIES
 from resight.demo.scenes import SIZE, background, lay
 from resight.descriptors.aggregation.vlad import vlad
-from resight.descriptors.cam import cam_mask, class_activation_map
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
-from resight.descriptors.pipeline import FeatureMaps, PoolingState, describe_maps
+from resight.descriptors.pipeline import (
+    FeatureMaps,
+    PoolingState,
+    cam_mask,
+    class_activation_map,
+    describe_maps,
+)
 from resight.descriptors.pooling import POOLINGS as POOLING_TABLE
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import UsageError

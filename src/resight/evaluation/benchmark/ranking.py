@@ -20,7 +20,7 @@ from resight.files import write_errors
 from resight.methods.spec import MethodSpec
 from resight.progress import Progress
 from resight.ranking.exact import Database, Query
-from resight.reductions.reduction import Reduction, fit_reduction
+from resight.reductions import Reduction, fit_reduction
 from resight.searching.pipeline import Ranking, make_matcher, rank_photos, shared_rerank_set
 from resight.searching.query import QueryPhoto
 from resight.searching.searchable import ArrayStore

@@ -31,7 +31,7 @@ from resight.evaluation.benchmark.ranking import (
 )
 from resight.evaluation.datasets.dataset import Dataset
 from resight.files import user_cache
-from resight.methods.catalogue import METHODS, find_method
+from resight.methods import METHODS, find_method
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.spec import MethodSpec
