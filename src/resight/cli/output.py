@@ -18,13 +18,9 @@ from resight.backends.manage import Info
 from resight.backends.transfer import Transfer
 from resight.cli.progress import progress_on
 from resight.collection.integrity import CheckReport
-from resight.errors import ImageError
 from resight.evaluation.evaluate_collection import Evaluation
-from resight.files import save_picture
 from resight.indexing.pipeline import IndexRun
-from resight.photos.images import image_size, load_image
 from resight.photos.paths import escape_undecodable, path_text
-from resight.photos.transforms import scale_box
 from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
 from resight.searching.results import SearchResults
 
@@ -122,29 +118,6 @@ def print_results(results: SearchResults, *, as_json: bool) -> None:
         row = [str(result.rank), f"{result.distance:.4f}", *([inliers] if verified else [])]
         table.add_row(*row, escape(_printable(result.path)))
     print_table(table)
-
-
-def write_sheet(query: Path, results: SearchResults, target: Path) -> None:
-    """Write a contact sheet of a query and its results.
-
-    Raises:
-        UsageError: the file cannot be written, or its suffix names no image format.
-    """
-    from resight.views.contact_sheet import SheetPhoto, contact_sheet
-
-    def photo(path: Path, detail: str) -> SheetPhoto:
-        try:
-            return SheetPhoto(load_image(path), _printable(Path(path.name)), detail)
-        except ImageError:  # the tile shows that the file cannot be read
-            return SheetPhoto(None, _printable(Path(path.name)), detail)
-
-    tiles = [photo(result.path, f"{result.distance:.3f}") for result in results]
-    query_tile = photo(query, "")
-    box = results.box
-    if box is not None and query_tile.image is not None:
-        box = scale_box(box, image_size(query), query_tile.image.size)
-    save_picture(contact_sheet(query_tile, tiles, box=box), target)
-    say(f"contact sheet: {target}")
 
 
 def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:

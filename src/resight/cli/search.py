@@ -67,8 +67,9 @@ def search(
 ) -> None:
     """Find the photos that show the same thing as a query photo."""
     from resight.cli import output
-    from resight.files import ensure_picture_writable
+    from resight.files import ensure_picture_writable, save_picture
     from resight.searching.search import search
+    from resight.views.contact_sheet import results_sheet
 
     if sheet is not None:
         ensure_picture_writable(sheet)
@@ -89,7 +90,8 @@ def search(
         model=model_options(weights, runtime, device),
     )
     if sheet is not None:
-        output.write_sheet(query, results, sheet)
+        save_picture(results_sheet(results), sheet)
+        output.say(f"contact sheet: {sheet}")
     output.print_results(results, as_json=json)
 
 

@@ -7,11 +7,15 @@ mode, photos that are gone, names in any language (letters the font lacks are dr
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from resight.errors import UsageError
-from resight.photos.transforms import Box, crop_box, scaled_size
+from resight.errors import ImageError, UsageError
+from resight.photos.images import image_size, load_image
+from resight.photos.paths import escape_undecodable, path_text
+from resight.photos.transforms import Box, crop_box, scale_box, scaled_size
+from resight.searching.results import SearchResults
 
 Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -46,6 +50,27 @@ class SheetPhoto:
     caption: str
     detail: str = ""
     highlight: bool | None = None
+
+
+def results_sheet(results: SearchResults) -> Image.Image:
+    """Draw a query photo, with its box if it has one, and its search results."""
+    if results.query is None:
+        raise UsageError("a contact sheet needs a query file")
+    query = _tile(results.query)
+    box = results.box
+    if box is not None and query.image is not None:
+        box = scale_box(box, image_size(results.query), query.image.size)
+    tiles = [_tile(result.path, f"{result.distance:.3f}") for result in results]
+    return contact_sheet(query, tiles, box=box)
+
+
+def _tile(path: Path, detail: str = "") -> SheetPhoto:
+    """Load a photo for a sheet; a tile without an image shows that the file cannot be read."""
+    caption = escape_undecodable(path_text(Path(path.name)))
+    try:
+        return SheetPhoto(load_image(path), caption, detail)
+    except ImageError:
+        return SheetPhoto(None, caption, detail)
 
 
 def contact_sheet(
