@@ -25,8 +25,13 @@ from resight.errors import ClusterError, UsageError
 from resight.indexing import pipeline
 from resight.indexing.cluster import distributed_extraction as describing
 from resight.indexing.cluster import ray_cluster as on_ray
-from resight.indexing.cluster.segments import Segment, decode, read_segment
-from resight.indexing.cluster.shards import Shard, split_into_shards
+from resight.indexing.cluster.segments import (
+    Segment,
+    Shard,
+    decode,
+    read_segment,
+    split_into_shards,
+)
 from resight.indexing.cluster.worker import ExtractionTask, extract_shard, installed_versions
 from resight.methods.factory import FittedMethod
 from resight.methods.model import ModelOptions

@@ -86,9 +86,7 @@ def remove(paths: PathLike | Sequence[PathLike], collection: Location) -> list[P
 
 
 def _photos_at(
-    paths: Sequence[Path],
-    photos_under: Callable[[Path], list[Photo]],
-    collection: str,
+    paths: Sequence[Path], photos_under: Callable[[Path], list[Photo]], collection: str
 ) -> list[Photo]:
     """Return the photos at or below some paths, by ascending ID."""
     by_id: dict[int, Photo] = {}

@@ -133,11 +133,7 @@ def upload(source: Collection, remote: Remote, progress: Progress = no_progress)
 
 
 def pull(
-    address: str,
-    collection: PathLike,
-    *,
-    empty: bool = False,
-    progress: Progress = no_progress,
+    address: str, collection: PathLike, *, empty: bool = False, progress: Progress = no_progress
 ) -> Transfer:
     """Update a folder from a collection on a remote backend; an interrupted run can be resumed.
 

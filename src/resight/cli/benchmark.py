@@ -5,16 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resight.cli.options import (
-    NETWORK,
-    Device,
-    Json,
-    Runtime,
-    argument,
-    benchmark_model_options,
-    option,
-    parse_settings,
-)
+from resight.cli import options as opt
+from resight.cli.options import argument, option
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,13 +62,13 @@ def run(
     cache: Annotated[
         Path | None, option("Descriptor cache.", metavar="FOLDER", show_default="the user's cache")
     ] = None,
-    json: Json = False,
+    json: opt.Json = False,
     weights: Annotated[
         list[Path] | None,
-        option("Network weights; repeat for each network.", metavar="FILE", panel=NETWORK),
+        option("Network weights; repeat for each network.", metavar="FILE", panel=opt.NETWORK),
     ] = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Evaluate several methods; each photo passes the network once."""
     from resight.cli import benchmark_output, output
@@ -95,7 +87,7 @@ def run(
             names,
             fit_on=fitted_on,
             cache=cache,
-            model=benchmark_model_options(weights, runtime, device),
+            model=opt.benchmark_model_options(weights, runtime, device),
             skip_unavailable=table is not None,
             descriptors=out if descriptors else None,
             progress=progress,
@@ -142,4 +134,4 @@ def _read(dataset: str, switch: list[str] | None) -> "Dataset":
 
 
 def _switches(texts: list[str] | None) -> dict[str, str]:
-    return {name: str(value) for name, value in parse_settings(texts, "switch").items()}
+    return {name: str(value) for name, value in opt.parse_settings(texts, "switch").items()}

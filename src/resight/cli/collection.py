@@ -6,23 +6,8 @@ from typing import Annotated
 
 import typer
 
-from resight.cli.options import (
-    CLUSTER,
-    Address,
-    Cam,
-    Collection,
-    Config,
-    Device,
-    Json,
-    Place,
-    Precision,
-    Runtime,
-    Weights,
-    argument,
-    backend_option,
-    model_options,
-    option,
-)
+from resight.cli import options as opt
+from resight.cli.options import argument, option
 from resight.config import BackendConfig
 
 
@@ -33,8 +18,8 @@ def index(
             "PHOTOS...", "Folders, photos, s3://BUCKET/FOLDER, or @FILE with one path per line."
         ),
     ],
-    collection: Collection,
-    config: Config = None,
+    collection: opt.Collection,
+    config: opt.Config = None,
     prune: Annotated[bool, option("Remove photos that are gone.", "--prune")] = False,
     strict: Annotated[
         bool, option("Exit with status 3 if a photo cannot be read.", "--strict")
@@ -43,22 +28,23 @@ def index(
         bool | None, option("Build an approximate index.", show_default="from 100,000 photos")
     ] = None,
     workers: Annotated[int, option("Threads that decode photos.", metavar="N", min=1)] = 1,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
-    precision: Precision = None,
-    cam: Cam = None,
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
+    precision: opt.Precision = None,
+    cam: opt.Cam = None,
     on: Annotated[
         str | None,
         option(
             "Extract on ray, ray://HEAD:10001 or ray:HEAD:6379.",
             metavar="ADDRESS",
             show_default="this machine",
-            panel=CLUSTER,
+            panel=opt.CLUSTER,
         ),
     ] = None,
     segments: Annotated[
-        Path | None, option("Keep the extracted segments here.", metavar="FOLDER", panel=CLUSTER)
+        Path | None,
+        option("Keep the extracted segments here.", metavar="FOLDER", panel=opt.CLUSTER),
     ] = None,
 ) -> None:
     """Index folders of photos; re-run to update."""
@@ -75,7 +61,7 @@ def index(
             config=config,
             cam=cam,
             precision=precision,
-            model=model_options(weights, runtime, device),
+            model=opt.model_options(weights, runtime, device),
             workers=workers,
             prune=prune,
             approximate=approximate,
@@ -92,7 +78,7 @@ def index(
 
 def merge(
     segments: Annotated[list[Path], argument("SEGMENTS...", "Segments, or folders of them.")],
-    collection: Collection,
+    collection: opt.Collection,
 ) -> None:
     """Merge cluster segments into a collection (idempotent)."""
     from resight.cli import output
@@ -103,7 +89,7 @@ def merge(
     output.print_index_run(run, collection)
 
 
-def info(collection: Place, json: Json = False) -> None:
+def info(collection: opt.Place, json: opt.Json = False) -> None:
     """Show the method, size and failures of a collection."""
     from resight.backends.manage import info
     from resight.cli import output
@@ -112,7 +98,7 @@ def info(collection: Place, json: Json = False) -> None:
 
 
 def remove(
-    paths: Annotated[list[Path], argument("PATHS...", "Photos or folders.")], collection: Place
+    paths: Annotated[list[Path], argument("PATHS...", "Photos or folders.")], collection: opt.Place
 ) -> None:
     """Remove photos from a collection; their files stay."""
     from resight.backends.manage import remove
@@ -122,7 +108,7 @@ def remove(
     output.say(f"removed {output.count(removed, 'photo')} from {collection}")
 
 
-def check(collection: Collection) -> None:
+def check(collection: opt.Collection) -> None:
     """Verify the integrity of a collection; rebuild damaged indexes."""
     from resight.cli import output
     from resight.collection.integrity import check
@@ -134,21 +120,23 @@ def check(collection: Collection) -> None:
 
 
 def push(
-    address: Address,
-    collection: Collection,
+    address: opt.Address,
+    collection: opt.Collection,
     prune: Annotated[bool, option("Remove photos that the folder lacks.", "--prune")] = False,
     replace: Annotated[bool, option("Replace whatever is stored there.", "--replace")] = False,
     compact: Annotated[
         bool, option("Send only the compared values; cannot be pulled.", "--compact")
     ] = False,
-    links: Annotated[int, backend_option("links")] = BackendConfig.links,
-    build_effort: Annotated[int, backend_option("build_effort")] = BackendConfig.build_effort,
-    search_effort: Annotated[int, backend_option("search_effort")] = BackendConfig.search_effort,
-    half: Annotated[bool, backend_option("half")] = BackendConfig.half,
-    build_memory: Annotated[int, backend_option("build_memory")] = BackendConfig.build_memory,
-    shards: Annotated[int, backend_option("shards")] = BackendConfig.shards,
-    replicas: Annotated[int, backend_option("replicas")] = BackendConfig.replicas,
-    oversampling: Annotated[float, backend_option("oversampling")] = BackendConfig.oversampling,
+    links: Annotated[int, opt.backend_option("links")] = BackendConfig.links,
+    build_effort: Annotated[int, opt.backend_option("build_effort")] = BackendConfig.build_effort,
+    search_effort: Annotated[
+        int, opt.backend_option("search_effort")
+    ] = BackendConfig.search_effort,
+    half: Annotated[bool, opt.backend_option("half")] = BackendConfig.half,
+    build_memory: Annotated[int, opt.backend_option("build_memory")] = BackendConfig.build_memory,
+    shards: Annotated[int, opt.backend_option("shards")] = BackendConfig.shards,
+    replicas: Annotated[int, opt.backend_option("replicas")] = BackendConfig.replicas,
+    oversampling: Annotated[float, opt.backend_option("oversampling")] = BackendConfig.oversampling,
 ) -> None:
     """Push a collection to a database; re-run to update or resume."""
     from resight.backends.transfer import push
@@ -178,8 +166,8 @@ def push(
 
 
 def pull(
-    address: Address,
-    collection: Collection,
+    address: opt.Address,
+    collection: opt.Collection,
     empty: Annotated[
         bool, option("Pull no photos, only the method to index more.", "--empty")
     ] = False,

@@ -3,31 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from resight.cli.options import (
-    Cam,
-    Collection,
-    Config,
-    Device,
-    Json,
-    Output,
-    Place,
-    Rerank,
-    RerankWith,
-    Runtime,
-    Verify,
-    VerifyBy,
-    VerifyGeometry,
-    Weights,
-    argument,
-    model_options,
-    option,
-    parse_settings,
-)
+from resight.cli import options as opt
+from resight.cli.options import argument, option
 from resight.config import RerankConfig, SearchConfig
 
 
 def fit(
-    collection: Collection,
+    collection: opt.Collection,
     method: Annotated[
         str | None,
         option("pfa, whitening or none.", metavar="NAME", show_default="the collection's"),
@@ -50,7 +32,7 @@ def fit(
     from resight.cli import output
     from resight.indexing.fitting import fit
 
-    changes = parse_settings(settings, "set")
+    changes = opt.parse_settings(settings, "set")
     if method is not None:
         changes["method"] = method
     with output.progress() as progress:
@@ -61,12 +43,12 @@ def fit(
 
 def describe(
     images: Annotated[list[Path], argument("PHOTOS...", "Photos and folders.")],
-    out: Output,
-    config: Config = None,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
-    cam: Cam = None,
+    out: opt.Output,
+    config: opt.Config = None,
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
+    cam: opt.Cam = None,
 ) -> None:
     """Write the descriptors of photos as NumPy arrays (.npz)."""
     from resight.cli import output
@@ -79,7 +61,7 @@ def describe(
             images,
             config=config,
             cam=cam,
-            model=model_options(weights, runtime, device),
+            model=opt.model_options(weights, runtime, device),
             progress=progress,
         )
     described.save(out)
@@ -96,16 +78,16 @@ def evaluate(
             "Ground truth: the photos of each group, relative to the file (or its folder).",
         ),
     ],
-    collection: Place,
-    json: Json = False,
-    rerank: Rerank = RerankConfig.method,
-    rerank_with: RerankWith = None,
-    verify: Verify = SearchConfig.verify,
-    verify_by: VerifyBy = SearchConfig.verify_by,
-    verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
+    collection: opt.Place,
+    json: opt.Json = False,
+    rerank: opt.Rerank = RerankConfig.method,
+    rerank_with: opt.RerankWith = None,
+    verify: opt.Verify = SearchConfig.verify,
+    verify_by: opt.VerifyBy = SearchConfig.verify_by,
+    verify_geometry: opt.VerifyGeometry = SearchConfig.verify_geometry,
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Measure the mAP and N-S score of a collection against ground truth."""
     from resight.cli import output
@@ -119,7 +101,7 @@ def evaluate(
             verify=verify,
             verify_by=verify_by,
             verify_geometry=verify_geometry,
-            model=model_options(weights, runtime, device),
+            model=opt.model_options(weights, runtime, device),
             progress=progress,
         )
     output.print_evaluation(evaluation, as_json=json)
@@ -128,9 +110,9 @@ def evaluate(
 def demo(
     folder: Annotated[Path, argument("FOLDER", "Where to create the demo.")] = Path("resight-demo"),
     config: Annotated[str, option("paper or fast.", metavar="NAME")] = "fast",
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Draw sample photos, index and search them, and show the results."""
     from resight.cli import output
@@ -138,12 +120,15 @@ def demo(
 
     with output.progress() as progress:
         result = run_demo(
-            folder, config=config, model=model_options(weights, runtime, device), progress=progress
+            folder,
+            config=config,
+            model=opt.model_options(weights, runtime, device),
+            progress=progress,
         )
     output.print_demo(result)
 
 
-def methods(json: Json = False) -> None:
+def methods(json: opt.Json = False) -> None:
     """List the methods with their papers and published scores."""
     from resight.cli import benchmark_output
 

@@ -4,26 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from resight.cli.options import (
-    FILTER,
-    BoxText,
-    Config,
-    Device,
-    Json,
-    Output,
-    Place,
-    Rerank,
-    RerankWith,
-    Runtime,
-    Verify,
-    VerifyBy,
-    VerifyGeometry,
-    Weights,
-    argument,
-    model_options,
-    option,
-    parse_box,
-)
+from resight.cli import options as opt
+from resight.cli.options import argument, option
 from resight.config import RerankConfig, SearchConfig
 
 TIMES = ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
@@ -34,36 +16,38 @@ Photo = Annotated[Path, argument("PHOTO", "Query photo.")]
 
 def search(
     query: Photo,
-    collection: Place,
+    collection: opt.Place,
     k: Annotated[int, option("Number of results.", "-k", metavar="N")] = SearchConfig.k,
-    box: BoxText = None,
-    json: Json = False,
+    box: opt.BoxText = None,
+    json: opt.Json = False,
     sheet: Annotated[Path | None, option("Write a contact sheet.", metavar="FILE")] = None,
     approximate: Annotated[
         bool, option("Use the approximate index.", "--approximate")
     ] = SearchConfig.approximate,
-    rerank: Rerank = RerankConfig.method,
-    rerank_with: RerankWith = None,
-    verify: Verify = SearchConfig.verify,
-    verify_by: VerifyBy = SearchConfig.verify_by,
-    verify_geometry: VerifyGeometry = SearchConfig.verify_geometry,
+    rerank: opt.Rerank = RerankConfig.method,
+    rerank_with: opt.RerankWith = None,
+    verify: opt.Verify = SearchConfig.verify,
+    verify_by: opt.VerifyBy = SearchConfig.verify_by,
+    verify_geometry: opt.VerifyGeometry = SearchConfig.verify_geometry,
     under: Annotated[
-        Path | None, option("In or below this folder.", metavar="FOLDER", panel=FILTER)
+        Path | None, option("In or below this folder.", metavar="FOLDER", panel=opt.FILTER)
     ] = None,
     taken_from: Annotated[
         datetime | None,
-        option("Taken on or after this date (EXIF).", metavar="DATE", formats=TIMES, panel=FILTER),
+        option(
+            "Taken on or after this date (EXIF).", metavar="DATE", formats=TIMES, panel=opt.FILTER
+        ),
     ] = None,
     taken_before: Annotated[
         datetime | None,
-        option("Taken before this date (EXIF).", metavar="DATE", formats=TIMES, panel=FILTER),
+        option("Taken before this date (EXIF).", metavar="DATE", formats=TIMES, panel=opt.FILTER),
     ] = None,
     min_side: Annotated[
-        int | None, option("Minimum shorter side.", metavar="PIXELS", min=1, panel=FILTER)
+        int | None, option("Minimum shorter side.", metavar="PIXELS", min=1, panel=opt.FILTER)
     ] = None,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Find the photos that show the same thing as a query photo."""
     from resight.cli import output
@@ -82,12 +66,12 @@ def search(
         verify_by=verify_by,
         verify_geometry=verify_geometry,
         approximate=approximate,
-        box=parse_box(box),
+        box=opt.parse_box(box),
         under=under,
         taken_from=taken_from,
         taken_before=taken_before,
         min_side=min_side,
-        model=model_options(weights, runtime, device),
+        model=opt.model_options(weights, runtime, device),
     )
     if sheet is not None:
         save_picture(results_sheet(results), sheet)
@@ -96,12 +80,12 @@ def search(
 
 
 def groups(
-    collection: Place,
+    collection: opt.Place,
     limit: Annotated[
         float | None,
         option("Largest distance within a group.", metavar="DISTANCE", show_default="estimated"),
     ] = None,
-    json: Json = False,
+    json: opt.Json = False,
     csv: Annotated[bool, option("Print CSV and nothing else.", "--csv")] = False,
 ) -> None:
     """Group a collection's photos of the same thing; find near-duplicates."""
@@ -116,16 +100,16 @@ def groups(
 def explain(
     query: Photo,
     other: Annotated[Path, argument("OTHER", "Another photo.")],
-    out: Output,
+    out: opt.Output,
     collection: Annotated[
         str | None,
         option("Explain by this collection's method.", "--collection", "-c", metavar="FOLDER|URL"),
     ] = None,
-    config: Config = None,
-    box: BoxText = None,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
+    config: opt.Config = None,
+    box: opt.BoxText = None,
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Draw why two photos match: similar areas and corresponding points."""
     from resight.cli import output
@@ -140,8 +124,8 @@ def explain(
         other,
         collection=collection,
         config=config,
-        box=parse_box(box),
-        model=model_options(weights, runtime, device),
+        box=opt.parse_box(box),
+        model=opt.model_options(weights, runtime, device),
     )
     picture = draw_explanation(open_query(query).image, open_query(other).image, explanation)
     save_picture(picture, out)
@@ -152,7 +136,7 @@ def explain(
 
 
 def serve(
-    collection: Place,
+    collection: opt.Place,
     host: Annotated[str, option("Address to listen on.", metavar="NAME")] = "127.0.0.1",
     port: Annotated[int, option("Port to listen on; 0 chooses a free one.", metavar="N")] = 8765,
     token: Annotated[
@@ -162,9 +146,9 @@ def serve(
     open_browser: Annotated[
         bool, option("Open the page in the browser.", "--open/--no-open")
     ] = True,
-    weights: Weights = None,
-    runtime: Runtime = "auto",
-    device: Device = "auto",
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
     """Serve a web page and an HTTP API to search a collection."""
     from resight.cli import output
@@ -174,7 +158,7 @@ def serve(
     serve(
         collection,
         settings=WebSettings(host=host, port=port, token=token, allow_urls=urls),
-        model=model_options(weights, runtime, device),
+        model=opt.model_options(weights, runtime, device),
         open_browser=open_browser,
         say=output.say,
     )

@@ -158,20 +158,6 @@ def _open_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-@contextlib.contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn errors of SQLite and the file system into a `CollectionError` of one line."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _explain(folder, error) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CollectionError(f"{folder}: {DISK_FULL}") from error
-        reason = error.strerror or error
-        raise CollectionError(f"{error.filename or folder}: {reason}") from error
-
-
 def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
     """Refuse work for which the disk is too small.
 
@@ -189,6 +175,20 @@ def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
             f"{folder}: {DISK_FULL} ({purpose} {needed / 2**20:,.1f} MiB there, "
             f"{free / 2**20:,.1f} are free)"
         )
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn errors of SQLite and the file system into a `CollectionError` of one line."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explain(folder, error) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CollectionError(f"{folder}: {DISK_FULL}") from error
+        reason = error.strerror or error
+        raise CollectionError(f"{error.filename or folder}: {reason}") from error
 
 
 @contextlib.contextmanager

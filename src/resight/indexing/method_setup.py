@@ -79,11 +79,7 @@ def fit_method(
 
 
 def load_extractor(
-    writer: Writer,
-    plan: Plan,
-    options: ModelOptions,
-    setup: MethodSetup | None,
-    progress: Progress,
+    writer: Writer, plan: Plan, options: ModelOptions, setup: MethodSetup | None, progress: Progress
 ) -> Extractor | None:
     """Return the extractor for a plan, if it needs one; bind the collection to its weights.
 
@@ -188,10 +184,7 @@ def _sample(files: Sequence[PhotoFile], limit: int, seed: int) -> list[PhotoFile
 
 
 def _load_sample(
-    files: Sequence[PhotoFile],
-    decode_sizes: Sequence[int | None],
-    purpose: str,
-    progress: Progress,
+    files: Sequence[PhotoFile], decode_sizes: Sequence[int | None], purpose: str, progress: Progress
 ) -> Iterator[tuple[int, Image.Image]]:
     """Yield the number (from 1) and image of each readable photo, by the decode sizes in turn.
 

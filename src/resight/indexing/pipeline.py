@@ -18,8 +18,7 @@ from resight.indexing.cluster.ray_cluster import connected
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.fitting import fit_automatically
 from resight.indexing.method_setup import fit_method, load_extractor
-from resight.indexing.plan import Plan, plan_run
-from resight.indexing.preflight import check_resources
+from resight.indexing.plan import Plan, check_resources, plan_run
 from resight.indexing.recording import IndexReport, record_results
 from resight.methods import resolve_config
 from resight.methods.model import ModelOptions

@@ -5,20 +5,20 @@ import io
 import pytest
 from rich.console import Console
 
-from resight.cli import progress
+from resight.cli import output
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the current time in seconds, in a list of one."""
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_rate_and_remaining_time_restart_with_the_count(clock: list[float]) -> None:
     stream = io.StringIO()
-    with progress.progress_on(Console(file=stream, width=80)) as update:
+    with output.progress(Console(file=stream, width=80)) as update:
         for start in (0, 1000):  # the same work twice, as for two methods
             for done in (0, 10, 20, 30):
                 clock[0] = start + 2 * done
@@ -31,7 +31,7 @@ def test_rate_and_remaining_time_restart_with_the_count(clock: list[float]) -> N
 
 def test_short_work_prints_nothing(clock: list[float]) -> None:
     stream = io.StringIO()
-    with progress.progress_on(Console(file=stream)) as update:
+    with output.progress(Console(file=stream)) as update:
         for done in range(10):
             clock[0] += 0.5
             update("indexing", done, 10)
@@ -40,7 +40,7 @@ def test_short_work_prints_nothing(clock: list[float]) -> None:
 
 def test_a_terminal_shows_rate_and_remaining_time(clock: list[float]) -> None:
     stream = io.StringIO()
-    with progress.progress_on(Console(file=stream, force_terminal=True, width=80)) as update:
+    with output.progress(Console(file=stream, force_terminal=True, width=80)) as update:
         for done in (0, 5):
             clock[0] = done / 10
             update("indexing", done, 20)

@@ -22,7 +22,7 @@ from resight.config.extraction import WORKING_BYTES
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionError, CollectionMismatchError, FitError, UsageError
 from resight.indexing import fitting, pipeline
-from resight.indexing import preflight as room
+from resight.indexing import plan as planning
 from resight.indexing.fitting import fit
 from resight.indexing.recording import IndexReport
 from resight.methods.model import ModelOptions
@@ -757,12 +757,12 @@ def test_too_little_memory_is_said_before_the_work(
 ) -> None:
     samples.draw_many(tmp_path / "photos", 2)
     model, folder = ModelOptions(small_weights, "cpu"), tmp_path / "c"
-    monkeypatch.setattr(room, "available_bytes", lambda: 100 << 20)
+    monkeypatch.setattr(planning, "available_bytes", lambda: 100 << 20)
     with pytest.raises(CollectionError, match=r"too little memory \(describing .* 202 MiB, 100 "):
         samples.index(tmp_path / "photos", folder, config=net, model=model)
     assert samples.photos_by_name(folder) == {}
     for unknown_or_enough in (None, 203 << 20):
-        monkeypatch.setattr(room, "available_bytes", lambda memory=unknown_or_enough: memory)
+        monkeypatch.setattr(planning, "available_bytes", lambda memory=unknown_or_enough: memory)
         samples.index(tmp_path / "photos", folder, config=net, model=model)
     assert len(samples.photos_by_name(folder)) == 2
 

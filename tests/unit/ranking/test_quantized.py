@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from array_samples import make
-from resight.collection import array_builder
 from resight.collection import search_arrays as arrays
 from resight.collection.reader import Collection
 from resight.ranking import exact as neighbors
@@ -239,7 +238,7 @@ def test_neighbor_lists_are_the_same_with_codes() -> None:
 def test_large_collections_are_coded(
     tmp_path: Path, cam: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(array_builder, "QUANTIZED_FROM", 10)
+    monkeypatch.setattr(arrays, "QUANTIZED_FROM", 10)
     monkeypatch.setattr(codes, "BLOCK_ROWS", 7)
     folder = make(tmp_path / "c", cam=cam)
     with Collection.open(folder) as collection:

@@ -10,7 +10,7 @@ from pgvector.psycopg import register_vector
 from psycopg import errors, sql
 
 from resight.backends.postgres.sql import MIGRATIONS, OLDEST_PGVECTOR, OLDEST_SERVER
-from resight.backends.remote_base import disk_full, no_collection, unreachable
+from resight.backends.store import disk_full, no_collection, unreachable
 from resight.errors import CollectionError, CollectionLockedError, UsageError
 
 T = TypeVar("T")
@@ -85,10 +85,7 @@ class Server:
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(
-            self._address,
-            autocommit=True,
-            connect_timeout=CONNECT_S,
-            application_name="resight",
+            self._address, autocommit=True, connect_timeout=CONNECT_S, application_name="resight"
         )
         try:
             if connection.info.server_version < OLDEST_SERVER:

@@ -13,11 +13,18 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from resight.backends.postgres import rows
 from resight.backends.postgres import sql as statements
 from resight.backends.postgres.server import MIGRATION_LOCK, Server
-from resight.backends.remote_base import RemoteBase, RemoteState, state_from_json, state_to_json
-from resight.backends.store import Filter, Layout, Record, check_queries
+from resight.backends.store import (
+    Filter,
+    Layout,
+    Record,
+    RemoteBase,
+    RemoteState,
+    check_queries,
+    state_from_json,
+    state_to_json,
+)
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
@@ -86,14 +93,14 @@ class PostgresStore(RemoteBase):
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Return the existing photos among some IDs, by ID."""
-        select = f"SELECT {rows.PHOTO} FROM {{photos}} WHERE id = ANY(%s)"
-        photos = map(rows.photo_of, self._rows(select, ([int(id_) for id_ in ids],)))
+        select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE id = ANY(%s)"
+        photos = map(statements.photo_of, self._rows(select, ([int(id_) for id_ in ids],)))
         return {photo.id: photo for photo in photos}
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
         """Return the next photos by ascending ID."""
-        select = f"SELECT {rows.PHOTO} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
-        return [rows.photo_of(row) for row in self._rows(select, (after, count))]
+        select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
+        return [statements.photo_of(row) for row in self._rows(select, (after, count))]
 
     def details(self) -> dict[str, str]:
         """Return the versions of the software, and the index."""
@@ -120,7 +127,7 @@ class PostgresStore(RemoteBase):
         """Return the descriptors of a content, if they are stored."""
         select = 'SELECT "global", "local" FROM {photos} WHERE content = %s LIMIT 1'
         stored = self._rows(select, (content,))
-        return rows.query_of(*stored[0]) if stored else None
+        return statements.query_of(*stored[0]) if stored else None
 
     def rows(self, ids: np.ndarray) -> Database:
         """Return the descriptors of photos, in the order of the IDs."""
@@ -130,7 +137,7 @@ class PostgresStore(RemoteBase):
             (ids.tolist(), ids.tolist()),
         )
         layout = self.layout()
-        queries = [rows.query_of(*descriptors) for _, *descriptors in stored]
+        queries = [statements.query_of(*descriptors) for _, *descriptors in stored]
         shape = len(stored), layout.dimensions
         global_ = np.array([query.global_ for query in queries], np.float32).reshape(shape)
         local = None
@@ -198,22 +205,22 @@ class PostgresStore(RemoteBase):
             "AS sent (path, content) USING (path, content)",
             ([os.fsencode(p.path) for p in photos], [p.content for p in photos]),
         )
-        return {rows.path_of(path) for (path,) in paths}
+        return {statements.path_of(path) for (path,) in paths}
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Add or replace photos in one transaction, by COPY."""
         table, dtype = statements.photos_table(self._state().key), self._dtype()
-        self._run(lambda connection: rows.upsert(connection, table, records, dtype))
+        self._run(lambda connection: statements.upsert(connection, table, records, dtype))
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
         """Return the photos at or below a path, by ascending ID."""
         condition, values = statements.condition(Filter(under=place))
         statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY id").format(
-            sql.SQL(rows.PHOTO), statements.photos_table(self._state().key), condition
+            sql.SQL(statements.PHOTO), statements.photos_table(self._state().key), condition
         )
         return [
-            rows.photo_of(row)
+            statements.photo_of(row)
             for row in self._run(lambda c: c.execute(statement, values).fetchall())
         ]
 
@@ -234,8 +241,8 @@ class PostgresStore(RemoteBase):
     def records(self, after: int, count: int) -> list[Record]:
         """Return the next photos by ascending ID, with all their descriptors."""
         dtype = self._dtype()
-        select = f"SELECT {rows.RECORD} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
-        return [rows.record_of(row, dtype) for row in self._rows(select, (after, count))]
+        select = f"SELECT {statements.RECORD} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
+        return [statements.record_of(row, dtype) for row in self._rows(select, (after, count))]
 
     # Statements
 
@@ -339,11 +346,7 @@ def _use_index(connection: Connection, state: RemoteState, candidates: int) -> b
         "set_config('enable_indexscan', 'on', true), set_config('enable_seqscan', 'off', true), "
         "set_config('hnsw.iterative_scan', 'relaxed_order', true), "
         "set_config('hnsw.max_scan_tuples', %s, true)",
-        (
-            f"resight.{statements.index_name(state.key, 'global')}",
-            str(effort),
-            str(MAX_SCANNED),
-        ),
+        (f"resight.{statements.index_name(state.key, 'global')}", str(effort), str(MAX_SCANNED)),
     ).fetchone()
     return row is not None and row[0] is not None
 

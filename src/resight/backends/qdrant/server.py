@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from resight.backends.remote_base import (
+from resight.backends.store import (
+    Layout,
     RemoteState,
     damaged,
     disk_full,
@@ -26,7 +27,6 @@ from resight.backends.remote_base import (
     state_to_json,
     unreachable,
 )
-from resight.backends.store import Layout
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.errors import CollectionError, CollectionLockedError
@@ -38,11 +38,7 @@ KEY = "QDRANT_API_KEY"
 CHUNK_BYTES = 1 << 20
 """Size of the chunks of fitted data; the size of requests is limited."""
 METADATA_ID = 1
-FIRST_CHUNK_IDS: dict[str, int] = {
-    "selection": 1_000,
-    "learned": 2_000_000,
-    "network": 3_000_000,
-}
+FIRST_CHUNK_IDS: dict[str, int] = {"selection": 1_000, "learned": 2_000_000, "network": 3_000_000}
 
 
 def open_client(address: str, shown: str) -> QdrantClient:

@@ -12,8 +12,16 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from resight.backends.qdrant import points, server
-from resight.backends.remote_base import RemoteBase, RemoteState
-from resight.backends.store import PAGE, SIDES, Filter, Layout, Record, check_queries
+from resight.backends.store import (
+    PAGE,
+    SIDES,
+    Filter,
+    Layout,
+    Record,
+    RemoteBase,
+    RemoteState,
+    check_queries,
+)
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
 from resight.config import BackendConfig
@@ -256,11 +264,7 @@ class QdrantStore(RemoteBase):
     ) -> list[models.Record]:
         self._state()
         return self._call(
-            self._client.retrieve,
-            self._collection,
-            ids,
-            with_payload=payload,
-            with_vectors=vectors,
+            self._client.retrieve, self._collection, ids, with_payload=payload, with_vectors=vectors
         )
 
     def _scroll(

@@ -10,8 +10,12 @@ from resight.collection.reader import Collection
 from resight.descriptors.extractor import Description
 from resight.errors import SegmentError
 from resight.indexing.cluster.ray_cluster import extract_shards
-from resight.indexing.cluster.segments import find_segments, read_segment
-from resight.indexing.cluster.shards import shard_size, split_into_shards
+from resight.indexing.cluster.segments import (
+    find_segments,
+    read_segment,
+    shard_size,
+    split_into_shards,
+)
 from resight.indexing.cluster.worker import ExtractionTask, installed_versions
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan

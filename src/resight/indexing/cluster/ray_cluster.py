@@ -18,13 +18,13 @@ from resight.descriptors.extractor import Description
 from resight.errors import ClusterError, MissingExtraError, ResightError, UsageError
 from resight.indexing.cluster.segments import (
     Segment,
+    Shard,
     decode,
     encode,
     read_segment,
     segment_name,
     write_segment,
 )
-from resight.indexing.cluster.shards import Shard
 from resight.indexing.cluster.worker import ExtractionTask, extract_shard
 from resight.indexing.extraction import PhotoResult
 from resight.photos.files import PhotoFile
