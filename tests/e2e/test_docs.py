@@ -88,7 +88,7 @@ def beside_photos(demo_photos, tmp_path, monkeypatch):
 
 
 def test_python_examples_run_and_print_what_the_page_says(beside_photos):
-    run_examples("python.md", 5)
+    run_examples("python.md", 6)
 
 
 def test_http_examples_run_and_print_what_the_page_says(beside_photos):
