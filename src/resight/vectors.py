@@ -106,3 +106,15 @@ class _Moments:
         scatter = self.scatter - np.outer(self.total, self.total) / self.count
         variances, vectors = np.linalg.eigh(scatter)
         return Spectrum(self.count, vectors[:, ::-1], np.maximum(variances[::-1], 0.0), self.varies)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """PCA-whitening or a learned layer: weight, float32 (d, D), and bias, float32 (d,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        """Compute weight x + bias of vectors (..., D) at unit length, float32 (..., d)."""
+        return l2_normalize_rows(vectors @ self.weight.T + self.bias)

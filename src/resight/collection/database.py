@@ -45,7 +45,7 @@ CREATE TABLE descriptors (
 CREATE TABLE fitted (
     name TEXT PRIMARY KEY,             -- 'selection', 'learned', 'network' (formerly 'vocabulary')
     how TEXT NOT NULL,                 -- JSON: the photos it was fitted on, and the configuration
-    data BLOB NOT NULL                 -- as reduction.to_bytes or fitted_params.to_bytes encodes it
+    data BLOB NOT NULL                 -- as reduction.to_bytes or params_to_bytes encodes it
 );
 """
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from resight.config import MethodConfig, ReductionConfig, method_from_dict, stored_reduction
 from resight.errors import CollectionError, CollectionMismatchError
-from resight.methods import fitted_params as fitted_params_io
 from resight.methods.factory import FittedMethod
-from resight.methods.model import Model, ModelOptions, find_model
+from resight.methods.model import Model, ModelOptions, find_model, params_from_bytes, params_sha256
 from resight.reductions import Reduction, from_bytes
 
 FittedName = Literal["selection", "learned", "network"]
@@ -81,7 +80,7 @@ class Provenance(ABC):
         """
         data = self.fitted_data("learned")
         try:
-            return None if data is None else fitted_params_io.from_bytes(data)
+            return None if data is None else params_from_bytes(data)
         except ValueError as error:
             raise CollectionError(
                 f"{self.name}: the database is damaged ({error}); restore it from a backup, or "
@@ -102,7 +101,7 @@ class Provenance(ABC):
         if self.config.needs_network:
             previous = self.model.path if self.model else None
             return find_model(self.config, options, previous)
-        return Model(fitted_params_io.sha256(self._required_params()))
+        return Model(params_sha256(self._required_params()))
 
     def fitted_method(self, options: ModelOptions) -> FittedMethod:
         """Return the method that made the descriptors.

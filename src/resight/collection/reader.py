@@ -21,7 +21,7 @@ import numpy as np
 from resight.collection.database import Connections, explained
 from resight.collection.provenance import FittedName, Provenance
 from resight.errors import CollectionError
-from resight.methods import fitted_params as fitted_params_io
+from resight.methods.model import params_to_bytes
 from resight.photos.files import COLLECTION_MARK
 from resight.photos.paths import PathLike
 
@@ -137,7 +137,7 @@ class Collection(Provenance):
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
         if row is None:
             return None
-        return fitted_params_io.to_bytes({"words": np.frombuffer(row[0], "<f4").reshape(-1, 128)})
+        return params_to_bytes({"words": np.frombuffer(row[0], "<f4").reshape(-1, 128)})
 
     @property
     def stamp(self) -> str:

@@ -19,8 +19,7 @@ from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError, CollectionLockedError
-from resight.methods import fitted_params as fitted_params_io
-from resight.methods.model import Model
+from resight.methods.model import Model, params_sha256, params_to_bytes
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.paths import PathLike
 from resight.reductions import Reduction, to_bytes
@@ -143,8 +142,8 @@ class Writer:
 
     def store_fitted_params(self, params: FittedParams, info: dict[str, Any]) -> None:
         """Store the parameters that a new collection's method fitted."""
-        info = {**info, "sha256": fitted_params_io.sha256(params), "fitted_at": _now()}
-        self._store_fitted("learned", info, fitted_params_io.to_bytes(params))
+        info = {**info, "sha256": params_sha256(params), "fitted_at": _now()}
+        self._store_fitted("learned", info, params_to_bytes(params))
 
     def store_quantized_network(self, network: bytes, info: dict[str, Any]) -> None:
         """Store the network of a new collection of the precision int8."""

@@ -21,9 +21,9 @@ from resight.descriptors.pipeline import (
 from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors
 from resight.errors import WeightsError
 from resight.networks.parameters import load_parameters
-from resight.networks.projection import Projection
 from resight.networks.runtimes import load_network
 from resight.photos.transforms import resized_copies
+from resight.vectors import Projection
 
 MISSING_HEAD = {
     "fine-tuned": "are not fine-tuned for retrieval, so that they have no pooling of their own",

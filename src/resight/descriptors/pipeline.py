@@ -16,9 +16,9 @@ from resight.descriptors.fusion import early_fusion, late_fusion, rescale
 from resight.descriptors.pooling import POOLINGS
 from resight.descriptors.pooling.gem import generalized_mean
 from resight.descriptors.pooling.rmac import rmac
+from resight.networks.checkpoints import NetVlad, RetrievalHead
 from resight.networks.parameters import Classifier
-from resight.networks.projection import NetVlad, Projection, RetrievalHead
-from resight.vectors import l2_normalize, l2_normalize_rows
+from resight.vectors import Projection, l2_normalize, l2_normalize_rows
 
 FeatureMaps = dict[str, np.ndarray]
 """Stage name to feature map, float32 (C, H, W), of one resolution."""

@@ -1,9 +1,13 @@
-"""Weights of a method's network: find them, choose a runtime."""
+"""What a method computes with: the weights of its network, or fitted parameters."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from resight.config import MethodConfig
+from resight.descriptors.extractor import FittedParams
 from resight.networks.parameters import recognize
 from resight.networks.weights import DownloadProgress, find_weights, named_file
 
@@ -73,3 +77,33 @@ def find_model(config: MethodConfig, options: ModelOptions, previous: Path | Non
         progress=options.on_download,
     )
     return Model(weights.sha256, weights.path)
+
+
+def params_to_bytes(params: FittedParams) -> bytes:
+    """Return fitted parameters as they are stored: float32 arrays as safetensors."""
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(values, "<f4") for name, values in params.items()})
+
+
+def params_from_bytes(data: bytes) -> dict[str, np.ndarray]:
+    """Read the result of `params_to_bytes`.
+
+    Raises:
+        ValueError: the bytes are damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise ValueError(f"fitted parameters: {error}") from None
+
+
+def params_sha256(params: FittedParams) -> str:
+    """Return the SHA-256 (hex) of fitted parameters: their values in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(params):
+        digest.update(np.ascontiguousarray(params[name], "<f4").tobytes())
+    return digest.hexdigest()

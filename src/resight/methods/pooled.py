@@ -1,8 +1,9 @@
 """Other poolings of an off-the-shelf network (section 4), plain and PCA-whitened."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from resight.config import ExtractionConfig, WhiteningConfig
+from resight.config import ExtractionConfig, NoReduction, ReductionConfig, WhiteningConfig
 from resight.methods.spec import (
     BABENKO,
     GORDO,
@@ -17,165 +18,131 @@ from resight.methods.spec import (
     Published,
 )
 
+ALL_VALUES = NoReduction()
+PCA = WhiteningConfig(whiten=False)
+PCAW = WhiteningConfig()
+UNPUBLISHED = Published()
 
-def pooled(pooling: str, resolution: int = 800) -> ExtractionConfig:
-    """Return a pooling of the last stage at one resolution."""
-    return ExtractionConfig(resolutions=(resolution,), layers=("layer4",), pooling=pooling)
 
-
-def _fully_connected(layer: str) -> ExtractionConfig:
-    return ExtractionConfig(
-        backbone="vgg16", resolutions=(224,), square=True, layers=(layer,), pooling="mac"
+def pooled(
+    title: str,
+    source: str,
+    pooling: str,
+    reduction: ReductionConfig = ALL_VALUES,
+    published: Published = UNPUBLISHED,
+    **fields: Any,
+) -> MethodSpec:
+    """Return a pooling of the last stage at 800 pixels; `fields` change the configuration."""
+    defaults: dict[str, Any] = {"resolutions": (800,), "layers": ("layer4",), "pooling": pooling}
+    config = ExtractionConfig(**(defaults | fields))
+    return MethodSpec(
+        title=title, source=source, config=config, reduction=reduction, published=published
     )
 
 
+def _published(
+    scores: Mapping[str, float],
+    conditions: str,
+    *,
+    tables: tuple[int, ...] = (2, 5),
+    values: int | None = None,
+) -> Published:
+    """Return figures of a paper that keeps `values` values on every benchmark (None: all)."""
+    features = dict.fromkeys(MAP_BENCHMARKS, values) if values else {}
+    return Published(tables=tables, scores=scores, conditions=conditions, features=features)
+
+
+_FULLY_CONNECTED: dict[str, Any] = {"backbone": "vgg16", "resolutions": (224,), "square": True}
+_NEURAL_CODES = _published(
+    {"holidays": 78.9, "oxford5k": 55.7}, "another network, retrained; 128 values", values=128
+)
+
 METHODS: Mapping[str, MethodSpec] = {
-    "neural-codes": MethodSpec(
-        title="the averaged last stage at 224 pixels, PCA",
-        source=NEURAL_CODES,
-        config=ExtractionConfig(
-            resolutions=(224,), layers=("layer4",), pooling="gem", gem_power=1.0
-        ),
-        reduction=WhiteningConfig(whiten=False),
-        published=Published(
-            tables=(2, 5),
-            scores={"holidays": 78.9, "oxford5k": 55.7},
-            conditions="another network, retrained; 128 values",
-            features=dict.fromkeys(MAP_BENCHMARKS, 128),
-        ),
+    "neural-codes": pooled(
+        "the averaged last stage at 224 pixels, PCA",
+        NEURAL_CODES,
+        "gem",
+        PCA,
+        _NEURAL_CODES,
+        resolutions=(224,),
+        gem_power=1.0,
     ),
-    "neural-codes-fc6": MethodSpec(
-        title="the first fully connected layer of a square image, PCA",
-        source=NEURAL_CODES,
-        config=_fully_connected("fc6"),
-        reduction=WhiteningConfig(whiten=False),
-        published=Published(
-            tables=(2, 5),
-            scores={"holidays": 78.9, "oxford5k": 55.7},
-            conditions="another network, retrained; 128 values",
-            features=dict.fromkeys(MAP_BENCHMARKS, 128),
-        ),
+    "neural-codes-fc6": pooled(
+        "the first fully connected layer of a square image, PCA",
+        NEURAL_CODES,
+        "mac",
+        PCA,
+        _NEURAL_CODES,
+        layers=("fc6",),
+        **_FULLY_CONNECTED,
     ),
-    "neural-codes-fc7": MethodSpec(
-        title="the second fully connected layer, PCA",
-        source=NEURAL_CODES,
-        config=_fully_connected("fc7"),
-        reduction=WhiteningConfig(whiten=False),
+    "neural-codes-fc7": pooled(
+        "the second fully connected layer, PCA",
+        NEURAL_CODES,
+        "mac",
+        PCA,
+        layers=("fc7",),
+        **_FULLY_CONNECTED,
     ),
-    "mac": MethodSpec(
-        title="maximum of each channel",
-        source=f"{RAZAVIAN}; {TOLIAS}",
-        config=pooled("mac"),
+    "mac": pooled("maximum of each channel", f"{RAZAVIAN}; {TOLIAS}", "mac"),
+    "spoc": pooled("sums of each channel", BABENKO, "spoc"),
+    "spoc-pcaw": pooled(
+        "SPoC, PCA-whitened",
+        BABENKO,
+        "spoc",
+        PCAW,
+        _published({"holidays": 80.2}, "VGG-19, 256 values", tables=(2,), values=256),
     ),
-    "spoc": MethodSpec(
-        title="sums of each channel",
-        source=BABENKO,
-        config=pooled("spoc"),
+    "spoc-center": pooled("sums weighted towards the center", BABENKO, "spoc-center"),
+    "spoc-center-pcaw": pooled(
+        "SPoC with the centering prior, PCA-whitened",
+        BABENKO,
+        "spoc-center",
+        PCAW,
+        _published({"oxford5k": 53.1}, "VGG-19, 256 values", tables=(5,), values=256),
     ),
-    "spoc-pcaw": MethodSpec(
-        title="SPoC, PCA-whitened",
-        source=BABENKO,
-        config=pooled("spoc"),
-        reduction=WhiteningConfig(),
-        published=Published(
-            tables=(2,),
-            scores={"holidays": 80.2},
-            conditions="VGG-19, 256 values",
-            features=dict.fromkeys(MAP_BENCHMARKS, 256),
-        ),
-    ),
-    "spoc-center": MethodSpec(
-        title="sums weighted towards the center",
-        source=BABENKO,
-        config=pooled("spoc-center"),
-    ),
-    "spoc-center-pcaw": MethodSpec(
-        title="SPoC with the centering prior, PCA-whitened",
-        source=BABENKO,
-        config=pooled("spoc-center"),
-        reduction=WhiteningConfig(),
-        published=Published(
-            tables=(5,),
-            scores={"oxford5k": 53.1},
-            conditions="VGG-19, 256 values",
-            features=dict.fromkeys(MAP_BENCHMARKS, 256),
+    "crow": pooled("sums weighted by position and channel", KALANTIDIS, "crow"),
+    "crow-pcaw": pooled(
+        "CroW, PCA-whitened",
+        KALANTIDIS,
+        "crow",
+        PCAW,
+        _published(
+            {"holidays": 84.9, "oxford5k": 68.2, "paris6k": 79.7}, "VGG-16, 512 values", values=512
         ),
     ),
-    "crow": MethodSpec(
-        title="sums weighted by position and channel",
-        source=KALANTIDIS,
-        config=pooled("crow"),
+    "gem": pooled("generalized means, p = 3", RADENOVIC, "gem"),
+    "gem-pcaw": pooled("generalized means, PCA-whitened", RADENOVIC, "gem", PCAW),
+    "rmac": pooled("maxima of regions, added", TOLIAS, "rmac"),
+    "rmac-integral": pooled("R-MAC by integral maps, alpha = 10", TOLIAS, "rmac-integral"),
+    "rmac-pcaw": pooled(
+        "R-MAC at 1024 pixels, PCA-whitened", TOLIAS, "rmac", PCAW, resolutions=(1024,)
     ),
-    "crow-pcaw": MethodSpec(
-        title="CroW, PCA-whitened",
-        source=KALANTIDIS,
-        config=pooled("crow"),
-        reduction=WhiteningConfig(),
-        published=Published(
-            tables=(2, 5),
-            scores={"holidays": 84.9, "oxford5k": 68.2, "paris6k": 79.7},
-            conditions="VGG-16, 512 values",
-            features=dict.fromkeys(MAP_BENCHMARKS, 512),
+    "rmac-whitened": pooled(
+        "R-MAC at 1024 pixels, regions PCA-whitened",
+        TOLIAS,
+        "rmac-whitened",
+        published=_published(
+            {"holidays": 86.9, "oxford5k": 66.9, "paris6k": 83.0}, "VGG-16, 512 values"
         ),
+        resolutions=(1024,),
     ),
-    "gem": MethodSpec(
-        title="generalized means, p = 3",
-        source=RADENOVIC,
-        config=pooled("gem"),
+    "mr-rmac": pooled(
+        "R-MAC, regions PCA-whitened, at three resolutions, vectors added",
+        GORDO,
+        "rmac-whitened",
+        published=_published({"holidays": 91.3}, "ResNet-101, 2048 values", tables=(2,)),
+        resolutions=(1050, 800, 550),
+        fusion="late",
     ),
-    "gem-pcaw": MethodSpec(
-        title="generalized means, PCA-whitened",
-        source=RADENOVIC,
-        config=pooled("gem"),
-        reduction=WhiteningConfig(),
-    ),
-    "rmac": MethodSpec(
-        title="maxima of regions, added",
-        source=TOLIAS,
-        config=pooled("rmac"),
-    ),
-    "rmac-integral": MethodSpec(
-        title="R-MAC by integral maps, alpha = 10",
-        source=TOLIAS,
-        config=pooled("rmac-integral"),
-    ),
-    "rmac-pcaw": MethodSpec(
-        title="R-MAC at 1024 pixels, PCA-whitened",
-        source=TOLIAS,
-        config=pooled("rmac", 1024),
-        reduction=WhiteningConfig(),
-    ),
-    "rmac-whitened": MethodSpec(
-        title="R-MAC at 1024 pixels, regions PCA-whitened",
-        source=TOLIAS,
-        config=pooled("rmac-whitened", 1024),
-        published=Published(
-            tables=(2, 5),
-            scores={"holidays": 86.9, "oxford5k": 66.9, "paris6k": 83.0},
-            conditions="VGG-16, 512 values",
+    "ms-rmac": pooled(
+        "R-MAC of five stages with learned weights",
+        LI,
+        "rmac",
+        published=_published(
+            {"holidays": 86.7, "oxford5k": 68.9, "paris6k": 77.6}, "VGG-16, 1472 values"
         ),
-    ),
-    "mr-rmac": MethodSpec(
-        title="R-MAC, regions PCA-whitened, at three resolutions, vectors added",
-        source=GORDO,
-        config=ExtractionConfig(layers=("layer4",), fusion="late", pooling="rmac-whitened"),
-        published=Published(
-            tables=(2,), scores={"holidays": 91.3}, conditions="ResNet-101, 2048 values"
-        ),
-    ),
-    "ms-rmac": MethodSpec(
-        title="R-MAC of five stages with learned weights",
-        source=LI,
-        config=ExtractionConfig(
-            resolutions=(800,),
-            layers=("conv1", "layer1", "layer2", "layer3", "layer4"),
-            pooling="rmac",
-            learn_layer_weights=True,
-        ),
-        published=Published(
-            tables=(2, 5),
-            scores={"holidays": 86.7, "oxford5k": 68.9, "paris6k": 77.6},
-            conditions="VGG-16, 1472 values",
-        ),
+        layers=("conv1", "layer1", "layer2", "layer3", "layer4"),
+        learn_layer_weights=True,
     ),
 }

@@ -1,8 +1,8 @@
 """The description of a convolutional network: layers, forward pass, input and published weights.
 
 A network is described once, over the few operations that every runtime has. One file a family
-(`resnet.py`, `vgg.py`) defines its `BackboneSpec`s, and `networks.BACKBONES` lists them all. Nothing here
-imports NumPy or a runtime, so that configurations are validated without them.
+(`resnet.py`, `vgg.py`) defines its `BackboneSpec`s, and `networks.BACKBONES` lists them all. This
+module imports neither NumPy nor a runtime, so that configurations are validated without them.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping

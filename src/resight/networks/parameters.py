@@ -16,8 +16,7 @@ from resight.errors import WeightsError
 from resight.files import user_cache, write_atomically
 from resight.networks import BACKBONES
 from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Convolution
-from resight.networks.checkpoints import read_checkpoint
-from resight.networks.projection import NetVlad, RetrievalHead
+from resight.networks.checkpoints import NetVlad, RetrievalHead, read_checkpoint
 from resight.networks.weights import WeightsFile
 
 BATCH_NORM_EPSILON = 1e-5

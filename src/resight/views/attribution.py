@@ -20,8 +20,9 @@ from resight.descriptors.pooling.modified_rmac import region_maxima, rmac_grid
 from resight.descriptors.pooling.rmac import ALPHA, region_grid, region_vectors
 from resight.descriptors.pooling.spoc import center_prior
 from resight.errors import UsageError
-from resight.networks.projection import Projection, RetrievalHead
+from resight.networks.checkpoints import RetrievalHead
 from resight.reductions.pfa import Selection
+from resight.vectors import Projection
 
 TINY = np.finfo(np.float32).tiny
 """Smallest divisor."""

@@ -35,8 +35,7 @@ from resight.errors import (
 )
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit
-from resight.methods.fitted_params import sha256
-from resight.methods.model import Model
+from resight.methods.model import Model, params_sha256
 from resight.photos.files import PhotoFile
 from resight.photos.paths import is_under
 from resight.ranking.exact import Query
@@ -328,7 +327,7 @@ def test_fitted_params_are_stored(tmp_path: Path) -> None:
             np.testing.assert_array_equal(stored[name], values)
         how = opened.fit_info("learned")
         assert how is not None
-        assert (how["photos"], how["sha256"]) == (9, sha256(learned))
+        assert (how["photos"], how["sha256"]) == (9, params_sha256(learned))
 
 
 def test_the_fingerprint_covers_fitted_params(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.pipeline import apply_gem
 from resight.errors import UsageError, WeightsError
 from resight.networks import BACKBONES
+from resight.networks.checkpoints import NetVlad, RetrievalHead
 from resight.networks.parameters import Parameters, load_parameters, recognize
-from resight.networks.projection import NetVlad, Projection, RetrievalHead
 from resight.networks.weights import named_file, read_content
+from resight.vectors import Projection
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}

@@ -25,10 +25,11 @@ from resight.descriptors.pipeline import (
 from resight.descriptors.pooling import POOLINGS as POOLING_TABLE
 from resight.descriptors.pooling.modified_rmac import modified_rmac
 from resight.errors import UsageError
+from resight.networks.checkpoints import RetrievalHead
 from resight.networks.parameters import Classifier
-from resight.networks.projection import Projection, RetrievalHead
 from resight.ranking.exact import manhattan
 from resight.reductions.pfa import Selection
+from resight.vectors import Projection
 from resight.views.attribution import (
     ATTRIBUTIONS,
     Attribution,

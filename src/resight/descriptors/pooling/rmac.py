@@ -9,9 +9,8 @@ import math
 import numpy as np
 
 from resight.config import WhiteningConfig
-from resight.networks.projection import Projection
 from resight.reductions.whitening import fit_whitening
-from resight.vectors import l2_normalize
+from resight.vectors import Projection, l2_normalize
 
 OVERLAP = 0.4
 """Target overlap of neighboring regions of the first scale."""
