@@ -15,6 +15,7 @@ from PIL import Image
 
 import oracle
 from environment import Run
+from ranked_list_files import read_holidays_ranks, read_trec
 from resight.collection.reader import Collection
 from resight.config import (
     ExtractionConfig,
@@ -34,11 +35,9 @@ from resight.evaluation.benchmark.extraction import (
     superset_configs,
 )
 from resight.evaluation.benchmark.html_report import html_report
-from resight.evaluation.benchmark.ranking import query_file
 from resight.evaluation.benchmark.report import as_json, effects, markdown, ranked_lists, rows
 from resight.evaluation.benchmark.run import BenchmarkRun, run_benchmark, select_methods
 from resight.evaluation.datasets.dataset import Dataset
-from resight.evaluation.datasets.ranked_lists import read_holidays_ranks, read_trec
 from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.evaluate_collection import evaluate
 from resight.files import file_sha256
@@ -395,7 +394,7 @@ def test_queries_that_are_regions_or_apart(
         assert first.distances[0] == 0
         assert second.rows[0] == 2
     else:
-        names = (query_file(query).name for query in dataset.queries)
+        names = (query.file_name.name for query in dataset.queries)
         first_cut, second_cut = (next((cache / "queries").glob(f"*-{name}")) for name in names)
         with Image.open(first_cut) as cut:
             assert cut.size == (80, 70)

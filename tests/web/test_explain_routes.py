@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from database_groups import find_groups
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.indexing import pipeline
 from resight.ranking.exact import DISTANCES
-from resight.ranking.groups import find_groups
 from resight.views.explain import explain
 from resight.web.search_routes import heat_overlay, mask_overlay
 from web_server import V1, Running, checked, ids_of

@@ -21,15 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from resight.ranking.exact import (
-    GONE,
-    Database,
-    Distance,
-    Neighbors,
-    Query,
-    manhattan,
-    nearest_to_each,
-)
+from resight.ranking.exact import Neighbors, Query
 
 Kind = Literal["same-thing", "near-duplicate"]
 
@@ -79,50 +71,6 @@ class Groups:
     limit: float
     estimated_limit: float
     groups: list[Group]
-
-
-def find_groups(
-    database: Database,
-    distance: Distance = manhattan,
-    limit: float | None = None,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Groups:
-    """Find the groups of a database.
-
-    Args:
-        database: descriptors as they are searched.
-        distance: between them.
-        limit: largest distance between linked photos; None is the estimated one.
-        progress: called with photos done and photos in all.
-    """
-    lists = neighbor_lists(database, distance, progress=progress)
-    estimated = estimate_limit(lists)
-    used = estimated if limit is None else limit
-    return Groups(used, estimated, group_photos(lists, used))
-
-
-def neighbor_lists(
-    database: Database,
-    distance: Distance = manhattan,
-    k: int = RANKS,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> NeighborLists:
-    """Find the k nearest others of each photo; memory grows with N * k."""
-    present = np.flatnonzero(database.ids != GONE)
-    present = present[np.argsort(database.ids[present])]
-    row_of = dict(zip(database.ids[present].tolist(), present.tolist(), strict=True))
-
-    def queries_of(part: np.ndarray) -> list[Query]:
-        rows = [row_of[id_] for id_ in part.tolist()]
-        locals_ = [None if database.local is None else database.local[row] for row in rows]
-        return [Query(*sides) for sides in zip(database.global_[rows], locals_, strict=True)]
-
-    def find(queries: Sequence[Query], k: int) -> list[Neighbors]:
-        return nearest_to_each(queries, database, k, distance)
-
-    return neighbor_lists_of(database.ids[present], queries_of, find, progress, k)
 
 
 def neighbor_lists_of(
@@ -231,7 +179,7 @@ def groups_as_csv(found: Groups, paths: Mapping[int, Path]) -> str:
 
 
 def _text(path: Path) -> str:
-    """A path as text that can be encoded: undecodable bytes are escaped."""
+    """Return a path as text that can be encoded: undecodable bytes are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 

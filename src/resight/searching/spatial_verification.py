@@ -1,7 +1,9 @@
 """Spatial verification of results: local features of photos, matched under one geometry.
 
-`ranking.geometry` matches two sets of local features; here are the kinds of features, one entry of
-`LOCAL_FEATURES` each, read from files and cached.
+`ranking.geometry` matches two sets of local features. This module has the kinds of features, one
+entry of `LOCAL_FEATURES` each, and caches them by file. Besides SIFT these are columns of a
+network's feature map: the column at a position of the map (C, H, W) describes the place in the
+photo that the position sees, and tolerates more change of view and light than SIFT.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +23,6 @@ from resight.memory import available_bytes
 from resight.methods import method_name
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, resized_copies, scale_box
-from resight.ranking import columns
 from resight.ranking.geometry import (
     MAX_ERROR,
     MIN_INLIERS,
@@ -32,6 +33,12 @@ from resight.ranking.geometry import (
 )
 from resight.searching.query import QueryPhoto
 
+COLUMNS_SIDE = 800
+"""Longest side, in pixels, of the copy whose columns are matched."""
+SMALLEST_WITH_BORDER = 5
+"""Shortest side of a map whose border is left out; smaller ones are almost nothing but border."""
+EPSILON = 1e-12
+"""A column shorter than this counts as zero."""
 CACHE_BYTES = 256 << 20
 """Local features that are cached: columns of some 35 photos, or SIFT of 250."""
 CACHE_SHARE = 0.25
@@ -87,14 +94,16 @@ def _sift(image: Image.Image, columns_map: ColumnsMap) -> LocalFeatures:
 
 
 def _columns(image: Image.Image, columns_map: ColumnsMap) -> LocalFeatures:
-    return columns.column_features(columns_map(image), image.size)
+    return column_features(columns_map(image), image.size)
 
 
 LOCAL_FEATURES: dict[VerifiedBy, FeatureKind] = {
     "sift": FeatureKind(_sift, RATIO, MAX_ERROR, MIN_INLIERS),
-    "columns": FeatureKind(_columns, columns.RATIO, columns.MAX_ERROR, columns.MIN_INLIERS),
+    # Neighboring columns see almost the same, so that the ratio test must be mild; the error is in
+    # positions of the map.
+    "columns": FeatureKind(_columns, ratio=0.98, max_error=1.0, min_inliers=25),
 }
-"""Kinds of local features by name; a new kind is one line here."""
+"""Kinds of local features by name; a new kind is one line."""
 
 
 class PhotoMatcher:
@@ -201,7 +210,51 @@ def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
             f"'columns' needs a network; {method_name(config)} has none", parameter="verify_by"
         )
     stage = config.spec.matching_layer
-    return extractor.feature_maps(resized_copies(image, (columns.LONGEST_SIDE,)))[0][stage]
+    return extractor.feature_maps(resized_copies(image, (COLUMNS_SIDE,)))[0][stage]
+
+
+def column_features(feature_map: np.ndarray, size: tuple[int, int]) -> LocalFeatures:
+    """Return the columns of a map inside its border as local features, in pixels of the photo.
+
+    Args:
+        feature_map: (C, H, W).
+        size: width and height of the photo.
+    """
+    height, width = feature_map.shape[1:]
+    inside = ~border(feature_map)
+    y, x = (axis.ravel()[inside] for axis in np.mgrid[:height, :width])
+    step = np.array([size[0] / width, size[1] / height])
+    points = (np.stack([x, y], axis=1) + 0.5) * step - 0.5
+    columns = unit_columns(feature_map)[inside]
+    return LocalFeatures(points.astype(np.float32), columns, float(step.max()))
+
+
+def positions(maps: np.ndarray) -> np.ndarray:
+    """Return a map (C, H, W) as one row for each position, (H * W, C).
+
+    It is a view where channels come last in memory.
+    """
+    return maps.transpose(1, 2, 0).reshape(-1, len(maps))
+
+
+def unit_columns(feature_map: np.ndarray) -> np.ndarray:
+    """Return the columns (H * W, C) normalized to unit length; zero columns stay zero."""
+    columns = positions(feature_map)
+    lengths = np.sqrt(np.einsum("pc,pc->p", columns, columns))
+    return columns / np.maximum(lengths, EPSILON)[:, None]
+
+
+def border(feature_map: np.ndarray) -> np.ndarray:
+    """Return which positions lie at the border of a map, bool (H * W,); none of a tiny map.
+
+    There the network sees its own zero padding, which is the same in all photos.
+    """
+    height, width = feature_map.shape[1:]
+    if min(height, width) < SMALLEST_WITH_BORDER:
+        return np.zeros(height * width, bool)
+    at_border = np.ones((height, width), bool)
+    at_border[1:-1, 1:-1] = False
+    return at_border.ravel()
 
 
 def bounding_box(points: np.ndarray) -> Box | None:

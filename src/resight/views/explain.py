@@ -1,6 +1,6 @@
 """Explanations of a match: heat maps, masks and matching places of two photos.
 
-`heatmaps` explains descriptors of a network, `sift_heatmaps` those of SIFT; `overlay` draws them.
+`heatmaps` explains the descriptors of a network and those of SIFT; `overlay` draws them.
 """
 
 from dataclasses import dataclass, replace
@@ -184,7 +184,7 @@ def _explain_sift(
     extractor: "LocalExtractor", distance: Distance, query: Image.Image, other: Image.Image
 ) -> Explanation:
     from resight.descriptors.local_features.rootsift import root_sift
-    from resight.views.sift_heatmaps import feature_heats, feature_matches, heat_map
+    from resight.views.heatmaps import feature_heats, feature_matches, heat_map
 
     config = extractor.config
     if (config.features, config.aggregation, config.assigned) != ("rootsift", "vlad", 1):

@@ -1,4 +1,4 @@
-"""Heat maps by feature maps: which places make two photos close.
+"""Heat maps: which places make two photos close, by their feature maps or by SIFT.
 
 For values >= 0 the Manhattan distance is `sum(a) + sum(b) - 2 sum(min(a, b))`: two photos are as
 close as the minima of their values are large. Each value is a sum over positions (`attribution`).
@@ -10,15 +10,24 @@ Much of that comes from pairs that have nothing to do with one another: any two 
 agree in many values. So a pair of positions counts as much as the columns of the feature maps at
 both positions are similar, beyond what two positions of the photos are on average. The heat of a
 position is the sum over its pairs.
+
+For SIFT, a word's block of a VLAD is its sum of residuals `s`, scaled for each value by
+`g = |s|**(power - 1)` and by the lengths, so that `v = g * s` is linear in the residuals once `g`
+is computed. The cosine is then, exactly, a sum over pairs of features with the same word:
+`sum((r * g) * (r' * g'))`. Such a pair, too, counts as much as the two features look alike.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from resight.config import ExtractionConfig
+from resight.descriptors.aggregation.vlad import ROUNDING
 from resight.descriptors.fusion import rescale
+from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.descriptors.pipeline import (
     NO_STATE,
     FeatureMaps,
@@ -29,23 +38,22 @@ from resight.descriptors.pipeline import (
     fuse,
 )
 from resight.networks.parameters import Classifier
-from resight.ranking.columns import (
-    MAX_ERROR,
-    RATIO,
-    border,
-    column_features,
-    positions,
-    unit_columns,
-)
 from resight.ranking.exact import DISTANCES
 from resight.ranking.geometry import verify
 from resight.reductions import Reduction
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
+from resight.searching.spatial_verification import (
+    LOCAL_FEATURES,
+    border,
+    column_features,
+    positions,
+    unit_columns,
+)
 from resight.views.attribution import TINY, Attribution, attribute_photo
 
 SIMILARITY_POWER = 3
-"""Exponent of the cosine above the average, which weights a pair of positions."""
+"""Exponent of the cosine above the average, which weights a pair of positions or features."""
 ATTRIBUTION_BLUR = 1.5
 """Standard deviation in positions: a maximum may lie next to its cause."""
 HEAT_BLUR = 1.0
@@ -53,6 +61,10 @@ MAX_POSITIONS = 4900
 """Larger maps are made coarser first; 70 x 70 is a square photo at 1120 pixels."""
 BLOCK = 512
 """Positions of one photo that are compared at once with all of the other."""
+HEAT_SIDE = 64
+"""Cells along the longer side of a heat map by SIFT."""
+SPREAD = 1.5
+"""Standard deviation of a SIFT feature's heat, in cells."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +209,8 @@ def column_matches(
         without a homography.
     """
     first, second = column_features(query, query_size), column_features(other, other_size)
-    verified = verify(first, second, ratio=RATIO, max_error=MAX_ERROR)
+    kind = LOCAL_FEATURES["columns"]
+    verified = verify(first, second, ratio=kind.ratio, max_error=kind.max_error)
     return verified.points(first, second)
 
 
@@ -283,3 +296,86 @@ def _contrast(heat: np.ndarray) -> np.ndarray:
     above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
     highest = above.max()
     return above / highest if highest > 0 else above
+
+
+# SIFT
+
+
+def feature_supply(
+    features: LocalFeatures, vocabulary: np.ndarray, power: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split the VLAD of a photo over its local features.
+
+    Args:
+        features: N local features.
+        vocabulary: float32 (K, 128), the words.
+        power: exponent of the signed power law.
+
+    Returns:
+        Words int64 (N,) and parts float64 (N, 128); the parts of a word's features add up to the
+        word's block of `vlad`.
+    """
+    words = np.asarray(vocabulary, dtype=np.float64)
+    descriptors = features.descriptors.astype(np.float64)
+    nearest = np.argmin((words**2).sum(axis=1) - 2.0 * (descriptors @ words.T), axis=1)
+    parts = descriptors - words[nearest]
+    blocks = 0
+    for word in np.unique(nearest):
+        members = nearest == word
+        sums = parts[members].sum(axis=0)
+        if np.linalg.norm(sums) <= ROUNDING:
+            parts[members] = 0.0
+            continue
+        nonzero = sums != 0
+        gain = np.zeros_like(sums)
+        gain[nonzero] = np.abs(sums[nonzero]) ** (power - 1)
+        parts[members] *= gain / np.linalg.norm(gain * sums)
+        blocks += 1
+    return nearest, parts / math.sqrt(max(1, blocks))
+
+
+def feature_heats(
+    query: LocalFeatures, other: LocalFeatures, vocabulary: np.ndarray, power: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute what each feature of two photos adds to their cosine, float64 (N,), (M,), >= 0."""
+    words, parts = feature_supply(query, vocabulary, power)
+    other_words, other_parts = feature_supply(other, vocabulary, power)
+    heat, other_heat = np.zeros(len(words)), np.zeros(len(other_words))
+    if not len(words) or not len(other_words):
+        return heat, other_heat
+    average = float(query.descriptors.mean(axis=0) @ other.descriptors.mean(axis=0))
+    for word in np.intersect1d(words, other_words):
+        mine, theirs = np.flatnonzero(words == word), np.flatnonzero(other_words == word)
+        alike = query.descriptors[mine] @ other.descriptors[theirs].T - average
+        pairs = np.maximum(parts[mine] @ other_parts[theirs].T, 0)
+        pairs *= np.maximum(alike, 0) ** SIMILARITY_POWER
+        heat[mine], other_heat[theirs] = pairs.sum(axis=1), pairs.sum(axis=0)
+    return heat, other_heat
+
+
+def heat_map(points: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draw the heat of features at `points` (N, 2), in pixels of a photo, as a smooth map.
+
+    Args:
+        points: x and y.
+        heat: (N,), values >= 0.
+        size: width and height of the photo.
+
+    Returns:
+        float32 (h, w), the longer side `HEAT_SIDE`, 0 to 1; zeros where no feature has heat.
+    """
+    width, height = size
+    cell = max(width, height) / HEAT_SIDE
+    shape = max(1, round(height / cell)), max(1, round(width / cell))
+    cells = np.zeros(shape, np.float32)
+    column = np.clip((points[:, 0] + 0.5) / width * shape[1], 0, shape[1] - 1).astype(int)
+    row = np.clip((points[:, 1] + 0.5) / height * shape[0], 0, shape[0] - 1).astype(int)
+    np.add.at(cells, (row, column), heat)
+    smooth = np.asarray(cv2.GaussianBlur(cells, (0, 0), SPREAD, borderType=cv2.BORDER_CONSTANT))
+    highest = float(smooth.max())
+    return smooth / np.float32(highest) if highest > 0 else cells
+
+
+def feature_matches(query: LocalFeatures, other: LocalFeatures) -> np.ndarray:
+    """Return matches that agree on one geometry: float32 (M, 4), x, y, x and y in pixels."""
+    return verify(query, other).points(query, other)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resight.evaluation.measures import average_precision
-from resight.evaluation.protocols import (
+from resight.evaluation.measures import (
     Judgement,
     Kind,
     Measure,
+    average_precision,
     judge,
     mean_values,
     precision_at,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from database_groups import find_groups, neighbor_lists
 from resight.config import LocalConfig
 from resight.ranking.exact import Database, cosine, manhattan
 from resight.ranking.groups import (
@@ -21,11 +22,9 @@ from resight.ranking.groups import (
     Groups,
     NeighborLists,
     estimate_limit,
-    find_groups,
     group_photos,
     groups_as_csv,
     groups_as_json,
-    neighbor_lists,
 )
 
 

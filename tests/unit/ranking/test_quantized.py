@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from array_samples import make
+from database_groups import neighbor_lists
 from resight.collection import search_arrays as arrays
 from resight.collection.reader import Collection
 from resight.ranking import exact as neighbors
 from resight.ranking import quantized as codes
 from resight.ranking import sad
 from resight.ranking.exact import Database, Query, manhattan, nearest, nearest_to_each
-from resight.ranking.groups import neighbor_lists
 from resight.ranking.quantized import (
     MAX_CODE,
     SLACK_BYTES,

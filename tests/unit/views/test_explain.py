@@ -37,9 +37,17 @@ from resight.views.attribution import (
     attribute_photo,
 )
 from resight.views.explain import Explanation, explain, explain_images
-from resight.views.heatmaps import _coarser, column_matches, explain_maps, shared_heat
+from resight.views.heatmaps import (
+    _coarser,
+    column_matches,
+    explain_maps,
+    feature_heats,
+    feature_matches,
+    feature_supply,
+    heat_map,
+    shared_heat,
+)
 from resight.views.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
-from resight.views.sift_heatmaps import feature_heats, feature_matches, feature_supply, heat_map
 
 Box = tuple[float, float, float, float]
 DESCRIPTORS = ExtractionConfig()

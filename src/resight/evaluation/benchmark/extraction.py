@@ -2,30 +2,52 @@
 
 Each configuration has its own collection in the cache, named by its fingerprint: photos are
 extracted once, whatever is compared later, and an interrupted run resumes. Configurations of one
-network share its feature maps.
+network share its feature maps. Images derived from a benchmark's photos (regions that are queries,
+rotated photos) are cached under the hash of the photo's content.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from resight.collection.reader import Collection
+from resight.collection.writer import Writer, writing
 from resight.config import ExtractionConfig, MethodConfig, NoReduction
-from resight.errors import UsageError
-from resight.evaluation.benchmark.shared_extraction import extract_shared, hash_photos
+from resight.descriptors.cnn_extractor import CnnExtractor
+from resight.descriptors.extractor import Description
+from resight.descriptors.pipeline import describe_maps
+from resight.errors import DatasetError, ImageError, UsageError
+from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
+from resight.files import file_sha256, write_atomically
 from resight.indexing import pipeline
+from resight.indexing.extraction import PhotoResult, extract_photos
+from resight.indexing.recording import IndexReport, record_photo
 from resight.methods.model import ModelOptions, find_model
-from resight.photos.files import COLLECTION_MARK
+from resight.photos.files import COLLECTION_MARK, PhotoFile
+from resight.photos.images import image_size, load_image
+from resight.photos.transforms import Box, crop_box, resized_copies
 from resight.progress import Progress
 
 PAPER_LAYERS = ("layer4", "layer3")
-"""The layers of the paper, which are extracted together if a method uses one of them."""
+"""Layers of the paper; both are extracted if a method uses one of them."""
+
+
+CLOCKWISE = {
+    90: Image.Transpose.ROTATE_270,  # Pillow rotates counterclockwise
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
+CopyKey = tuple[str, bool, bool, int]
+"""Filter, upscale, square and resolution of a resized copy."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +126,8 @@ def extract(
         cache: folder of the collections.
         model: weights, runtime and device.
         progress: called for every photo.
-        fit_on: those of the photos on which vocabularies and the like are fitted; None is all. What
-            was fitted on other photos is not reused.
+        fit_on: subset of the photos to fit vocabularies and the like on; None is all. What was
+            fitted on other photos is not reused.
 
     Returns:
         The collection of each configuration.
@@ -127,7 +149,7 @@ def extract(
             shareable.append(config)
             continue
         weights = find_model(config, model).sha256 if config.needs_network else ""
-        fitted = f"fitted on {fit_hash()}" if _is_fitted(config) else ""
+        fitted = f"fitted on {fit_hash()}" if config.learns or config.precision == "int8" else ""
         collection = cache / config.fingerprint(f"{weights} {fitted}".strip())[:16]
         # The photos that are indexed first are those on which the method is fitted.
         for batch in dict.fromkeys([tuple(fit_photos if fitted else photos), tuple(photos)]):
@@ -136,7 +158,7 @@ def extract(
         collections[config] = collection
     for network in dict.fromkeys((c.backbone, c.required_head) for c in shareable):
         same = [c for c in shareable if (c.backbone, c.required_head) == network]
-        collections.update(extract_shared(photos, same, cache, model, progress))
+        collections.update(extract_shared(photos, same, cache, model, progress).items())
     return collections
 
 
@@ -155,7 +177,7 @@ def read_descriptors(collection: Path, photos: Sequence[Path]) -> Descriptors:
 
 
 def unreadable_photos(collection: Path, photos: Set[Path]) -> dict[Path, str]:
-    """Return those of some photos that could not be read, with the reasons."""
+    """Return the photos that could not be read, with the reasons."""
     with Collection.open(collection) as opened:
         failed = opened.photos("failed")
         return {photo.path: photo.reason or "" for photo in failed if photo.path in photos}
@@ -171,12 +193,220 @@ def _both_layers(config: MethodConfig) -> MethodConfig:
     return dataclasses.replace(config, layers=PAPER_LAYERS)
 
 
-def _is_fitted(config: MethodConfig) -> bool:
-    """Check whether a configuration's descriptors depend on other photos."""
-    return config.learns or config.precision == "int8"
-
-
 def _shares_maps(config: ExtractionConfig) -> bool:
     """Check whether a configuration can share copies and feature maps with others."""
     plain = config.resize_from == "original" and not config.reduced_jpeg
     return plain and config.precision == "float32" and not config.learns
+
+
+# Several configurations of one network, which share its feature maps
+
+
+def extract_shared(
+    photos: Sequence[Path],
+    configs: list[ExtractionConfig],
+    folder: Path,
+    options: ModelOptions,
+    progress: Progress,
+) -> dict[ExtractionConfig, Path]:
+    """Extract photos by configurations of one network, unless they are extracted already.
+
+    Returns:
+        Each configuration's collection.
+
+    Raises:
+        WeightsError: there are no weights.
+    """
+    model = find_model(configs[0], options)
+    collections = {config: folder / config.fingerprint(model.sha256)[:16] for config in configs}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            config: stack.enter_context(writing(collection, (config, NoReduction())))
+            for config, collection in collections.items()
+        }
+        todo: dict[tuple[ExtractionConfig, ...], list[PhotoFile]] = {}
+        for file, content in hash_photos(photos, progress):
+            if missing := _missing_configs(file, content, writers):
+                todo.setdefault(missing, []).append(file)
+        if todo:
+            if model.path is None:
+                raise UsageError("a network needs a weights file")
+            network = CnnExtractor(
+                max(configs, key=lambda c: c.cam),  # loading checks the classifier
+                model.path,
+                sha256=model.sha256,
+                layers=sorted({layer for config in configs for layer in config.network_layers()}),
+                runtime=options.runtime,
+                device=options.device,
+            )
+            done, total = itertools.count(1), sum(map(len, todo.values()))
+            for missing, files in todo.items():
+                for result in extract_photos(files, SharedExtractor(network, missing)):
+                    for config in missing:
+                        _record(writers[config], config, result)
+                    progress("describing", next(done), total)
+        for writer in writers.values():
+            writer.bind_model(model)
+    return collections
+
+
+def hash_photos(photos: Sequence[Path], progress: Progress) -> Iterator[tuple[PhotoFile, str]]:
+    """Yield each photo's file and the SHA-256 of its content; empty if it cannot be read."""
+    for done, path in enumerate(photos, 1):
+        try:
+            content, status = file_sha256(path), path.stat()
+            yield PhotoFile(path, status.st_size, status.st_mtime_ns), content
+        except OSError:
+            yield PhotoFile(path, 0, 0), ""  # extraction will give the reason
+        progress("reading", done, len(photos))
+
+
+class SharedExtractor:
+    """Computes the descriptors of several configurations from one pass of a network.
+
+    Attributes:
+        decode_size: None, as the largest copy differs from one set of configurations to another.
+    """
+
+    decode_size: int | None = None
+
+    def __init__(self, network: CnnExtractor, configs: Sequence[ExtractionConfig]) -> None:
+        self._network = network
+        self._configs = configs
+
+    @property
+    def concurrency(self) -> int:
+        """Number of photos that the network computes at the same time."""
+        return self._network.concurrency
+
+    def prepare(self, image: Image.Image) -> dict[CopyKey, np.ndarray]:
+        """Return the copies of an image that any of the configurations needs."""
+        copies: dict[CopyKey, np.ndarray] = {}
+        for key in dict.fromkeys(key for config in self._configs for key in _copy_keys(config)):
+            filter, upscale, square, resolution = key
+            (copies[key],) = resized_copies(
+                image, (resolution,), filter=filter, upscale=upscale, square=square
+            )
+        return copies
+
+    def describe(self, copies: dict[CopyKey, np.ndarray]) -> dict[ExtractionConfig, Description]:
+        """Return the descriptors of each configuration."""
+        maps = dict(zip(copies, self._network.feature_maps(list(copies.values())), strict=True))
+        return {
+            config: describe_maps(
+                [maps[key] for key in _copy_keys(config)],
+                config,
+                self._network.classifier if config.cam else None,
+                self._network.state,
+            )
+            for config in self._configs
+        }
+
+
+def _copy_keys(config: ExtractionConfig) -> list[CopyKey]:
+    return [
+        (config.resize_filter, config.upscale, config.square, resolution)
+        for resolution in config.resolutions
+    ]
+
+
+def _missing_configs(
+    file: PhotoFile, content: str, writers: dict[ExtractionConfig, Writer]
+) -> tuple[ExtractionConfig, ...]:
+    """Return the configurations without descriptors of a photo; record it in the others."""
+    missing = []
+    for config, writer in writers.items():
+        if content and writer.collection.is_described(content):
+            photo = writer.collection.photo_at(file.path)
+            if photo is None or photo.content != content or photo.state != "ok":
+                writer.record_existing(file, content, image_size(file.path))
+        else:
+            missing.append(config)
+    return tuple(missing)
+
+
+def _record(
+    writer: Writer,
+    config: ExtractionConfig,
+    result: PhotoResult[dict[ExtractionConfig, Description]],
+) -> None:
+    """Record one configuration's share of a shared result."""
+    description = result.description[config] if result.description else None
+    own = PhotoResult(result.file, result.content, result.pixels, description, result.reason)
+    record_photo(writer, own, writer.collection.photo_at(result.file.path), {}, IndexReport())
+
+
+# Images derived from photos
+
+
+def external_queries(dataset: Dataset, cache: Path) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """Prepare the files of queries that are not ranked photos; regions are cropped and cached.
+
+    Returns:
+        The `file_name` of each file's query; the reasons of photos that could not be read.
+
+    Raises:
+        DatasetError: a region lies outside its photo.
+    """
+    ranked = set(dataset.paths)
+    files: dict[Path, Path] = {}
+    failed: dict[Path, str] = {}
+    for query in dataset.queries:
+        if query.box is None:
+            if query.path not in ranked:
+                files[query.path] = query.path
+            continue
+        try:
+            target = cache / f"{_content_prefix(query.path)}-{query.file_name.name}"
+            if not target.exists():
+                image = load_image(query.path)
+                _save(crop_box(image, _clip_box(query, query.box, image.size)), target)
+        except ImageError as error:
+            failed[query.path] = str(error)
+            continue
+        files[target.absolute()] = query.file_name
+    return files, failed
+
+
+def upright_dataset(dataset: Dataset, cache: Path) -> Dataset:
+    """Replace the photos that a dataset rotates by upright, lossless copies in the cache."""
+    copies = {}
+    for path, degrees in dataset.turns.items():
+        try:
+            target = (cache / f"{_content_prefix(path)}-{path.stem}-{degrees}.png").absolute()
+            if not target.exists():
+                _save(load_image(path).transpose(CLOCKWISE[degrees]), target)
+        except ImageError:
+            continue  # extraction lists it as unreadable
+        copies[path] = target
+    queries = (
+        dataclasses.replace(query, path=copies.get(query.path, query.path))
+        for query in dataset.queries
+    )
+    paths = tuple(copies.get(path, path) for path in dataset.paths)
+    return dataclasses.replace(dataset, paths=paths, queries=tuple(queries), turns={})
+
+
+def _content_prefix(path: Path) -> str:
+    """Return the first 16 hex digits of a file's SHA-256."""
+    try:
+        return file_sha256(path)[:16]
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _save(image: Image.Image, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as unfinished:
+        image.save(unfinished, "PNG")
+
+
+def _clip_box(query: DatasetQuery, box: Box, size: tuple[int, int]) -> Box:
+    """Clip a query's box to its photo: corners of the ground truth may lie a pixel outside."""
+    x, y, w, h = box
+    if x >= size[0] or y >= size[1]:
+        raise DatasetError(
+            f"{query.name}: its box begins at {x}, {y}, outside of {query.path} of {size[0]} x "
+            f"{size[1]} pixels: is the ground truth that of these photos?"
+        )
+    return x, y, min(w, size[0] - x), min(h, size[1] - y)

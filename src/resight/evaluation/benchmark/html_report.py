@@ -21,7 +21,7 @@ from resight.evaluation.benchmark.report import (
     value_text,
 )
 from resight.evaluation.benchmark.run import BenchmarkRun
-from resight.evaluation.protocols import Measure
+from resight.evaluation.measures import Measure
 from resight.photos.images import load_image
 
 MAX_HARDEST = 12

@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resight.config import (
-    MethodConfig,
-    SearchConfig,
-)
+from resight.config import MethodConfig, SearchConfig
 from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
-from resight.evaluation.protocols import judge, mean_values
+from resight.evaluation.measures import judge, mean_values
 from resight.files import write_errors
 from resight.methods.spec import MethodSpec
 from resight.progress import Progress
@@ -77,7 +74,7 @@ class ComparableDescriptors:
 
     Attributes:
         photos: of the ranked photos.
-        queries: of queries that are not among them, by `query_file`.
+        queries: of queries that are not among them, by `file_name`.
     """
 
     photos: ArrayStore
@@ -174,7 +171,7 @@ def rank_queries(
         plan: re-ranking and verification.
         fitted_on: name of the photos that the method was fitted on.
         columns_map: for verification by columns.
-        files: by `query_file`, the files of queries that are not photos of the dataset.
+        files: by `file_name`, the files of queries that are not photos of the dataset.
     """
     started = time.perf_counter()
     row_of = {path: row for row, path in enumerate(dataset.paths)}
@@ -225,7 +222,7 @@ def _ranker(
         vectors = _query_descriptors(query, descriptors, row_of)
         if vectors is None:
             return None
-        file = files.get(query_file(query), query_file(query))
+        file = files.get(query.file_name, query.file_name)
         ranking = rank_photos(
             store,
             vectors,
@@ -249,18 +246,11 @@ def _query_descriptors(
     query: DatasetQuery, descriptors: ComparableDescriptors, row_of: Mapping[Path, int]
 ) -> Query | None:
     if query.box is not None or query.path not in row_of:
-        return descriptors.queries.get(query_file(query))
+        return descriptors.queries.get(query.file_name)
     row = row_of[query.path]
     database = descriptors.photos.database
     local = None if database.local is None else database.local[row]
     return Query(database.global_[row], local)
-
-
-def query_file(query: DatasetQuery) -> Path:
-    """Return a query's photo, or the file name of its region."""
-    if query.box is None:
-        return query.path
-    return Path(f"{query.path.stem}-{'-'.join(map(str, query.box))}.png")
 
 
 def _fit(method: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:

@@ -7,7 +7,7 @@ from typing import Any
 from resight.evaluation.benchmark.ranking import MethodResult
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets.ranked_lists import RankedList
-from resight.evaluation.protocols import Measure
+from resight.evaluation.measures import Measure
 from resight.methods.spec import MethodSpec
 
 TABLE_BENCHMARKS = {1: "holidays", 2: "holidays", 3: "ukb", 4: "oxford5k", 5: "oxford5k"}

@@ -18,12 +18,13 @@ from resight.errors import FitError, UsageError, WeightsMissingError
 from resight.evaluation.benchmark.extraction import (
     Descriptors,
     cached_configs,
+    external_queries,
     extract,
     read_descriptors,
     superset_configs,
     unreadable_photos,
+    upright_dataset,
 )
-from resight.evaluation.benchmark.query_images import external_queries, upright_dataset
 from resight.evaluation.benchmark.ranking import (
     MethodResult,
     comparable_descriptors,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import DatasetError
-from resight.evaluation.protocols import Judgement, Measure
+from resight.evaluation.measures import Judgement, Measure
 from resight.photos.files import find_photos
 from resight.photos.transforms import Box
 
@@ -27,6 +27,13 @@ class DatasetQuery:
     box: Box | None = None
     row: int | None = None
     group: str | None = None
+
+    @property
+    def file_name(self) -> Path:
+        """The photo's path, or the file name of the query's region."""
+        if self.box is None:
+            return self.path
+        return Path(f"{self.path.stem}-{'-'.join(map(str, self.box))}.png")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from resight.evaluation.datasets.dataset import (
     Dataset,
     DatasetQuery,
 )
-from resight.evaluation.measures import GroupTruth, read_groups
-from resight.evaluation.protocols import Judgement
+from resight.evaluation.measures import GroupTruth, Judgement, read_groups
 from resight.photos.files import find_photos
 from resight.photos.paths import absolute
 

@@ -16,7 +16,7 @@ from resight.evaluation.datasets.dataset import (
     Photos,
     shorten_list,
 )
-from resight.evaluation.protocols import Judgement
+from resight.evaluation.measures import Judgement
 
 PHOTOS = 1491
 QUERIES = 500

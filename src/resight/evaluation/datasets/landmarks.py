@@ -23,8 +23,7 @@ from resight.evaluation.datasets.dataset import (
     Origin,
     Photos,
 )
-from resight.evaluation.measures import can_be_a_name
-from resight.evaluation.protocols import Judgement, Measure
+from resight.evaluation.measures import Judgement, Measure, can_be_a_name
 from resight.photos.files import find_photos
 from resight.photos.paths import absolute
 from resight.photos.transforms import Box

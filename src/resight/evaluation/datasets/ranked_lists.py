@@ -1,4 +1,4 @@
-"""Rankings and ground truth for other tools, in the formats of TREC and Holidays.
+"""Write rankings and ground truth for other tools, in the formats of TREC and Holidays.
 
 A TREC run has a line for each photo, `query Q0 photo rank score tag`, ranks from 1; the score is
 the negative distance. The Holidays format has a line for each query, `query 0 first 1 second ...`.
@@ -9,14 +9,12 @@ orders photos by score only, and its average precision is the finite sum: the fi
 those of the benchmarks, which use trapezoids.
 """
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from resight.errors import DatasetError, UsageError
+from resight.errors import UsageError
 from resight.evaluation.datasets.dataset import Dataset
 from resight.files import write_errors
 
@@ -80,31 +78,6 @@ def write_qrels(dataset: Dataset, target: Path, judgement: str = "all") -> None:
     _write(target, lines)
 
 
-def read_trec(path: Path) -> dict[str, RankedList]:
-    """Read the ranked lists of a TREC run.
-
-    Raises:
-        DatasetError: it is not one, or names a photo twice for a query.
-    """
-    rows: dict[str, list[tuple[int, str, float]]] = {}
-    for number, line in _read(path):
-        try:
-            query, _, photo, rank, score, _ = map(unquote, line.split())
-            rows.setdefault(query, []).append((int(rank), photo, -float(score)))
-            if math.isnan(float(score)):
-                raise ValueError
-        except ValueError:
-            raise DatasetError(
-                f"{path}: line {number} is not `query Q0 photo rank score tag`"
-            ) from None
-    lists = {}
-    for query, entries in rows.items():
-        entries.sort()
-        lists[query] = RankedList([p for _, p, _ in entries], [d for _, _, d in entries])
-        _check_unique(path, query, lists[query].photos)
-    return lists
-
-
 def write_holidays(lists: Mapping[str, RankedList], target: Path) -> None:
     """Write ranked lists in the format of the Holidays evaluation; see `write_trec`."""
     lines = []
@@ -114,46 +87,11 @@ def write_holidays(lists: Mapping[str, RankedList], target: Path) -> None:
     _write(target, lines)
 
 
-def read_holidays_ranks(path: Path) -> dict[str, list[str]]:
-    """Read ranked lists in the format of Holidays: query to photos.
-
-    Raises:
-        DatasetError: the file is not in that format, or names a query, or a photo for it, twice.
-    """
-    lists: dict[str, list[str]] = {}
-    for number, line in _read(path):
-        query, *rest = map(unquote, line.split())
-        ranks, photos = rest[::2], rest[1::2]
-        if len(ranks) != len(photos) or not all(rank.isdecimal() for rank in ranks):
-            raise DatasetError(f"{path}: line {number} is not `query 0 first 1 second ...`")
-        pairs = sorted(zip(map(int, ranks), photos, strict=True))
-        if query in lists:
-            raise DatasetError(f"{path}: line {number}: the query {query} is twice")
-        lists[query] = [photo for _, photo in pairs]
-        _check_unique(path, query, lists[query])
-    return lists
-
-
-def _check_unique(path: Path, query: str, photos: Sequence[str]) -> None:
-    for photo, count in Counter(photos).items():
-        if count > 1:
-            raise DatasetError(f"{path}: {photo} is listed twice for {query}")
-
-
 def _as_word(name: str) -> str:
-    """Quote a name to one word, for `unquote`."""
+    """Quote a name to one word, for `urllib.parse.unquote`."""
     return "".join(quote(c, safe="") if c.isspace() or c == "%" else c for c in name)
 
 
 def _write(target: Path, lines: list[str]) -> None:
     with write_errors(target):
         target.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogateescape")
-
-
-def _read(path: Path) -> list[tuple[int, str]]:
-    """Read the non-empty lines, numbered from 1."""
-    try:
-        lines = path.read_text("utf-8", "surrogateescape").split("\n")
-        return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from None

@@ -13,7 +13,7 @@ from resight.evaluation.datasets.dataset import (
     Origin,
     Photos,
 )
-from resight.evaluation.protocols import Judgement
+from resight.evaluation.measures import Judgement
 
 PHOTOS = 10200
 GROUP = 4
