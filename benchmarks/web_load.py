@@ -80,7 +80,7 @@ class Load:
                     upload = answer.json()["query"]["upload"]
 
     def choose(self, rng: random.Random, upload: str) -> tuple[str, str, dict[str, Any]]:
-        """A request: its kind, address, and what httpx takes."""
+        """Choose a request: its kind, address, and the arguments of httpx."""
         kind, photo = rng.choices(list(SHARES), list(SHARES.values()))[0], rng.choice(self.ids)
         if kind in ("region", "explain") and not upload:
             kind = "upload"

@@ -78,7 +78,7 @@ SCROLL = """async () => {
 
 @contextmanager
 def served(collection: Path, weights: list[str]) -> Iterator[str]:
-    """The address of a server of a collection."""
+    """Serve a collection, and yield its address."""
     command = [sys.executable, "-m", "resight", "serve", "-c", str(collection), *weights]
     with subprocess.Popen(
         [*command, "--port", "0", "--no-open"], stderr=subprocess.PIPE, text=True

@@ -12,9 +12,9 @@ from resight.cli.app import app
 TARGET = Path(__file__).parent / "cli.md"
 HEADER = """# The command line
 
-Made from the program's own help by `python docs/make_cli.py`; a test keeps it true.
+Generated from the program's help by `python docs/make_cli.py`; a test keeps it up to date.
 
-Answers go to stdout; progress and remarks go to stderr. Exit status: 0 success, 1 `check` found
+Results go to stdout; progress and remarks to stderr. Exit status: 0 success, 1 `check` found
 damage, 2 an error (one line on stderr says what to do), 3 photos failed under `--strict`, 130
 interrupted.
 """
@@ -39,7 +39,7 @@ def commands(*group: str) -> list[str]:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [HEADER]
     parts += [
         f"## resight {name}\n\n```text\n{help_of(*name.split())}\n```\n" for name in commands()

@@ -28,7 +28,7 @@ QUERY, BOX, RESULT = "object-05/view-3.jpg", (0.22, 0.2, 0.78, 0.8), 1
 
 @contextmanager
 def served(folder: Path, weights: Path | None) -> Iterator[str]:
-    """The address of a server of the demo's photos, indexed with the network or with SIFT."""
+    """Serve the demo's photos, indexed with the network or with SIFT, and yield the address."""
     photos, collection = folder / "photos", folder / "demo"
     draw_collection(photos)
     config = ExtractionConfig() if weights else LocalConfig(method="sift-vlad")
