@@ -68,7 +68,7 @@ MEASURES = {"width": 420, "rowHeight": 100, "gap": 10, "caption": 20}
 def test_a_row_is_filled_to_the_width_and_the_last_one_keeps_its_height(page: Page) -> None:
     # 200 + 10 + 200 = 410 does not fill 420; with a third it is (420 - 20) / 5 = 80 high.
     photos = [WIDE, WIDE, SQUARE, SQUARE]
-    rows = call(page, "layout.js", "m.justify(v[0], v[1])", photos, MEASURES)
+    rows = call(page, "grid.js", "m.justify(v[0], v[1])", photos, MEASURES)
     assert rows == [
         {
             "top": 0, "height": 100, "photoHeight": 80, "start": 0,
@@ -99,7 +99,7 @@ def test_rows_hold_every_photo_once_and_end_at_the_edge(page: Page) -> None:
         const same = JSON.stringify(grown) === JSON.stringify(rows);
         return { rows, at, grown: same, total: m.totalHeight(rows) };
     })()"""
-    result = call(page, "layout.js", script, MEASURES)
+    result = call(page, "grid.js", script, MEASURES)
     assert isinstance(result, dict)
     rows, start, top = result["rows"], 0, 0.0
     for row in rows[:-1]:

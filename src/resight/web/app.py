@@ -3,30 +3,19 @@
 import asyncio
 import contextlib
 import mimetypes
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 import resight
 from resight.methods.model import ModelOptions
-from resight.web import (
-    group_routes,
-    job_routes,
-    metrics,
-    photo_routes,
-    problems,
-    schemas,
-    search_routes,
-)
-from resight.web.app_state import AppState, json_response
+from resight.web import group_routes, job_routes, photo_routes, problems, schemas, search_routes
+from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
 from resight.web.settings import WebSettings
 
@@ -39,28 +28,13 @@ token, send it as `Authorization: Bearer TOKEN`. Status 429 means that too many 
 waiting; `Retry-After` says when to try again.
 """
 
-DESCRIBED_MODELS: tuple[type[BaseModel], ...] = (
-    schemas.ProblemDetails,
-    schemas.SearchRequest,
-    schemas.SearchForm,
-    schemas.ExplainRequest,
-    schemas.JobRequest,
-)
-"""Models that no endpoint names in its signature."""
-
 
 class PageFiles(StaticFiles):
     """The page's files, which browsers revalidate each time."""
 
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: Scope,
-        status_code: int = 200,
-    ) -> Response:
+    def file_response(self, *args: Any, **options: Any) -> Response:
         """Return a file, or 304 if the client has its current version."""
-        response = super().file_response(full_path, stat_result, scope, status_code)
+        response = super().file_response(*args, **options)
         response.headers["Cache-Control"] = "private, no-cache"
         return response
 
@@ -78,7 +52,7 @@ def create_app(
     Raises:
         CollectionError: there is no collection, or it cannot be read.
     """
-    state = AppState.create(collection, settings or WebSettings(), model or ModelOptions())
+    state = AppState(collection, settings or WebSettings(), model or ModelOptions())
     state.service.store.count("ok")
 
     @contextlib.asynccontextmanager
@@ -114,12 +88,12 @@ def _monitoring_router(state: AppState) -> APIRouter:
     @routes.get(f"{API}/health", response_model=schemas.HealthResponse, responses=errors)
     async def health() -> Response:
         """Return that the server is up; needs no token."""
-        return json_response({"status": "ok"})
+        return JSONResponse({"status": "ok"})
 
     @routes.get("/metrics", response_class=PlainTextResponse, responses=errors)
     async def read_metrics() -> Response:
         """Return counters and gauges in Prometheus' text format."""
-        return Response(state.metrics.text(), media_type=metrics.MEDIA_TYPE)
+        return Response(state.metrics.text(), media_type=METRICS_TYPE)
 
     return routes
 
@@ -146,7 +120,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in DESCRIBED_MODELS:
+        for model in schemas.READ_BY_ENDPOINTS:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             components.update(described.pop("$defs", {}))
             components[model.__name__] = described

@@ -1,19 +1,17 @@
-"""State that the endpoints of one server share."""
+"""State that the endpoints of one server share, and its metrics."""
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from fastapi.responses import JSONResponse, Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 
 from resight.backends.open import parse_address
 from resight.backends.store import Store
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
-from resight.web.metrics import Metrics
 from resight.web.pictures import Thumbnails
 from resight.web.queues import ConcurrencyLimit, JobQueue, RequestQueue
 from resight.web.search_service import SearchService
@@ -25,8 +23,44 @@ T = TypeVar("T")
 MAX_LOOKUPS = 512
 """How many requests may wait that only read the database or a small file."""
 
+METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-@dataclass(frozen=True)
+
+class Metrics:
+    """Requests by method, route and status, and gauges read when the metrics are; thread-safe."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "resight_requests",
+            "Requests; status 0: the client left before the response.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Counter(
+            "resight_request_seconds",
+            "Seconds spent on requests.",
+            ("method", "route"),
+            registry=self._registry,
+        )
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; `route` is the address's pattern, status 0 a client that left."""
+        method = method if method in METHODS else "other"
+        self._requests.labels(method, route, status).inc()
+        self._seconds.labels(method, route).inc(seconds)
+
+    def add_gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Add a gauge whose value is read whenever the metrics are."""
+        gauge = Gauge(f"resight_{name}", documentation, registry=self._registry)
+        gauge.set_function(read)
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self._registry)
+
+
 class AppState:
     """A server's collection, settings, shared services and queues.
 
@@ -34,49 +68,36 @@ class AppState:
     another one than lookups: the page still scrolls while many people search.
     """
 
-    name: str
-    location: str
-    settings: WebSettings
-    model: ModelOptions
-    service: SearchService
-    uploads: Uploads
-    thumbnails: Thumbnails
-    jobs: JobQueue
-    metrics: Metrics
-    active_uploads: ConcurrencyLimit
-    search_queue: RequestQueue
-    picture_queue: RequestQueue
-    lookup_queue: RequestQueue
-    fetch_queue: RequestQueue
-    group_queue: RequestQueue
-
-    @classmethod
-    def create(cls, place: Path | str, settings: WebSettings, model: ModelOptions) -> "AppState":
+    def __init__(self, place: Path | str, settings: WebSettings, model: ModelOptions) -> None:
         """Create the state for a collection in a folder or on a backend."""
-        service, address = SearchService(place, model), parse_address(str(place))
-        folder = Path(place)
-        if address is not None:
+        self.settings = settings
+        self.model = model
+        self.service = SearchService(place, model)
+        folder, address = Path(place), parse_address(str(place))
+        if address is None:
+            self.name, self.location = folder.resolve().name, str(place)
+        else:
+            self.name, self.location = address.collection, address.shown
             digest = hashlib.sha256(address.shown.encode()).hexdigest()
             folder = user_cache() / "engines" / digest[:16]
-        state = cls(
-            name=folder.resolve().name if address is None else address.collection,
-            location=str(place) if address is None else address.shown,
-            settings=settings,
-            model=model,
-            service=service,
-            uploads=Uploads(settings),
-            thumbnails=Thumbnails(folder, settings.thumbnail_bytes),
-            jobs=JobQueue(service.refresh, with_paths=settings.local_only),
-            metrics=Metrics(),
-            active_uploads=ConcurrencyLimit(settings.max_uploads, "uploads"),
-            search_queue=RequestQueue("search", 2, settings.max_waiting),
-            picture_queue=RequestQueue("picture", 2, MAX_LOOKUPS),
-            lookup_queue=RequestQueue("lookup", 4, MAX_LOOKUPS),
-            fetch_queue=RequestQueue("fetch", 4, 16),
-            group_queue=RequestQueue("group", 1, 16),
-        )
-        state._add_gauges()
-        return state
+        self.uploads = Uploads(settings)
+        self.thumbnails = Thumbnails(folder, settings.thumbnail_bytes)
+        self.jobs = JobQueue(self.service.refresh, with_paths=settings.local_only)
+        self.active_uploads = ConcurrencyLimit(settings.max_uploads, "uploads")
+        self.search_queue = RequestQueue("search", 2, settings.max_waiting)
+        self.picture_queue = RequestQueue("picture", 2, MAX_LOOKUPS)
+        self.lookup_queue = RequestQueue("lookup", 4, MAX_LOOKUPS)
+        self.fetch_queue = RequestQueue("fetch", 4, 16)
+        self.group_queue = RequestQueue("group", 1, 16)
+        self.metrics = Metrics()
+        gauge = self.metrics.add_gauge
+        gauge("searches_waiting", "Waiting searches.", lambda: self.search_queue.waiting)
+        gauge("pictures_waiting", "Waiting pictures.", lambda: self.picture_queue.waiting)
+        gauge("lookups_waiting", "Waiting lookups.", lambda: self.lookup_queue.waiting)
+        gauge("uploads_arriving", "Uploads in progress.", lambda: self.active_uploads.running)
+        gauge("uploads_kept_bytes", "Stored query photos.", lambda: self.uploads.stored_bytes)
+        gauge("thumbnails_bytes", "Cached thumbnails.", lambda: self.thumbnails.stored_bytes)
+        gauge("job_running", "Whether a job is running.", lambda: self.jobs.running)
 
     async def lookup(self, request: Request, function: Callable[[Store], T]) -> T:
         """Run a function that reads the collection, in the queue of lookups."""
@@ -99,26 +120,3 @@ class AppState:
     @property
     def _queues(self) -> list[RequestQueue]:
         return [value for value in vars(self).values() if isinstance(value, RequestQueue)]
-
-    def _add_gauges(self) -> None:
-        gauge = self.metrics.add_gauge
-        gauge("searches_waiting", "Waiting searches.", lambda: self.search_queue.waiting)
-        gauge("pictures_waiting", "Waiting pictures.", lambda: self.picture_queue.waiting)
-        gauge("lookups_waiting", "Waiting lookups.", lambda: self.lookup_queue.waiting)
-        gauge("uploads_arriving", "Uploads in progress.", lambda: self.active_uploads.running)
-        gauge("uploads_kept_bytes", "Stored query photos.", lambda: self.uploads.stored_bytes)
-        gauge("thumbnails_bytes", "Cached thumbnails.", lambda: self.thumbnails.stored_bytes)
-        gauge("job_running", "Whether a job is running.", lambda: self.jobs.running)
-
-
-def json_response(content: dict[str, Any], status: int = 200) -> Response:
-    """Return JSON with numbers written exactly as the command line prints them."""
-    return JSONResponse(content, status)
-
-
-def etag_matches(header: str | None, etag: str) -> bool:
-    """Return whether a client that sends this `If-None-Match` has the current version."""
-    if header is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return etag in tags or "*" in tags

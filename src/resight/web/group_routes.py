@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
 from resight.evaluation.evaluate_collection import store_lists
 from resight.ranking.groups import (
+    Group,
     Groups,
     NeighborLists,
     estimate_limit,
@@ -20,7 +22,7 @@ from resight.ranking.groups import (
     groups_as_json,
 )
 from resight.web import schemas
-from resight.web.app_state import AppState, json_response
+from resight.web.app_state import AppState
 from resight.web.problems import ProblemError
 from resight.web.queues import JobQueue
 from resight.web.schemas import photo_entry, problem_responses
@@ -82,14 +84,13 @@ def router(state: AppState) -> APIRouter:
             end = after + PAGE_SIZE
             store = state.service.current_store()
             groups = cache.get(store, limit)
-            page = dataclasses.replace(groups, groups=groups.groups[after:end])
-            photos = _photos_of(store, page)
+            page, photos = _with_photos(groups.groups[after:end], store)
             entries = [
                 {
                     "kind": group.kind,
                     "photos": [photo_entry(photos[id_], with_path=with_path) for id_ in group.ids],
                 }
-                for group in _without_removed(page, photos).groups
+                for group in page
             ]
             return {
                 "limit": groups.limit,
@@ -98,7 +99,7 @@ def router(state: AppState) -> APIRouter:
                 "next": end if len(groups.groups) > end else None,
             }
 
-        return json_response(await state.group_queue.run(request, run))
+        return JSONResponse(await state.group_queue.run(request, run))
 
     async def export(
         request: Request, limit: float | None, write: Writer, media_type: str, name: str
@@ -106,29 +107,24 @@ def router(state: AppState) -> APIRouter:
         def run() -> str:
             store = state.service.current_store()
             groups = cache.get(store, limit)
-            photos = _photos_of(store, groups)
+            present, photos = _with_photos(groups.groups, store)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
-            return write(_without_removed(groups, photos), paths)
+            return write(dataclasses.replace(groups, groups=present), paths)
 
         text = await state.group_queue.run(request, run)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(text, headers=headers, media_type=media_type)
 
-    @routes.get(
-        "/groups.csv",
-        response_class=Response,
-        responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
-    )
+    csv = schemas.other_content("text/csv")
+    json = schemas.other_content("application/json", type="object")
+
+    @routes.get("/groups.csv", response_class=Response, responses=csv)
     async def groups_csv(request: Request, limit: Limit = None) -> Response:
         """Return all groups as CSV: number of the group, kind, path."""
         media_type = "text/csv; charset=utf-8"
         return await export(request, limit, groups_as_csv, media_type, "groups.csv")
 
-    @routes.get(
-        "/groups.json",
-        response_class=Response,
-        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
-    )
+    @routes.get("/groups.json", response_class=Response, responses=json)
     async def groups_json(request: Request, limit: Limit = None) -> Response:
         """Return all groups as JSON."""
         return await export(request, limit, groups_as_json, "application/json", "groups.json")
@@ -136,14 +132,11 @@ def router(state: AppState) -> APIRouter:
     return routes
 
 
-def _photos_of(store: Store, groups: Groups) -> dict[int, Photo]:
-    return store.photos_by_id([id_ for group in groups.groups for id_ in group.ids])
-
-
-def _without_removed(groups: Groups, photos: dict[int, Photo]) -> Groups:
-    """Return the groups without photos that were removed in the meantime."""
+def _with_photos(groups: list[Group], store: Store) -> tuple[list[Group], dict[int, Photo]]:
+    """Return groups without photos that were removed in the meantime, and their photos."""
+    photos = store.photos_by_id([id_ for group in groups for id_ in group.ids])
     present = [
         dataclasses.replace(group, ids=tuple(id_ for id_ in group.ids if id_ in photos))
-        for group in groups.groups
+        for group in groups
     ]
-    return dataclasses.replace(groups, groups=present)
+    return present, photos

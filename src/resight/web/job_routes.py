@@ -5,11 +5,10 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi import Path as InPath
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from resight.collection.database import explained
 from resight.collection.reader import Collection
@@ -17,7 +16,7 @@ from resight.collection.writer import writing
 from resight.indexing import pipeline
 from resight.progress import Progress
 from resight.web import schemas
-from resight.web.app_state import AppState, json_response
+from resight.web.app_state import AppState
 from resight.web.problems import ProblemError
 from resight.web.queries import read_json
 from resight.web.queues import Job, Task
@@ -26,8 +25,6 @@ from resight.web.schemas import problem_responses
 POLL_S = 0.2
 HEARTBEAT_POLLS = 75
 """Polls without progress after which a comment keeps the connection open."""
-
-JobId = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 
 
 def router(state: AppState) -> APIRouter:
@@ -39,36 +36,34 @@ def router(state: AppState) -> APIRouter:
         "/jobs",
         status_code=202,
         response_model=schemas.JobStarted,
-        openapi_extra=schemas.json_body("JobRequest"),
+        openapi_extra=schemas.body(json=schemas.JobRequest),
     )
     async def start(request: Request) -> Response:
         """Re-index the collection's folders, or remove photos; files are never touched."""
         body = await read_json(request, schemas.JobRequest)
-
-        def begin() -> Job:
-            return state.jobs.start(body.action, _task(body, state))
-
-        job = await state.lookup_queue.run(request, begin)
-        return json_response({"id": job.id}, 202)
+        job = await state.lookup_queue.run(
+            request, lambda: state.jobs.start(body.action, _task(body, state))
+        )
+        return JSONResponse({"id": job.id}, 202)
 
     @routes.get("/jobs/{id}", response_model=schemas.JobResponse)
-    async def job(id: JobId) -> Response:
+    async def job(id: schemas.Token) -> Response:
         """Return a job: its progress, or how it ended."""
-        return json_response(state.jobs.get(id).snapshot())
+        return JSONResponse(state.jobs.get(id).snapshot())
 
     @routes.delete("/jobs/{id}", status_code=202, response_model=schemas.JobResponse)
-    async def stop(id: JobId) -> Response:
+    async def stop(id: schemas.Token) -> Response:
         """Stop a job after the current photo; finished photos stay indexed."""
         job = state.jobs.get(id)
         job.stop.set()
-        return json_response(job.snapshot(), 202)
+        return JSONResponse(job.snapshot(), 202)
 
     @routes.get(
         "/jobs/{id}/events",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses=schemas.other_content("text/event-stream"),
     )
-    async def events(id: JobId) -> Response:
+    async def events(id: schemas.Token) -> Response:
         """Stream a job's events: `progress` {what, done, total}, at last `done` or `failed`."""
         return StreamingResponse(_events(state.jobs.get(id)), media_type="text/event-stream")
 
@@ -82,8 +77,7 @@ async def _events(job: Job) -> AsyncIterator[str]:
         snapshot = job.snapshot()
         progress = snapshot["progress"]
         if progress != sent and progress["what"]:
-            sent = progress
-            idle_polls = 0
+            sent, idle_polls = progress, 0
             yield _event("progress", progress)
         if snapshot["state"] == "done":
             yield _event("done", snapshot["result"] or {})
@@ -107,13 +101,12 @@ def _task(body: schemas.JobRequest, state: AppState) -> Task:
         return _remove_task(body.photos or [], state)
     if state.service.remote is not None:
         raise ProblemError(409, "Photos are indexed in a folder, and brought here by resight push.")
-    collection = Path(state.service.place)
-    return _index_task(collection, _folders(collection, body, state), body.prune, state)
+    return _index_task(_folders(body, state), body.prune, state)
 
 
-def _folders(collection: Path, body: schemas.JobRequest, state: AppState) -> list[Path]:
+def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
     if body.folders is None:
-        with Collection.open(collection) as opened:
+        with Collection.open(state.service.place) as opened:
             folders = indexed_folders(opened)
         if not folders:
             raise ProblemError(409, "None of the folders that were indexed exists any more.")
@@ -139,7 +132,9 @@ def indexed_folders(collection: Collection) -> list[Path]:
     )
 
 
-def _index_task(collection: Path, folders: list[Path], prune: bool, state: AppState) -> Task:
+def _index_task(folders: list[Path], prune: bool, state: AppState) -> Task:
+    collection = Path(state.service.place)
+
     def task(progress: Progress) -> dict[str, Any]:
         run = pipeline.index(folders, collection, model=state.model, prune=prune, progress=progress)
         report = run.report

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
+from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
 from resight.web import schemas
-from resight.web.app_state import AppState, etag_matches, json_response
+from resight.web.app_state import AppState
 from resight.web.pictures import full_picture
 from resight.web.queries import photo_by_id
 from resight.web.schemas import MAX_ID, display_path, photo_entry, problem_responses
@@ -27,10 +28,9 @@ Version = Annotated[
     Query(alias="v", max_length=64, description="the photo's version: caches keep the response"),
 ]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", include_in_schema=False)]
-UploadToken = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 
 PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+    **schemas.other_content("image/jpeg", type="string", format="binary"),
     304: {"description": "Not Modified"},
 }
 
@@ -41,7 +41,7 @@ def router(state: AppState) -> APIRouter:
     with_path = state.settings.local_only
 
     async def read(request: Request, function: Callable[[Store], dict[str, Any]]) -> Response:
-        return json_response(await state.lookup(request, function))
+        return JSONResponse(await state.lookup(request, function))
 
     @routes.get("/collection", response_model=schemas.CollectionResponse)
     async def collection(request: Request) -> Response:
@@ -107,7 +107,7 @@ def router(state: AppState) -> APIRouter:
         return await state.picture_queue.run(request, lambda: full_picture(photo.path, headers))
 
     @routes.get("/uploads/{token}", response_class=Response, responses=PICTURE)
-    async def upload(request: Request, token: UploadToken) -> Response:
+    async def upload(request: Request, token: schemas.Token) -> Response:
         """Return a query photo that is still stored, by the name an earlier response gave it."""
         path = state.uploads.get(token).path
         headers = {"Cache-Control": "private, max-age=600"}
@@ -127,6 +127,12 @@ def router(state: AppState) -> APIRouter:
         return await read(request, reasons)
 
     return routes
+
+
+def etag_matches(header: str | None, etag: str) -> bool:
+    """Return whether a client that sends this `If-None-Match` has the current version."""
+    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
+    return etag in tags or "*" in tags
 
 
 def _etag(photo: Photo, kind: str) -> str:

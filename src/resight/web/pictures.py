@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -24,6 +25,14 @@ THUMBNAIL_QUALITY = 80
 FULL_SIDE = 4096
 FULL_QUALITY = 90
 SUFFIX = ".jpg"
+BROWSER_TYPES = (
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"....ftypavi[fs]", "image/avif"),
+)
+"""First bytes of the formats that browsers show, and their media types."""
 
 
 class ThumbnailCache(LRUCache[str, int]):
@@ -65,21 +74,17 @@ class Thumbnails:
         with self._lock:
             if self._cache.get(content) is None:
                 return None
-        try:
+        with contextlib.suppress(OSError):
             path = self._cache.path(content)
             data = path.read_bytes()
             os.utime(path)  # the order of use outlives the server
-        except OSError:
-            with self._lock:
-                self._cache.pop(content, None)
-            return None
-        return data
+            return data
+        with self._lock:
+            self._cache.pop(content, None)
+        return None
 
     def get_or_create(self, photo: Photo) -> tuple[bytes, bool]:
-        """Return the thumbnail of a photo, rendered if there is none yet.
-
-        Returns:
-            The JPEG, and whether it shows the photo as it was indexed.
+        """Return the thumbnail, rendered if there is none yet, and whether it is as indexed.
 
         Raises:
             ProblemError: the photo's file is gone or cannot be read.
@@ -146,17 +151,9 @@ def browser_type(path: Path) -> str | None:
             head = file.read(32)
     except OSError:
         raise ProblemError(404, "The photo's file is gone or cannot be read.") from None
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:12] in (b"ftypavif", b"ftypavis"):
-        return "image/avif"
-    return None
+    return next(
+        (name for pattern, name in BROWSER_TYPES if re.match(pattern, head, re.DOTALL)), None
+    )
 
 
 def render(path: Path, max_side: int, quality: int) -> bytes:

@@ -4,7 +4,6 @@ import http
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -21,18 +20,16 @@ from resight.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+HTTP_DETAILS = {
+    404: "There is nothing at this address.",
+    405: "This address does not support that method.",
+}
 
 logger = logging.getLogger("resight.web")
 
 
 class ProblemError(Exception):
-    """A request that cannot be answered.
-
-    Args:
-        status: the HTTP status.
-        detail: what is wrong, in a sentence for a person.
-        headers: further headers of the response.
-    """
+    """A request that cannot be answered; `detail` is a sentence for a person."""
 
     def __init__(
         self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
@@ -63,11 +60,9 @@ def too_large(max_bytes: int) -> ProblemError:
 
 
 def as_problem(error: ResightError, *, with_paths: bool) -> ProblemError:
-    """Return the problem for one of Resight's own errors.
+    """Return the problem for one of Resight's own errors, whose text may name files.
 
-    Args:
-        error: its text is for the person at the keyboard, and may name files.
-        with_paths: whether the client may see that text; otherwise it only goes to the log.
+    `with_paths` is whether the client may see that text; otherwise it only goes to the log.
     """
     if isinstance(error, ImageError):
         return ProblemError(422, f"The photo cannot be read: {error}.")
@@ -100,25 +95,17 @@ def describe_validation(error: RequestValidationError | ValidationError) -> str:
 def install_handlers(app: FastAPI, *, with_paths: bool) -> None:
     """Make an application answer every error with problem details; see `as_problem`."""
 
-    async def on_problem(_: Request, error: Any) -> Response:
+    async def handle(_: Request, error: Exception) -> Response:
+        if isinstance(error, ResightError):
+            error = as_problem(error, with_paths=with_paths)
+        elif isinstance(error, RequestValidationError | ValidationError):
+            error = ProblemError(422, describe_validation(error))
+        elif isinstance(error, HTTPException):
+            detail = HTTP_DETAILS.get(error.status_code, error.detail)
+            error = ProblemError(error.status_code, detail, headers=error.headers)
+        assert isinstance(error, ProblemError)
         return error.response()
 
-    async def on_resight_error(_: Request, error: Any) -> Response:
-        return as_problem(error, with_paths=with_paths).response()
-
-    async def on_validation(_: Request, error: Any) -> Response:
-        return ProblemError(422, describe_validation(error)).response()
-
-    async def on_http(_: Request, error: Any) -> Response:
-        details = {
-            404: "There is nothing at this address.",
-            405: "This address does not support that method.",
-        }
-        detail = details.get(error.status_code, str(error.detail))
-        return ProblemError(error.status_code, detail, headers=error.headers).response()
-
-    app.add_exception_handler(ProblemError, on_problem)
-    app.add_exception_handler(ResightError, on_resight_error)
-    app.add_exception_handler(RequestValidationError, on_validation)
-    app.add_exception_handler(ValidationError, on_validation)
-    app.add_exception_handler(HTTPException, on_http)
+    for kind in (ProblemError, ResightError, RequestValidationError, ValidationError):
+        app.add_exception_handler(kind, handle)
+    app.add_exception_handler(HTTPException, handle)

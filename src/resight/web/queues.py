@@ -23,7 +23,6 @@ T = TypeVar("T")
 POLL_S = 0.25
 """Seconds between two checks whether the client of a waiting request is still connected."""
 
-State = Literal["running", "done", "failed"]
 Task = Callable[[Progress], dict[str, Any]]
 """Does a job's work, reporting progress, and returns the job's result."""
 
@@ -31,12 +30,9 @@ MAX_JOBS = 50
 
 
 class RequestQueue:
-    """A few threads, and a first-come, first-served queue of bounded length in front of them.
+    """A few threads, and a first-come, first-served queue in front of them.
 
-    Args:
-        name: the threads' name.
-        threads: how many functions run at the same time.
-        max_waiting: how many requests may wait; further ones get 429 with `Retry-After`.
+    At most `max_waiting` requests wait; further ones get 429 with `Retry-After`.
     """
 
     def __init__(self, name: str, threads: int, max_waiting: int) -> None:
@@ -57,7 +53,10 @@ class RequestQueue:
         if self._stopping:
             raise _server_stopping()
         if self._free.locked() and self.waiting >= self._max_waiting:
-            raise self._queue_full()
+            seconds = math.ceil(self._mean_s * (self.waiting + 1) / self._threads)
+            headers = {"Retry-After": str(min(30, max(1, seconds)))}
+            detail = "Too many requests are waiting; try again in a moment."
+            raise ProblemError(429, detail, headers=headers)
         await self._wait(request)
         started = time.monotonic()
         try:
@@ -94,12 +93,6 @@ class RequestQueue:
         finally:
             self.waiting -= 1
 
-    def _queue_full(self) -> ProblemError:
-        seconds = math.ceil(self._mean_s * (self.waiting + 1) / self._threads)
-        headers = {"Retry-After": str(min(30, max(1, seconds)))}
-        detail = "Too many requests are waiting; try again in a moment."
-        return ProblemError(429, detail, headers=headers)
-
 
 class ConcurrencyLimit:
     """A limit on how many blocks of code run at the same time; further ones get 429."""
@@ -132,7 +125,7 @@ class Job:
 
     id: str
     action: str
-    state: State = "running"
+    state: Literal["running", "done", "failed"] = "running"
     what: str = ""
     done: int = 0
     total: int = 0
@@ -155,9 +148,8 @@ class Job:
 class JobQueue:
     """The running job of a server, and the last ones before it.
 
-    Args:
-        on_end: called when a job has ended, before its state says so.
-        with_paths: whether clients see the full text of failures, with file names.
+    `on_end` is called when a job has ended, before its state changes; `with_paths` is whether
+    clients see the full text of failures, with file names.
     """
 
     def __init__(self, on_end: Callable[[], None], *, with_paths: bool) -> None:
@@ -170,11 +162,7 @@ class JobQueue:
         self.stopping = False
 
     def start(self, action: str, task: Task) -> Job:
-        """Start a job.
-
-        Raises:
-            ProblemError: another one is running, or the server is stopping.
-        """
+        """Start a job, unless another one is running or the server is stopping."""
         with self._lock:
             if self.stopping:
                 raise ProblemError(503, "The server is stopping.")
@@ -187,11 +175,7 @@ class JobQueue:
             return job
 
     def get(self, id_: str) -> Job:
-        """Return a job by its id.
-
-        Raises:
-            ProblemError: there is none.
-        """
+        """Return a job by its id."""
         job = self._jobs.get(id_)
         if job is None:
             raise ProblemError(404, "There is no job of that id.")
@@ -216,27 +200,21 @@ class JobQueue:
             self._thread.join()
 
     def _run(self, job: Job, task: Task) -> None:
-        state, detail = _run_task(job, task, self._with_paths)
+        def progress(what: str, done: int, total: int) -> None:
+            job.what, job.done, job.total = what, done, total
+            if job.stop.is_set():
+                # An index run treats it like Ctrl-C: it ends cleanly and reports what is left.
+                raise KeyboardInterrupt
+
+        detail = None
+        try:
+            job.result = task(progress)
+        except KeyboardInterrupt:
+            detail = "It was stopped; start it again to resume."
+        except ResightError as error:
+            detail = as_problem(error, with_paths=self._with_paths).detail
+        except Exception:  # noqa: BLE001 - logged; whoever follows the job must see that it ended
+            logger.exception("the job %s failed", job.action)
+            detail = "Something went wrong; see the server's log."
         self._on_end()
-        job.detail, job.state = detail, state
-
-
-def _run_task(job: Job, task: Task, with_paths: bool) -> tuple[State, str | None]:
-    """Run a job's task; return how it ended, and why if it failed."""
-
-    def progress(what: str, done: int, total: int) -> None:
-        job.what, job.done, job.total = what, done, total
-        if job.stop.is_set():
-            # An index run treats it like Ctrl-C: it ends cleanly and reports what is left to do.
-            raise KeyboardInterrupt
-
-    try:
-        job.result = task(progress)
-    except KeyboardInterrupt:
-        return "failed", "It was stopped; start it again to resume."
-    except ResightError as error:
-        return "failed", as_problem(error, with_paths=with_paths).detail
-    except Exception:  # noqa: BLE001 - logged; whoever follows the job must see that it ended
-        logger.exception("the job %s failed", job.action)
-        return "failed", "Something went wrong; see the server's log."
-    return "done", None
+        job.detail, job.state = detail, "failed" if detail else "done"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from resight.collection.reader import Photo
@@ -25,6 +26,7 @@ BoxText = Annotated[
         examples=["120,80,300,200"],
     ),
 ]
+Token = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 TimeText = Annotated[
     str,
     Field(
@@ -327,10 +329,29 @@ def display_path(path: Path) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def json_body(model: str) -> dict[str, Any]:
-    """Return the OpenAPI description of a JSON body that an endpoint reads itself."""
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (
+    ProblemDetails,
+    SearchRequest,
+    SearchForm,
+    ExplainRequest,
+    JobRequest,
+)
+"""Models that no endpoint names in its signature."""
+
+
+def body(**models: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that an endpoint reads itself: JSON, or a form."""
+    types = {"json": "application/json", "form": "multipart/form-data"}
+    content = {
+        types[kind]: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+        for kind, model in models.items()
+    }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def other_content(media_type: str, **schema: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of a response that is not JSON of a model."""
+    return {200: {"content": {media_type: {"schema": schema or {"type": "string"}}}}}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

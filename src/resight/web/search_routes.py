@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from PIL import Image
 
 from resight.backends.store import Filter
@@ -19,16 +20,9 @@ from resight.photos.paths import absolute
 from resight.searching.results import ResultPage
 from resight.views import overlay
 from resight.web import schemas
-from resight.web.app_state import AppState, json_response
+from resight.web.app_state import AppState
 from resight.web.problems import ProblemError, too_large
-from resight.web.queries import (
-    QueryImage,
-    is_form,
-    open_form,
-    parse_box,
-    photo_by_id,
-    read_json,
-)
+from resight.web.queries import QueryImage, is_form, open_form, parse_box, photo_by_id, read_json
 from resight.web.schemas import QueryReference, SearchOptions, photo_entry, problem_responses
 from resight.web.uploads import Upload, fetch
 
@@ -42,23 +36,17 @@ OVERLAY_SIDE = 400
 SHADE = (12, 14, 20, 165)
 """Color, RGBA, over everything outside the class activation mask."""
 
-SEARCH_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/SearchRequest"}},
-            "multipart/form-data": {"schema": {"$ref": "#/components/schemas/SearchForm"}},
-        },
-    }
-}
-
 
 def router(state: AppState) -> APIRouter:
     """Return the endpoints of searching and explaining."""
     errors = problem_responses(400, 404, 408, 409, 413, 415, 422, 429, 503)
     routes = APIRouter(tags=["search"], responses=errors)
 
-    @routes.post("/search", response_model=schemas.SearchResponse, openapi_extra=SEARCH_BODY)
+    @routes.post(
+        "/search",
+        response_model=schemas.SearchResponse,
+        openapi_extra=schemas.body(json=schemas.SearchRequest, form=schemas.SearchForm),
+    )
     async def search(request: Request) -> Response:
         """Return the photos nearest to an upload, a photo of the collection, or a web address.
 
@@ -69,12 +57,12 @@ def router(state: AppState) -> APIRouter:
         started = time.monotonic()
         page = await _search(request, state, query, options)
         took_ms = round(1000 * (time.monotonic() - started), 1)
-        return json_response(_as_dict(page, query, options, state, took_ms))
+        return JSONResponse(_as_dict(page, query, options, state, took_ms))
 
     @routes.post(
         "/explain",
         response_model=schemas.ExplainResponse,
-        openapi_extra=schemas.json_body("ExplainRequest"),
+        openapi_extra=schemas.body(json=schemas.ExplainRequest),
     )
     async def explain(request: Request) -> Response:
         """Explain why a photo matched: heat maps of both photos, and matching places."""
@@ -96,17 +84,13 @@ def router(state: AppState) -> APIRouter:
                 "agreement": explanation.agreement,
             }
 
-        return json_response(await state.search_queue.run(request, run))
+        return JSONResponse(await state.search_queue.run(request, run))
 
     return routes
 
 
 async def _find_query(request: Request, state: AppState, reference: QueryReference) -> QueryImage:
-    """Return the query that a request refers to.
-
-    Raises:
-        ProblemError: there is none of that name.
-    """
+    """Return the query that a request refers to."""
     if reference.upload is not None:
         return QueryImage.of_upload(state.uploads.get(reference.upload))
     photo_id = reference.photo or 0
@@ -167,11 +151,7 @@ async def _search(
 
 
 def search_config(options: SearchOptions) -> SearchConfig:
-    """Return the configuration of a search.
-
-    Raises:
-        ProblemError: the parameters of the re-ranking are invalid, or exceed the server's limits.
-    """
+    """Return the configuration of a search; refuse parameters beyond the server's limits."""
     settings = options.rerank_with.split(",") if options.rerank_with else []
     try:
         config = SearchConfig(
@@ -191,15 +171,7 @@ def search_config(options: SearchOptions) -> SearchConfig:
 
 
 def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
-    """Return which photos are searched; None for all.
-
-    Args:
-        options: of the search.
-        local_only: whether the client may name folders of the server.
-
-    Raises:
-        ProblemError: it may not, or there is no such folder or time.
-    """
+    """Return which photos are searched, None for all; `local_only`: folders may be named."""
     under = None if options.under is None else Path(options.under)
     if under is not None:
         if not local_only:
@@ -207,12 +179,8 @@ def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
         if "\0" in str(under) or not under.is_absolute():
             raise ProblemError(422, "under: give the full path of a folder.")
         under = absolute(under)
-    where = Filter(
-        under,
-        _parse_time(options.taken_from),
-        _parse_time(options.taken_before),
-        options.min_side,
-    )
+    taken = _parse_time(options.taken_from), _parse_time(options.taken_before)
+    where = Filter(under, *taken, options.min_side)
     return None if where == Filter() else where
 
 

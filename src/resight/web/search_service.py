@@ -59,11 +59,7 @@ class SearchService(Searcher):
     """The searches of a server; thread-safe."""
 
     def __init__(self, place: Path | str, options: ModelOptions) -> None:
-        """Open the collection.
-
-        Raises:
-            CollectionError: there is none, or it cannot be read.
-        """
+        """Open the collection; raise a `CollectionError` if it cannot be read."""
         self.place = place
         self.remote = open_remote(place)
         self._load_lock = threading.Lock()
@@ -122,12 +118,7 @@ class SearchService(Searcher):
     ) -> ResultPage | None:
         """Search by a photo, or by a region of it that was checked to be inside.
 
-        Args:
-            query: the photo.
-            box: the region.
-            config: number of results, re-ranking and verification.
-            where: restricts the search to some photos.
-            cached_only: return None rather than compute descriptors.
+        With `cached_only`, return None rather than compute descriptors.
         """
         if config.verify and config.verify_by == "columns" and not self._has_network:
             raise ProblemError(422, "This collection's method has no network to verify with.")

@@ -16,7 +16,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resight.web.metrics import Metrics
+from resight.web.app_state import Metrics
 from resight.web.problems import ProblemError, logger, too_large
 from resight.web.settings import WebSettings, is_allowed_host
 

@@ -49,12 +49,21 @@ def serve(
         UsageError: the server cannot listen on the address.
         CollectionError: there is no collection, or it cannot be read.
     """
+    try:
+        import python_multipart  # noqa: F401 - Starlette reads forms with it
+        import uvicorn  # noqa: F401
+
+        from resight.web.app import create_app
+    except ImportError as error:
+        if (error.name or "").startswith("resight"):
+            raise
+        raise MissingExtraError("serve", "web") from None
     keep_heap_small()
     # Requests run in parallel; matrix products that each use all cores would slow each other down.
     threadpoolctl.threadpool_limits(1, "blas")
     settings = settings or WebSettings()
     with contextlib.closing(_listen(settings)) as listener:
-        app = _create_app(collection, settings, model or ModelOptions())
+        app = create_app(collection, settings, model or ModelOptions())
         try:
             app.state.shared.service.warm_up()
         except WeightsError as error:
@@ -70,19 +79,6 @@ def serve(
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop the server
             _server(app, settings, on_startup).run([listener])
     say("stopped")
-
-
-def _create_app(collection: Path | str, settings: WebSettings, model: ModelOptions) -> "FastAPI":
-    try:
-        import python_multipart  # noqa: F401 - Starlette reads forms with it
-        import uvicorn  # noqa: F401
-
-        from resight.web.app import create_app
-    except ImportError as error:
-        if (error.name or "").startswith("resight"):
-            raise
-        raise MissingExtraError("serve", "web") from None
-    return create_app(collection, settings, model)
 
 
 def _server(app: "FastAPI", settings: WebSettings, on_startup: Callable[[], None]) -> Any:

@@ -53,7 +53,7 @@ class UploadCache(TTLCache[str, Upload]):
     """Uploads by token, bounded in bytes and time; removing one deletes its file."""
 
     def __init__(self, max_bytes: int, time_to_live_s: float) -> None:
-        super().__init__(max_bytes, time_to_live_s, getsizeof=_size_of)
+        super().__init__(max_bytes, time_to_live_s, getsizeof=lambda upload: upload.size)
 
     def popitem(self) -> tuple[str, Upload]:
         """Remove the least recently used upload."""
@@ -69,10 +69,6 @@ class UploadCache(TTLCache[str, Upload]):
         return expired
 
 
-def _size_of(upload: Upload) -> int:
-    return upload.size
-
-
 class Uploads:
     """The stored query photos of a server; thread-safe."""
 
@@ -84,10 +80,7 @@ class Uploads:
         self._cache = UploadCache(max_bytes, settings.kept_s)
 
     def add(self, file: IO[bytes]) -> Upload:
-        """Store a photo.
-
-        Args:
-            file: at its start; it is read to its end.
+        """Store a photo from a file at its start.
 
         Raises:
             ProblemError: it is not a photo, or has too many pixels.
@@ -158,13 +151,7 @@ def is_public(address: str) -> bool:
 def fetch(
     url: str, target: IO[bytes], max_bytes: int, allowed: Callable[[str], bool] = is_public
 ) -> None:
-    """Download a web address into a file.
-
-    Args:
-        url: http or https.
-        target: a binary file.
-        max_bytes: larger responses are refused.
-        allowed: tells which IP addresses may be connected to.
+    """Download a web address into a file, from IP addresses that are `allowed`.
 
     Raises:
         ProblemError: not an address, not allowed, too large, too slow, or a status other than 200.
@@ -182,11 +169,7 @@ def fetch(
 
 
 def _fetch_once(
-    url: str,
-    target: IO[bytes],
-    max_bytes: int,
-    allowed: Callable[[str], bool],
-    deadline: float,
+    url: str, target: IO[bytes], max_bytes: int, allowed: Callable[[str], bool], deadline: float
 ) -> str | None:
     """Fetch one address; return where it redirects to, if it does."""
     parts = urlsplit(url)
@@ -222,16 +205,15 @@ def _connect(
     addresses = [str(entry[4][0]) for entry in entries]
     if not addresses or not all(allowed(address) for address in addresses):
         raise ProblemError(422, "Only addresses on the public internet can be fetched.")
-    plain = socket.create_connection((addresses[0], port), timeout=TIMEOUT_S)
-    if scheme == "http":
-        connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-        connection.sock = plain
-        return connection
-    try:
-        secured = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-    except BaseException:
-        plain.close()
-        raise
-    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S)
-    connection.sock = secured
+    secure = scheme == "https"
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(host, port, timeout=TIMEOUT_S)
+    connection.sock = socket.create_connection((addresses[0], port), timeout=TIMEOUT_S)
+    if secure:
+        try:
+            context = ssl.create_default_context()
+            connection.sock = context.wrap_socket(connection.sock, server_hostname=host)
+        except BaseException:
+            connection.close()
+            raise
     return connection

@@ -25,7 +25,6 @@ const TITLES = {
 
 /** A failed request: `title` is a short heading, `message` a sentence, `status` 0 without a response. */
 export class Problem extends Error {
-  /** @param {number} status @param {string} title @param {string} detail */
   constructor(status, title, detail) {
     super(detail);
     this.status = status;
@@ -33,21 +32,18 @@ export class Problem extends Error {
   }
 }
 
-/** Tell whether an error only means that its request was aborted. @param {unknown} error */
+/** Tell whether an error only means that its request was aborted. */
 export function isAborted(error) {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
-/** Return the URL of a resource of the interface. @param {string} path */
+/** Return the URL of a resource of the interface. */
 export function resourceUrl(path) {
   return new URL(path, ROOT).href;
 }
 
-/** @param {{id: number, version?: string}} photo */
 export const thumbnailUrl = (photo) => pictureUrl(photo, "thumbnail");
-/** @param {{id: number, version?: string}} photo */
 export const originalUrl = (photo) => pictureUrl(photo, "original");
-/** @param {string} token */
 export const uploadUrl = (token) => resourceUrl(`uploads/${encodeURIComponent(token)}`);
 
 /** Fetch the collection's name, method and limits. */
@@ -64,13 +60,7 @@ export const photos = (after, limit, signal) => request(withQuery("photos", { af
 /** Fetch a page of groups of photos that show the same thing. */
 export const groups = ({ limit, after }, signal) => request(withQuery("groups", { limit, after }), { signal });
 
-/**
- * Search. A blob is uploaded; the response's `query.upload` names it from then on.
- *
- * @param {Query} query
- * @param {{box?: Box|null, k: number, offset?: number, limit?: number, verify?: number}} options
- * @param {AbortSignal} [signal]
- */
+/** Search. A blob is uploaded; the response's `query.upload` names it from then on. */
 export function search(query, { box, ...options }, signal) {
   const fields = { ...options, box: box?.join(",") };
   if (!query.blob) return request("search", { json: { ...reference(query), ...fields }, signal });
@@ -80,13 +70,7 @@ export function search(query, { box, ...options }, signal) {
   return request("search", { form, signal });
 }
 
-/**
- * Follow a job's events until it ends; resolves to the data of its last event.
- *
- * @param {string} id
- * @param {(progress: {what: string, done: number, total: number}) => void} onProgress
- * @returns {Promise<Record<string, any>>}
- */
+/** Follow a job's events until it ends; resolves to the data of its last event. */
 export function followJob(id, onProgress) {
   return new Promise((resolve, reject) => {
     const source = new EventSource(resourceUrl(`jobs/${encodeURIComponent(id)}/events`));
@@ -106,18 +90,18 @@ export function followJob(id, onProgress) {
 
 const photoCache = new Map();
 
-/** Cache names and sizes of photos, so that each has its place before it has loaded. @param {Photo[]} list */
+/** Cache names and sizes of photos, so that each has its place before it has loaded. */
 export function cachePhotos(list) {
   for (const { id, name, width, height, version } of list) photoCache.set(id, { id, name, width, height, version });
 }
 
-/** Return a cached photo. @param {number} id @returns {Photo|undefined} */
+/** Return a cached photo. */
 export const cachedPhoto = (id) => photoCache.get(id);
 
 /** Empty the cache: the collection has changed. */
 export const clearPhotos = () => photoCache.clear();
 
-/** Return a photo's name and size. @param {number} id @param {AbortSignal} [signal] @returns {Promise<Photo>} */
+/** Return a photo's name and size. */
 export async function photo(id, signal) {
   if (!photoCache.has(id)) cachePhotos([await request(`photos/${id}`, { signal })]);
   return photoCache.get(id);

@@ -11,13 +11,6 @@ const OUTCOMES = {
   vanished: "missing", pruned: "removed from the index", removed: "removed",
 };
 
-/**
- * Create the collection page.
- *
- * @param {HTMLElement} root
- * @param {{info: (fresh?: boolean) => Promise<any>, changed: () => void}} page `changed` is called
- *   when photos were added or removed
- */
 export function createCollection(root, { info, changed }) {
   let following = false;
   const heading = element("h1", { id: "collection-heading", text: "Collection" });

@@ -5,24 +5,9 @@ import { placeBox } from "./boxes.js";
 import { announce, button, count, element, sentence, shortDistance, svg } from "./dom.js";
 import { localFile } from "./files.js";
 
-/**
- * @typedef {import("./state.js").State} State
- * @typedef {{width: number, height: number, heat: string|null, cam: string|null}} Side
- * @typedef {{query: Side, result: Side, matches: [number, number, number, number][],
- *   inliers: number, distance: number, agreement: number}} Explanation
- */
-
 const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
 const MAX_LINES = 64; // more would hide the photos
 
-/**
- * Create the comparison.
- *
- * @param {HTMLDialogElement} dialog
- * @param {{results: () => import("./api.js").Result[], query: () => any,
- *   step: (id: number) => void, close: () => void, searchFrom: (id: number) => void,
- *   drawIn: (id: number) => void}} page
- */
 export function createCompare(dialog, page) {
   let state = null;
   let explanation = null;
@@ -166,7 +151,7 @@ export function createCompare(dialog, page) {
   };
 }
 
-/** Create a photo with overlays. @param {"query"|"result"} side */
+/** Create a photo with overlays. */
 function createPane(side) {
   const image = element("img", { class: "pane-photo", alt: "", draggable: "false" });
   const heat = element("img", { class: "layer heat", alt: "", hidden: true });
@@ -199,14 +184,7 @@ function createPane(side) {
   };
 }
 
-/**
- * Draw the matched places and their lines over two panes.
- *
- * @param {SVGElement} canvas lies over both panes
- * @param {HTMLElement} query the stage of the query
- * @param {HTMLElement} result the stage of the result
- * @param {Explanation|null} explanation
- */
+/** Draw the matched places and their lines over two panes. */
 function drawLines(canvas, query, result, explanation) {
   canvas.replaceChildren();
   if (!explanation) return;
@@ -242,7 +220,7 @@ function projection(stage, size, frame) {
   ];
 }
 
-/** Summarize an explanation in a few sentences. @param {Explanation} explanation */
+/** Summarize an explanation in a few sentences. */
 function summarize({ inliers, matches, agreement, query }) {
   const sentences = [];
   if (inliers > 0) sentences.push(`${count(inliers, "local feature")} match and agree on one geometry.`);

@@ -3,13 +3,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Build an element. Keys of `properties`: `class`, `text`, `on` (event handlers by name), `data`,
- * and any attribute; `true` sets an empty attribute, `false`, `null` and `undefined` set none.
- *
- * @param {string} tag
- * @param {Record<string, any>} [properties]
- * @param {...(Node|string|null|undefined|false)} children
- * @returns {HTMLElement}
+ * Build an element. Keys of `properties`: `class`, `text`, `on` (event handlers by name), `data`, and any attribute;
+ * `true` sets an empty attribute, `false`, `null` and `undefined` set none.
  */
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -25,13 +20,7 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
-/**
- * Build an SVG element with attributes.
- *
- * @param {string} tag
- * @param {Record<string, string|number>} [attributes]
- * @returns {SVGElement}
- */
+/** Build an SVG element with attributes. */
 export function svg(tag, attributes = {}) {
   const node = document.createElementNS(SVG, tag);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
@@ -54,52 +43,39 @@ const ICONS = {
   download: "M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14",
 };
 
-/** Build a decorative line icon of 24 units. @param {keyof typeof ICONS} name */
+/** Build a decorative line icon of 24 units. */
 export function icon(name) {
   const drawing = svg("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" });
   drawing.append(svg("path", { d: ICONS[name] }));
   return drawing;
 }
 
-/**
- * Build a button with a visible text, an icon, or both; an icon without text needs `label`.
- *
- * @param {{text?: string, label?: string, icon?: keyof typeof ICONS, class?: string,
- *   press: (event: MouseEvent) => void} & Record<string, any>} options
- * @returns {HTMLButtonElement}
- */
+/** Build a button with a visible text, an icon, or both; an icon without text needs `label`. */
 export function button({ text, label, icon: name, press, class: style = "button", ...rest }) {
   const attributes = { type: "button", class: style, "aria-label": label, title: text ? null : label };
   const content = [name && icon(name), text && element("span", { text })];
-  return /** @type {HTMLButtonElement} */ (element("button", { ...attributes, ...rest, on: { click: press } }, ...content));
+  return element("button", { ...attributes, ...rest, on: { click: press } }, ...content);
 }
 
-/** Format a distance with about three significant digits. @param {number} distance */
+/** Format a distance with about three significant digits. */
 export function shortDistance(distance) {
   if (distance === 0) return "0";
   if (distance >= 100) return distance.toFixed(0);
   return distance.toFixed(distance >= 10 ? 1 : distance >= 1 ? 2 : 3);
 }
 
-/** Format a whole number with its noun. @param {number} number @param {string} one @param {string} [many] */
+/** Format a whole number with its noun. */
 export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
-/** Announce a text to users of screen readers. @param {string} text */
+/** Announce a text to users of screen readers. */
 export function announce(text) {
   const announcer = document.getElementById("announcer");
   if (announcer && announcer.textContent !== text) announcer.textContent = text;
 }
 
-/**
- * Return a function that runs another one once its calls have paused.
- *
- * @template {any[]} A
- * @param {(...values: A) => void} run
- * @param {number} milliseconds
- * @returns {(...values: A) => void}
- */
+/** Return a function that runs another one once its calls have paused. */
 export function debounce(run, milliseconds) {
   let timer = 0;
   return (...values) => {
@@ -108,12 +84,7 @@ export function debounce(run, milliseconds) {
   };
 }
 
-/**
- * Build a quiet block in place of content: a heading, a sentence, and possible actions.
- *
- * @param {{title: string, text?: string, icon?: keyof typeof ICONS, actions?: HTMLElement[],
- *   code?: string}} content `code` is a command to type
- */
+/** Build a quiet block in place of content: a heading, a sentence, a command to type, and actions. */
 export function emptyState({ title, text, icon: name = "photo", actions = [], code }) {
   return element(
     "div", { class: "empty" },
@@ -125,13 +96,7 @@ export function emptyState({ title, text, icon: name = "photo", actions = [], co
   );
 }
 
-/**
- * Build an error message that screen readers announce at once.
- *
- * @param {any} problem anything thrown; a `Problem` holds a heading and a sentence
- * @param {() => void} [retry]
- * @param {HTMLElement[]} [actions]
- */
+/** Build an error message that screen readers announce at once. */
 export function errorState(problem, retry, actions = []) {
   const title = problem?.title ?? "Something went wrong";
   const text = sentence(problem?.message || String(problem));
@@ -142,12 +107,12 @@ export function errorState(problem, retry, actions = []) {
   return block;
 }
 
-/** Build a line that says what is loading, without moving anything. @param {string} text */
+/** Build a line that says what is loading, without moving anything. */
 export function loading(text) {
   return element("p", { class: "loading" }, element("span", { class: "spinner", "aria-hidden": "true" }), text);
 }
 
-/** Turn an error message of the program into a sentence. @param {string} text */
+/** Turn an error message of the program into a sentence. */
 export function sentence(text) {
   const trimmed = text.trim();
   if (!trimmed) return "";

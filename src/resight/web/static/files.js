@@ -8,7 +8,7 @@ const MAX_FILES = 12;
 const files = new Map();
 let counter = 0;
 
-/** Add a file that can be searched with. @param {File} blob @returns {LocalFile} */
+/** Add a file that can be searched with. */
 export function addFile(blob) {
   const key = String((counter += 1));
   const file = { key, blob, preview: URL.createObjectURL(blob), name: blob.name || "pasted photo" };
@@ -21,28 +21,17 @@ export function addFile(blob) {
   return file;
 }
 
-/** Link the server's token of an upload to its file. @param {LocalFile} file @param {string} token */
+/** Link the server's token of an upload to its file. */
 export function linkUpload(file, token) {
   files.set(`upload ${token}`, file);
 }
 
-/**
- * Return the file of a state, if this page still has it.
- *
- * @param {{file?: string, upload?: string}} state
- * @returns {LocalFile|undefined}
- */
+/** Return the file of a state, if this page still has it. */
 export function localFile({ file, upload }) {
   return files.get(upload === undefined ? (file ?? "") : `upload ${upload}`);
 }
 
-/**
- * Return why a file cannot be uploaded, or null if it can.
- *
- * @param {File} file
- * @param {{max_upload_bytes?: number}|null} limits
- * @returns {string|null}
- */
+/** Return why a file cannot be uploaded, or null if it can. */
 export function checkFile(file, limits) {
   const maxBytes = limits?.max_upload_bytes;
   if (file.size === 0) return `“${file.name}” is empty.`;
@@ -51,12 +40,7 @@ export function checkFile(file, limits) {
   return `“${file.name}” has ${size(file.size)}; the limit is ${size(maxBytes)}.`;
 }
 
-/**
- * Listen for photos that are dropped on the page, pasted, or picked.
- *
- * @param {{picker: HTMLInputElement, veil: HTMLElement, onFile: (file: File) => void,
- *   onLink: (link: string) => void}} options
- */
+/** Listen for photos that are dropped on the page, pasted, or picked. */
 export function listenForFiles({ picker, veil, onFile, onLink }) {
   let depth = 0;
   const accepts = ({ dataTransfer }) => ["Files", "text/uri-list"].some((type) => dataTransfer?.types.includes(type));

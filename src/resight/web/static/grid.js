@@ -2,26 +2,83 @@
 
 import { thumbnailUrl } from "./api.js";
 import { debounce, element } from "./dom.js";
-import { justify, neighborRow, rowAt, totalHeight } from "./layout.js";
-
-/**
- * @typedef {import("./api.js").Photo} Photo
- * @typedef {{label: string, caption?: number, onNearEnd?: () => void,
- *   fill: (tile: HTMLElement, photo: any, image: HTMLImageElement) => void}} Options
- *   `fill` adds a tile's link and texts around its image; `caption` is their height in pixels
- */
 
 const GAP = 10;
 const OVERSCAN = 1; // windows above and below that are rendered
 const NEAR_END = 3; // windows before the end at which more photos are requested
 const FAST = 1.5; // windows per frame above which scrolling loads no thumbnails
 const STEPS = { ArrowLeft: -1, ArrowRight: 1 };
+const MIN_ASPECT = 0.5;
+const MAX_ASPECT = 2.6;
+
+/** Return the aspect ratio at which a photo is shown: extreme ones are cropped. */
+export function shownAspect(photo) {
+  const aspect = photo.width / photo.height;
+  return Number.isFinite(aspect) ? Math.min(MAX_ASPECT, Math.max(MIN_ASPECT, aspect)) : 4 / 3;
+}
 
 /**
- * Create a grid in a list element. Tab reaches one tile; arrow keys, Home and End move from there.
- *
- * @param {HTMLElement} list
- * @param {Options} options
+ * Lay photos out in rows filled to the width; the last one keeps the preferred height and may end early. Rows of an
+ * earlier call for the first of these photos are reused, except for the last one. A row's `start` is the index of its
+ * first photo.
+ */
+export function justify(photos, measures, previous = []) {
+  const rows = previous.slice(0, -1);
+  const { width, rowHeight, gap, caption } = measures;
+  const last = rows.at(-1);
+  let top = last ? last.top + last.height + gap : 0;
+  let start = last ? last.start + last.cells.length : 0;
+  let sum = 0;
+  for (let end = start; end < photos.length; end += 1) {
+    sum += shownAspect(photos[end]);
+    const free = width - gap * (end - start);
+    const complete = sum * rowHeight >= free;
+    if (!complete && end + 1 < photos.length) continue;
+    const photoHeight = complete ? free / sum : rowHeight;
+    rows.push(createRow(photos, start, end + 1, top, photoHeight, measures, complete));
+    top += photoHeight + caption + gap;
+    start = end + 1;
+    sum = 0;
+  }
+  return rows;
+}
+
+function createRow(photos, start, end, top, photoHeight, { width, gap, caption }, complete) {
+  const cells = [];
+  let left = 0;
+  for (let i = start; i < end; i += 1) {
+    const ideal = shownAspect(photos[i]) * photoHeight;
+    // The last photo of a full row absorbs rounding errors.
+    const cell = { left, width: complete && i === end - 1 ? width - left : ideal };
+    cells.push(cell);
+    left += cell.width + gap;
+  }
+  return { top, height: photoHeight + caption, photoHeight, start, cells };
+}
+
+/** Return the height of all rows. */
+export const totalHeight = (rows) => (rows.length ? rows.at(-1).top + rows.at(-1).height : 0);
+
+/** Return the index of the first row that ends below a height. */
+export function rowAt(rows, y) {
+  const index = rows.findIndex(({ top, height }) => top + height > y);
+  return index < 0 ? rows.length : index;
+}
+
+/** Return the photo above (-1) or below (+1) another, nearest to its middle; at the edge, the photo itself. */
+export function neighborRow(rows, index, direction) {
+  const row = rows.findIndex(({ start, cells }) => index < start + cells.length);
+  const other = rows[row + direction];
+  if (row < 0 || !other) return index;
+  const center = ({ left, width }) => left + width / 2;
+  const middle = center(rows[row].cells[index - rows[row].start]);
+  const offsets = other.cells.map((cell) => Math.abs(center(cell) - middle));
+  return other.start + offsets.indexOf(Math.min(...offsets));
+}
+
+/**
+ * Create a grid in a list element. `fill(tile, photo, image)` adds a tile's link and texts around its image; `caption`
+ * is the height of the texts in pixels. Tab reaches one tile; arrow keys, Home and End move from there.
  */
 export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
   let photos = [];
@@ -132,9 +189,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
     tile.remove();
   }
 
-  function controls(tile) {
-    return tile ? tile.querySelectorAll("a, button") : [];
-  }
+  const controls = (tile) => tile?.querySelectorAll("a, button") ?? [];
 
   function activate(index) {
     for (const control of controls(tiles.get(active))) control.tabIndex = -1;
@@ -189,12 +244,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
   window.addEventListener("resize", schedule);
 
   return {
-    /**
-     * Show photos; with `keep`, the tiles of the first ones stay as they are.
-     *
-     * @param {any[]} next
-     * @param {{keep?: boolean, total?: number}} [options] `keep` when photos were only added
-     */
+    /** Show photos; with `keep`, the tiles of the first ones stay as they are. */
     setPhotos(next, { keep = false, total = -1 } = {}) {
       photos = next;
       size = total;
@@ -204,7 +254,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
       }
       layout(keep);
     },
-    /** Update the tiles near the window, for instance after the page was scrolled. */
+    /** Update the tiles near the window, for instance after scrolling. */
     refresh: () => layout(true),
     focus,
   };

@@ -2,19 +2,13 @@
 
 import * as api from "./api.js";
 import { announce, button, count, debounce, element, emptyState, errorState, icon, loading, shortDistance } from "./dom.js";
-import { shownAspect } from "./layout.js";
+import { shownAspect } from "./grid.js";
 import { formatHash, go } from "./state.js";
 
 const KINDS = { "same-thing": "The same thing", "near-duplicate": "Near-duplicates" };
 const MAX_SHOWN = 24; // photos of a group until all are requested
 const PAUSE_MS = 250;
 
-/**
- * Create the groups page.
- *
- * @param {HTMLElement} root
- * @returns {{show: (state: import("./state.js").State) => void, reset: () => void}}
- */
 export function createGroups(root) {
   let state = null;
   let next = null;

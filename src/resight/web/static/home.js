@@ -7,12 +7,6 @@ import { formatHash } from "./state.js";
 
 const PAGE_SIZE = 200;
 
-/**
- * Create the start page.
- *
- * @param {HTMLElement} root
- * @param {{info: () => Promise<any>, pick: () => void, searchLink: (link: string) => void}} page
- */
 export function createHome(root, page) {
   const lead = element("p", { class: "lead" });
   const link = fieldForm({

@@ -7,13 +7,12 @@ import { element, emptyState, icon } from "./dom.js";
 import { addFile, checkFile, listenForFiles } from "./files.js";
 import { createGroups } from "./groups.js";
 import { createHome } from "./home.js";
-import { clearResults } from "./results.js";
-import { createSearch } from "./search.js";
+import { clearResults, createSearch } from "./search.js";
 import { current, formatHash, go, leave, onChange, start } from "./state.js";
 
 const TITLES = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" };
 const THEME_KEY = "resight-theme";
-const THEMES = /** @type {const} */ (["auto", "light", "dark"]);
+const THEMES = ["auto", "light", "dark"];
 
 const byId = (id) => document.getElementById(id);
 const scrollPositions = new Map();

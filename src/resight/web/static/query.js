@@ -1,19 +1,10 @@
 /** The query panel: the photo, the box on it, and their buttons. */
 
 import * as api from "./api.js";
-import { createBoxEditor } from "./boxeditor.js";
+import { createBoxEditor } from "./boxes.js";
 import { button, element, icon } from "./dom.js";
 import { localFile } from "./files.js";
 
-/** @typedef {import("./state.js").State} State */
-
-/**
- * Create the query panel.
- *
- * @param {HTMLElement} root
- * @param {{onBox: (box: import("./api.js").Box|null, input: "pointer"|"key") => void,
- *   onEnlarge: () => void, pick: () => void}} actions
- */
 export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
   let shown = null;
   let size = null;
@@ -82,7 +73,6 @@ export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
   }
 
   return {
-    stage,
     /** Show the query of a state. */
     show(state, signal) {
       const { photo: id, upload, file: key } = state;

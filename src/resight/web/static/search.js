@@ -1,26 +1,19 @@
 /** The search page: the query next to its results. */
 
-import { cachePhotos } from "./api.js";
+import * as api from "./api.js";
 import { insideBox, sameBox } from "./boxes.js";
 import { announce, button, count, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
-import { localFile } from "./files.js";
+import { linkUpload, localFile } from "./files.js";
 import { createGrid } from "./grid.js";
 import { createQueryPanel } from "./query.js";
-import { cachedResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
 
 const VERIFIED = 20;
 const CAPTION_HEIGHT = 26;
+const PAGE_SIZE = 60;
+const MAX_CACHED = 10;
+const cache = new Map();
 
-/** @typedef {import("./state.js").State} State */
-/** @typedef {import("./api.js").Result} Result */
-
-/**
- * Create the search page.
- *
- * @param {HTMLElement} root
- * @param {{pick: () => void}} page
- */
 export function createSearch(root, { pick }) {
   let state = null;
   let results = null;
@@ -57,11 +50,7 @@ export function createSearch(root, { pick }) {
   const grid = createGrid(list, {
     label: "Results, nearest first",
     caption: CAPTION_HEIGHT,
-    fill: tileFiller({
-      compareLink: (result) => formatHash({ ...state, compare: result.id }),
-      searchFrom: (result) => go({ page: "search", photo: result.id }),
-      drawIn,
-    }),
+    fill: fillTile,
     onNearEnd: () => loadMore(),
   });
   verify.addEventListener("change", () => go({ ...state, verify: verify.checked ? VERIFIED : undefined }));
@@ -74,6 +63,28 @@ export function createSearch(root, { pick }) {
   document.addEventListener("click", (event) => {
     if (options.open && !options.contains(event.target)) options.open = false;
   });
+
+  /** Fill a tile with a result: a link to the comparison, two small buttons and a caption. */
+  function fillTile(tile, result, image) {
+    const { id, name, rank, distance, inliers } = result;
+    const compareLink = () => formatHash({ ...state, compare: id });
+    const label = `Result ${rank}: ${name}, distance ${shortDistance(distance)}. Compare`;
+    const link = element("a", { class: "tile-photo", href: compareLink(), title: name, "aria-label": label }, image);
+    // The query or its box may have changed in the address since the tile was created.
+    link.addEventListener("click", () => link.setAttribute("href", compareLink()), { capture: true });
+    const tools = element(
+      "div", { class: "tile-tools" },
+      button({ icon: "search", class: "tool", label: `Search with ${name}`, press: () => go({ page: "search", photo: id }) }),
+      button({ icon: "box", class: "tool", label: `Draw a box in ${name}`, press: () => drawIn(result) }),
+    );
+    const caption = element(
+      "p", { class: "caption" },
+      element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
+      inliers && element("span", { class: "inliers", text: count(inliers, "inlier"), title: `${count(inliers, "local feature")} agree on one geometry` }),
+      element("span", { class: "name", text: name, title: name }),
+    );
+    tile.append(link, tools, caption);
+  }
 
   /** Show a photo enlarged, ready for a box. */
   function drawIn({ id }) {
@@ -93,10 +104,7 @@ export function createSearch(root, { pick }) {
       controller = new AbortController();
     }
     panel.show(state, controller.signal);
-    if (same) {
-      grid.refresh();
-      return;
-    }
+    if (same) return grid.refresh();
     busy = false;
     results = cachedResults(state);
     if (results.items.length || results.complete) present({ keep: false });
@@ -123,10 +131,7 @@ export function createSearch(root, { pick }) {
 
   async function loadMore() {
     if (busy || results.complete) return;
-    if (state.file !== undefined && !localFile(state)) {
-      showExpired();
-      return;
-    }
+    if (state.file !== undefined && !localFile(state)) return showExpired();
     setBusy(true);
     const fetched = results;
     const { signal } = controller;
@@ -141,7 +146,7 @@ export function createSearch(root, { pick }) {
     }
     if (signal.aborted) return;
     setBusy(false);
-    cachePhotos(fetched.items);
+    api.cachePhotos(fetched.items);
     adoptUpload(fetched);
     present({ keep });
   }
@@ -214,32 +219,45 @@ export function createSearch(root, { pick }) {
   };
 }
 
-/**
- * Return a function that fills a tile with a result: a link to the comparison, two small buttons
- * and a caption.
- *
- * @param {{compareLink: (result: Result) => string, searchFrom: (result: Result) => void,
- *   drawIn: (result: Result) => void}} actions
- * @returns {(tile: HTMLElement, result: Result, image: HTMLImageElement) => void}
- */
-function tileFiller({ compareLink, searchFrom, drawIn }) {
-  return (tile, result, image) => {
-    const { name, rank, distance, inliers } = result;
-    const label = `Result ${rank}: ${name}, distance ${shortDistance(distance)}. Compare`;
-    const link = element("a", { class: "tile-photo", href: compareLink(result), title: name, "aria-label": label }, image);
-    // The query or its box may have changed in the address since the tile was created.
-    link.addEventListener("click", () => link.setAttribute("href", compareLink(result)), { capture: true });
-    const tools = element(
-      "div", { class: "tile-tools" },
-      button({ icon: "search", class: "tool", label: `Search with ${name}`, press: () => searchFrom(result) }),
-      button({ icon: "box", class: "tool", label: `Draw a box in ${name}`, press: () => drawIn(result) }),
-    );
-    const caption = element(
-      "p", { class: "caption" },
-      element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
-      inliers && element("span", { class: "inliers", text: count(inliers, "inlier"), title: `${count(inliers, "local feature")} agree on one geometry` }),
-      element("span", { class: "name", text: name, title: name }),
-    );
-    tile.append(link, tools, caption);
-  };
+/** Return the cache key of a state's query and options. */
+function resultsKey({ photo, upload, file, box, verify, limit }) {
+  return formatHash({ page: "search", photo, upload, file, box, verify, limit });
+}
+
+/** Return the results fetched so far, empty for a new query. */
+function cachedResults(state) {
+  const key = resultsKey(state);
+  const results = cache.get(key) ?? { key, items: [], total: 0, query: null, complete: false };
+  cache.delete(key);
+  cache.set(key, results);
+  if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value);
+  return results;
+}
+
+/** Empty the cache: the collection has changed. */
+export const clearResults = () => cache.clear();
+
+/** Fetch the next page of results. A file is uploaded the first time, and again when the server no longer has it. */
+async function fetchMore(state, results, signal) {
+  const offset = results.items.length;
+  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
+  const file = localFile(state);
+  const { photo, upload } = state;
+  const query = photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
+  const page = await api.search(query, options, signal).catch((problem) => {
+    if (!file || query.blob || ![400, 404, 410].includes(problem.status)) throw problem;
+    return api.search({ blob: file.blob }, options, signal);
+  });
+  results.query = page.query;
+  results.total = page.total;
+  results.items = results.items.concat(page.results);
+  results.complete = page.results.length < PAGE_SIZE || results.items.length >= page.total;
+  if (file && page.query.upload) linkUpload(file, page.query.upload);
+}
+
+/** Move results to the key of a state that names the upload. */
+function renameResults(results, state) {
+  cache.delete(results.key);
+  results.key = resultsKey(state);
+  cache.set(results.key, results);
 }

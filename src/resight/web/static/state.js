@@ -14,12 +14,7 @@ const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
 
-/**
- * Parse a fragment such as `#/search?photo=3&box=10,20,30,40`; invalid values are left out.
- *
- * @param {string} hash
- * @returns {State}
- */
+/** Parse a fragment such as `#/search?photo=3&box=10,20,30,40`; invalid values are left out. */
 export function parseHash(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const values = new URLSearchParams(query);
@@ -39,7 +34,7 @@ export function parseHash(hash) {
   return state;
 }
 
-/** Format a state as a fragment. @param {State} state */
+/** Format a state as a fragment. */
 export function formatHash(state) {
   const pairs = [];
   for (const key of KEYS) {
@@ -52,15 +47,10 @@ export function formatHash(state) {
   return `#/${path}${pairs.length ? `?${pairs.join("&")}` : ""}`;
 }
 
-/** Return the current state of the page. @returns {State} */
+/** Return the current state of the page. */
 export const current = () => parseHash(location.hash);
 
-/**
- * Go to another state, as a new entry of the history or in place of the current one.
- *
- * @param {State} state
- * @param {{replace?: boolean}} [options]
- */
+/** Go to another state, as a new entry of the history or in place of the current one. */
 export function go(state, { replace = false } = {}) {
   const hash = formatHash(state);
   if (!replace && hash === location.hash) return;
@@ -70,21 +60,15 @@ export function go(state, { replace = false } = {}) {
 }
 
 /**
- * Leave a state that was entered by `go`: go back where that leads to the given state, so that
- * closing leaves no trace in the history, otherwise replace the current one.
- *
- * @param {State} state
+ * Leave a state that was entered by `go`: go back where that leads to the given state, so that closing leaves no
+ * trace in the history, otherwise replace the current one.
  */
 export function leave(state) {
   if (entry > 0 && hashes[entry - 1] === formatHash(state)) history.back();
   else go(state, { replace: true });
 }
 
-/**
- * Call a function with each new state, and with its origin: "go", "link" or "back".
- *
- * @param {(state: State, origin: "go"|"link"|"back") => void} listener
- */
+/** Call a function with each new state, and with its origin: "go", "link" or "back". */
 export function onChange(listener) {
   listeners.push(listener);
 }
