@@ -52,16 +52,13 @@ class LocalStore:
 
     @property
     def name(self) -> str:
-        """The folder."""
         return self.collection.name
 
     @property
     def provenance(self) -> Collection:
-        """The collection."""
         return self.collection
 
     def close(self) -> None:
-        """Close the collection."""
         self.collection.close()
 
     def arrays(self) -> SearchArrays:
@@ -101,54 +98,44 @@ class LocalStore:
             return self._lists[1]
 
     def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches in an empty collection, or with a missing approximate index."""
         if approximate:
             self.lists()
         self.arrays()
 
     def reduction(self) -> Reduction | None:
-        """Return the selection or whitening behind the arrays."""
         return self.arrays().reduction
 
     def snapshot(self) -> "LocalStore":
-        """Return the collection with its current arrays, whatever is written meanwhile."""
+        """Return the collection with its current arrays, unaffected by later changes."""
         arrays = self.arrays()
         return LocalStore(self.collection, lambda _: arrays)
 
     def stamp(self) -> str:
-        """Return the stamp of the arrays."""
         return self.arrays().stamp
 
     def count(self, state: State) -> int:
-        """Return the number of photos in a state."""
         return self.collection.count(state)
 
     def ids(self) -> np.ndarray:
-        """Return the IDs in the arrays, ascending."""
         ids = self.arrays().database.ids
         return np.sort(ids[ids != GONE])
 
     def photos(self, state: State) -> Iterator[Photo]:
-        """Yield the photos in a state by ascending ID."""
         return self.collection.photos(state)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Return the searchable photos among some IDs, by ID."""
         return self.collection.photos_by_id(ids)
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """Return the next searchable photos by ascending ID."""
         return self.collection.photos_after(after, count)
 
     def stored_query(self, content: str) -> Query | None:
-        """Return the descriptors of a content, if they are stored and intact."""
         stored = self.collection.descriptors(content)
         if stored is None or not stored.intact:
             return None
         return reduced_query(stored, self.reduction())
 
     def rows(self, ids: np.ndarray) -> Database:
-        """Return the descriptors of photos, in the order of the IDs."""
         arrays = self.arrays()
         database, row_order = arrays.database, self._row_order
         if row_order is None or row_order[0] != arrays.stamp:
@@ -180,7 +167,6 @@ class LocalStore:
         return nearest_to_each(queries, database, k, DISTANCES[self.collection.distance])
 
     def details(self) -> dict[str, str]:
-        """Return no further properties."""
         return {}
 
     def bytes_on_disk(self) -> int:

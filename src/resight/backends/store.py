@@ -39,7 +39,7 @@ class Filter:
 class Store(Protocol):
     """A searchable collection, usable from several threads; close it after use.
 
-    Its descriptors are those that are compared: after the selection or whitening.
+    Its descriptors are those after the selection or whitening, which are compared.
     """
 
     @property

@@ -58,8 +58,8 @@ def push(
 ) -> Transfer:
     """Update a collection on a remote backend from a folder; an interrupted run can be resumed.
 
-    Photos that are there with the same content are not sent again. A new collection gets the
-    folder's provenance first; that of an existing one must be the same.
+    Photos that are stored with the same content are not sent again. A new collection gets the
+    folder's provenance; that of an existing one must be the same.
 
     Args:
         collection: the folder.
@@ -73,7 +73,7 @@ def push(
 
     Raises:
         UsageError: not an address, or descriptors that are too long for the backend.
-        CollectionMismatchError: the remote collection was made in another way.
+        CollectionMismatchError: the remote collection has another provenance.
         CollectionError: the folder holds no photos, or the backend fails.
     """
     with _opened(address) as remote, Collection.open(collection) as source, source.snapshot():
@@ -91,7 +91,7 @@ def push(
 def prepare(
     source: Collection, remote: Remote, config: BackendConfig, *, keeps_whole: bool = True
 ) -> None:
-    """Create a remote collection, or check that an existing one was made in the same way."""
+    """Create a remote collection, or check that an existing one has the same provenance."""
     provenance = ProvenanceSnapshot.of(source)
     if not remote.exists():
         remote.create(provenance, _layout(source, keeps_whole=keeps_whole), config)
@@ -114,14 +114,11 @@ def upload(source: Collection, remote: Remote, progress: Progress = no_progress)
                 reason = "its descriptor is damaged; run resight check"
                 transfer.failed.append((photo.path, reason))
             elif not _is_finite(stored):
-                transfer.failed.append(
-                    (photo.path, "its descriptor has values that are not finite")
-                )
+                reason = "its descriptor has values that are not finite"
+                transfer.failed.append((photo.path, reason))
             else:
                 reduced = reduced_query(stored, reduction)
-                whole = None
-                if layout.keeps_whole:
-                    whole = Description(stored.global_, stored.local)
+                whole = Description(stored.global_, stored.local) if layout.keeps_whole else None
                 records.append(Record(photo, _taken(photo), reduced, whole))
         if records:
             remote.upsert(records)
@@ -145,7 +142,7 @@ def pull(
 
     Raises:
         UsageError: not an address.
-        CollectionMismatchError: the folder's collection was made in another way.
+        CollectionMismatchError: the folder's collection has another provenance.
         CollectionError: there is no such remote collection, or it is compact.
     """
     with _opened(address) as remote:

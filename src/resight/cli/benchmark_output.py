@@ -56,7 +56,7 @@ def print_methods(*, as_json: bool) -> None:
 
 
 def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
-    """Print the scores of the methods beside those of their papers."""
+    """Print the scores of the methods next to those of their papers."""
     if as_json:
         print_json(report_json(run, table))
         return

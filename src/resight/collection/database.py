@@ -231,7 +231,7 @@ def _set_modes(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Upgrade from format 1, which kept no record of changes."""
+    """Upgrade from format 1, which had no table `changes`."""
     with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version < FORMAT_VERSION:  # else another process was faster

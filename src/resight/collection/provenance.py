@@ -88,7 +88,7 @@ class Provenance(ABC):
             ) from None
 
     def quantized_network(self) -> bytes | None:
-        """Return the network in 8-bit integers, where the configuration asks for one."""
+        """Return the network in 8-bit integers, where the precision is int8."""
         return self.fitted_data("network")
 
     def find_model(self, options: ModelOptions) -> Model:

@@ -133,7 +133,7 @@ class Collection(Provenance):
         row = self._row("SELECT data FROM fitted WHERE name = ?", name)
         if row is not None or name != "learned":
             return None if row is None else row[0]
-        # Format 1 stored the vocabulary of `sift-vlad` alone, as plain float32.
+        # Format 1 stored only the vocabulary of `sift-vlad`, as plain float32.
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
         if row is None:
             return None

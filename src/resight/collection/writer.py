@@ -123,18 +123,12 @@ class Writer:
     def store_reduction(
         self, reduction: Reduction, config: ReductionConfig, info: dict[str, Any]
     ) -> None:
-        """Store a fitted selection or whitening in place of the previous one.
-
-        Args:
-            reduction: the fitted numbers.
-            config: the configuration that they were fitted with.
-            info: what they were fitted on.
-        """
+        """Store a fitted selection or whitening; `info` says what `config` was fitted on."""
         info = {**info, "config": dataclasses.asdict(config), "fitted_at": _now()}
         self._store_fitted("selection", info, to_bytes(reduction))
 
     def disable_reduction(self) -> None:
-        """Compare all values of the descriptors from now on, whatever is indexed later."""
+        """Compare all values of the descriptors, also of photos indexed later."""
         with self.transaction():
             self._set_meta("selection_config", NoReduction().to_dict())
             self._connection.execute("DELETE FROM fitted WHERE name = 'selection'")
@@ -243,6 +237,7 @@ class Writer:
         reason: str | None,
     ) -> None:
         """Insert or update a photo's row; the ID of a path never changes."""
+        photo = os.fsencode(file.path), file.size, file.mtime_ns
         state = "ok" if reason is None else "failed"
         self._connection.execute(
             "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
@@ -251,16 +246,7 @@ class Writer:
             "content = coalesce(excluded.content, content), "
             "width = excluded.width, height = excluded.height, state = excluded.state, "
             "reason = excluded.reason, indexed_at = excluded.indexed_at",
-            (
-                os.fsencode(file.path),
-                file.size,
-                file.mtime_ns,
-                content,
-                *pixels,
-                state,
-                reason,
-                _now(),
-            ),
+            (*photo, content, *pixels, state, reason, _now()),
         )
 
     def _set_meta(self, key: str, value: Any) -> None:

@@ -4,6 +4,7 @@ It serves index runs, `describe`, benchmarks and the workers of a cluster.
 """
 
 import collections
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,14 +66,6 @@ class PhotoDescriber(Protocol[D_co]):
     def describe(self, prepared: Any) -> D_co: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class _LoadedPhoto(Generic[D]):
-    """A result without its description, and the prepared image if it needs one."""
-
-    result: PhotoResult[D]
-    prepared: Any = None
-
-
 def extract_photos(
     files: Sequence[PhotoFile],
     extractor: PhotoDescriber[D],
@@ -92,13 +85,14 @@ def extract_photos(
     """
     decoding_large = threading.Lock()
 
-    def load(file: PhotoFile) -> _LoadedPhoto[D]:
+    def load(file: PhotoFile) -> tuple[PhotoResult[D], Any]:
         return _load(file, extractor, cached, decoding_large)
 
-    def describe(photo: _LoadedPhoto[D]) -> PhotoResult[D]:
-        if photo.prepared is None:
-            return photo.result
-        return replace(photo.result, description=extractor.describe(photo.prepared))
+    def describe(loaded: tuple[PhotoResult[D], Any]) -> PhotoResult[D]:
+        result, prepared = loaded
+        if prepared is None:
+            return result
+        return replace(result, description=extractor.describe(prepared))
 
     loaded = _without_duplicates(prefetch(load, files, workers, "photos"), cached)
     results = prefetch(describe, loaded, extractor.concurrency + 1, "maps")
@@ -109,17 +103,16 @@ def extract_photos(
 
 
 def _without_duplicates(
-    photos: Iterable[_LoadedPhoto[D]], cached: AbstractSet[str]
-) -> Iterator[_LoadedPhoto[D]]:
-    """Yield the photos, prepared only where the content has not occurred before."""
+    loaded: Iterable[tuple[PhotoResult[D], Any]], cached: AbstractSet[str]
+) -> Iterator[tuple[PhotoResult[D], Any]]:
+    """Yield results with prepared images, None where the content has occurred before."""
     contents = set(cached)
-    for photo in photos:
-        if photo.result.content in contents:
-            yield replace(photo, prepared=None)
+    for result, prepared in loaded:
+        if prepared is not None and result.content not in contents:
+            contents.add(str(result.content))
+            yield result, prepared
         else:
-            if photo.prepared is not None:
-                contents.add(str(photo.result.content))
-            yield photo
+            yield result, None
 
 
 def _load(
@@ -127,12 +120,12 @@ def _load(
     extractor: PhotoDescriber[D],
     cached: AbstractSet[str],
     decoding_large: threading.Lock,
-) -> _LoadedPhoto[D]:
+) -> tuple[PhotoResult[D], Any]:
     """Read and hash a file; decode and prepare it unless its content is cached."""
     content = None
     if file.size > MAX_FILE_BYTES:
         reason = f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB"
-        return _LoadedPhoto(PhotoResult(file, reason=reason))
+        return PhotoResult(file, reason=reason), None
     try:
         with open_photo(file.path) as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -140,18 +133,15 @@ def _load(
             width, height = image_size(stream)
             result: PhotoResult[D] = PhotoResult(file, content, (width, height))
             if content in cached:
-                return _LoadedPhoto(result)
+                return result, None
             stream.seek(0)
-            if width * height <= LARGE_PIXELS:
-                image = load_image(stream, extractor.decode_size)
-                return _LoadedPhoto(result, extractor.prepare(image))
-            with decoding_large:
-                image = load_image(stream, extractor.decode_size)
-                return _LoadedPhoto(result, extractor.prepare(image))
+            large = width * height > LARGE_PIXELS
+            with decoding_large if large else contextlib.nullcontext():
+                return result, extractor.prepare(load_image(stream, extractor.decode_size))
     except ImageError as error:
-        return _LoadedPhoto(PhotoResult(file, content, reason=str(error)))
+        return PhotoResult(file, content, reason=str(error)), None
     except OSError as error:
-        return _LoadedPhoto(PhotoResult(file, content, reason=error.strerror or str(error)))
+        return PhotoResult(file, content, reason=error.strerror or str(error)), None
 
 
 def prefetch(
@@ -161,12 +151,6 @@ def prefetch(
 
     Items are taken in the consumer's thread and results keep their order, so that stages can be
     chained. When the consumer stops, items that have not started are dropped, and others awaited.
-
-    Args:
-        function: called from other threads.
-        items: may be endless.
-        threads: items computed at the same time.
-        name: of the threads.
 
     >>> list(prefetch(abs, [-3, 2, -1], threads=2))
     [3, 2, 1]

@@ -1,5 +1,6 @@
 """Fit the selection or whitening of a collection's descriptors."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ class FitRun:
     """A fitted selection or whitening.
 
     Attributes:
-        features: number of values kept.
+        features: number of values that are compared.
         dimensions: number of values of a descriptor.
         photos: number of photos it was fitted on.
     """
@@ -80,7 +81,7 @@ def fit_automatically(writer: Writer, progress: Progress) -> str | None:
     A selection that is the fallback for a whitening is replaced once there are enough photos.
 
     Returns:
-        A note for the user, if there is something to tell.
+        A note for the user, if any.
     """
     collection = writer.collection
     config = collection.reduction_config
@@ -145,11 +146,6 @@ def _fit_and_store(
 
 def _blocks(collection: Collection) -> Iterator[np.ndarray]:
     """Yield the global descriptors in blocks, float32 (n, D)."""
-    block: list[np.ndarray] = []
-    for _, global_, _ in collection.photo_descriptors():
-        block.append(global_)
-        if len(block) == FIT_BLOCK:
-            yield np.stack(block)
-            block = []
-    if block:
-        yield np.stack(block)
+    photos = collection.photo_descriptors()
+    while block := list(itertools.islice(photos, FIT_BLOCK)):
+        yield np.stack([global_ for _, global_, _ in block])

@@ -128,9 +128,9 @@ def index(
         if ray is None:
             results = _extract_locally(writer.collection, plan, extractor, workers)
         else:
-            kept = None if segments is None else Path(segments)
+            segments_folder = None if segments is None else Path(segments)
             results = extract_on_cluster(
-                ray, writer.collection, plan, options, workers, kept, progress
+                ray, writer.collection, plan, options, workers, segments_folder, progress
             )
         report = record_results(writer, plan, results, progress)
         if prune and not report.interrupted:
@@ -145,7 +145,7 @@ def finish_run(
     note = None
     if not report.interrupted:
         described = report.new + report.changed > 0
-        # A run that was killed before it fitted leaves that to this one.
+        # An earlier run may have been killed before it fitted the reduction.
         if described or writer.collection.count("ok") >= AUTO_FIT_PHOTOS:
             note = fit_automatically(writer, progress)
         update_ann_index(writer.collection, approximate, progress)

@@ -66,15 +66,9 @@ def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:
 def check_resources(
     collection: Collection, plan: Plan, dimensions: int, *, on_cluster: bool = False
 ) -> None:
-    """Refuse a run for which the disk or the memory does not suffice.
+    """Refuse a run for which the disk or (unless `on_cluster`) the memory does not suffice.
 
-    Photos that may only have moved are not counted.
-
-    Args:
-        collection: will hold the descriptors.
-        plan: the photos to extract.
-        dimensions: number of values of a descriptor.
-        on_cluster: other machines extract, so this one's memory does not matter.
+    Photos that may only have moved are not counted. A descriptor has `dimensions` values.
 
     Raises:
         CollectionError: gives the needed and the available bytes.

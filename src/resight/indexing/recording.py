@@ -50,7 +50,7 @@ def record_results(
     """Record the results of a plan; an interrupt (Ctrl-C) ends the run cleanly.
 
     Args:
-        writer: of the collection the plan was made for.
+        writer: of the plan's collection.
         plan: what there is to do.
         batches: the results in the order of the plan; each batch is one transaction.
         progress: called after each batch.
@@ -88,14 +88,14 @@ def record_photo(
     vanished: dict[str, list[Photo]],
     report: IndexReport,
 ) -> None:
-    """Record the result of a photo, and count it.
+    """Record the result of a photo, and count it in the report.
 
     Args:
         writer: of the collection.
         result: the extracted photo.
         previous: the collection's photo at the same path.
         vanished: photos whose files are gone, by content: the photo may be one of them, moved.
-        report: counts it.
+        report: receives the counts.
     """
     file, content, description = result.file, result.content, result.description
     described = content is not None and writer.collection.is_described(content)

@@ -62,17 +62,14 @@ class PostgresStore(RemoteBase):
 
     @property
     def name(self) -> str:
-        """The address, without any password."""
         return self._server.shown
 
     def close(self) -> None:
-        """Close the connections."""
         self._server.close()
 
     # State
 
     def stamp(self) -> str:
-        """Return a token that changes with every push and removal."""
         last_value, is_called = self._rows("SELECT last_value, is_called FROM {changes}")[0]
         return f"{self._state().key}-{last_value}-{is_called}"
 
@@ -87,18 +84,15 @@ class PostgresStore(RemoteBase):
         return cached[1]
 
     def ids(self) -> np.ndarray:
-        """Return the IDs of all photos, ascending."""
         ids = self._rows("SELECT id FROM {photos} ORDER BY id")
         return np.array([id_ for (id_,) in ids], np.int64)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Return the existing photos among some IDs, by ID."""
         select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE id = ANY(%s)"
         photos = map(statements.photo_of, self._rows(select, ([int(id_) for id_ in ids],)))
         return {photo.id: photo for photo in photos}
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """Return the next photos by ascending ID."""
         select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
         return [statements.photo_of(row) for row in self._rows(select, (after, count))]
 
@@ -124,13 +118,11 @@ class PostgresStore(RemoteBase):
     # Searching
 
     def stored_query(self, content: str) -> Query | None:
-        """Return the descriptors of a content, if they are stored."""
         select = 'SELECT "global", "local" FROM {photos} WHERE content = %s LIMIT 1'
         stored = self._rows(select, (content,))
         return statements.query_of(*stored[0]) if stored else None
 
     def rows(self, ids: np.ndarray) -> Database:
-        """Return the descriptors of photos, in the order of the IDs."""
         stored = self._rows(
             'SELECT id, "global", "local" FROM {photos} WHERE id = ANY(%s) '
             "ORDER BY array_position(%s, id)",
@@ -183,7 +175,6 @@ class PostgresStore(RemoteBase):
         self._cached_state = None
 
     def drop(self) -> None:
-        """Remove the collection with its tables."""
         state = self._read_state()
         if state is not None:
             key = state.key
@@ -199,7 +190,6 @@ class PostgresStore(RemoteBase):
         self._cached_state = None
 
     def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
-        """Return the paths of the photos that are stored with the same content."""
         paths = self._rows(
             "SELECT path FROM {photos} JOIN unnest(%s::bytea[], %s::text[]) "
             "AS sent (path, content) USING (path, content)",
@@ -214,7 +204,6 @@ class PostgresStore(RemoteBase):
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
-        """Return the photos at or below a path, by ascending ID."""
         condition, values = statements.condition(Filter(under=place))
         statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY id").format(
             sql.SQL(statements.PHOTO), statements.photos_table(self._state().key), condition
@@ -225,7 +214,6 @@ class PostgresStore(RemoteBase):
         ]
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Remove photos."""
         self._rows("DELETE FROM {photos} WHERE id = ANY(%s) RETURNING id", (list(ids),))
         self._note_change()
 
@@ -239,7 +227,6 @@ class PostgresStore(RemoteBase):
                 self._server.run(functools.partial(_create_index, state=state, side=side))
 
     def records(self, after: int, count: int) -> list[Record]:
-        """Return the next photos by ascending ID, with all their descriptors."""
         dtype = self._dtype()
         select = f"SELECT {statements.RECORD} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
         return [statements.record_of(row, dtype) for row in self._rows(select, (after, count))]
@@ -285,7 +272,7 @@ class PostgresStore(RemoteBase):
             return self._server.run(work)
         except CollectionError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
-                self._cached_state = None  # replaced meanwhile; the next use reads the new one
+                self._cached_state = None  # it was replaced; the next use reads the new one
             raise
 
     def _is_indexed(self) -> bool:

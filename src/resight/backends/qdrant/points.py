@@ -144,21 +144,12 @@ def photo_of(point: models.Record) -> Photo:
     path = Path(payload["path"])
     if payload.get("path_bytes"):
         path = Path(os.fsdecode(base64.b64decode(payload["path_bytes"])))
-    return Photo(
-        id=int(point.id),
-        path=path,
-        size=payload["size"],
-        mtime_ns=payload["mtime_ns"],
-        content=payload["content"],
-        width=payload["width"],
-        height=payload["height"],
-        state="ok",
-        reason=None,
-    )
+    fields = (payload[name] for name in ("size", "mtime_ns", "content", "width", "height"))
+    return Photo(int(point.id), path, *fields, "ok", None)
 
 
 def query_of(point: models.Record) -> Query:
-    """Return the descriptors of a point."""
+    """Return the compared descriptors of a point."""
     vectors = _vectors(point)
     return Query(vectors["global"], vectors.get("local"))
 
@@ -192,7 +183,7 @@ def condition(where: Filter | None) -> models.Filter | None:
     must: list[models.Condition] = []
     if where.under is not None:
         text = escape_undecodable(where.under)
-        must.append(models.Filter(should=[_is("folders", text), _is("path", text)]))
+        must.append(models.Filter(should=[equals("folders", text), equals("path", text)]))
     if where.taken_from is not None or where.taken_before is not None:
         between = models.DatetimeRange(gte=_utc(where.taken_from), lt=_utc(where.taken_before))
         must.append(models.FieldCondition(key="taken", range=between))
@@ -202,12 +193,8 @@ def condition(where: Filter | None) -> models.Filter | None:
     return models.Filter(must=must)
 
 
-def has_content(content: str) -> models.Filter:
-    """Return the filter for photos of a content."""
-    return models.Filter(must=[_is("content", content)])
-
-
-def _is(key: str, value: str) -> models.FieldCondition:
+def equals(key: str, value: str) -> models.FieldCondition:
+    """Return the condition that a field of the payload has a value."""
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 

@@ -69,17 +69,14 @@ class QdrantStore(RemoteBase):
 
     @property
     def name(self) -> str:
-        """The address, without any key."""
         return self._shown
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
     # State
 
     def stamp(self) -> str:
-        """Return a token that changes with every push and removal."""
         stored = self._read_metadata()
         return "none" if stored is None else f"{stored['token']}-{stored['change']}"
 
@@ -89,28 +86,24 @@ class QdrantStore(RemoteBase):
         return 0 if state == "failed" else self._call(self._client.count, self._collection).count
 
     def ids(self) -> np.ndarray:
-        """Return the IDs of all photos, ascending."""
         ids: list[int] = []
         while page := self._scroll(10_000, ids[-1] if ids else 0):
             ids += [int(point.id) for point in page]
         return np.array(ids, np.int64)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Return the existing photos among some IDs, by ID."""
         stored = self._retrieve([int(id_) for id_ in ids], points.PHOTO)
         return {int(point.id): points.photo_of(point) for point in stored}
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
-        """Return the next photos by ascending ID."""
         return [points.photo_of(p) for p in self._scroll(count, after, points.PHOTO)]
 
     def details(self) -> dict[str, str]:
         """Return the server's version, the index, and the distribution over the cluster."""
         state = self._state()
-        version = self._call(self._client.info).version
         config = state.config
         return {
-            "backend": f"Qdrant {version}",
+            "backend": f"Qdrant {self._call(self._client.info).version}",
             "index": f"HNSW, {config.links} links, 8-bit codes, compared exactly",
             "shards": f"{config.shards}, {config.replicas} of each",
             "can be pulled": "yes" if state.layout.keeps_whole else "no",
@@ -122,13 +115,11 @@ class QdrantStore(RemoteBase):
     # Searching
 
     def stored_query(self, content: str) -> Query | None:
-        """Return the descriptors of a content, if they are stored."""
-        where = points.has_content(content)
+        where = models.Filter(must=[points.equals("content", content)])
         stored = self._scroll(1, 0, vectors=list(self.layout().sides), where=where)
         return points.query_of(stored[0]) if stored else None
 
     def rows(self, ids: np.ndarray) -> Database:
-        """Return the descriptors of photos, in the order of the IDs."""
         stored = self._retrieve(ids.tolist(), vectors=list(self.layout().sides))
         return points.database_of(stored, ids, self.layout())
 
@@ -190,11 +181,9 @@ class QdrantStore(RemoteBase):
         self._cached_state = None
 
     def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
-        """Return the paths of the photos that are stored with the same content."""
         return {photo.path for photo, (_, same) in self._locate(photos).items() if same}
 
     def upsert(self, records: Sequence[Record]) -> None:
-        """Add or replace photos."""
         state = self._state()
         self._check_unreplaced(state)
         located = self._locate([record.photo for record in records])
@@ -205,7 +194,6 @@ class QdrantStore(RemoteBase):
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
-        """Return the photos at or below a path, by ascending ID."""
         where = points.condition(Filter(under=place))
         photos: list[Photo] = []
         while page := self._scroll(PAGE, photos[-1].id if photos else 0, points.PHOTO, where=where):
@@ -213,7 +201,6 @@ class QdrantStore(RemoteBase):
         return photos
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Remove photos."""
         self._state()
         points_selector = models.PointIdsList(points=list(ids))
         self._call(self._client.delete, self._collection, points_selector, wait=True)
@@ -232,7 +219,6 @@ class QdrantStore(RemoteBase):
             time.sleep(POLL_S)
 
     def records(self, after: int, count: int) -> list[Record]:
-        """Return the next photos by ascending ID, with all their descriptors."""
         stored = self._scroll(count, after, True, vectors=True)
         return [points.record_of(point, self.layout()) for point in stored]
 
@@ -245,7 +231,7 @@ class QdrantStore(RemoteBase):
         return self._call(server.read_metadata, self._client, self._collection)
 
     def _check_unreplaced(self, state: RemoteState) -> None:
-        """Refuse to go on with a collection that was replaced: its reduction may differ."""
+        """Refuse a collection that was replaced: its reduction may differ."""
         stored = self._read_metadata()
         if stored is None or stored["token"] != state.key:
             self._cached_state = None

@@ -45,7 +45,7 @@ def extract_on_cluster(
 
     Args:
         ray: the connected module.
-        collection: for which the plan was made.
+        collection: of the plan.
         plan: its photos are extracted, except those whose segments exist.
         options: how to run the network; on GPUs if the cluster has any, unless they say otherwise.
         workers: threads that read and decode photos for each of the cluster's workers.
