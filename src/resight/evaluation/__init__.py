@@ -1,1 +1,1 @@
-"""How good rankings are."""
+"""Quality of rankings."""

@@ -154,13 +154,8 @@ class Measure:
 def judge(ranking: np.ndarray, judgement: Judgement, measure: Measure) -> float | None:
     """Compute a measure for one query; None without positives.
 
-    Args:
-        ranking: int (N,), rows, nearest first.
-        judgement: ground truth.
-        measure: kind and parameters.
-
-    Returns:
-        A fraction in 0..1, or for `first four` a number in 0..4.
+    The ranking is int (N,), rows, nearest first. The value is a fraction in 0..1, or for
+    `first four` a number in 0..4.
     """
     if not judgement.positives:
         return None

@@ -1,1 +1,1 @@
-"""The mathematics of searching: distances, nearest neighbours, and better orders of them."""
+"""Distances, nearest neighbors, re-ranking and geometric verification."""

@@ -175,13 +175,8 @@ def _compare(
 ) -> Neighbors | None:
     """Find the neighbors of a query in short lists; None if other rows may be nearer.
 
-    Args:
-        query: the query.
-        database: is searched.
-        k: number of neighbors.
-        lists: for each descriptor, the nearest rows by their codes (L,).
-        bounds: for each descriptor, lower bounds of their distances, ascending (L,).
-        outliers: for each descriptor, rows without a bound.
+    For each descriptor there are the nearest rows by their codes (L,), lower bounds of their
+    distances, ascending (L,), and the rows without a bound.
     """
     first = max(FIRST_COMPARED, k)
     rows = [*outliers, *(listed[:first] for listed in lists)]
@@ -217,13 +212,7 @@ def nearest_by_lists(
     """Find approximately the k nearest photos by Manhattan distance, with inverted lists.
 
     Candidates are compared by their codes, if there are any, and the nearest of them exactly.
-    Rows that are not in the lists yet are scanned.
-
-    Args:
-        query: the query.
-        database: with codes where many rows are not in the lists.
-        lists: for each descriptor, in the order of `Database.coded`.
-        k: number of photos.
+    Rows that are not in the lists (one for each descriptor) yet are scanned.
     """
     first = min(each.count for each in lists)  # of the rows that are not in all lists
     length = LONGER * k

@@ -1,4 +1,4 @@
-"""Do two photos show the same thing at the same places? Matches that agree on one homography.
+"""Match the local features of two photos under one homography.
 
 Ratio test: Lowe, IJCV 2004, section 7.1. Re-ranking by the number of inliers: Philbin, Chum, Isard,
 Sivic and Zisserman, "Object retrieval with large vocabularies and fast spatial matching", CVPR
@@ -28,18 +28,18 @@ MIN_INLIERS = 8
 ITERATIONS = 2000
 CONFIDENCE = 0.999
 MAX_ZOOM = 20.0
-"""One photo shows the thing at most so many times larger than the other."""
+"""Largest ratio of the sizes at which two photos show the same thing."""
 MAX_STRETCH = 10.0
 """A view foreshortened more than this is taken for a chance agreement."""
 CHUNK_VALUES = 2**23
 """Distances held at once while matching: 32 MiB as float32."""
 ROUNDING = 1e-5
-"""Squared distances between float32 descriptors of unit length are known to about this."""
+"""Squared distances between float32 descriptors of unit length have about this error."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What two images have in common.
+    """Matches of two images.
 
     Attributes:
         inliers: number of matches that agree with the homography, 0 when there is none.
@@ -73,13 +73,13 @@ def verify(
     input and seed.
 
     Args:
-        query: features of the one image.
+        query: features of one image.
         other: features of the other.
         ratio: a match must be nearer than this share of the distance to the second nearest.
         max_error: in pixels of the copy that SIFT saw; a match is an inlier when its point lies
             this near to where the homography puts it, both there and back.
-        seed: of the samples that RANSAC draws.
-        geometry: an affine map has two degrees of freedom less than a homography: it follows no
+        seed: of RANSAC's samples.
+        geometry: an affine map has two degrees of freedom less than a homography: it ignores
             perspective, and fewer matches agree on one by chance.
     """
     nothing = Verification(0, None, np.zeros((0, 2), np.int64))
@@ -107,12 +107,12 @@ def verify(
 def order_by_inliers(
     order: Sequence[T], inliers: Sequence[int], minimum: int = MIN_INLIERS
 ) -> list[T]:
-    """Results with enough inliers first, by decreasing inliers; the rest in their order.
+    """Order results with enough inliers first, by decreasing inliers; the rest stay in order.
 
     Args:
         order: results by increasing distance.
         inliers: of the first `len(inliers)` results, in this order; the others were not checked.
-        minimum: from so many inliers on a result moves up; equal ones keep their order.
+        minimum: number of inliers from which a result moves up; ties keep their order.
 
     Raises:
         UsageError: more numbers of inliers than results.
@@ -129,7 +129,7 @@ def order_by_inliers(
 
 
 def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:
-    """Pairs of descriptors that are each other's nearest and pass the ratio test.
+    """Find pairs of descriptors that are each other's nearest and pass the ratio test.
 
     Args:
         query: float32 (N, D), rows of unit length or zero.
@@ -160,13 +160,13 @@ def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.nda
         # The margin keeps a descriptor that occurs twice from passing by rounding.
         passes.append(best < ratio**2 * squares.min(axis=1) - ROUNDING)
         nearest.append(best_column)
-    forth, kept = np.concatenate(nearest), np.concatenate(passes)
-    kept &= back[forth] == np.arange(len(query))
-    return np.stack([np.flatnonzero(kept), forth[kept]], axis=1)
+    forth, mutual = np.concatenate(nearest), np.concatenate(passes)
+    mutual &= back[forth] == np.arange(len(query))
+    return np.stack([np.flatnonzero(mutual), forth[mutual]], axis=1)
 
 
 def _one_per_place(matches: np.ndarray, features: LocalFeatures, side: int) -> np.ndarray:
-    """SIFT describes a place once for each orientation; two such matches are one agreement."""
+    """Drop matches of the same place, which SIFT describes once for each orientation."""
     _, first = np.unique(features.points[matches[:, side]], axis=0, return_index=True)
     return matches[np.sort(first)]
 
@@ -199,7 +199,7 @@ def _ransac(
 def _agreeing(
     homography: np.ndarray, source: np.ndarray, target: np.ndarray, max_error: float
 ) -> np.ndarray:
-    """Which points fit both there and back, neither mirrored nor beyond the horizon, bool (P,)."""
+    """Check which points fit both ways, neither mirrored nor beyond the horizon, bool (P,)."""
     there, depth = _project(homography, source)
     back, _ = _project(np.linalg.inv(homography), target)
     near = np.linalg.norm(there - target, axis=1) <= max_error
@@ -209,14 +209,14 @@ def _agreeing(
 
 
 def _project(homography: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places (P, 2) and homogeneous coordinates (P,); places at infinity are infinite."""
+    """Return places (P, 2) and homogeneous coordinates (P,); places at infinity are infinite."""
     x = np.column_stack([points, np.ones(len(points))]) @ homography.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return x[:, :2] / x[:, 2:], x[:, 2]
 
 
 def _plausible(homography: np.ndarray, points: np.ndarray) -> bool:
-    """Whether the map zooms and stretches within limits at all points."""
+    """Check that the map zooms and stretches within limits at all points."""
     places, depth = _project(homography, points)
     # Jacobian of (u / w, v / w): (row of u - place * row of w) / w.
     jacobians = (homography[:2, :2] - places[:, :, None] * homography[2, :2]) / depth[:, None, None]

@@ -80,14 +80,10 @@ def neighbor_lists_of(
     progress: Callable[[int, int], None] | None = None,
     k: int = RANKS,
 ) -> NeighborLists:
-    """Find the k nearest others of each photo, in any store.
+    """Find the k nearest others of each photo, ids ascending (N,), in any store.
 
-    Args:
-        ids: of all photos, ascending (N,).
-        queries_of: from some of the ids to their descriptors.
-        find: from queries and k to the k nearest of each, exactly or approximately.
-        progress: called with photos done and photos in all.
-        k: number of others, at most N - 1.
+    `queries_of` maps ids to descriptors; `find` maps queries and k to the k nearest of each,
+    exactly or approximately; `progress` is called with photos done and photos in all.
     """
     count = len(ids)
     k = max(0, min(k, count - 1))
@@ -109,8 +105,8 @@ def estimate_limit(lists: NeighborLists) -> float:
     Around each photo, the neighbors from rank r to rank k are assumed to be unrelated: k is the
     length of the lists, but at most half of the collection; r is a quarter of k, in small
     collections the fourth. If unrelated photos are spread evenly in m dimensions,
-    `log(d_k / d_j)` is on average the sum of `1 / (m i)` for i from j to k - 1, which gives m; and
-    the nearest of them is with the probability `CHANCE` within
+    `log(d_k / d_j)` is on average the sum of `1 / (m i)` for i from j to k - 1, which determines m;
+    and the nearest of them is with the probability `CHANCE` within
     `d_r * (1 - (1 - CHANCE)**(1 / (r - 1)))**(1 / m)`. The limit is the median over the photos,
     robust to a few clusters of similar photos and to outliers.
 
@@ -141,8 +137,7 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
 
     Args:
         lists: the nearest neighbors of each photo.
-        limit: largest distance between linked photos; near-duplicates are linked below the
-            fraction `NEAR_DUPLICATE` of it.
+        limit: largest distance between linked photos, for near-duplicates times `NEAR_DUPLICATE`.
         mutual: photos are linked if each is among this number of nearest of the other.
     """
     pairs, distances, both = _near_pairs(lists, mutual)
@@ -156,24 +151,24 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
     return sorted(groups, key=lambda group: (group.ids[0], group.kind == "near-duplicate"))
 
 
-def groups_as_json(found: Groups, paths: Mapping[int, Path]) -> str:
+def groups_as_json(result: Groups, paths: Mapping[int, Path]) -> str:
     """Format groups as JSON: limits and, for each group, its kind and the photos' paths."""
     groups = [
         {"kind": group.kind, "photos": [_text(paths[id_]) for id_ in group.ids]}
-        for group in found.groups
+        for group in result.groups
     ]
     return json.dumps(
-        {"limit": found.limit, "estimated_limit": found.estimated_limit, "groups": groups},
+        {"limit": result.limit, "estimated_limit": result.estimated_limit, "groups": groups},
         indent=2,
     )
 
 
-def groups_as_csv(found: Groups, paths: Mapping[int, Path]) -> str:
+def groups_as_csv(result: Groups, paths: Mapping[int, Path]) -> str:
     """Format groups as CSV (RFC 4180): group number from 1, kind, path; one row per photo."""
     target = io.StringIO()
     writer = csv.writer(target)
     writer.writerow(("group", "kind", "path"))
-    for number, group in enumerate(found.groups, 1):
+    for number, group in enumerate(result.groups, 1):
         writer.writerows((number, group.kind, _text(paths[id_])) for id_ in group.ids)
     return target.getvalue()
 
@@ -184,12 +179,7 @@ def _text(path: Path) -> str:
 
 
 def _near_pairs(lists: NeighborLists, mutual: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pairs of rows, one of which is among the other's nearest.
-
-    Returns:
-        int64 (P, 2), the smaller row first; their distances (P,); bool (P,), whether each is
-        among the other's nearest.
-    """
+    """Return pairs of neighbors, int64 (P, 2), distances (P,), and mutuality, bool (P,)."""
     near = lists.rows[:, :mutual].astype(np.int64)
     count, k = near.shape
     pairs = np.stack([np.repeat(np.arange(count), k), near.ravel()], axis=1)

@@ -1,10 +1,10 @@
 """An approximate index for very large collections: inverted lists of short codes, by FAISS.
 
-Of a descriptor its first principal components are kept, in 4 bits each: 32 bytes that are compared
-in the processor's registers (Jegou et al., "Product Quantization for Nearest Neighbor Search",
-TPAMI 2011; André et al., "Quicker ADC", TPAMI 2021). k-means parts the photos into lists, and a
-search reads those whose centers are nearest to the query. That is by Euclidean distance and finds
-candidates only; `neighbors` compares them by Manhattan distance of the codes, and exactly.
+The first principal components of a descriptor are stored in 4 bits each: 32 bytes, compared in the
+processor's registers (Jegou et al., "Product Quantization for Nearest Neighbor Search", TPAMI 2011;
+André et al., "Quicker ADC", TPAMI 2021). k-means divides the photos into lists, and a search reads
+those whose centers are nearest to the query. That is by Euclidean distance and finds candidates
+only; `exact` compares them by Manhattan distance of the codes, and exactly.
 """
 
 import importlib.util
@@ -74,11 +74,7 @@ class InvertedLists:
 
 
 def ensure_available() -> None:
-    """Refuse approximate indexes where FAISS is not installed.
-
-    Raises:
-        UsageError: it says what to install.
-    """
+    """Raise UsageError if FAISS is not installed."""
     if not is_available():
         raise UsageError("an approximate index needs FAISS; run pip install 'resight[approximate]'")
 
@@ -94,8 +90,7 @@ def open_lists(path: Path, values: int, probes: int | None = None) -> InvertedLi
     Args:
         path: the file.
         values: of a row.
-        probes: how many lists a search reads, at most all; not said, a seventh, which must be
-            measured to be known to be enough.
+        probes: number of lists that a search reads; None is a seventh, whose recall is unmeasured.
 
     Raises:
         UsageError: FAISS is not installed.
@@ -104,8 +99,8 @@ def open_lists(path: Path, values: int, probes: int | None = None) -> InvertedLi
     ensure_available()
     index = _read(path, values)
     inverted = _inverted(index)
-    wanted = probes or max(FEWEST_PROBES, math.ceil(SHARE_PROBED * inverted.nlist))
-    inverted.nprobe = min(wanted, inverted.nlist)
+    default = max(FEWEST_PROBES, math.ceil(SHARE_PROBED * inverted.nlist))
+    inverted.nprobe = min(probes or default, inverted.nlist)
     inverted.implem = ONE_QUERY
     return InvertedLists(index)
 
@@ -116,12 +111,12 @@ def grow_lists(
     """Add a database's new rows to the lists in a file, or create them.
 
     Args:
-        path: the file, replaced when all is done.
-        rows: the database, float32 (N, D), of which the lists hold the first ones already.
+        path: the file, replaced at the end.
+        rows: the database, float32 (N, D), whose first rows the lists hold already.
         progress: called with rows done and rows in all.
 
     Returns:
-        How many rows were added.
+        Number of added rows.
     """
     ensure_available()
     import faiss
@@ -148,7 +143,7 @@ def _learn(rows: np.ndarray) -> Any:
     apart = np.abs(sample - sample.mean(axis=0)).sum(axis=1)
     sample = sample[apart <= np.quantile(apart, 1 - FARTHEST)]  # or all steps would be theirs
     values = min(COMPONENTS, rows.shape[1], len(sample))
-    # Product quantisation with a quantiser for each component, which is what its fast scan is for.
+    # FAISS's fast scan is for product quantization with one quantizer per component.
     index = faiss.index_factory(
         rows.shape[1], f"PCA{values},IVF{lists},PQ{values}x4fs", faiss.METRIC_L2
     )

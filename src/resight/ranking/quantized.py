@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 MAX_CODE = 255
-"""The largest code."""
+"""Largest code."""
 CLIPPED = 1e-4
 """Share of the outermost values that are clipped, so that the codes resolve the others better."""
 SAMPLE_ROWS = 4096
@@ -31,7 +31,7 @@ COMPILED_QUERIES = 4
 COMPILED_ROWS = 50_000
 COMPILED_AFTER = 500_000
 """Loading a compiled scan (`sad`) pays off from this number of queries over this number of rows
-on, or when the process has scanned `COMPILED_AFTER` rows before and is likely to go on."""
+on, or when the process has scanned `COMPILED_AFTER` rows before and is likely to continue."""
 ROUNDING = 1e-5
 """Relative rounding error of distances in float32, generously."""
 
@@ -159,10 +159,7 @@ def shortlist(
 def shortlist_among(
     query: np.ndarray, codes: np.ndarray, slack: np.ndarray, candidates: np.ndarray, k: int
 ) -> np.ndarray:
-    """Return the nearest k of the candidates, rows int64 (n,), by the codes of a query (1, D).
-
-    They are in no order, and fewer if there are no more.
-    """
+    """Return the (at most) k nearest candidates, rows int64 (n,), by codes (1, D), in no order."""
     if len(candidates) <= k:
         return candidates
     if _compiled.pays_off(1, len(candidates)):

@@ -29,10 +29,10 @@ SUMS = ir.VectorType(INT32, LANES)
 
 
 def _sums_of(count: int) -> Any:
-    """A function of Numba's for the sums of one row and so many queries.
+    """Return a Numba function for the sums of one row and `count` queries.
 
-    It takes codes (N, D), a row, queries (Q, D) and the first of the queries, and gives a tuple of
-    int32: the sums over the values that fill whole vectors.
+    It takes codes (N, D), a row, queries (Q, D) and the first of the queries, and returns a tuple
+    of int32: the sums over the values that fill whole vectors.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -59,13 +59,9 @@ def _sums_of(count: int) -> Any:
 
 
 def _compare(builder: Any, row: Any, others: Any, width: Any) -> list[Any]:
-    """The sums of one row and some others, over the values that fill whole vectors.
+    """Sum the differences of one row to others, over the values that fill whole vectors.
 
-    Args:
-        builder: of LLVM's instructions.
-        row: where its values start.
-        others: where theirs start.
-        width: values of each.
+    Rows are addresses of their first values; `width` is their length.
     """
 
     def load(start: Any, place: Any) -> Any:
@@ -80,159 +76,146 @@ def _compare(builder: Any, row: Any, others: Any, width: Any) -> list[Any]:
     absolute = function("abs", SUMS, SUMS, ir.IntType(1))
     total = function("vector.reduce.add", INT32, SUMS)
     sums = [cgutils.alloca_once_value(builder, SUMS([0] * LANES)) for _ in others]
-    # Said in this way, the loop is not unrolled, which would hide the pattern.
+    # Written in this way, the loop is not unrolled, which would hide the pattern.
     end = builder.sub(width, INT64(LANES - 1))
     with cgutils.for_range_slice(builder, INT64(0), end, INT64(LANES)) as (place, _):
-        here = load(row, place)
-        for other, so_far in zip(others, sums, strict=True):
-            difference = builder.sub(here, load(other, place))
-            apart = builder.call(absolute, [difference, ir.IntType(1)(0)])
-            builder.store(builder.add(builder.load(so_far), apart), so_far)
-    return [builder.call(total, [builder.load(so_far)]) for so_far in sums]
+        values = load(row, place)
+        for other, partial in zip(others, sums, strict=True):
+            difference = builder.sub(values, load(other, place))
+            distance = builder.call(absolute, [difference, ir.IntType(1)(0)])
+            builder.store(builder.add(builder.load(partial), distance), partial)
+    return [builder.call(total, [builder.load(partial)]) for partial in sums]
 
 
 _sums_of_some, _sum_of_one = _sums_of(TOGETHER), _sums_of(1)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _replace_farthest(sums: Any, rows: Any, here: Any, row: Any) -> None:
-    """Put a row in place of the farthest one, which is the first of the heap."""
+def _replace_farthest(sums: Any, rows: Any, total: Any, row: Any) -> None:
+    """Replace the farthest row, the first of the heap."""
     place = 0
     while 2 * place + 1 < len(sums):
         child = 2 * place + 1
         if child + 1 < len(sums) and sums[child + 1] > sums[child]:
             child += 1
-        if sums[child] <= here:
+        if sums[child] <= total:
             break
         sums[place], rows[place] = sums[child], rows[child]
         place = child
-    sums[place], rows[place] = here, row
+    sums[place], rows[place] = total, row
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _add_units(here: Any, units: Any) -> Any:
-    for byte in units:
-        here += np.int32(byte)
-    return here
+def _add_slack(total: Any, slack: Any) -> Any:
+    for byte in slack:
+        total += np.int32(byte)
+    return total
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _keep_if_near(query: Any, code: Any, sums: Any, rows: Any, here: Any, row: Any) -> None:
-    """Keep a row among the nearest of a query, if it still is with the values left over."""
+def _insert_if_near(query: Any, code: Any, sums: Any, rows: Any, total: Any, row: Any) -> None:
+    """Insert a row into the heap of a query, if it is near enough with the remaining values."""
     for j in range(len(code) & -LANES, len(code)):
-        here += abs(np.int32(code[j]) - np.int32(query[j]))
-    if here < sums[0]:
-        _replace_farthest(sums, rows, here, row)
+        total += abs(np.int32(code[j]) - np.int32(query[j]))
+    if total < sums[0]:
+        _replace_farthest(sums, rows, total, row)
 
 
 _BYTES_2D = types.Array(types.uint8, 2, "C", readonly=True)
-_KEPT = types.int64[:, ::1], types.int32[:, ::1]
-_KEEP = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, *_KEPT)
-_SOME = types.Array(types.int64, 1, "C", readonly=True)
-_KEEP_OF_SOME = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, _SOME, *_KEPT)
+_HEAPS = types.int64[:, ::1], types.int32[:, ::1]
+_SCAN = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, *_HEAPS)
+_ROWS = types.Array(types.int64, 1, "C", readonly=True)
+_SCAN_CANDIDATES = types.void(_BYTES_2D, _BYTES_2D, _BYTES_2D, _ROWS, *_HEAPS)
 
 
-@njit(_KEEP, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _keep_nearest(queries: Any, codes: Any, units: Any, rows: Any, sums: Any) -> None:
+@njit(_SCAN, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _scan(queries: Any, codes: Any, slack: Any, rows: Any, sums: Any) -> None:
     """Fill `rows` and `sums` (Q, k) with the nearest of each of the first Q queries.
 
-    Each query's are a heap, the farthest first. There are queries beyond the Q where those are no
-    multiple of `TOGETHER`.
+    Each query has a heap, the farthest first. The queries are padded to a multiple of `TOGETHER`.
     """
     count = len(codes)
-    apart = np.empty((TOGETHER, BLOCK_ROWS), np.int32)
+    totals = np.empty((TOGETHER, BLOCK_ROWS), np.int32)
     for low in range(0, count, BLOCK_ROWS):
         high = min(low + BLOCK_ROWS, count)
         for first in range(0, len(queries), TOGETHER):
             for row in range(low, high):
-                found = _sums_of_some(codes, row, queries, first)
-                more = _add_units(np.int32(0), units[row])
+                differences = _sums_of_some(codes, row, queries, first)
+                more = _add_slack(np.int32(0), slack[row])
                 for i in range(TOGETHER):
-                    apart[i, row - low] = found[i] + more
+                    totals[i, row - low] = differences[i] + more
             for query in range(first, min(first + TOGETHER, len(sums))):
                 for row in range(low, high):
-                    here = apart[query - first, row - low]
-                    if here >= sums[query, 0]:
-                        continue  # what is left over can only add to it
-                    _keep_if_near(queries[query], codes[row], sums[query], rows[query], here, row)
+                    total = totals[query - first, row - low]
+                    if total >= sums[query, 0]:
+                        continue  # the remaining values can only add to it
+                    _insert_if_near(
+                        queries[query], codes[row], sums[query], rows[query], total, row
+                    )
 
 
-@njit(_KEEP, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _keep_nearest_of_one(queries: Any, codes: Any, units: Any, rows: Any, sums: Any) -> None:
-    """The same for one query, as fast as the codes come from memory."""
+@njit(_SCAN, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _scan_for_one(queries: Any, codes: Any, slack: Any, rows: Any, sums: Any) -> None:
+    """Scan for one query, as fast as the codes come from memory."""
     for row in range(len(codes)):
-        (here,) = _sum_of_one(codes, row, queries, 0)
-        here = _add_units(here, units[row])
-        if here >= sums[0, 0]:
-            continue
-        _keep_if_near(queries[0], codes[row], sums[0], rows[0], here, row)
+        (total,) = _sum_of_one(codes, row, queries, 0)
+        total = _add_slack(total, slack[row])
+        if total < sums[0, 0]:
+            _insert_if_near(queries[0], codes[row], sums[0], rows[0], total, row)
 
 
-@njit(_KEEP_OF_SOME, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _keep_nearest_of_some(
-    queries: Any, codes: Any, units: Any, some: Any, rows: Any, sums: Any
+@njit(_SCAN_CANDIDATES, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _scan_candidates(
+    queries: Any, codes: Any, slack: Any, candidates: Any, rows: Any, sums: Any
 ) -> None:
-    """The same for one query and some of the rows."""
-    for row in some:
-        (here,) = _sum_of_one(codes, row, queries, 0)
-        here = _add_units(here, units[row])
-        if here < sums[0, 0]:
-            _keep_if_near(queries[0], codes[row], sums[0], rows[0], here, row)
+    """Scan some rows for one query."""
+    for row in candidates:
+        (total,) = _sum_of_one(codes, row, queries, 0)
+        total = _add_slack(total, slack[row])
+        if total < sums[0, 0]:
+            _insert_if_near(queries[0], codes[row], sums[0], rows[0], total, row)
 
 
 def nearest_rows(
-    queries: np.ndarray, codes: np.ndarray, units: np.ndarray, k: int
+    queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows nearest to each query.
+    """Find the k rows nearest to each query.
 
     Args:
         queries: uint8 (Q, D).
         codes: uint8 (N, D).
-        units: uint8 (N, U), added to the sums of each row.
+        slack: uint8 (N, U), added to the sums of each row.
         k: from 1 to N.
 
     Returns:
         Rows int64 (Q, k), and the sums int32 (Q, k), ascending.
     """
-    keep, filled = _keep_nearest_of_one, queries
-    if len(queries) > 1:
-        keep, filled = _keep_nearest, _filled(queries)
-    rows, sums = _nothing_yet(len(queries), k)
-    keep(filled, np.ascontiguousarray(codes), np.ascontiguousarray(units), rows, sums)
+    scan, padded = (_scan_for_one, queries) if len(queries) == 1 else (_scan, _pad(queries))
+    rows, sums = _empty_heaps(len(queries), k)
+    scan(padded, np.ascontiguousarray(codes), np.ascontiguousarray(slack), rows, sums)
     each, order = np.arange(len(rows))[:, None], np.argsort(sums, axis=1)
     return rows[each, order], sums[each, order]
 
 
 def nearest_of_some(
-    query: np.ndarray, codes: np.ndarray, units: np.ndarray, some: np.ndarray, k: int
+    query: np.ndarray, codes: np.ndarray, slack: np.ndarray, candidates: np.ndarray, k: int
 ) -> np.ndarray:
-    """The k of some rows that are nearest to a query, in no order.
-
-    Args:
-        query: uint8 (1, D).
-        codes: uint8 (N, D).
-        units: uint8 (N, U).
-        some: rows int64 (n,).
-        k: from 1 to n.
-    """
-    rows, sums = _nothing_yet(1, k)
-    _keep_nearest_of_some(query, codes, units, some, rows, sums)
+    """Find the k candidates, rows int64 (n,), nearest to a query uint8 (1, D), in no order."""
+    rows, sums = _empty_heaps(1, k)
+    _scan_candidates(query, codes, slack, candidates, rows, sums)
     return rows[0]
 
 
-def _nothing_yet(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Heaps of rows int64 (Q, k) and sums int32 (Q, k) that anything is nearer than."""
+def _empty_heaps(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return heaps of rows int64 (Q, k) and sums int32 (Q, k), to which any row is added."""
     return np.zeros((queries, k), np.int64), np.full((queries, k), FARTHEST, np.int32)
 
 
-def _filled(queries: np.ndarray) -> np.ndarray:
-    """Queries (Q, D) and more of them, to a multiple of `TOGETHER`.
-
-    They start where a vector does: one that lies in two lines of the cache is loaded twice.
-    """
+def _pad(queries: np.ndarray) -> np.ndarray:
+    """Pad queries (Q, D) to a multiple of `TOGETHER`, aligned with the lines of the cache."""
     count, values = len(queries) + -len(queries) % TOGETHER, queries.shape[1]
     memory = np.empty(count * values + LANES, np.uint8)
     start = -memory.ctypes.data % LANES
-    filled = memory[start : start + count * values].reshape(count, values)
-    filled[: len(queries)], filled[len(queries) :] = queries, queries[-1]
-    return filled
+    padded = memory[start : start + count * values].reshape(count, values)
+    padded[: len(queries)], padded[len(queries) :] = queries, queries[-1]
+    return padded

@@ -80,7 +80,7 @@ class ArrayStore:
 
     @property
     def provenance(self) -> "ArrayStore":
-        """The store itself: it knows its method and distance."""
+        """The store itself, which has a method and a distance."""
         return self
 
     @property

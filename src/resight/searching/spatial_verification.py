@@ -130,7 +130,7 @@ class PhotoMatcher:
 
         Args:
             query: the photo that was searched with.
-            paths: of the results, nearest first; None for a photo that is gone.
+            paths: of the results, nearest first; None for a removed photo.
 
         Returns:
             The new order, as indices of `paths`: first the photos that agree with the query on one

@@ -1,1 +1,1 @@
-"""Pictures made of results."""
+"""Pictures of results."""

@@ -1,7 +1,7 @@
 """Contact sheets: a query and its results in one picture.
 
-Sheets are RGB images. Everything that comes from outside is taken as it is: photos of any shape or
-mode, photos that are gone, names in any language (letters the font lacks are drawn as boxes).
+Sheets are RGB images. They accept photos of any shape or mode, missing photos, and names in
+any language (letters that the font lacks are drawn as boxes).
 """
 
 import functools
@@ -158,13 +158,14 @@ def shorten(text: str, font: Font, width: float) -> str:
     # The most characters, half from the front and half from the end, that fit.
     low, high = 0, min(len(text) - 1, 1000)
     while low < high:
-        kept = (low + high + 1) // 2
-        low, high = (kept, high) if font.getlength(_cut(text, kept)) <= width else (low, kept - 1)
+        middle = (low + high + 1) // 2
+        fits = font.getlength(_cut(text, middle)) <= width
+        low, high = (middle, high) if fits else (low, middle - 1)
     return _cut(text, low)
 
 
-def _cut(text: str, kept: int) -> str:
-    front, back = kept - kept // 2, kept // 2
+def _cut(text: str, count: int) -> str:
+    front, back = count - count // 2, count // 2
     return text[:front] + "..." + text[len(text) - back :]
 
 
@@ -218,8 +219,8 @@ def _place(
     first, second = y + side + line // 2, y + side + line // 2 + line
     head = "query" if rank is None else str(rank)
     draw.text((x, first), head, fill=INK, font=font, anchor="la")
-    room = side - draw.textlength(head, font=font) - line / 2
-    detail = shorten(photo.detail, font, room) if photo.detail else ""
+    width = side - draw.textlength(head, font=font) - line / 2
+    detail = shorten(photo.detail, font, width) if photo.detail else ""
     draw.text((x + side, first), detail, fill=INK, font=font, anchor="ra")
     draw.text((x, second), shorten(photo.caption, font, side), fill=FAINT, font=font, anchor="la")
 

@@ -44,13 +44,13 @@ class Explanation:
         heat_query: float32 (h, w), 0 to 1: how much each place of the query makes the photos
             close; zeros where they have nothing in common.
         heat_other: float32 (h', w'), the same for the other photo.
-        mask_query: bool (h, w), what the class activation map kept, where the masked descriptors
-            were the closer ones; else None.
-        mask_other: bool (h', w'), likewise.
+        mask_query: bool (h, w), the places above the threshold of the class activation map, where
+            the masked descriptors were the closer ones; else None.
+        mask_other: bool (h', w'), the same for the other photo.
         matches: float32 (M, 4), places that match and agree on one geometry: x and y in the
             query, x and y in the other, in pixels of the upright photos.
         inliers: the number M of them.
-        distance: as a search of the collection gives it.
+        distance: as in a search of the collection.
         agreement: share of the two descriptors that is common, 0 to 1.
     """
 
@@ -81,7 +81,7 @@ def explain(
         collection: whose method, selection and model to use; a folder, or an address on a backend.
         config: a method, a TOML file or a configuration, instead of a collection; None and no
             collection is `paper`.
-        box: the region of the query that is meant.
+        box: the region of the query.
         model: weights and device.
 
     Raises:
@@ -92,7 +92,7 @@ def explain(
     """
     images = open_query(query).image, open_query(other).image
     if box is not None:
-        check_box(box, images[0].size)  # a box that cannot be is said before the network is loaded
+        check_box(box, images[0].size)  # before the network is loaded
     if collection is not None:
         if config is not None:
             raise UsageError("explain: a collection has its own configuration; give one of them")
@@ -110,13 +110,7 @@ def explain(
 def explain_images(
     searcher: Searcher, query: Image.Image, other: Image.Image, *, box: Box | None = None
 ) -> Explanation:
-    """Explain the match of two upright photos by the method of an open collection.
-
-    Args:
-        searcher: of the collection; its network is loaded on first use.
-        query: RGB.
-        other: RGB.
-        box: the region of the query that is meant.
+    """Explain the match of two upright RGB photos by the method of an open collection.
 
     Raises:
         UsageError: the box is not inside the query.
@@ -139,10 +133,10 @@ def _explain(
 
     part = query if box is None else crop_box(query, box)
     if isinstance(extractor, LocalExtractor):
-        found = _explain_sift(extractor, distance, part, other)
+        explanation = _explain_sift(extractor, distance, part, other)
     else:
-        found = _explain_cnn(extractor, selection, part, other)
-    return found if box is None else _on_whole(found, box, query.size)
+        explanation = _explain_cnn(extractor, selection, part, other)
+    return explanation if box is None else _on_whole(explanation, box, query.size)
 
 
 def _explain_cnn(
@@ -156,7 +150,7 @@ def _explain_cnn(
         raise UsageError(f"explain: does not know the method {type(extractor).__name__}")
     config = extractor.config
     a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
-    found = explain_maps(
+    result = explain_maps(
         a,
         b,
         config,
@@ -167,16 +161,16 @@ def _explain_cnn(
     stage = BACKBONES[config.backbone].matching_layer
     columns = fuse(a, stage, config), fuse(b, stage, config)
     matches = column_matches(*columns, query.size, other.size)
-    mask_query, mask_other = found.masks or (None, None)
+    mask_query, mask_other = result.masks or (None, None)
     return Explanation(
-        heat_query=found.heats[0],
-        heat_other=found.heats[1],
+        heat_query=result.heats[0],
+        heat_other=result.heats[1],
         mask_query=mask_query,
         mask_other=mask_other,
         matches=matches,
         inliers=len(matches),
-        distance=found.distance,
-        agreement=found.agreement,
+        distance=result.distance,
+        agreement=result.agreement,
     )
 
 
@@ -207,15 +201,15 @@ def _explain_sift(
     )
 
 
-def _on_whole(found: Explanation, box: Box, size: Size) -> Explanation:
+def _on_whole(part: Explanation, box: Box, size: Size) -> Explanation:
     """Convert an explanation of the region `box` to one of the whole photo."""
-    matches = found.matches.copy()
+    matches = part.matches.copy()
     matches[:, 0] += box[0]
     matches[:, 1] += box[1]
-    mask = found.mask_query
+    mask = part.mask_query
     return replace(
-        found,
-        heat_query=_lay(found.heat_query, box, size, Image.Resampling.BILINEAR),
+        part,
+        heat_query=_lay(part.heat_query, box, size, Image.Resampling.BILINEAR),
         mask_query=None if mask is None else _lay(mask, box, size, Image.Resampling.NEAREST) > 0,
         matches=matches,
     )

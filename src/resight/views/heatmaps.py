@@ -58,7 +58,7 @@ ATTRIBUTION_BLUR = 1.5
 """Standard deviation in positions: a maximum may lie next to its cause."""
 HEAT_BLUR = 1.0
 MAX_POSITIONS = 4900
-"""Larger maps are made coarser first; 70 x 70 is a square photo at 1120 pixels."""
+"""Larger maps are reduced first; 70 x 70 is a square photo at 1120 pixels."""
 BLOCK = 512
 """Positions of one photo that are compared at once with all of the other."""
 HEAT_SIDE = 64
@@ -75,7 +75,7 @@ class MapExplanation:
         heats: float32 (h, w) of the query and of the other photo, 0 to 1; zeros where they have
             nothing in common.
         masks: bool (h, w) of both, where class activation maps decided the distance; else None.
-        distance: as a search gives it.
+        distance: as in a search.
         agreement: common share of the descriptors, 0 to 1.
     """
 
@@ -196,13 +196,7 @@ def column_matches(
     query_size: tuple[int, int],
     other_size: tuple[int, int],
 ) -> np.ndarray:
-    """Match the columns of two feature maps, mutual nearest neighbors under one homography.
-
-    Args:
-        query: (C, H, W).
-        other: (C, H', W'), the same layer of the other photo.
-        query_size: width and height of the photo, in pixels.
-        other_size: those of the other.
+    """Match the columns of feature maps (C, H, W) of two photos (sizes: width, height in pixels).
 
     Returns:
         float32 (M, 4), x and y in pixels of the query, x and y in pixels of the other; M is 0
@@ -304,12 +298,7 @@ def _contrast(heat: np.ndarray) -> np.ndarray:
 def feature_supply(
     features: LocalFeatures, vocabulary: np.ndarray, power: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split the VLAD of a photo over its local features.
-
-    Args:
-        features: N local features.
-        vocabulary: float32 (K, 128), the words.
-        power: exponent of the signed power law.
+    """Split the VLAD of a photo over its N local features; the vocabulary is float32 (K, 128).
 
     Returns:
         Words int64 (N,) and parts float64 (N, 128); the parts of a word's features add up to the
@@ -346,20 +335,15 @@ def feature_heats(
     average = float(query.descriptors.mean(axis=0) @ other.descriptors.mean(axis=0))
     for word in np.intersect1d(words, other_words):
         mine, theirs = np.flatnonzero(words == word), np.flatnonzero(other_words == word)
-        alike = query.descriptors[mine] @ other.descriptors[theirs].T - average
+        similarity = query.descriptors[mine] @ other.descriptors[theirs].T - average
         pairs = np.maximum(parts[mine] @ other_parts[theirs].T, 0)
-        pairs *= np.maximum(alike, 0) ** SIMILARITY_POWER
+        pairs *= np.maximum(similarity, 0) ** SIMILARITY_POWER
         heat[mine], other_heat[theirs] = pairs.sum(axis=1), pairs.sum(axis=0)
     return heat, other_heat
 
 
 def heat_map(points: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Draw the heat of features at `points` (N, 2), in pixels of a photo, as a smooth map.
-
-    Args:
-        points: x and y.
-        heat: (N,), values >= 0.
-        size: width and height of the photo.
+    """Draw the heat (N,) of features at `points` (N, 2), in pixels of a photo, as a smooth map.
 
     Returns:
         float32 (h, w), the longer side `HEAT_SIDE`, 0 to 1; zeros where no feature has heat.

@@ -121,11 +121,11 @@ def comparable_descriptors(
 
     Args:
         method: its layers, local descriptors, and reduction.
-        benchmark: name of the dataset's benchmark, for which papers give the number of values.
+        benchmark: of the dataset, for which papers specify the number of values.
         superset: configuration of the descriptors.
         photos: descriptors of the ranked photos.
         queries: descriptors of queries that are not among them.
-        fitted_on: descriptors of other photos to fit on; None fits on the ranked photos.
+        fitted_on: descriptors of other photos to fit on.
 
     Raises:
         FitError: too few photos for the number of values.
@@ -163,15 +163,8 @@ def rank_queries(
 
     Photos that could not be read are not ranked: as positives they count as missed.
 
-    Args:
-        method: its name.
-        dataset: queries and ground truth.
-        descriptors: of photos and queries.
-        progress: called after each query.
-        plan: re-ranking and verification.
-        fitted_on: name of the photos that the method was fitted on.
-        columns_map: for verification by columns.
-        files: by `file_name`, the files of queries that are not photos of the dataset.
+    `fitted_on` names the photos that the method was fitted on; `files` holds, by `file_name`, the
+    files of queries that are not photos of the dataset.
     """
     started = time.perf_counter()
     row_of = {path: row for row, path in enumerate(dataset.paths)}
@@ -208,10 +201,7 @@ def _ranker(
     columns_map: ColumnsMap | None,
     files: Mapping[Path, Path],
 ) -> Callable[[DatasetQuery], Ranking | None]:
-    """Return a function from a query to its ranking; None for one that could not be read.
-
-    After re-ranking or verification, ranks stand in place of the distances.
-    """
+    """Return a function from a query to its ranking; None for one that could not be read."""
     store = descriptors.photos
     row_of = {path: row for row, path in enumerate(store.paths)}
     plan = replace(config, k=len(store.paths), offset=0, max_distance=None)

@@ -1,1 +1,1 @@
-"""Benchmarks on the disk, read into one form: photos to rank, queries, and what is right."""
+"""Benchmarks on the disk, read into one form: photos to rank, queries, and ground truth."""

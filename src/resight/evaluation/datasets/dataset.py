@@ -1,4 +1,4 @@
-"""The form that every benchmark is read into (section 9), and its entry in the registry."""
+"""Common form of all benchmarks (section 9), and their entry in the registry."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

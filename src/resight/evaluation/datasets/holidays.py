@@ -23,7 +23,7 @@ QUERIES = 500
 SUFFIX = ".jpg"
 """Part of the photos' official names, whatever their format."""
 LIST_NAME = "holidays_images.dat"
-"""The official list of the photos' names, one a line, from the evaluation package."""
+"""Official list of the photos' names, one a line, from the evaluation package."""
 
 
 def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> Dataset:

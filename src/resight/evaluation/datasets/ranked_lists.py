@@ -28,12 +28,7 @@ class RankedList:
 
 
 def write_trec(lists: Mapping[str, RankedList], target: Path, tag: str) -> None:
-    """Write a TREC run.
-
-    Args:
-        lists: query to results.
-        target: the file.
-        tag: name of the run, in the last column.
+    """Write a TREC run; `tag` is its name, in the last column.
 
     Raises:
         UsageError: the file cannot be written.

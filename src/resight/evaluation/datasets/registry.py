@@ -1,4 +1,4 @@
-"""The benchmarks by name, and checks of local ones: a new one is a file, and a line here."""
+"""Benchmarks by name, and checks of local ones; a new one is a file, and a line of `BENCHMARKS`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class Verification:
 
     @property
     def whole(self) -> bool:
-        """Whether every photo and query exists and can be read."""
+        """True if every photo and query exists and can be read."""
         return self.dataset.effect_of_missing() is None and not self.unreadable
 
 

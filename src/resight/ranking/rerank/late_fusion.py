@@ -1,7 +1,7 @@
 """Query-adaptive late fusion: the parts of a descriptor, weighted for each query.
 
-A part that recognizes the query's object gives a few high scores and then low ones; one that does
-not gives scores that fall off slowly. So each part's weight follows from its own sorted scores, for
+The scores of a part that recognizes the query's object are a few high ones and then low ones; those
+of other parts fall off slowly. So each part's weight follows from its own sorted scores, for
 every query and without labels.
 
 Source: Zheng, Wang, Tian, He, Liu and Tian [49], "Query-adaptive late fusion for image search and

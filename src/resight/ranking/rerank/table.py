@@ -1,4 +1,4 @@
-"""The re-ranking methods by name, and a short list in their order.
+"""Re-ranking methods by name, applied to a short list.
 
 A method is a function from items (`RerankSet`), the rows of queries among them (Q,) and parameters
 to costs (Q, M), smaller is nearer. It needs no labels and no images. A new method is one file and
