@@ -37,12 +37,7 @@ class LocalStore:
     def __init__(
         self, collection: Collection, load: Callable[[Collection], SearchArrays] = load_arrays
     ) -> None:
-        """Wrap a collection without reading it yet.
-
-        Args:
-            collection: open; `close` closes it.
-            load: provides its arrays.
-        """
+        """Wrap an open collection, which `close` closes; `load` provides its arrays."""
         self.collection = collection
         self._load = load
         self._loading = threading.RLock()

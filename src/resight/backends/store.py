@@ -249,15 +249,7 @@ METADATA_FORMAT = 1
 
 @dataclass(frozen=True)
 class RemoteState:
-    """State of an existing collection.
-
-    Attributes:
-        key: identifies this collection, but not one that replaces it.
-        provenance: how its descriptors were made.
-        layout: their shape.
-        config: how they are indexed and searched.
-        reduction: the selection or whitening behind them.
-    """
+    """State of an existing collection; `key` differs from that of one that replaces it."""
 
     key: str
     provenance: ProvenanceSnapshot

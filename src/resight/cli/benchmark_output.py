@@ -81,7 +81,7 @@ def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Create the folder of a report before the work for it.
+    """Create the folder of a report, and check that it is writable, before long work.
 
     Raises:
         UsageError: it is a file, or cannot be created or written.
@@ -110,8 +110,7 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
 
 def print_verification(report: Verification) -> None:
     """Print which files of a benchmark are missing, and where to download them."""
-    dataset = report.dataset
-    origin = report.origin
+    dataset, origin = report.dataset, report.origin
     photos = count(dataset.names, "photo")
     print(f"{dataset.name}: {photos}, {count(dataset.queries, 'query')}")
     if origin is not None:

@@ -159,7 +159,7 @@ def measure_recall(arrays: SearchArrays) -> tuple[float, int, int]:
     Probes are doubled until the recall reaches `TARGET_RECALL`, or all lists are probed.
 
     Returns:
-        The share of the exact first ten that is returned, the number of queries, the probes.
+        The fields `recall`, `queries` and `probes` of an `ApproximateIndex`.
     """
     database = arrays.database
     present = np.flatnonzero(database.ids != GONE)

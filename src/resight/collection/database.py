@@ -159,12 +159,9 @@ def _open_database(path: Path) -> sqlite3.Connection:
 
 
 def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
-    """Refuse work for which the disk is too small.
+    """Refuse work that writes more bytes to a folder than its disk has.
 
-    Args:
-        folder: the collection.
-        needed: bytes that will be written there.
-        purpose: subject of the message, such as "searching needs".
+    `purpose` is the subject of the message, such as "searching needs".
 
     Raises:
         CollectionError: the message gives the needed and the free space.

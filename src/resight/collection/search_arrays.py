@@ -67,19 +67,12 @@ def stamp(header: Header) -> str:
     return f"{header['generation']}-{header['change']}"
 
 
-def write_all(collection: Collection, folder: Path) -> str:
+def _write_all(collection: Collection, folder: Path) -> str:
     """Write the arrays of the database's current state into an empty folder; return its stamp."""
     reduction = collection.reduction()
-    header: Header = {
-        "format": FORMAT,
-        "generation": collection.generation,
-        "change": collection.last_change,
-        "selection": None,
-        "rows": 0,
-        "gone": [],
-        "codes": {},
-        "sums": {},
-    }
+    state = {"generation": collection.generation, "change": collection.last_change}
+    contents: Header = {"selection": None, "rows": 0, "gone": [], "codes": {}, "sums": {}}
+    header = {"format": FORMAT, **state, **contents}
     if reduction is not None:
         data, info = to_bytes(reduction), collection.fit_info("selection") or {}
         (folder / REDUCTION_NAME).write_bytes(data)
@@ -100,11 +93,8 @@ def write_all(collection: Collection, folder: Path) -> str:
 def append_photos(collection: Collection, folder: Path, header: Header, since: int | None) -> None:
     """Append photos to the arrays, and then write the header, which makes them count.
 
-    Args:
-        collection: the photos.
-        folder: the arrays.
-        header: of the existing rows, for the state that the arrays will represent.
-        since: append only photos whose descriptor changed after the change of this number.
+    The header is that of the existing rows, for the state that the arrays will represent; only
+    photos whose descriptor changed after the change number `since` are appended.
 
     Raises:
         ValueError: the files are damaged, or the codes do not fit the new rows.
@@ -151,12 +141,8 @@ def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
         quantizer = fit_quantizer(rows)
         appendable_npy.create(path, rows.shape[1:], "|u1")
         appendable_npy.create(units_path, (SLACK_BYTES,), "|u1")
-        codes_header = {
-            "low": quantizer.low,
-            "step": quantizer.step,
-            "lost": quantizer.max_error,
-            "outliers": [],
-        }
+        low, step, lost = quantizer.low, quantizer.step, quantizer.max_error
+        codes_header = {"low": low, "step": step, "lost": lost, "outliers": []}
     quantizer = Quantizer(codes_header["low"], codes_header["step"], codes_header["lost"])
     done = before
     for codes, units, outliers in encode_blocks(rows[before:], quantizer):
@@ -169,12 +155,8 @@ def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
     header["codes"][name] = codes_header
 
 
-def check_space(collection: Collection) -> None:
-    """Refuse to write arrays that do not fit on the disk.
-
-    Raises:
-        CollectionError: the message gives the needed and the free space.
-    """
+def _check_space(collection: Collection) -> None:
+    """Refuse to write arrays that do not fit on the disk."""
     reduction, count = collection.reduction(), collection.count("ok")
     _, *first = next(collection.photo_descriptors(), (0, None, None))
     values = sum(
@@ -227,18 +209,14 @@ def load_arrays(collection: Collection) -> SearchArrays:
 
 
 def remove_damaged_arrays(collection: Collection) -> str | None:
-    """Check every byte of existing arrays against its checksum; remove damaged ones.
-
-    Returns:
-        The first problem, if any.
-    """
-    problems = []
+    """Remove arrays that differ from their checksums; return the first problem, if any."""
+    first = None
     for folder in _folders(collection):
         problem = _find_damage(folder)
         if problem:
-            problems.append(problem)
+            first = first or problem
             shutil.rmtree(folder, ignore_errors=True)
-    return problems[0] if problems else None
+    return first
 
 
 def current_folder(collection: Collection) -> Path | None:
@@ -336,10 +314,10 @@ def _extend(collection: Collection, folder: Path) -> SearchArrays | None:
 
 def _build(collection: Collection, parent: Path) -> Path:
     """Build the arrays in a new folder and remove older ones."""
-    check_space(collection)
+    _check_space(collection)
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=parent))
     try:
-        target = parent / write_all(collection, unfinished)
+        target = parent / _write_all(collection, unfinished)
         shutil.rmtree(target, ignore_errors=True)
         unfinished.rename(target)
     finally:
@@ -355,7 +333,7 @@ def _build_in_memory(collection: Collection) -> SearchArrays:
     folder = Path(tempfile.mkdtemp(prefix="resight-"))
     try:
         with collection.snapshot():
-            write_all(collection, folder)
+            _write_all(collection, folder)
         return _read_new(folder, mmap_mode=None)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -112,12 +112,7 @@ def fit_automatically(writer: Writer, progress: Progress) -> str | None:
 def _fit_and_store(
     writer: Writer, config: ReductionConfig, source: Collection, progress: Progress
 ) -> FitRun:
-    """Fit a reduction on a collection's descriptors and store it in the writer's collection.
-
-    Raises:
-        UsageError: the method's descriptors cannot be reduced.
-        FitError: too few photos, or fewer usable values than `features`.
-    """
+    """Fit a reduction on a collection's descriptors and store it in the writer's collection."""
     method = writer.collection.config
     if not method.reducible:
         raise UsageError(f"{writer.collection.folder}: {method.label} has no selection to fit")

@@ -33,13 +33,7 @@ FitInfo = dict[str, Any]
 
 @dataclass(frozen=True)
 class MethodSetup:
-    """An extractor, and what was fitted for it and is not yet stored.
-
-    Attributes:
-        extractor: ready to extract.
-        params: the parameters of a method that learns, such as a vocabulary.
-        quantized: the network in 8-bit integers.
-    """
+    """An extractor, with its fitted parameters and 8-bit network that are not yet stored."""
 
     extractor: Extractor
     params: tuple[FittedParams, FitInfo] | None = None
@@ -83,12 +77,7 @@ def load_extractor(
 ) -> Extractor | None:
     """Return the extractor for a plan, if it needs one; bind the collection to its weights.
 
-    Args:
-        writer: of the collection.
-        plan: of the run.
-        options: weights, runtime and device.
-        setup: the method of a new collection; None loads that of the collection.
-        progress: called while something is fitted.
+    `setup` is the method of a new collection; None loads that of an existing one.
 
     Raises:
         CollectionMismatchError: the weights are not those of the collection.
@@ -186,11 +175,7 @@ def _sample(files: Sequence[PhotoFile], limit: int, seed: int) -> list[PhotoFile
 def _load_sample(
     files: Sequence[PhotoFile], decode_sizes: Sequence[int | None], purpose: str, progress: Progress
 ) -> Iterator[tuple[int, Image.Image]]:
-    """Yield the number (from 1) and image of each readable photo, by the decode sizes in turn.
-
-    Raises:
-        FitError: none can be read.
-    """
+    """Yield the number (from 1) and image of each readable photo, by the decode sizes in turn."""
     failed = []
     for number, file in enumerate(files, 1):
         progress("sampling", number, len(files))

@@ -27,12 +27,7 @@ class Server:
     """
 
     def __init__(self, address: str, shown: str) -> None:
-        """Prepare without connecting.
-
-        Args:
-            address: a libpq address.
-            shown: name of the collection in messages.
-        """
+        """Prepare without connecting to a libpq address; messages name the collection `shown`."""
         self._address = address
         self.shown = shown
         self._idle: collections.deque[psycopg.Connection[Any]] = collections.deque()

@@ -239,13 +239,9 @@ def upsert(
     records: Sequence[Record],
     dtype: np.dtype[Any],
 ) -> None:
-    """Add photos by COPY, replacing those at the same paths.
+    """Add photos by COPY, replacing those at the same paths; the connection is in a transaction.
 
-    Args:
-        connection: in a transaction.
-        table: the collection's photos.
-        records: the photos.
-        dtype: of the descriptors before the reduction.
+    Descriptors before the reduction are stored in the `dtype`.
     """
     columns = sql.SQL(", ").join(map(sql.Identifier, UPLOADED))
     updates = sql.SQL(", ").join(

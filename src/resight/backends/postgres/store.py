@@ -351,13 +351,7 @@ def _create_index(connection: Connection, *, state: RemoteState, side: str) -> N
 
 @contextlib.contextmanager
 def _reported(indexed: Callable[[], int], progress: Progress, count: int) -> Iterator[None]:
-    """Report the server's progress on an index every second while the block runs.
-
-    Args:
-        indexed: returns the number of photos in the index.
-        progress: called from another thread.
-        count: number of photos in all.
-    """
+    """Report the server's progress on an index from another thread while the block runs."""
     stopped = threading.Event()
 
     def report() -> None:

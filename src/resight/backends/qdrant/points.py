@@ -144,8 +144,8 @@ def photo_of(point: models.Record) -> Photo:
     path = Path(payload["path"])
     if payload.get("path_bytes"):
         path = Path(os.fsdecode(base64.b64decode(payload["path_bytes"])))
-    fields = (payload[name] for name in ("size", "mtime_ns", "content", "width", "height"))
-    return Photo(int(point.id), path, *fields, "ok", None)
+    content, size, mtime_ns, width, height = (payload[name] for name in PHOTO[2:])
+    return Photo(int(point.id), path, size, mtime_ns, content, width, height, "ok", None)
 
 
 def query_of(point: models.Record) -> Query:

@@ -48,16 +48,8 @@ class QdrantStore(RemoteBase):
     def __init__(
         self, client: QdrantClient, collection: str, shown: str, *, indexed: bool = True
     ) -> None:
-        """Prepare without connecting.
-
-        Args:
-            client: of a server, or one that needs no server.
-            collection: name on the server.
-            shown: name in messages.
-            indexed: whether there are indexes; a client without a server has none.
-        """
         self._client = client
-        self._indexed = indexed
+        self._indexed = indexed  # a client without a server has no indexes
         self._collection = collection
         self._shown = shown
 

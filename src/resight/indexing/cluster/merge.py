@@ -43,11 +43,7 @@ def merge(
 
 
 def _segment_paths(paths: Sequence[Path]) -> list[Path]:
-    """Return single segments and those in folders, each once, in this order.
-
-    Raises:
-        UsageError: one does not exist, or a folder holds none.
-    """
+    """Return single segments and those in folders, each once, in this order."""
     segments: dict[Path, None] = {}
     for path in paths:
         if not path.exists():
@@ -60,11 +56,7 @@ def _segment_paths(paths: Sequence[Path]) -> list[Path]:
 
 
 def _merge_segment(writer: Writer, segment: Segment, path: Path, report: IndexReport) -> None:
-    """Record a segment's photos in one transaction, except where the collection's are newer.
-
-    Raises:
-        CollectionMismatchError: the segment has another configuration or other weights.
-    """
+    """Record a segment's photos in one transaction, except where the collection's are newer."""
     if segment.fingerprint != writer.collection.meta("fingerprint"):
         raise CollectionMismatchError(
             f"{path}: has another configuration or other weights than {writer.collection.folder}"

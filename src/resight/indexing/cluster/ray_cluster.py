@@ -95,15 +95,9 @@ def extract_shards(
     A shard whose worker or machine is lost is retried; after two losses, photo by photo, so that
     a photo that crashes its workers is identified and is the only one that fails.
 
-    Args:
-        ray: the connected module.
-        task: the method and how to run it.
-        shards: in the order of the photos.
-        folder: where each segment is written as soon as it arrives.
-        progress: called after each shard.
-
     Yields:
-        Path and content of the shards' segments, in the same order.
+        Path in the folder and content of the shards' segments, in the order of the shards; each
+        is written as soon as it arrives.
 
     Raises:
         ClusterError: the cluster is gone, or a node cannot read the photos.

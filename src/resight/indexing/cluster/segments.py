@@ -158,13 +158,10 @@ def shard_size(photos: int, workers: int) -> int:
 def split_into_shards(
     files: Sequence[PhotoFile], finished: Mapping[Path, tuple[PhotoFile, ...]], size: int
 ) -> list[Shard]:
-    """Split photos into shards, in their order.
+    """Split photos into shards of at most `size` photos, in their order.
 
-    Args:
-        files: the photos to extract.
-        finished: segments and their photos. A segment counts if all its photos are among the
-            files, unchanged; its shard takes the place of its first photo.
-        size: maximum number of photos of a shard.
+    A finished segment counts if all its photos are among the files, unchanged; its shard takes the
+    place of its first photo.
     """
     todo = set(files)
     segment_of: dict[PhotoFile, Path] = {}

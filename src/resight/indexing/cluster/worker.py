@@ -60,10 +60,7 @@ def extract_shard(
 ) -> bytes:
     """Extract photos and return the bytes of their segment.
 
-    Args:
-        task: the method and how to run it.
-        files: the photos.
-        fetch_weights: returns the weights file, called if this machine has none.
+    `fetch_weights` returns the weights file if this machine has none.
 
     Raises:
         UsageError: this machine has other package versions than the one that started the run.
