@@ -54,8 +54,7 @@ class ExtractionConfig(MethodConfig):
         3.0, "the power p of the generalized means"
     )
     region_values: PositiveInt | None = option(
-        None,
-        "rmac-whitened: components kept of a region's vector; none: chosen by the spectrum",
+        None, "rmac-whitened: components kept of a region's vector; none: chosen by the spectrum"
     )
     layer_weights: tuple[NonNegative, ...] = option(
         (), "weight of each layer in the cosine of two descriptors; none: plain concatenation"

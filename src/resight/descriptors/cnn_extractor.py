@@ -12,12 +12,7 @@ from PIL import Image
 from resight.config import ExtractionConfig
 from resight.descriptors.extractor import Description, Features, FittedParams, check_names
 from resight.descriptors.layer_weights import fit_layer_weights
-from resight.descriptors.pipeline import (
-    FeatureMaps,
-    PoolingState,
-    describe_maps,
-    fuse,
-)
+from resight.descriptors.pipeline import FeatureMaps, PoolingState, describe_maps, fuse
 from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors
 from resight.errors import WeightsError
 from resight.networks.parameters import load_parameters

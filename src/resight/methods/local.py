@@ -48,9 +48,7 @@ METHODS: Mapping[str, MethodSpec] = {
         ),
     ),
     "bow": MethodSpec(
-        title="RootSIFT, bag of visual words, tf-idf",
-        source=VIDEO_GOOGLE,
-        config=_BOW,
+        title="RootSIFT, bag of visual words, tf-idf", source=VIDEO_GOOGLE, config=_BOW
     ),
     "bow-soft": MethodSpec(
         title="RootSIFT, bag of visual words, soft assignment",

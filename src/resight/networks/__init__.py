@@ -4,11 +4,4 @@ from resight.networks.backbone import BackboneSpec
 from resight.networks.resnet import RESNET50, RESNET101
 from resight.networks.vgg import VGG16
 
-BACKBONES: dict[str, BackboneSpec] = {
-    spec.name: spec
-    for spec in (
-        RESNET50,
-        RESNET101,
-        VGG16,
-    )
-}
+BACKBONES: dict[str, BackboneSpec] = {spec.name: spec for spec in (RESNET50, RESNET101, VGG16)}

@@ -42,10 +42,7 @@ def ensure_available(runtime: str) -> None:
 
 
 def quantize(
-    backbone: str,
-    parameters: Parameters,
-    layers: Sequence[str],
-    images: Iterator[np.ndarray],
+    backbone: str, parameters: Parameters, layers: Sequence[str], images: Iterator[np.ndarray]
 ) -> bytes:
     """Quantize a network to 8-bit integers, as OpenVINO's two files in one archive.
 

@@ -6,14 +6,7 @@ Source: He et al., "Deep residual learning for image recognition", CVPR 2016, ta
 import functools
 from collections.abc import Iterator
 
-from resight.networks.backbone import (
-    BackboneSpec,
-    Convolution,
-    Layer,
-    Operations,
-    T,
-    WeightsSpec,
-)
+from resight.networks.backbone import BackboneSpec, Convolution, Layer, Operations, T, WeightsSpec
 
 PAPER = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,13 @@ from resight.networks.backbone import BackboneSpec
 from resight.networks.parameters import Parameters
 
 PAPER_LAYERS = ("layer3", "layer4")
+
+RUNTIMES: Mapping[str, tuple[str, ...]] = {
+    "torch": (),
+    "openvino": ("openvino",),
+    "onnx": ("onnx", "onnxruntime"),
+}
+"""Each runtime and the optional packages that it needs."""
 
 OPENVINO_CONVERTER = "openvino.tools.ovc"
 
@@ -65,15 +72,33 @@ def load_network(
         UsageError: there is no such runtime or device, the runtime is not installed, or does not
             support the precision.
     """
-    if quantized is not None:
-        if runtime not in ("auto", "openvino"):
-            raise UsageError(f"int8 needs openvino, not {runtime}", parameter="runtime")
-        return _openvino(backbone, parameters, layers, device, threads, quantized)
-    if half:
-        if runtime not in ("auto", "torch"):
-            raise UsageError(f"float16 needs torch, not {runtime}", parameter="runtime")
-        return _torch(backbone, parameters, layers, device, threads, half=True)
-    return RUNTIMES[choose_runtime(runtime, device)](backbone, parameters, layers, device, threads)
+    if quantized is not None and runtime not in ("auto", "openvino"):
+        raise UsageError(f"int8 needs openvino, not {runtime}", parameter="runtime")
+    if half and runtime not in ("auto", "torch"):
+        raise UsageError(f"float16 needs torch, not {runtime}", parameter="runtime")
+    if half or quantized is not None:
+        chosen = "torch" if half else "openvino"
+    else:
+        chosen = choose_runtime(runtime, device)
+    if chosen == "torch":
+        # Large pages: fewer page faults, a third less time for the first photo. Torch reads this
+        # once.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+        from resight.networks.torch_runtime import TorchNetwork  # takes a second
+
+        return TorchNetwork(backbone, parameters, layers, device, threads=threads, half=half)
+    _check_cpu_runtime(chosen, device)
+    if chosen == "onnx":
+        from resight.networks.onnx_runtime import OnnxNetwork
+
+        return OnnxNetwork(backbone, parameters, layers, threads)
+    # Without the model converter, which brings telemetry, the import takes a third of the time.
+    sys.modules.setdefault(OPENVINO_CONVERTER, None)  # type: ignore[arg-type]
+    from resight.networks.openvino_runtime import OpenVinoNetwork
+
+    if sys.modules[OPENVINO_CONVERTER] is None:
+        del sys.modules[OPENVINO_CONVERTER]
+    return OpenVinoNetwork(backbone, parameters, layers, quantized, threads)
 
 
 def choose_runtime(runtime: str, device: str) -> str:
@@ -92,63 +117,10 @@ def choose_runtime(runtime: str, device: str) -> str:
     return runtime
 
 
-def _torch(
-    backbone: str,
-    parameters: Parameters,
-    layers: Sequence[str],
-    device: str,
-    threads: int | None,
-    half: bool = False,
-) -> Network:
-    # Large pages: fewer page faults, a third less time for the first photo. Torch reads this once.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from resight.networks.torch_runtime import TorchNetwork  # takes a second
-
-    return TorchNetwork(backbone, parameters, layers, device, threads=threads, half=half)
-
-
-def _openvino(
-    backbone: str,
-    parameters: Parameters,
-    layers: Sequence[str],
-    device: str,
-    threads: int | None,
-    quantized: bytes | None = None,
-) -> Network:
-    _check_cpu_runtime("openvino", device, packages=("openvino",))
-    # Without the model converter, which brings telemetry, the import takes a third of the time.
-    sys.modules.setdefault(OPENVINO_CONVERTER, None)  # type: ignore[arg-type]
-    from resight.networks.openvino_runtime import OpenVinoNetwork
-
-    if sys.modules[OPENVINO_CONVERTER] is None:
-        del sys.modules[OPENVINO_CONVERTER]
-    return OpenVinoNetwork(backbone, parameters, layers, quantized, threads)
-
-
-def _onnx(
-    backbone: str,
-    parameters: Parameters,
-    layers: Sequence[str],
-    device: str,
-    threads: int | None,
-) -> Network:
-    _check_cpu_runtime("onnx", device, packages=("onnx", "onnxruntime"))
-    from resight.networks.onnx_runtime import OnnxNetwork
-
-    return OnnxNetwork(backbone, parameters, layers, threads)
-
-
-RUNTIMES: dict[str, Callable[[str, Parameters, Sequence[str], str, int | None], Network]] = {
-    "torch": _torch,
-    "openvino": _openvino,
-    "onnx": _onnx,
-}
-
-
-def _check_cpu_runtime(name: str, device: str, packages: tuple[str, ...]) -> None:
+def _check_cpu_runtime(name: str, device: str) -> None:
     if device not in ("auto", "cpu"):
         raise UsageError(f"{name} runs on the CPU, not on {device}", parameter="runtime")
-    if not all(map(_installed, packages)):
+    if not all(map(_installed, RUNTIMES[name])):
         message = f"{name} is not installed; run pip install 'resight[{name}]'"
         raise UsageError(message, parameter="runtime")
 

@@ -6,14 +6,7 @@ recognition", ICLR 2015, table 1, column D.
 
 from collections.abc import Iterator
 
-from resight.networks.backbone import (
-    BackboneSpec,
-    Convolution,
-    Layer,
-    Operations,
-    T,
-    WeightsSpec,
-)
+from resight.networks.backbone import BackboneSpec, Convolution, Layer, Operations, T, WeightsSpec
 
 BLOCKS: tuple[tuple[int, tuple[int, ...]], ...] = (
     (64, (0, 2)),

@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from resight.config import (
-    ReductionConfig,
-    SelectionConfig,
-    WhiteningConfig,
-    stored_reduction,
-)
+from resight.config import ReductionConfig, SelectionConfig, WhiteningConfig, stored_reduction
 from resight.reductions.combined import SelectionPlusWhitening, fit_selection_plus_whitening
 from resight.reductions.pfa import Selection, fit_selection
 from resight.reductions.whitening import Blocks, Whitening, fit_whitening
