@@ -94,8 +94,7 @@ def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     from resight.config import ExtractionConfig
     from resight.indexing.method_setup import fit_quantized_network
     from resight.memory import keep_heap_small
-    from resight.methods.factory import FittedMethod
-    from resight.methods.model import ModelOptions, find_model
+    from resight.methods.model import FittedMethod, ModelOptions, find_model
     from resight.networks.parameters import load_parameters
     from resight.photos.files import find_photos
     from resight.progress import no_progress

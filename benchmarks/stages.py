@@ -67,8 +67,7 @@ def extractors(photos: Sequence[Path], weights: Path | None) -> dict[str, Any]:
     """Load extractors of `paper` on this machine's runtime, in float32 and int8."""
     from resight.config import ExtractionConfig
     from resight.indexing.method_setup import fit_quantized_network
-    from resight.methods.factory import FittedMethod
-    from resight.methods.model import ModelOptions, find_model
+    from resight.methods.model import FittedMethod, ModelOptions, find_model
     from resight.photos.files import find_photos
     from resight.progress import no_progress
 
@@ -243,8 +242,7 @@ def network_profile(photos: Sequence[Path], weights: Path | None) -> dict[str, f
 def shape_profile(weights: Path | None) -> dict[str, float]:
     """Measure the float32 network for the first image of a shape, and for the next one."""
     from resight.config import ExtractionConfig
-    from resight.methods.factory import FittedMethod
-    from resight.methods.model import ModelOptions, find_model
+    from resight.methods.model import FittedMethod, ModelOptions, find_model
 
     config = ExtractionConfig()
     extractor: Any = FittedMethod(config, find_model(config, ModelOptions(weights))).load_extractor(

@@ -1,23 +1,5 @@
 """Every error that Resight raises deliberately, with a message meant for the user.
 
-::
-
-    ResightError
-    ├── UsageError                      an invalid parameter, or an invalid combination
-    │   ├── MissingExtraError           an optional dependency is not installed
-    │   └── QueryError                  the query photo cannot be read
-    ├── ImageError                      a photo cannot be read
-    ├── WeightsError                    network weights are damaged or do not fit
-    │   └── WeightsMissingError         no weights were found
-    ├── FitError                        too little data to fit a method
-    ├── DatasetError                    ground truth cannot be read
-    ├── ClusterError                    a Ray cluster cannot be reached or used
-    ├── SegmentError                    a segment is damaged, or cannot be read or written
-    └── CollectionError                 a collection cannot be used
-        ├── CollectionEmptyError        it holds no photos to search
-        ├── CollectionMismatchError     it has another configuration or other weights
-        └── CollectionLockedError       another process is writing to it
-
 The command line prints the message on one line and exits with status 2.
 """
 

@@ -33,8 +33,7 @@ from resight.indexing.cluster.segments import (
     split_into_shards,
 )
 from resight.indexing.cluster.worker import ExtractionTask, extract_shard, installed_versions
-from resight.methods.factory import FittedMethod
-from resight.methods.model import ModelOptions
+from resight.methods.model import FittedMethod, ModelOptions
 from resight.photos.files import PhotoFile, find_photos
 
 SMALL = ExtractionConfig(resolutions=(64, 48), square=True)

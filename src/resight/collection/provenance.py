@@ -11,8 +11,14 @@ import numpy as np
 
 from resight.config import MethodConfig, ReductionConfig, method_from_dict, stored_reduction
 from resight.errors import CollectionError, CollectionMismatchError
-from resight.methods.factory import FittedMethod
-from resight.methods.model import Model, ModelOptions, find_model, params_from_bytes, params_sha256
+from resight.methods.model import (
+    FittedMethod,
+    Model,
+    ModelOptions,
+    find_model,
+    params_from_bytes,
+    params_sha256,
+)
 from resight.reductions import Reduction, from_bytes
 
 FittedName = Literal["selection", "learned", "network"]

@@ -51,15 +51,8 @@ class CnnExtractor:
     ) -> None:
         """Load the network.
 
-        Args:
-            config: the method's configuration.
-            weights: the file of the network's weights.
-            sha256: of that file; the key of its parameters in the user's cache.
-            layers: stages whose maps are computed; by default those that the configuration needs.
-            runtime: as in `load_network`, like `device` and `threads`.
-            device: see `runtime`.
-            quantized: the network that the precision int8 needs.
-            threads: see `runtime`.
+        Arguments as in `load_network`; `sha256` of the weights file is the key of its parameters
+        in the user's cache, and `layers` are by default those that the configuration needs.
 
         Raises:
             WeightsError: the weights do not fit, or lack the classifier that CAM needs.

@@ -39,10 +39,6 @@ class LocalExtractor:
     def __init__(self, config: LocalConfig, network: Network | None = None) -> None:
         """Create an extractor, which can describe photos after `with_params`.
 
-        Args:
-            config: the method's configuration.
-            network: of all kinds of features but keypoints.
-
         Raises:
             UsageError: no such kind of features or aggregation.
         """

@@ -14,8 +14,7 @@ from resight.errors import UsageError
 from resight.files import write_errors
 from resight.indexing.extraction import extract_photos
 from resight.methods import resolve_config
-from resight.methods.factory import FittedMethod
-from resight.methods.model import ModelOptions, find_model
+from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.photos.files import ScanResult, find_photos
 from resight.photos.paths import PathLike
 from resight.progress import Progress, no_progress

@@ -14,8 +14,7 @@ from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams
 from resight.errors import FitError, ImageError
 from resight.indexing.plan import Plan
-from resight.methods.factory import FittedMethod, load_fittable
-from resight.methods.model import Model, ModelOptions, find_model
+from resight.methods.model import FittedMethod, Model, ModelOptions, find_model, load_fittable
 from resight.photos.files import PhotoFile
 from resight.photos.images import load_image
 from resight.photos.transforms import resized_copies

@@ -1,13 +1,15 @@
-"""What a method computes with: the weights of its network, or fitted parameters."""
+"""A method ready to run: the weights of its network, its fitted parameters, its extractor."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from resight.config import MethodConfig
-from resight.descriptors.extractor import FittedParams
+from resight.config import ExtractionConfig, LocalConfig, MethodConfig
+from resight.descriptors.extractor import Extractor, Fittable, FittedParams
+from resight.errors import CollectionError, UsageError
 from resight.networks.parameters import recognize
 from resight.networks.weights import DownloadProgress, find_weights, named_file
 
@@ -107,3 +109,83 @@ def params_sha256(params: FittedParams) -> str:
     for name in sorted(params):
         digest.update(np.ascontiguousarray(params[name], "<f4").tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FittedMethod:
+    """All that an extractor is loaded from, on any machine.
+
+    Attributes:
+        config: the method's configuration.
+        model: the network's weights, if it has a network.
+        params: parameters that were fitted on photos, if it learns.
+        quantized: its network in 8-bit integers, if the configuration asks for one.
+    """
+
+    config: MethodConfig
+    model: Model | None = None
+    params: FittedParams = field(default_factory=dict)
+    quantized: bytes | None = None
+
+    def load_extractor(self, options: ModelOptions) -> Extractor:
+        """Load the extractor.
+
+        Raises:
+            UsageError: the method needs a collection on whose photos it is fitted.
+            WeightsError: the weights do not fit.
+        """
+        if self.config.learns and not self.params:
+            raise UsageError(
+                f"{self.config.method}: needs a collection, from whose photos it learns"
+            )
+        if self.config.precision == "int8" and self.quantized is None:
+            raise UsageError("int8 needs a collection, on whose photos the network is quantized")
+        extractor = _load(self.config, self.model, options, self.quantized)
+        return extractor.with_params(self.params) if self.config.learns else extractor
+
+
+def load_fittable(config: MethodConfig, model: Model | None, options: ModelOptions) -> Fittable:
+    """Load what fits the parameters of a method that learns.
+
+    Raises:
+        WeightsError: the weights do not fit.
+    """
+    return _load(config, model, options)
+
+
+def _load(
+    config: MethodConfig, model: Model | None, options: ModelOptions, quantized: bytes | None = None
+) -> Any:
+    """Load an extractor without its fitted parameters."""
+    if isinstance(config, LocalConfig) and not config.needs_network:
+        from resight.descriptors.local_extractor import LocalExtractor  # imports OpenCV
+
+        return LocalExtractor(config)
+    if model is None or model.path is None:
+        raise CollectionError("a network needs a weights file")
+    if isinstance(config, ExtractionConfig):
+        from resight.descriptors.cnn_extractor import CnnExtractor
+
+        return CnnExtractor(
+            config,
+            model.path,
+            sha256=model.sha256,
+            runtime=options.runtime,
+            device=options.device,
+            quantized=quantized,
+            threads=options.threads,
+        )
+    assert isinstance(config, LocalConfig)
+    from resight.descriptors.local_extractor import LocalExtractor
+    from resight.networks.parameters import load_parameters
+    from resight.networks.runtimes import load_network
+
+    network = load_network(
+        config.backbone,
+        load_parameters(config.backbone, model.path, model.sha256),
+        layers=config.network_layers(),
+        runtime=options.runtime,
+        device=options.device,
+        threads=options.threads,
+    )
+    return LocalExtractor(config, network)

@@ -34,12 +34,7 @@ class OpenVinoNetwork:
     ) -> None:
         """Compile the network up to the last of `layers`, or `quantized` with its own layers.
 
-        Args:
-            backbone: a name of `BACKBONES`.
-            parameters: the backbone's.
-            layers: whose maps are computed.
-            quantized: the result of `quantization.quantize`.
-            threads: that compute; None leaves the number to OpenVINO.
+        Arguments as in `load_network`.
         """
         core = openvino.Core()
         if quantized is None:

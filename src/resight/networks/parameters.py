@@ -39,8 +39,7 @@ class Parameters:
         convolutions: name to weight, float32 (outputs, inputs, side, side), and bias, float32
             (outputs,), with batch norm folded in; includes VGG-16's fully connected layers.
         classifier: None if the weights lack the fully connected layers.
-        mean: of red, green and blue in 0..1, subtracted from an image.
-        std: divides the image afterwards.
+        mean, std: as in `BackboneSpec`.
         head: of networks that were fine-tuned for retrieval, or trained with NetVLAD.
     """
 
@@ -159,12 +158,7 @@ def _expected_shapes(convolutions: tuple[Convolution, ...]) -> dict[str, tuple[i
 
 
 def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
-    """Compute weights and biases that have the effect of convolution and batch norm.
-
-    Returns:
-        float32 (V,): those of each convolution in turn, then of the head and the classifier if
-        present.
-    """
+    """Return folded weights and biases, float32 (V,): convolutions, then head and classifier."""
     spec = BACKBONES[backbone]
     parts = []
     for layer in spec.convolutions:

@@ -46,11 +46,7 @@ def quantize(
 ) -> bytes:
     """Quantize a network to 8-bit integers, as OpenVINO's two files in one archive.
 
-    Args:
-        backbone: a name of `BACKBONES`.
-        parameters: the backbone's.
-        layers: whose maps the network computes.
-        images: uint8 (H, W, 3), for calibration; each is run once.
+    Arguments as in `load_network`, and `images`, uint8 (H, W, 3), to calibrate on, each once.
     """
     os.environ.setdefault("NNCF_CI", "1")  # otherwise NNCF reports its use over the network
     import nncf

@@ -42,14 +42,8 @@ class TorchNetwork:
     ) -> None:
         """Move the parameters to a device.
 
-        Args:
-            backbone: a name of `BACKBONES`.
-            parameters: the backbone's.
-            layers: whose maps are computed.
-            device: as `choose_device` takes it.
-            threads: for all of torch in this process; None keeps the setting.
-            half: compute in float16.
-            batch: images of equal shape in a batch; None chooses by the device.
+        Arguments as in `load_network`; `threads` is for all of torch in this process, and `batch`
+        the number of images of equal shape in a batch (None chooses by the device).
 
         Raises:
             UsageError: the device is not available, or cannot compute in float16.

@@ -7,7 +7,7 @@ mean distance first, so that their shares of the combined distance are those of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -32,11 +32,7 @@ class SelectionPlusWhitening:
     selection: Selection
     whitening: Whitening
     scales: tuple[float, float]
-
-    @property
-    def distance(self) -> Literal["manhattan", "cosine"]:
-        """Distance of the combined descriptors."""
-        return "manhattan"
+    distance: ClassVar[Literal["manhattan", "cosine"]] = "manhattan"
 
     @property
     def dimensions(self) -> int:

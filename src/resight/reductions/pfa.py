@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,11 +23,7 @@ class Selection:
 
     indices: np.ndarray
     renormalize: bool = False
-
-    @property
-    def distance(self) -> Literal["manhattan", "cosine"]:
-        """Distance of selected descriptors."""
-        return "manhattan"
+    distance: ClassVar[Literal["manhattan", "cosine"]] = "manhattan"
 
     @property
     def dimensions(self) -> int:

@@ -12,7 +12,7 @@ photos there are.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -43,11 +43,7 @@ class Whitening:
     means: np.ndarray
     parts: tuple[np.ndarray, ...]
     power: float = 1.0
-
-    @property
-    def distance(self) -> Literal["manhattan", "cosine"]:
-        """Distance of whitened descriptors."""
-        return "cosine"
+    distance: ClassVar[Literal["manhattan", "cosine"]] = "cosine"
 
     @property
     def dimensions(self) -> int:

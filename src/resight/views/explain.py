@@ -15,8 +15,7 @@ from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
 from resight.methods import load_config
-from resight.methods.factory import FittedMethod
-from resight.methods.model import ModelOptions, find_model
+from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.networks import BACKBONES
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan

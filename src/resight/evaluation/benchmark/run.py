@@ -33,8 +33,7 @@ from resight.evaluation.benchmark.ranking import (
 from resight.evaluation.datasets.dataset import Dataset
 from resight.files import user_cache
 from resight.methods import METHODS, find_method
-from resight.methods.factory import FittedMethod
-from resight.methods.model import ModelOptions, find_model
+from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.methods.spec import MethodSpec
 from resight.networks.runtimes import choose_runtime
 from resight.progress import Progress, no_progress

@@ -19,8 +19,7 @@ from resight.indexing.cluster.segments import (
 from resight.indexing.cluster.worker import ExtractionTask, installed_versions
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
-from resight.methods.factory import FittedMethod
-from resight.methods.model import ModelOptions
+from resight.methods.model import FittedMethod, ModelOptions
 from resight.networks.runtimes import choose_runtime
 from resight.photos.files import PhotoFile
 from resight.progress import Progress

@@ -13,8 +13,7 @@ from resight.errors import UsageError
 from resight.files import file_sha256, user_cache, write_atomically
 from resight.indexing.cluster.segments import Segment, encode
 from resight.indexing.extraction import PhotoResult, extract_photos
-from resight.methods.factory import FittedMethod
-from resight.methods.model import Model, ModelOptions
+from resight.methods.model import FittedMethod, Model, ModelOptions
 from resight.photos.files import PhotoFile
 
 RUNTIME_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
