@@ -153,7 +153,7 @@ def test_changed_photos_change_only_their_rows(
     before = load(collection)
     first, size = files(collection), (files(collection) / "global.npy").stat().st_size
     kept = (before.database.global_[:].copy(), before.database.ids.copy())
-    monkeypatch.setattr(arrays, "write_all", None)  # nothing is rebuilt
+    monkeypatch.setattr(arrays, "_write_all", None)  # nothing is rebuilt
     with writing(collection) as writer:
         describe(writer, 99, cam=True)
         writer.remove([p for p in writer.collection.photos("ok") if p.id in (5, 6)])
