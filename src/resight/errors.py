@@ -1,4 +1,4 @@
-"""Every error that Resight raises deliberately, with a message meant for the user.
+"""Every error that Resight raises deliberately, with a message for the user.
 
 The command line prints the message on one line and exits with status 2.
 """

@@ -33,7 +33,7 @@ class ExtractionConfig(MethodConfig):
         "original", "make each copy from the photo itself or from the copy before it"
     )
     upscale: bool = option(True, "enlarge photos that are smaller than a resolution")
-    square: bool = option(False, "make the copies square, whatever the shape of the photo")
+    square: bool = option(False, "make the copies square, regardless of the photo's shape")
     reduced_jpeg: bool = option(
         False, "decode a JPEG at 1/2, 1/4 or 1/8 while at least twice the largest copy remains"
     )
@@ -63,10 +63,10 @@ class ExtractionConfig(MethodConfig):
         False, "learn the weight of each layer from the photos, without labels"
     )
     normalize_concatenation: bool = option(
-        False, "give the concatenated descriptor unit length once more"
+        False, "normalize the concatenated descriptor to unit length again"
     )
     cam: bool = option(False, "also a local descriptor, masked by the class activation map")
-    cam_threshold: NonNegative = option(0.9, "heat above this share of the mean heat is kept")
+    cam_threshold: NonNegative = option(0.9, "mask threshold, as a share of the mean heat")
     mask_interpolation: Interpolation = option(
         "nearest", "how the mask is rescaled to the other layer's map"
     )
@@ -112,7 +112,7 @@ class ExtractionConfig(MethodConfig):
         )
         require(
             not (self.cam and self.fusion == "late"),
-            'cam: needs fusion = "early", as the mask is made on the fused map',
+            'cam: needs fusion = "early", as the mask is computed on the fused map',
         )
         require(
             not self.cam or spec.cam_layer is not None,
@@ -135,7 +135,7 @@ class ExtractionConfig(MethodConfig):
 
     @property
     def descriptor_distance(self) -> str:
-        """Cosine for poolings and weights that are made for it, else Manhattan."""
+        """Cosine for poolings and weights designed for it, else Manhattan."""
         by_cosine = self.learns or self.layer_weights or self.required_head
         return "cosine" if by_cosine else "manhattan"
 

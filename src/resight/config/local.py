@@ -51,7 +51,7 @@ class LocalConfig(MethodConfig):
     contrast_threshold: Annotated[float, Meta(gt=0, lt=1)] = option(
         0.01, "rootsift: SIFT's contrast threshold"
     )
-    layer: str = option("layer4", "the network's stage that features are taken from")
+    layer: str = option("layer4", "the network's stage that provides the features")
     scales: Annotated[tuple[Annotated[int, Meta(ge=1, le=16)], ...], Meta(min_length=1)] = option(
         (1,), "cells, patches: divisions of each side of the photo; each scale is a part"
     )
@@ -65,7 +65,7 @@ class LocalConfig(MethodConfig):
         128, "visual words, Gaussians or anchors"
     )
     assigned: PositiveInt = option(1, "vlad, words: nearest words that a feature is assigned to")
-    sample: PositiveInt = option(200_000, "features of a scale to fit on, at most")
+    sample: PositiveInt = option(200_000, "maximum number of features of a scale to fit on")
     power: Share = option(0.5, "exponent of the signed power law")
     distance: Literal["manhattan", "cosine"] = option("cosine", "distance of the descriptors")
     seed: Seed = option(0, "seed of the k-means and of other random choices")
@@ -94,7 +94,7 @@ class LocalConfig(MethodConfig):
             for field in dataclasses.fields(self):
                 require(
                     field.name in SIFT_VLAD_FIELDS or getattr(self, field.name) == field.default,
-                    f"{field.name}: fixed in the method sift-vlad; take the method local",
+                    f"{field.name}: fixed in the method sift-vlad; use the method local",
                 )
 
     @property
@@ -104,7 +104,7 @@ class LocalConfig(MethodConfig):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The stage that features are taken from."""
+        """The stage that provides the features."""
         return (self.layer,)
 
     @property

@@ -13,7 +13,7 @@ from resight.networks import BACKBONES
 from resight.networks.backbone import BackboneSpec
 
 ALGORITHM_VERSION = 1
-"""Raised whenever the same configuration would give other numbers than before."""
+"""Incremented when the same configuration yields different numbers than before."""
 
 ADDED_LATER: dict[str, Any] = {
     "precision": "float32",
@@ -125,7 +125,7 @@ class MethodConfig(Config, ABC):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Stages of the network that descriptors are made from."""
+        """Stages of the network that provide the features."""
         return ()
 
     def network_layers(self) -> tuple[str, ...]:

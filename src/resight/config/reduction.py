@@ -36,7 +36,7 @@ class ReductionConfig(Config):
 
     @property
     def size_text(self) -> str:
-        """Number of values that are kept, or what decides it; empty for all."""
+        """Number of values to keep, or what decides it; empty for all."""
         return str(self.features or "by the spectrum")
 
     @property
@@ -77,12 +77,12 @@ class SelectionConfig(ReductionConfig):
     """Principal feature analysis (section 6)."""
 
     method: Literal["pfa"] = option("pfa", "one of pfa, whitening, none")
-    features: PositiveInt = option(768, "values of the descriptor that are kept")
+    features: PositiveInt = option(768, "number of values to select")
     variance: Share = option(0.9, "share of the variance that the components keep")
     components: PositiveInt | None = option(None, "number of components, instead of the share")
-    restarts: PositiveInt = option(4, "runs of k-means, the best is taken")
+    restarts: PositiveInt = option(4, "runs of k-means; the best one is used")
     absolute: bool = option(False, "cluster absolute values of the rows, as Lu et al. do")
-    renormalize: bool = option(False, "give the selected descriptor unit length")
+    renormalize: bool = option(False, "normalize the selected descriptor to unit length")
     seed: Seed = option(0, "seed of the k-means")
 
     @property
@@ -107,7 +107,7 @@ class WhiteningConfig(ReductionConfig):
         0.75, "share of the whitened variance kept when the spectrum chooses the components"
     )
     max_components: PositiveInt = option(
-        384, "components of a layer kept at most when the spectrum chooses them"
+        384, "maximum number of components of a layer when the spectrum chooses them"
     )
     shrinkage: NonNegative | None = option(
         None, "share of the mean variance added to each; none is prior / photos"
@@ -117,7 +117,7 @@ class WhiteningConfig(ReductionConfig):
     )
     whiten: bool = option(True, "divide the components by their standard deviation")
     power: Share = option(1.0, "exponent of a signed power law that comes first")
-    min_photos: Annotated[int, Meta(ge=2)] = option(30, "fewest photos to fit a whitening on")
+    min_photos: Annotated[int, Meta(ge=2)] = option(30, "minimum number of photos")
     fallback: Literal["none", "pfa"] = option(
         "none", "fitted below that number: nothing, or the paper's selection"
     )

@@ -73,7 +73,7 @@ class CnnExtractor:
             )
         head = parameters.head and parameters.head.pooling
         if config.pooling in MISSING_HEAD and config.pooling != head:
-            raise WeightsError(f"{weights}: {MISSING_HEAD[config.pooling]}: take another method")
+            raise WeightsError(f"{weights}: {MISSING_HEAD[config.pooling]}: use another method")
         self.classifier = parameters.classifier if config.cam else None
         self.state = PoolingState(head=parameters.head)
         self.network = load_network(

@@ -3,8 +3,8 @@
 Li, Xu, Wang, Miao and Zhang, "MS-RMAC: Multiscale regional maximum activation of convolutions for
 image retrieval", IEEE Signal Processing Letters 2017, fit them on labels by the parameter-free
 hedge algorithm of Chaudhuri, Freund and Hsu, NIPS 2009: layers are experts, a query is a round, and
-the gain of an expert is how well its layer answers by itself. Here the ground truth comes from the
-layers together instead of labels: two photos that are each other's nearest neighbors match.
+the gain of an expert is how well its layer answers by itself. Instead of
+labels, the ground truth comes from all layers together: mutual nearest neighbors match.
 """
 
 from collections.abc import Sequence

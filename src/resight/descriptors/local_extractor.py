@@ -166,8 +166,8 @@ def _fit_components(photos: Sequence[np.ndarray], count: int) -> dict[str, np.nd
     rank = int(np.count_nonzero(spectrum.variances > spectrum.variances[0] * 1e-10))
     if rank < count:
         raise FitError(
-            f"the local features vary in {rank} directions, and {count} are to be kept: index "
-            "more photos with texture, or keep fewer values"
+            f"the local features vary in {rank} directions, fewer than the {count} values to keep: "
+            "index more photos with texture, or keep fewer values"
         )
     vectors = with_positive_peaks(spectrum.vectors[:, :count])
     return {

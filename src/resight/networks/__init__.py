@@ -1,4 +1,4 @@
-"""The networks by name: a new one is a file with its `BackboneSpec`, and a line here."""
+"""The networks by name: add one as a file with its `BackboneSpec` and a line in `BACKBONES`."""
 
 from resight.networks.backbone import BackboneSpec
 from resight.networks.resnet import RESNET50, RESNET101

@@ -72,7 +72,7 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     actual = checkpoint.backbone or backbone_of(checkpoint.state, path)
     if actual not in (None, backbone):
         raise WeightsError(
-            f"{path}: are weights of {actual}, not of {backbone}: take a method on that network, "
+            f"{path}: are weights of {actual}, not of {backbone}: use a method on that network, "
             f"such as paper@{actual}"
         )
     check_state(backbone, checkpoint.state, path)

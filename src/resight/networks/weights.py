@@ -1,4 +1,4 @@
-"""Weights files: found on this machine or downloaded, and read without running code in them."""
+"""Weights files: local or downloaded, read without running code in them."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def find_weights(
     Args:
         backbone: the network's name.
         explicit: a file that the user names.
-        previous: the file that a collection was made with; ignored if it no longer exists.
+        previous: the file that a collection was indexed with; ignored if it no longer exists.
         environment: whether to read the variable.
         trained: the training that the method needs; ImageNet weights from the cache or a download
             are then no substitute.

@@ -39,7 +39,7 @@ class ScanResult:
 
 
 def find_photos(places: Iterable[Path]) -> ScanResult:
-    """Find photos in folders (recursively, by suffix) and single files (whatever their suffix).
+    """Find photos in folders (recursively, by suffix) and single files (with any suffix).
 
     A place may also be a URL of an object store. Hidden files and folders and collections are
     skipped. Symbolic links are followed; each folder is entered once, so that loops end.

@@ -26,7 +26,7 @@ def fit_reduction(blocks: Blocks, sizes: Sequence[int], config: ReductionConfig)
     Raises:
         FitError: too few photos.
     """
-    with threadpool_limits(limits=1):  # the same numbers whatever the number of threads
+    with threadpool_limits(limits=1):  # the same numbers for any number of threads
         match config:
             case SelectionConfig():
                 return fit_selection(blocks(), config)

@@ -48,7 +48,7 @@ def fit_selection(descriptors: Iterable[np.ndarray], config: SelectionConfig) ->
 
     The rows of the leading eigenvectors of the covariance, one for each column, are clustered;
     the column nearest to the center of each cluster is selected. Everything runs on one thread, so
-    that equal input and seed give equal indices whatever the number of threads.
+    that equal input and seed give equal indices for any number of threads.
 
     Args:
         descriptors: float blocks (n, D), read once; `[X]` for one array. Columns that do not
@@ -66,7 +66,7 @@ def fit_selection(descriptors: Iterable[np.ndarray], config: SelectionConfig) ->
         if config.features > len(usable):
             raise FitError(
                 f"cannot keep {config.features} features: the {spectrum.images} photos have "
-                f"{len(usable)} that vary; take fewer features or more photos"
+                f"{len(usable)} that vary; use fewer features or more photos"
             )
         selected = _nearest_to_centers(principal_rows(spectrum, config)[usable], config)
     return Selection(np.sort(usable[selected]), config.renormalize)
@@ -97,11 +97,11 @@ def _nearest_to_centers(rows: np.ndarray, config: SelectionConfig) -> np.ndarray
     distinct = len(np.unique(rows, axis=0))
     if config.features > distinct:
         raise FitError(
-            f"cannot keep {config.features} features: only {distinct} differ; take fewer "
+            f"cannot keep {config.features} features: only {distinct} differ; use fewer "
             "features or more photos"
         )
     kmeans = KMeans(config.features, n_init=config.restarts, random_state=config.seed)
-    # Limited here again: the limit set before holds only for libraries that were loaded then.
+    # Limited again: the first limit holds only for libraries that were already loaded.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)  # centers that coincide
         try:

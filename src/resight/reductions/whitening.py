@@ -133,7 +133,7 @@ def _fit_layer(blocks: Blocks, config: WhiteningConfig) -> tuple[np.ndarray, np.
     if width > len(variances):
         raise FitError(
             f"cannot keep {width} components of a layer: the {count} photos vary in "
-            f"{len(variances)} directions; take fewer features or more photos"
+            f"{len(variances)} directions; use fewer features or more photos"
         )
     vectors = with_positive_peaks(spectrum.vectors[:, :width])
     scales = np.sqrt(variances[:width] + shrinkage) if config.whiten else np.ones(width)

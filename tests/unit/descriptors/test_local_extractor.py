@@ -272,7 +272,7 @@ def test_the_whole_photo_is_not_projected() -> None:
 def test_too_few_directions_for_the_components() -> None:
     config = dataclasses.replace(KINDS["vlad"], values=12)
     flat = [[np.pad(photo[0], ((0, 0), (0, 4)))] for photo in rows(8, 50, 8)]
-    with pytest.raises(FitError, match="vary in 8 directions, and 12 are to be kept"):
+    with pytest.raises(FitError, match="vary in 8 directions, fewer than the 12 values"):
         LocalExtractor(config).fit(flat)
 
 

@@ -411,7 +411,7 @@ def test_netvlad_and_other_methods_need_weights_of_their_own(tmp_path: Path) -> 
     tuned = dataclasses.replace(TUNED, backbone="vgg16", layers=("conv5",))
     with pytest.raises(WeightsError, match="are not fine-tuned for retrieval"):
         CnnExtractor(tuned, path)
-    with pytest.raises(WeightsError, match="have no NetVLAD layer: take another method"):
+    with pytest.raises(WeightsError, match="have no NetVLAD layer: use another method"):
         CnnExtractor(TRAINED, save(vgg_state(), tmp_path))
     for fields in ({"fusion": "early"}, {"layers": ("conv5",)}):
         with pytest.raises(UsageError, match=r"^pooling: netvlad needs fusion"):

@@ -26,7 +26,7 @@ SIGMA2 = 6250 / 512**2
 def fit(photos: Sequence[np.ndarray], config: LocalConfig) -> FittedParams:
     """Fit the vocabulary, `words` (K, D), and the inverse document frequency, `idf` (K,).
 
-    Under soft assignment a photo contains every word that a feature is assigned to, with whatever
+    Under soft assignment a photo contains every word that a feature is assigned to, with any
     weight, as in Philbin et al. 2008.
     """
     words = fit_large_vocabulary(np.concatenate(photos), config.centers, config.seed)

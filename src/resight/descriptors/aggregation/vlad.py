@@ -8,7 +8,7 @@ Intra-normalization: Arandjelovic and Zisserman, "All about VLAD", CVPR 2013, se
 The order is: sum of residuals of each visual word, power law, unit length of each word's block
 (intra-normalization), unit length of the whole. The power law comes before intra-normalization, as
 in the VLFeat library: it damps bursts within a block, and then every word that occurs has the same
-share of the whole, whatever the power.
+share of the whole for any power.
 """
 
 import math
