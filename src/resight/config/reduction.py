@@ -57,9 +57,7 @@ class ReductionConfig(Config):
     def refit_photos(self, photos: int, *, fallback: bool) -> int | None:
         """Return the number of photos from which on an index run fits it again; None: never.
 
-        Args:
-            photos: number that the current one was fitted on.
-            fallback: whether the current one is the fallback for few photos.
+        The current one was fitted on `photos`, perhaps as the fallback for few photos.
         """
         return None
 
@@ -153,10 +151,7 @@ class WhiteningConfig(ReductionConfig):
         return self.min_photos if self.fallback == "none" else 0
 
     def refit_photos(self, photos: int, *, fallback: bool) -> int:
-        """Return the number of photos from which on an index run fits it again.
-
-        How much it does depends on their number.
-        """
+        """Return the number of photos from which on an index run fits it again."""
         return self.min_photos if fallback else GROWTH * photos
 
     def with_features(self, features: int, photos: int) -> ReductionConfig:

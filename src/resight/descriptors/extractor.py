@@ -89,10 +89,7 @@ class Fittable(Protocol):
         """Return the features of an image to fit on."""
 
     def fit(self, photos: Sequence[Features]) -> FittedParams:
-        """Fit the parameters on photos.
-
-        Args:
-            photos: each photo's features, or a random part of them.
+        """Fit the parameters on each photo's features, or on a random part of them.
 
         Raises:
             FitError: too few features.

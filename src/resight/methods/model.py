@@ -57,10 +57,7 @@ class Model:
 def find_model(config: MethodConfig, options: ModelOptions, previous: Path | None = None) -> Model:
     """Find the weights for a configuration with a network.
 
-    Args:
-        config: the method's.
-        options: the weights file or files.
-        previous: the file that was used before, if any; used unless another one is named.
+    The file that was used before, `previous`, is used unless the options name another one.
 
     Raises:
         WeightsMissingError: there are none.

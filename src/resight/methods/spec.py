@@ -102,12 +102,7 @@ class MethodSpec:
         return ", ".join(settings)
 
     def reduction_for(self, benchmark: str, photos: int) -> ReductionConfig:
-        """Return the reduction to as many values as the paper keeps on a benchmark.
-
-        Args:
-            benchmark: its name; on others the reduction is the usual one.
-            photos: number of photos to fit on.
-        """
+        """Return the reduction, fitted on some photos, to as many values as the paper keeps."""
         features = self.published.features.get(benchmark)
         return self.reduction.with_features(features, photos) if features else self.reduction
 

@@ -89,8 +89,7 @@ class BackboneSpec:
     """A network.
 
     Attributes:
-        name: in configurations.
-        title: for people.
+        name, title: in configurations, and in messages.
         layers: in the order of the forward pass.
         pyramid: names of the five layers with maps of decreasing size, from fine to coarse.
         forward: yields the name and the map of each layer in turn.
@@ -98,12 +97,10 @@ class BackboneSpec:
         head: fully connected layers behind them, as convolutions, which a weights file may lack.
         classifier: name and inputs of the last fully connected layer, which a file may lack, too.
         matching_layer: its columns are matched in spatial verification.
-        cam_layer: its average is the input of the classifier, as class activation maps need it;
-            None if no layer is so.
+        cam_layer: its average is the input of the classifier; None if no layer is so.
         weights: the published weights.
         bytes_per_pixel: peak memory for a pixel of the largest copy, with any runtime.
-        mean: of red, green and blue in 0..1, subtracted from an image.
-        std: divides the image afterwards.
+        mean, std: of red, green and blue in 0..1, by which images are normalized.
         children: torchvision's modules in order, as an `nn.Sequential` of them numbers them.
     """
 

@@ -96,11 +96,7 @@ def hub_cache() -> Path:
 
 
 def named_file(path: Path, source: str | None = None) -> WeightsFile:
-    """Return a named file with its hash.
-
-    Args:
-        path: of the file.
-        source: of the path, if not the parameter `weights`.
+    """Return a named file with its hash; `source` of the name, if not the parameter `weights`.
 
     Raises:
         WeightsError: the file cannot be read.

@@ -74,20 +74,18 @@ def fit_whitening(blocks: Blocks, sizes: Sequence[int], config: WhiteningConfig)
     Args:
         blocks: yields the descriptors on every call; called several times for each layer.
         sizes: number of values of each layer, in the order of the descriptor.
-        config: number of components, shrinkage, power law.
+        config: of the whitening.
 
     Raises:
         FitError: too few photos, or fewer directions of variance than `features`.
     """
-    means = []
-    parts = []
-    start = 0
-    for size in sizes:
-        mean, part = _fit_layer(_columns(blocks, slice(start, start + size)), config)
-        means.append(mean)
-        parts.append(part)
-        start += size
-    return Whitening(np.concatenate(means), tuple(parts), config.power)
+    ends = np.cumsum(sizes).tolist()
+    layers = [
+        _fit_layer(_columns(blocks, slice(end - size, end)), config)
+        for size, end in zip(sizes, ends, strict=True)
+    ]
+    means, parts = zip(*layers, strict=True)
+    return Whitening(np.concatenate(means), parts, config.power)
 
 
 def _columns(blocks: Blocks, columns: slice) -> Blocks:
@@ -97,14 +95,9 @@ def _columns(blocks: Blocks, columns: slice) -> Blocks:
 def choose_width(variances: np.ndarray, shrinkage: float, config: WhiteningConfig) -> int:
     """Choose the number of components by the spectrum.
 
-    A component of variance v has the variance v / (v + e) after whitening with shrinkage e: near 1
-    for signal, near 0 for noise. The first components are kept up to the configured share of the
-    sum.
-
-    Args:
-        variances: float64 (r,), decreasing, above 0.
-        shrinkage: e, in the unit of the variances.
-        config: share of the sum, and the maximum number of components.
+    A component of variance v > 0 has the variance v / (v + e) after whitening with shrinkage e:
+    near 1 for signal, near 0 for noise. The first components are kept up to the configured share of
+    the sum.
     """
     whitened = variances / (variances + shrinkage)
     share = np.cumsum(whitened) / whitened.sum()

@@ -43,11 +43,9 @@ def apply(
 
 
 def inverse_document_frequency(photos: Iterable[np.ndarray], words: int) -> np.ndarray:
-    """Return log(N / n) of each word, for n of N photos with the word (at least 1), float32 (K,).
+    """Return log(N / n) of each of K words, for n of N photos with the word (at least 1), float32.
 
-    Args:
-        photos: the words of each, int (n,).
-        words: size of the vocabulary K.
+    Each photo is given by its words, int (n,).
     """
     count, occurrences = 0, np.zeros(words)
     for photo in photos:

@@ -41,13 +41,9 @@ def apply(
 def fit_gaussians(descriptors: np.ndarray, gaussians: int, seed: int) -> dict[str, np.ndarray]:
     """Fit a mixture of Gaussians with diagonal covariances, initialized by k-means.
 
-    Args:
-        descriptors: float32 (M, D).
-        gaussians: number of Gaussians K.
-        seed: of the random numbers.
-
     Returns:
-        float32 arrays: `weights` (K,), of sum 1, `means` (K, D) and `variances` (K, D).
+        float32 arrays, for descriptors (M, D): `weights` (K,), of sum 1, `means` (K, D) and
+        `variances` (K, D).
 
     Raises:
         FitError: too few descriptors, or all are the same.

@@ -93,17 +93,7 @@ def fit_thresholds(
 def signatures(
     descriptors: np.ndarray, words: np.ndarray, thresholds: np.ndarray, projection: np.ndarray
 ) -> np.ndarray:
-    """Compare projected values with their word's thresholds, packed into 16-bit numbers.
-
-    Args:
-        descriptors: float32 (N, D).
-        words: of each, int64 (N,).
-        thresholds: float32 (K, 64).
-        projection: float32 (64, D).
-
-    Returns:
-        uint16 (N, 4).
-    """
+    """Compare projected descriptors (N, D) with their words' thresholds: bits as uint16 (N, 4)."""
     bits = descriptors @ projection.T > thresholds[words]
     return np.packbits(bits, axis=1).view(">u2").astype(np.uint16)
 
@@ -115,7 +105,7 @@ def table(
     params: Mapping[str, np.ndarray],
     rows: int,
 ) -> np.ndarray:
-    """Build the table of a photo, see the module's docstring.
+    """Build the table of a photo, see the module's docstring: float32 (8 * rows,).
 
     Args:
         descriptors: float32 (N, D), the strongest first; otherwise their order does not matter.
@@ -123,9 +113,6 @@ def table(
         sizes: of the keypoints, float32 (N,), pixels.
         params: `words` (K, D), `idf` (K,), `projection` (64, D), `thresholds` (K, 64).
         rows: of the table; weaker features beyond them are dropped.
-
-    Returns:
-        float32 (8 * rows,).
     """
     descriptors, angles, sizes = descriptors[:rows], angles[:rows], sizes[:rows]
     words = nearest_words(descriptors, params["words"])[0][:, 0]

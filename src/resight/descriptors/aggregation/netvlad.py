@@ -31,15 +31,11 @@ def apply(
 
 
 def initial_layer(descriptors: np.ndarray, words: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the layer before any training: w = 2 alpha c, b = -alpha |c|^2 for words c.
+    """Return the layer before any training: w = 2 alpha c, b = -alpha |c|^2 for 2 or more words c.
 
     Alpha makes the largest weight a hundred times the second largest, on average over the
     descriptors in the logarithm: exp(alpha (d2 - d1)) = 100 for the squared distances d1 and d2 to
     the two nearest words.
-
-    Args:
-        descriptors: float32 (M, D), of unit length.
-        words: float32 (K, D), the centers of k-means; 2 or more.
 
     Returns:
         float32 arrays: `words` (K, D), `weights` (K, D) and `biases` (K,).

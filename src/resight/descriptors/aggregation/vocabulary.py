@@ -27,11 +27,11 @@ def fit_vocabulary(descriptors: np.ndarray, centers: int, seed: int) -> np.ndarr
 
     Args:
         descriptors: float32 (M, D), of unit length.
-        centers: number of words K, 1 or more.
-        seed: of the random numbers, 0 or more.
+        centers: number of words K.
+        seed: of the random numbers.
 
     Returns:
-        float32 (K, D), the words.
+        float32 (K, D).
 
     Raises:
         FitError: fewer than `centers` distinct descriptors.
@@ -130,9 +130,7 @@ def nearest_words(
 def soft_weights(squared_distances: np.ndarray, sigma2: float) -> np.ndarray:
     """Return the weight of each of a descriptor's nearest words: exp(-d^2 / 2 sigma^2), of sum 1.
 
-    Args:
-        squared_distances: (N, r), the nearest first.
-        sigma2: sigma^2, in the same unit.
+    The squared distances are (N, r), nearest first.
 
     Source: Philbin, Chum, Isard, Sivic and Zisserman, "Lost in quantization: improving particular
     object retrieval in large scale image databases", CVPR 2008, section 3.1.

@@ -41,11 +41,6 @@ class LocalFeatures:
     frames: np.ndarray | None = None
 
 
-def prepare(image: Image.Image, config: LocalConfig) -> LocalFeatures:
-    """Return the keypoints."""
-    return root_sift(image, config)
-
-
 def extract(
     prepared: LocalFeatures, config: LocalConfig, network: Network | None
 ) -> list[np.ndarray]:
@@ -91,6 +86,9 @@ def root_sift(image: Image.Image, config: LocalConfig) -> LocalFeatures:
         scale,
         np.array(frames, np.float32),
     )
+
+
+prepare = root_sift
 
 
 def _rank(keypoint: cv2.KeyPoint) -> tuple[float, ...]:

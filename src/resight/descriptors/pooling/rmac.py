@@ -53,13 +53,8 @@ def region_vectors(
     """Return the vector of each region, of unit length (or zero): (C, H, W) to float32 (1 + R, C).
 
     The whole map is the first region, as in the authors' published code; for a square map it
-    equals the region of the first scale.
-
-    Args:
-        feature_map: float32 (C, H, W), values >= 0.
-        levels: scales of the grid.
-        integral: in place of the exact maxima, use the approximation `(sum of x**10) ** (1 / 10)`,
-            whose sums come from integral maps.
+    equals the region of the first scale. With `integral`, `(sum of x**10) ** (1 / 10)`, whose sums
+    come from integral maps, approximates the maxima.
     """
     _, height, width = feature_map.shape
     regions = region_grid(height, width, levels)
