@@ -98,8 +98,8 @@ def check_pictures(server: Running, query: Path) -> None:
     for picture in ("thumbnail", "original"):
         picture_response = server.client.get(f"{V1}/photos/{second}/{picture}")
         assert picture_response.headers["content-type"].startswith("image/")
-    asked = {"query": {"upload": response["query"]["upload"]}, "result": second}
-    assert server.client.post(f"{V1}/explain", json=asked).json()["inliers"] > 5
+    body = {"query": {"upload": response["query"]["upload"]}, "result": second}
+    assert server.client.post(f"{V1}/explain", json=body).json()["inliers"] > 5
     assert server.search(photo=second)["results"][0]["id"] == second
     server.get("/photos/4000000000000", status=404)
     server.search(photo=2**63 - 1, status=404)

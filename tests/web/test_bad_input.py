@@ -1,4 +1,4 @@
-"""Invalid requests: they are refused with a sentence, and the server goes on."""
+"""Invalid requests: they are refused with a sentence, and the server keeps running."""
 
 import contextlib
 import http.client

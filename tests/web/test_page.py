@@ -153,9 +153,9 @@ def drop(page: Page, path: Path, event: str = "drop") -> None:
 
 def box_in(page: Page) -> tuple[int, int, int, int]:
     page.wait_for_url(re.compile(r"box=\d"))
-    found = re.search(r"box=(\d+),(\d+),(\d+),(\d+)", page.url)
-    assert found is not None
-    x, y, w, h = map(int, found.groups())
+    match = re.search(r"box=(\d+),(\d+),(\d+),(\d+)", page.url)
+    assert match is not None
+    x, y, w, h = map(int, match.groups())
     return x, y, w, h
 
 
@@ -170,8 +170,8 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 
 def expected_results(served: Served, query: Path, box: tuple[int, int, int, int] | None = None):
     """Return names and distances from the Python interface."""
-    found = search(query, served.collection, SearchConfig(k=PAGE_SIZE), box=box)
-    return [(result.path.name, result.distance) for result in found.results]
+    results = search(query, served.collection, SearchConfig(k=PAGE_SIZE), box=box)
+    return [(result.path.name, result.distance) for result in results.results]
 
 
 def overflow(page: Page) -> int:

@@ -226,11 +226,3 @@ def test_every_module_is_preloaded(page: Page) -> None:
     html = (STATIC / "index.html").read_text(encoding="utf-8")
     loaded = re.findall(r'(?:href|src)="static/(\w+\.js)"', html)
     assert sorted(loaded) == sorted(path.name for path in STATIC.glob("*.js"))
-
-
-def test_the_page_has_no_inline_code_and_names_no_other_site() -> None:
-    html = (STATIC / "index.html").read_text(encoding="utf-8")
-    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", html)
-    for path in STATIC.iterdir():
-        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
-        assert not re.search(r"https?://\w|@import|innerHTML|eval\(", text), path.name

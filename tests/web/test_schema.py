@@ -102,4 +102,4 @@ def test_responses_are_as_described(server, api, method, path, mode):
         assert response.headers["x-content-type-options"] == ["nosniff"]
 
     check()
-    assert server.search(photo=1)["total"] == 6  # the server goes on
+    assert server.search(photo=1)["total"] == 6  # the server still answers

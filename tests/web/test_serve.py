@@ -1,4 +1,4 @@
-"""`serve` in a process of its own: it starts, prints its address, finishes requests, stops."""
+"""`serve` in its own process: it starts, prints its address, finishes requests, stops."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TOKEN = "0123456789abcdef-secret"
 
 
 class Served:
-    """A server in a process of its own, its address, and its output after it has ended."""
+    """A server in its own process, its address, and its output after it has ended."""
 
     def __init__(self, collection: Path, **settings: object) -> None:
         arguments = [sys.executable, "-W", "error", "-c", SERVE, str(collection)]
@@ -83,7 +83,7 @@ def test_running_requests_are_finished_when_it_stops(served, few_photos):
     thread = threading.Thread(target=send)
     thread.start()
     deadline = time.monotonic() + 30
-    while "uploads_kept_bytes 0.0" in httpx.get(f"{served.url}metrics", trust_env=False).text:
+    while "uploads_stored_bytes 0.0" in httpx.get(f"{served.url}metrics", trust_env=False).text:
         assert time.monotonic() < deadline
     status = served.stop(signal.SIGTERM)  # while it verifies six photos
     thread.join()

@@ -23,7 +23,7 @@ def jpeg(side: int = 64) -> bytes:
 @pytest.fixture
 def uploads() -> Iterator[Uploads]:
     data = jpeg()
-    settings = WebSettings(kept_bytes=3 * len(data) + 900, max_upload_bytes=1000, kept_s=1000)
+    settings = WebSettings(stored_bytes=3 * len(data) + 900, max_upload_bytes=1000, stored_s=1000)
     stored = Uploads(settings)
     yield stored
     stored.close()
@@ -32,33 +32,33 @@ def uploads() -> Iterator[Uploads]:
 def test_uploads_have_names_that_cannot_be_guessed(uploads):
     first = uploads.add(io.BytesIO(jpeg()))
     second = uploads.add(io.BytesIO(jpeg()))
-    assert first.token != second.token
-    assert len(first.token) >= 24
-    assert uploads.get(first.token) == first
-    assert (first.width, first.height) == (64, 64)
+    assert first.upload != second.upload
+    assert len(first.upload) >= 24
+    assert uploads.get(first.upload) == first
+    assert first.size == (64, 64)
 
 
 def test_the_least_recently_used_uploads_are_evicted(uploads):
     first = uploads.add(io.BytesIO(jpeg()))
     second = uploads.add(io.BytesIO(jpeg()))
-    uploads.get(first.token)
+    uploads.get(first.upload)
     for _ in range(2):
         last = uploads.add(io.BytesIO(jpeg()))
-    assert uploads.get(first.token).path.exists()
-    assert uploads.get(last.token).path.exists()
+    assert uploads.get(first.upload).path.exists()
+    assert uploads.get(last.upload).path.exists()
     with pytest.raises(ProblemError, match="no longer stored"):
-        uploads.get(second.token)
+        uploads.get(second.upload)
     assert not second.path.exists()
     assert uploads.stored_bytes == sum(p.stat().st_size for p in last.path.parent.iterdir())
 
 
 def test_unused_uploads_expire():
-    uploads = Uploads(WebSettings(kept_s=0.2))
+    uploads = Uploads(WebSettings(stored_s=0.2))
     upload = uploads.add(io.BytesIO(jpeg()))
-    assert uploads.get(upload.token) == upload
+    assert uploads.get(upload.upload) == upload
     time.sleep(0.3)
     with pytest.raises(ProblemError, match="no longer stored"):
-        uploads.get(upload.token)
+        uploads.get(upload.upload)
     assert not upload.path.exists()
     uploads.close()
 

@@ -25,7 +25,7 @@ DESCRIPTION = """Find photos of a collection that show the same object, building
 
 Errors are problem details (RFC 9457). Boxes are `x,y,w,h` in pixels of the upright photo. With a
 token, send it as `Authorization: Bearer TOKEN`. Status 429 means that too many requests are
-waiting; `Retry-After` says when to try again.
+waiting; `Retry-After` is when to try again.
 """
 
 

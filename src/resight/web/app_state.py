@@ -95,7 +95,7 @@ class AppState:
         gauge("pictures_waiting", "Waiting pictures.", lambda: self.picture_queue.waiting)
         gauge("lookups_waiting", "Waiting lookups.", lambda: self.lookup_queue.waiting)
         gauge("uploads_arriving", "Uploads in progress.", lambda: self.active_uploads.running)
-        gauge("uploads_kept_bytes", "Stored query photos.", lambda: self.uploads.stored_bytes)
+        gauge("uploads_stored_bytes", "Stored query photos.", lambda: self.uploads.stored_bytes)
         gauge("thumbnails_bytes", "Cached thumbnails.", lambda: self.thumbnails.stored_bytes)
         gauge("job_running", "Whether a job is running.", lambda: self.jobs.running)
 

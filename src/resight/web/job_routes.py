@@ -96,11 +96,11 @@ def _event(name: str, data: dict[str, Any]) -> str:
 
 
 def _task(body: schemas.JobRequest, state: AppState) -> Task:
-    """Return a job's task; impossible jobs are refused here, before they start."""
+    """Return a job's task; refuse impossible jobs before they start."""
     if body.action == "remove":
         return _remove_task(body.photos or [], state)
     if state.service.remote is not None:
-        raise ProblemError(409, "Photos are indexed in a folder, and brought here by resight push.")
+        raise ProblemError(409, "Index photos in a local collection; upload it with resight push.")
     return _index_task(_folders(body, state), body.prune, state)
 
 

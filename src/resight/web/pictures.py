@@ -84,11 +84,7 @@ class Thumbnails:
         return None
 
     def get_or_create(self, photo: Photo) -> tuple[bytes, bool]:
-        """Return the thumbnail, rendered if there is none yet, and whether it is as indexed.
-
-        Raises:
-            ProblemError: the photo's file is gone or cannot be read.
-        """
+        """Return the thumbnail, rendered if there is none yet, and whether it is as indexed."""
         cached = self.get(photo)
         if cached is not None:
             return cached, True
@@ -125,13 +121,7 @@ def is_as_indexed(photo: Photo) -> bool:
 
 
 def full_picture(path: Path, headers: dict[str, str]) -> Response:
-    """Return a response with a photo in full size that browsers show upright.
-
-    That is the file itself where browsers can show it, otherwise a JPEG of it.
-
-    Raises:
-        ProblemError: the file is gone or cannot be read.
-    """
+    """Return a photo in full size: its file where browsers show it upright, otherwise a JPEG."""
     media_type = browser_type(path)
     # All browsers turn a JPEG by its EXIF orientation, but not all turn other formats.
     if media_type is None or (media_type != "image/jpeg" and _is_rotated(path)):
@@ -141,11 +131,7 @@ def full_picture(path: Path, headers: dict[str, str]) -> Response:
 
 
 def browser_type(path: Path) -> str | None:
-    """Return the media type of a file that browsers show, by its first bytes; None for others.
-
-    Raises:
-        ProblemError: the file is gone or cannot be read.
-    """
+    """Return the media type of a file that browsers show, by its first bytes; None for others."""
     try:
         with path.open("rb") as file:
             head = file.read(32)
@@ -157,11 +143,7 @@ def browser_type(path: Path) -> str | None:
 
 
 def render(path: Path, max_side: int, quality: int) -> bytes:
-    """Return a photo as an upright JPEG, its longer side at most `max_side` pixels.
-
-    Raises:
-        ProblemError: the file is gone or cannot be read.
-    """
+    """Return a photo as an upright JPEG, its longer side at most `max_side` pixels."""
     try:
         image = load_image(path, 2 * max_side)
     except ImageError as error:
@@ -181,10 +163,7 @@ def _is_rotated(path: Path) -> bool:
 
 
 def _existing_thumbnails(folder: Path) -> list[tuple[str, int]]:
-    """Return content and size of existing thumbnails, least recently used first.
-
-    Unfinished files of a killed server are deleted.
-    """
+    """Return content and size of thumbnails, oldest use first; delete unfinished files."""
     entries: list[tuple[float, str, int]] = []
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):

@@ -18,7 +18,6 @@ from resight.errors import ImageError, UsageError
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.web.problems import ClientGoneError, ProblemError
-from resight.web.uploads import Upload
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -29,7 +28,8 @@ MAX_FIELD_BYTES = 4096
 class QueryImage:
     """A query photo: its file, content (SHA-256) and upright size in pixels.
 
-    `photo` is its id if it is a photo of the collection, `upload` its token if it was uploaded.
+    `photo` is its id if it is a photo of the collection, `upload` its random name if it was
+    uploaded, and then `file_size` its bytes.
     """
 
     path: Path
@@ -37,18 +37,13 @@ class QueryImage:
     size: tuple[int, int]
     photo: int | None = None
     upload: str | None = None
+    file_size: int = 0
 
     @classmethod
     def of_photo(cls, photo: Photo) -> "QueryImage":
         """Return a photo of the collection as a query."""
         size = int(photo.width or 0), int(photo.height or 0)
         return cls(photo.path, str(photo.content), size, photo=photo.id)
-
-    @classmethod
-    def of_upload(cls, upload: Upload) -> "QueryImage":
-        """Return an upload as a query."""
-        size = upload.width, upload.height
-        return cls(upload.path, upload.content, size, upload=upload.token)
 
     def check_box(self, box: Box | None) -> None:
         """Refuse a box that is not inside the photo."""
@@ -82,11 +77,7 @@ def parse_box(text: str | None) -> Box | None:
 
 
 def photo_by_id(store: Store, id_: int) -> Photo:
-    """Return a photo that can be searched.
-
-    Raises:
-        ProblemError: there is none with this id.
-    """
+    """Return a photo that can be searched."""
     photos = store.photos_by_id([id_])
     if id_ not in photos:
         raise ProblemError(404, f"There is no photo {id_} in this collection.")
@@ -94,14 +85,9 @@ def photo_by_id(store: Store, id_: int) -> Photo:
 
 
 async def read_json(request: Request, model: type[ModelT]) -> ModelT:
-    """Read the JSON body of a request; a number in it must be a number, not text.
-
-    Raises:
-        ProblemError: another media type, or the client left.
-        pydantic.ValidationError: not JSON, or not of the model.
-    """
+    """Read the JSON body of a request; a number in it must be a number, not text."""
     if _media_type(request) != "application/json":
-        raise ProblemError(415, "Send application/json here (or a form with the photo, to search).")
+        raise ProblemError(415, "Send application/json (or a form with the photo, to search).")
     try:
         return model.model_validate_json(await request.body(), strict=True)
     except ClientDisconnect:
@@ -115,11 +101,7 @@ def is_form(request: Request) -> bool:
 
 @contextlib.asynccontextmanager
 async def open_form(request: Request) -> AsyncIterator[tuple[UploadFile, dict[str, str]]]:
-    """Open the photo in a form, and its other fields; close the file when the block ends.
-
-    Raises:
-        ProblemError: not a form, no photo in it, a repeated field, or the client left.
-    """
+    """Open the photo in a form, and its other fields; close the file when the block ends."""
     parser = MultiPartParser(
         request.headers, _chunks(request), max_files=1, max_fields=16, max_part_size=MAX_FIELD_BYTES
     )

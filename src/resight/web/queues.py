@@ -45,11 +45,7 @@ class RequestQueue:
         self.waiting = 0
 
     async def run(self, request: Request, function: Callable[[], T]) -> T:
-        """Run a function in a thread when its turn comes, while its client waits.
-
-        Raises:
-            ProblemError: the queue is full, the client left while it waited, or the server stops.
-        """
+        """Run a function in a thread when its turn comes, unless the client leaves before."""
         if self._stopping:
             raise _server_stopping()
         if self._free.locked() and self.waiting >= self._max_waiting:
@@ -126,23 +122,14 @@ class Job:
     id: str
     action: str
     state: Literal["running", "done", "failed"] = "running"
-    what: str = ""
-    done: int = 0
-    total: int = 0
+    progress: dict[str, Any] = field(default_factory=lambda: {"what": "", "done": 0, "total": 0})
     detail: str | None = None
     result: dict[str, Any] | None = None
     stop: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the job as a `JobResponse`."""
-        return {
-            "id": self.id,
-            "action": self.action,
-            "state": self.state,
-            "progress": {"what": self.what, "done": self.done, "total": self.total},
-            "detail": self.detail,
-            "result": self.result,
-        }
+        return {name: value for name, value in vars(self).items() if name != "stop"}
 
 
 class JobQueue:
@@ -201,7 +188,7 @@ class JobQueue:
 
     def _run(self, job: Job, task: Task) -> None:
         def progress(what: str, done: int, total: int) -> None:
-            job.what, job.done, job.total = what, done, total
+            job.progress = {"what": what, "done": done, "total": total}
             if job.stop.is_set():
                 # An index run treats it like Ctrl-C: it ends cleanly and reports what is left.
                 raise KeyboardInterrupt
@@ -213,7 +200,7 @@ class JobQueue:
             detail = "It was stopped; start it again to resume."
         except ResightError as error:
             detail = as_problem(error, with_paths=self._with_paths).detail
-        except Exception:  # noqa: BLE001 - logged; whoever follows the job must see that it ended
+        except Exception:  # noqa: BLE001 - logged; clients must see that it ended
             logger.exception("the job %s failed", job.action)
             detail = "Something went wrong; see the server's log."
         self._on_end()

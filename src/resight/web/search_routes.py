@@ -24,7 +24,7 @@ from resight.web.app_state import AppState
 from resight.web.problems import ProblemError, too_large
 from resight.web.queries import QueryImage, is_form, open_form, parse_box, photo_by_id, read_json
 from resight.web.schemas import QueryReference, SearchOptions, photo_entry, problem_responses
-from resight.web.uploads import Upload, fetch
+from resight.web.uploads import fetch
 
 MAX_SHORTLIST = 1000
 """Photos that one search may re-rank; the cost grows with the square of their number."""
@@ -92,42 +92,38 @@ def router(state: AppState) -> APIRouter:
 async def _find_query(request: Request, state: AppState, reference: QueryReference) -> QueryImage:
     """Return the query that a request refers to."""
     if reference.upload is not None:
-        return QueryImage.of_upload(state.uploads.get(reference.upload))
+        return state.uploads.get(reference.upload)
     photo_id = reference.photo or 0
     photo = await state.lookup(request, lambda store: photo_by_id(store, photo_id))
     return QueryImage.of_photo(photo)
 
 
 async def _read_search(request: Request, state: AppState) -> tuple[QueryImage, SearchOptions]:
-    if is_form(request):
-        return await _read_upload(request, state)
-    body = await read_json(request, schemas.SearchRequest)
-    if body.url is None:
-        return await _find_query(request, state, body), body
-    return await _fetch_query(request, state, body.url), body
-
-
-async def _read_upload(request: Request, state: AppState) -> tuple[QueryImage, SearchOptions]:
+    if not is_form(request):
+        body = await read_json(request, schemas.SearchRequest)
+        if body.url is None:
+            return await _find_query(request, state, body), body
+        return await _fetch_query(request, state, body.url), body
     with state.active_uploads.acquire():
         async with open_form(request) as (file, fields):
             options = SearchOptions.model_validate_strings(fields)
             if (file.size or 0) > state.settings.max_upload_bytes:
                 raise too_large(state.settings.max_upload_bytes)
-            upload = await state.lookup_queue.run(request, lambda: state.uploads.add(file.file))
-    return QueryImage.of_upload(upload), options
+            photo = await state.lookup_queue.run(request, lambda: state.uploads.add(file.file))
+    return photo, options
 
 
 async def _fetch_query(request: Request, state: AppState, url: str) -> QueryImage:
     if not state.settings.allow_urls:
         raise ProblemError(403, "This server does not fetch web addresses; send the photo itself.")
 
-    def fetch_upload() -> Upload:
+    def fetch_upload() -> QueryImage:
         with tempfile.TemporaryFile() as file:
             fetch(url, file, state.settings.max_upload_bytes)
             file.seek(0)
             return state.uploads.add(file)
 
-    return QueryImage.of_upload(await state.fetch_queue.run(request, fetch_upload))
+    return await state.fetch_queue.run(request, fetch_upload)
 
 
 async def _search(

@@ -1,6 +1,6 @@
 """Searches of a server: one open collection, network and set of arrays for all requests.
 
-The network has a thread of its own and describes one photo at a time: its libraries keep threads
+The network has its own thread and describes one photo at a time: its libraries keep threads
 and working memory for each thread that calls them.
 """
 
@@ -75,22 +75,13 @@ class SearchService(Searcher):
         self._cache: LRUCache[CacheKey, Description] = LRUCache(MAX_CACHED_QUERIES)
 
     def warm_up(self) -> None:
-        """Load the network and the arrays before the first search needs them.
-
-        Raises:
-            WeightsError: there are no weights, or they do not fit.
-            CollectionError: the collection cannot be used.
-        """
+        """Load the network and the arrays before the first search needs them."""
         if self.store.count("ok"):
             self.store.check()
             self.extractor()
 
     def current_store(self) -> Store:
-        """Return the collection, opened again if its database was replaced.
-
-        Raises:
-            CollectionError: there is none any more.
-        """
+        """Return the collection, opened again if its database was replaced."""
         with self._open_lock:
             database_id = self._read_database_id()
             if database_id != self._database_id:
@@ -170,11 +161,7 @@ class SearchService(Searcher):
         return self._on_network(lambda: super(SearchService, self).columns_map(image))
 
     def extractor(self) -> Extractor:
-        """Return the extractor of the collection's current method.
-
-        Raises:
-            WeightsError: there are no weights, or they do not fit.
-        """
+        """Return the extractor of the collection's current method."""
         fingerprint = str(self.store.provenance.meta("fingerprint"))
         with self._loading:
             if self._extractor is not None and self._fingerprint == fingerprint:

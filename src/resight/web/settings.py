@@ -26,7 +26,7 @@ class WebSettings:
         max_waiting: searches that may wait for their turn; further ones get 429.
         max_uploads: uploads that may arrive at the same time; further ones get 429.
         upload_timeout_s: an upload that sends nothing for this long is aborted.
-        kept_bytes, kept_s: limits of the stored query photos, which further pages and
+        stored_bytes, stored_s: limits of the stored query photos, which further pages and
             explanations need: bytes on disk in all, seconds since one was last used.
         thumbnail_bytes: bytes on disk of all thumbnails together.
         shutdown_s: how long running requests may take when the server stops.
@@ -42,8 +42,8 @@ class WebSettings:
     max_waiting: int = 32
     max_uploads: int = 32
     upload_timeout_s: float = 30.0
-    kept_bytes: int = 512 * MIB
-    kept_s: float = 1800.0
+    stored_bytes: int = 512 * MIB
+    stored_s: float = 1800.0
     thumbnail_bytes: int = 512 * MIB
     shutdown_s: float = 120.0
 
@@ -78,9 +78,8 @@ def is_loopback(host: str) -> bool:
 def is_allowed_host(header: str, settings: WebSettings) -> bool:
     """Return whether a request's `Host` header names this server.
 
-    An attacker's page can point a name of its own at this machine (DNS rebinding) and would then
-    share its origin; the foreign name gives it away. A server on all addresses may be reached by
-    any of them: an address, unlike a name, cannot be rebound.
+    An attacker's page can point its own host name at this machine (DNS rebinding) and would then
+    share its origin, but the name differs. Addresses, unlike names, cannot be rebound.
     """
     name = _without_port(header).lower().rstrip(".")
     if name in ("localhost", "127.0.0.1", "::1", settings.host.lower()):

@@ -1,11 +1,11 @@
 """Query photos that were uploaded or fetched from the web, stored for a while.
 
-They are stored in a temporary folder outside the collection, encoded as they came: the server's
-memory does not grow with them, and a search uses exactly the bytes that were sent.
+They are stored unchanged in a temporary folder outside the collection: the server's memory does
+not grow with them, and a search uses exactly the bytes that were sent.
 
 A web address comes from a request, so a page could make the server fetch what only the server can
-reach. Therefore names are resolved here, the connection goes to an address that was checked (a
-name cannot change its meaning in between), and every redirect is checked the same way.
+reach. Therefore the connection goes to the address that a name was resolved to and checked (the
+name cannot change in between), and every redirect is checked too.
 """
 
 import hashlib
@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin, urlsplit
@@ -29,6 +28,7 @@ from cachetools import TTLCache
 from resight.errors import ImageError
 from resight.photos.images import image_size
 from resight.web.problems import ProblemError, too_large
+from resight.web.queries import QueryImage
 from resight.web.settings import WebSettings
 
 MAX_REDIRECTS = 3
@@ -37,31 +37,19 @@ TOTAL_S = 30.0
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A stored photo: its random name, file, SHA-256, bytes, and upright size in pixels."""
-
-    token: str
-    path: Path
-    content: str
-    size: int
-    width: int
-    height: int
-
-
-class UploadCache(TTLCache[str, Upload]):
+class UploadCache(TTLCache[str, QueryImage]):
     """Uploads by token, bounded in bytes and time; removing one deletes its file."""
 
     def __init__(self, max_bytes: int, time_to_live_s: float) -> None:
-        super().__init__(max_bytes, time_to_live_s, getsizeof=lambda upload: upload.size)
+        super().__init__(max_bytes, time_to_live_s, getsizeof=lambda photo: photo.file_size)
 
-    def popitem(self) -> tuple[str, Upload]:
+    def popitem(self) -> tuple[str, QueryImage]:
         """Remove the least recently used upload."""
         token, upload = super().popitem()
         upload.path.unlink(missing_ok=True)
         return token, upload
 
-    def expire(self, time: float | None = None) -> list[tuple[str, Upload]]:
+    def expire(self, time: float | None = None) -> list[tuple[str, QueryImage]]:
         """Remove the uploads that were not used for too long."""
         expired = list(super().expire(time))
         for _, upload in expired:
@@ -76,15 +64,11 @@ class Uploads:
         self._max_pixels = settings.max_pixels
         self._folder: Path | None = None
         self._lock = threading.Lock()
-        max_bytes = max(settings.kept_bytes, settings.max_upload_bytes)
-        self._cache = UploadCache(max_bytes, settings.kept_s)
+        max_bytes = max(settings.stored_bytes, settings.max_upload_bytes)
+        self._cache = UploadCache(max_bytes, settings.stored_s)
 
-    def add(self, file: IO[bytes]) -> Upload:
-        """Store a photo from a file at its start.
-
-        Raises:
-            ProblemError: it is not a photo, or has too many pixels.
-        """
+    def add(self, file: IO[bytes]) -> QueryImage:
+        """Store a photo from an open file."""
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="resight-uploads-"))
@@ -101,18 +85,14 @@ class Uploads:
             raise
         return upload
 
-    def get(self, token: str) -> Upload:
-        """Return the photo stored under a token.
-
-        Raises:
-            ProblemError: there is none, or it has expired.
-        """
+    def get(self, token: str) -> QueryImage:
+        """Return the photo stored under a token, and extend its time."""
         with self._lock:
             self._cache.expire()
             upload = self._cache.get(token)
             if upload is None:
-                raise ProblemError(404, "That photo is no longer stored here; add it once more.")
-            self._cache[token] = upload  # its time to live starts again
+                raise ProblemError(404, "That photo is no longer stored; upload it again.")
+            self._cache[token] = upload
             return upload
 
     @property
@@ -125,7 +105,7 @@ class Uploads:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _inspect(self, token: str, path: Path) -> Upload:
+    def _inspect(self, token: str, path: Path) -> QueryImage:
         try:
             width, height = image_size(path)
         except ImageError as error:
@@ -138,7 +118,8 @@ class Uploads:
             )
         with path.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()
-        return Upload(token, path, content, path.stat().st_size, width, height)
+        size = path.stat().st_size
+        return QueryImage(path, content, (width, height), upload=token, file_size=size)
 
 
 def is_public(address: str) -> bool:
@@ -151,11 +132,7 @@ def is_public(address: str) -> bool:
 def fetch(
     url: str, target: IO[bytes], max_bytes: int, allowed: Callable[[str], bool] = is_public
 ) -> None:
-    """Download a web address into a file, from IP addresses that are `allowed`.
-
-    Raises:
-        ProblemError: not an address, not allowed, too large, too slow, or a status other than 200.
-    """
+    """Download a web address into a file, from IP addresses that are `allowed`."""
     deadline = time.monotonic() + TOTAL_S
     for _ in range(MAX_REDIRECTS + 1):
         try:

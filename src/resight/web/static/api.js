@@ -33,30 +33,25 @@ export class Problem extends Error {
 }
 
 /** Tell whether an error only means that its request was aborted. */
-export function isAborted(error) {
-  return error instanceof DOMException && error.name === "AbortError";
-}
+export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
 
 /** Return the URL of a resource of the interface. */
-export function resourceUrl(path) {
-  return new URL(path, ROOT).href;
-}
-
+export const resourceUrl = (path) => new URL(path, ROOT).href;
 export const thumbnailUrl = (photo) => pictureUrl(photo, "thumbnail");
 export const originalUrl = (photo) => pictureUrl(photo, "original");
 export const uploadUrl = (token) => resourceUrl(`uploads/${encodeURIComponent(token)}`);
 
 /** Fetch the collection's name, method and limits. */
-export const collection = (signal) => request("collection", { signal });
+export const collection = () => request("collection");
 /** Fetch the photos that could not be indexed, with reasons. */
-export const failed = (signal) => request("failed", { signal });
+export const failed = () => request("failed");
 /** Fetch the explanation of why a photo of the collection matched. */
 export const explain = (query, box, result, signal) =>
   request("explain", { json: { query: reference(query), box: box?.join(","), result }, signal });
 /** Start a job; the response holds its id. */
 export const startJob = (job) => request("jobs", { json: job });
 /** Fetch a page of the collection's photos by ascending id. */
-export const photos = (after, limit, signal) => request(withQuery("photos", { after, limit }), { signal });
+export const photos = (after, limit) => request(withQuery("photos", { after, limit }));
 /** Fetch a page of groups of photos that show the same thing. */
 export const groups = ({ limit, after }, signal) => request(withQuery("groups", { limit, after }), { signal });
 
@@ -107,9 +102,7 @@ export async function photo(id, signal) {
   return photoCache.get(id);
 }
 
-function pictureUrl({ id, version }, kind) {
-  return resourceUrl(withQuery(`photos/${id}/${kind}`, { v: version }));
-}
+const pictureUrl = ({ id, version }, kind) => resourceUrl(withQuery(`photos/${id}/${kind}`, { v: version }));
 
 function reference({ photo: id, upload, url }) {
   if (id !== undefined) return { photo: id };

@@ -62,9 +62,7 @@ export function placeBox([x, y, w, h], { width, height }) {
 }
 
 /** Tell whether two boxes are equal. */
-export function sameBox(a, b) {
-  return (a ?? []).join() === (b ?? []).join();
-}
+export const sameBox = (a, b) => (a ?? []).join() === (b ?? []).join();
 
 /**
  * Create an editor on a stage, an element as large as the photo it shows; `onCommit` receives each finished box. A

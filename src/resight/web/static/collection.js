@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { announce, button, count, element, emptyState, errorState, fieldForm, loading, sentence } from "./dom.js";
 
 const JOB_KEY = "resight-job";
-const POLL_MS = 2000; // while an index run of another program goes on
+const POLL_MS = 2000; // while another program is indexing
 const METHODS = { cnn: "R-MAC of a neural network", "sift-vlad": "SIFT features, VLAD (no network)" };
 const OUTCOMES = {
   new: "new", changed: "changed", moved: "moved", failed: "could not be read",
@@ -99,7 +99,7 @@ export function createCollection(root, { info, changed }) {
     announce(text);
   }
 
-  /** Follow a run that began before this page was opened: by its id if known, else by polling. */
+  /** Follow a run that began before this page was opened: by its id, or else by polling. */
   async function resume() {
     const id = sessionStorage.getItem(JOB_KEY);
     try {

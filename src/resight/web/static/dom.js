@@ -3,17 +3,15 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Build an element. Keys of `properties`: `class`, `text`, `on` (event handlers by name), `data`, and any attribute;
- * `true` sets an empty attribute, `false`, `null` and `undefined` set none.
+ * Build an element. Keys of `properties`: `class`, `text`, `data`, and any attribute; `true` sets an empty attribute,
+ * `false`, `null` and `undefined` set none.
  */
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(properties)) {
     if (key === "class") node.className = value;
     else if (key === "text") node.textContent = value;
-    else if (key === "on") {
-      for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
-    } else if (key === "data") Object.assign(node.dataset, value);
+    else if (key === "data") Object.assign(node.dataset, value);
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value === true ? "" : value);
   }
   node.append(...children.filter((child) => child || child === ""));
@@ -54,7 +52,9 @@ export function icon(name) {
 export function button({ text, label, icon: name, press, class: style = "button", ...rest }) {
   const attributes = { type: "button", class: style, "aria-label": label, title: text ? null : label };
   const content = [name && icon(name), text && element("span", { text })];
-  return element("button", { ...attributes, ...rest, on: { click: press } }, ...content);
+  const control = element("button", { ...attributes, ...rest }, ...content);
+  control.addEventListener("click", press);
+  return control;
 }
 
 /** Format a distance with about three significant digits. */
@@ -65,9 +65,7 @@ export function shortDistance(distance) {
 }
 
 /** Format a whole number with its noun. */
-export function count(number, one, many = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
-}
+export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 /** Announce a text to users of screen readers. */
 export function announce(text) {
@@ -78,9 +76,9 @@ export function announce(text) {
 /** Return a function that runs another one once its calls have paused. */
 export function debounce(run, milliseconds) {
   let timer = 0;
-  return (...values) => {
+  return () => {
     clearTimeout(timer);
-    timer = window.setTimeout(() => run(...values), milliseconds);
+    timer = window.setTimeout(run, milliseconds);
   };
 }
 
@@ -107,7 +105,7 @@ export function errorState(problem, retry, actions = []) {
   return block;
 }
 
-/** Build a line that says what is loading, without moving anything. */
+/** Build a loading indicator. */
 export function loading(text) {
   return element("p", { class: "loading" }, element("span", { class: "spinner", "aria-hidden": "true" }), text);
 }

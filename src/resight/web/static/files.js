@@ -22,14 +22,10 @@ export function addFile(blob) {
 }
 
 /** Link the server's token of an upload to its file. */
-export function linkUpload(file, token) {
-  files.set(`upload ${token}`, file);
-}
+export const linkUpload = (file, token) => files.set(`upload ${token}`, file);
 
 /** Return the file of a state, if this page still has it. */
-export function localFile({ file, upload }) {
-  return files.get(upload === undefined ? (file ?? "") : `upload ${upload}`);
-}
+export const localFile = ({ file, upload }) => files.get(upload === undefined ? (file ?? "") : `upload ${upload}`);
 
 /** Return why a file cannot be uploaded, or null if it can. */
 export function checkFile(file, limits) {

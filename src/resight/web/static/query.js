@@ -102,9 +102,6 @@ export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
       unsupported.hidden = true;
       image.src = api.uploadUrl(token);
     },
-    setBusy(busy) {
-      root.setAttribute("aria-busy", String(busy));
-    },
     arm: () => editor.arm(),
   };
 }

@@ -126,7 +126,7 @@ export function createSearch(root, { pick }) {
 
   function setBusy(value) {
     busy = value;
-    panel.setBusy(value);
+    aside.setAttribute("aria-busy", String(value));
   }
 
   async function loadMore() {
@@ -185,7 +185,7 @@ export function createSearch(root, { pick }) {
 
   function showProblem(problem, keep) {
     panes.classList.remove("waiting");
-    const expired = state.upload !== undefined && [404, 410].includes(problem.status) && !localFile(state);
+    const expired = state.upload !== undefined && problem.status === 404 && !localFile(state);
     if (expired) showExpired();
     else showEnd(errorState(problem, loadMore, keep ? [] : [button({ text: "Choose another photo", icon: "photo", press: pick })]), keep);
   }
@@ -245,7 +245,7 @@ async function fetchMore(state, results, signal) {
   const { photo, upload } = state;
   const query = photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
   const page = await api.search(query, options, signal).catch((problem) => {
-    if (!file || query.blob || ![400, 404, 410].includes(problem.status)) throw problem;
+    if (!file || query.blob || ![400, 404].includes(problem.status)) throw problem;
     return api.search({ blob: file.blob }, options, signal);
   });
   results.query = page.query;

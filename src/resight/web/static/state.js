@@ -69,9 +69,7 @@ export function leave(state) {
 }
 
 /** Call a function with each new state, and with its origin: "go", "link" or "back". */
-export function onChange(listener) {
-  listeners.push(listener);
-}
+export const onChange = (listener) => listeners.push(listener);
 
 /** Start to follow the address; shows the first state. */
 export function start() {
