@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
-from resight.errors import ImageError, UsageError
+from resight.errors import UsageError
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.web.problems import ClientGoneError, ProblemError
@@ -56,13 +56,10 @@ class QueryImage:
 
     def load(self, box: Box | None) -> Image.Image:
         """Load the photo upright, cut to the box if there is one."""
-        try:
-            image = load_image(self.path)
-            size = image.size if box is None else image_size(self.path)
-        except ImageError as error:
-            raise ProblemError(422, f"The photo cannot be read: {error}.") from None
+        image = load_image(self.path)
         if box is None:
             return image
+        size = image_size(self.path)
         if size != self.size:
             raise ProblemError(409, "The photo has changed since it was indexed; re-index it.")
         return crop_box(image, scale_box(box, size, image.size))
