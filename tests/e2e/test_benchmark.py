@@ -34,8 +34,14 @@ from resight.evaluation.benchmark.extraction import (
     read_descriptors,
     superset_configs,
 )
-from resight.evaluation.benchmark.html_report import html_report
-from resight.evaluation.benchmark.report import as_json, effects, markdown, ranked_lists, rows
+from resight.evaluation.benchmark.report import (
+    as_json,
+    effects,
+    html_report,
+    markdown,
+    ranked_lists,
+    rows,
+)
 from resight.evaluation.benchmark.run import BenchmarkRun, run_benchmark, select_methods
 from resight.evaluation.datasets.dataset import Dataset
 from resight.evaluation.datasets.registry import read_dataset

@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.table import Table
 
 from resight.cli.output import count, print_json, print_table, say
-from resight.evaluation.benchmark.html_report import html_report
 from resight.evaluation.benchmark.report import as_json as report_json
 from resight.evaluation.benchmark.report import (
     difference_text,
     effects,
+    html_report,
     markdown,
     published_text,
     ranked_lists,

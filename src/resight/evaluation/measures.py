@@ -36,11 +36,8 @@ class QueryResult:
 class Report:
     """Measures of all queries.
 
-    Attributes:
-        queries: one result per query, in the order of groups and photos.
-        mean_average_precision: in 0..1.
-        ns_score: mean of `among_first_four` over the groups of exactly 4, in 0..4, or None
-            where there is no such group.
+    Queries are in the order of groups and photos. `ns_score` is the mean of `among_first_four` over
+    the groups of exactly 4, in 0..4, or None if there is no such group.
     """
 
     queries: list[QueryResult]
@@ -178,12 +175,8 @@ def ranks_of_rows(ranking: np.ndarray, judgement: Judgement) -> np.ndarray:
 def precision_at(ranks: np.ndarray, k: int) -> float:
     """Compute precision at k as the revisited benchmarks define it.
 
-    k is at most the rank of the last positive.
-
-    Args:
-        ranks: 0-based ranks of the retrieved positives, ascending, int (P,); without any the
-            precision is 0.
-        k: number of top results, 1 or more.
+    k is at most the rank of the last positive; without retrieved positives the precision is 0.
+    Ranks are 0-based, ascending, int (P,).
 
     Source: Radenovic et al., "Revisiting Oxford and Paris", CVPR 2018; its public evaluation code.
     """

@@ -131,13 +131,8 @@ def order_by_inliers(
 def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:
     """Find pairs of descriptors that are each other's nearest and pass the ratio test.
 
-    Args:
-        query: float32 (N, D), rows of unit length or zero.
-        other: float32 (M, D), rows of unit length or zero.
-        ratio: above 0, at most 1; the test looks from the query to the other image.
-
-    Returns:
-        int64 (P, 2), index in `query` and in `other`, ascending.
+    Descriptors float32 (N, D) and (M, D) have unit length or are zero. The test looks from the
+    query to the other image. Returns int64 (P, 2), index in `query` and in `other`, ascending.
     """
     if not len(query) or not len(other):
         return np.zeros((0, 2), np.int64)

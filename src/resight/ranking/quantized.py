@@ -88,12 +88,8 @@ class QuantizedDescriptors:
         """Compute lower bounds of the distances of queries to rows that are no outliers.
 
         By the triangle inequality `d(q, x) >= d(q', x') - d(q, q') - d(x, x')`, where q' and x' are
-        decoded; the sums contain the part of `max_error` that x did not use.
-
-        Args:
-            query: (Q, D).
-            code: the queries' codes, uint8 (Q, D).
-            sums: absolute differences of codes, summed, and slack (Q, n).
+        decoded; the sums contain the part of `max_error` that x did not use. Queries (Q, D), their
+        codes uint8 (Q, D), sums of absolute differences of codes and slack (Q, n).
         """
         distances = self.quantizer.step * sums.astype(np.float64)
         errors = (self.quantizer.rounding_errors(query, code) + self.quantizer.max_error)[:, None]
@@ -128,20 +124,16 @@ def encode(rows: np.ndarray, quantizer: Quantizer) -> QuantizedDescriptors:
 def shortlist(
     queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k rows with the smallest sums of differences and slack for each query.
+    """Find the k <= N rows with the smallest sums of differences and slack for each query.
 
-    Args:
-        queries: uint8 (Q, D).
-        codes: uint8 (N, D).
-        slack: uint8 (N, 4).
-        k: at most N.
-
-    Returns:
-        Rows int64 (Q, k), and the sums int32 (Q, k), ascending.
+    Queries uint8 (Q, D), codes uint8 (N, D), slack uint8 (N, 4). Returns rows int64 (Q, k), and the
+    sums int32 (Q, k), ascending.
     """
     count = min(os.cpu_count() or 1, len(codes) // max(k, BLOCK_ROWS))
     compiled = _compiled.pays_off(len(queries), len(codes))
-    scan = _compiled_scan if compiled else _opencv_scan
+    scan = _opencv_scan
+    if compiled:
+        from resight.ranking.sad import nearest_rows as scan
     # OpenCV shares several queries among its threads itself.
     if count < 2 or (len(queries) > 1 and not compiled):
         return scan(queries, codes, slack, k)
@@ -191,14 +183,6 @@ _compiled = _CompiledScan()
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="scan")
-
-
-def _compiled_scan(
-    queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    from resight.ranking import sad
-
-    return sad.nearest_rows(queries, codes, slack, k)
 
 
 def _opencv_scan(

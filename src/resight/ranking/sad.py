@@ -179,17 +179,7 @@ def _scan_candidates(
 def nearest_rows(
     queries: np.ndarray, codes: np.ndarray, slack: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k rows nearest to each query.
-
-    Args:
-        queries: uint8 (Q, D).
-        codes: uint8 (N, D).
-        slack: uint8 (N, U), added to the sums of each row.
-        k: from 1 to N.
-
-    Returns:
-        Rows int64 (Q, k), and the sums int32 (Q, k), ascending.
-    """
+    """Find the k rows nearest to each query; see `quantized.shortlist`."""
     scan, padded = (_scan_for_one, queries) if len(queries) == 1 else (_scan, _pad(queries))
     rows, sums = _empty_heaps(len(queries), k)
     scan(padded, np.ascontiguousarray(codes), np.ascontiguousarray(slack), rows, sums)

@@ -27,7 +27,6 @@ from resight.ranking.geometry import (
     MAX_ERROR,
     MIN_INLIERS,
     RATIO,
-    Verification,
     order_by_inliers,
     verify,
 )
@@ -89,19 +88,21 @@ class FeatureKind:
     min_inliers: int
 
 
-def _sift(image: Image.Image, columns_map: ColumnsMap) -> LocalFeatures:
-    return root_sift(image, LocalConfig(method="sift-vlad"))
-
-
-def _columns(image: Image.Image, columns_map: ColumnsMap) -> LocalFeatures:
-    return column_features(columns_map(image), image.size)
-
-
 LOCAL_FEATURES: dict[VerifiedBy, FeatureKind] = {
-    "sift": FeatureKind(_sift, RATIO, MAX_ERROR, MIN_INLIERS),
+    "sift": FeatureKind(
+        lambda image, columns_map: root_sift(image, LocalConfig(method="sift-vlad")),
+        RATIO,
+        MAX_ERROR,
+        MIN_INLIERS,
+    ),
     # Neighboring columns see almost the same, so that the ratio test must be mild; the error is in
     # positions of the map.
-    "columns": FeatureKind(_columns, ratio=0.98, max_error=1.0, min_inliers=25),
+    "columns": FeatureKind(
+        lambda image, columns_map: column_features(columns_map(image), image.size),
+        ratio=0.98,
+        max_error=1.0,
+        min_inliers=25,
+    ),
 }
 """Kinds of local features by name; a new kind is one line."""
 
@@ -175,7 +176,13 @@ class PhotoMatcher:
             return None
         try:
             other, decoded = self._file_features(path)
-            verified = self._verify(features, other)
+            verified = verify(
+                features,
+                other,
+                ratio=self._kind.ratio,
+                max_error=self._kind.max_error,
+                geometry=self._geometry,
+            )
             region = bounding_box(other.points[verified.matches[:, 1]])
             if region is not None:
                 region = scale_box(region, decoded, image_size(path))
@@ -187,15 +194,6 @@ class PhotoMatcher:
             x, y, w, h = scale_box(query_region, size, (whole[0], whole[1]))
             query_region = x + left, y + top, w, h
         return VerifiedMatch(verified.inliers, query_region, region)
-
-    def _verify(self, query: LocalFeatures, other: LocalFeatures) -> Verification:
-        return verify(
-            query,
-            other,
-            ratio=self._kind.ratio,
-            max_error=self._kind.max_error,
-            geometry=self._geometry,
-        )
 
 
 def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:

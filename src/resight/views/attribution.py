@@ -52,12 +52,8 @@ def attribute_photo(
 ) -> dict[str, Attribution]:
     """Split a photo's descriptor over the positions of each layer.
 
-    Args:
-        resolutions: the feature maps of each resolution.
-        config: fusion, layers and pooling.
-        mask: (H, W) of the last stage, for the local descriptor.
-        selection: restricts the descriptor to the values it selects.
-        state: parameters of the pooling.
+    A mask (H, W) of the last stage yields the local descriptor; a selection restricts the
+    descriptor to the selected values.
 
     Raises:
         UsageError: the pooling is NetVLAD.
@@ -96,15 +92,8 @@ def attribute_modified_rmac(
     """Split the modified R-MAC vector over positions.
 
     A level's part of value c, `n = sqrt(sum of the squared maxima m)`, is split over its regions
-    as `m**2 / n`, and within a region over the positions that hold the maximum, equally.
-
-    Args:
-        feature_map: (C, H, W), values >= 0.
-        levels: scales L of the grid.
-        stride: step between regions as a fraction of their side.
-
-    Returns:
-        (C, H, W), values >= 0; the sum over the positions is `modified_rmac`.
+    as `m**2 / n`, and within a region over the positions that hold the maximum, equally. Values
+    (C, H, W) are >= 0; the sum over the positions of the result is `modified_rmac`.
     """
     columns, parts = _channels_last(feature_map)
     for side, step in rmac_grid(feature_map.shape[1:], levels=levels, stride=stride):

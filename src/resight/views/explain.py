@@ -16,7 +16,6 @@ from resight.descriptors.extractor import Extractor
 from resight.errors import UsageError
 from resight.methods import load_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
-from resight.networks import BACKBONES
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan
 from resight.reductions import Reduction
@@ -157,7 +156,7 @@ def _explain_cnn(
         reduction=selection,
         state=extractor.state,
     )
-    stage = BACKBONES[config.backbone].matching_layer
+    stage = config.spec.matching_layer
     columns = fuse(a, stage, config), fuse(b, stage, config)
     matches = column_matches(*columns, query.size, other.size)
     mask_query, mask_other = result.masks or (None, None)

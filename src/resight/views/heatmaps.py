@@ -96,14 +96,9 @@ def explain_maps(
 ) -> MapExplanation:
     """Explain why two photos are close, from the feature maps of their resolutions.
 
-    Args:
-        query: the feature maps of each resolution, as `describe_maps` takes them.
-        other: those of the other photo.
-        config: the configuration of both.
-        classifier: given one, the local descriptors are explained where they are the closer ones.
-        reduction: of the descriptors. With a selection only its values count; with whitening the
-            heat is that of the values before it, and the distance is that after it.
-        state: as `describe_maps` takes it.
+    With a classifier, the local descriptors are explained where they are the closer ones. With a
+    selection only its values count; with whitening the heat is that of the values before it, and
+    the distance is that after it.
 
     Raises:
         UsageError: the pooling is NetVLAD.
@@ -155,10 +150,6 @@ def shared_heat(query: Attribution, other: Attribution) -> tuple[np.ndarray, np.
     of the parts, `sum over c of a_c p_c b_c q_c`, if it is positive; times the third power of how
     much the cosine of the two columns is above that of two average positions. Pairs of positions
     that are both at the border do not count.
-
-    Args:
-        query: one layer of the query.
-        other: the same layer of the other photo.
 
     Returns:
         float32 (H, W) and (H', W'), values >= 0, of about equal sums.

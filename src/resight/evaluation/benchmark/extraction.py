@@ -71,12 +71,8 @@ def superset_configs(
     """Map each configuration to one whose descriptors contain its own as columns.
 
     Configurations that differ only in their layers, or in class activation maps, share a
-    configuration with both layers, whose parts of a descriptor are concatenated.
-
-    Args:
-        configs: of the methods.
-        cached: configurations in the cache; one with class activation maps also serves methods
-            without.
+    configuration with both layers, whose parts of a descriptor are concatenated. A cached one with
+    class activation maps also serves methods without.
     """
     required = list(dict.fromkeys(configs))
     with_cam = {_both_layers(c).with_cam(False) for c in [*required, *cached] if c.cam}
@@ -120,17 +116,8 @@ def extract(
 ) -> dict[MethodConfig, Path]:
     """Extract photos by every configuration, unless their descriptors are cached.
 
-    Args:
-        photos: to extract.
-        configs: of the methods.
-        cache: folder of the collections.
-        model: weights, runtime and device.
-        progress: called for every photo.
-        fit_on: subset of the photos to fit vocabularies and the like on; None is all. What was
-            fitted on other photos is not reused.
-
-    Returns:
-        The collection of each configuration.
+    Vocabularies and the like are fitted on `fit_on`, a subset of the photos (None is all); what was
+    fitted on other photos is not reused. Returns the collection of each configuration.
 
     Raises:
         WeightsError: a network is needed and there are no weights.
@@ -209,14 +196,7 @@ def extract_shared(
     options: ModelOptions,
     progress: Progress,
 ) -> dict[ExtractionConfig, Path]:
-    """Extract photos by configurations of one network, unless they are extracted already.
-
-    Returns:
-        Each configuration's collection.
-
-    Raises:
-        WeightsError: there are no weights.
-    """
+    """Extract photos by configurations of one network, unless they are extracted already."""
     model = find_model(configs[0], options)
     collections = {config: folder / config.fingerprint(model.sha256)[:16] for config in configs}
     with contextlib.ExitStack() as stack:
@@ -262,17 +242,12 @@ def hash_photos(photos: Sequence[Path], progress: Progress) -> Iterator[tuple[Ph
 
 
 class SharedExtractor:
-    """Computes the descriptors of several configurations from one pass of a network.
+    """Computes the descriptors of several configurations from one pass of a network."""
 
-    Attributes:
-        decode_size: None, as the largest copy differs from one set of configurations to another.
-    """
-
-    decode_size: int | None = None
+    decode_size: int | None = None  # the largest copy depends on the set of configurations
 
     def __init__(self, network: CnnExtractor, configs: Sequence[ExtractionConfig]) -> None:
-        self._network = network
-        self._configs = configs
+        self._network, self._configs = network, configs
 
     @property
     def concurrency(self) -> int:

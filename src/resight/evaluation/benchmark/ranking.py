@@ -31,13 +31,9 @@ MIN_RANKS = 100
 
 @dataclass(frozen=True)
 class QueryRanking:
-    """The first photos of a query's ranking: rows of the dataset, and their distances.
+    """First photos of a query's ranking: rows of the dataset, int32 (K,), and distances (K,).
 
     After re-ranking or verification, ranks replace the distances.
-
-    Attributes:
-        rows: int32 (K,), nearest first.
-        distances: float (K,).
     """
 
     rows: np.ndarray
@@ -119,13 +115,8 @@ def comparable_descriptors(
 ) -> ComparableDescriptors:
     """Select a method's columns of descriptors, and fit and apply its reduction.
 
-    Args:
-        method: its layers, local descriptors, and reduction.
-        benchmark: of the dataset, for which papers specify the number of values.
-        superset: configuration of the descriptors.
-        photos: descriptors of the ranked photos.
-        queries: descriptors of queries that are not among them.
-        fitted_on: descriptors of other photos to fit on.
+    The descriptors of ranked photos, of queries that are not among them, and of other photos to fit
+    on are by the configuration `superset`. Papers specify the number of values by benchmark.
 
     Raises:
         FitError: too few photos for the number of values.

@@ -82,7 +82,7 @@ class BenchmarkRun:
         return as_json(self)
 
     def _repr_html_(self) -> str:
-        from resight.evaluation.benchmark.html_report import html_report
+        from resight.evaluation.benchmark.report import html_report
 
         return html_report(self)
 
@@ -151,7 +151,8 @@ def run_benchmark(
     if len(skipped) < len(methods):
         methods = {name: spec for name, spec in methods.items() if name not in skipped}
     conditions = _conditions(dataset, fit_on, methods, options)  # raises if weights are missing
-    folder = cache or default_cache(dataset)
+    suffix = hashlib.sha256(os.fsencode(_root(dataset))).hexdigest()[:8]
+    folder = cache or user_cache() / "benchmarks" / f"{dataset.name}-{suffix}"
     dataset = upright_dataset(dataset, folder / "upright")
     query_files, failed = external_queries(dataset, folder / "queries")
     fit_photos = dataset.paths if fit_on is None else fit_on.paths
@@ -195,12 +196,6 @@ def run_benchmark(
     return BenchmarkRun(dataset, methods, results, sorted(failed.items()), conditions, skipped)
 
 
-def default_cache(dataset: Dataset) -> Path:
-    """Return the folder of a dataset's descriptors in the user's cache."""
-    suffix = hashlib.sha256(os.fsencode(_root(dataset))).hexdigest()[:8]
-    return user_cache() / "benchmarks" / f"{dataset.name}-{suffix}"
-
-
 def _root(dataset: Dataset) -> str:
     """Return the folder that holds all photos of a dataset."""
     return os.path.commonpath([str(path.absolute()) for path in dataset.paths])
@@ -231,7 +226,7 @@ def _without_weights(methods: Mapping[str, MethodSpec], options: ModelOptions) -
 
 
 def _with_too_few_photos(methods: Mapping[str, MethodSpec], photos: int) -> dict[str, str]:
-    """Return the methods whose whitening needs more photos, with the reason."""
+    """Return the methods whose whitening needs more photos, with the reasons."""
     return {
         name: f"whitening needs at least {spec.reduction.required_photos} photos, not {photos}"
         for name, spec in methods.items()

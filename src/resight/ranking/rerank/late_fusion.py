@@ -37,14 +37,12 @@ def areas(scores: np.ndarray, queries: np.ndarray, config: RerankConfig) -> np.n
 
     The curve is the query's scores of the others, sorted, minus the reference: the mean of the
     `references` curves of irrelevant queries whose lower halves are most similar to the query's. It
-    is scaled to 0..1; where nothing stands out the area is 1.
-
-    Args:
-        scores: between all items, (M, M); higher is nearer.
-        queries: rows of the queries, int (Q,).
-        config: number of reference curves, and of first results that they leave out.
+    is scaled to 0..1; where nothing stands out the area is 1. Scores (M, M) are between all items,
+    higher is nearer.
     """
-    curves = _curves(scores)
+    # Each item's scores of all others, highest first.
+    others = scores[~np.eye(len(scores), dtype=bool)].reshape(len(scores), len(scores) - 1)
+    curves = -np.sort(-others, axis=1)
     length = curves.shape[1]
     if length == 0:
         return np.ones(len(queries))
@@ -61,9 +59,3 @@ def areas(scores: np.ndarray, queries: np.ndarray, config: RerankConfig) -> np.n
         highest = lifted.max()
         results.append(lifted.mean() / highest if highest > 0 else 1.0)
     return np.array(results)
-
-
-def _curves(scores: np.ndarray) -> np.ndarray:
-    """Return each item's scores of all others, highest first, (M, M - 1)."""
-    others = ~np.eye(len(scores), dtype=bool)
-    return -np.sort(-scores[others].reshape(len(scores), len(scores) - 1), axis=1)

@@ -41,13 +41,7 @@ class RerankSet:
 def make_rerank_set(
     database: Database, distance: Distance, config: RerankConfig, part_sizes: Sequence[int] = ()
 ) -> RerankSet:
-    """Compare all photos of a small database with one another.
-
-    Args:
-        database: the photos.
-        distance: between their descriptors.
-        config: the re-ranking method.
-        part_sizes: lengths of the descriptors' parts, which late fusion needs.
+    """Compare all photos of a small database with one another; late fusion needs `part_sizes`.
 
     Raises:
         UsageError: the method does not work with these descriptors.

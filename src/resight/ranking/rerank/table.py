@@ -27,12 +27,8 @@ SAME = 1e-5
 """Descriptors that differ by at most this share of the largest value are the same."""
 
 
-def _by_distance(items: RerankSet, queries: np.ndarray, config: RerankConfig) -> np.ndarray:
-    return items.matrix[queries]
-
-
 METHODS: Mapping[str, RerankMethod] = {
-    "none": _by_distance,
+    "none": lambda items, queries, config: items.matrix[queries],
     "aqe": average_query_expansion,
     "alpha-qe": alpha_query_expansion,
     "dba": database_augmentation,
@@ -47,16 +43,8 @@ def reorder(
 ) -> np.ndarray:
     """Return a better order of a short list.
 
-    A query that is itself in the set stays the first.
-
-    Args:
-        query: in the database's form.
-        rerank_set: photos; all of the short list, and perhaps others.
-        ids: of the short list, int64 (n,), nearest first.
-        config: method and parameters.
-
-    Returns:
-        int (n,), indices of `ids`, best first.
+    A query that is itself in the set stays first. The set contains all of the short list, whose ids
+    are int64 (n,), nearest first. Returns int (n,), indices of `ids`, best first.
     """
     by_id = np.argsort(rerank_set.ids, kind="stable")
     rows = by_id[np.searchsorted(rerank_set.ids, ids, sorter=by_id)]
