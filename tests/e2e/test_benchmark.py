@@ -109,14 +109,14 @@ def run(
 
 
 def test_every_method_has_its_figures(run: tuple[BenchmarkRun, Path]) -> None:
-    found, _ = run
-    assert [result.method for result in found.results] == list(SMALL_METHODS)
-    for result in found.results:
+    actual, _ = run
+    assert [result.method for result in actual.results] == list(SMALL_METHODS)
+    for result in actual.results:
         assert 0 <= result.measures["mAP"] <= 1  # type: ignore[operator]
         assert 0 <= result.measures["N-S"] <= 4  # type: ignore[operator]
         assert len(result.values["mAP"]) == len(result.rankings) == 12
         assert result.measures["mAP"] == pytest.approx(np.mean(result.values["mAP"]))
-    dimensions = {result.method: result.dimensions for result in found.results}
+    dimensions = {result.method: result.dimensions for result in actual.results}
     assert dimensions["one"] == 2048
     assert dimensions["both"] == 3072
     assert dimensions["second"] == 1024
@@ -131,10 +131,10 @@ def test_a_method_ranks_as_a_collection_of_it_does(
     options = ModelOptions(small_weights)
     pipeline.index([photos], tmp_path / "c", config=config, model=options)
     expected = evaluate(photos / "groups.json", tmp_path / "c").report
-    (found,) = (result for result in run[0].results if result.method == name)
+    (actual,) = (result for result in run[0].results if result.method == name)
     values = [query.average_precision for query in expected.queries]
-    assert found.values["mAP"] == pytest.approx(values)
-    assert found.measures["N-S"] == expected.ns_score
+    assert actual.values["mAP"] == pytest.approx(values)
+    assert actual.measures["N-S"] == expected.ns_score
 
 
 @pytest.mark.parametrize(("name", "by"), [("sift", "sift"), ("both", "columns")])
@@ -146,39 +146,39 @@ def test_a_method_verifies_as_a_collection_of_it_does(
     small_weights: Path,
     tmp_path: Path,
 ) -> None:
-    found, cache = run
+    actual, cache = run
     spec = dataclasses.replace(SMALL_METHODS[name], verify=3, verify_by=by)
     options = ModelOptions(small_weights)
-    checked = run_benchmark(found.dataset, {name: spec}, cache=cache, model=options).results[0]
+    checked = run_benchmark(actual.dataset, {name: spec}, cache=cache, model=options).results[0]
     pipeline.index([photos], tmp_path / "c", config=spec.config, model=options)
-    for query, ranked in zip(found.dataset.queries, checked.rankings, strict=True):
+    for query, ranked in zip(actual.dataset.queries, checked.rankings, strict=True):
         config = SearchConfig(k=13, verify=3, verify_by=by)
         expected = search(query.path, tmp_path / "c", config, model=options).results
         assert ranked is not None
-        assert [found.dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
+        assert [actual.dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
         assert (np.diff(ranked.distances) >= 0).all()
 
 
 def test_descriptors_are_those_of_the_method_alone(
     run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path
 ) -> None:
-    found, cache = run
+    actual, cache = run
     configs = [r.config for r in SMALL_METHODS.values() if r.config.method == "cnn"]
     covers = superset_configs(configs)
     options = ModelOptions(small_weights)
-    places = extract(found.dataset.paths, covers.values(), cache, options, no_progress)
+    places = extract(actual.dataset.paths, covers.values(), cache, options, no_progress)
     for config in configs:
-        made = read_descriptors(places[covers[config]], found.dataset.paths)
+        superset = read_descriptors(places[covers[config]], actual.dataset.paths)
         extractor = CnnExtractor(config, small_weights)
         with Image.open(photos / "1-2.png") as image:
             own = extractor.describe(extractor.prepare(image.convert("RGB")))
-        row = made.rows[photos / "1-2.png"]
+        row = superset.rows[photos / "1-2.png"]
         columns = columns_of(config, covers[config])
-        np.testing.assert_allclose(made.global_[row][columns], own.global_, atol=1e-6)
+        np.testing.assert_allclose(superset.global_[row][columns], own.global_, atol=1e-6)
         if config.cam:
             assert own.local is not None
-            assert made.local is not None
-            np.testing.assert_allclose(made.local[row][columns], own.local, atol=1e-6)
+            assert superset.local is not None
+            np.testing.assert_allclose(superset.local[row][columns], own.local, atol=1e-6)
 
 
 def test_what_covers_what() -> None:
@@ -246,19 +246,19 @@ def test_every_network_has_its_weights(
     model, dataset = ModelOptions(weights_files=files), read_dataset("groups", photos)
     with pytest.raises(WeightsMissingError, match="no weights for resnet101"):
         run_benchmark(dataset, methods, cache=tmp_path / "c", model=model)
-    assert not (tmp_path / "c").exists(), "said before anything is described"
-    found = run_benchmark(
+    assert not (tmp_path / "c").exists(), "refused before anything is described"
+    actual = run_benchmark(
         dataset, methods, cache=tmp_path / "c", model=model, skip_unavailable=True
     )
-    assert [(result.method, result.dimensions) for result in found.results] == [
+    assert [(result.method, result.dimensions) for result in actual.results] == [
         ("plain", 2048),
         ("vgg", 512),
         ("tuned", 9),
     ]
-    assert found.skipped == {"deep": "needs ResNet-101 weights"}
-    assert "| `deep` | needs ResNet-101 weights |" in markdown(found)
-    assert "needs ResNet-101 weights" in html_report(found)
-    hashes = found.conditions["weights"]
+    assert actual.skipped == {"deep": "needs ResNet-101 weights"}
+    assert "| `deep` | needs ResNet-101 weights |" in markdown(actual)
+    assert "needs ResNet-101 weights" in html_report(actual)
+    hashes = actual.conditions["weights"]
     assert hashes["fine-tuned ResNet-50"] == file_sha256(tmp_path / "tuned.pth")
     assert hashes["ResNet-50"] == file_sha256(small_weights)
     only = {"tuned": methods["tuned"]}
@@ -315,7 +315,9 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
 
     def ranked(cache: str, dataset: Dataset, fit_on: Dataset | None = None) -> list[list[float]]:
         run = run_benchmark(dataset, methods, fit_on=fit_on, cache=tmp_path / cache)
-        return [found.distances.tolist() for found in run.results[0].rankings if found is not None]
+        return [
+            actual.distances.tolist() for actual in run.results[0].rankings if actual is not None
+        ]
 
     own, of_others = ranked("own", b), ranked("others", b, a)
     assert own != of_others
@@ -323,13 +325,13 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
     assert ranked("shared", b) == own, "what a cache saw before does not matter"
     assert ranked("shared", b, a) == of_others
     some = dataclasses.replace(a, paths=a.paths[:6])
-    asked: list[int] = []
+    totals: list[int] = []
 
     def watch(what: str, done: int, total: int) -> None:
-        asked.extend([total] * (what == "sampling"))
+        totals.extend([total] * (what == "sampling"))
 
     run_benchmark(b, methods, fit_on=some, cache=tmp_path / "some", progress=watch)
-    assert set(asked) == {6}
+    assert set(totals) == {6}
 
 
 def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Path) -> None:
@@ -344,8 +346,8 @@ def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Pa
     dataset, sift = read_dataset("groups", folder), SMALL_METHODS["sift"]
     run_benchmark(dataset, {"sift": sift}, cache=tmp_path / "cache")
     pipeline.index([folder], tmp_path / "c", config=(sift.config, NoReduction()))
-    (kept,) = (tmp_path / "cache").glob("*")
-    with Collection.open(kept) as ran, Collection.open(tmp_path / "c") as indexed:
+    (stored,) = (tmp_path / "cache").glob("*")
+    with Collection.open(stored) as ran, Collection.open(tmp_path / "c") as indexed:
         of_run, of_index = ran.fitted_params(), indexed.fitted_params()
     assert of_run is not None
     assert of_index is not None
@@ -417,9 +419,9 @@ def test_a_region_is_cut_from_the_photo_that_is_there_now(landmarks: Path, tmp_p
     def run(cache: str) -> BenchmarkRun:
         return run_benchmark(dataset, methods, cache=tmp_path / cache)
 
-    def nearest(found: BenchmarkRun) -> list[int]:
-        assert found.results[0].rankings[1] is not None
-        return found.results[0].rankings[1].rows.tolist()
+    def nearest(actual: BenchmarkRun) -> list[int]:
+        assert actual.results[0].rankings[1] is not None
+        return actual.results[0].rankings[1].rows.tolist()
 
     assert nearest(run("c"))[0] == 2
     picture(4).save(landmarks / "q_apart.png")
@@ -440,15 +442,17 @@ def test_a_region_outside_of_its_photo_is_refused(landmarks: Path, tmp_path: Pat
 def test_rankings_are_kept_whole_as_far_as_there_is_room(
     run: tuple[BenchmarkRun, Path], small_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, cache = run
-    assert all(len(ranked.rows) == 13 for ranked in found.results[0].rankings if ranked is not None)
+    actual, cache = run
+    assert all(
+        len(ranked.rows) == 13 for ranked in actual.results[0].rankings if ranked is not None
+    )
     methods, options = {"one": SMALL_METHODS["one"]}, ModelOptions(small_weights)
-    for lines, min_photos, kept in ((36, 2, 3), (12, 2, 2)):
+    for lines, min_photos, stored in ((36, 2, 3), (12, 2, 2)):
         monkeypatch.setattr(ranking, "MAX_RANKS", lines)
         monkeypatch.setattr(ranking, "MIN_RANKS", min_photos)
-        cut = run_benchmark(found.dataset, methods, cache=cache, model=options).results[0]
-        assert {len(ranked.rows) for ranked in cut.rankings if ranked is not None} == {kept}
-        assert cut.measures == found.results[0].measures
+        cut = run_benchmark(actual.dataset, methods, cache=cache, model=options).results[0]
+        assert {len(ranked.rows) for ranked in cut.rankings if ranked is not None} == {stored}
+        assert cut.measures == actual.results[0].measures
 
 
 def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) -> None:
@@ -463,28 +467,28 @@ def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) 
 
 
 def test_too_few_photos_for_a_method(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
-    found, cache = run
+    actual, cache = run
     methods = {"white": dataclasses.replace(SMALL_METHODS["white"], reduction=WhiteningConfig())}
     model = ModelOptions(small_weights)
-    nowhere = ModelOptions(cache / "nowhere.pth")  # nothing is described before it is said
+    nowhere = ModelOptions(cache / "nowhere.pth")  # refused before anything is described
     with pytest.raises(FitError, match=r"^white: whitening needs at least 30 photos, not 13"):
-        run_benchmark(found.dataset, methods, cache=cache / "empty", model=nowhere)
+        run_benchmark(actual.dataset, methods, cache=cache / "empty", model=nowhere)
     methods["gem"] = SMALL_METHODS["gem"]
     of_a_table = run_benchmark(
-        found.dataset, methods, cache=cache, model=model, skip_unavailable=True
+        actual.dataset, methods, cache=cache, model=model, skip_unavailable=True
     )
     assert [result.method for result in of_a_table.results] == ["gem"]
     assert of_a_table.skipped == {"white": "whitening needs at least 30 photos, not 13"}
 
 
 def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: Path) -> None:
-    found, cache = run
+    actual, cache = run
     methods = {"white": SMALL_METHODS["white"]}
-    six = dataclasses.replace(found.dataset, name="six", paths=found.dataset.paths[:6])
+    six = dataclasses.replace(actual.dataset, name="six", paths=actual.dataset.paths[:6])
     options = ModelOptions(small_weights)
-    other = run_benchmark(found.dataset, methods, fit_on=six, cache=cache, model=options)
+    other = run_benchmark(actual.dataset, methods, fit_on=six, cache=cache, model=options)
     assert other.results[0].fitted_on == "six (6 photos)"
-    (own,) = (result for result in found.results if result.method == "white")
+    (own,) = (result for result in actual.results if result.method == "white")
     first, second = other.results[0].rankings[0], own.rankings[0]
     assert first is not None
     assert second is not None
@@ -502,41 +506,41 @@ def named(run: BenchmarkRun, name: str) -> BenchmarkRun:
 
 
 def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
-    found, _ = run
-    first = rows(found, table=1)[0]
+    actual, _ = run
+    first = rows(actual, table=1)[0]
     assert (first.published, first.published_on, first.difference) == (90.0, "holidays", None)
-    assert rows(found)[0].published is None, "without a table there is nothing to refer to"
-    folder = dataclasses.replace(found.dataset, name="holidays")
-    of_that_name = rows(dataclasses.replace(found, dataset=folder))[0]
+    assert rows(actual)[0].published is None, "without a table there is nothing to refer to"
+    folder = dataclasses.replace(actual.dataset, name="holidays")
+    of_that_name = rows(dataclasses.replace(actual, dataset=folder))[0]
     assert of_that_name.published is None, "a folder's name makes no benchmark of it"
-    same = rows(named(found, "holidays"))[0]
+    same = rows(named(actual, "holidays"))[0]
     assert same.difference == pytest.approx(same.values["mAP"] - 90.0)  # type: ignore[operator]
-    whole = named(found, "holidays").dataset
+    whole = named(actual, "holidays").dataset
     for part in (
         dataclasses.replace(whole, missing=("100200",)),
         dataclasses.replace(whole, official=(1491, 500)),
     ):
-        assert rows(dataclasses.replace(found, dataset=part))[0].difference is None
-    text = markdown(named(found, "holidays"))
+        assert rows(dataclasses.replace(actual, dataset=part))[0].difference is None
+    text = markdown(named(actual, "holidays"))
     assert "| paper, holidays mAP | difference |" in text
     assert f"| {same.difference:+.2f} |" in text
-    assert f">{same.difference:+.2f}</td>" in html_report(named(found, "holidays"))
+    assert f">{same.difference:+.2f}</td>" in html_report(named(actual, "holidays"))
     assert "- 12 queries, 13 photos" in text
 
 
 def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
-    found = json.loads(json.dumps(as_json(run[0], 1)))
-    assert set(found["conditions"]) >= {"folder", "weights", "versions", "device", "time"}
-    assert found["conditions"]["runtime"] in ("openvino", "torch"), "not what auto leaves open"
-    assert found["conditions"]["seconds of extraction"] >= 0
-    assert len(found["conditions"]["weights"]["ResNet-50"]) == 64
-    assert found["switches"] == {"queries": "every photo of a group of two or more"}
-    method = found["methods"][0]
+    actual = json.loads(json.dumps(as_json(run[0], 1)))
+    assert set(actual["conditions"]) >= {"folder", "weights", "versions", "device", "time"}
+    assert actual["conditions"]["runtime"] in ("openvino", "torch"), "not what auto leaves open"
+    assert actual["conditions"]["seconds of extraction"] >= 0
+    assert len(actual["conditions"]["weights"]["ResNet-50"]) == 64
+    assert actual["switches"] == {"queries": "every photo of a group of two or more"}
+    method = actual["methods"][0]
     assert method["method"] == "one"
-    assert len(method["per_query"]["mAP"]) == len(found["queries"]) == 12
+    assert len(method["per_query"]["mAP"]) == len(actual["queries"]) == 12
     assert not method["fitted_on"], "it fits nothing"
     assert method["source"] == "x"
-    white = next(entry for entry in found["methods"] if entry["method"] == "white")
+    white = next(entry for entry in actual["methods"] if entry["method"] == "white")
     assert white["fitted_on"] == "the ranked photos"
     assert white["settings"]["selection"]["min_photos"] == 4
     assert white["settings"]["extraction"]["resolutions"] == [96, 64]
@@ -606,12 +610,12 @@ def test_the_commands(photos: Path, small_weights: Path, tmp_path: Path, resight
     assert not list(out.glob("*.npz")), "they can be large"
     run = (*common, "--methods", "spoc", "-o", out, "--descriptors")
     assert resight("benchmark", "run", *run).returncode == 0
-    with np.load(out / "spoc.npz", allow_pickle=False) as kept:
-        assert (kept["descriptors"].shape, kept["queries"].shape) == ((13, 2048), (0, 2048))
-        assert str(kept["distance"]) == "manhattan"
+    with np.load(out / "spoc.npz", allow_pickle=False) as stored:
+        assert (stored["descriptors"].shape, stored["queries"].shape) == ((13, 2048), (0, 2048))
+        assert str(stored["distance"]) == "manhattan"
         first = read_trec(out / "spoc.trec")["0-0.png"]
-        places = [kept["names"].tolist().index(name) for name in ("0-0.png", first.photos[1])]
-        one, other = kept["descriptors"][places]
+        places = [stored["names"].tolist().index(name) for name in ("0-0.png", first.photos[1])]
+        one, other = stored["descriptors"][places]
         assert first.distances[1] == pytest.approx(np.abs(one - other).sum(), abs=1e-5)
     refused = resight("benchmark", "run", *common, "--methods", "spoc", "--descriptors")
     assert (refused.returncode, "needs --output FOLDER" in refused.stderr) == (2, True)
@@ -661,8 +665,8 @@ def test_photos_that_lie_on_their_side_are_turned(small_weights: Path, tmp_path:
     def ranked(folder: str, cache: str, switches: dict[str, str]) -> list[Any]:
         dataset = read_dataset("holidays", tmp_path / folder, switches)
         run = run_benchmark(dataset, methods, cache=tmp_path / cache, model=model)
-        found = run.results[0].rankings
-        return [(r.rows.tolist(), r.distances.tolist()) for r in found if r is not None]
+        actual = run.results[0].rankings
+        return [(r.rows.tolist(), r.distances.tolist()) for r in actual if r is not None]
 
     expected = ranked("upright", "a", {})
     assert ranked("shot", "b", turned) == expected
@@ -694,10 +698,10 @@ def test_methods_are_listed(resight: Run) -> None:
         (("verify", "oxford5k", "/none"), "/none: no such folder"),
     ],
 )
-def test_bad_input(arguments: tuple[str, ...], said: str, resight: Run) -> None:
+def test_bad_input(arguments: tuple[str, ...], message: str, resight: Run) -> None:
     done = resight("benchmark", *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
 
@@ -726,16 +730,16 @@ def test_a_pickle_becomes_json_once(landmarks: Path, tmp_path: Path, resight: Ru
 
 
 def test_regions_and_whole_photos_side_by_side(landmarks: Path, tmp_path: Path) -> None:
-    methods, found = {"sift": SMALL_METHODS["sift"]}, {}
+    methods, actual = {"sift": SMALL_METHODS["sift"]}, {}
     for query in ("crop", "full", "both"):
         dataset = read_dataset("paris6k", landmarks, {"query": query})
         run = run_benchmark(dataset, methods, cache=tmp_path / "c")
-        found[query] = run.results[0].measures
+        actual[query] = run.results[0].measures
         lists = ranked_lists(run, run.results[0])
         assert len(lists) == (4 if query == "both" else 2)
-    assert found["both"] == {
-        "mAP crop": found["crop"]["mAP"],
-        "mAP full": found["full"]["mAP"],
+    assert actual["both"] == {
+        "mAP crop": actual["crop"]["mAP"],
+        "mAP full": actual["full"]["mAP"],
     }
     assert dataset.official == (6392, 110)
 

@@ -1,4 +1,4 @@
-"""Benchmarks in the layouts people have them in, their ground truth, and what is refused."""
+"""Benchmarks in their usual layouts, their ground truth, and errors."""
 
 import json
 import os
@@ -198,18 +198,20 @@ def test_a_query_file_of_another_form(text: str, oxford: Path) -> None:
 @pytest.mark.parametrize("place", [".", "gt_files"])
 def test_text_files_beside_the_photos(place: str, oxford: Path) -> None:
     truth = read_dataset("oxford5k", oxford)
-    beside = oxford.parent / place
-    beside.mkdir(exist_ok=True)
+    in_parent = oxford.parent / place
+    in_parent.mkdir(exist_ok=True)
     for path in (oxford / "gt").iterdir():
-        path.rename(beside / path.name)
+        path.rename(in_parent / path.name)
     assert read_dataset("oxford5k", oxford) == truth
 
 
 def test_a_list_that_is_missing(oxford: Path) -> None:
     (oxford / "gt" / "all_souls_1_junk.txt").unlink()
-    with pytest.raises(DatasetError, match=r"_query\.txt: not the official .*No such file") as said:
+    with pytest.raises(
+        DatasetError, match=r"_query\.txt: not the official .*No such file"
+    ) as message:
         read_dataset("oxford5k", oxford)
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(message.value)
 
 
 def test_oxford_and_paris_in_one_folder(oxford: Path) -> None:
@@ -248,11 +250,11 @@ def classic(names: list[str], box: Any = (1, 2, 31.4, 42), **lists: list[int]) -
 
 @pytest.mark.parametrize("suffix", ["pkl", "json"])
 @pytest.mark.parametrize("beside", [True, False])
-def test_the_usual_pickle(tmp_path: Path, suffix: str, beside: bool) -> None:
+def test_the_usual_pickle(tmp_path: Path, suffix: str, in_parent: bool) -> None:
     for seed, name in enumerate(("a", "b", "c", "q_1")):
         draw(tmp_path / "paris" / f"{name}.jpg", seed)
     content = classic(["a", "b", "c", "d"], ok=[0, 3], junk=[1])
-    file = (tmp_path if beside else tmp_path / "paris") / f"gnd_paris6k.{suffix}"
+    file = (tmp_path if in_parent else tmp_path / "paris") / f"gnd_paris6k.{suffix}"
     file.write_bytes(pickle.dumps(content) if suffix == "pkl" else json.dumps(content).encode())
     dataset = read_dataset("paris6k", tmp_path / "paris")
     assert dataset.names == ("a", "b", "c")
@@ -420,7 +422,7 @@ TRUTH = SHARED / "groundtruth"
 
 
 @pytest.mark.photos
-@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real ground truth beside the checkout")
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real ground truth next to the checkout")
 def test_the_genuine_files(tmp_path: Path) -> None:
     for name, photos in (("oxford5k", 5063), ("paris6k", 6392)):
         content = read_plain(TRUTH / f"gnd_{name}.pkl")
@@ -438,7 +440,7 @@ def test_the_genuine_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.photos
-@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real ground truth beside the checkout")
+@pytest.mark.skipif(not TRUTH.is_dir(), reason="no real ground truth next to the checkout")
 @pytest.mark.parametrize(("name", "photos"), [("oxford5k", 5063), ("paris6k", 6412)])
 def test_both_layouts_are_the_same_benchmark(name: str, photos: int, tmp_path: Path) -> None:
     content = read_plain(TRUTH / f"gnd_{name}.pkl")
@@ -575,8 +577,8 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
         ("oxford", {}, "no benchmark; there are groups, holidays"),
     ],
 )
-def test_wrong_switches(name: str, switches: dict[str, str], said: str, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=said):
+def test_wrong_switches(name: str, switches: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=message):
         read_dataset(name, tmp_path, switches)
     assert all(benchmark.name == name for name, benchmark in BENCHMARKS.items())
 

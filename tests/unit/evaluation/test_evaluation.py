@@ -65,17 +65,17 @@ def test_average_precision_equals_the_oracle(relevance: list[bool], missing: int
         with pytest.raises(DatasetError):
             average_precision(ranks, positives)
         return
-    found = average_precision(ranks, positives)
-    assert found == pytest.approx(oracle.average_precision(relevance, positives), abs=1e-12)
-    assert 0 <= found <= 1
+    actual = average_precision(ranks, positives)
+    assert actual == pytest.approx(oracle.average_precision(relevance, positives), abs=1e-12)
+    assert 0 <= actual <= 1
 
 
 @given(relevance=RELEVANCE)
 def test_average_precision_is_one_exactly_for_a_perfect_ranking(relevance: list[bool]) -> None:
     positives = sum(relevance)
     if positives:
-        found = average_precision(np.flatnonzero(relevance), positives)
-        assert (found == 1) == all(relevance[:positives])
+        actual = average_precision(np.flatnonzero(relevance), positives)
+        assert (actual == 1) == all(relevance[:positives])
 
 
 @given(relevance=RELEVANCE, place=st.integers(0, 38))
@@ -255,9 +255,9 @@ def test_what_can_be_no_name_is_refused(name: str, tmp_path: Path) -> None:
     for groups in ({"a": ["y.jpg", name]}, {name: ["y.jpg"]}):
         with pytest.raises(
             DatasetError, match=r"groups\.json: '.*' \(in '.*'\) can be no na"
-        ) as said:
+        ) as error:
             read_groups(write(tmp_path, json.dumps(groups)))
-        assert str(said.value).isprintable(), "one line, that can be written anywhere"
+        assert str(error.value).isprintable(), "one line, that can be written anywhere"
 
 
 def test_names_of_bytes_that_are_no_text(tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ def rows(*values: int) -> frozenset[int]:
 
 def official_ap(ranked: list[int], positives: set[int], junk: set[int]) -> float:
     """As `compute_ap` of Oxford5k walks through a list, one photo after the other."""
-    old_recall, old_precision, ap, found, seen = 0.0, 1.0, 0.0, 0, 0
+    old_recall, old_precision, ap, actual, seen = 0.0, 1.0, 0.0, 0, 0
     for photo in ranked:
         if photo in junk:
             continue
-        found += photo in positives
-        recall, precision = found / len(positives), found / (seen + 1)
+        actual += photo in positives
+        recall, precision = actual / len(positives), actual / (seen + 1)
         ap += (recall - old_recall) * (old_precision + precision) / 2
         old_recall, old_precision, seen = recall, precision, seen + 1
     return ap
@@ -84,10 +84,10 @@ def revisited(ranked: list[int], positives: set[int], junk: set[int], k: int) ->
 
     The list ends with its last positive, and junk is not in it.
     """
-    kept = [photo for photo in ranked if photo not in junk]
-    while kept[-1] not in positives:
-        kept.pop()
-    first = kept[:k]
+    remaining = [photo for photo in ranked if photo not in junk]
+    while remaining[-1] not in positives:
+        remaining.pop()
+    first = remaining[:k]
     return sum(photo in positives for photo in first) / len(first)
 
 

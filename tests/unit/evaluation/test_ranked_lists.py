@@ -51,7 +51,7 @@ def test_holidays(tmp_path: Path) -> None:
 def test_a_genuine_list() -> None:
     path = SHARED / "groundtruth" / "holidays_ranked_top10.txt"
     if not path.is_file():
-        pytest.skip("no real ground truth beside the checkout")
+        pytest.skip("no real ground truth next to the checkout")
     lists = read_holidays_ranks(path)
     assert len(lists) == 500
     # As the official script walks through it, and by ours: the same mean.
@@ -60,14 +60,14 @@ def test_a_genuine_list() -> None:
     official, ours = [], []
     for query, ranked in lists.items():
         right = [name for name in names if name[:4] == query[:4] and name != query]
-        area, found, place = 0.0, 0, 0
+        area, hits, place = 0.0, 0, 0
         for photo in ranked:
             if photo == query:
                 continue
             if photo in right:
-                before = 1.0 if place == 0 else found / place
-                area += (before + (found + 1) / (place + 1)) / 2 / len(right)
-                found += 1
+                before = 1.0 if place == 0 else hits / place
+                area += (before + (hits + 1) / (place + 1)) / 2 / len(right)
+                hits += 1
             place += 1
         official.append(area)
         judgement = Judgement(frozenset(rows[name] for name in right), frozenset([rows[query]]))
@@ -85,7 +85,7 @@ def test_names_with_spaces(tmp_path: Path) -> None:
     assert read_trec(tmp_path / "run") == lists
     write_holidays(lists, tmp_path / "ranks")
     assert read_holidays_ranks(tmp_path / "ranks") == {
-        query: list(found.photos) for query, found in lists.items()
+        query: list(hits.photos) for query, hits in lists.items()
     }
 
 

@@ -51,11 +51,11 @@ def test_manhattan_search_equals_the_oracle(count: int, size: int, with_local: b
         )
         for i in range(count)
     ]
-    found = nearest(query, database, count)
+    actual = nearest(query, database, count)
     order = oracle.rank(expected)
-    np.testing.assert_array_equal(found.ids, database.ids[order])
-    np.testing.assert_allclose(found.distances, np.array(expected)[order], rtol=1e-5)
-    assert found.distances.dtype == np.float32
+    np.testing.assert_array_equal(actual.ids, database.ids[order])
+    np.testing.assert_allclose(actual.distances, np.array(expected)[order], rtol=1e-5)
+    assert actual.distances.dtype == np.float32
 
 
 def test_cosine_search_equals_the_plain_loop() -> None:
@@ -64,9 +64,9 @@ def test_cosine_search_equals_the_plain_loop() -> None:
     others[5] = 7 * query
     others[6] = -query
     expected = [slow_cosine_distance(query, other) for other in others]
-    found = distances_to(Query(query), numbered(others), cosine)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert found.dtype == np.float32
+    actual = distances_to(Query(query), numbered(others), cosine)
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert actual.dtype == np.float32
     assert nearest(Query(query), numbered(others), 1, cosine).ids.tolist() == [10 + 3 * 5]
 
 
@@ -96,10 +96,10 @@ def test_zero_vectors_are_at_cosine_distance_one_from_everything() -> None:
 def test_cosine_stays_in_its_range_in_spite_of_rounding() -> None:
     one = rows(200, 7, 0)
     for row in one:
-        found = cosine(row, np.stack([row, 3 * row, -row]))
-        assert found.min() >= 0
-        assert found.max() <= 2
-        np.testing.assert_allclose(found, [0, 0, 2], atol=1e-6)
+        actual = cosine(row, np.stack([row, 3 * row, -row]))
+        assert actual.min() >= 0
+        assert actual.max() <= 2
+        np.testing.assert_allclose(actual, [0, 0, 2], atol=1e-6)
 
 
 # Ties, and k
@@ -108,9 +108,9 @@ def test_cosine_stays_in_its_range_in_spite_of_rounding() -> None:
 def test_ties_are_ordered_by_id() -> None:
     database = numbered(np.array([[2], [1], [2], [1], [0], [-1]], np.float32))
     query = Query(np.zeros(1, np.float32))
-    found = nearest(query, database, 6)
-    assert found.ids.tolist() == [22, 13, 19, 25, 10, 16]
-    assert found.distances.tolist() == [0, 1, 1, 1, 2, 2]
+    actual = nearest(query, database, 6)
+    assert actual.ids.tolist() == [22, 13, 19, 25, 10, 16]
+    assert actual.distances.tolist() == [0, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("k", range(1, 9))
@@ -121,8 +121,8 @@ def test_ties_at_the_cut_are_ordered_by_id_too(k: int) -> None:
     assert ids[ranking(distances, ids, k)].tolist() == expected[:k]
     # Also where the rows are not in the order of their ids.
     shuffled = np.array([5, 2, 7, 0, 1, 6, 4, 3])
-    found = ranking(distances[shuffled], ids[shuffled], k)
-    assert ids[shuffled][found].tolist() == expected[:k]
+    actual = ranking(distances[shuffled], ids[shuffled], k)
+    assert ids[shuffled][actual].tolist() == expected[:k]
 
 
 def test_k_of_one_and_k_beyond_the_database() -> None:
@@ -186,8 +186,8 @@ def test_local_descriptors_on_one_side_alone_do_not_count() -> None:
 
 def test_an_empty_database_has_no_neighbours() -> None:
     database = numbered(np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))
-    found = nearest(Query(np.ones(4, np.float32), np.ones(4, np.float32)), database, 5)
-    assert found.ids.tolist() == found.distances.tolist() == []
+    actual = nearest(Query(np.ones(4, np.float32), np.ones(4, np.float32)), database, 5)
+    assert actual.ids.tolist() == actual.distances.tolist() == []
 
 
 @pytest.mark.parametrize("size", [0, 3, 5])
@@ -230,7 +230,7 @@ def test_a_database_may_lie_in_a_file(tmp_path: Path) -> None:
     query = Query(rows(1, 5, 2)[0], rows(1, 5, 3)[0])
     for distance in (manhattan, cosine):
         expected = nearest(query, numbered(values, local), 4, distance)
-        found = nearest(query, mapped, 4, distance)
-        np.testing.assert_array_equal(found.ids, expected.ids)
-        np.testing.assert_array_equal(found.distances, expected.distances)
-        assert type(found.distances) is np.ndarray
+        actual = nearest(query, mapped, 4, distance)
+        np.testing.assert_array_equal(actual.ids, expected.ids)
+        np.testing.assert_array_equal(actual.distances, expected.distances)
+        assert type(actual.distances) is np.ndarray

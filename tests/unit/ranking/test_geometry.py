@@ -1,4 +1,4 @@
-"""Matching against brute force, homographies that are known, and what must be refused."""
+"""Matching against brute force, homographies with exact answers, and errors."""
 
 import itertools
 from collections.abc import Iterator
@@ -96,8 +96,8 @@ def test_known_homography_is_recovered(view: str) -> None:
     errors = np.linalg.norm(project(homography, source) - target, axis=1)
     assert np.median(errors) < 1
     assert errors.max() < 12
-    found, expected = project(result.homography, source), project(homography, source)
-    assert np.abs(found - expected).max() < 1.5
+    actual, expected = project(result.homography, source), project(homography, source)
+    assert np.abs(actual - expected).max() < 1.5
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -113,8 +113,8 @@ def test_an_affine_map_follows_all_but_perspective(view: str) -> None:
         return
     assert affine.inliers > 0.9 * free.inliers
     source = query.points[affine.matches[:, 0]]
-    found, expected = project(affine.homography, source), project(homography, source)
-    assert np.abs(found - expected).max() < 1.5
+    actual, expected = project(affine.homography, source), project(homography, source)
+    assert np.abs(actual - expected).max() < 1.5
 
 
 def test_homography_is_in_pixels_of_the_images_given() -> None:
@@ -150,11 +150,11 @@ def test_equal_from_run_to_run_and_for_any_number_of_threads() -> None:
     for threads in (1, 2, 4):
         cv2.setNumThreads(threads)
         with threadpool_limits(threads):
-            found = verify(query, other, seed=3)
-        np.testing.assert_array_equal(found.matches, expected.matches)
-        assert found.homography is not None
+            actual = verify(query, other, seed=3)
+        np.testing.assert_array_equal(actual.matches, expected.matches)
+        assert actual.homography is not None
         assert expected.homography is not None
-        np.testing.assert_array_equal(found.homography, expected.homography)
+        np.testing.assert_array_equal(actual.homography, expected.homography)
 
 
 def test_outliers_are_left_out() -> None:
@@ -355,8 +355,8 @@ def test_matches_equal_brute_force(sizes: tuple[int, int], ratio: float, seed: i
     query, other = unit_rows(sizes[0], seed, 3), unit_rows(sizes[1], seed + 1, 3)
     distances = np.linalg.norm(query[:, None].astype(float) - other[None], axis=2)
     nearest = np.sort(distances, axis=1)
-    found = {tuple(map(int, pair)) for pair in mutual_matches(query, other, ratio)}
-    for i, j in found ^ set(slow_matches(query, other, ratio)):
+    actual = {tuple(map(int, pair)) for pair in mutual_matches(query, other, ratio)}
+    for i, j in actual ^ set(slow_matches(query, other, ratio)):
         # Only rounding may differ.
         assert abs(nearest[i, 0] ** 2 - (ratio * nearest[i, 1]) ** 2) < 3e-5, (i, j)
 
@@ -405,10 +405,10 @@ def test_rerank_refuses_more_counts_than_results() -> None:
 def test_rerank_properties(inliers: list[int], more: int) -> None:
     order = list(range(len(inliers) + more))
     counts = inliers + [0] * more
-    found = order_by_inliers(order, inliers, 8)
-    assert sorted(found) == order
+    actual = order_by_inliers(order, inliers, 8)
+    assert sorted(actual) == order
     moved = sum(count >= 8 for count in counts)
-    assert all(counts[i] >= 8 for i in found[:moved])
-    assert found[moved:] == sorted(found[moved:])
-    for a, b in itertools.pairwise(found[:moved]):
+    assert all(counts[i] >= 8 for i in actual[:moved])
+    assert actual[moved:] == sorted(actual[moved:])
+    for a, b in itertools.pairwise(actual[:moved]):
         assert counts[a] > counts[b] or (counts[a] == counts[b] and a < b)

@@ -1,4 +1,4 @@
-"""Groups against brute force, by hand, and on collections whose answer is known."""
+"""Groups against brute force, by hand, and on collections with a reference answer."""
 
 import csv
 import io
@@ -41,10 +41,10 @@ def scattered(count: int, seed: int, size: int = 24) -> np.ndarray:
     return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
 
 
-def with_views(things: int, views: int, alone: int, noise: float, seed: int) -> Database:
+def with_views(things: int, views: int, singles: int, noise: float, seed: int) -> Database:
     """`things` photographed `views` times each, then photos of something else each."""
     rng = np.random.default_rng(seed)
-    base = scattered(things + alone, seed)
+    base = scattered(things + singles, seed)
     rows = np.concatenate([np.repeat(base[:things], views, axis=0), base[things:]])
     rows[: things * views] += noise * np.abs(rng.normal(size=(things * views, base.shape[1])))
     return Database(np.arange(len(rows)), rows.astype(np.float32))
@@ -80,7 +80,7 @@ def test_lists_are_the_nearest_others(values: list[tuple[int, ...]], k: int, loc
 
 
 def test_groups_by_hand() -> None:
-    # 10-20 copies, 30 another view of them; 50-60 two views; 40 and 70 stand alone.
+    # 10-20 copies, 30 another view of them; 50-60 two views; 40 and 70 are single.
     lists = neighbor_lists(on_a_line(0, 0.1, 2, 50, 100, 102.5, 200))
     assert group_photos(lists, limit=3) == [
         Group("same-thing", (10, 20, 30)),
@@ -113,7 +113,7 @@ def test_groups_are_the_connected_photos(places: list[int], limit: int) -> None:
     lists = neighbor_lists(on_a_line(*places))
 
     def connected(reach: float) -> set[tuple[int, ...]]:
-        found = set()
+        actual = set()
         for start in range(len(places)):
             reached, border = {start}, [start]
             while border:
@@ -122,8 +122,8 @@ def test_groups_are_the_connected_photos(places: list[int], limit: int) -> None:
                 border += near - reached
                 reached |= near
             if len(reached) > 1:
-                found.add(tuple(10 * (i + 1) for i in sorted(reached)))
-        return found
+                actual.add(tuple(10 * (i + 1) for i in sorted(reached)))
+        return actual
 
     # Few enough photos that each is among the nearest of all.
     groups = group_photos(lists, float(limit), mutual=11)
@@ -139,10 +139,10 @@ def test_the_order_of_the_photos_does_not_matter(seed: int) -> None:
     database = with_views(6, 3, 12, 0.01, seed)
     order = np.random.default_rng(seed).permutation(len(database.ids))
     shuffled = find_groups(Database(database.ids, database.global_[order]))
-    found = find_groups(database)
-    assert shuffled.estimated_limit == pytest.approx(found.estimated_limit, rel=1e-5)
+    actual = find_groups(database)
+    assert shuffled.estimated_limit == pytest.approx(actual.estimated_limit, rel=1e-5)
     place = {int(old): new for new, old in enumerate(order)}
-    moved = {tuple(sorted(place[i] for i in g.ids)) for g in found.groups}
+    moved = {tuple(sorted(place[i] for i in g.ids)) for g in actual.groups}
     assert {g.ids for g in shuffled.groups} == moved
 
 
@@ -150,23 +150,23 @@ def test_the_order_of_the_photos_does_not_matter(seed: int) -> None:
 @pytest.mark.parametrize("count", [12, 60, 300])
 def test_a_collection_without_repeats_has_almost_no_groups(count: int, seed: int) -> None:
     database = Database(np.arange(count), scattered(count, seed))
-    found = find_groups(database)
-    grouped = {id_ for group in found.groups for id_ in group.ids}
+    actual = find_groups(database)
+    grouped = {id_ for group in actual.groups for id_ in group.ids}
     assert len(grouped) <= max(2, 0.05 * count)  # one pair of the few is chance
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("things", "views", "alone"), [(20, 4, 40), (60, 4, 0), (5, 10, 100)])
-def test_repeats_are_found(things: int, views: int, alone: int, seed: int) -> None:
-    database = with_views(things, views, alone, 0.02, seed)
-    found = pairs_in(find_groups(database).groups)
+def test_repeats_are_found(things: int, views: int, singles: int, seed: int) -> None:
+    database = with_views(things, views, singles, 0.02, seed)
+    actual = pairs_in(find_groups(database).groups)
     true = {
         pair
         for thing in range(things)
         for pair in itertools.combinations(range(thing * views, (thing + 1) * views), 2)
     }
-    assert len(found & true) >= 0.95 * len(true)
-    assert len(found & true) >= 0.95 * len(found)
+    assert len(actual & true) >= 0.95 * len(true)
+    assert len(actual & true) >= 0.95 * len(actual)
 
 
 def test_the_limit_scales_with_the_descriptors() -> None:
@@ -180,7 +180,7 @@ def test_the_limit_scales_with_the_descriptors() -> None:
 
 
 def test_the_limit_on_even_ground() -> None:
-    """Evenly spread points of dimension 2: the chance of a stranger under the limit is known."""
+    """Evenly spread points of dimension 2: the probability of an unrelated photo under the limit is exact."""
     rows = np.random.default_rng(0).random((2000, 2)).astype(np.float32)
     lists = neighbor_lists(Database(np.arange(2000), rows))
     limit = estimate_limit(lists)
@@ -202,14 +202,14 @@ def test_too_few_photos_or_all_the_same() -> None:
 def test_a_limit_given_is_used_and_the_estimate_told() -> None:
     database = with_views(10, 2, 20, 0.01, 1)
     estimated = find_groups(database).estimated_limit
-    found = find_groups(database, manhattan, 1e-9)
-    assert (found.limit, found.estimated_limit, found.groups) == (1e-9, estimated, [])
+    actual = find_groups(database, manhattan, 1e-9)
+    assert (actual.limit, actual.estimated_limit, actual.groups) == (1e-9, estimated, [])
 
 
 def test_progress_counts_the_photos() -> None:
-    said: list[tuple[int, int]] = []
-    find_groups(on_a_line(*range(150)), progress=lambda done, total: said.append((done, total)))
-    assert said == [(64, 150), (128, 150), (150, 150)]
+    reports: list[tuple[int, int]] = []
+    find_groups(on_a_line(*range(150)), progress=lambda done, total: reports.append((done, total)))
+    assert reports == [(64, 150), (128, 150), (150, 150)]
 
 
 def test_memory_grows_with_the_photos_not_their_square() -> None:
@@ -273,15 +273,15 @@ def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
     index([photos], tmp_path / "c", config=LocalConfig(method="sift-vlad", sample=20_000))
     with Collection.open(tmp_path / "c") as opened:
         paths = {photo.id: photo.path for photo in opened.photos("ok")}
-        found = find_groups(load_arrays(opened).database, cosine)
+        actual = find_groups(load_arrays(opened).database, cosine)
     truth = json.loads((photos / "groups.json").read_text("utf-8"))
     label = {(photos / p).resolve(): name for name, ps in truth.items() for p in ps}
     of = {id_: label[path.resolve()] for id_, path in paths.items()}
-    pairs = pairs_in(found.groups)
+    pairs = pairs_in(actual.groups)
     right = {pair for pair in pairs if of[pair[0]] == of[pair[1]]}
-    wanted = [p for p in itertools.combinations(sorted(of), 2) if of[p[0]] == of[p[1]]]
+    related = [p for p in itertools.combinations(sorted(of), 2) if of[p[0]] == of[p[1]]]
     assert len(right) >= 0.9 * len(pairs)
-    assert len(right) >= 0.4 * len(wanted)
+    assert len(right) >= 0.4 * len(related)
 
 
 def test_lists_of_any_length_are_accepted() -> None:

@@ -1,4 +1,4 @@
-"""The approximate index: near the truth, kept up to date, and said where there is none."""
+"""The approximate index: recall, updates, and errors without one."""
 
 import json
 import shutil
@@ -44,13 +44,13 @@ def test_lists_find_nearly_all_of_the_nearest(tmp_path: Path, local: bool) -> No
     for row in range(0, 3000, 60):
         query = Query(database.global_[row], database.local[row + 1] if local else None)
         true = nearest(query, database, 10)
-        found = nearest_by_lists(query, database, lists, 10)
-        shares.append(len(np.intersect1d(true.ids, found.ids)) / 10)
-        assert np.all(np.diff(found.distances) >= 0)
-        known = dict(zip(true.ids.tolist(), true.distances.tolist(), strict=True))
-        for id_, distance in zip(found.ids.tolist(), found.distances.tolist(), strict=True):
-            assert distance == known.get(id_, distance)
-        firsts.append(found.distances[0] == true.distances[0])
+        actual = nearest_by_lists(query, database, lists, 10)
+        shares.append(len(np.intersect1d(true.ids, actual.ids)) / 10)
+        assert np.all(np.diff(actual.distances) >= 0)
+        exact_distances = dict(zip(true.ids.tolist(), true.distances.tolist(), strict=True))
+        for id_, distance in zip(actual.ids.tolist(), actual.distances.tolist(), strict=True):
+            assert distance == exact_distances.get(id_, distance)
+        firsts.append(actual.distances[0] == true.distances[0])
     assert np.mean(shares) >= 0.98
     assert np.mean(firsts) >= 0.98, "of the first places"
 
@@ -63,29 +63,29 @@ def test_rows_that_are_not_in_the_lists_are_found_too(tmp_path: Path, with_codes
     ids[[3, 1600]] = -1  # gone
     database = Database(ids, rows, coded=(coded(rows),) if with_codes else ())
     for row in (3, 10, 1499, 1500, 1600, 1999):
-        found = nearest_by_lists(Query(rows[row]), database, lists, 5)
-        assert len(found.ids) == 5
-        assert (found.ids[0] == row) == (row not in (3, 1600))
-        assert -1 not in found.ids
+        actual = nearest_by_lists(Query(rows[row]), database, lists, 5)
+        assert len(actual.ids) == 5
+        assert (actual.ids[0] == row) == (row not in (3, 1600))
+        assert -1 not in actual.ids
 
 
 def test_lists_grow_and_are_made_anew_when_there_are_too_few(tmp_path: Path) -> None:
-    rows, path, told = descriptors(9000, 16, 1), tmp_path / "g.lists", []
+    rows, path, reports = descriptors(9000, 16, 1), tmp_path / "g.lists", []
     assert grow_lists(path, rows[:4000]) == 4000
     assert open_lists(path, 16).lists == 31
-    assert grow_lists(path, rows[:5000], lambda done, total: told.append((done, total))) == 1000
+    assert grow_lists(path, rows[:5000], lambda done, total: reports.append((done, total))) == 1000
     assert open_lists(path, 16).count == 5000
-    assert told[-1] == (5000, 5000)
+    assert reports[-1] == (5000, 5000)
     assert grow_lists(path, rows[:5000]) == 0
     database = Database(np.arange(5000), rows[:5000])
     for row in (0, 4999):
-        found = nearest_by_lists(Query(rows[row]), database, [open_lists(path, 16)], 1)
-        assert found.ids.tolist() == [row]
+        actual = nearest_by_lists(Query(rows[row]), database, [open_lists(path, 16)], 1)
+        assert actual.ids.tolist() == [row]
     assert grow_lists(path, np.tile(rows, (3, 1))) == 27_000
     assert open_lists(path, 16).lists == 82
 
 
-def made(folder: Path) -> ann_index.ApproximateIndex:
+def update_index(folder: Path) -> ann_index.ApproximateIndex:
     with Collection.open(folder) as collection:
         return build_ann_index(collection, no_progress)
 
@@ -93,31 +93,31 @@ def made(folder: Path) -> ann_index.ApproximateIndex:
 @pytest.mark.parametrize("cam", [False, True])
 def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: bool) -> None:
     folder = make(tmp_path / "c", cam=cam, count=300)
-    found = made(folder)
-    assert found.recall > 0.95
-    assert (found.rows, found.queries) == (298, 100)
-    assert set(found.sha256) == ({"global", "local"} if cam else {"global"})
-    assert info(folder).approximate == found
+    actual = update_index(folder)
+    assert actual.recall > 0.95
+    assert (actual.rows, actual.queries) == (298, 100)
+    assert set(actual.sha256) == ({"global", "local"} if cam else {"global"})
+    assert info(folder).approximate == actual
     before = sorted((folder / "arrays").rglob("*.lists"))[0].stat().st_mtime_ns
     with writing(folder) as writer:
         describe(writer, 1000, cam=cam)
-    assert made(folder) == found  # few new photos are not added yet, and yet found
+    assert update_index(folder) == actual  # few new photos are not added yet, but searched
     assert sorted((folder / "arrays").rglob("*.lists"))[0].stat().st_mtime_ns == before
     with Collection.open(folder) as collection:
         arrays = load_arrays(collection)
         database = arrays.database
         local = None if database.local is None else database.local[-1]
-        lists = open_ann_index(arrays, found)
+        lists = open_ann_index(arrays, actual)
         near = nearest_by_lists(Query(database.global_[-1], local), database, lists, 1)
         assert near.ids[0] == database.ids[-1]
     with writing(folder) as writer:
         for seed in range(2000, 2030):
             describe(writer, seed, cam=cam)
-    assert made(folder).rows == 329
+    assert update_index(folder).rows == 329
     with writing(folder) as writer:
         writer.store_reduction(KEPT, writer.collection.reduction_config, {})
     assert info(folder).approximate is None
-    assert made(folder).rows == 329
+    assert update_index(folder).rows == 329
 
 
 def test_as_many_lists_are_read_as_are_needed(
@@ -125,12 +125,12 @@ def test_as_many_lists_are_read_as_are_needed(
 ) -> None:
     monkeypatch.setattr(inverted, "FEWEST_PROBES", 1)
     folder = make(tmp_path / "c", cam=False, count=300)
-    found = made(folder)
-    assert found.probes > 1
-    assert found.recall >= 0.98
+    actual = update_index(folder)
+    assert actual.probes > 1
+    assert actual.recall >= 0.98
     with Collection.open(folder) as collection:
-        (lists,) = open_ann_index(load_arrays(collection), found)
-        assert found.probes == lists.probes <= lists.lists
+        (lists,) = open_ann_index(load_arrays(collection), actual)
+        assert actual.probes == lists.probes <= lists.lists
     monkeypatch.setattr(ann_index, "TARGET_RECALL", 0.1)
     with Collection.open(folder) as collection:
         recall, _, probes = ann_index.measure_recall(load_arrays(collection))
@@ -145,7 +145,7 @@ def damage(folder: Path) -> None:
 
 
 def keep(folder: Path) -> ann_index.ApproximateIndex | None:
-    """What an index run does when it is told nothing of an approximate index."""
+    """Index without an option for the approximate index."""
     with Collection.open(folder) as collection:
         ann_index.update_ann_index(collection, None, no_progress)
         return read_ann_status(collection)
@@ -153,7 +153,7 @@ def keep(folder: Path) -> ann_index.ApproximateIndex | None:
 
 def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
-    made(folder)
+    update_index(folder)
     damage(folder)
     report = check(folder)
     assert report.problems == ["approximate index: global.lists was damaged"]
@@ -166,18 +166,18 @@ def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
 
 def test_nothing_is_added_to_a_damaged_index(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
-    made(folder)
+    update_index(folder)
     damage(folder)
     with writing(folder) as writer:
         for seed in range(1000, 1010):
             describe(writer, seed, cam=False)
-    assert made(folder).rows == 58
+    assert update_index(folder).rows == 58
     assert check(folder).problems == []
 
 
 def test_an_index_that_is_cut_off_is_said_in_one_line(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
-    known = made(folder)
+    exact_distances = update_index(folder)
     (path,) = (folder / "arrays").rglob("*.lists")
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 2)
@@ -185,7 +185,7 @@ def test_an_index_that_is_cut_off_is_said_in_one_line(tmp_path: Path) -> None:
         Collection.open(folder) as collection,
         pytest.raises(CollectionError, match=r"approximate index is damaged .* run resight check"),
     ):
-        open_ann_index(load_arrays(collection), known)
+        open_ann_index(load_arrays(collection), exact_distances)
 
 
 def test_lists_of_descriptors_of_another_length_is_refused(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_an_index_of_earlier_versions_is_made_anew(tmp_path: Path) -> None:
 def test_an_empty_collection_has_none(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", count=0)
     with pytest.raises(CollectionError, match="holds no photos yet"):
-        made(folder)
+        update_index(folder)
 
 
 def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,8 +53,8 @@ def queries(count: int, *, local: bool, seed: int = 9, size: int = 24) -> list[Q
     return [Query(one, other if local else None) for one, other in pairs]
 
 
-def plain(found: Database) -> Database:
-    return Database(found.ids, found.global_, found.local)
+def plain(actual: Database) -> Database:
+    return Database(actual.ids, actual.global_, actual.local)
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,24 +71,24 @@ def test_codes_bound_the_distance_from_below(
     rng = np.random.default_rng(seed)
     rows = (low + spread * rng.standard_normal((count, size))).astype(np.float32)
     query = (low + 3 * spread * rng.standard_normal((1, size))).astype(np.float32)
-    made = coded(rows)
-    code = made.quantizer.encode_queries(query)
-    sums = np.abs(made.codes.astype(np.int64) - code).sum(axis=1)
-    sums += made.slack.sum(axis=1, dtype=np.int64)
-    inliers = np.setdiff1d(np.arange(count), made.outliers)
-    least = made.lower_bounds(query, code, sums[None])[0]
+    encoded = coded(rows)
+    code = encoded.quantizer.encode_queries(query)
+    sums = np.abs(encoded.codes.astype(np.int64) - code).sum(axis=1)
+    sums += encoded.slack.sum(axis=1, dtype=np.int64)
+    inliers = np.setdiff1d(np.arange(count), encoded.outliers)
+    least = encoded.lower_bounds(query, code, sums[None])[0]
     true = np.abs(rows.astype(np.float64) - query).sum(axis=1)
     assert (least[inliers] <= true[inliers]).all()
 
 
 def test_codes_mean_nearly_what_they_were_made_from() -> None:
     rows = descriptors(3000, 50, 1)
-    made = coded(rows)
-    assert made.codes.max() == MAX_CODE
-    assert len(made.outliers) == 0  # all were in the sample
-    low, step = made.quantizer.low, made.quantizer.step
+    encoded = coded(rows)
+    assert encoded.codes.max() == MAX_CODE
+    assert len(encoded.outliers) == 0  # all were in the sample
+    low, step = encoded.quantizer.low, encoded.quantizer.step
     clipped = (rows > low + MAX_CODE * step) | (rows < low)
-    decoded = low + step * made.codes.astype(np.float64)
+    decoded = low + step * encoded.codes.astype(np.float64)
     assert np.abs(rows - decoded)[~clipped].max() <= 0.5001 * step
     even = coded(np.random.default_rng(1).random((3000, 50), np.float32))
     assert even.quantizer.max_error < 50 * even.quantizer.step / 2
@@ -96,12 +96,12 @@ def test_codes_mean_nearly_what_they_were_made_from() -> None:
 
 def test_rows_that_lost_little_are_told_from_those_that_lost_much() -> None:
     rows = descriptors(3000, 50, 1)
-    made = coded(rows)
-    lost = made.quantizer.rounding_errors(rows, made.codes)
+    encoded = coded(rows)
+    lost = encoded.quantizer.rounding_errors(rows, encoded.codes)
     more = np.array([[40.0] * 50, [0.01] * 50], np.float32)
-    assert [found.tolist() for *_, found in encode_blocks(more, made.quantizer)] == [[0]]
-    spare = (made.quantizer.max_error - lost) / made.quantizer.step
-    units = made.slack.sum(axis=1, dtype=np.int64)
+    assert [actual.tolist() for *_, actual in encode_blocks(more, encoded.quantizer)] == [[0]]
+    spare = (encoded.quantizer.max_error - lost) / encoded.quantizer.step
+    units = encoded.slack.sum(axis=1, dtype=np.int64)
     assert (units <= spare).all()
     assert (units > np.minimum(spare, SLACK_BYTES * MAX_CODE) - 1).all()
 
@@ -118,10 +118,10 @@ def test_short_list_equals_a_plain_scan(
     rng = np.random.default_rng(k)
     rows = rng.integers(0, 9, (20_003, size), np.uint8)  # with many equal sums
     rows[rng.random(rows.shape) < 0.1] = MAX_CODE
-    asked = rng.integers(0, 9, (query_count, size), np.uint8)
+    batch = rng.integers(0, 9, (query_count, size), np.uint8)
     units = rng.integers(0, 3, (len(rows), SLACK_BYTES), np.uint8)
-    found, sums = scan(asked, rows, units, k)
-    for query, row, total in zip(asked, found, sums, strict=True):
+    actual, sums = scan(batch, rows, units, k)
+    for query, row, total in zip(batch, actual, sums, strict=True):
         expected = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
         np.testing.assert_array_equal(total, np.sort(expected)[:k])
         np.testing.assert_array_equal(total, expected[row])
@@ -137,12 +137,12 @@ def test_the_short_list_of_some_rows_equals_a_plain_scan_of_them(
     rng = np.random.default_rng(k)
     rows = rng.integers(0, 256, (1000, size), np.uint8)
     units = rng.integers(0, 30, (1000, SLACK_BYTES), np.uint8)
-    (query,) = asked = rng.integers(0, 256, (1, size), np.uint8)
+    (query,) = batch = rng.integers(0, 256, (1, size), np.uint8)
     some = rng.permutation(1000)[:count]
     sums = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
-    found = codes.shortlist_among(asked, rows, units, some, k)
-    assert set(found.tolist()) <= set(some.tolist())
-    np.testing.assert_array_equal(np.sort(sums[found]), np.sort(sums[some])[:k])
+    actual = codes.shortlist_among(batch, rows, units, some, k)
+    assert set(actual.tolist()) <= set(some.tolist())
+    np.testing.assert_array_equal(np.sort(sums[actual]), np.sort(sums[some])[:k])
 
 
 def test_large_collections_are_scanned_by_the_compiled_scan(
@@ -150,23 +150,23 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
 ) -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 256, (codes.COMPILED_ROWS, 8), np.uint8)
-    asked = rng.integers(0, 256, (codes.COMPILED_QUERIES, 8), np.uint8)
+    batch = rng.integers(0, 256, (codes.COMPILED_QUERIES, 8), np.uint8)
     units = rng.integers(0, 100, (len(rows), SLACK_BYTES), np.uint8)
-    expected = codes._opencv_scan(asked, rows, units, 10)[1]
+    expected = codes._opencv_scan(batch, rows, units, 10)[1]
     used = []
     monkeypatch.setattr(
         sad, "nearest_rows", lambda *given, real=sad.nearest_rows: used.append(1) or real(*given)
     )
-    for count in (len(asked), 1):  # one query, too, once it is loaded
+    for count in (len(batch), 1):  # one query, too, once it is loaded
         used.clear()
-        found = shortlist(asked[:count], rows, units, 10)[1]
-        np.testing.assert_array_equal(found, expected[:count])
+        actual = shortlist(batch[:count], rows, units, 10)[1]
+        np.testing.assert_array_equal(actual, expected[:count])
         assert used
     used.clear()
     monkeypatch.setattr(codes, "_compiled", codes._CompiledScan())
-    shortlist(asked[:1], rows, units, 10)
+    shortlist(batch[:1], rows, units, 10)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    np.testing.assert_array_equal(shortlist(asked, rows, units, 10)[1], expected)
+    np.testing.assert_array_equal(shortlist(batch, rows, units, 10)[1], expected)
     assert not used
 
 
@@ -182,33 +182,33 @@ def test_compiled_scan_is_made_of_the_processors_instruction() -> None:
 @pytest.mark.parametrize("k", [1, 10, 300])
 def test_search_in_codes_equals_the_plain_search(local: bool, k: int) -> None:
     large = database(6000, local=local)
-    asked = [*queries(20, local=local), Query(large.global_[77], large.local[5] if local else None)]
-    for query, found in zip(asked, nearest_to_each(asked, large, k), strict=True):
+    batch = [*queries(20, local=local), Query(large.global_[77], large.local[5] if local else None)]
+    for query, actual in zip(batch, nearest_to_each(batch, large, k), strict=True):
         expected = nearest(query, plain(large), k)
-        np.testing.assert_array_equal(found.ids, expected.ids)
-        np.testing.assert_array_equal(found.distances, expected.distances)
+        np.testing.assert_array_equal(actual.ids, expected.ids)
+        np.testing.assert_array_equal(actual.distances, expected.distances)
 
 
 def test_a_query_without_a_local_descriptor_is_compared_by_the_global_one() -> None:
     large = database(3000, local=True)
     query = queries(1, local=False)[0]
-    found, expected = nearest(query, large, 5), nearest(query, plain(large), 5)
-    np.testing.assert_array_equal(found.ids, expected.ids)
+    actual, expected = nearest(query, large, 5), nearest(query, plain(large), 5)
+    np.testing.assert_array_equal(actual.ids, expected.ids)
 
 
 def test_copies_are_found_by_ascending_id_however_many_there_are() -> None:
     rows = descriptors(4000, 24, 3)
     rows[1000:3000] = rows[1]  # more than the first short lists hold
     large = Database(np.arange(4000), rows, coded=(coded(rows),))
-    found = nearest(Query(rows[1]), large, 10)
-    assert found.ids.tolist() == [1, *range(1000, 1009)]
+    actual = nearest(Query(rows[1]), large, 10)
+    assert actual.ids.tolist() == [1, *range(1000, 1009)]
 
 
 def test_other_distances_do_not_use_the_codes() -> None:
     large = database(2000, local=False)
     query = queries(1, local=False)[0]
-    found = nearest(query, large, 5, neighbors.cosine)
-    assert found.ids.tolist() == nearest(query, plain(large), 5, neighbors.cosine).ids.tolist()
+    actual = nearest(query, large, 5, neighbors.cosine)
+    assert actual.ids.tolist() == nearest(query, plain(large), 5, neighbors.cosine).ids.tolist()
 
 
 def test_most_searches_read_only_a_short_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,16 +222,16 @@ def test_most_searches_read_only_a_short_list(monkeypatch: pytest.MonkeyPatch) -
     views = (things + 0.1 * descriptors(20_000, 256, 5)).astype(np.float32)
     large = Database(np.arange(20_000), views, coded=(coded(views),))
     monkeypatch.setattr(neighbors, "_scan", lambda query, rows, _: counting(query, np.array(rows)))
-    found = nearest_to_each([Query(view) for view in things[::2000]], large, 10)
-    assert [near.ids[0] // 2000 for near in found] == list(range(10))
+    actual = nearest_to_each([Query(view) for view in things[::2000]], large, 10)
+    assert [near.ids[0] // 2000 for near in actual] == list(range(10))
     assert 0 < sum(compared) <= 10 * (neighbors.FIRST_SHORT_LIST + 20)
 
 
 def test_neighbor_lists_are_the_same_with_codes() -> None:
     large = database(1500, local=True)
-    found, expected = neighbor_lists(large), neighbor_lists(plain(large))
-    np.testing.assert_array_equal(found.rows, expected.rows)
-    np.testing.assert_array_equal(found.distances, expected.distances)
+    actual, expected = neighbor_lists(large), neighbor_lists(plain(large))
+    np.testing.assert_array_equal(actual.rows, expected.rows)
+    np.testing.assert_array_equal(actual.distances, expected.distances)
 
 
 @pytest.mark.parametrize("cam", [False, True])
@@ -246,10 +246,10 @@ def test_large_collections_are_coded(
         assert arrays.remove_damaged_arrays(collection) is None
     sides = [loaded.global_, loaded.local] if cam else [loaded.global_]
     assert len(loaded.coded) == len(sides)
-    for made, side in zip(loaded.coded, sides, strict=True):
+    for encoded, side in zip(loaded.coded, sides, strict=True):
         expected = coded(np.asarray(side))
-        np.testing.assert_array_equal(made.codes, expected.codes)
-        assert made.quantizer == expected.quantizer
+        np.testing.assert_array_equal(encoded.codes, expected.codes)
+        assert encoded.quantizer == expected.quantizer
     damaged = next((folder / "arrays").glob("*/global-codes.npy"))
     data = bytearray(damaged.read_bytes())
     data[-1] ^= 1

@@ -27,7 +27,7 @@ from resight.reductions.whitening import Whitening
 
 METHODS = [name for name in RERANKERS if name != "none"]
 PARTS = (7, 5)
-"""The layers of the descriptors here."""
+"""Layers of the descriptors."""
 
 
 def photos(count: int, seed: int = 0, groups: int = 4) -> np.ndarray:

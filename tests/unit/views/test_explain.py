@@ -1,4 +1,4 @@
-"""Supply that adds up exactly, heat that lies on what two photos share, places that match."""
+"""Attributions that add up exactly, heat on what two photos share, matching places."""
 
 import dataclasses
 from collections.abc import Callable
@@ -209,8 +209,8 @@ def test_the_supply_adds_up_to_the_descriptor(
     expected = selection.apply(descriptor) if selection else descriptor
     supplies = attribute_photo(maps, config, selection=selection)
     assert list(supplies) == ["layer4", "layer3"]
-    found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
-    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-4)
+    actual = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_the_masked_supply_adds_up_to_the_local_descriptor() -> None:
@@ -221,8 +221,8 @@ def test_the_masked_supply_adds_up_to_the_local_descriptor() -> None:
     assert local is not None
     mask = cam_mask(class_activation_map(maps[0]["layer4"], classifier), config.cam_threshold)
     supplies = attribute_photo(maps, config, mask=mask)
-    found = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
-    np.testing.assert_allclose(found, local, atol=1e-6, rtol=1e-4)
+    actual = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    np.testing.assert_allclose(actual, local, atol=1e-6, rtol=1e-4)
 
 
 def test_distance_and_agreement_are_those_of_the_descriptors() -> None:
@@ -239,11 +239,11 @@ def test_distance_and_agreement_are_those_of_the_descriptors() -> None:
         )
     ]
     distances = [float(manhattan(x, y[None])[0]) for x, y in pairs]
-    found = explain_maps(a, b, config, classifier=classifier, reduction=selection)
-    assert found.distance == min(distances)
+    actual = explain_maps(a, b, config, classifier=classifier, reduction=selection)
+    assert actual.distance == min(distances)
     x, y = pairs[int(np.argmin(distances))]
-    assert found.agreement == pytest.approx(2 * np.minimum(x, y).sum() / (x + y).sum(), abs=1e-5)
-    assert (found.masks is not None) == (distances[1] < distances[0])
+    assert actual.agreement == pytest.approx(2 * np.minimum(x, y).sum() / (x + y).sum(), abs=1e-5)
+    assert (actual.masks is not None) == (distances[1] < distances[0])
 
 
 def test_masks_come_with_the_local_descriptors_only() -> None:
@@ -255,9 +255,9 @@ def test_masks_come_with_the_local_descriptors_only() -> None:
             shared = np.linspace(1, 9, len(one[0][layer]))[:, None, None]
             one[0][layer][:, top : top + side, top : top + side] = shared
     ground = Classifier(np.ones((1, 2048), np.float32), np.zeros(1, np.float32))
-    found = explain_maps(*maps, config, classifier=ground)
-    assert found.masks is not None
-    for mask, heat in zip(found.masks, found.heats, strict=True):
+    actual = explain_maps(*maps, config, classifier=ground)
+    assert actual.masks is not None
+    for mask, heat in zip(actual.masks, actual.heats, strict=True):
         assert mask.shape == heat.shape == (12, 16)
         assert mask[2:8, 2:8].all()
         assert mask.sum() == 36
@@ -286,20 +286,20 @@ def test_nothing_in_common_is_no_heat() -> None:
     for layer in ("layer3", "layer4"):
         a[0][layer][::2] = 0
         b[0][layer][1::2] = 0
-    found = explain_maps(a, b, DESCRIPTORS)
-    assert not found.heats[0].any()
-    assert not found.heats[1].any()
-    assert found.agreement == pytest.approx(0, abs=1e-5)
+    actual = explain_maps(a, b, DESCRIPTORS)
+    assert not actual.heats[0].any()
+    assert not actual.heats[1].any()
+    assert actual.agreement == pytest.approx(0, abs=1e-5)
 
 
 def test_black_and_tiny_maps_are_explained() -> None:
     zeros = np.zeros((2048, 1, 2), np.float32)
     nothing = [{"layer3": zeros[:1024], "layer4": zeros[..., :1]}]
-    found = explain_maps(nothing, random_maps(0, [(2, 3)]), DESCRIPTORS)
-    assert found.heats[0].shape == (1, 2)
-    assert found.heats[1].shape == (4, 6)
-    assert not found.heats[0].any()
-    assert found.agreement == 0
+    actual = explain_maps(nothing, random_maps(0, [(2, 3)]), DESCRIPTORS)
+    assert actual.heats[0].shape == (1, 2)
+    assert actual.heats[1].shape == (4, 6)
+    assert not actual.heats[0].any()
+    assert actual.agreement == 0
     both = explain_maps(nothing, nothing, DESCRIPTORS)
     assert (both.distance, both.agreement) == (0.0, 0.0)
 
@@ -314,29 +314,29 @@ def test_large_maps_are_compared_on_a_coarser_grid() -> None:
 def test_a_coarser_grid_keeps_sums_of_supply_and_averages_columns() -> None:
     rng = np.random.default_rng(0)
     values, columns = positive(rng, 3, 81, 90), positive(rng, 4, 81, 90)
-    found = _coarser(Attribution(values, columns))
-    assert found.values.shape == (3, 41, 45)
-    assert found.columns.shape == (4, 41, 45)
-    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), values.sum(axis=(1, 2)), rtol=1e-4)
+    actual = _coarser(Attribution(values, columns))
+    assert actual.values.shape == (3, 41, 45)
+    assert actual.columns.shape == (4, 41, 45)
+    np.testing.assert_allclose(actual.values.sum(axis=(1, 2)), values.sum(axis=(1, 2)), rtol=1e-4)
     np.testing.assert_allclose(
-        found.columns[:, 3, 5], columns[:, 6:8, 10:12].mean(axis=(1, 2)), rtol=1e-6
+        actual.columns[:, 3, 5], columns[:, 6:8, 10:12].mean(axis=(1, 2)), rtol=1e-6
     )
     # The last row is that of half squares.
     np.testing.assert_allclose(
-        found.columns[:, 40, 5], columns[:, 80, 10:12].mean(axis=1), rtol=1e-6
+        actual.columns[:, 40, 5], columns[:, 80, 10:12].mean(axis=1), rtol=1e-6
     )
 
 
 def test_columns_match_where_a_map_was_moved() -> None:
     whole = np.random.default_rng(0).random((64, 20, 24), np.float32)
     first, second = whole[:, :16, :18], whole[:, 4:20, 3:21]
-    found = column_matches(first, second, (180, 160), (180, 160))
-    assert found.shape[1] == 4
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found[:, :2] - found[:, 2:], [[30, 40]] * len(found), atol=1e-3)
+    actual = column_matches(first, second, (180, 160), (180, 160))
+    assert actual.shape[1] == 4
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual[:, :2] - actual[:, 2:], [[30, 40]] * len(actual), atol=1e-3)
     # All that both see, but for the frames.
-    assert len(found) == (16 - 4 - 2) * (18 - 3 - 2)
-    assert found.min() > 0
+    assert len(actual) == (16 - 4 - 2) * (18 - 3 - 2)
+    assert actual.min() > 0
 
 
 def test_unlike_columns_do_not_match() -> None:
@@ -345,7 +345,7 @@ def test_unlike_columns_do_not_match() -> None:
     assert column_matches(*maps, (48, 48), (48, 48)).shape == (0, 4)
 
 
-# Verified, not decorative: what two photos share is pasted at known places.
+# Verified, not decorative: what two photos share is pasted at fixed places.
 
 
 def pasted_pairs(count: int, seed: int) -> list[list[tuple[Image.Image, Box]]]:
@@ -363,8 +363,8 @@ def pasted_pairs(count: int, seed: int) -> list[list[tuple[Image.Image, Box]]]:
         for side in range(2):
             common, own = textures[chosen[0]], textures[chosen[1 + side]]
             scene = background(rng, *SIZE)
-            box, beside = apart(rng, common, own)
-            for texture, (x, y, w, h) in ((own, beside), (common, box)):
+            box, own_box = apart(rng, common, own)
+            for texture, (x, y, w, h) in ((own, own_box), (common, box)):
                 corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
                 lay(scene, texture, np.array(corners, np.float32), 6.0)
             scene += rng.normal(0, 3, scene.shape)
@@ -406,13 +406,13 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
     pointed, inside, outside, right = [], [], [], []
     for (image, box), (other, other_box) in pairs:
         heat, other_heat, matches = explain_pair(image, other)
-        found = (
+        actual = (
             inside_and_outside(heat, image.size, box),
             inside_and_outside(other_heat, other.size, other_box),
         )
-        pointed.append(found[0][0] and found[1][0])
-        inside += [f[1] for f in found]
-        outside += [f[2] for f in found]
+        pointed.append(actual[0][0] and actual[1][0])
+        inside += [f[1] for f in actual]
+        outside += [f[2] for f in actual]
         share = (matches[:, :2] - box[:2]) / box[2:]
         expected = share * other_box[2:] + other_box[:2]
         right.append(np.mean(np.linalg.norm(expected - matches[:, 2:], axis=1) < 32))
@@ -433,9 +433,9 @@ def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
         image: Image.Image, other: Image.Image
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         maps = [extractor.feature_maps(extractor.prepare(photo)) for photo in (image, other)]
-        found = explain_maps(*maps, config)
+        actual = explain_maps(*maps, config)
         columns = [one[0]["layer3"] for one in maps]
-        return *found.heats, column_matches(*columns, image.size, other.size)
+        return *actual.heats, column_matches(*columns, image.size, other.size)
 
     check_heat(pasted_pairs(30, seed=20), explain_pair)
 
@@ -511,15 +511,15 @@ def object_photo(seed: int, folder: Path, name: str) -> Path:
     return path
 
 
-def check_shape(found: Explanation) -> None:
-    for heat in (found.heat_query, found.heat_other):
+def check_shape(actual: Explanation) -> None:
+    for heat in (actual.heat_query, actual.heat_other):
         assert heat.dtype == np.float32
         assert heat.ndim == 2
         assert heat.min() >= 0
         assert heat.max() in (0, 1)
-    assert found.matches.dtype == np.float32
-    assert found.matches.shape == (found.inliers, 4)
-    assert 0 <= found.agreement <= 1
+    assert actual.matches.dtype == np.float32
+    assert actual.matches.shape == (actual.inliers, 4)
+    assert 0 <= actual.agreement <= 1
 
 
 def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
@@ -528,11 +528,11 @@ def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
 
     a, b = object_photo(1, tmp_path, "a.png"), object_photo(2, tmp_path, "b.png")
     config, model = ExtractionConfig(resolutions=(160, 96)), ModelOptions(small_weights)
-    found = explain(a, b, config=config, model=model)
-    check_shape(found)
-    assert found.heat_query.shape == found.heat_other.shape == (8, 10)
+    actual = explain(a, b, config=config, model=model)
+    check_shape(actual)
+    assert actual.heat_query.shape == actual.heat_other.shape == (8, 10)
     one, other = describe([a, b], config=config, model=model).descriptors
-    assert found.distance == pytest.approx(float(np.abs(one - other).sum()), rel=1e-5)
+    assert actual.distance == pytest.approx(float(np.abs(one - other).sum()), rel=1e-5)
     same = explain(a, a, config=config, model=model)
     assert same.distance == 0
     assert same.agreement == 1
@@ -573,18 +573,18 @@ def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
         tmp_path / "c",
         config=LocalConfig(method="sift-vlad", centers=16, max_keypoints=400),
     )
-    found = explain(a, b, collection=tmp_path / "c")
-    check_shape(found)
-    assert found.inliers >= 20
-    assert found.heat_query.shape == (48, 64)
+    actual = explain(a, b, collection=tmp_path / "c")
+    check_shape(actual)
+    assert actual.inliers >= 20
+    assert actual.heat_query.shape == (48, 64)
     with Collection.open(tmp_path / "c") as opened:
         searcher = Searcher(opened)
         by_path = {r.path: r.distance for r in searcher.search(a, SearchConfig()).results}
-        assert found.distance == by_path[b]
+        assert actual.distance == by_path[b]
         again = explain_images(searcher, Image.open(a), Image.open(b))
-        np.testing.assert_array_equal(again.heat_query, found.heat_query)
+        np.testing.assert_array_equal(again.heat_query, actual.heat_query)
         boxed = explain_images(searcher, Image.open(a), Image.open(b), box=(0, 0, 640, 480))
-        np.testing.assert_array_equal(boxed.matches, found.matches)
+        np.testing.assert_array_equal(boxed.matches, actual.matches)
 
 
 def test_what_cannot_be_explained(tmp_path: Path) -> None:
