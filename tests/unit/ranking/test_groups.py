@@ -180,7 +180,7 @@ def test_the_limit_scales_with_the_descriptors() -> None:
 
 
 def test_the_limit_on_even_ground() -> None:
-    """Evenly spread points of dimension 2: the probability of an unrelated photo under the limit is exact."""
+    """Estimate the limit for points spread evenly in 2 dimensions, with an exact answer."""
     rows = np.random.default_rng(0).random((2000, 2)).astype(np.float32)
     lists = neighbor_lists(Database(np.arange(2000), rows))
     limit = estimate_limit(lists)

@@ -172,7 +172,7 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor")
 def test_compiled_scan_is_made_of_the_processors_instruction() -> None:
-    for scan, least in ((sad._keep_nearest, sad.TOGETHER), (sad._keep_nearest_of_one, 1)):
+    for scan, least in ((sad._scan, sad.TOGETHER), (sad._scan_for_one, 1)):
         fresh = numba.njit(scan.signatures[0], nogil=True, error_model="numpy")(scan.py_func)
         (assembly,) = fresh.inspect_asm().values()
         assert assembly.count("psadbw") >= least
