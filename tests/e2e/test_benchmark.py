@@ -159,7 +159,7 @@ def test_a_method_verifies_as_a_collection_of_it_does(
         assert (np.diff(ranked.distances) >= 0).all()
 
 
-def test_descriptors_are_those_of_the_method_alone(
+def test_descriptors_equal_those_of_a_single_method(
     run: tuple[BenchmarkRun, Path], photos: Path, small_weights: Path
 ) -> None:
     actual, cache = run
@@ -181,7 +181,7 @@ def test_descriptors_are_those_of_the_method_alone(
             np.testing.assert_allclose(superset.local[row][columns], own.local, atol=1e-6)
 
 
-def test_what_covers_what() -> None:
+def test_superset_configurations() -> None:
     table = [METHODS[name].config for name in ("baseline", "mr-late", "mr-lj", "mr-lj1")]
     both, cam = METHODS["paper"].config, METHODS["paper-cam"].config
     covers = superset_configs([*table, both, cam])  # type: ignore[list-item]
@@ -196,7 +196,7 @@ def test_what_covers_what() -> None:
     assert superset_configs([normalized, one]) == {normalized: normalized, one: one}
 
 
-def test_a_stopped_run_goes_on(photos: Path, small_weights: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(photos: Path, small_weights: Path, tmp_path: Path) -> None:
     dataset, options = read_dataset("groups", photos), ModelOptions(small_weights)
     methods = {"both": SMALL_METHODS["both"]}
     described: list[int] = []
@@ -276,7 +276,7 @@ def test_every_network_has_its_weights(
         )
 
 
-def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None:
+def test_unreadable_photos_are_listed(small_weights: Path, tmp_path: Path) -> None:
     folder = tmp_path / "p"
     folder.mkdir()
     for name in ("a", "b", "c"):
@@ -301,7 +301,7 @@ def test_unreadable_photos_are_said(small_weights: Path, tmp_path: Path) -> None
     assert not run_benchmark(less, methods, cache=tmp_path / "c", model=options).failed
 
 
-def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> None:
+def test_methods_are_fitted_only_on_the_given_photos(tmp_path: Path) -> None:
     """A vocabulary is that of the ranked photos, or of others that are named; never of queries."""
     for name, seeds in (("a", range(5)), ("b", range(5, 10))):
         (tmp_path / name).mkdir()
@@ -334,7 +334,7 @@ def test_nothing_is_learned_from_photos_that_are_not_meant(tmp_path: Path) -> No
     assert set(totals) == {6}
 
 
-def test_what_is_learned_does_not_depend_on_the_order_of_the_photos(tmp_path: Path) -> None:
+def test_fitting_does_not_depend_on_the_order_of_the_photos(tmp_path: Path) -> None:
     """A run names photos in the order of its groups, an index run in that of their paths."""
     folder = tmp_path / "p"
     folder.mkdir()
@@ -374,7 +374,7 @@ def landmarks(tmp_path: Path) -> Path:
     return folder
 
 
-def test_queries_that_are_regions_or_apart_are_verified(landmarks: Path, tmp_path: Path) -> None:
+def test_queries_that_are_regions_or_external_are_verified(landmarks: Path, tmp_path: Path) -> None:
     dataset = read_dataset("paris6k", landmarks)
     methods = {"sift": dataclasses.replace(SMALL_METHODS["sift"], verify=6)}
     first, second = run_benchmark(dataset, methods, cache=tmp_path / "c").results[0].rankings
@@ -384,7 +384,7 @@ def test_queries_that_are_regions_or_apart_are_verified(landmarks: Path, tmp_pat
 
 
 @pytest.mark.parametrize("query", ["crop", "full"])
-def test_queries_that_are_regions_or_apart(
+def test_queries_that_are_regions_or_external(
     query: str, landmarks: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     dataset = read_dataset("paris6k", landmarks, {"query": query})
@@ -439,7 +439,7 @@ def test_a_region_outside_of_its_photo_is_refused(landmarks: Path, tmp_path: Pat
         run_benchmark(dataset, {"sift": SMALL_METHODS["sift"]}, cache=tmp_path / "c")
 
 
-def test_rankings_are_kept_whole_as_far_as_there_is_room(
+def test_stored_ranks_are_limited(
     run: tuple[BenchmarkRun, Path], small_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     actual, cache = run
@@ -505,7 +505,7 @@ def named(run: BenchmarkRun, name: str) -> BenchmarkRun:
     return dataclasses.replace(run, dataset=dataset)
 
 
-def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
+def test_rows_are_compared_with_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     actual, _ = run
     first = rows(actual, table=1)[0]
     assert (first.published, first.published_on, first.difference) == (90.0, "holidays", None)
@@ -528,7 +528,7 @@ def test_rows_stand_beside_the_papers(run: tuple[BenchmarkRun, Path]) -> None:
     assert "- 12 queries, 13 photos" in text
 
 
-def test_json_says_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
+def test_json_lists_what_the_figures_depend_on(run: tuple[BenchmarkRun, Path]) -> None:
     actual = json.loads(json.dumps(as_json(run[0], 1)))
     assert set(actual["conditions"]) >= {"folder", "weights", "versions", "device", "time"}
     assert actual["conditions"]["runtime"] in ("openvino", "torch"), "not what auto leaves open"

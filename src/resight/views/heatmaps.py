@@ -286,7 +286,7 @@ def _contrast(heat: np.ndarray) -> np.ndarray:
 # SIFT
 
 
-def feature_supply(
+def feature_attribution(
     features: LocalFeatures, vocabulary: np.ndarray, power: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split the VLAD of a photo over its N local features; the vocabulary is float32 (K, 128).
@@ -318,8 +318,8 @@ def feature_heats(
     query: LocalFeatures, other: LocalFeatures, vocabulary: np.ndarray, power: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute what each feature of two photos adds to their cosine, float64 (N,), (M,), >= 0."""
-    words, parts = feature_supply(query, vocabulary, power)
-    other_words, other_parts = feature_supply(other, vocabulary, power)
+    words, parts = feature_attribution(query, vocabulary, power)
+    other_words, other_parts = feature_attribution(other, vocabulary, power)
     heat, other_heat = np.zeros(len(words)), np.zeros(len(other_words))
     if not len(words) or not len(other_words):
         return heat, other_heat

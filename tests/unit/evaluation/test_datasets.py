@@ -46,7 +46,7 @@ def test_holidays_without_queries_in_the_database(holidays: Path) -> None:
     assert dataset.switches["ranked"] == "photos that are no queries"
 
 
-def test_the_official_list_says_what_is_missing(holidays: Path) -> None:
+def test_missing_photos_by_the_official_list(holidays: Path) -> None:
     listed = ["100000", "100001", "100002", "100100", "100101", "100200", "100201"]
     text = "".join(f"{name}.jpg\n" for name in listed)
     (holidays / "holidays_images.dat").write_text(text)
@@ -60,7 +60,7 @@ def test_the_official_list_says_what_is_missing(holidays: Path) -> None:
     )
 
 
-def test_what_is_missing_is_said_without_a_list_of_it(holidays: Path) -> None:
+def test_missing_photos_without_a_list(holidays: Path) -> None:
     dataset = read_dataset("holidays", holidays)
     assert dataset.missing == ()
     assert "5 photos and 2 queries where the benchmark has 1491 and 500:" in str(
@@ -68,7 +68,7 @@ def test_what_is_missing_is_said_without_a_list_of_it(holidays: Path) -> None:
     )
 
 
-def test_a_benchmark_that_is_there_misses_nothing(tmp_path: Path) -> None:
+def test_a_complete_benchmark_misses_nothing(tmp_path: Path) -> None:
     draw(tmp_path / "cup" / "1.png", 0)
     draw(tmp_path / "cup" / "2.png", 1)
     assert read_dataset("groups", tmp_path).effect_of_missing() is None
@@ -108,7 +108,7 @@ def test_holidays_upright(holidays: Path) -> None:
 
 
 @pytest.mark.parametrize("database", ["all", "others"])
-def test_names_to_turn_that_are_no_photos_are_said(database: str, holidays: Path) -> None:
+def test_rotations_of_unknown_photos_are_reported(database: str, holidays: Path) -> None:
     def orientation(*lines: str) -> str:
         (holidays / "turns.txt").write_text("\n".join(lines), "utf-8-sig")
         switches = {"database": database, "upright": str(holidays / "turns.txt")}
@@ -125,7 +125,7 @@ def test_names_to_turn_that_are_no_photos_are_said(database: str, holidays: Path
 
 
 @pytest.mark.parametrize("line", ["100000.jpg", "100000.jpg 45", "100000.jpg 90 1", "a b.jpg 90"])
-def test_what_is_no_list_of_turns(line: str, holidays: Path) -> None:
+def test_invalid_rotations(line: str, holidays: Path) -> None:
     (holidays / "turns.txt").write_text(f"100001.jpg 90\n{line}\n")
     with pytest.raises(DatasetError, match=r"turns.txt: line 2 is not like `100000.jpg 90`$"):
         read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
@@ -196,7 +196,7 @@ def test_a_query_file_of_another_form(text: str, oxford: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "gt_files"])
-def test_text_files_beside_the_photos(place: str, oxford: Path) -> None:
+def test_text_files_next_to_the_photos(place: str, oxford: Path) -> None:
     truth = read_dataset("oxford5k", oxford)
     in_parent = oxford.parent / place
     in_parent.mkdir(exist_ok=True)
@@ -205,7 +205,7 @@ def test_text_files_beside_the_photos(place: str, oxford: Path) -> None:
     assert read_dataset("oxford5k", oxford) == truth
 
 
-def test_a_list_that_is_missing(oxford: Path) -> None:
+def test_a_missing_list(oxford: Path) -> None:
     (oxford / "gt" / "all_souls_1_junk.txt").unlink()
     with pytest.raises(
         DatasetError, match=r"_query\.txt: not the official .*No such file"
@@ -280,7 +280,7 @@ def test_revisited(tmp_path: Path) -> None:
     assert "mP@10 hard" in names
 
 
-def test_a_query_whose_photo_is_missing_is_said(tmp_path: Path) -> None:
+def test_a_query_without_its_photo_is_reported(tmp_path: Path) -> None:
     for seed, name in enumerate(("a", "b", "q_1")):
         draw(tmp_path / f"{name}.jpg", seed)
     content = classic(["a", "b"], easy=[0], hard=[1], junk=[])
@@ -370,7 +370,7 @@ def test_a_box_a_little_outside_is_one(
     assert read_dataset("paris6k", tmp_path).queries[0].box == cut
 
 
-def test_a_query_that_is_twice_is_refused(oxford: Path, tmp_path: Path) -> None:
+def test_a_duplicate_query_is_refused(oxford: Path, tmp_path: Path) -> None:
     content = classic(["bodleian_1", "x_2"], ok=[0], junk=[])
     content |= {"qimlist": ["x_2", "x_2"], "gnd": content["gnd"] * 2}
     file = tmp_path / "gnd_paris6k.json"
@@ -616,5 +616,5 @@ def test_a_folder_of_ones_own_is_whole_as_far_as_it_is_there(tmp_path: Path) -> 
     assert not verify_dataset("groups", tmp_path).whole
 
 
-def test_it_is_said_where_every_benchmark_can_be_had() -> None:
+def test_every_benchmark_has_an_origin() -> None:
     assert [name for name, b in BENCHMARKS.items() if b.origin is None] == ["groups"]

@@ -142,7 +142,7 @@ def test_groups_counted_by_hand() -> None:
     assert report.by_group() == pytest.approx({"a": 0.625, "b": 0.1875})
 
 
-def test_the_ns_score_is_of_the_groups_of_four_alone() -> None:
+def test_the_ns_score_is_only_of_groups_of_four() -> None:
     distances = line([0, 1, 2, 3, 3.4, 11, 12, 13, 50, 60])
     four = {"a": [0, 1, 2, 3], "b": [4, 5, 6, 7]}
     expected = (4 + 4 + 3 + 3 + 1 + 4 + 4 + 4) / 8
@@ -165,14 +165,14 @@ def test_photos_of_no_group_are_distractors() -> None:
     assert evaluate(line([0, 1, 7]), {"a": [0, 1]}).mean_average_precision == 1.0
 
 
-def test_a_group_member_that_is_not_ranked_counts_as_not_found() -> None:
+def test_an_unranked_group_member_counts_as_missed() -> None:
     report = evaluate_groups({"a": [0, 1, 2]}, lambda query: [query, (query + 1) % 3])
     assert report.mean_average_precision == pytest.approx(0.5)
 
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=50, deadline=None)
-def test_random_rankings_score_as_the_oracle_says(seed: int) -> None:
+def test_random_rankings_score_as_by_the_oracle(seed: int) -> None:
     generator = random.Random(seed)
     sizes = [generator.randint(1, 6) for _ in range(generator.randint(1, 6))] + [4, 4]
     photos = iter(generator.sample(range(sum(sizes)), sum(sizes)))
@@ -234,7 +234,7 @@ def test_another_form_is_refused(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "{'a': []}", "\ufeff", "not json\nat all"])
-def test_what_is_not_json_is_refused(text: str, tmp_path: Path) -> None:
+def test_invalid_json_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"groups\.json: not JSON: ") as caught:
         read_groups(write(tmp_path, text))
     assert "\n" not in str(caught.value)
@@ -251,7 +251,7 @@ def test_lists_in_lists_without_end_are_refused(text: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["\ud800x.jpg", "sub/\udc00.jpg", "x\0.jpg"])
-def test_what_can_be_no_name_is_refused(name: str, tmp_path: Path) -> None:
+def test_impossible_names_are_refused(name: str, tmp_path: Path) -> None:
     for groups in ({"a": ["y.jpg", name]}, {name: ["y.jpg"]}):
         with pytest.raises(
             DatasetError, match=r"groups\.json: '.*' \(in '.*'\) can be no na"
@@ -288,7 +288,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         {"a": ["y.jpg"], "b": ["x.jpg", "sub/../x.jpg"]},
     ],
 )
-def test_a_photo_that_is_twice_is_refused(groups: dict[str, list[str]], tmp_path: Path) -> None:
+def test_a_duplicate_photo_is_refused(groups: dict[str, list[str]], tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
         read_groups(write(tmp_path, json.dumps(groups)))
 
@@ -296,12 +296,12 @@ def test_a_photo_that_is_twice_is_refused(groups: dict[str, list[str]], tmp_path
 @pytest.mark.parametrize(
     "text", ['{"b": ["x.jpg"], "b": ["y.jpg"]}', '{"b": ["x.jpg"], "a": [], "b": ["x.jpg"]}']
 )
-def test_a_group_that_is_twice_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_duplicate_group_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"groups\.json: the group 'b' is twice$"):
         read_groups(write(tmp_path, text))
 
 
-def test_an_absolute_path_that_is_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_absolute_path_is_refused(tmp_path: Path) -> None:
     photo = str(tmp_path.parent / "x.jpg")
     with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
         read_groups(write(tmp_path, json.dumps({"a": [photo], "b": [photo]})))

@@ -77,7 +77,7 @@ def test_counted_by_hand() -> None:
     np.testing.assert_allclose(cosine(query, block), [1 - 2 / 5**0.5, 1, 1 - 0.8], atol=1e-6)
 
 
-def test_distances_leave_their_arguments_alone() -> None:
+def test_distances_do_not_change_their_arguments() -> None:
     query, block = rows(1, 8, 0)[0], rows(5, 8, 1)
     copies = query.copy(), block.copy()
     for distance in (manhattan, cosine):
@@ -174,7 +174,7 @@ def test_the_lesser_of_the_global_and_the_local_distance_counts() -> None:
     assert distances_to(query, numbered(global_, local)).tolist() == [1, 2, 9]
 
 
-def test_local_descriptors_on_one_side_alone_do_not_count() -> None:
+def test_local_descriptors_on_only_one_side_do_not_count() -> None:
     global_, zero = np.array([[1], [5]], np.float32), np.zeros(1, np.float32)
     assert distances_to(Query(zero, zero), numbered(global_)).tolist() == [1, 5]
     with_local = numbered(global_, np.zeros((2, 1), np.float32))

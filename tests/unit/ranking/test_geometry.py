@@ -82,7 +82,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_known_homography_is_recovered(view: str) -> None:
+def test_a_homography_is_recovered(view: str) -> None:
     pixels, homography = texture(480, 360, 0), np.array(VIEWS[view])
     query = features_of(pixels)
     other = features_of(cv2.warpPerspective(pixels, homography, (480, 360)))

@@ -199,7 +199,7 @@ def test_too_few_photos_or_all_the_same() -> None:
     assert find_groups(on_a_line(1.0)) == Groups(0.0, 0.0, [])
 
 
-def test_a_limit_given_is_used_and_the_estimate_told() -> None:
+def test_a_given_limit_is_applied_and_the_estimate_returned() -> None:
     database = with_views(10, 2, 20, 0.01, 1)
     estimated = find_groups(database).estimated_limit
     actual = find_groups(database, manhattan, 1e-9)

@@ -69,7 +69,7 @@ def test_rows_that_are_not_in_the_lists_are_found_too(tmp_path: Path, with_codes
         assert -1 not in actual.ids
 
 
-def test_lists_grow_and_are_made_anew_when_there_are_too_few(tmp_path: Path) -> None:
+def test_lists_grow_and_are_rebuilt_when_there_are_too_few(tmp_path: Path) -> None:
     rows, path, reports = descriptors(9000, 16, 1), tmp_path / "g.lists", []
     assert grow_lists(path, rows[:4000]) == 4000
     assert open_lists(path, 16).lists == 31
@@ -91,7 +91,7 @@ def update_index(folder: Path) -> ann_index.ApproximateIndex:
 
 
 @pytest.mark.parametrize("cam", [False, True])
-def test_the_index_of_a_collection_is_measured_and_kept(tmp_path: Path, cam: bool) -> None:
+def test_the_index_of_a_collection_is_measured_and_stored(tmp_path: Path, cam: bool) -> None:
     folder = make(tmp_path / "c", cam=cam, count=300)
     actual = update_index(folder)
     assert actual.recall > 0.95
@@ -151,7 +151,7 @@ def keep(folder: Path) -> ann_index.ApproximateIndex | None:
         return read_ann_status(collection)
 
 
-def test_damage_is_found_and_the_index_made_anew(tmp_path: Path) -> None:
+def test_damage_is_detected_and_the_index_rebuilt(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
     update_index(folder)
     damage(folder)
@@ -175,7 +175,7 @@ def test_nothing_is_added_to_a_damaged_index(tmp_path: Path) -> None:
     assert check(folder).problems == []
 
 
-def test_an_index_that_is_cut_off_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_truncated_index_is_a_one_line_error(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
     exact_distances = update_index(folder)
     (path,) = (folder / "arrays").rglob("*.lists")
@@ -195,7 +195,7 @@ def test_lists_of_descriptors_of_another_length_is_refused(tmp_path: Path) -> No
         open_lists(tmp_path / "0.lists", 16)
 
 
-def test_an_index_of_earlier_versions_is_made_anew(tmp_path: Path) -> None:
+def test_an_index_of_earlier_versions_is_rebuilt(tmp_path: Path) -> None:
     folder = make(tmp_path / "c", cam=False, count=50)
     with Collection.open(folder) as collection:
         arrays = load_arrays(collection).folder
@@ -221,7 +221,7 @@ def test_an_empty_collection_has_none(tmp_path: Path) -> None:
         update_index(folder)
 
 
-def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make(tmp_path / "c", count=50)
     info(folder)
     with Collection.open(folder) as collection:
@@ -241,7 +241,7 @@ def test_only_manhattan_distance_has_one(tmp_path: Path) -> None:
         samples.index(tmp_path / "photos", tmp_path / "c", approximate=True)
 
 
-def test_a_search_without_an_index_says_how_to_get_one(tmp_path: Path) -> None:
+def test_a_search_without_an_index_explains_how_to_build_one(tmp_path: Path) -> None:
     photos = samples.draw_many(tmp_path / "photos", 3)
     samples.index(tmp_path / "photos", tmp_path / "c")
     with pytest.raises(CollectionError, match="has no approximate index"):

@@ -81,7 +81,7 @@ def test_codes_bound_the_distance_from_below(
     assert (least[inliers] <= true[inliers]).all()
 
 
-def test_codes_mean_nearly_what_they_were_made_from() -> None:
+def test_codes_decode_to_nearly_the_original_values() -> None:
     rows = descriptors(3000, 50, 1)
     encoded = coded(rows)
     assert encoded.codes.max() == MAX_CODE
@@ -94,7 +94,7 @@ def test_codes_mean_nearly_what_they_were_made_from() -> None:
     assert even.quantizer.max_error < 50 * even.quantizer.step / 2
 
 
-def test_rows_that_lost_little_are_told_from_those_that_lost_much() -> None:
+def test_rows_with_large_errors_are_outliers() -> None:
     rows = descriptors(3000, 50, 1)
     encoded = coded(rows)
     lost = encoded.quantizer.rounding_errors(rows, encoded.codes)
@@ -171,7 +171,7 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor")
-def test_compiled_scan_is_made_of_the_processors_instruction() -> None:
+def test_compiled_scan_uses_the_processors_instruction() -> None:
     for scan, least in ((sad._scan, sad.TOGETHER), (sad._scan_for_one, 1)):
         fresh = numba.njit(scan.signatures[0], nogil=True, error_model="numpy")(scan.py_func)
         (assembly,) = fresh.inspect_asm().values()

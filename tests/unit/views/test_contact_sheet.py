@@ -98,7 +98,7 @@ def test_box_outside_the_photo_is_refused():
         contact_sheet(photo(size=(40, 30)), [], box=(20, 10, 21, 5))
 
 
-def test_no_results_says_so():
+def test_a_sheet_without_results():
     image = contact_sheet(photo(RED), [], tile=200)
     assert image.size == (MARGIN + 300 + 2 * GAP + 200 + MARGIN, image.height)
     right = image.crop((MARGIN + 300 + 2 * GAP, MARGIN, image.width, MARGIN + 200))
@@ -122,7 +122,7 @@ def test_any_mode_is_shown(mode):
     assert area(image, BOX)
 
 
-def test_a_photo_that_is_gone_gets_a_gray_tile_with_words():
+def test_a_missing_photo_gets_a_gray_tile_with_words():
     gone = SheetPhoto(None, "gone.jpg", "0.5")
     image = contact_sheet(photo(RED), [gone, photo(BLUE)], tile=200)
     left = MARGIN + 300 + 2 * GAP
@@ -133,7 +133,7 @@ def test_a_photo_that_is_gone_gets_a_gray_tile_with_words():
     assert area(image, BLUE)
 
 
-def test_a_query_that_is_gone_has_no_box():
+def test_a_missing_query_has_no_box():
     image = contact_sheet(SheetPhoto(None, "gone.jpg"), [photo(BLUE)], box=(0, 0, 9, 9))
     assert area(image, BOX) is None
 

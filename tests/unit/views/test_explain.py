@@ -41,9 +41,9 @@ from resight.views.heatmaps import (
     _coarser,
     column_matches,
     explain_maps,
+    feature_attribution,
     feature_heats,
     feature_matches,
-    feature_supply,
     heat_map,
     shared_heat,
 )
@@ -213,7 +213,7 @@ def test_the_supply_adds_up_to_the_descriptor(
     np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-4)
 
 
-def test_the_masked_supply_adds_up_to_the_local_descriptor() -> None:
+def test_the_masked_attribution_adds_up_to_the_local_descriptor() -> None:
     config = dataclasses.replace(DESCRIPTORS, cam=True)
     maps = random_maps(1, [(6, 8)])
     classifier = random_classifier()
@@ -479,7 +479,7 @@ def test_the_parts_of_features_add_up_to_the_vlad(count: int, seed: int, power: 
     if count > 2:
         rows[0] = words[0]  # a descriptor that lies on its word
     features = LocalFeatures(np.zeros((count, 2), np.float32), rows)
-    word, parts = feature_supply(features, words, power)
+    word, parts = feature_attribution(features, words, power)
     total = np.zeros((5, 128))
     np.add.at(total, word, parts)
     np.testing.assert_allclose(total.ravel(), vlad(rows, words, power), atol=1e-5)
@@ -587,7 +587,7 @@ def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
         np.testing.assert_array_equal(boxed.matches, actual.matches)
 
 
-def test_what_cannot_be_explained(tmp_path: Path) -> None:
+def test_unsupported_explanations(tmp_path: Path) -> None:
     photo = object_photo(1, tmp_path, "a.png")
     with pytest.raises(UsageError, match="nowhere"):
         explain(photo, tmp_path / "nowhere.jpg")
