@@ -84,7 +84,7 @@ def random_classifier() -> Classifier:
     values=st.sampled_from(["random", "few", "constant", "zero"]),
     seed=st.integers(0, 99),
 )
-def test_the_supply_adds_up_to_the_vector(
+def test_the_attribution_adds_up_to_the_vector(
     channels: int, height: int, width: int, levels: int, stride: float, values: str, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -96,22 +96,22 @@ def test_the_supply_adds_up_to_the_vector(
         "zero": np.zeros(shape),
     }[values]
     feature_map = array.astype(np.float32)
-    supply = attribute_modified_rmac(feature_map, levels=levels, stride=stride)
-    assert supply.shape == feature_map.shape
-    assert supply.dtype == np.float32
-    assert (supply >= 0).all()
-    assert (supply[feature_map == 0] == 0).all()
+    parts = attribute_modified_rmac(feature_map, levels=levels, stride=stride)
+    assert parts.shape == feature_map.shape
+    assert parts.dtype == np.float32
+    assert (parts >= 0).all()
+    assert (parts[feature_map == 0] == 0).all()
     expected = modified_rmac(feature_map, levels=levels, stride=stride)
-    np.testing.assert_allclose(supply.sum(axis=(1, 2)), expected, atol=1e-6, rtol=1e-5)
+    np.testing.assert_allclose(parts.sum(axis=(1, 2)), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_supply_by_hand() -> None:
+def test_the_attribution_by_hand() -> None:
     # One level: one region of 2 x 2; its maximum 3 is held by two positions.
-    supply = attribute_modified_rmac(np.float32([[[3, 1], [0, 3]]]), levels=1)
-    assert supply.tolist() == [[[0.5, 0.0], [0.0, 0.5]]]
+    parts = attribute_modified_rmac(np.float32([[[3, 1], [0, 3]]]), levels=1)
+    assert parts.tolist() == [[[0.5, 0.0], [0.0, 0.5]]]
     # Two channels of 1 x 2, side 1: squares 9 and 16 over the norm 5; 0 and 0; length 5.
-    supply = attribute_modified_rmac(np.float32([[[3, 4]], [[0, 0]]]), levels=1)
-    np.testing.assert_allclose(supply, [[[0.36, 0.64]], [[0, 0]]], rtol=1e-6)
+    parts = attribute_modified_rmac(np.float32([[[3, 4]], [[0, 0]]]), levels=1)
+    np.testing.assert_allclose(parts, [[[0.36, 0.64]], [[0, 0]]], rtol=1e-6)
 
 
 POOLINGS = [*POOLING_TABLE, "rmac-whitened"]
@@ -197,7 +197,7 @@ def test_every_pooling_has_an_attribution() -> None:
 @pytest.mark.parametrize("fusion", ["early", "late"])
 @pytest.mark.parametrize("unit", [False, True])
 @pytest.mark.parametrize("renormalize", [None, False, True])
-def test_the_supply_adds_up_to_the_descriptor(
+def test_the_attribution_adds_up_to_the_descriptor(
     fusion: str, unit: bool, renormalize: bool | None
 ) -> None:
     config = dataclasses.replace(DESCRIPTORS, fusion=fusion, normalize_concatenation=unit)
@@ -311,7 +311,7 @@ def test_large_maps_are_compared_on_a_coarser_grid() -> None:
     assert all(h.shape == (81, 90) and np.isfinite(h).all() for h in heats)
 
 
-def test_a_coarser_grid_keeps_sums_of_supply_and_averages_columns() -> None:
+def test_a_coarser_grid_keeps_sums_of_attributions_and_averages_columns() -> None:
     rng = np.random.default_rng(0)
     values, columns = positive(rng, 3, 81, 90), positive(rng, 4, 81, 90)
     actual = _coarser(Attribution(values, columns))
