@@ -686,7 +686,7 @@ def test_methods_are_listed(resight: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("run", "groups:/none", "--table", "1"), "/none: no such file or folder"),
         (("run", "photos:x", "--table", "1"), "not NAME:FOLDER with a name of groups, holidays"),

@@ -249,7 +249,7 @@ def classic(names: list[str], box: Any = (1, 2, 31.4, 42), **lists: list[int]) -
 
 
 @pytest.mark.parametrize("suffix", ["pkl", "json"])
-@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("in_parent", [True, False])
 def test_the_usual_pickle(tmp_path: Path, suffix: str, in_parent: bool) -> None:
     for seed, name in enumerate(("a", "b", "c", "q_1")):
         draw(tmp_path / "paris" / f"{name}.jpg", seed)
@@ -569,7 +569,7 @@ def test_wrong_folders(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "switches", "said"),
+    ("name", "switches", "message"),
     [
         ("holidays", {"query": "full"}, "has no switch 'query' .it has database, upright."),
         ("oxford5k", {"query": "half"}, "query: 'half' is not one of crop, full, both"),

@@ -156,7 +156,7 @@ def test_a_collection_without_repeats_has_almost_no_groups(count: int, seed: int
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("things", "views", "alone"), [(20, 4, 40), (60, 4, 0), (5, 10, 100)])
+@pytest.mark.parametrize(("things", "views", "singles"), [(20, 4, 40), (60, 4, 0), (5, 10, 100)])
 def test_repeats_are_found(things: int, views: int, singles: int, seed: int) -> None:
     database = with_views(things, views, singles, 0.02, seed)
     actual = pairs_in(find_groups(database).groups)
