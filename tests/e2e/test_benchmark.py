@@ -708,14 +708,14 @@ def test_bad_input(arguments: tuple[str, ...], message: str, resight: Run) -> No
 
 def test_verify(photos: Path, tmp_path: Path, resight: Run) -> None:
     done = resight("benchmark", "verify", f"groups:{photos}")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "whole")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "complete")
     (tmp_path / "full").mkdir()
     picture(0).save(tmp_path / "full" / "ukbench00000.jpg")
     done = resight("benchmark", "verify", "ukb", tmp_path)
     assert done.returncode == 1
     assert "missing: 10199" in done.stdout
-    assert "by hand: https://" in done.stdout
-    assert done.stdout.splitlines()[-1] == "not whole"
+    assert "download: https://" in done.stdout
+    assert done.stdout.splitlines()[-1] == "incomplete"
 
 
 def test_a_pickle_becomes_json_once(landmarks: Path, tmp_path: Path, resight: Run) -> None:
