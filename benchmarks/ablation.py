@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness import machine, make_parser, save
 from resight.evaluation.benchmark.run import run_benchmark, select_methods
+from resight.evaluation.datasets import read_dataset
 from resight.evaluation.datasets.dataset import Dataset
-from resight.evaluation.datasets.registry import read_dataset
 from resight.methods.model import ModelOptions
 from resight.methods.spec import MethodSpec
 

@@ -268,8 +268,8 @@ def search_profile(rows: int) -> dict[str, float]:
     from resight.config import RerankConfig
     from resight.ranking import exact as neighbors
     from resight.ranking.quantized import encode, fit_quantizer
+    from resight.ranking.rerank import reorder
     from resight.ranking.rerank.rerank_set import make_rerank_set
-    from resight.ranking.rerank.table import reorder
 
     values = draw_descriptors(rows, np.random.default_rng(0))
     coded = encode(values, fit_quantizer(values))

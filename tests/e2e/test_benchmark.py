@@ -43,8 +43,8 @@ from resight.evaluation.benchmark.report import (
     rows,
 )
 from resight.evaluation.benchmark.run import BenchmarkRun, run_benchmark, select_methods
+from resight.evaluation.datasets import read_dataset
 from resight.evaluation.datasets.dataset import Dataset
-from resight.evaluation.datasets.registry import read_dataset
 from resight.evaluation.evaluate_collection import evaluate
 from resight.files import file_sha256
 from resight.indexing import pipeline

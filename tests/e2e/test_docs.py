@@ -203,7 +203,7 @@ def test_every_method_has_its_line():
 
 
 def test_every_data_set_is_described():
-    from resight.evaluation.datasets.registry import BENCHMARKS
+    from resight.evaluation.datasets import BENCHMARKS
 
     text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
     for name in BENCHMARKS:

@@ -23,7 +23,7 @@ from resight.evaluation.benchmark.extraction import (
 )
 from resight.evaluation.benchmark.report import markdown
 from resight.evaluation.benchmark.run import run_benchmark
-from resight.evaluation.datasets.registry import read_dataset
+from resight.evaluation.datasets import read_dataset
 from resight.evaluation.measures import read_groups
 from resight.methods import METHODS
 from resight.methods.model import ModelOptions

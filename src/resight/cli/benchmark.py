@@ -105,7 +105,7 @@ def verify(
 ) -> None:
     """Check a local benchmark; list missing files and where to download them."""
     from resight.cli import benchmark_output
-    from resight.evaluation.datasets.registry import parse_dataset, verify_dataset
+    from resight.evaluation.datasets import parse_dataset, verify_dataset
 
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")
     report = verify_dataset(name, place, _switches(switch))
@@ -128,7 +128,7 @@ def convert(
 
 
 def _read(dataset: str, switch: list[str] | None) -> "Dataset":
-    from resight.evaluation.datasets.registry import parse_dataset, read_dataset
+    from resight.evaluation.datasets import parse_dataset, read_dataset
 
     return read_dataset(*parse_dataset(dataset), _switches(switch))
 

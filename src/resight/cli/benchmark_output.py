@@ -18,8 +18,8 @@ from resight.evaluation.benchmark.report import (
     value_text,
 )
 from resight.evaluation.benchmark.run import BenchmarkRun
+from resight.evaluation.datasets import Verification
 from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
-from resight.evaluation.datasets.registry import Verification
 from resight.files import write_errors
 from resight.methods import METHODS
 from resight.methods.spec import MethodSpec

@@ -16,8 +16,8 @@ from resight.backends.store import Filter, Store, reduced_query
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description
 from resight.ranking.exact import DISTANCES, Query
+from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
-from resight.ranking.rerank.table import reorder
 from resight.searching.query import QueryPhoto
 from resight.searching.results import Result, ResultPage
 from resight.searching.searchable import Searchable

@@ -20,8 +20,8 @@ from resight.descriptors.aggregation.hamming import (
 from resight.descriptors.aggregation.vocabulary import nearest_words
 from resight.errors import UsageError
 from resight.ranking.exact import Database, Query
+from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import make_rerank_set
-from resight.ranking.rerank.table import reorder
 from samples import root_sift_like
 
 SIZE, WORDS, ROWS = 32, 5, 40

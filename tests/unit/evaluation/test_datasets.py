@@ -10,13 +10,13 @@ import pytest
 
 from environment import SHARED
 from resight.errors import DatasetError
-from resight.evaluation.datasets.landmarks import UNREADABLE, box_of, convert_to_json, read_plain
-from resight.evaluation.datasets.registry import (
+from resight.evaluation.datasets import (
     BENCHMARKS,
     parse_dataset,
     read_dataset,
     verify_dataset,
 )
+from resight.evaluation.datasets.landmarks import UNREADABLE, box_of, convert_to_json, read_plain
 from samples import draw
 
 

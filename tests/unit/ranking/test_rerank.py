@@ -18,10 +18,10 @@ from resight.ranking.exact import (
     manhattan,
     ranking,
 )
+from resight.ranking.rerank import METHODS as RERANKERS
+from resight.ranking.rerank import reorder
 from resight.ranking.rerank.late_fusion import areas
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set, with_query
-from resight.ranking.rerank.table import METHODS as RERANKERS
-from resight.ranking.rerank.table import reorder
 from resight.reductions.pfa import Selection
 from resight.reductions.whitening import Whitening
 
