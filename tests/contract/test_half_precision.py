@@ -73,9 +73,7 @@ def test_descriptors_of_real_weights_stay_within_the_tolerance(
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("device", DEVICES)
-def test_pictures_computed_together_are_what_they_are_alone(
-    small_weights: Path, device: str, half: bool
-) -> None:
+def test_a_batch_equals_single_pictures(small_weights: Path, device: str, half: bool) -> None:
     alone = network(small_weights, device, half=half)
     together = network(small_weights, device, half=half, batch=3)
     shapes = [(48, 32), (48, 32), (32, 40), (48, 32), (32, 40)]
@@ -106,9 +104,9 @@ class Recording:
         return [{"sum": picture.sum()} for picture in pictures]
 
 
-def run_together(compute: Recording, pictures: list[np.ndarray], most: int) -> list[object]:
-    """What each picture's thread got: maps, or an error."""
-    batcher = DynamicBatcher(compute, most)
+def run_together(compute: Recording, pictures: list[np.ndarray], max_batch: int) -> list[object]:
+    """Return what each picture's thread received: maps, or an error."""
+    batcher = DynamicBatcher(compute, max_batch)
 
     def one(picture: np.ndarray) -> object:
         try:
@@ -127,7 +125,7 @@ def run_together(compute: Recording, pictures: list[np.ndarray], most: int) -> l
 def test_pictures_that_wait_are_computed_together_by_their_shapes() -> None:
     pictures = [np.full((2 + i % 2, 3, 3), i, np.uint8) for i in range(10)]
     compute = Recording()
-    found = run_together(compute, pictures, most=3)
+    found = run_together(compute, pictures, max_batch=3)
     assert found == [int(picture.sum()) for picture in pictures]
     first, *others = compute.batches
     assert len(first) == 1  # it did not wait for others
@@ -136,9 +134,9 @@ def test_pictures_that_wait_are_computed_together_by_their_shapes() -> None:
     assert len(others) == 4  # five of one shape and four of the other, by threes
 
 
-def test_who_waited_with_a_picture_that_fails_is_told() -> None:
+def test_a_failing_picture_fails_its_whole_batch() -> None:
     pictures = [np.full((2, 3, 3), value, np.uint8) for value in (1, 255, 255)]
-    found = run_together(Recording(), pictures, most=1)
+    found = run_together(Recording(), pictures, max_batch=1)
     assert found == [18, "too bright", "too bright"]
 
 
@@ -156,7 +154,7 @@ def test_a_device_without_float16_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
-def test_float16_is_for_torch_alone(small_weights: Path, runtime: str) -> None:
+def test_float16_needs_torch(small_weights: Path, runtime: str) -> None:
     parameters = load_parameters("resnet50", small_weights)
     with pytest.raises(UsageError, match=f"runtime: float16 needs torch, not {runtime}"):
         load_network("resnet50", parameters, runtime=runtime, half=True)

@@ -34,7 +34,7 @@ def networks(small_weights: Path) -> list[Network]:
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 300), (300, 1), (31, 33), (97, 65), (101, 157), (224, 224)], ids=str
 )
-def test_the_engines_agree(networks: list[Network], size: tuple[int, int]) -> None:
+def test_the_runtimes_agree(networks: list[Network], size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     one, *others = (network.feature_maps(pixels) for network in networks)
     for other in others:
@@ -47,7 +47,7 @@ def test_the_engines_agree(networks: list[Network], size: tuple[int, int]) -> No
 
 
 @needs_openvino
-def test_pictures_of_any_layout_are_taken_and_left_alone(networks: list[Network]) -> None:
+def test_pictures_of_any_layout_are_accepted_and_unchanged(networks: list[Network]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
     turned = np.ascontiguousarray(pixels.transpose(1, 0, 2)).transpose(1, 0, 2)
     turned.flags.writeable = False
@@ -100,25 +100,25 @@ def refusal(**options: str) -> str:
     return str(caught.value)
 
 
-def test_an_engine_that_is_not_installed_says_how_to_install_it(
+def test_a_missing_runtime_names_its_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(resight.networks.runtimes, "_installed", lambda package: False)
     assert "pip install 'resight[openvino]'" in refusal(runtime="openvino")
 
 
-def test_an_unknown_engine_is_refused() -> None:
+def test_an_unknown_runtime_is_refused() -> None:
     assert refusal(runtime="abacus") == "runtime: abacus is not one of auto, torch, openvino, onnx"
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cuda:1", "nonsense"])
-def test_openvino_runs_on_the_cpu_alone(device: str) -> None:
+def test_openvino_runs_only_on_the_cpu(device: str) -> None:
     found = refusal(runtime="openvino", device=device)
     assert found == f"runtime: openvino runs on the CPU, not on {device}"
 
 
 @pytest.mark.parametrize("device", ["nonsense", "", "cpu:x", "cuda:99"])
-def test_a_device_that_is_not_here_is_refused_by_torch(device: str) -> None:
+def test_torch_refuses_an_unavailable_device(device: str) -> None:
     found = refusal(runtime="torch", device=device)
     assert found == f"device: {device} is not available; try cpu or auto"
     assert refusal(device=device) == found

@@ -1,4 +1,4 @@
-"""Memory: indexing within two gibibytes whatever the size of the photos, heaps that shrink."""
+"""Memory: indexing within two gibibytes for photos of any size, heaps that shrink."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ _, status, usage = os.wait4(process.pid, 0)
 print(usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-"""A small process between, for a new process is told the peak of the one that starts it."""
+"""A small process in between, as a new process inherits the peak of its parent."""
 
 
 def peak_kib(command: list[str]) -> int:
@@ -69,16 +69,16 @@ def resident_mib():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096 / 2**20
 
-def work(kept):
+def work(small):
     # Blocks of 2 MiB, each held by a small one above it: what a heap cannot give back.
     blocks = []
     for _ in range(100):
         blocks.append(np.ones(2 * 2**20, np.uint8))
-        kept.append(np.ones(1000, np.uint8))
+        small.append(np.ones(1000, np.uint8))
 
 {before}
-kept, before = [], resident_mib()
-threads = [threading.Thread(target=work, args=(kept,)) for _ in range(4)]
+small, before = [], resident_mib()
+threads = [threading.Thread(target=work, args=(small,)) for _ in range(4)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -88,7 +88,7 @@ print(resident_mib() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries are left alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="other C libraries are left as they are")
 @pytest.mark.parametrize(
     ("before", "after"), [("keep_heap_small()", ""), ("", "release_unused_memory()")]
 )

@@ -29,7 +29,7 @@ PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4":
 
 
 def resnet_state(full: bool = False) -> dict[str, Tensor]:
-    """A ResNet-50 without its classifier: random, or of repeated zeros that take no room."""
+    """A ResNet-50 without its classifier: random, or of repeated zeros that take no memory."""
     state = oracle.random_state(50, seed=0)
     names = [name for name in state if not name.startswith("fc.")]
     return {n: state[n] if full else torch.zeros(()).expand(state[n].shape) for n in names}

@@ -119,7 +119,7 @@ def test_every_stage_of_a_resnet(runtime: str, small_weights: Path) -> None:
 
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_nothing_is_computed_beyond_the_last_stage(runtime: str, small_weights: Path) -> None:
-    """The later convolutions are not even asked for."""
+    """The later convolutions are not even loaded."""
     parameters = load_parameters("resnet50", small_weights)
     for name in [n for n in parameters.convolutions if n.startswith(("layer3", "layer4"))]:
         del parameters.convolutions[name]
@@ -192,7 +192,7 @@ def test_square_copies(vgg16_weights: Path) -> None:
 # Weights
 
 
-def test_parameters_of_vgg16_are_kept(
+def test_parameters_of_vgg16_are_cached(
     vgg16_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

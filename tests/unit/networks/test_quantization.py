@@ -1,4 +1,4 @@
-"""The precision int8: quantized once, kept with the collection, part of what it is."""
+"""The precision int8: quantized once, stored with the collection, part of its fingerprint."""
 
 import importlib.util
 from pathlib import Path
@@ -110,7 +110,7 @@ def test_what_cannot_be_is_said(
     assert not (tmp_path / "c").exists()
 
 
-def test_int8_networks_run_on_openvino_alone(
+def test_int8_networks_run_only_on_openvino(
     collection: Path, small_weights: Path, tmp_path: Path
 ) -> None:
     query = samples.draw(tmp_path / "new.png", 99)

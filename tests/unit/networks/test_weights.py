@@ -272,7 +272,7 @@ def test_a_damaged_file_in_the_cache_is_refused(content: bytes, cache: Path, ser
 
 
 @pytest.mark.parametrize("behave", [send_all, send_without_length])
-def test_a_download_is_reported_checked_and_kept(
+def test_a_download_is_reported_verified_and_cached(
     behave: Callable[[BaseHTTPRequestHandler], None], cache: Path, serve: Serve
 ) -> None:
     serve(behave)
@@ -334,7 +334,7 @@ def test_an_unreachable_server_names_three_ways_out(
     assert_names_three_ways_out(caught.value, "the download failed: ", url, cache)
 
 
-def test_a_cache_that_cannot_be_made_names_three_ways_out(
+def test_a_cache_that_cannot_be_created_names_three_solutions(
     tmp_path: Path, cache: Path, serve: Serve
 ) -> None:
     server = serve(send_all)
@@ -473,7 +473,7 @@ def _shapes() -> dict[str, torch.Size]:
 
 
 def tiny_state() -> dict[str, Tensor]:
-    """A ResNet-50 of zeros that takes no room: every tensor repeats a single value."""
+    """A ResNet-50 of zeros that takes no memory: every tensor repeats a single value."""
     return {name: torch.zeros(()).expand(shape) for name, shape in _shapes().items()}
 
 

@@ -1,4 +1,4 @@
-"""From files to pictures: intact, odd and broken ones, and the copies made from them."""
+"""From files to pictures: intact, odd and broken ones, and their copies."""
 
 import contextlib
 import hashlib
@@ -186,7 +186,7 @@ def test_colours_are_right(files):
     assert wrong == []
 
 
-def test_sizes_are_told_from_the_header(files):
+def test_sizes_come_from_the_header(files):
     for file in files:
         if file.picture is not None:
             assert image_size(file.path) == file.picture.size, file.path.name
@@ -290,7 +290,7 @@ def large_photo(tmp_path_factory):
 
 
 @needs_proc
-def test_a_photo_of_75_megapixels_takes_its_own_room_alone(large_photo):
+def test_a_photo_of_75_megapixels_takes_only_its_own_memory(large_photo):
     size, mebibytes = measure(large_photo)
     assert size == (10000, 7500)
     assert mebibytes < 1.1 * 4 * 10000 * 7500 / 2**20
@@ -352,7 +352,7 @@ def test_jpegs_beyond_the_limit_are_decoded_at_half_scale(tmp_path):
 
 @pytest.mark.parametrize("size", [(1600, 1200), (1601, 1199), (30, 1500), (1500, 5), (9, 7)])
 @pytest.mark.parametrize("reduce_to", [1, 100, 375, 400, 401, 749, 800, 801, 5000])
-def test_reduced_decoding_keeps_the_wanted_size(tmp_path, size, reduce_to):
+def test_reduced_decoding_keeps_the_requested_size(tmp_path, size, reduce_to):
     path = tmp_path / "photo.jpg"
     picture = broken_photos.color_picture(size)
     picture.save(path, quality=95, subsampling=0)

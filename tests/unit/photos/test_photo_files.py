@@ -1,4 +1,4 @@
-"""Which photos are found under folders and files, and what is said of the rest."""
+"""Discovery of photos in folders and files, and reports of the rest."""
 
 import os
 from collections import Counter
@@ -178,7 +178,7 @@ def test_a_collection_among_the_photos_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["photo", "photo.txt", ".hidden.jpg", "photo.jpg"])
-def test_a_file_that_is_named_is_taken_whatever_its_suffix(tmp_path: Path, name: str) -> None:
+def test_a_named_file_is_indexed_with_any_suffix(tmp_path: Path, name: str) -> None:
     path = touch(tmp_path / name)
     assert found(path) == [path]
 

@@ -131,7 +131,7 @@ def three_kinds() -> tuple[np.ndarray, list[list[int]]]:
     return x.astype(np.float32), kinds
 
 
-def test_one_column_of_each_kind_is_kept_the_one_nearest_to_the_centre() -> None:
+def test_the_column_nearest_to_each_center_is_selected() -> None:
     x, kinds = three_kinds()
     kept = fit(x, features=3)
     # Rows of a kind lie on a line, at 1, 1.01, 1.02 (and 1.03) times some length: the centre of
@@ -141,7 +141,7 @@ def test_one_column_of_each_kind_is_kept_the_one_nearest_to_the_centre() -> None
     assert [column for column in kept if column in kinds[0]] in ([3], [6])
 
 
-def test_of_equally_near_columns_the_first_is_kept() -> None:
+def test_the_first_of_equally_near_columns_is_selected() -> None:
     x = np.array([[0, 0, 0, 0, 0], [1, 1, 4, 4, 4]], np.float32)
     assert fit(x, features=2) == [0, 2]
 
@@ -166,13 +166,13 @@ def test_indices_are_distinct_and_ascending(
     assert selection.indices[-1] < dimensions
 
 
-def test_all_columns_can_be_kept() -> None:
+def test_all_columns_can_be_selected() -> None:
     assert fit(descriptors(9, 14), features=14) == list(range(14))
     assert fit(descriptors(50, 14), features=14) == list(range(14))
 
 
 @pytest.mark.parametrize("images", [8, 60])
-def test_constant_columns_are_never_kept(images: int) -> None:
+def test_constant_columns_are_never_selected(images: int) -> None:
     x = descriptors(images, 20)
     x[:, [0, 7, 19]] = [0.0, 0.1, 5.0]
     varying = [column for column in range(20) if column not in (0, 7, 19)]
@@ -227,7 +227,7 @@ def test_images_that_are_all_the_same_are_refused(images: int) -> None:
 
 
 @pytest.mark.parametrize("images", [8, 30, 300])
-def test_columns_that_are_copies_never_give_fewer_features_than_asked_for(images: int) -> None:
+def test_duplicate_columns_never_yield_fewer_features(images: int) -> None:
     x = np.repeat(descriptors(images, 10), 5, axis=1)
     kept = fit(x, features=10)
     assert [column // 5 for column in kept] == list(range(10))
@@ -251,7 +251,7 @@ def test_absolute_takes_opposite_columns_for_alike() -> None:
 
 
 @pytest.mark.parametrize("images", [12, 100])
-def test_components_are_as_many_as_asked_for_but_no_more_than_there_are(images: int) -> None:
+def test_the_rank_limits_the_components(images: int) -> None:
     spectrum = principal_components([descriptors(images, 30)])
     for asked, there in ((1, 1), (5, 5), (500, min(images - 1, 30))):
         rows = principal_rows(spectrum, SelectionConfig(components=asked))
@@ -278,7 +278,7 @@ def test_more_restarts_find_tighter_clusters() -> None:
     rows = principal_rows(principal_components([x]), SelectionConfig())
 
     def spread(restarts: int) -> float:
-        """Of the rows around the ones that were kept, squared."""
+        """Of the rows around the selected ones, squared."""
         kept = fit(x, features=20, restarts=restarts)
         return float(((rows[:, None] - rows[kept]) ** 2).sum(axis=2).min(axis=1).sum())
 
@@ -299,7 +299,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     "name", [field.name for field in dataclasses.fields(SelectionConfig) if field.name != "method"]
 )
-def test_every_field_changes_what_is_kept(name: str) -> None:
+def test_every_field_changes_the_selection(name: str) -> None:
     assert name in CHANGES, f"{name} is a new field: say in CHANGES how it changes the selection"
     x = descriptors(40, 300)
     before, after = (

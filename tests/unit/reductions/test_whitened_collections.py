@@ -28,7 +28,7 @@ TOML = 'resolutions = [64]\ncam = {cam}\n[selection]\nmethod = "whitening"\nmin_
 
 
 @pytest.fixture(scope="module")
-def made(
+def indexed(
     small_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[Path], ModelOptions]:
     folder = tmp_path_factory.mktemp("whitened")
@@ -43,8 +43,8 @@ def made(
     return folder / "c", photos, options
 
 
-def test_searches_compare_whitened_values(made: tuple[Path, list[Path], ModelOptions]) -> None:
-    folder, photos, _ = made
+def test_searches_compare_whitened_values(indexed: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, _ = indexed
     with Collection.open(folder) as collection:
         whitening, arrays = collection.reduction(), load_arrays(collection)
         assert isinstance(whitening, Whitening)
@@ -70,9 +70,9 @@ def test_searches_compare_whitened_values(made: tuple[Path, list[Path], ModelOpt
     "method", ["aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
 )
 def test_searches_are_re_ranked(
-    method: str, made: tuple[Path, list[Path], ModelOptions], resight: Run
+    method: str, indexed: tuple[Path, list[Path], ModelOptions], resight: Run
 ) -> None:
-    folder, photos, _ = made
+    folder, photos, _ = indexed
     plain = json.loads(resight("search", photos[3], "-c", folder, "-k", 24, "--json").stdout)
     done = resight("search", photos[3], "-c", folder, "-k", 24, "--rerank", method, "--json")
     assert done.returncode == 0, done.stderr
@@ -84,9 +84,9 @@ def test_searches_are_re_ranked(
 
 
 def test_evaluation_fuses_as_a_search_does(
-    made: tuple[Path, list[Path], ModelOptions], tmp_path: Path
+    indexed: tuple[Path, list[Path], ModelOptions], tmp_path: Path
 ) -> None:
-    folder, photos, _ = made
+    folder, photos, _ = indexed
     groups = {"a": photos[:4], "b": photos[4:9]}
     truth = tmp_path / "groups.json"
     truth.write_text(json.dumps({name: list(map(str, paths)) for name, paths in groups.items()}))
@@ -100,8 +100,8 @@ def test_evaluation_fuses_as_a_search_does(
         assert query.average_precision == pytest.approx(expected)
 
 
-def test_why_two_photos_match(made: tuple[Path, list[Path], ModelOptions]) -> None:
-    folder, photos, options = made
+def test_why_two_photos_match(indexed: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, options = indexed
     distances = {r.path: r.distance for r in search(photos[0], folder).results}
     other = list(distances)[1]
     found = explain(photos[0], other, collection=folder, model=options)
@@ -110,8 +110,8 @@ def test_why_two_photos_match(made: tuple[Path, list[Path], ModelOptions]) -> No
     assert found.heat_query.max() == pytest.approx(1)
 
 
-def test_an_approximate_index_is_refused(made: tuple[Path, list[Path], ModelOptions]) -> None:
-    folder, photos, options = made
+def test_an_approximate_index_is_refused(indexed: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, options = indexed
     with pytest.raises(UsageError, match="for Manhattan distance only, not for cosine"):
         pipeline.index([photos[0].parent], folder, model=options, approximate=True)
 
@@ -139,7 +139,7 @@ def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
     assert index().startswith("fitted a selection with whitened values of ")
     with Collection.open(folder) as collection:
         assert isinstance(collection.reduction(), SelectionPlusWhitening)
-    # A selection that was asked for stays.
+    # A requested selection stays.
     fit(folder, method="pfa")
     draw_many(tmp_path / "photos" / "many", 40, first=32)
     assert index() == "None"
@@ -147,7 +147,7 @@ def test_a_whitening_takes_the_place_of_what_stands_in_for_it(
         assert isinstance(collection.reduction(), Selection)
 
 
-def test_whitened_values_beside_a_selection_are_searched_like_the_selection(
+def test_a_selection_plus_whitening_is_searched_like_the_selection(
     small_weights: Path, tmp_path: Path
 ) -> None:
     photos = draw_many(tmp_path / "photos", 24)
@@ -200,9 +200,9 @@ def test_whitening_follows_a_growing_collection(small_weights: Path, tmp_path: P
 
 
 def test_fitted_otherwise_and_back(
-    made: tuple[Path, list[Path], ModelOptions], resight: Run
+    indexed: tuple[Path, list[Path], ModelOptions], resight: Run
 ) -> None:
-    folder, photos, options = made
+    folder, photos, options = indexed
     assert resight("fit", "-c", folder, "--method", "none").returncode == 0
     assert pipeline.index([photos[0].parent], folder, model=options).selection_note is None
     all_values = search(photos[0], folder).results[1].distance
@@ -224,8 +224,8 @@ def test_fitted_otherwise_and_back(
     assert "unknown field 'restarts'" in refused.stderr
 
 
-def test_damaged_whitening_is_made_again(made: tuple[Path, list[Path], ModelOptions]) -> None:
-    folder, photos, _ = made
+def test_damaged_whitening_is_fitted_again(indexed: tuple[Path, list[Path], ModelOptions]) -> None:
+    folder, photos, _ = indexed
     before = search(photos[5], folder)
     (file,) = (folder / "arrays").glob("*/selection.bin")
     file.write_bytes(file.read_bytes()[:-1] + b"x")

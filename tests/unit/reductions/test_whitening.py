@@ -71,7 +71,7 @@ def test_without_shrinkage_the_photos_themselves_are_white() -> None:
 
 def test_the_width_is_the_spectrums() -> None:
     config = WhiteningConfig(variance=0.75, max_components=100)
-    # Two strong directions count as 1 each, eight of chance as 0.01: 1.6 of 2.08 are asked for.
+    # Two strong directions count as 1 each, eight of chance as 0.01: 1.6 of 2.08 are requested.
     variances = np.array([100.0, 100.0] + [0.01] * 8)
     assert choose_width(variances, 1.0, config) == 2
     assert choose_width(np.ones(100), 1.0, config) == 75
@@ -92,7 +92,7 @@ def test_whitened_descriptors(photos: int, seed: int, shrinkage: float, power: f
     rows = whitening.apply(x)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert rows.shape == (photos, whitening.dimensions)
-    for one, row in zip(x, rows, strict=True):  # whatever the batch
+    for one, row in zip(x, rows, strict=True):  # for any batch
         np.testing.assert_allclose(whitening.apply(one), row, atol=1e-5)
     in_blocks = fit_whitening(
         lambda: [x[:3], x[3:]],
@@ -151,7 +151,7 @@ def test_whitened_values_have_their_part_of_the_distance(part: float) -> None:
     np.testing.assert_allclose(rows[:, :5], (1 - part) * plain, rtol=1e-6)
     whitened = fit_whitening(lambda: [x], SIZES, config).apply(x)
     np.testing.assert_allclose(rows[:, 5:], both.scales[1] * whitened, atol=1e-5)
-    # In the mean the whole is as far apart as the selection alone, and the parts as was asked.
+    # In the mean the whole is as far apart as the selection, and the parts as configured.
     distance = combined.mean_distance(plain)
     assert combined.mean_distance(rows) == pytest.approx(distance, rel=1e-4)
     assert combined.mean_distance(rows[:, 5:]) == pytest.approx(part * distance, rel=1e-4)
@@ -168,13 +168,13 @@ def test_stored_and_read(config: SelectionConfig | WhiteningConfig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "config", "said"),
+    ("x", "config", "message"),
     [
         (descriptors(29), WhiteningConfig(), "needs 30 photos or more, not 29"),
         (np.ones((40, 10), np.float32), WhiteningConfig(), "all equal"),
         (descriptors(40), WhiteningConfig(features=5), "cannot keep 5 components"),
     ],
 )
-def test_what_cannot_be_fitted(x: np.ndarray, config: WhiteningConfig, said: str) -> None:
-    with pytest.raises(FitError, match=said):
+def test_what_cannot_be_fitted(x: np.ndarray, config: WhiteningConfig, message: str) -> None:
+    with pytest.raises(FitError, match=message):
         fit_reduction(lambda: [x], SIZES, config)
