@@ -225,6 +225,16 @@ def reduced_query(
     return Query(reduction.apply(global_), None if local is None else reduction.apply(local))
 
 
+def database_from(ids: Sequence[int], queries: Sequence[Query], layout: Layout) -> Database:
+    """Return the descriptors of photos as arrays, float32 (N, D)."""
+    shape = len(ids), layout.dimensions
+    global_ = np.array([query.global_ for query in queries], np.float32).reshape(shape)
+    local = None
+    if layout.local:
+        local = np.array([query.local for query in queries], np.float32).reshape(shape)
+    return Database(np.array(ids, np.int64), global_, local)
+
+
 def check_queries(name: str, queries: Sequence[Query], dimensions: int) -> None:
     """Refuse queries that are not comparable with a collection's descriptors.
 

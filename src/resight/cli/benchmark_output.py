@@ -6,17 +6,7 @@ from pathlib import Path
 from rich.table import Table
 
 from resight.cli.output import count, print_json, print_table, say
-from resight.evaluation.benchmark.report import as_json as report_json
-from resight.evaluation.benchmark.report import (
-    difference_text,
-    effects,
-    html_report,
-    markdown,
-    published_text,
-    ranked_lists,
-    rows,
-    value_text,
-)
+from resight.evaluation.benchmark import report
 from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.datasets import Verification
 from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
@@ -39,18 +29,12 @@ def print_methods(*, as_json: bool) -> None:
         table.add_column(head, no_wrap=head in ("method", "weights"))
     for name, spec in METHODS.items():
         published = spec.published
-        scores = ", ".join(
-            f"{benchmark} {value:g}" for benchmark, value in published.scores.items()
-        )
+        scores = ", ".join(f"{name} {value:g}" for name, value in published.scores.items())
         conditions = f" ({published.conditions})" if published.conditions else ""
+        tables = ", ".join(map(str, published.tables))
+        weights = spec.weights or "none"
         table.add_row(
-            name,
-            spec.title,
-            spec.weights or "none",
-            spec.values,
-            ", ".join(map(str, published.tables)),
-            scores + conditions,
-            spec.source,
+            name, spec.title, weights, spec.values, tables, scores + conditions, spec.source
         )
     print_table(table)
 
@@ -58,25 +42,29 @@ def print_methods(*, as_json: bool) -> None:
 def print_run(run: BenchmarkRun, table: int | None, *, as_json: bool) -> None:
     """Print the scores of the methods next to those of their papers."""
     if as_json:
-        print_json(report_json(run, table))
+        print_json(report.as_json(run, table))
         return
     measures = run.dataset.measures
     scores = Table(box=None, pad_edge=False)
     scores.add_column("method")
     for head in ("values", *(measure.name for measure in measures), "paper", "difference"):
         scores.add_column(head, justify="right")
-    for row in rows(run, table):
-        number, conditions = published_text(row)
+    for row in report.rows(run, table):
+        number, conditions = report.published_text(row)
         paper = f"{number} ({conditions})" if number else ""
-        figures = [value_text(row.values[measure.name], measure) for measure in measures]
+        figures = [report.value_text(row.values[measure.name], measure) for measure in measures]
         scores.add_row(
-            row.method, str(row.dimensions), *figures, paper, difference_text(row, measures[0])
+            row.method,
+            str(row.dimensions),
+            *figures,
+            paper,
+            report.difference_text(row, measures[0]),
         )
     for method, needs in run.skipped.items():
         scores.add_row(method, needs)
     print_table(scores)
     say(f"{count(run.dataset.queries, 'query')}, {count(run.dataset.names, 'photo')}")
-    for effect in effects(run):
+    for effect in report.effects(run):
         say(effect)
 
 
@@ -96,11 +84,16 @@ def check_folder(folder: Path) -> None:
 def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     """Write the report as HTML, Markdown and JSON, ranked lists (TREC, Holidays) and qrels."""
     with write_errors(folder):
-        for name, text in (("html", html_report(run, table)), ("md", markdown(run, table))):
+        for name, text in (
+            ("html", report.html_report(run, table)),
+            ("md", report.markdown(run, table)),
+        ):
             (folder / f"report.{name}").write_text(escape_undecodable(text), "utf-8")
-        (folder / "report.json").write_text(json.dumps(report_json(run, table), indent=1), "utf-8")
+        (folder / "report.json").write_text(
+            json.dumps(report.as_json(run, table), indent=1), "utf-8"
+        )
     for result in run.results:
-        lists = ranked_lists(run, result)
+        lists = report.ranked_lists(run, result)
         write_trec(lists, folder / f"{result.method}.trec", result.method)
         write_holidays(lists, folder / f"{result.method}.ranks")
     for judgement in dict.fromkeys(measure.judgement for measure in run.dataset.measures):
@@ -108,9 +101,9 @@ def write_report(run: BenchmarkRun, table: int | None, folder: Path) -> None:
     say(f"{folder}: report.html, report.md, report.json, {len(run.results)} ranked lists, qrels")
 
 
-def print_verification(report: Verification) -> None:
+def print_verification(verification: Verification) -> None:
     """Print which files of a benchmark are missing, and where to download them."""
-    dataset, origin = report.dataset, report.origin
+    dataset, origin = verification.dataset, verification.origin
     photos = count(dataset.names, "photo")
     print(f"{dataset.name}: {photos}, {count(dataset.queries, 'query')}")
     if origin is not None:
@@ -120,8 +113,8 @@ def print_verification(report: Verification) -> None:
         print(f"cite: {origin.citation}")
     for title, lines in (
         ("missing", list(dataset.missing)),
-        ("unreadable", [f"{path}: {reason}" for path, reason in report.unreadable]),
-        ("unexpected, not ranked", list(map(str, report.unexpected))),
+        ("unreadable", [f"{path}: {reason}" for path, reason in verification.unreadable]),
+        ("unexpected, not ranked", list(map(str, verification.unexpected))),
     ):
         if lines:
             print(f"{title}: {len(lines)}")
@@ -130,7 +123,7 @@ def print_verification(report: Verification) -> None:
     effect = dataset.effect_of_missing()
     if effect:
         print(effect)
-    print("complete" if report.whole else "incomplete")
+    print("complete" if verification.whole else "incomplete")
 
 
 def _method_as_dict(spec: MethodSpec) -> dict[str, object]:

@@ -22,6 +22,7 @@ from resight.backends.store import (
     RemoteBase,
     RemoteState,
     check_queries,
+    database_from,
     state_from_json,
     state_to_json,
 )
@@ -128,14 +129,8 @@ class PostgresStore(RemoteBase):
             "ORDER BY array_position(%s, id)",
             (ids.tolist(), ids.tolist()),
         )
-        layout = self.layout()
         queries = [statements.query_of(*descriptors) for _, *descriptors in stored]
-        shape = len(stored), layout.dimensions
-        global_ = np.array([query.global_ for query in queries], np.float32).reshape(shape)
-        local = None
-        if layout.local:
-            local = np.array([query.local for query in queries], np.float32).reshape(shape)
-        return Database(np.array([row[0] for row in stored], np.int64), global_, local)
+        return database_from([row[0] for row in stored], queries, self.layout())
 
     def nearest(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from resight.backends.store import SIDES, Filter, Layout, Record
+from resight.backends.store import SIDES, Filter, Layout, Record, database_from
 from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
@@ -158,12 +158,7 @@ def database_of(points: Iterable[models.Record], ids: np.ndarray, layout: Layout
     """Return the descriptors of points in the order of some IDs, without removed ones."""
     by_id = {int(point.id): query_of(point) for point in points}
     present = [id_ for id_ in ids.tolist() if id_ in by_id]
-    shape = (len(present), layout.dimensions)
-    global_ = np.array([by_id[id_].global_ for id_ in present], np.float32).reshape(shape)
-    local = None
-    if layout.local:
-        local = np.array([by_id[id_].local for id_ in present], np.float32).reshape(shape)
-    return Database(np.array(present, np.int64), global_, local)
+    return database_from(present, [by_id[id_] for id_ in present], layout)
 
 
 def record_of(point: models.Record, layout: Layout) -> Record:
