@@ -75,11 +75,9 @@ class VerifiedMatch:
 class FeatureKind:
     """A kind of local features.
 
-    Attributes:
-        extract: computes them from an upright image, perhaps by the network's map.
-        ratio: of the ratio test.
-        max_error: see `ranking.geometry.verify`.
-        min_inliers: from this number on two photos show the same thing.
+    `extract` computes them from an upright image, perhaps by the network's map. For the ratio of
+    the ratio test and `max_error` see `ranking.geometry.verify`; from `min_inliers` on two photos
+    show the same thing.
     """
 
     extract: Callable[[Image.Image, ColumnsMap], LocalFeatures]
@@ -212,11 +210,9 @@ def columns_map(extractor: Extractor, image: Image.Image) -> np.ndarray:
 
 
 def column_features(feature_map: np.ndarray, size: tuple[int, int]) -> LocalFeatures:
-    """Return the columns of a map inside its border as local features, in pixels of the photo.
+    """Return the columns of a map (C, H, W) inside its border as local features.
 
-    Args:
-        feature_map: (C, H, W).
-        size: width and height of the photo.
+    Points are in pixels of the photo, whose width and height are `size`.
     """
     height, width = feature_map.shape[1:]
     inside = ~border(feature_map)

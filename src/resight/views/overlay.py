@@ -44,11 +44,7 @@ def draw_explanation(
 ) -> Image.Image:
     """Draw two upright photos side by side, with heat, mask outlines and lines, RGB.
 
-    Args:
-        query: the photo that was explained.
-        other: the other one.
-        explanation: why they match.
-        height: of the photos in the picture, in pixels; very wide photos are drawn lower.
+    `height` is that of the photos, in pixels; very wide photos are drawn lower.
     """
     sizes = [_fitted(image, height) for image in (query, other)]
     left = _photo(query, sizes[0], explanation.heat_query, explanation.mask_query)

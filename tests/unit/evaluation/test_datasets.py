@@ -101,7 +101,7 @@ def test_holidays_upright(holidays: Path) -> None:
         holidays / "jpg2" / "100100.jpg": 270,
     }
     assert dataset.switches["orientation"] == (
-        "2 photos turned, 1 of the file's names is no photo here (149900)"
+        "2 photos rotated, 1 unknown names in the file (149900)"
     )
     as_shot = read_dataset("holidays", holidays)
     assert (as_shot.turns, as_shot.switches["orientation"]) == ({}, "as shot")
@@ -115,12 +115,12 @@ def test_rotations_of_unknown_photos_are_reported(database: str, holidays: Path)
         return read_dataset("holidays", holidays, switches).switches["orientation"]
 
     there = ("100000.jpg 90", "100001.jpg 180")
-    assert orientation(*there) == "2 photos turned", "queries too, and after a byte order mark"
+    assert orientation(*there) == "2 photos rotated", "queries too, and after a byte order mark"
     assert orientation(*there, "3.jpg 0", "2 90") == (
-        "2 photos turned, 2 of the file's names are no photos here (2, 3)"
+        "2 photos rotated, 2 unknown names in the file (2, 3)"
     )
     assert orientation("4.jpg 90", "3.jpg 90", "2.jpg 90", "1.jpg 90") == (
-        "0 photos turned, 4 of the file's names are no photos here (1, 2, 3, ...)"
+        "0 photos rotated, 4 unknown names in the file (1, 2, 3, ...)"
     )
 
 
@@ -505,7 +505,7 @@ def test_a_pickle_that_runs_programs_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gnd.pkl").write_bytes(pickle.dumps(payload))
-    with pytest.raises(DatasetError, match=r"refused: it wants .*only plain lists") as caught:
+    with pytest.raises(DatasetError, match=r"refused: it references .*only plain lists") as caught:
         read_plain(tmp_path / "gnd.pkl")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "HARMED").exists()

@@ -33,12 +33,7 @@ def parse_dataset(text: str) -> tuple[str, Path]:
 
 
 def read_dataset(name: str, folder: Path, switches: Mapping[str, str] | None = None) -> Dataset:
-    """Read a benchmark from a folder.
-
-    Args:
-        name: of `BENCHMARKS`.
-        folder: with its photos.
-        switches: see `Benchmark`.
+    """Read a benchmark of `BENCHMARKS` from a folder with its photos; see `Benchmark` for switches.
 
     Raises:
         DatasetError: there is no such benchmark, switch or folder, or no ground truth.

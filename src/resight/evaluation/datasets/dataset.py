@@ -100,12 +100,9 @@ class Origin:
 class Benchmark:
     """An entry of the registry.
 
-    Attributes:
-        name: on the command line.
-        read: reads the benchmark from a folder; switches are its keyword arguments.
-        switches: the values of each choice that the protocol leaves open, the default first; none
-            means a file.
-        origin: None for a folder with groups.
+    `read` reads the benchmark from a folder; switches are its keyword arguments: the values of each
+    choice that the protocol leaves open, the default first (no values mean a file). `origin` is
+    None for a folder with groups.
     """
 
     name: str
@@ -118,12 +115,7 @@ class Photos:
     """The photo files under a folder by name, and the rows of names in the ground truth."""
 
     def __init__(self, folder: Path, listed: Iterable[str] | None = None) -> None:
-        """Find the photos.
-
-        Args:
-            folder: searched recursively.
-            listed: names (file names without suffix) in the order of the benchmark; None takes
-                all photos, by name.
+        """Find the listed names (file names without suffix) under a folder; None is all, by name.
 
         Raises:
             DatasetError: there is no such folder, no photo in it, or two photos of one name.
@@ -137,7 +129,7 @@ class Photos:
             if name in files and (listed is None or name in listed):
                 raise DatasetError(
                     f"{folder}: {photo.path.name} is in {files[name].parent} and in "
-                    f"{photo.path.parent}; name the folder that is meant"
+                    f"{photo.path.parent}; name one of these folders"
                 )
             files[name] = photo.path
         names = sorted(files) if listed is None else list(listed)

@@ -128,13 +128,8 @@ def read_turns(path: Path) -> dict[str, int]:
 def _orientation(turned: int, listed: Collection[str], names: Collection[str]) -> str:
     """Report how many photos are rotated, and which names in the file are unknown."""
     unknown = sorted(set(listed) - set(names))
-    if not unknown:
-        return f"{turned} photos turned"
-    are = "is no photo" if len(unknown) == 1 else "are no photos"
-    return (
-        f"{turned} photos turned, {len(unknown)} of the file's names {are} here "
-        f"({shorten_list(unknown)})"
-    )
+    names_text = f", {len(unknown)} unknown names in the file ({shorten_list(unknown)})"
+    return f"{turned} photos rotated{names_text if unknown else ''}"
 
 
 def _is_query(name: str) -> bool:

@@ -290,12 +290,12 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         raise DatasetError(
-            f"it wants {module}.{name}, and a pickle may run any program: only plain lists, "
+            f"it references {module}.{name}, and a pickle can run any program: only plain lists, "
             "dictionaries, texts and numbers are read"
         )
 
     def persistent_load(self, pid: Any) -> Any:
-        raise DatasetError("it refers to something outside of it")
+        raise DatasetError("it references external data")
 
 
 def read_plain(path: Path) -> Any:

@@ -20,11 +20,9 @@ GROUP = 4
 
 
 def read_ukb(folder: Path, *, queries: str = "all") -> Dataset:
-    """Read the benchmark; four consecutive numbers show one object.
+    """Read the benchmark (`ukbench00000.jpg` and so on); four consecutive numbers show one object.
 
-    Args:
-        folder: with `ukbench00000.jpg` and so on, or with a folder of them.
-        queries: `all` photos, or the `first` of each group, as in the paper.
+    Queries are `all` photos, or the `first` of each group, as in the paper.
 
     Raises:
         DatasetError: there are no such photos.
