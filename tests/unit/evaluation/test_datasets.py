@@ -141,7 +141,7 @@ def test_invalid_rotations(line: str, holidays: Path) -> None:
 
 def test_photos_as_shot_and_upright_in_one_folder(holidays: Path) -> None:
     draw(holidays / "jpg_rotated" / "100001.jpg", 5)
-    with pytest.raises(DatasetError, match=r"100001.jpg is in .*jpg1 and in .*; name one of these folders"):
+    with pytest.raises(DatasetError, match=r"jpg1 and in .*; name one of these folders"):
         read_dataset("holidays", holidays)
 
 
