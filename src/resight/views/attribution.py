@@ -14,6 +14,7 @@ import numpy as np
 from resight.config import ExtractionConfig
 from resight.descriptors.fusion import rescale
 from resight.descriptors.pipeline import NO_STATE, FeatureMaps, PoolingState, fuse
+from resight.descriptors.pooling import POOLINGS
 from resight.descriptors.pooling.crow import crow_weights
 from resight.descriptors.pooling.gem import generalized_mean
 from resight.descriptors.pooling.modified_rmac import region_maxima, rmac_grid
@@ -161,7 +162,16 @@ ATTRIBUTIONS: Mapping[str, Callable[[np.ndarray, ExtractionConfig], np.ndarray]]
     "crow": lambda x, config: _attribute_crow(x),
     "gem": lambda x, config: _attribute_gem(x, config.gem_power),
 }
-"""From a feature map to the parts of its positions, up to a common factor, by pooling."""
+"""From a feature map to the parts of its positions, up to a common factor, by pooling.
+
+A pooling without an entry is attributed by `_attribute_in_proportion`."""
+
+
+def _attribute_in_proportion(feature_map: np.ndarray, config: ExtractionConfig) -> np.ndarray:
+    """Split each value of the pooled vector in proportion to its channel of the feature map."""
+    sums = np.maximum(feature_map.sum(axis=(1, 2)), TINY)
+    factors = POOLINGS[config.pooling](feature_map, config) / sums
+    return np.asarray(feature_map * factors[:, None, None], np.float32)
 
 
 def _attribute_layer(
@@ -174,7 +184,8 @@ def _attribute_layer(
     parts_of_maps = []
     for feature_map in maps:
         if whitening is None:
-            parts = _unit(ATTRIBUTIONS[config.pooling](feature_map, config))
+            attribute = ATTRIBUTIONS.get(config.pooling, _attribute_in_proportion)
+            parts = _unit(attribute(feature_map, config))
             parts_of_maps.append(_resample(parts, size))
         else:
             parts = _resample(_attribute_rmac(feature_map, config, whitening), size)
@@ -235,9 +246,11 @@ def _power_shares(columns: np.ndarray, power: float) -> np.ndarray:
 
 
 def _resample(parts: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Rescale non-negative parts to a grid of `size`, each value's sum unchanged."""
+    """Rescale parts to a grid of `size`, each value's sum unchanged."""
     if parts.shape[1:] == size:
         return parts
+    if parts.min() < 0:  # a sum near zero must not scale large parts of both signs
+        return _resample(np.maximum(parts, 0), size) - _resample(np.maximum(-parts, 0), size)
     sums = parts.sum(axis=(1, 2))
     resampled = rescale(parts, size)
     return resampled * (sums / np.maximum(resampled.sum(axis=(1, 2)), TINY))[:, None, None]

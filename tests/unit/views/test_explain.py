@@ -33,6 +33,7 @@ from resight.vectors import Projection
 from resight.views.attribution import (
     ATTRIBUTIONS,
     Attribution,
+    _resample,
     attribute_modified_rmac,
     attribute_photo,
 )
@@ -190,8 +191,26 @@ def test_netvlad_is_not_attributed() -> None:
         attribute_photo([{"conv5_3": np.ones((4, 3, 3), np.float32)}], config)
 
 
-def test_every_pooling_has_an_attribution() -> None:
-    assert ATTRIBUTIONS.keys() == POOLING_TABLE.keys()
+def test_attributions_are_those_of_poolings() -> None:
+    assert ATTRIBUTIONS.keys() <= POOLING_TABLE.keys()
+
+
+def test_a_pooling_without_an_attribution_is_split_in_proportion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(ATTRIBUTIONS, "gem")
+    config = dataclasses.replace(DESCRIPTORS, pooling="gem")
+    maps = random_maps(0, [(6, 8), (4, 5)])
+    parts = attribute_photo(maps, config)
+    total = np.concatenate([part.values.sum(axis=(1, 2)) for part in parts.values()])
+    np.testing.assert_allclose(total, describe_maps(maps, config).global_, atol=1e-6, rtol=1e-4)
+
+
+def test_signed_parts_keep_their_sum_on_another_grid() -> None:
+    parts = np.float32([[[1, -1], [2, -2 + 1e-6]]])
+    resampled = _resample(parts, (3, 5))
+    np.testing.assert_allclose(resampled.sum(), parts.sum(), atol=1e-5)
+    assert np.abs(resampled).max() < 10
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
