@@ -23,9 +23,9 @@ from .demo.run import run_demo as run_demo
 from .errors import ResightError as ResightError
 from .evaluation.benchmark.run import BenchmarkRun as BenchmarkRun
 from .evaluation.benchmark.run import run_benchmark as run_benchmark
-from .evaluation.datasets.dataset import Dataset as Dataset
 from .evaluation.datasets import read_dataset as read_dataset
 from .evaluation.datasets import verify_dataset as verify_dataset
+from .evaluation.datasets.dataset import Dataset as Dataset
 from .evaluation.evaluate_collection import Evaluation as Evaluation
 from .evaluation.evaluate_collection import evaluate as evaluate
 from .evaluation.evaluate_collection import groups as groups

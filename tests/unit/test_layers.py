@@ -1,4 +1,4 @@
-"""The architecture: arrows between rooms, what is imported when, and the public names."""
+"""The architecture: imports between packages, what is imported when, and the public names."""
 
 import json
 import pkgutil
@@ -23,7 +23,7 @@ def modules() -> set[str]:
     return {module.name.removeprefix("resight.") for module in found}
 
 
-def test_arrows_between_rooms_point_one_way() -> None:
+def test_imports_between_packages_point_one_way() -> None:
     # The contracts are in pyproject.toml, [tool.importlinter].
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
