@@ -116,16 +116,15 @@ def test_every_field_of_the_method_is_explained(field):
     assert field in structural or f"`{field}" in text, f"{field} is missing in docs/method.md"
 
 
-def test_module_table_names_every_room_and_modules_that_exist():
+def test_contributing_describes_every_package_and_names_files_that_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    table = text[text.index("| stage |") : text.index("## Rules")]
-    named = set(re.findall(r"`([\w.]+)`", table))
     source = ROOT / "src" / "resight"
-    paths = [path.relative_to(source).with_suffix("").parts for path in source.rglob("*.py")]
-    modules = {parts[-1] for parts in paths} | {".".join(parts) for parts in paths}
-    rooms = {path.parent.name for path in source.glob("*/__init__.py")}
-    assert named <= modules | rooms
-    assert rooms - {"demo"} <= named, "a room without a word about it"
+    table = text[text.index("| package |") : text.index("New methods are")]
+    packages = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert packages == {path.parent.name for path in source.glob("*/__init__.py")}
+    drawing = text[text.index("```") : text.rindex("```")]
+    for path in re.findall(r"\w+/(?:\w+\.py|\w+/)?", drawing):
+        assert (source / path).exists(), path
 
 
 def test_package_is_importable_without_its_command_line():
