@@ -214,7 +214,7 @@ def test_fewer_usable_columns_than_features_are_refused(images: int) -> None:
     x[:, 3] = 0.25
     with pytest.raises(
         FitError,
-        match=rf"^cannot keep 10 features: the {images} photos have 9 that vary; take fewer",
+        match=rf"^cannot keep 10 features: the {images} photos have 9 that vary; use fewer",
     ):
         fit(x, features=10)
 
