@@ -22,6 +22,8 @@ from resight.networks.torch_runtime import DynamicBatcher, FeatureMaps, TorchNet
 from resight.photos.images import load_image
 from resight.searching.search import search
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ("layer3", "layer4")
 CONFIG = ExtractionConfig(resolutions=(96, 64), precision="float16")
 

@@ -146,6 +146,7 @@ def test_images_in_memory_are_described_like_files(tmp_path: Path, small_weights
     assert np.ptp(described.descriptors, axis=0).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_public_names_stay_when_every_module_is_imported() -> None:
     names = sorted(n for n in modules() if n and n != "__main__" and not n.startswith("web"))
     code = f"""

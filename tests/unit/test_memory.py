@@ -39,6 +39,7 @@ def test_the_peak_is_the_commands_own():
     assert large > 2**28 / 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 def test_indexing_the_largest_photos_with_the_largest_configuration(tmp_path, small_weights):
     width = 12_000

@@ -143,6 +143,7 @@ def test_descriptors_of_odd_sizes_equal_the_oracle(
     assert_same_descriptor(found.local, local)
 
 
+@pytest.mark.slow
 def test_resnet101_equals_the_oracle(tmp_path: Path) -> None:
     state = oracle.random_state(101, seed=1)
     torch.save(state, tmp_path / "random-resnet101.pth")

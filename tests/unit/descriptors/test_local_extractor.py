@@ -166,6 +166,7 @@ def test_results_do_not_depend_on_the_number_of_workers(
     assert one["fitted"] == three["fitted"]
 
 
+@pytest.mark.slow
 def test_verification_by_columns_needs_a_network(
     photos: Path, small_weights: Path, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def test_verification_by_columns_needs_a_network(
         search(photo, tmp_path / "vlad", config, model=model)
 
 
+@pytest.mark.slow
 def test_the_network_computes_a_sampled_photo_once(
     photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -575,6 +575,7 @@ def net(tmp_path: Path) -> str:
     return str(tmp_path / "net.toml")
 
 
+@pytest.mark.slow
 def test_the_network_describes_from_any_number_of_workers_the_same(
     tmp_path: Path, net: str, small_weights: Path
 ) -> None:
@@ -656,6 +657,7 @@ def fitted(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     return None if selection is None or how is None else (selection.indices, how)
 
 
+@pytest.mark.slow
 def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     folder, paths = nearly
     assert fitted(folder) is None

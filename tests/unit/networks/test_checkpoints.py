@@ -426,6 +426,7 @@ TUNED = ExtractionConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_photo_is_described_by_the_weights_own_pooling(
     tmp_path: Path, small_weights: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_last_convolution_is_not_overwritten_by_its_relu(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_fully_connected_layers_are_convolutions(
     runtime: str, whole_vgg16: tuple[Parameters, oracle.Maps]
@@ -104,6 +105,7 @@ def test_neural_codes_are_the_activations(
     np.testing.assert_allclose(found, code / np.linalg.norm(code), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_every_stage_of_a_resnet(runtime: str, small_weights: Path) -> None:
     channels = BACKBONES["resnet50"].channels
@@ -158,6 +160,7 @@ def test_what_a_configuration_needs() -> None:
     )
 
 
+@pytest.mark.slow
 def test_descriptors_of_any_stage(vgg16_weights: Path, small_weights: Path) -> None:
     image = Image.fromarray(picture(60, 80))
     for weights, backbone, layers in (

@@ -21,6 +21,8 @@ from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import load_network
 from resight.searching.search import search
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")
 
 

@@ -384,6 +384,7 @@ def save(state: dict[Any, Any], path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_network_of_mixed_types_describes_like_its_rounded_weights(
     suffix: str, tmp_path: Path, small_weights: Path
@@ -531,6 +532,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         load_parameters("resnet101", path)
 
 
+@pytest.mark.slow
 def test_without_a_classifier_all_but_cam_works(tmp_path: Path, small_weights: Path) -> None:
     state = {n: v for n, v in oracle.load_state(small_weights).items() if "fc." not in n}
     path = save(state, tmp_path / "headless.pth")

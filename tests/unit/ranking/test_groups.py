@@ -262,6 +262,7 @@ def test_csv_export() -> None:
     assert len(rows) == 7
 
 
+@pytest.mark.slow
 def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
     """Pictures of one object are joined and those of different ones are not, by sift-vlad."""
     from resight.collection.reader import Collection

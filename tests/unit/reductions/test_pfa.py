@@ -378,6 +378,7 @@ def fit_in_a_process(path: Path, features: int, **threads: int) -> tuple[str, in
     return digest, int(count)
 
 
+@pytest.mark.slow
 def test_indices_do_not_depend_on_the_run_or_the_number_of_threads(tmp_path: Path) -> None:
     x = descriptors(200, 3072)  # a small collection at the paper's size
     np.save(tmp_path / "x.npy", x)

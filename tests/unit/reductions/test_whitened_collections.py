@@ -24,6 +24,8 @@ from resight.searching.search import search
 from resight.views.explain import explain
 from samples import draw_many
 
+pytestmark = pytest.mark.slow
+
 TOML = 'resolutions = [64]\ncam = {cam}\n[selection]\nmethod = "whitening"\nmin_photos = 20\n'
 
 

@@ -442,6 +442,7 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
     assert np.mean(right) >= 0.9
 
 
+@pytest.mark.slow
 def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
     from resight.descriptors.cnn_extractor import CnnExtractor
 
@@ -472,6 +473,7 @@ def words() -> np.ndarray:
     return features.descriptors[rng.permutation(len(features.descriptors))[:64]]
 
 
+@pytest.mark.slow
 def test_the_heat_of_sift_vlad_lies_on_the_common_object(words: np.ndarray) -> None:
     def explain_pair(
         image: Image.Image, other: Image.Image
