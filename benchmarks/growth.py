@@ -20,9 +20,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from harness import draw_descriptors, machine, make_parser, markdown, save, seconds
-from resight.backends.manage import remove
+from resight.backends.manage import check, remove
 from resight.collection.ann_index import build_ann_index
-from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing

@@ -1,14 +1,14 @@
 # The public names, for type checkers and for the lazy imports of __init__.py.
 
+from .backends.manage import CheckReport as CheckReport
 from .backends.manage import Info as Info
+from .backends.manage import check as check
 from .backends.manage import info as info
 from .backends.manage import remove as remove
 from .backends.store import Filter as Filter
 from .backends.transfer import Transfer as Transfer
 from .backends.transfer import pull as pull
 from .backends.transfer import push as push
-from .collection.integrity import CheckReport as CheckReport
-from .collection.integrity import check as check
 from .collection.reader import Collection as Collection
 from .config import BackendConfig as BackendConfig
 from .config import ExtractionConfig as ExtractionConfig
@@ -42,8 +42,8 @@ from .methods.model import ModelOptions as ModelOptions
 from .ranking.groups import Groups as Groups
 from .searching.results import Result as Result
 from .searching.results import SearchResults as SearchResults
-from .searching.search import search as search
 from .searching.searcher import Searcher as Searcher
+from .searching.searcher import search as search
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
 from .web.server import serve as serve

@@ -6,9 +6,8 @@ import pytest
 
 import samples
 from postgres_server import PostgresServer
-from resight.backends.manage import info, remove
+from resight.backends.manage import check, info, remove
 from resight.backends.transfer import pull, push
-from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.errors import CollectionError, CollectionMismatchError

@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 
 import samples
-from resight.backends.manage import info
-from resight.collection.integrity import check
+from resight.backends.manage import check, info
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.indexing.fitting import fit
 from resight.photos.files import PhotoFile
-from resight.searching.search import search
+from resight.searching.searcher import search
 
 PHOTOS = 70
 MOMENTS = 20

@@ -110,8 +110,8 @@ def remove(
 
 def check(collection: opt.Collection) -> None:
     """Verify the integrity of a collection; rebuild damaged indexes."""
+    from resight.backends.manage import check
     from resight.cli import output
-    from resight.collection.integrity import check
 
     report = check(collection)
     output.print_check(report, collection)

@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.backends.manage import Info
+from resight.backends.manage import CheckReport, Info
 from resight.backends.transfer import Transfer
-from resight.collection.integrity import CheckReport
 from resight.evaluation.evaluate_collection import Evaluation
 from resight.indexing.pipeline import IndexRun
 from resight.photos.paths import escape_undecodable, path_text

@@ -27,8 +27,7 @@ from resight.ranking.groups import (
 )
 from resight.searching.pipeline import make_matcher, rank_photos, shared_rerank_set
 from resight.searching.query import QueryPhoto
-from resight.searching.search import override
-from resight.searching.searcher import Searcher
+from resight.searching.searcher import Searcher, override
 
 
 @dataclass(frozen=True)

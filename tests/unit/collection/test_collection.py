@@ -21,9 +21,8 @@ import pytest
 import samples
 from environment import ROOT
 from resight.backends.local import LocalStore
-from resight.backends.manage import info, remove
+from resight.backends.manage import check, info, remove
 from resight.collection.database import FORMAT_VERSION
-from resight.collection.integrity import check
 from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.collection.writer import LOCK_NAME, Writer, writing
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig
@@ -40,7 +39,7 @@ from resight.photos.files import PhotoFile
 from resight.photos.paths import is_under
 from resight.ranking.exact import Query
 from resight.reductions.pfa import Selection
-from resight.searching.search import search
+from resight.searching.searcher import search
 
 FIXTURES = ROOT / "tests" / "fixtures"
 CNN = ExtractionConfig(), SelectionConfig(features=2)

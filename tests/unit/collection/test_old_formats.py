@@ -15,8 +15,7 @@ from PIL import Image
 
 import samples
 from environment import ROOT
-from resight.backends.manage import info, remove
-from resight.collection.integrity import check
+from resight.backends.manage import check, info, remove
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
@@ -25,7 +24,7 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing.fitting import fit
 from resight.indexing.pipeline import index
 from resight.methods.model import Model
-from resight.searching.search import search
+from resight.searching.searcher import search
 
 FIXTURES = ROOT / "tests" / "fixtures"
 EXPECTED_V2 = json.loads((FIXTURES / "expected_v2.json").read_text("utf-8"))

@@ -16,9 +16,9 @@ import pytest
 
 import samples
 from array_samples import KEPT, describe, make
+from resight.backends.manage import check
 from resight.collection import appendable_npy
 from resight.collection import search_arrays as arrays
-from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.collection.writer import writing
@@ -27,8 +27,7 @@ from resight.errors import CollectionError
 from resight.photos.files import PhotoFile
 from resight.ranking import exact as neighbors
 from resight.reductions.pfa import Selection
-from resight.searching.search import search
-from resight.searching.searcher import Searcher
+from resight.searching.searcher import Searcher, search
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 import samples
-from resight.backends.manage import info, remove
-from resight.collection.integrity import check
+from resight.backends.manage import check, info, remove
 from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig
@@ -26,7 +25,7 @@ from resight.indexing import plan as planning
 from resight.indexing.fitting import fit
 from resight.indexing.recording import IndexReport
 from resight.methods.model import ModelOptions
-from resight.searching.search import search
+from resight.searching.searcher import search
 
 
 class Counting:

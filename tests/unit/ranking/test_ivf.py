@@ -10,10 +10,9 @@ from test_quantized import coded, descriptors
 
 import samples
 from array_samples import KEPT, describe, make
-from resight.backends.manage import info
+from resight.backends.manage import check, info
 from resight.collection import ann_index
 from resight.collection.ann_index import build_ann_index, open_ann_index, read_ann_status
-from resight.collection.integrity import check
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
@@ -24,8 +23,7 @@ from resight.progress import no_progress
 from resight.ranking import ivf as inverted
 from resight.ranking.exact import Database, Query, nearest, nearest_by_lists
 from resight.ranking.ivf import InvertedLists, grow_lists, open_lists
-from resight.searching.search import search
-from resight.searching.searcher import Searcher
+from resight.searching.searcher import Searcher, search
 
 
 def lists_of(database: Database, folder: Path) -> tuple[InvertedLists, ...]:
