@@ -1,14 +1,17 @@
-"""A collection in a folder, searched through its arrays."""
+"""Searches in arrays: those of a collection in a folder, or arrays in memory."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from resight.backends.store import Filter, check_queries, reduced_query
+from resight.backends.store import Filter, Store, check_queries, reduced_query
 from resight.collection.ann_index import open_ann_index, read_ann_status
 from resight.collection.reader import Collection, Photo, State
 from resight.collection.search_arrays import SearchArrays, load_arrays
+from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError
 from resight.photos.images import taken_at
 from resight.photos.paths import is_under
@@ -28,7 +31,7 @@ FILTER_FACTOR = 4
 """Neighbors that a filtered search looks at, for each one requested; multiplied until enough."""
 
 
-class LocalStore:
+class LocalStore(Store):
     """An open collection with its search arrays, reloaded whenever the collection has changed.
 
     Thread-safe: only threads that find the arrays stale wait for their update.
@@ -197,3 +200,52 @@ def _matches(photo: Photo, where: Filter) -> bool:
         return False
     late_enough = where.taken_from is None or where.taken_from <= taken
     return late_enough and (where.taken_before is None or taken < where.taken_before)
+
+
+@dataclass(frozen=True)
+class ArrayStore:
+    """Descriptors in memory; benchmarks rank with them.
+
+    Attributes:
+        database: descriptors after the reduction; its ids are the indices of `paths`.
+        paths: of the photos.
+        config: the method that computed them.
+        fitted: the reduction.
+    """
+
+    database: Database
+    paths: Sequence[Path]
+    config: MethodConfig
+    fitted: Reduction | None = None
+
+    @property
+    def distance(self) -> str:
+        reduced = self.fitted.distance if self.fitted else None
+        return reduced or self.config.descriptor_distance
+
+    def reduction(self) -> Reduction | None:
+        return self.fitted
+
+    def count(self, state: State) -> int:
+        """Return the number of photos; all of them are `ok`."""
+        return len(self.paths) if state == "ok" else 0
+
+    def ids(self) -> np.ndarray:
+        return self.database.ids
+
+    def rows(self, ids: np.ndarray) -> Database:
+        local = self.database.local
+        return Database(ids, self.database.global_[ids], None if local is None else local[ids])
+
+    def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
+        return {i: Photo(i, self.paths[i], 0, 0, None, None, None, "ok", None) for i in ids}
+
+    def nearest(
+        self,
+        queries: Sequence[Query],
+        k: int,
+        where: Filter | None = None,
+        *,
+        approximate: bool = False,
+    ) -> list[Neighbors]:
+        return nearest_to_each(queries, self.database, k, DISTANCES[self.distance])

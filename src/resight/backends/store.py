@@ -1,6 +1,5 @@
 """The interface of a searchable collection, whatever backend stores it; the base of remote ones."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ import numpy as np
 
 from resight.collection.provenance import Provenance, ProvenanceSnapshot
 from resight.collection.reader import Photo, State, StoredDescriptors
-from resight.config import BackendConfig
+from resight.config import BackendConfig, MethodConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionEmptyError, CollectionError, UsageError
 from resight.progress import Progress
@@ -36,38 +35,22 @@ class Filter:
     min_side: int | None = None
 
 
-class Store(Protocol):
-    """A searchable collection, usable from several threads; close it after use.
+class Searchable(Protocol):
+    """Descriptors that can be ranked: a collection, or arrays in memory.
 
-    Its descriptors are those after the selection or whitening, which are compared.
+    They are those after the selection or whitening, which are compared.
     """
 
     @property
-    def name(self) -> str:
-        """Name of the collection in messages, without any password."""
+    def config(self) -> MethodConfig:
+        """Configuration of the method."""
 
     @property
-    def provenance(self) -> Provenance:
-        """Configuration, weights, fitted parameters, fingerprint."""
-
-    def close(self) -> None:
-        """Close files and connections."""
-
-    def check(self, *, approximate: bool = False) -> None:
-        """Refuse a search that cannot succeed, before any work for it.
-
-        Raises:
-            CollectionError: there are no photos, or (`approximate`) no approximate index.
-        """
+    def distance(self) -> str:
+        """Name of the distance that compares the descriptors."""
 
     def reduction(self) -> Reduction | None:
         """Return the selection or whitening of the descriptors, if there is one."""
-
-    def snapshot(self) -> "Store":
-        """Return the collection, as far as possible in its current state for many reads."""
-
-    def stamp(self) -> str:
-        """Return a token that changes with everything that changes search results."""
 
     def count(self, state: State) -> int:
         """Return the number of photos in a state."""
@@ -75,20 +58,11 @@ class Store(Protocol):
     def ids(self) -> np.ndarray:
         """Return the IDs of all searchable photos, int64 (N,), ascending."""
 
-    def photos(self, state: State) -> Iterator[Photo]:
-        """Yield the photos in a state by ascending ID."""
+    def rows(self, ids: np.ndarray) -> Database:
+        """Return the descriptors of photos, int64 (N,), in this order, without removed ones."""
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Return the searchable photos among some IDs, by ID."""
-
-    def photos_after(self, after: int, count: int) -> list[Photo]:
-        """Return the next searchable photos by ascending ID."""
-
-    def stored_query(self, content: str) -> Query | None:
-        """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""
-
-    def rows(self, ids: np.ndarray) -> Database:
-        """Return the descriptors of photos, int64 (N,), in this order, without removed ones."""
 
     def nearest(
         self,
@@ -105,8 +79,55 @@ class Store(Protocol):
 
         Raises:
             UsageError: a query's descriptor has another length than the collection's.
-            CollectionError: see `check`, and where a remote backend cannot be reached.
+            CollectionError: see `Store.check`, and where a remote backend cannot be reached.
         """
+
+
+class Store(Searchable, Protocol):
+    """A searchable collection, usable from several threads; close it after use."""
+
+    @property
+    def name(self) -> str:
+        """Name of the collection in messages, without any password."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Configuration, weights, fitted parameters, fingerprint."""
+
+    @property
+    def config(self) -> MethodConfig:
+        """Configuration of the method."""
+        return self.provenance.config
+
+    @property
+    def distance(self) -> str:
+        """Name of the distance that compares the descriptors."""
+        return self.provenance.distance
+
+    def close(self) -> None:
+        """Close files and connections."""
+
+    def check(self, *, approximate: bool = False) -> None:
+        """Refuse a search that cannot succeed, before any work for it.
+
+        Raises:
+            CollectionError: there are no photos, or (`approximate`) no approximate index.
+        """
+
+    def snapshot(self) -> "Store":
+        """Return the collection, as far as possible in its current state for many reads."""
+
+    def stamp(self) -> str:
+        """Return a token that changes with everything that changes search results."""
+
+    def photos(self, state: State) -> Iterator[Photo]:
+        """Yield the photos in a state by ascending ID."""
+
+    def photos_after(self, after: int, count: int) -> list[Photo]:
+        """Return the next searchable photos by ascending ID."""
+
+    def stored_query(self, content: str) -> Query | None:
+        """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""
 
     def details(self) -> dict[str, str]:
         """Return further properties of the collection, by a short title."""
@@ -160,49 +181,6 @@ class Layout:
         return SIDES if self.local else SIDES[:1]
 
 
-class Remote(Store, Protocol):
-    """A collection on a remote backend, to which several programs can add photos at once."""
-
-    @property
-    def provenance(self) -> ProvenanceSnapshot:
-        """Provenance that was pushed with the collection."""
-
-    def exists(self) -> bool:
-        """Return whether the collection exists."""
-
-    def layout(self) -> Layout:
-        """Return the shape of its descriptors."""
-
-    def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
-        """Create the collection, empty; a no-op if it exists.
-
-        Raises:
-            UsageError: the descriptors are too long for the backend.
-            CollectionError: see `resight.errors`.
-        """
-
-    def drop(self) -> None:
-        """Remove the collection with everything in it."""
-
-    def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
-        """Return the paths of the photos that are stored with the same content."""
-
-    def upsert(self, records: Sequence[Record]) -> None:
-        """Add photos, replacing those at the same paths: all or none of them."""
-
-    def photos_under(self, place: Path) -> list[Photo]:
-        """Return the photo at an absolute path, or the photos below it, by ascending ID."""
-
-    def remove(self, ids: Sequence[int]) -> None:
-        """Remove photos."""
-
-    def build_index(self, progress: Progress) -> None:
-        """Build or complete the index for fast searches."""
-
-    def records(self, after: int, count: int) -> list[Record]:
-        """Return the next photos by ascending ID, with all their descriptors."""
-
-
 PAGE = 1000
 """Photos read at once."""
 
@@ -225,14 +203,15 @@ def reduced_query(
     return Query(reduction.apply(global_), None if local is None else reduction.apply(local))
 
 
-def database_from(ids: Sequence[int], queries: Sequence[Query], layout: Layout) -> Database:
-    """Return the descriptors of photos as arrays, float32 (N, D)."""
-    shape = len(ids), layout.dimensions
-    global_ = np.array([query.global_ for query in queries], np.float32).reshape(shape)
+def database_from(ids: np.ndarray, queries: Mapping[int, Query], layout: Layout) -> Database:
+    """Return the descriptors of photos, float32 (N, D), in the order of IDs; others are missing."""
+    present = [id_ for id_ in ids.tolist() if id_ in queries]
+    shape = len(present), layout.dimensions
+    global_ = np.array([queries[id_].global_ for id_ in present], np.float32).reshape(shape)
     local = None
     if layout.local:
-        local = np.array([query.local for query in queries], np.float32).reshape(shape)
-    return Database(np.array(ids, np.int64), global_, local)
+        local = np.array([queries[id_].local for id_ in present], np.float32).reshape(shape)
+    return Database(np.array(present, np.int64), global_, local)
 
 
 def check_queries(name: str, queries: Sequence[Query], dimensions: int) -> None:
@@ -304,23 +283,13 @@ def state_from_json(
         raise damaged(shown, str(error)) from error
 
 
-class RemoteBase(ABC):
-    """A collection on a remote backend, whose state is read once."""
+class Remote(Store, Protocol):
+    """A collection on a remote backend, to which several programs can add photos at once.
+
+    Its state is read once.
+    """
 
     _cached_state: RemoteState | None = None
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The address, without any password."""
-
-    @abstractmethod
-    def photos_after(self, after: int, count: int) -> list[Photo]:
-        """Return the next photos by ascending ID."""
-
-    @abstractmethod
-    def _read_state(self) -> RemoteState | None:
-        """Read the current state from the backend; return None if there is no collection."""
 
     @property
     def provenance(self) -> ProvenanceSnapshot:
@@ -351,6 +320,38 @@ class RemoteBase(ABC):
     def photos(self, state: State) -> Iterator[Photo]:
         """Yield the photos by ascending ID; failed ones are not pushed."""
         return paged(self.photos_after) if state == "ok" else iter(())
+
+    def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
+        """Create the collection, empty; a no-op if it exists.
+
+        Raises:
+            UsageError: the descriptors are too long for the backend.
+            CollectionError: see `resight.errors`.
+        """
+
+    def drop(self) -> None:
+        """Remove the collection with everything in it."""
+
+    def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
+        """Return the paths of the photos that are stored with the same content."""
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Add photos, replacing those at the same paths: all or none of them."""
+
+    def photos_under(self, place: Path) -> list[Photo]:
+        """Return the photo at an absolute path, or the photos below it, by ascending ID."""
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Remove photos."""
+
+    def build_index(self, progress: Progress) -> None:
+        """Build or complete the index for fast searches."""
+
+    def records(self, after: int, count: int) -> list[Record]:
+        """Return the next photos by ascending ID, with all their descriptors."""
+
+    def _read_state(self) -> RemoteState | None:
+        """Read the current state from the backend; return None if there is no collection."""
 
     def _state(self) -> RemoteState:
         state = self._cached_state or self._read_state()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.backends.store import Filter, Store, reduced_query
+from resight.backends.store import Filter, Searchable, Store, reduced_query
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description
 from resight.ranking.exact import DISTANCES, Query
@@ -20,7 +20,6 @@ from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
 from resight.searching.query import QueryPhoto
 from resight.searching.results import Result, ResultPage
-from resight.searching.searchable import Searchable
 
 if TYPE_CHECKING:
     from resight.searching.spatial_verification import ColumnsMap, PhotoMatcher, VerifiedMatch
@@ -91,12 +90,7 @@ def locate_descriptors(
         stored = store.stored_query(query.content)
         if stored is not None:
             return stored
-    return reduce_descriptors(store, describe(query))
-
-
-def reduce_descriptors(store: Searchable, description: Description) -> Query:
-    """Apply the collection's selection or whitening to descriptors."""
-    return reduced_query(description, store.reduction())
+    return reduced_query(describe(query), store.reduction())
 
 
 def rank_photos(
@@ -215,7 +209,7 @@ def make_matcher(plan: SearchConfig, columns_map: "ColumnsMap") -> "PhotoMatcher
 
 def _load_rerank_set(store: Searchable, ids: np.ndarray, config: RerankConfig) -> RerankSet:
     database, reduction = store.rows(ids), store.reduction()
-    method, distance = store.provenance.config, DISTANCES[store.provenance.distance]
+    method, distance = store.config, DISTANCES[store.distance]
     part_sizes: list[int] = []
     if config.method == "late-fusion":
         length = database.global_.shape[1]

@@ -19,7 +19,7 @@ from resight.backends.store import (
     Filter,
     Layout,
     Record,
-    RemoteBase,
+    Remote,
     RemoteState,
     check_queries,
     database_from,
@@ -48,7 +48,7 @@ POLL_S = 1.0
 """Seconds between reports of the progress of an index."""
 
 
-class PostgresStore(RemoteBase):
+class PostgresStore(Remote):
     """A collection in a database; thread-safe."""
 
     def __init__(self, server: Server, collection: str) -> None:
@@ -124,13 +124,10 @@ class PostgresStore(RemoteBase):
         return statements.query_of(*stored[0]) if stored else None
 
     def rows(self, ids: np.ndarray) -> Database:
-        stored = self._rows(
-            'SELECT id, "global", "local" FROM {photos} WHERE id = ANY(%s) '
-            "ORDER BY array_position(%s, id)",
-            (ids.tolist(), ids.tolist()),
-        )
-        queries = [statements.query_of(*descriptors) for _, *descriptors in stored]
-        return database_from([row[0] for row in stored], queries, self.layout())
+        select = 'SELECT id, "global", "local" FROM {photos} WHERE id = ANY(%s)'
+        stored = self._rows(select, (ids.tolist(),))
+        queries = {id_: statements.query_of(*descriptors) for id_, *descriptors in stored}
+        return database_from(ids, queries, self.layout())
 
     def nearest(
         self,

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from resight.backends.store import SIDES, Filter, Layout, Record, database_from
+from resight.backends.store import SIDES, Filter, Layout, Record
 from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
 from resight.photos.paths import escape_undecodable
-from resight.ranking.exact import Database, Query
+from resight.ranking.exact import Query
 
 WHOLE = ("whole_global", "whole_local")
 """Descriptors before the reduction; they are stored on disk and never searched."""
@@ -152,13 +152,6 @@ def query_of(point: models.Record) -> Query:
     """Return the compared descriptors of a point."""
     vectors = _vectors(point)
     return Query(vectors["global"], vectors.get("local"))
-
-
-def database_of(points: Iterable[models.Record], ids: np.ndarray, layout: Layout) -> Database:
-    """Return the descriptors of points in the order of some IDs, without removed ones."""
-    by_id = {int(point.id): query_of(point) for point in points}
-    present = [id_ for id_ in ids.tolist() if id_ in by_id]
-    return database_from(present, [by_id[id_] for id_ in present], layout)
 
 
 def record_of(point: models.Record, layout: Layout) -> Record:

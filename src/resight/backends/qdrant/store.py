@@ -18,9 +18,10 @@ from resight.backends.store import (
     Filter,
     Layout,
     Record,
-    RemoteBase,
+    Remote,
     RemoteState,
     check_queries,
+    database_from,
 )
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Photo, State
@@ -42,7 +43,7 @@ TIES = 16
 """Points requested beyond the k nearest, because ties are sorted by ID."""
 
 
-class QdrantStore(RemoteBase):
+class QdrantStore(Remote):
     """A collection on a server; thread-safe."""
 
     def __init__(
@@ -113,7 +114,8 @@ class QdrantStore(RemoteBase):
 
     def rows(self, ids: np.ndarray) -> Database:
         stored = self._retrieve(ids.tolist(), vectors=list(self.layout().sides))
-        return points.database_of(stored, ids, self.layout())
+        queries = {int(point.id): points.query_of(point) for point in stored}
+        return database_from(ids, queries, self.layout())
 
     def nearest(
         self,

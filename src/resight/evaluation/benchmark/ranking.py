@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from resight.backends.local import ArrayStore
 from resight.config import MethodConfig, SearchConfig
 from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
@@ -20,7 +21,6 @@ from resight.ranking.exact import Database, Query
 from resight.reductions import Reduction, fit_reduction
 from resight.searching.pipeline import Ranking, make_matcher, rank_photos, shared_rerank_set
 from resight.searching.query import QueryPhoto
-from resight.searching.searchable import ArrayStore
 from resight.searching.spatial_verification import ColumnsMap
 
 MAX_RANKS = 2_000_000
