@@ -100,7 +100,7 @@ def _photos_at(
     return [by_id[id_] for id_ in sorted(by_id)]
 
 
-@dataclass
+@dataclass(frozen=True)
 class CheckReport:
     """Findings and repairs of `check`.
 
@@ -116,6 +116,21 @@ class CheckReport:
     repaired: list[str] = field(default_factory=list)
     to_describe: list[Path] = field(default_factory=list)
 
+    @property
+    def intact(self) -> bool:
+        """Whether there was no problem."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the findings as JSON values."""
+        return {
+            "photos": self.photos,
+            "intact": self.intact,
+            "problems": self.problems,
+            "repaired": self.repaired,
+            "to_describe": list(map(str, self.to_describe)),
+        }
+
 
 def check(collection: PathLike) -> CheckReport:
     """Read every row of the database and every byte of the arrays, and repair what is damaged.
@@ -126,28 +141,29 @@ def check(collection: PathLike) -> CheckReport:
     Raises:
         CollectionError: there is no collection, or its database cannot be read at all.
     """
-    report = CheckReport()
+    problems, repaired = [], []
     with writing(collection) as writer, explained(Path(collection)):
         for (line,) in writer.collection.connection.execute("PRAGMA integrity_check"):
             if line != "ok":
-                report.problems.append(f"database: {line}")
-        _check_descriptors(writer, report)
-        report.photos = writer.collection.count("ok")
+                problems.append(f"database: {line}")
+        lost = _delete_damaged(writer)
+        problems += [f"{path}: its descriptor was damaged or missing" for path in lost]
+        photos = writer.collection.count("ok")
         problem = remove_damaged_arrays(writer.collection)
         if problem:
-            report.problems.append(f"search arrays: {problem}")
-            report.repaired.append("search arrays: rebuilt from the database")
-        if report.photos:
+            problems.append(f"search arrays: {problem}")
+            repaired.append("search arrays: rebuilt from the database")
+        if photos:
             load_arrays(writer.collection)
             problem = remove_damaged_files(writer.collection)
             if problem:
-                report.problems.append(f"approximate index: {problem}")
-                report.repaired.append("approximate index: removed; the next index run builds it")
-    return report
+                problems.append(f"approximate index: {problem}")
+                repaired.append("approximate index: removed; the next index run builds it")
+    return CheckReport(photos, problems, repaired, lost)
 
 
-def _check_descriptors(writer: Writer, report: CheckReport) -> None:
-    """Delete descriptors with a wrong checksum or an unusual size; list the photos without any."""
+def _delete_damaged(writer: Writer) -> list[Path]:
+    """Delete descriptors with a wrong checksum or an unusual size; return photos without any."""
     collection = writer.collection
     contents_by_size: dict[int, list[str]] = {}
     damaged: list[str] = []
@@ -163,9 +179,7 @@ def _check_descriptors(writer: Writer, report: CheckReport) -> None:
         paths.setdefault(str(photo.content), []).append(photo.path)
     stored_contents = set().union(*contents_by_size.values())
     missing = [content for content in paths if content not in stored_contents]
-    for content in dict.fromkeys([*damaged, *missing]):
+    lost = list(dict.fromkeys([*damaged, *missing]))
+    for content in lost:
         writer.mark_damaged(content)
-        report.to_describe += paths.get(content, [])
-        report.problems += [
-            f"{path}: its descriptor was damaged or missing" for path in paths.get(content, [])
-        ]
+    return [path for content in lost for path in paths.get(content, [])]

@@ -1,11 +1,13 @@
 """Transfers collections from a folder to a remote backend (`push`) and back (`pull`)."""
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +27,7 @@ BATCH = 1000
 """Photos transferred in one transaction."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Transfer:
     """Result of a transfer.
 
@@ -44,6 +46,11 @@ class Transfer:
     unchanged: int = 0
     removed: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts and failures as JSON values."""
+        failed = [{"path": str(path), "reason": reason} for path, reason in self.failed]
+        return {**dataclasses.asdict(self), "failed": failed}
 
 
 def push(
@@ -81,11 +88,9 @@ def push(
             remote.drop()
         prepare(source, remote, config or BackendConfig(), keeps_whole=not compact)
         transfer = upload(source, remote, progress)
-        if prune:
-            transfer.removed = _prune(source, remote)
+        removed = _prune(source, remote) if prune else 0
         remote.build_index(progress)
-        transfer.photos = remote.count("ok")
-    return transfer
+        return dataclasses.replace(transfer, photos=remote.count("ok"), removed=removed)
 
 
 def prepare(
@@ -100,7 +105,7 @@ def prepare(
 
 def upload(source: Collection, remote: Remote, progress: Progress = no_progress) -> Transfer:
     """Send the photos that a remote collection does not have yet."""
-    transfer = Transfer(remote.name)
+    sent, skipped, failed = 0, 0, []
     reduction, layout = source.reduction(), remote.layout()
     photos, total = paged(source.photos_after), source.count("ok")
     while batch := list(itertools.islice(photos, BATCH)):
@@ -112,21 +117,20 @@ def upload(source: Collection, remote: Remote, progress: Progress = no_progress)
             stored = source.descriptors(str(photo.content))
             if stored is None or not stored.intact:
                 reason = "its descriptor is damaged; run resight check"
-                transfer.failed.append((photo.path, reason))
+                failed.append((photo.path, reason))
             elif not _is_finite(stored):
                 reason = "its descriptor has values that are not finite"
-                transfer.failed.append((photo.path, reason))
+                failed.append((photo.path, reason))
             else:
                 reduced = reduced_query(stored, reduction)
                 whole = Description(stored.global_, stored.local) if layout.keeps_whole else None
                 records.append(Record(photo, _taken(photo), reduced, whole))
         if records:
             remote.upsert(records)
-        transfer.sent += len(records)
-        transfer.unchanged += len(unchanged)
-        done = transfer.sent + transfer.unchanged + len(transfer.failed)
-        progress("uploading", done, total)
-    return transfer
+        sent += len(records)
+        skipped += len(unchanged)
+        progress("uploading", sent + skipped + len(failed), total)
+    return Transfer(remote.name, sent=sent, unchanged=skipped, failed=failed)
 
 
 def pull(
@@ -157,22 +161,21 @@ def pull(
                 writer.copy_provenance(provenance)
             ProvenanceSnapshot.of(writer.collection).check_same(provenance)
             transfer = Transfer(str(collection)) if empty else download(remote, writer, progress)
-            transfer.photos = writer.collection.count("ok")
-    return transfer
+            return dataclasses.replace(transfer, photos=writer.collection.count("ok"))
 
 
 def download(remote: Remote, writer: Writer, progress: Progress = no_progress) -> Transfer:
     """Fetch the photos of a remote collection that a folder does not have yet."""
-    transfer, total = Transfer(writer.collection.name), remote.count("ok")
+    sent, unchanged, total = 0, 0, remote.count("ok")
     last_id = 0
     while batch := remote.records(last_id, BATCH):
         last_id = batch[-1].photo.id
         new = [record for record in batch if not _is_current(writer.collection, record.photo)]
         writer.import_photos((r.photo, r.whole) for r in new if r.whole is not None)
-        transfer.sent += len(new)
-        transfer.unchanged += len(batch) - len(new)
-        progress("downloading", min(transfer.sent + transfer.unchanged, total), total)
-    return transfer
+        sent += len(new)
+        unchanged += len(batch) - len(new)
+        progress("downloading", min(sent + unchanged, total), total)
+    return Transfer(writer.collection.name, sent=sent, unchanged=unchanged)
 
 
 @contextlib.contextmanager

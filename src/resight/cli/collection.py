@@ -115,7 +115,7 @@ def check(collection: opt.Collection) -> None:
 
     report = check(collection)
     output.print_check(report, collection)
-    if report.problems:
+    if not report.intact:
         raise typer.Exit(1)
 
 

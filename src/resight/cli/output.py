@@ -203,7 +203,7 @@ def print_check(report: CheckReport, collection: Path) -> None:
     if report.to_describe:
         photos = count(report.to_describe, "photo")
         say(f"run resight index again to extract {photos} again")
-    state = "damaged" if report.problems else "intact"
+    state = "intact" if report.intact else "damaged"
     say(f"{collection}: {count(report.photos, 'photo')}, {state}")
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,8 @@ class IndexRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and lists as JSON values."""
-        report = {
-            **vars(self.report),
-            "moved": [[str(source), str(target)] for source, target in self.report.moved],
-            "failed": [{"path": str(path), "reason": why} for path, why in self.report.failed],
-            "vanished": list(map(str, self.report.vanished)),
-        }
-        return {"photos": self.photos, "selection_note": self.selection_note, **report}
+        totals = {"photos": self.photos, "selection_note": self.selection_note}
+        return {**totals, **self.report.to_dict()}
 
 
 def index(
@@ -134,7 +129,7 @@ def index(
             )
         report = record_results(writer, plan, results, progress)
         if prune and not report.interrupted:
-            _prune(writer, plan, report)
+            report = replace(report, pruned=_prune(writer, plan, report))
         return finish_run(writer, report, approximate, progress)
 
 
@@ -162,11 +157,11 @@ def _extract_locally(
             yield (result,)
 
 
-def _prune(writer: Writer, plan: Plan, report: IndexReport) -> None:
-    """Remove the photos whose files are gone."""
+def _prune(writer: Writer, plan: Plan, report: IndexReport) -> int:
+    """Remove the photos whose files are gone; return their number."""
     gone = set(report.vanished)
     writer.remove([photo for photo in plan.vanished if photo.path in gone])
-    report.pruned = len(gone)
+    return len(gone)
 
 
 def _check_new_collection(folder: Path, places: Sequence[Path], scan: ScanResult) -> None:

@@ -1,8 +1,10 @@
 """Record extracted photos in a collection, and report what an index run did."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from resight.collection.reader import Photo
 from resight.collection.writer import Writer
@@ -13,7 +15,7 @@ from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
 
-@dataclass
+@dataclass(frozen=True)
 class IndexReport:
     """Counts and lists of an index run; paths are absolute.
 
@@ -40,6 +42,15 @@ class IndexReport:
     ignored: dict[str, int] = field(default_factory=dict)
     interrupted: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts and lists as JSON values."""
+        return {
+            **asdict(self),
+            "moved": [[str(source), str(target)] for source, target in self.moved],
+            "failed": [{"path": str(path), "reason": reason} for path, reason in self.failed],
+            "vanished": list(map(str, self.vanished)),
+        }
+
 
 def record_results(
     writer: Writer,
@@ -55,78 +66,94 @@ def record_results(
         batches: the results in the order of the plan; each batch is one transaction.
         progress: called after each batch.
     """
-    report = IndexReport(unchanged=plan.unchanged, ignored=dict(plan.scan.ignored))
+    recorder = Recorder(writer, plan.vanished)
     for path, reason in plan.scan.unreadable:
-        writer.record_failed(PhotoFile(path, 0, 0), None, reason)
-        report.failed.append((path, reason))
-    vanished: dict[str, list[Photo]] = {}
-    for photo in plan.vanished:
-        vanished.setdefault(str(photo.content), []).append(photo)
-    done = 0
+        recorder.record_failed(PhotoFile(path, 0, 0), None, reason)
+    done, interrupted = 0, 0
     try:
         for batch in batches:
             with writer.transaction():
                 for result in batch:
-                    previous = plan.indexed.get(result.file.path)
-                    record_photo(writer, result, previous, vanished, report)
+                    recorder.record(result, plan.indexed.get(result.file.path))
             done += len(batch)
             progress("indexing", done, len(plan.todo))
     except KeyboardInterrupt:
-        report.interrupted = len(plan.todo) - done
-    if not report.interrupted:
+        interrupted = len(plan.todo) - done
+    if not interrupted:
         # At the end: photos that swapped their names need each other's descriptors.
         writer.remove(plan.outdated)
-    moved_away = {source for source, _ in report.moved}
-    report.vanished = [p.path for p in plan.vanished if p.path not in moved_away]
-    return report
+    return recorder.report(plan, interrupted)
 
 
-def record_photo(
-    writer: Writer,
-    result: PhotoResult[Description],
-    previous: Photo | None,
-    vanished: dict[str, list[Photo]],
-    report: IndexReport,
-) -> None:
-    """Record the result of a photo, and count it in the report.
+class Recorder:
+    """Records extracted photos in a collection, and counts what became of them.
 
     Args:
         writer: of the collection.
-        result: the extracted photo.
-        previous: the collection's photo at the same path.
-        vanished: photos whose files are gone, by content: the photo may be one of them, moved.
-        report: receives the counts.
+        vanished: photos whose files are gone: a new photo may be one of them, moved.
     """
-    file, content, description = result.file, result.content, result.description
-    described = content is not None and writer.collection.is_described(content)
-    reason = result.reason
-    if reason is None and description is None and not described:
-        reason = "is not described yet; index it again"
-    if content is None or result.pixels is None or reason is not None:
-        reason = reason or "cannot be read"
-        writer.record_failed(file, content, reason)
-        report.failed.append((file.path, reason))
-        return
-    new = previous is None or previous.state == "failed"
-    same_content = previous is not None and previous.content == content
-    if description is not None and not described:
-        writer.record_described(
-            file, content, result.pixels, description.global_, description.local
+
+    def __init__(self, writer: Writer, vanished: Sequence[Photo] = ()) -> None:
+        self._writer = writer
+        self._counts: Counter[str] = Counter()
+        self._moved: list[tuple[Path, Path]] = []
+        self._failed: list[tuple[Path, str]] = []
+        self._vanished: dict[str, list[Photo]] = {}
+        for photo in vanished:
+            self._vanished.setdefault(str(photo.content), []).append(photo)
+
+    def record(self, result: PhotoResult[Description], previous: Photo | None) -> None:
+        """Record the result of a photo; `previous` is the collection's photo at the same path."""
+        writer = self._writer
+        file, content, description = result.file, result.content, result.description
+        described = content is not None and writer.collection.is_described(content)
+        reason = result.reason
+        if reason is None and description is None and not described:
+            reason = "is not described yet; index it again"
+        if content is None or result.pixels is None or reason is not None:
+            self.record_failed(file, content, reason or "cannot be read")
+            return
+        new = previous is None or previous.state == "failed"
+        same_content = previous is not None and previous.content == content
+        if description is not None and not described:
+            writer.record_described(
+                file, content, result.pixels, description.global_, description.local
+            )
+        elif same_content and not new:
+            writer.record_existing(file, content, result.pixels)  # only its time changed
+            self.count_unchanged()
+            return
+        elif self._vanished.get(content):
+            source = self._vanished[content].pop(0)
+            writer.record_moved(file, source)
+            self._moved.append((source.path, file.path))
+            return
+        else:
+            writer.record_existing(file, content, result.pixels)
+            self._counts["copied"] += new and not same_content
+        self._counts["new" if new else "changed"] += 1
+
+    def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
+        """Record a photo that cannot be extracted."""
+        self._writer.record_failed(file, content, reason)
+        self._failed.append((file.path, reason))
+
+    def count_unchanged(self) -> None:
+        """Count a photo that is left as it is."""
+        self._counts["unchanged"] += 1
+
+    def report(self, plan: Plan | None = None, interrupted: int = 0) -> IndexReport:
+        """Return what was recorded, and what a plan left as it was."""
+        moved_away = {source for source, _ in self._moved}
+        vanished = plan.vanished if plan else []
+        return IndexReport(
+            new=self._counts["new"],
+            changed=self._counts["changed"],
+            copied=self._counts["copied"],
+            moved=self._moved,
+            unchanged=self._counts["unchanged"] + (plan.unchanged if plan else 0),
+            failed=self._failed,
+            vanished=[photo.path for photo in vanished if photo.path not in moved_away],
+            ignored=dict(plan.scan.ignored) if plan else {},
+            interrupted=interrupted,
         )
-    elif same_content and not new:
-        writer.record_existing(file, content, result.pixels)  # only its time changed
-        report.unchanged += 1
-        return
-    elif vanished.get(content):
-        source = vanished[content].pop(0)
-        writer.record_moved(file, source)
-        report.moved.append((source.path, file.path))
-        return
-    else:
-        writer.record_existing(file, content, result.pixels)
-        if new and not same_content:
-            report.copied += 1
-    if new:
-        report.new += 1
-    else:
-        report.changed += 1

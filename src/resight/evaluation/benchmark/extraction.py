@@ -30,7 +30,7 @@ from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.files import file_sha256, write_atomically
 from resight.indexing import pipeline
 from resight.indexing.extraction import PhotoResult, extract_photos
-from resight.indexing.recording import IndexReport, record_photo
+from resight.indexing.recording import Recorder
 from resight.methods.model import ModelOptions, find_model
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.images import image_size, load_image
@@ -308,7 +308,7 @@ def _record(
     """Record one configuration's share of a shared result."""
     description = result.description[config] if result.description else None
     own = PhotoResult(result.file, result.content, result.pixels, description, result.reason)
-    record_photo(writer, own, writer.collection.photo_at(result.file.path), {}, IndexReport())
+    Recorder(writer).record(own, writer.collection.photo_at(result.file.path))
 
 
 # Images derived from photos

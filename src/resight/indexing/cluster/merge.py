@@ -8,7 +8,7 @@ from resight.collection.writer import Writer, writing
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.segments import Segment, find_segments, read_segment
 from resight.indexing.pipeline import IndexRun, finish_run
-from resight.indexing.recording import IndexReport, record_photo
+from resight.indexing.recording import Recorder
 from resight.photos.files import PhotoFile
 from resight.photos.paths import PathLike, as_paths
 from resight.progress import Progress, no_progress
@@ -34,12 +34,12 @@ def merge(
         UsageError: there are none.
     """
     paths = _segment_paths(as_paths(segments))
-    report = IndexReport()
     with writing(Path(collection)) as writer:
+        recorder = Recorder(writer)
         for done, path in enumerate(paths, 1):
-            _merge_segment(writer, read_segment(path), path, report)
+            _merge_segment(writer, read_segment(path), path, recorder)
             progress("merging", done, len(paths))
-        return finish_run(writer, report, None, progress)
+        return finish_run(writer, recorder.report(), None, progress)
 
 
 def _segment_paths(paths: Sequence[Path]) -> list[Path]:
@@ -55,7 +55,7 @@ def _segment_paths(paths: Sequence[Path]) -> list[Path]:
     return list(segments)
 
 
-def _merge_segment(writer: Writer, segment: Segment, path: Path, report: IndexReport) -> None:
+def _merge_segment(writer: Writer, segment: Segment, path: Path, recorder: Recorder) -> None:
     """Record a segment's photos in one transaction, except where the collection's are newer."""
     if segment.fingerprint != writer.collection.meta("fingerprint"):
         raise CollectionMismatchError(
@@ -65,9 +65,9 @@ def _merge_segment(writer: Writer, segment: Segment, path: Path, report: IndexRe
         for result in segment.results:
             indexed = writer.collection.photo_at(result.file.path)
             if indexed is not None and _is_up_to_date(indexed, result.file):
-                report.unchanged += 1
+                recorder.count_unchanged()
             else:
-                record_photo(writer, result, indexed, {}, report)
+                recorder.record(result, indexed)
 
 
 def _is_up_to_date(indexed: Photo, file: PhotoFile) -> bool:
