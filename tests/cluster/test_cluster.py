@@ -26,13 +26,15 @@ from resight.indexing import pipeline
 from resight.indexing.cluster import distributed_extraction as describing
 from resight.indexing.cluster import ray_cluster as on_ray
 from resight.indexing.cluster.segments import (
+    ExtractionTask,
     Segment,
     Shard,
     decode,
+    extract_shard,
+    installed_versions,
     read_segment,
     split_into_shards,
 )
-from resight.indexing.cluster.worker import ExtractionTask, extract_shard, installed_versions
 from resight.methods.model import FittedMethod, ModelOptions
 from resight.photos.files import PhotoFile, find_photos
 

@@ -11,12 +11,13 @@ from resight.descriptors.extractor import Description
 from resight.errors import SegmentError
 from resight.indexing.cluster.ray_cluster import extract_shards
 from resight.indexing.cluster.segments import (
+    ExtractionTask,
     find_segments,
+    installed_versions,
     read_segment,
     shard_size,
     split_into_shards,
 )
-from resight.indexing.cluster.worker import ExtractionTask, installed_versions
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
 from resight.methods.model import FittedMethod, ModelOptions

@@ -17,15 +17,16 @@ from typing import Any
 from resight.descriptors.extractor import Description
 from resight.errors import ClusterError, MissingExtraError, ResightError, UsageError
 from resight.indexing.cluster.segments import (
+    ExtractionTask,
     Segment,
     Shard,
     decode,
     encode,
+    extract_shard,
     read_segment,
     segment_name,
     write_segment,
 )
-from resight.indexing.cluster.worker import ExtractionTask, extract_shard
 from resight.indexing.extraction import PhotoResult
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES

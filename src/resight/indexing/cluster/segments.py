@@ -1,5 +1,7 @@
 """Segments: the results of a shard's photos, in a file that never changes.
 
+A worker extracts a shard exactly as a local run would, and returns the bytes of its segment.
+
 A segment is a safetensors file (tensors `global` and `local`; the photos and the fingerprint are
 its metadata) followed by a footer: a mark and the SHA-256 of everything before it. It gets its
 name only when it is complete, and the name is a hash of what it describes: a shard is finished if
@@ -8,25 +10,35 @@ and only if its segment exists.
 
 import errno
 import hashlib
+import importlib.metadata
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import resight
 from resight.collection.database import DISK_FULL
-from resight.descriptors.extractor import Description
-from resight.errors import SegmentError
-from resight.files import write_atomically
-from resight.indexing.extraction import PhotoResult
+from resight.descriptors.extractor import Description, Extractor
+from resight.errors import SegmentError, UsageError
+from resight.files import file_sha256, user_cache, write_atomically
+from resight.indexing.extraction import PhotoResult, extract_photos
+from resight.methods.model import FittedMethod, Model, ModelOptions
 from resight.photos.files import PhotoFile
 
 MARK = b"RESIGHT1"
 SUFFIX = ".segment"
 _FOOTER_BYTES = len(MARK) + hashlib.sha256().digest_size
+RUNTIME_PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+
+MAX_SHARD_PHOTOS = 512
+"""Bounds what is lost with a worker, and the size of a segment (some megabytes)."""
+
+SHARDS_PER_WORKER = 4
+"""Shards of each worker in a short run, so that all finish at about the same time."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +143,6 @@ def _decode_result(photo: list[Any], tensors: dict[str, np.ndarray]) -> PhotoRes
     return PhotoResult(file, content, tuple(pixels) if pixels else None, description, reason)
 
 
-MAX_SHARD_PHOTOS = 512
-"""Bounds what is lost with a worker, and the size of a segment (some megabytes)."""
-
-SHARDS_PER_WORKER = 4
-"""Shards of each worker in a short run, so that all finish at about the same time."""
-
-
 @dataclass(frozen=True)
 class Shard:
     """Consecutive photos of a run, and their segment if they are extracted already."""
@@ -184,3 +189,102 @@ def split_into_shards(
     if pending:
         shards.append(Shard(tuple(pending)))
     return shards
+
+
+# The work of a worker
+
+
+@dataclass(frozen=True)
+class ExtractionTask:
+    """Everything a worker needs to extract photos, except the photos.
+
+    Attributes:
+        fingerprint: of the descriptors.
+        method: to load the extractor from.
+        options: how to run the network; runtime and device are those of all workers.
+        cached: contents (SHA-256) that are already described.
+        workers: threads that read and decode photos.
+        versions: of the packages on which the numbers depend.
+    """
+
+    fingerprint: str
+    method: FittedMethod
+    options: ModelOptions
+    cached: frozenset[str] = frozenset()
+    workers: int = 1
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def installed_versions(task: ExtractionTask) -> dict[str, str]:
+    """Return this machine's versions of the packages that the numbers of a method depend on."""
+    packages = ["numpy", "pillow", "opencv-python-headless"]
+    if task.method.config.needs_network:
+        packages.append(RUNTIME_PACKAGES[task.options.runtime])
+    versions = {"resight": resight.__version__}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "none"
+    return versions
+
+
+def extract_shard(
+    task: ExtractionTask, files: Sequence[PhotoFile], fetch_weights: Callable[[], bytes]
+) -> bytes:
+    """Extract photos and return the bytes of their segment.
+
+    `fetch_weights` returns the weights file if this machine has none.
+
+    Raises:
+        UsageError: this machine has other package versions than the one that started the run.
+    """
+    installed = installed_versions(task)
+    for package, version in task.versions.items():
+        if installed[package] != version:
+            raise UsageError(
+                f"a node of the cluster has {package} {installed[package]}, this machine "
+                f"{version}: install the same versions everywhere"
+            )
+    extractor = _cached_extractor(task, fetch_weights)
+    dtype = np.dtype(task.method.config.dtype)
+    results = extract_photos(files, extractor, cached=task.cached, workers=task.workers)
+    return encode(Segment(task.fingerprint, tuple(_as_stored(result, dtype) for result in results)))
+
+
+_extractors: dict[tuple[str, str, str], Extractor] = {}
+"""The extractor that this worker loaded last, by fingerprint, runtime and device."""
+
+
+def _cached_extractor(task: ExtractionTask, fetch_weights: Callable[[], bytes]) -> Extractor:
+    key = (task.fingerprint, task.options.runtime, task.options.device)
+    if key not in _extractors:
+        method = task.method
+        if method.model is not None:
+            method = replace(method, model=_local_model(method.model, fetch_weights))
+        _extractors.clear()  # before loading: there may be memory for one network only
+        _extractors[key] = method.load_extractor(task.options)
+    return _extractors[key]
+
+
+def _local_model(model: Model, fetch_weights: Callable[[], bytes]) -> Model:
+    """Return the model with a local weights file, fetched into the user's cache if necessary."""
+    cached = user_cache() / f"weights-{model.sha256}{Path(str(model.path)).suffix}"
+    for path in (model.path, cached):
+        if path is not None and path.is_file() and file_sha256(path) == model.sha256:
+            return Model(model.sha256, path)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(cached) as unfinished:
+        unfinished.write_bytes(fetch_weights())
+    return Model(model.sha256, cached)
+
+
+def _as_stored(
+    result: PhotoResult[Description], dtype: np.dtype[np.generic]
+) -> PhotoResult[Description]:
+    """Convert the descriptors to the dtype in which the collection stores them."""
+    description = result.description
+    if description is None:
+        return result
+    local = None if description.local is None else description.local.astype(dtype)
+    return replace(result, description=Description(description.global_.astype(dtype), local))
