@@ -9,7 +9,7 @@ N-S score in 0..4.
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,17 +72,8 @@ def average_precision(ranks: Sequence[int] | np.ndarray, positives: int) -> floa
     return total / (2 * positives)  # divided once, so that a perfect ranking has exactly 1
 
 
-def ranks_of(
-    positives: Iterable[int], ranked: Sequence[int], junk: Iterable[int] = ()
-) -> np.ndarray:
-    """Return 0-based ranks of the positives in a ranked list of ids without its junk."""
-    positives, junk = set(positives), set(junk)
-    ranked = [photo for photo in ranked if photo not in junk]
-    return np.array([rank for rank, photo in enumerate(ranked) if photo in positives], dtype=int)
-
-
 def evaluate_groups(
-    groups: Mapping[str, Sequence[int]], rank: Callable[[int], Sequence[int]]
+    groups: Mapping[str, Sequence[int]], rank: Callable[[int], Sequence[int] | np.ndarray]
 ) -> Report:
     """Query with every photo of a group of two or more.
 
@@ -99,10 +90,11 @@ def evaluate_groups(
     results, four = [], []
     for name, members in groups.items():
         for photo in members if len(members) > 1 else ():
-            ranked = rank(photo)
-            ranks = ranks_of(set(members) - {photo}, ranked, junk=[photo])
+            ranked = np.asarray(rank(photo), int)
+            own = frozenset([photo])
+            ranks = ranks_of(ranked, Judgement(frozenset(members) - own, own))
             precision = average_precision(ranks, len(members) - 1)
-            among_first = len(set(members) & set(ranked[:4]))
+            among_first = int(np.isin(ranked[:4], members).sum())
             results.append(QueryResult(photo, name, precision, among_first))
             if len(members) == 4:
                 four.append(among_first)
@@ -156,7 +148,7 @@ def judge(ranking: np.ndarray, judgement: Judgement, measure: Measure) -> float 
     """
     if not judgement.positives:
         return None
-    ranks = ranks_of_rows(ranking, judgement)
+    ranks = ranks_of(ranking, judgement)
     if measure.kind == "first four":
         return float((ranks < 4).sum())
     if measure.kind == "precision at":
@@ -164,7 +156,7 @@ def judge(ranking: np.ndarray, judgement: Judgement, measure: Measure) -> float 
     return average_precision(ranks, len(judgement.positives))
 
 
-def ranks_of_rows(ranking: np.ndarray, judgement: Judgement) -> np.ndarray:
+def ranks_of(ranking: np.ndarray, judgement: Judgement) -> np.ndarray:
     """Return 0-based ranks of the positives in a ranking without its junk, ascending, int (P,)."""
     rank_of = np.full(int(ranking.max(initial=-1)) + 1, -1)
     rank_of[ranking] = np.arange(len(ranking))

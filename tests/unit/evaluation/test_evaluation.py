@@ -17,7 +17,6 @@ from resight.evaluation.measures import (
     Report,
     average_precision,
     evaluate_groups,
-    ranks_of,
     read_groups,
 )
 
@@ -97,31 +96,6 @@ def test_a_positive_moved_up_never_lowers_the_average_precision(
 def test_average_precision_without_positives_is_refused(positives: int) -> None:
     with pytest.raises(DatasetError, match="one positive or more"):
         average_precision([], positives)
-
-
-# Ranks and junk
-
-
-def test_ranks_counted_by_hand() -> None:
-    assert ranks_of([7, 3], [5, 3, 9, 7]).tolist() == [1, 3]
-    assert ranks_of([7, 3], [5, 3, 9, 7], junk=[5]).tolist() == [0, 2]
-    assert ranks_of([7, 3], [5, 3, 9, 7], junk=[5, 9, 1000]).tolist() == [0, 1]
-    assert ranks_of([4], [5, 3, 9, 7]).tolist() == []
-    assert ranks_of([], []).dtype == int
-
-
-@given(
-    ranked=st.permutations(range(15)),
-    positives=st.sets(st.integers(0, 14), min_size=1),
-    junk=st.lists(st.tuples(st.integers(100, 110), st.integers(0, 15)), max_size=8),
-)
-def test_junk_changes_nothing(ranked, positives, junk) -> None:
-    before = ranks_of(positives, ranked)
-    mixed = list(ranked)
-    for photo, place in junk:
-        mixed.insert(place, photo)
-    after = ranks_of(positives, mixed, junk=[photo for photo, _ in junk])
-    np.testing.assert_array_equal(before, after)
 
 
 # Groups

@@ -13,7 +13,7 @@ from resight.evaluation.measures import (
     judge,
     mean_values,
     precision_at,
-    ranks_of_rows,
+    ranks_of,
 )
 
 AP = Measure("mAP", "average precision")
@@ -129,9 +129,11 @@ def test_precision_at(ranks: list[int], k: int, expected: float) -> None:
 
 def test_ranks_without_junk() -> None:
     ranking = np.array([5, 0, 6, 1, 2])
-    assert ranks_of_rows(ranking, Judgement(rows(0, 1, 2), rows(5, 6))).tolist() == [0, 1, 2]
+    assert ranks_of(ranking, Judgement(rows(0, 1, 2), rows(5, 6))).tolist() == [0, 1, 2]
     # Junk wins: a photo that is both counts as not there.
-    assert ranks_of_rows(ranking, Judgement(rows(0, 5), rows(5))).tolist() == [0]
+    assert ranks_of(ranking, Judgement(rows(0, 5), rows(5))).tolist() == [0]
+    assert ranks_of(ranking, Judgement(rows(1, 9), rows(5, 1000))).tolist() == [2]
+    assert ranks_of(ranking, Judgement(rows(4))).tolist() == []
 
 
 def test_means_leave_out_queries_without_a_value() -> None:
