@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from resight.backends.open import open_store
 from resight.backends.store import Store
-from resight.collection.reader import Photo
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.errors import CollectionError, DatasetError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
@@ -25,8 +24,7 @@ from resight.ranking.groups import (
     group_photos,
     neighbor_lists_of,
 )
-from resight.searching.pipeline import make_matcher, rank_photos, shared_rerank_set
-from resight.searching.query import QueryPhoto
+from resight.searching.pipeline import make_ranker
 from resight.searching.searcher import Searcher, override
 
 
@@ -111,10 +109,12 @@ def evaluate(
         photo_of = {photo.id: photo for photos in photos_of.values() for photo in photos}
         total = sum(len(photos) for photos in photos_of.values() if len(photos) > 1)
         done = itertools.count(1)
-        rank_photo = _ranker(Searcher(store, model), config)
+        store.check()
+        rank_photo = make_ranker(store, config, Searcher(store, model).columns_map)
 
-        def rank(id_: int) -> list[int]:
-            ids = rank_photo(photo_of[id_])
+        def rank(id_: int) -> np.ndarray:
+            (descriptors,) = _queries(store, np.array([id_]))
+            ids = rank_photo(descriptors, photo_of[id_].path).ids
             progress("evaluating", next(done), total)
             return ids
 
@@ -159,29 +159,6 @@ def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborL
         return neighbors
 
     return neighbor_lists_of(ids, lambda part: _queries(store, part), find, progress)
-
-
-def _ranker(searcher: Searcher, config: SearchConfig) -> Callable[[Photo], list[int]]:
-    """Return a function from a photo to the ids of all photos, as a search ranks them."""
-    store = searcher.store
-    store.check()
-    plan = replace(config, k=len(store.ids()), offset=0, max_distance=None, approximate=False)
-    matcher = make_matcher(plan, searcher.columns_map)
-    rerank_set = shared_rerank_set(store, plan.rerank)
-
-    def rank(photo: Photo) -> list[int]:
-        (descriptors,) = _queries(store, np.array([photo.id]))
-        ranking = rank_photos(
-            store,
-            descriptors,
-            plan,
-            photo=QueryPhoto(photo.path, photo.path),
-            matcher=matcher,
-            rerank_set=rerank_set,
-        )
-        return [int(id_) for id_ in ranking.ids]
-
-    return rank
 
 
 def _queries(store: Store, ids: np.ndarray) -> list[Query]:

@@ -8,6 +8,7 @@ The command line, Python, the web page, evaluation and benchmarks all search thr
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,7 +113,7 @@ def rank_photos(
             looks at more.
         photo: the query's file or image, for verification.
         matcher: verifies; None skips verification.
-        rerank_set: all photos of the store (see `shared_rerank_set`), to re-rank many queries.
+        rerank_set: all photos of the store (see `make_ranker`), to re-rank many queries.
         where: restricts the search to some photos.
     """
     ranking = _nearest(store, descriptors, plan, where)
@@ -190,12 +191,27 @@ def load_page(
     return ResultPage(results, [photo for photo, _ in present], total)
 
 
-def shared_rerank_set(store: Searchable, config: RerankConfig) -> RerankSet | None:
-    """Load all photos of a store for re-ranking many queries; None if the short list is shorter."""
+def make_ranker(
+    store: Searchable, config: SearchConfig, columns_map: "ColumnsMap"
+) -> Callable[[Query, Path], Ranking]:
+    """Return a function from the descriptors and file of a query to a ranking of all photos.
+
+    If the short list holds all photos, they are loaded for re-ranking once for all queries.
+    """
     ids = store.ids()
-    if config.method == "none" or len(ids) > config.shortlist:
-        return None
-    return _load_rerank_set(store, ids, config)
+    plan = replace(config, k=len(ids), offset=0, max_distance=None, approximate=False)
+    matcher = make_matcher(plan, columns_map)
+    rerank_set = None
+    if plan.rerank.method != "none" and len(ids) <= plan.rerank.shortlist:
+        rerank_set = _load_rerank_set(store, ids, plan.rerank)
+
+    def rank(descriptors: Query, file: Path) -> Ranking:
+        photo = QueryPhoto(file, file)
+        return rank_photos(
+            store, descriptors, plan, photo=photo, matcher=matcher, rerank_set=rerank_set
+        )
+
+    return rank
 
 
 def make_matcher(plan: SearchConfig, columns_map: "ColumnsMap") -> "PhotoMatcher | None":

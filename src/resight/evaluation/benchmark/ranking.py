@@ -1,16 +1,15 @@
 """Rankings of a benchmark's queries by one method, and their measures."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from resight.backends.local import ArrayStore
 from resight.config import MethodConfig, SearchConfig
-from resight.errors import FitError, UsageError
+from resight.errors import FitError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.measures import judge, mean_values
@@ -19,8 +18,7 @@ from resight.methods.spec import MethodSpec
 from resight.progress import Progress
 from resight.ranking.exact import Database, Query
 from resight.reductions import Reduction, fit_reduction
-from resight.searching.pipeline import Ranking, make_matcher, rank_photos, shared_rerank_set
-from resight.searching.query import QueryPhoto
+from resight.searching.pipeline import make_ranker
 from resight.searching.spatial_verification import ColumnsMap
 
 MAX_RANKS = 2_000_000
@@ -145,10 +143,10 @@ def rank_queries(
     dataset: Dataset,
     descriptors: ComparableDescriptors,
     progress: Progress,
-    plan: SearchConfig | None = None,
-    fitted_on: str = "",
-    columns_map: ColumnsMap | None = None,
-    files: Mapping[Path, Path] | None = None,
+    plan: SearchConfig,
+    fitted_on: str,
+    columns_map: ColumnsMap,
+    files: Mapping[Path, Path],
 ) -> MethodResult:
     """Rank the photos for every query of a dataset, and measure the rankings.
 
@@ -162,17 +160,23 @@ def rank_queries(
     rows = np.array([row_of[path] for path in descriptors.photos.paths])
     values: dict[str, list[float | None]] = {measure.name: [] for measure in dataset.measures}
     rankings: list[QueryRanking | None] = []
-    rank = _ranker(descriptors, plan or SearchConfig(), columns_map, files or {})
+    by_distance = plan.rerank.method == "none" and not plan.verify
+    store = descriptors.photos
+    store_rows = {path: row for row, path in enumerate(store.paths)}
+    rank = make_ranker(store, plan, columns_map)
     stored = max(MIN_RANKS, MAX_RANKS // len(dataset.queries))
     for done, query in enumerate(dataset.queries, 1):
-        ranking = rank(query)
+        vectors = _query_descriptors(query, descriptors, store_rows)
         order = None
-        if ranking is None:
+        if vectors is None:
             rankings.append(None)
         else:
+            ranking = rank(vectors, files.get(query.file_name, query.file_name))
             order = rows[ranking.ids]
             first_rows = order[:stored].astype(np.int32)
-            rankings.append(QueryRanking(first_rows, ranking.distances[:stored]))
+            ranks = np.arange(len(first_rows), dtype=np.float32)
+            distances = ranking.distances[:stored] if by_distance else ranks
+            rankings.append(QueryRanking(first_rows, distances))
         for measure in dataset.measures:
             judgement = query.judgements.get(measure.judgement)
             value = None
@@ -184,43 +188,6 @@ def rank_queries(
     dimensions = descriptors.photos.database.global_.shape[1]
     means = mean_values(values)
     return MethodResult(method, means, values, rankings, dimensions, fitted_on, seconds)
-
-
-def _ranker(
-    descriptors: ComparableDescriptors,
-    config: SearchConfig,
-    columns_map: ColumnsMap | None,
-    files: Mapping[Path, Path],
-) -> Callable[[DatasetQuery], Ranking | None]:
-    """Return a function from a query to its ranking; None for one that could not be read."""
-    store = descriptors.photos
-    row_of = {path: row for row, path in enumerate(store.paths)}
-    plan = replace(config, k=len(store.paths), offset=0, max_distance=None)
-    matcher = make_matcher(plan, columns_map or _no_columns)
-    rerank_set = shared_rerank_set(store, plan.rerank)
-
-    def rank(query: DatasetQuery) -> Ranking | None:
-        vectors = _query_descriptors(query, descriptors, row_of)
-        if vectors is None:
-            return None
-        file = files.get(query.file_name, query.file_name)
-        ranking = rank_photos(
-            store,
-            vectors,
-            plan,
-            photo=QueryPhoto(file, file),
-            matcher=matcher,
-            rerank_set=rerank_set,
-        )
-        if plan.rerank.method == "none" and matcher is None:
-            return ranking
-        return replace(ranking, distances=np.arange(len(ranking.ids), dtype=np.float32))
-
-    return rank
-
-
-def _no_columns(image: Image.Image) -> np.ndarray:
-    raise UsageError("'columns' needs a network", parameter="verify_by")
 
 
 def _query_descriptors(
