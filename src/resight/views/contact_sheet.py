@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from resight.errors import ImageError, UsageError
 from resight.photos.images import image_size, load_image
 from resight.photos.paths import escape_undecodable, path_text
-from resight.photos.transforms import Box, crop_box, scale_box, scaled_size
+from resight.photos.transforms import Box, check_box, crop_box, scale_box, scaled_size
 from resight.searching.results import SearchResults
 
 Color = tuple[int, int, int]
@@ -78,7 +78,6 @@ def contact_sheet(
     results: Sequence[SheetPhoto],
     *,
     box: Box | None = None,
-    title: str = "",
     columns: int = 5,
     tile: int = 240,
 ) -> Image.Image:
@@ -89,23 +88,20 @@ def contact_sheet(
         results: best first; there may be none.
         box: the region searched with, in pixels of the query's image: it gets a frame, and
             what is outside of it is dimmed. Ignored when the query cannot be read.
-        title: a line at the top.
         columns: results in a row, at most.
         tile: side of the square a result is fitted into, in pixels.
 
     Raises:
-        UsageError: the box is not inside the query, `columns` or `tile` cannot be, or the sheet
-            would be higher or wider than `MAX_SIDE`.
+        UsageError: the box is not inside the query, or the sheet would be higher or wider than
+            `MAX_SIDE`.
     """
-    if columns < 1:
-        raise UsageError(f"columns: {columns} is not 1 or more")
     columns = max(1, min(columns, len(results)))
     rows = max(1, -(-len(results) // columns))
-    large, cell = _check_tile(tile) * 3 // 2, tile + _label_height(tile)
-    left, top = MARGIN + large + 2 * GAP, MARGIN + _title_height(title, tile)
+    large, cell = tile * 3 // 2, tile + _label_height(tile)
+    left, top = MARGIN + large + 2 * GAP, MARGIN
     width = left + columns * (tile + GAP) - GAP + MARGIN
     height = top + max(large + _label_height(tile), rows * (cell + GAP) - GAP) + MARGIN
-    sheet, draw = _new_sheet(width, height, title, tile)
+    sheet, draw = _new_sheet(width, height)
     draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
     _place(sheet, query, (MARGIN, top), large, tile, box=box)
     for i, photo in enumerate(results):
@@ -119,24 +115,23 @@ def contact_sheet(
 
 
 def contact_sheets(
-    rows: Sequence[tuple[SheetPhoto, Sequence[SheetPhoto]]], *, title: str = "", tile: int = 200
+    rows: Sequence[tuple[SheetPhoto, Sequence[SheetPhoto]]], *, tile: int = 200
 ) -> Image.Image:
     """Draw several queries below one another, each followed by its results.
 
     Args:
         rows: a query and its results, best first; rows may differ in length.
-        title: a line at the top.
         tile: side of the square each photo is fitted into, in pixels.
 
     Raises:
-        UsageError: `tile` cannot be, or the sheet would be higher or wider than `MAX_SIDE`.
+        UsageError: the sheet would be higher or wider than `MAX_SIDE`.
     """
-    cell = _check_tile(tile) + _label_height(tile)
+    cell = tile + _label_height(tile)
     longest = max((len(results) for _, results in rows), default=0)
-    left, top = MARGIN + tile + 2 * GAP, MARGIN + _title_height(title, tile)
+    left, top = MARGIN + tile + 2 * GAP, MARGIN
     width = left + max(1, longest) * (tile + GAP) - GAP + MARGIN
     height = top + max(0, len(rows) * (cell + GAP) - GAP) + MARGIN
-    sheet, draw = _new_sheet(width, height, title, tile)
+    sheet, draw = _new_sheet(width, height)
     if rows:
         draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
     for i, (query, results) in enumerate(rows):
@@ -169,26 +164,13 @@ def _cut(text: str, count: int) -> str:
     return text[:front] + "..." + text[len(text) - back :]
 
 
-def _check_tile(tile: int) -> int:
-    if not 48 <= tile <= 2048:
-        raise UsageError(f"tile: {tile} is not from 48 to 2048 pixels")
-    return tile
-
-
-def _new_sheet(
-    width: int, height: int, title: str, tile: int
-) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def _new_sheet(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     if width > MAX_SIDE or height > MAX_SIDE:
         raise UsageError(
             f"the sheet would be {width} x {height} pixels, more than {MAX_SIDE}: show less on it"
         )
     sheet = Image.new("RGB", (width, height), BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    if title:
-        font = _font(_title_size(tile))
-        text = shorten(title, font, width - 2 * MARGIN)
-        draw.text((MARGIN, MARGIN), text, fill=INK, font=font, anchor="la")
-    return sheet, draw
+    return sheet, ImageDraw.Draw(sheet)
 
 
 def _place(
@@ -231,18 +213,12 @@ def _fit(image: Image.Image, side: int, box: Box | None) -> Image.Image:
     fitted = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     if box is None:
         return fitted
-    crop_box(image, box)  # for its error
-    x, y, w, h = box
-    across, down = fitted.width / image.width, fitted.height / image.height
-    left, top = min(int(x * across), fitted.width - 1), min(int(y * down), fitted.height - 1)
-    right, bottom = (
-        max(left + 1, round((x + w) * across)),
-        max(top + 1, round((y + h) * down)),
-    )
+    check_box(box, image.size)
+    x, y, w, h = scaled = scale_box(box, image.size, fitted.size)
     dimmed = Image.blend(fitted, Image.new("RGB", fitted.size, INK), 0.5)
-    dimmed.paste(fitted.crop((left, top, right, bottom)), (left, top))
-    thick = min(max(2, side // 100), (min(right - left, bottom - top) + 1) // 2)
-    ImageDraw.Draw(dimmed).rectangle((left, top, right - 1, bottom - 1), outline=BOX, width=thick)
+    dimmed.paste(crop_box(fitted, scaled), (x, y))
+    thick = min(max(2, side // 100), (min(w, h) + 1) // 2)
+    ImageDraw.Draw(dimmed).rectangle((x, y, x + w - 1, y + h - 1), outline=BOX, width=thick)
     return dimmed
 
 
@@ -255,17 +231,9 @@ def _text_size(tile: int) -> int:
     return max(9, tile // 16)
 
 
-def _title_size(tile: int) -> int:
-    return max(13, tile // 9)
-
-
 def _line_height(tile: int) -> int:
     return _text_size(tile) * 4 // 3
 
 
 def _label_height(tile: int) -> int:
     return _line_height(tile) * 5 // 2
-
-
-def _title_height(title: str, tile: int) -> int:
-    return _title_size(tile) * 2 if title else 0

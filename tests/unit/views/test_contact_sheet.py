@@ -180,8 +180,8 @@ def test_rank_distance_and_name_are_written_below():
 )
 def test_any_text_is_drawn(text):
     strange = SheetPhoto(Image.new("RGB", (40, 30), BLUE), text, text, None)
-    image = contact_sheet(strange, [strange] * 2, title=text, tile=64)
-    contact_sheets([(strange, [strange])], title=text)
+    image = contact_sheet(strange, [strange] * 2, tile=64)
+    contact_sheets([(strange, [strange])])
     outside = image.crop((image.width - MARGIN + 4, 0, image.width, image.height))
     assert outside.getcolors() == [(outside.width * outside.height, BACKGROUND)]
 
@@ -207,12 +207,6 @@ def test_shortened_text_fits_and_is_as_long_as_can_be(text, width):
         assert short == printable
 
 
-@pytest.mark.parametrize("options", [{"columns": 0}, {"columns": -3}, {"tile": 47}, {"tile": 2049}])
-def test_impossible_options_are_refused(options):
-    with pytest.raises(UsageError, match=next(iter(options))):
-        contact_sheet(photo(), [photo()], **options)
-
-
 def test_a_sheet_too_high_for_a_jpeg_is_refused(monkeypatch):
     monkeypatch.setattr(module, "MAX_SIDE", 600)
     contact_sheet(photo(), [photo()] * 2, columns=1, tile=100)
@@ -220,13 +214,6 @@ def test_a_sheet_too_high_for_a_jpeg_is_refused(monkeypatch):
         contact_sheet(photo(), [photo()] * 5, columns=1, tile=100)
     with pytest.raises(UsageError, match="more than 600"):
         contact_sheets([(photo(), [photo()])] * 5, tile=100)
-
-
-def test_title_moves_the_photos_down():
-    plain, titled = (contact_sheet(photo(RED), [], title=t, tile=90) for t in ("", "A title"))
-    assert titled.height > plain.height
-    assert area(titled, RED)[1] - area(plain, RED)[1] == titled.height - plain.height
-    assert titled.crop((MARGIN, MARGIN, 200, MARGIN + 20)).getcolors(1000)[1:]
 
 
 def test_rows_of_queries_and_results():
