@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from pgvector.psycopg import register_vector
-from psycopg import errors, sql
+from psycopg import errors
 
 from resight.backends.postgres.sql import MIGRATIONS, OLDEST_PGVECTOR, OLDEST_SERVER
 from resight.backends.store import disk_full, no_collection, unreachable
@@ -193,7 +193,7 @@ def _check_extension(connection: psycopg.Connection[Any]) -> None:
 def _create_extension(connection: psycopg.Connection[Any]) -> None:
     try:
         with connection.transaction():
-            connection.execute(sql.SQL("CREATE EXTENSION vector"))
+            connection.execute("CREATE EXTENSION vector")
     except errors.InsufficientPrivilege as error:
         raise CollectionError(
             "the database lacks the extension pgvector, and the user may not create it; ask its "

@@ -2,17 +2,17 @@
 
 One schema, `resight`: the collections with their provenance, and for each collection a table of its
 photos, because the length of a descriptor belongs to the column type. Photos and descriptors share
-a row, so that a search and its filters are one statement.
+a row, so that a search and its filters are one statement. Statements are composed of constants and
+numbers; everything else is a parameter.
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import numpy as np
 import psycopg
-from psycopg import sql
 
 from resight.backends.store import SIDES, Filter, Layout, Record
 from resight.collection.reader import Photo
@@ -21,7 +21,7 @@ from resight.descriptors.extractor import Description
 from resight.errors import UsageError
 from resight.ranking.exact import Query
 
-MIGRATIONS: tuple[LiteralString, ...] = (
+MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE resight.collections (
         id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -48,7 +48,7 @@ MAX_VALUES, MAX_VALUES_HALF = 2000, 4000
 """Maximum length of descriptors that pgvector's HNSW indexes, as `vector` and as `halfvec`."""
 PAGE_BYTES = 7000
 """Size up to which descriptors are stored in their row's page rather than out of line."""
-OPERATORS: dict[str, LiteralString] = {"manhattan": "<+>", "cosine": "<=>"}
+OPERATORS = {"manhattan": "<+>", "cosine": "<=>"}
 OPERATOR_CLASSES = {"manhattan": "l1_ops", "cosine": "cosine_ops"}
 
 
@@ -71,9 +71,14 @@ def is_half(layout: Layout, config: BackendConfig) -> bool:
     return config.half or layout.dimensions > MAX_VALUES
 
 
-def photos_table(key: str) -> sql.Identifier:
+def photos_table(key: str) -> str:
     """Return the table of a collection's photos."""
-    return sql.Identifier("resight", f"photos_{key}")
+    return f"resight.photos_{key}"
+
+
+def changes(key: str) -> str:
+    """Return the sequence that counts a collection's changes."""
+    return f"resight.changes_{key}"
 
 
 def index_name(key: str, side: str) -> str:
@@ -81,136 +86,112 @@ def index_name(key: str, side: str) -> str:
     return f"photos_{key}_{side}"
 
 
-def create_photos(key: str, layout: Layout) -> sql.Composed:
+def create_photos(key: str, layout: Layout) -> str:
     """Return the statements that create a collection's table."""
-    table, vector = photos_table(key), sql.SQL(f"vector({int(layout.dimensions)})")
-    sides = layout.sides
-    parts = [
-        sql.SQL(
-            "CREATE TABLE {} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-            "path bytea NOT NULL UNIQUE, content text NOT NULL, size bigint NOT NULL, "
-            "mtime_ns bigint NOT NULL, width int, height int, taken timestamp, "
-            '"global" {vector} NOT NULL, "local" {vector}, '
-            "whole_global bytea, whole_local bytea)"
-        ).format(table, vector=vector),
-        # Descriptors do not compress.
-        sql.SQL("ALTER TABLE {} ALTER whole_global SET STORAGE EXTERNAL").format(table),
-        sql.SQL("ALTER TABLE {} ALTER whole_local SET STORAGE EXTERNAL").format(table),
-        sql.SQL("CREATE INDEX ON {} (content)").format(table),
-        sql.SQL("CREATE INDEX ON {} (taken)").format(table),
-        sql.SQL("CREATE SEQUENCE {}").format(changes(key)),
-    ]
-    if 4 * layout.dimensions * len(sides) <= PAGE_BYTES:
-        parts += [
-            sql.SQL("ALTER TABLE {} ALTER {} SET STORAGE PLAIN").format(table, sql.Identifier(side))
-            for side in sides
-        ]
-    return sql.SQL("; ").join(parts)
+    table, vector = photos_table(key), f"vector({int(layout.dimensions)})"
+    storage = {"whole_global": "EXTERNAL", "whole_local": "EXTERNAL"}  # they do not compress
+    if 4 * layout.dimensions * len(layout.sides) <= PAGE_BYTES:
+        storage |= dict.fromkeys(layout.sides, "PLAIN")
+    columns = (f'ALTER "{column}" SET STORAGE {kind}' for column, kind in storage.items())
+    return f"""
+        CREATE TABLE {table} (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            path bytea NOT NULL UNIQUE,
+            content text NOT NULL,
+            size bigint NOT NULL,
+            mtime_ns bigint NOT NULL,
+            width int,
+            height int,
+            taken timestamp,
+            "global" {vector} NOT NULL,
+            "local" {vector},
+            whole_global bytea,
+            whole_local bytea
+        );
+        ALTER TABLE {table} {", ".join(columns)};
+        CREATE INDEX ON {table} (content);
+        CREATE INDEX ON {table} (taken);
+        CREATE SEQUENCE {changes(key)};
+    """
 
 
-def changes(key: str) -> sql.Identifier:
-    """Return the sequence that counts a collection's changes."""
-    return sql.Identifier("resight", f"changes_{key}")
-
-
-def create_index(key: str, side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
+def create_index(key: str, side: str, layout: Layout, config: BackendConfig) -> str:
     """Return the statement that creates the index of one of the descriptors."""
     kind = "halfvec" if is_half(layout, config) else "vector"
-    operators = sql.Identifier(f"{kind}_{OPERATOR_CLASSES[layout.distance]}")
-    return sql.SQL(
-        "CREATE INDEX IF NOT EXISTS {} ON {} USING hnsw (({}) {}) "
-        "WITH (m = {}, ef_construction = {})"
-    ).format(
-        sql.Identifier(index_name(key, side)),
-        photos_table(key),
-        _indexed(side, layout, config),
-        operators,
-        sql.Literal(config.links),
-        sql.Literal(max(config.build_effort, 2 * config.links)),
+    effort = max(config.build_effort, 2 * config.links)
+    return (
+        f"CREATE INDEX IF NOT EXISTS {index_name(key, side)} ON {photos_table(key)} USING hnsw "
+        f"(({_indexed(side, layout, config)}) {kind}_{OPERATOR_CLASSES[layout.distance]}) "
+        f"WITH (m = {int(config.links)}, ef_construction = {int(effort)})"
     )
 
 
 def nearest_by_index(
-    key: str, layout: Layout, config: BackendConfig, *, local: bool, filtered: sql.Composable
-) -> sql.Composed:
+    key: str, layout: Layout, config: BackendConfig, *, local: bool, filtered: str
+) -> str:
     """Return the query for the nearest photos by the index: ID and exact distance, nearest first.
 
     Its parameters are `global` and `local` (descriptors), `k`, `candidates`, and the filter's.
     """
     sides = SIDES if local else SIDES[:1]
-    near = sql.SQL(" UNION ").join(
-        sql.SQL("(SELECT id FROM {} WHERE {} ORDER BY {} {} {} LIMIT %(candidates)s)").format(
-            photos_table(key),
-            filtered,
-            _indexed(side, layout, config),
-            sql.SQL(OPERATORS[layout.distance]),
-            _query_vector(side, layout, config),
-        )
+    operator, half = OPERATORS[layout.distance], "::halfvec" if is_half(layout, config) else ""
+    near = " UNION ".join(
+        f"(SELECT id FROM {photos_table(key)} WHERE {filtered} "
+        f"ORDER BY {_indexed(side, layout, config)} {operator} %({side})s::vector{half} "
+        "LIMIT %(candidates)s)"
         for side in sides
     )
-    return sql.SQL(
-        "WITH near AS MATERIALIZED ({}) "
-        "SELECT id, {} AS distance FROM {} JOIN near USING (id) ORDER BY distance, id LIMIT %(k)s"
-    ).format(near, _distance(layout, sides), photos_table(key))
+    return (
+        f"WITH near AS MATERIALIZED ({near}) SELECT id, {_distance(layout, sides)} AS distance "
+        f"FROM {photos_table(key)} JOIN near USING (id) ORDER BY distance, id LIMIT %(k)s"
+    )
 
 
-def nearest_by_scan(
-    key: str, layout: Layout, *, local: bool, filtered: sql.Composable
-) -> sql.Composed:
+def nearest_by_scan(key: str, layout: Layout, *, local: bool, filtered: str) -> str:
     """Return the same query as a comparison with all photos."""
-    sides = SIDES if local else SIDES[:1]
-    return sql.SQL(
-        "SELECT id, {} AS distance FROM {} WHERE {} ORDER BY distance, id LIMIT %(k)s"
-    ).format(_distance(layout, sides), photos_table(key), filtered)
+    distance = _distance(layout, SIDES if local else SIDES[:1])
+    return (
+        f"SELECT id, {distance} AS distance FROM {photos_table(key)} WHERE {filtered} "
+        "ORDER BY distance, id LIMIT %(k)s"
+    )
 
 
-def condition(where: Filter | None) -> tuple[sql.Composable, dict[str, object]]:
+def condition(where: Filter | None) -> tuple[str, dict[str, object]]:
     """Return a filter as a condition, and its parameters."""
-    parts: list[sql.Composable] = [sql.SQL("true")]
+    where = where or Filter()
+    parts = ["true"]
     values: dict[str, object] = {}
-    if where is not None and where.under is not None:
+    if where.under is not None:
         folder = bytes(where.under)
         start = folder.rstrip(b"/") + b"/"
         # All paths in "folder/" sort before "folder0", because "0" follows "/".
-        parts.append(sql.SQL("(path = %(folder)s OR (path >= %(start)s AND path < %(end)s))"))
+        parts.append("(path = %(folder)s OR (path >= %(start)s AND path < %(end)s))")
         values |= {"folder": folder, "start": start, "end": start[:-1] + b"0"}
-    if where is not None and where.taken_from is not None:
-        parts.append(sql.SQL("taken >= %(taken_from)s"))
+    if where.taken_from is not None:
+        parts.append("taken >= %(taken_from)s")
         values["taken_from"] = where.taken_from
-    if where is not None and where.taken_before is not None:
-        parts.append(sql.SQL("taken < %(taken_before)s"))
+    if where.taken_before is not None:
+        parts.append("taken < %(taken_before)s")
         values["taken_before"] = where.taken_before
-    if where is not None and where.min_side is not None:
-        parts.append(sql.SQL("least(width, height) >= %(min_side)s"))
+    if where.min_side is not None:
+        parts.append("least(width, height) >= %(min_side)s")
         values["min_side"] = where.min_side
-    return sql.SQL(" AND ").join(parts), values
+    return " AND ".join(parts), values
 
 
-def _indexed(side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
+def _indexed(side: str, layout: Layout, config: BackendConfig) -> str:
     """Return a column of descriptors as its index has it."""
-    half = sql.SQL(f"::halfvec({int(layout.dimensions)})")
-    return sql.SQL("{}{}").format(
-        sql.Identifier(side), half if is_half(layout, config) else sql.SQL("")
-    )
+    half = f"::halfvec({int(layout.dimensions)})" if is_half(layout, config) else ""
+    return f'"{side}"{half}'
 
 
-def _query_vector(side: str, layout: Layout, config: BackendConfig) -> sql.Composed:
-    """Return a query's descriptor as the index has it."""
-    half = sql.SQL("::halfvec" if is_half(layout, config) else "")
-    return sql.SQL("{}::vector{}").format(sql.Placeholder(side), half)
-
-
-def _distance(layout: Layout, sides: tuple[str, ...]) -> sql.Composed:
+def _distance(layout: Layout, sides: tuple[str, ...]) -> str:
     """Return a photo's exact distance; a zero vector is at cosine distance 1 from everything."""
-    operator = sql.SQL(OPERATORS[layout.distance])
-    return sql.SQL("least({})").format(
-        sql.SQL(", ").join(
-            sql.SQL("coalesce(nullif({} {} {}::vector, 'NaN'), 1)").format(
-                sql.Identifier(side), operator, sql.Placeholder(side)
-            )
-            for side in sides
-        )
+    operator = OPERATORS[layout.distance]
+    distances = (
+        f"""coalesce(nullif("{side}" {operator} %({side})s::vector, 'NaN'), 1)""" for side in sides
     )
+    return f"least({', '.join(distances)})"
 
 
 PHOTO = "id, path, content, size, mtime_ns, width, height"
@@ -234,36 +215,28 @@ UPLOADED = {
 
 
 def upsert(
-    connection: psycopg.Connection[Any],
-    table: sql.Identifier,
-    records: Sequence[Record],
-    dtype: np.dtype[Any],
+    connection: psycopg.Connection[Any], table: str, records: Sequence[Record], dtype: np.dtype[Any]
 ) -> None:
     """Add photos by COPY, replacing those at the same paths; the connection is in a transaction.
 
     Descriptors before the reduction are stored in the `dtype`.
     """
-    columns = sql.SQL(", ").join(map(sql.Identifier, UPLOADED))
-    updates = sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in UPLOADED
-    )
+    columns = ", ".join(f'"{name}"' for name in UPLOADED)
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in UPLOADED)
     # The same storage as the table's, so that nothing is compressed on the way.
     connection.execute(
-        sql.SQL(
-            "CREATE TEMP TABLE incoming (LIKE {} INCLUDING STORAGE) ON COMMIT DROP; "
-            "ALTER TABLE incoming DROP COLUMN id"
-        ).format(table)
+        f"CREATE TEMP TABLE incoming (LIKE {table} INCLUDING STORAGE) ON COMMIT DROP; "
+        "ALTER TABLE incoming DROP COLUMN id"
     )
-    copy_from = sql.SQL("COPY incoming ({}) FROM STDIN (FORMAT binary)").format(columns)
+    copy_from = f"COPY incoming ({columns}) FROM STDIN (FORMAT binary)"
     with connection.cursor() as cursor, cursor.copy(copy_from) as copy:
         copy.set_types(list(UPLOADED.values()))
         # All writers go by the order of the paths, so that they cannot deadlock.
         for record in sorted(records, key=lambda record: record.photo.path):
             copy.write_row(_row(record, dtype))
     connection.execute(
-        sql.SQL(
-            "INSERT INTO {} ({}) SELECT {} FROM incoming ON CONFLICT (path) DO UPDATE SET {}"
-        ).format(table, columns, columns, updates)
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming "
+        f"ON CONFLICT (path) DO UPDATE SET {updates}"
     )
 
 

@@ -4,13 +4,12 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from resight.backends.postgres import sql as statements
@@ -113,8 +112,7 @@ class PostgresStore(Remote):
 
     def bytes_on_disk(self) -> int:
         """Return the size of the table with its indexes."""
-        table = statements.photos_table(self._state().key).as_string()
-        return int(self._rows("SELECT pg_total_relation_size(%s::regclass)", (table,))[0][0])
+        return int(self._rows("SELECT pg_total_relation_size('{photos}'::regclass)")[0][0])
 
     # Searching
 
@@ -169,16 +167,12 @@ class PostgresStore(Remote):
     def drop(self) -> None:
         state = self._read_state()
         if state is not None:
-            key = state.key
-            drop_tables = sql.SQL("DROP TABLE {}; DROP SEQUENCE {}").format(
-                statements.photos_table(key), statements.changes(key)
+            delete = (
+                f"DELETE FROM resight.collections WHERE id = {int(state.key)}; "
+                f"DROP TABLE {statements.photos_table(state.key)}; "
+                f"DROP SEQUENCE {statements.changes(state.key)}"
             )
-
-            def delete(connection: Connection) -> None:
-                connection.execute("DELETE FROM resight.collections WHERE id = %s", (int(key),))
-                connection.execute(drop_tables)
-
-            self._server.run(delete)
+            self._server.run(lambda connection: connection.execute(delete))
         self._cached_state = None
 
     def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
@@ -197,13 +191,8 @@ class PostgresStore(Remote):
 
     def photos_under(self, place: Path) -> list[Photo]:
         condition, values = statements.condition(Filter(under=place))
-        statement = sql.SQL("SELECT {} FROM {} WHERE {} ORDER BY id").format(
-            sql.SQL(statements.PHOTO), statements.photos_table(self._state().key), condition
-        )
-        return [
-            statements.photo_of(row)
-            for row in self._run(lambda c: c.execute(statement, values).fetchall())
-        ]
+        select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE {condition} ORDER BY id"
+        return [statements.photo_of(row) for row in self._rows(select, values)]
 
     def remove(self, ids: Sequence[int]) -> None:
         self._rows("DELETE FROM {photos} WHERE id = ANY(%s) RETURNING id", (list(ids),))
@@ -250,12 +239,11 @@ class PostgresStore(Remote):
         data = {name: bytes(value) for name, value in fitted}
         return state_from_json(str(id_), self.name, metadata, data)
 
-    def _rows(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Run a statement on the collection's table and return its rows."""
         key = self._state().key
-        composed = sql.SQL(statement).format(
-            photos=statements.photos_table(key), changes=statements.changes(key)
-        )
+        names = {"photos": statements.photos_table(key), "changes": statements.changes(key)}
+        composed = statement.format(**names)
         return self._run(lambda c: c.execute(composed, values or None).fetchall())
 
     def _run(self, work: Callable[[Connection], T]) -> T:
@@ -274,8 +262,7 @@ class PostgresStore(Remote):
 
     def _note_change(self) -> None:
         """Change the stamp, after the change itself is visible."""
-        changes = statements.changes(self._state().key).as_string()
-        self._rows("SELECT nextval(%s::regclass)", (changes,))
+        self._rows("SELECT nextval('{changes}'::regclass)")
 
     def _indexed_photos(self) -> int:
         """Return the number of photos in the index under construction."""
