@@ -14,7 +14,7 @@ from resight.collection.search_arrays import load_arrays
 from resight.indexing import pipeline
 from resight.ranking.exact import DISTANCES
 from resight.views.explain import explain
-from resight.web.search_routes import heat_overlay, mask_overlay
+from resight.web.pictures import heat_overlay, mask_overlay
 from web_server import V1, Running, checked, ids_of
 
 

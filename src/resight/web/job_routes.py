@@ -18,9 +18,8 @@ from resight.progress import Progress
 from resight.web import schemas
 from resight.web.app_state import AppState
 from resight.web.problems import ProblemError
-from resight.web.queries import read_json
 from resight.web.queues import Job, Task
-from resight.web.schemas import problem_responses
+from resight.web.schemas import problem_responses, read_json
 
 POLL_S = 0.2
 HEARTBEAT_POLLS = 75

@@ -13,8 +13,13 @@ from resight.collection.reader import Photo
 from resight.web import schemas
 from resight.web.app_state import AppState
 from resight.web.pictures import full_picture
-from resight.web.queries import photo_by_id
-from resight.web.schemas import MAX_ID, display_path, photo_entry, problem_responses
+from resight.web.schemas import (
+    MAX_ID,
+    display_path,
+    photo_by_id,
+    photo_entry,
+    problem_responses,
+)
 
 REVALIDATE = "private, no-cache"
 """Cached by the browser, but checked each time: an id may come to name another photo."""

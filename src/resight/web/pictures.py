@@ -1,5 +1,6 @@
-"""Pictures of photos for a browser: thumbnails, cached on disk, and photos in full size."""
+"""Pictures of photos for a browser: thumbnails, cached on disk, full size, overlays."""
 
+import base64
 import contextlib
 import io
 import os
@@ -7,6 +8,7 @@ import re
 import threading
 from pathlib import Path
 
+import numpy as np
 from cachetools import LRUCache
 from fastapi import Response
 from fastapi.responses import FileResponse
@@ -17,6 +19,7 @@ from resight.errors import ImageError
 from resight.files import write_atomically
 from resight.photos.images import load_image
 from resight.photos.transforms import scaled_size
+from resight.views import overlay
 from resight.web.problems import ProblemError
 
 FOLDER_NAME = "thumbnails"
@@ -25,6 +28,10 @@ THUMBNAIL_QUALITY = 80
 FULL_SIDE = 4096
 FULL_QUALITY = 90
 SUFFIX = ".jpg"
+OVERLAY_SIDE = 400
+SHADE = (12, 14, 20, 165)
+"""Color, RGBA, over everything outside the class activation mask."""
+
 BROWSER_TYPES = (
     (rb"\xff\xd8\xff", "image/jpeg"),
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
@@ -173,3 +180,33 @@ def _existing_thumbnails(folder: Path) -> list[tuple[str, int]]:
             elif path.is_file():
                 path.unlink()
     return [(content, size) for _, content, size in sorted(entries)]
+
+
+def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> str | None:
+    """Return a heat map, float (h, w) in 0..1, as a `data:` URL for a photo; None without heat."""
+    if not heat.size or float(heat.max()) <= 0:
+        return None
+    return _data_url(overlay.heat_overlay(heat, _overlay_size(size)))
+
+
+def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
+    """Return a `data:` URL that shades a photo outside a mask, bool (h, w); None without one."""
+    if mask is None:
+        return None
+    cells = Image.fromarray(mask.astype(np.uint8) * 255)
+    inside = np.asarray(cells.resize(_overlay_size(size), Image.Resampling.BILINEAR)) / 255
+    picture = np.empty((*inside.shape, 4), np.uint8)
+    picture[:] = SHADE
+    picture[..., 3] = (SHADE[3] * (1 - inside)).round().astype(np.uint8)
+    return _data_url(Image.fromarray(picture))
+
+
+def _overlay_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, OVERLAY_SIDE / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _data_url(picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from resight.errors import (
     CollectionEmptyError,
@@ -103,9 +104,12 @@ def install_handlers(app: FastAPI, *, with_paths: bool) -> None:
         elif isinstance(error, HTTPException):
             detail = HTTP_DETAILS.get(error.status_code, error.detail)
             error = ProblemError(error.status_code, detail, headers=error.headers)
+        elif isinstance(error, ClientDisconnect):
+            error = ClientGoneError()
         assert isinstance(error, ProblemError)
         return error.response()
 
     for kind in (ProblemError, ResightError, RequestValidationError, ValidationError):
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(HTTPException, handle)
+    app.add_exception_handler(ClientDisconnect, handle)

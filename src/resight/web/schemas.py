@@ -2,14 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.requests import Request
 
+from resight.backends.store import Store
 from resight.collection.reader import Photo
 from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
+from resight.photos.transforms import Box
 from resight.web.problems import ProblemError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MAX_ID = 2**63 - 1
 MAX_K = 1000
@@ -301,6 +306,34 @@ class HealthResponse(BaseModel):
     """The server is up."""
 
     status: Literal["ok"]
+
+
+async def read_json(request: Request, model: type[ModelT]) -> ModelT:
+    """Read the JSON body of a request; a number in it must be a number, not text."""
+    if media_type(request) != "application/json":
+        raise ProblemError(415, "Send application/json (or a form with the photo, to search).")
+    return model.model_validate_json(await request.body(), strict=True)
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of a request's body, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def parse_box(text: str | None) -> Box | None:
+    """Parse a `BoxText`."""
+    if text is None:
+        return None
+    x, y, w, h = (int(part) for part in text.split(","))
+    return x, y, w, h
+
+
+def photo_by_id(store: Store, id_: int) -> Photo:
+    """Return a photo that can be searched."""
+    photos = store.photos_by_id([id_])
+    if id_ not in photos:
+        raise ProblemError(404, f"There is no photo {id_} in this collection.")
+    return photos[id_]
 
 
 def photo_entry(photo: Photo, *, with_path: bool) -> dict[str, Any]:

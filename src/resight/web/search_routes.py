@@ -1,9 +1,9 @@
 """Endpoints of searching, and of explaining why a photo matched."""
 
-import base64
-import io
+import contextlib
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,28 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from PIL import Image
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
 from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.photos.paths import absolute
 from resight.searching.results import ResultPage
-from resight.views import overlay
 from resight.web import schemas
 from resight.web.app_state import AppState
+from resight.web.pictures import heat_overlay, mask_overlay
 from resight.web.problems import ProblemError, too_large
-from resight.web.queries import QueryImage, is_form, open_form, parse_box, photo_by_id, read_json
-from resight.web.schemas import QueryReference, SearchOptions, photo_entry, problem_responses
-from resight.web.uploads import fetch
+from resight.web.schemas import (
+    QueryReference,
+    SearchOptions,
+    parse_box,
+    photo_by_id,
+    photo_entry,
+    problem_responses,
+    read_json,
+)
+from resight.web.uploads import QueryImage, fetch
 
 MAX_SHORTLIST = 1000
 """Photos that one search may re-rank; the cost grows with the square of their number."""
@@ -32,9 +40,7 @@ MAX_SHORTLIST = 1000
 FIRST_MOMENT = "0001-01-01T00:00:00"
 """Completes a time that names no month, day, hour or minute."""
 
-OVERLAY_SIDE = 400
-SHADE = (12, 14, 20, 165)
-"""Color, RGBA, over everything outside the class activation mask."""
+MAX_FIELD_BYTES = 4096
 
 
 def router(state: AppState) -> APIRouter:
@@ -99,18 +105,38 @@ async def _find_query(request: Request, state: AppState, reference: QueryReferen
 
 
 async def _read_search(request: Request, state: AppState) -> tuple[QueryImage, SearchOptions]:
-    if not is_form(request):
+    if schemas.media_type(request) != "multipart/form-data":
         body = await read_json(request, schemas.SearchRequest)
         if body.url is None:
             return await _find_query(request, state, body), body
         return await _fetch_query(request, state, body.url), body
     with state.active_uploads.acquire():
-        async with open_form(request) as (file, fields):
+        async with _open_form(request) as (file, fields):
             options = SearchOptions.model_validate_strings(fields)
             if (file.size or 0) > state.settings.max_upload_bytes:
                 raise too_large(state.settings.max_upload_bytes)
             photo = await state.lookup_queue.run(request, lambda: state.uploads.add(file.file))
     return photo, options
+
+
+@contextlib.asynccontextmanager
+async def _open_form(request: Request) -> AsyncIterator[tuple[UploadFile, dict[str, str]]]:
+    """Open the photo in a form, and its other fields; close the file when the block ends."""
+    try:
+        form = await request.form(max_files=1, max_fields=16, max_part_size=MAX_FIELD_BYTES)
+    except (HTTPException, ValueError) as error:
+        message = getattr(error, "detail", "the form is damaged")
+        raise ProblemError(400, f"The form cannot be read: {message.rstrip('.')}.") from None
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise ProblemError(422, "The form has no photo: send it as the field “file”.")
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        if len(form.multi_items()) != len(fields) + 1:
+            raise ProblemError(422, "The form has the same field twice.")
+        yield file, fields
+    finally:
+        await form.close()
 
 
 async def _fetch_query(request: Request, state: AppState, url: str) -> QueryImage:
@@ -211,25 +237,6 @@ def _as_dict(
     }
 
 
-def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> str | None:
-    """Return a heat map, float (h, w) in 0..1, as a `data:` URL for a photo; None without heat."""
-    if not heat.size or float(heat.max()) <= 0:
-        return None
-    return _data_url(overlay.heat_overlay(heat, _overlay_size(size)))
-
-
-def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
-    """Return a `data:` URL that shades a photo outside a mask, bool (h, w); None without one."""
-    if mask is None:
-        return None
-    cells = Image.fromarray(mask.astype(np.uint8) * 255)
-    inside = np.asarray(cells.resize(_overlay_size(size), Image.Resampling.BILINEAR)) / 255
-    picture = np.empty((*inside.shape, 4), np.uint8)
-    picture[:] = SHADE
-    picture[..., 3] = (SHADE[3] * (1 - inside)).round().astype(np.uint8)
-    return _data_url(Image.fromarray(picture))
-
-
 def _side(image: QueryImage, heat: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
     return {
         "width": image.size[0],
@@ -237,14 +244,3 @@ def _side(image: QueryImage, heat: np.ndarray, mask: np.ndarray | None) -> dict[
         "heat": heat_overlay(heat, image.size),
         "cam": mask_overlay(mask, image.size),
     }
-
-
-def _overlay_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, OVERLAY_SIDE / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _data_url(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -34,7 +34,7 @@ from resight.searching.results import ResultPage
 from resight.searching.searcher import Searcher
 from resight.views.explain import Explanation, explain_images
 from resight.web.problems import ProblemError
-from resight.web.queries import QueryImage
+from resight.web.uploads import QueryImage
 
 T = TypeVar("T")
 CacheKey = tuple[str, str, Box | None]

@@ -1,6 +1,6 @@
-"""Query photos that were uploaded or fetched from the web, stored for a while.
+"""Query photos; those uploaded or fetched from the web are stored for a while.
 
-They are stored unchanged in a temporary folder outside the collection: the server's memory does
+Uploads are stored unchanged in a temporary folder outside the collection: the server's memory does
 not grow with them, and a search uses exactly the bytes that were sent.
 
 A web address comes from a request, so a page could make the server fetch what only the server can
@@ -19,22 +19,66 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin, urlsplit
 
 from cachetools import TTLCache
+from PIL import Image
 
-from resight.errors import ImageError
-from resight.photos.images import image_size
+from resight.collection.reader import Photo
+from resight.errors import ImageError, UsageError
+from resight.photos.images import image_size, load_image
+from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.web.problems import ProblemError, too_large
-from resight.web.queries import QueryImage
 from resight.web.settings import WebSettings
 
 MAX_REDIRECTS = 3
 TIMEOUT_S = 10.0
 TOTAL_S = 30.0
 REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True)
+class QueryImage:
+    """A query photo: its file, content (SHA-256) and upright size in pixels.
+
+    `photo` is its id if it is a photo of the collection, `upload` its random name if it was
+    uploaded, and then `file_size` its bytes.
+    """
+
+    path: Path
+    content: str
+    size: tuple[int, int]
+    photo: int | None = None
+    upload: str | None = None
+    file_size: int = 0
+
+    @classmethod
+    def of_photo(cls, photo: Photo) -> "QueryImage":
+        """Return a photo of the collection as a query."""
+        size = int(photo.width or 0), int(photo.height or 0)
+        return cls(photo.path, str(photo.content), size, photo=photo.id)
+
+    def check_box(self, box: Box | None) -> None:
+        """Refuse a box that is not inside the photo."""
+        if box is None:
+            return
+        try:
+            check_box(box, self.size)
+        except UsageError as error:
+            raise ProblemError(422, f"{error}.") from None
+
+    def load(self, box: Box | None) -> Image.Image:
+        """Load the photo upright, cut to the box if there is one."""
+        image = load_image(self.path)
+        if box is None:
+            return image
+        size = image_size(self.path)
+        if size != self.size:
+            raise ProblemError(409, "The photo has changed since it was indexed; re-index it.")
+        return crop_box(image, scale_box(box, size, image.size))
 
 
 class UploadCache(TTLCache[str, QueryImage]):
