@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 import resight
 from resight.methods.model import ModelOptions
-from resight.web import group_routes, job_routes, photo_routes, problems, schemas, search_routes
+from resight.web import job_routes, photo_routes, problems, schemas, search_routes
 from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
 from resight.web.settings import WebSettings
@@ -73,8 +73,14 @@ def create_app(
     app.state.shared = state
     problems.install_handlers(app, with_paths=state.settings.local_only)
     app.add_middleware(SecurityMiddleware, settings=state.settings, metrics=state.metrics)
-    for routes in (photo_routes, search_routes, group_routes, job_routes):
-        app.include_router(routes.router(state), prefix=API)
+    routers = (
+        photo_routes.router,
+        photo_routes.group_router,
+        search_routes.router,
+        job_routes.router,
+    )
+    for router in routers:
+        app.include_router(router(state), prefix=API)
     app.include_router(_monitoring_router(state))
     _serve_page(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

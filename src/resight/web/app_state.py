@@ -1,6 +1,7 @@
 """State that the endpoints of one server share, and its metrics."""
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,9 +11,12 @@ from starlette.requests import Request
 
 from resight.backends.open import parse_address
 from resight.backends.store import Store
+from resight.evaluation.evaluate_collection import store_lists
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
+from resight.ranking.groups import Groups, NeighborLists, estimate_limit, group_photos
 from resight.web.pictures import Thumbnails
+from resight.web.problems import ProblemError
 from resight.web.queues import ConcurrencyLimit, JobQueue, RequestQueue
 from resight.web.search_service import SearchService
 from resight.web.settings import WebSettings
@@ -61,6 +65,34 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+class GroupCache:
+    """The groups of a collection, recomputed only when it changes."""
+
+    def __init__(self, jobs: JobQueue) -> None:
+        self._jobs = jobs
+        self._lock = threading.Lock()
+        self._neighbors: tuple[str, NeighborLists, float] | None = None
+        self._groups: tuple[str, Groups] | None = None
+
+    def get(self, store: Store, limit: float | None) -> Groups:
+        """Return the groups under a limit, or under the estimated one."""
+        with self._lock:
+            snapshot = store.snapshot()
+            stamp = snapshot.stamp()
+            if self._neighbors is None or self._neighbors[0] != stamp:
+                lists = store_lists(snapshot, self._check_stop)
+                self._neighbors = stamp, lists, estimate_limit(lists)
+            _, lists, estimated = self._neighbors
+            limit = estimated if limit is None else limit
+            if self._groups is None or (self._groups[0], self._groups[1].limit) != (stamp, limit):
+                self._groups = stamp, Groups(limit, estimated, group_photos(lists, limit))
+            return self._groups[1]
+
+    def _check_stop(self, done: int, total: int) -> None:
+        if self._jobs.stopping:
+            raise ProblemError(503, "The server is stopping.")
+
+
 class AppState:
     """A server's collection, settings, shared services and queues.
 
@@ -83,6 +115,7 @@ class AppState:
         self.uploads = Uploads(settings)
         self.thumbnails = Thumbnails(folder, settings.thumbnail_bytes)
         self.jobs = JobQueue(self.service.refresh, with_paths=settings.local_only)
+        self.groups = GroupCache(self.jobs)
         self.active_uploads = ConcurrencyLimit(settings.max_uploads, "uploads")
         self.search_queue = RequestQueue("search", 2, settings.max_waiting)
         self.picture_queue = RequestQueue("picture", 2, MAX_LOOKUPS)

@@ -1,5 +1,6 @@
-"""Endpoints of the collection and its photos."""
+"""Endpoints of the collection, its photos, and groups of photos that show the same thing."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,16 +11,20 @@ from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
+from resight.ranking.groups import Group, Groups, groups_as_csv, groups_as_json
 from resight.web import schemas
 from resight.web.app_state import AppState
 from resight.web.pictures import full_picture
 from resight.web.schemas import (
     MAX_ID,
+    MAX_OFFSET,
     display_path,
     photo_by_id,
     photo_entry,
     problem_responses,
 )
+
+GROUPS_PER_PAGE = 50
 
 REVALIDATE = "private, no-cache"
 """Cached by the browser, but checked each time: an id may come to name another photo."""
@@ -31,6 +36,10 @@ PhotoId = Annotated[int, InPath(ge=1, le=MAX_ID, description="the id of a photo"
 Version = Annotated[
     str | None,
     Query(alias="v", max_length=64, description="the photo's version: caches keep the response"),
+]
+Limit = Annotated[
+    float | None,
+    Query(ge=0, le=1e9, description="largest distance between neighbors in a group"),
 ]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", include_in_schema=False)]
 
@@ -134,6 +143,77 @@ def router(state: AppState) -> APIRouter:
     return routes
 
 
+def group_router(state: AppState) -> APIRouter:
+    """Return the endpoints of groups."""
+    routes = APIRouter(tags=["groups"], responses=problem_responses(409, 422, 429, 503))
+    with_path = state.settings.local_only
+
+    @routes.get("/groups", response_model=schemas.GroupsResponse)
+    async def groups(
+        request: Request,
+        limit: Limit = None,
+        after: Annotated[
+            int, Query(ge=0, le=MAX_OFFSET, description="number of groups to skip")
+        ] = 0,
+    ) -> Response:
+        """Return the groups, a page at a time: photos of the same thing, and near-duplicates."""
+
+        def run() -> dict[str, Any]:
+            end = after + GROUPS_PER_PAGE
+            store = state.service.current_store()
+            groups = state.groups.get(store, limit)
+            page, photos = _with_photos(groups.groups[after:end], store)
+            entries = [
+                {
+                    "kind": group.kind,
+                    "photos": [photo_entry(photos[id_], with_path=with_path) for id_ in group.ids],
+                }
+                for group in page
+            ]
+            return {
+                "limit": groups.limit,
+                "estimated_limit": groups.estimated_limit,
+                "groups": entries,
+                "next": end if len(groups.groups) > end else None,
+            }
+
+        return JSONResponse(await state.group_queue.run(request, run))
+
+    async def export(
+        request: Request,
+        limit: float | None,
+        write: Callable[[Groups, dict[int, Path]], str],
+        media_type: str,
+        name: str,
+    ) -> Response:
+        def run() -> str:
+            store = state.service.current_store()
+            groups = state.groups.get(store, limit)
+            present, photos = _with_photos(groups.groups, store)
+            paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
+            return write(dataclasses.replace(groups, groups=present), paths)
+
+        text = await state.group_queue.run(request, run)
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(text, headers=headers, media_type=media_type)
+
+    csv = schemas.other_content("text/csv")
+    json = schemas.other_content("application/json", type="object")
+
+    @routes.get("/groups.csv", response_class=Response, responses=csv)
+    async def groups_csv(request: Request, limit: Limit = None) -> Response:
+        """Return all groups as CSV: number of the group, kind, path."""
+        media_type = "text/csv; charset=utf-8"
+        return await export(request, limit, groups_as_csv, media_type, "groups.csv")
+
+    @routes.get("/groups.json", response_class=Response, responses=json)
+    async def groups_json(request: Request, limit: Limit = None) -> Response:
+        """Return all groups as JSON."""
+        return await export(request, limit, groups_as_json, "application/json", "groups.json")
+
+    return routes
+
+
 def etag_matches(header: str | None, etag: str) -> bool:
     """Return whether a client that sends this `If-None-Match` has the current version."""
     tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
@@ -166,3 +246,13 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "max_upload_bytes": settings.max_upload_bytes,
         "max_pixels": settings.max_pixels,
     }
+
+
+def _with_photos(groups: list[Group], store: Store) -> tuple[list[Group], dict[int, Photo]]:
+    """Return groups without photos that were removed in the meantime, and their photos."""
+    photos = store.photos_by_id([id_ for group in groups for id_ in group.ids])
+    present = [
+        dataclasses.replace(group, ids=tuple(id_ for id_ in group.ids if id_ in photos))
+        for group in groups
+    ]
+    return present, photos
