@@ -46,8 +46,8 @@ from .searching.searcher import Searcher as Searcher
 from .searching.searcher import search as search
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
+from .web.server import WebSettings as WebSettings
 from .web.server import serve as serve
-from .web.settings import WebSettings as WebSettings
 
 __version__: str
 __all__: list[str]

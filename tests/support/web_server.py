@@ -17,7 +17,7 @@ from resight.indexing import pipeline
 from resight.methods.model import ModelOptions
 from resight.web.app import create_app
 from resight.web.app_state import AppState
-from resight.web.settings import WebSettings
+from resight.web.server import WebSettings
 
 V1 = "/api/v1"
 

@@ -16,7 +16,7 @@ import pytest
 from resight.web import security
 from resight.web.queues import RequestQueue
 from resight.web.security import SMALL_BODY
-from resight.web.settings import MIB
+from resight.web.server import MIB
 from web_server import V1, Running, checked, running
 
 

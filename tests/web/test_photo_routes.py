@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from resight.web.app import STATIC
-from resight.web.app_state import Metrics
-from resight.web.schemas import display_path
+from resight.web.app_state import Metrics, display_path
 from web_server import V1, ids_of, make_sift_collection, running
 
 

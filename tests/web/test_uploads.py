@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from resight.web.problems import ProblemError
-from resight.web.settings import WebSettings
+from resight.web.server import WebSettings
 from resight.web.uploads import Uploads, fetch, is_public
 
 

@@ -152,8 +152,7 @@ def serve(
 ) -> None:
     """Serve a web page and an HTTP API to search a collection."""
     from resight.cli import output
-    from resight.web.server import serve
-    from resight.web.settings import WebSettings
+    from resight.web.server import WebSettings, serve
 
     serve(
         collection,

@@ -17,7 +17,7 @@ from resight.methods.model import ModelOptions
 from resight.web import job_routes, photo_routes, problems, schemas, search_routes
 from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
-from resight.web.settings import WebSettings
+from resight.web.server import WebSettings
 
 STATIC = Path(__file__).parent / "static"
 
@@ -89,7 +89,7 @@ def create_app(
 
 def _monitoring_router(state: AppState) -> APIRouter:
     routes = APIRouter(tags=["monitoring"])
-    errors = schemas.problem_responses()
+    errors = problems.problem_responses()
 
     @routes.get(f"{API}/health", response_model=schemas.HealthResponse, responses=errors)
     async def health() -> Response:

@@ -1,16 +1,18 @@
 """State that the endpoints of one server share, and its metrics."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 
 from resight.backends.open import parse_address
 from resight.backends.store import Store
+from resight.collection.reader import Photo
 from resight.evaluation.evaluate_collection import store_lists
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
@@ -19,7 +21,7 @@ from resight.web.pictures import Thumbnails
 from resight.web.problems import ProblemError
 from resight.web.queues import ConcurrencyLimit, JobQueue, RequestQueue
 from resight.web.search_service import SearchService
-from resight.web.settings import WebSettings
+from resight.web.server import WebSettings
 from resight.web.uploads import Uploads
 
 T = TypeVar("T")
@@ -136,6 +138,22 @@ class AppState:
         """Run a function that reads the collection, in the queue of lookups."""
         return await self.lookup_queue.run(request, lambda: function(self.service.current_store()))
 
+    def photo_entry(self, photo: Photo) -> dict[str, Any]:
+        """Return a photo as a `PhotoEntry`; its path only for clients on the same machine.
+
+        `version` changes with the content: an address with `?v=` and it never shows another photo.
+        """
+        entry = {
+            "id": photo.id,
+            "name": display_path(Path(photo.path.name)),
+            "width": photo.width,
+            "height": photo.height,
+            "version": photo_version(photo),
+        }
+        if self.settings.local_only:
+            entry["path"] = display_path(photo.path)
+        return entry
+
     def stop(self) -> None:
         """Begin to stop: jobs end after the current photo, waiting requests are refused."""
         self.jobs.stop()
@@ -153,3 +171,22 @@ class AppState:
     @property
     def _queues(self) -> list[RequestQueue]:
         return [value for value in vars(self).values() if isinstance(value, RequestQueue)]
+
+
+def photo_by_id(store: Store, id_: int) -> Photo:
+    """Return a photo that can be searched."""
+    photos = store.photos_by_id([id_])
+    if id_ not in photos:
+        raise ProblemError(404, f"There is no photo {id_} in this collection.")
+    return photos[id_]
+
+
+def photo_version(photo: Photo) -> str:
+    """Return a short name of the content of a photo."""
+    return str(photo.content)[:16]
+
+
+def display_path(path: Path) -> str:
+    """Return a path as text; invalid UTF-8 and control characters are replaced."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -17,9 +17,9 @@ from resight.indexing import pipeline
 from resight.progress import Progress
 from resight.web import schemas
 from resight.web.app_state import AppState
-from resight.web.problems import ProblemError
+from resight.web.problems import ProblemError, problem_responses
 from resight.web.queues import Job, Task
-from resight.web.schemas import problem_responses, read_json
+from resight.web.schemas import read_json
 
 POLL_S = 0.2
 HEARTBEAT_POLLS = 75

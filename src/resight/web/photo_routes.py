@@ -13,16 +13,10 @@ from resight.backends.store import Store
 from resight.collection.reader import Photo
 from resight.ranking.groups import Group, Groups, groups_as_csv, groups_as_json
 from resight.web import schemas
-from resight.web.app_state import AppState
+from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
 from resight.web.pictures import full_picture
-from resight.web.schemas import (
-    MAX_ID,
-    MAX_OFFSET,
-    display_path,
-    photo_by_id,
-    photo_entry,
-    problem_responses,
-)
+from resight.web.problems import problem_responses
+from resight.web.schemas import MAX_ID, MAX_OFFSET
 
 GROUPS_PER_PAGE = 50
 
@@ -73,7 +67,7 @@ def router(state: AppState) -> APIRouter:
         def page(store: Store) -> dict[str, Any]:
             photos = store.photos_after(after, limit + 1)
             return {
-                "photos": [photo_entry(photo, with_path=with_path) for photo in photos[:limit]],
+                "photos": [state.photo_entry(photo) for photo in photos[:limit]],
                 "next": photos[limit - 1].id if len(photos) > limit else None,
             }
 
@@ -82,9 +76,7 @@ def router(state: AppState) -> APIRouter:
     @routes.get("/photos/{id}", response_model=schemas.PhotoEntry)
     async def photo(request: Request, id: PhotoId) -> Response:
         """Return one photo."""
-        return await read(
-            request, lambda store: photo_entry(photo_by_id(store, id), with_path=with_path)
-        )
+        return await read(request, lambda store: state.photo_entry(photo_by_id(store, id)))
 
     @routes.get("/photos/{id}/thumbnail", response_class=Response, responses=PICTURE)
     async def thumbnail(
@@ -166,7 +158,7 @@ def group_router(state: AppState) -> APIRouter:
             entries = [
                 {
                     "kind": group.kind,
-                    "photos": [photo_entry(photos[id_], with_path=with_path) for id_ in group.ids],
+                    "photos": [state.photo_entry(photos[id_]) for id_ in group.ids],
                 }
                 for group in page
             ]
@@ -225,7 +217,7 @@ def _etag(photo: Photo, kind: str) -> str:
 
 
 def _cache_headers(photo: Photo, version: str | None, kind: str) -> dict[str, str]:
-    control = IMMUTABLE if version == schemas.photo_version(photo) else REVALIDATE
+    control = IMMUTABLE if version == photo_version(photo) else REVALIDATE
     return {"ETag": _etag(photo, kind), "Cache-Control": control}
 
 

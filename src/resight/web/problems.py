@@ -4,6 +4,7 @@ import http
 import json
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -113,3 +114,13 @@ def install_handlers(app: FastAPI, *, with_paths: bool) -> None:
         app.add_exception_handler(kind, handle)
     app.add_exception_handler(HTTPException, handle)
     app.add_exception_handler(ClientDisconnect, handle)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of an endpoint's errors."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    content = {"application/problem+json": {"schema": schema}}
+    return {
+        status: {"description": ProblemError(status, "").title, "content": content}
+        for status in (401, 403, 421, *statuses)
+    }

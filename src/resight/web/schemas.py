@@ -1,15 +1,11 @@
 """The requests and responses of the interface, as `/api/v1/openapi.json` describes them."""
 
-import os
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 
-from resight.backends.store import Store
-from resight.collection.reader import Photo
 from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
 from resight.photos.transforms import Box
 from resight.web.problems import ProblemError
@@ -328,40 +324,6 @@ def parse_box(text: str | None) -> Box | None:
     return x, y, w, h
 
 
-def photo_by_id(store: Store, id_: int) -> Photo:
-    """Return a photo that can be searched."""
-    photos = store.photos_by_id([id_])
-    if id_ not in photos:
-        raise ProblemError(404, f"There is no photo {id_} in this collection.")
-    return photos[id_]
-
-
-def photo_entry(photo: Photo, *, with_path: bool) -> dict[str, Any]:
-    """Return a photo as a `PhotoEntry`; its path only for clients on the same machine.
-
-    `version` changes with the content: an address with `?v=` and it never shows another photo.
-    """
-    entry = {
-        "id": photo.id,
-        "name": display_path(Path(photo.path.name)),
-        "width": photo.width,
-        "height": photo.height,
-        "version": photo_version(photo),
-    }
-    return {**entry, "path": display_path(photo.path)} if with_path else entry
-
-
-def photo_version(photo: Photo) -> str:
-    """Return a short name of the content of a photo."""
-    return str(photo.content)[:16]
-
-
-def display_path(path: Path) -> str:
-    """Return a path as text; invalid UTF-8 and control characters are replaced."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (
     ProblemDetails,
     SearchRequest,
@@ -385,13 +347,3 @@ def body(**models: type[BaseModel]) -> dict[str, Any]:
 def other_content(media_type: str, **schema: str) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of a response that is not JSON of a model."""
     return {200: {"content": {media_type: {"schema": schema or {"type": "string"}}}}}
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of an endpoint's errors."""
-    schema = {"$ref": "#/components/schemas/ProblemDetails"}
-    content = {"application/problem+json": {"schema": schema}}
-    return {
-        status: {"description": ProblemError(status, "").title, "content": content}
-        for status in (401, 403, 421, *statuses)
-    }

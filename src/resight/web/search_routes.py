@@ -20,18 +20,10 @@ from resight.errors import UsageError
 from resight.photos.paths import absolute
 from resight.searching.results import ResultPage
 from resight.web import schemas
-from resight.web.app_state import AppState
+from resight.web.app_state import AppState, photo_by_id
 from resight.web.pictures import heat_overlay, mask_overlay
-from resight.web.problems import ProblemError, too_large
-from resight.web.schemas import (
-    QueryReference,
-    SearchOptions,
-    parse_box,
-    photo_by_id,
-    photo_entry,
-    problem_responses,
-    read_json,
-)
+from resight.web.problems import ProblemError, problem_responses, too_large
+from resight.web.schemas import QueryReference, SearchOptions, parse_box, read_json
 from resight.web.uploads import QueryImage, fetch
 
 MAX_SHORTLIST = 1000
@@ -221,7 +213,7 @@ def _as_dict(
 ) -> dict[str, Any]:
     results = []
     for photo, result in zip(page.photos, page.results, strict=True):
-        entry = photo_entry(photo, with_path=state.settings.local_only)
+        entry = state.photo_entry(photo)
         entry |= {"rank": result.rank, "distance": result.distance}
         if result.match is not None:
             entry |= result.match.to_dict()

@@ -7,7 +7,9 @@ that applies them, so that refusals and even failures carry the security headers
 import asyncio
 import contextlib
 import hashlib
+import re
 import secrets
+import socket
 import time
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -18,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resight.web.app_state import Metrics
 from resight.web.problems import ProblemError, logger, too_large
-from resight.web.settings import WebSettings, is_allowed_host
+from resight.web.server import WebSettings, is_ip_address
 
 API = "/api/v1"
 
@@ -182,6 +184,31 @@ def check_host(headers: Headers, settings: WebSettings) -> Response | None:
         return None
     detail = "This server does not have that name; open it by the address it printed."
     return ProblemError(421, detail).response()
+
+
+def is_allowed_host(header: str, settings: WebSettings) -> bool:
+    """Return whether a request's `Host` header names this server.
+
+    An attacker's page can point its own host name at this machine (DNS rebinding) and would then
+    share its origin, but the name differs. Addresses, unlike names, cannot be rebound.
+    """
+    name = _without_port(header).lower().rstrip(".")
+    if name in ("localhost", "127.0.0.1", "::1", settings.host.lower()):
+        return True
+    if name in (host.lower() for host in settings.allowed_hosts):
+        return True
+    if settings.local_only:
+        return False
+    hostname = socket.gethostname().lower()
+    return name in (hostname, f"{hostname}.local") or is_ip_address(name)
+
+
+def _without_port(header: str) -> str:
+    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?", header)
+    if bracketed:
+        return bracketed.group(1)
+    plain = re.fullmatch(r"([^:/@\s]+)(?::\d+)?", header)
+    return plain.group(1) if plain else ""
 
 
 def check_origin(method: str, path: str, headers: Headers) -> Response | None:

@@ -1,10 +1,13 @@
-"""Running the server: `resight serve`."""
+"""Settings of a server, and `serve`, which runs it; importable without the extra `web`."""
 
 import contextlib
+import ipaddress
+import re
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,12 +17,72 @@ import threadpoolctl
 from resight.errors import MissingExtraError, UsageError, WeightsError
 from resight.memory import keep_heap_small
 from resight.methods.model import ModelOptions
-from resight.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 BACKLOG = 256
+MIB = 1 << 20
+MIN_TOKEN_LENGTH = 16
+"""Shorter tokens can be guessed; they are refused on addresses that other machines can reach."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """The settings of a server.
+
+    Attributes:
+        host, port: where it listens.
+        token: secret that every request must send; needed on any address but loopback.
+        allow_urls: whether a query may be fetched from a web address.
+        allowed_hosts: further names under which the server may be reached (`Host` header).
+        max_upload_bytes: larger uploads are refused.
+        max_pixels: uploads that would decode to more are refused.
+        max_waiting: searches that may wait for their turn; further ones get 429.
+        max_uploads: uploads that may arrive at the same time; further ones get 429.
+        upload_timeout_s: an upload that sends nothing for this long is aborted.
+        stored_bytes, stored_s: limits of the stored query photos, which further pages and
+            explanations need: bytes on disk in all, seconds since one was last used.
+        thumbnail_bytes: bytes on disk of all thumbnails together.
+        shutdown_s: how long running requests may take when the server stops.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    allow_urls: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    max_upload_bytes: int = 64 * MIB
+    max_pixels: int = 64_000_000
+    max_waiting: int = 32
+    max_uploads: int = 32
+    upload_timeout_s: float = 30.0
+    stored_bytes: int = 512 * MIB
+    stored_s: float = 1800.0
+    thumbnail_bytes: int = 512 * MIB
+    shutdown_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"{self.port} is not from 0 to 65535", parameter="port")
+        if self.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", self.token):
+            raise UsageError("letters, digits and . _ ~ - only", parameter="token")
+        if is_loopback(self.host):
+            return
+        if self.token is None:
+            raise UsageError(
+                f"other machines could reach the photos on {self.host}; protect them with a token "
+                f"of at least {MIN_TOKEN_LENGTH} characters",
+                parameter="host",
+            )
+        if len(self.token) < MIN_TOKEN_LENGTH:
+            message = f"at least {MIN_TOKEN_LENGTH} characters on {self.host}"
+            raise UsageError(message, parameter="token")
+
+    @property
+    def local_only(self) -> bool:
+        """Whether only programs on this machine can reach the server."""
+        return is_loopback(self.host)
 
 
 def serve(
@@ -132,3 +195,17 @@ def _address(settings: WebSettings, listener: socket.socket) -> str:
         host = f"[{host}]"
     query = f"?token={quote(settings.token)}" if settings.token else ""
     return f"http://{host}:{listener.getsockname()[1]}/{query}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address to listen on."""
+    return host == "localhost" or (is_ip_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_ip_address(name: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -32,7 +32,7 @@ from resight.errors import ImageError, UsageError
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.web.problems import ProblemError, too_large
-from resight.web.settings import WebSettings
+from resight.web.server import WebSettings
 
 MAX_REDIRECTS = 3
 TIMEOUT_S = 10.0
