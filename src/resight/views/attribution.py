@@ -186,9 +186,9 @@ def _attribute_layer(
         if whitening is None:
             attribute = ATTRIBUTIONS.get(config.pooling, _attribute_in_proportion)
             parts = _unit(attribute(feature_map, config))
-            parts_of_maps.append(_resample(parts, size))
+            parts_of_maps.append(resample(parts, size))
         else:
-            parts = _resample(_attribute_rmac(feature_map, config, whitening), size)
+            parts = resample(_attribute_rmac(feature_map, config, whitening), size)
             vectors = region_vectors(feature_map, levels=config.levels)
             projected = vectors @ whitening.weight.T + whitening.bias
             lengths = np.maximum(np.linalg.norm(projected, axis=1), TINY)
@@ -205,7 +205,7 @@ def _attribute_head(
     """Split the descriptor of a trained head (`retrieval_head.apply_gem`) on a grid of `size`."""
     parts = []
     for feature_map in maps:
-        part = _resample(_attribute_gem(feature_map, head.power), size)
+        part = resample(_attribute_gem(feature_map, head.power), size)
         part = _unit(part) if head.unit else part
         parts.append(_unit(part if head.projection is None else _project(part, head.projection)))
     power = head.power if head.projection is None and np.isfinite(head.power) else 1.0
@@ -245,12 +245,12 @@ def _power_shares(columns: np.ndarray, power: float) -> np.ndarray:
     return powered / np.maximum(powered.sum(axis=(0, 1)), TINY)
 
 
-def _resample(parts: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+def resample(parts: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """Rescale parts to a grid of `size`, each value's sum unchanged."""
     if parts.shape[1:] == size:
         return parts
     if parts.min() < 0:  # a sum near zero must not scale large parts of both signs
-        return _resample(np.maximum(parts, 0), size) - _resample(np.maximum(-parts, 0), size)
+        return resample(np.maximum(parts, 0), size) - resample(np.maximum(-parts, 0), size)
     sums = parts.sum(axis=(1, 2))
     resampled = rescale(parts, size)
     return resampled * (sums / np.maximum(resampled.sum(axis=(1, 2)), TINY))[:, None, None]

@@ -3,6 +3,7 @@
 `heatmaps` explains the descriptors of a network and those of SIFT; `overlay` draws them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +14,31 @@ from PIL import Image
 from resight.backends.open import open_store
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
+from resight.descriptors.fusion import rescale
+from resight.descriptors.local_features.rootsift import root_sift
+from resight.descriptors.pipeline import (
+    NO_STATE,
+    FeatureMaps,
+    PoolingState,
+    cam_mask,
+    class_activation_map,
+    describe_maps,
+    fuse,
+)
 from resight.errors import UsageError
 from resight.methods import load_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
+from resight.networks.parameters import Classifier
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan
+from resight.ranking.geometry import verify
 from resight.reductions import Reduction
+from resight.reductions.combined import SelectionPlusWhitening
+from resight.reductions.pfa import Selection
 from resight.searching.query import QuerySource, open_query
 from resight.searching.searcher import Searcher
+from resight.views.attribution import attribute_photo
+from resight.views.heatmaps import add_layers, column_matches, feature_heats, heat_map
 
 if TYPE_CHECKING:
     from resight.descriptors.local_extractor import LocalExtractor
@@ -47,7 +65,6 @@ class Explanation:
         mask_other: bool (h', w'), the same for the other photo.
         matches: float32 (M, 4), places that match and agree on one geometry: x and y in the
             query, x and y in the other, in pixels of the upright photos.
-        inliers: the number M of them.
         distance: as in a search of the collection.
         agreement: share of the two descriptors that is common, 0 to 1.
     """
@@ -57,9 +74,13 @@ class Explanation:
     mask_query: np.ndarray | None
     mask_other: np.ndarray | None
     matches: np.ndarray
-    inliers: int
     distance: float
     agreement: float
+
+    @property
+    def inliers(self) -> int:
+        """Number M of matches."""
+        return len(self.matches)
 
 
 def explain(
@@ -141,8 +162,6 @@ def _explain_cnn(
     extractor: Extractor, selection: Reduction | None, query: Image.Image, other: Image.Image
 ) -> Explanation:
     from resight.descriptors.cnn_extractor import CnnExtractor
-    from resight.descriptors.pipeline import fuse
-    from resight.views.heatmaps import column_matches, explain_maps
 
     if not isinstance(extractor, CnnExtractor):
         raise UsageError(f"explain: does not know the method {type(extractor).__name__}")
@@ -156,43 +175,109 @@ def _explain_cnn(
         reduction=selection,
         state=extractor.state,
     )
-    stage = config.spec.matching_layer
-    columns = fuse(a, stage, config), fuse(b, stage, config)
-    matches = column_matches(*columns, query.size, other.size)
-    mask_query, mask_other = result.masks or (None, None)
+    columns = [fuse(maps, config.spec.matching_layer, config) for maps in (a, b)]
+    return replace(result, matches=column_matches(*columns, query.size, other.size))
+
+
+def explain_maps(
+    query: Sequence[FeatureMaps],
+    other: Sequence[FeatureMaps],
+    config: ExtractionConfig,
+    *,
+    classifier: Classifier | None = None,
+    reduction: Reduction | None = None,
+    state: PoolingState = NO_STATE,
+) -> Explanation:
+    """Explain why two photos are close, from their feature maps; without matches.
+
+    With a classifier, the local descriptors are explained where they are the closer ones. With a
+    selection only its values count; with whitening the heat is that of the values before it, and
+    the distance is that after it.
+
+    Raises:
+        UsageError: the pooling is NetVLAD.
+    """
+    photos = (query, other)
+    pooled = [describe_maps(maps, config, classifier, state) for maps in photos]
+    distance_name = config.descriptor_distance if reduction is None else reduction.distance
+
+    def compare(pair: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
+        a, b = pair if reduction is None else map(reduction.apply, pair)
+        return [a, b], float(DISTANCES[distance_name](a, b[None])[0])
+
+    vectors, distance = compare([p.global_ for p in pooled])
+    masks = None
+    if classifier is not None:
+        local, local_distance = compare([p.local for p in pooled if p.local is not None])
+        if local_distance < distance:
+            vectors, distance = local, local_distance
+            masks = [_mask(maps, config, classifier) for maps in photos]
+    selection = reduction
+    if isinstance(reduction, SelectionPlusWhitening):
+        selection = reduction.selection
+    parts = [
+        attribute_photo(
+            maps,
+            config,
+            mask=masks[i] if masks else None,
+            selection=selection if isinstance(selection, Selection) else None,
+            state=state,
+        )
+        for i, maps in enumerate(photos)
+    ]
+    heats = add_layers(parts[0], parts[1])
+    # The common share of the sum; for vectors of unit length the cosine.
+    total = 1.0
+    if distance_name == "manhattan":
+        total = float(sum(np.abs(vector).sum() for vector in vectors))
+    grids = [_on_grid(*pair) for pair in zip(masks, heats, strict=True)] if masks else [None, None]
     return Explanation(
-        heat_query=result.heats[0],
-        heat_other=result.heats[1],
-        mask_query=mask_query,
-        mask_other=mask_other,
-        matches=matches,
-        inliers=len(matches),
-        distance=result.distance,
-        agreement=result.agreement,
+        heat_query=_contrast(heats[0]),
+        heat_other=_contrast(heats[1]),
+        mask_query=grids[0],
+        mask_other=grids[1],
+        matches=np.zeros((0, 4), np.float32),
+        distance=distance,
+        agreement=min(1.0, max(0.0, 1 - distance / total)) if total > 0 else 0.0,
     )
+
+
+def _on_grid(mask: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    return rescale(mask[None], heat.shape, "nearest")[0] > 0
+
+
+def _mask(
+    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, classifier: Classifier
+) -> np.ndarray:
+    cam_layer = config.spec.cam_layer
+    assert cam_layer is not None  # the configuration checks it
+    heat = class_activation_map(fuse(resolutions, cam_layer, config), classifier)
+    return cam_mask(heat, config.cam_threshold)
+
+
+def _contrast(heat: np.ndarray) -> np.ndarray:
+    """Scale what is above the median to 0..1: two photos share less than half of their area."""
+    above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
+    highest = above.max()
+    return above / highest if highest > 0 else above
 
 
 def _explain_sift(
     extractor: "LocalExtractor", distance: Distance, query: Image.Image, other: Image.Image
 ) -> Explanation:
-    from resight.descriptors.local_features.rootsift import root_sift
-    from resight.views.heatmaps import feature_heats, feature_matches, heat_map
-
     config = extractor.config
     if (config.features, config.aggregation, config.assigned) != ("rootsift", "vlad", 1):
         raise UsageError(f"explain: does not know {config.aggregation} of {config.features}")
     vocabulary = extractor.params["words"]
     first, second = root_sift(query, config), root_sift(other, config)
     heat, other_heat = feature_heats(first, second, vocabulary, config.power)
-    matches = feature_matches(first, second)
     a, b = (extractor.describe(features).global_ for features in (first, second))
     return Explanation(
         heat_query=heat_map(first.points, heat, query.size),
         heat_other=heat_map(second.points, other_heat, other.size),
         mask_query=None,
         mask_other=None,
-        matches=matches,
-        inliers=len(matches),
+        matches=verify(first, second).points(first, second),
         distance=float(distance(a, b[None])[0]),
         # Both vectors have unit length (or are zero), whatever distance the collection uses.
         agreement=min(1.0, max(0.0, float(a @ b))),

@@ -18,31 +18,14 @@ is computed. The cosine is then, exactly, a sum over pairs of features with the 
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from resight.config import ExtractionConfig
 from resight.descriptors.aggregation.vlad import ROUNDING
 from resight.descriptors.fusion import rescale
 from resight.descriptors.local_features.rootsift import LocalFeatures
-from resight.descriptors.pipeline import (
-    NO_STATE,
-    FeatureMaps,
-    PoolingState,
-    cam_mask,
-    class_activation_map,
-    describe_maps,
-    fuse,
-)
-from resight.networks.parameters import Classifier
-from resight.ranking.exact import DISTANCES
 from resight.ranking.geometry import verify
-from resight.reductions import Reduction
-from resight.reductions.combined import SelectionPlusWhitening
-from resight.reductions.pfa import Selection
 from resight.searching.spatial_verification import (
     LOCAL_FEATURES,
     border,
@@ -50,7 +33,7 @@ from resight.searching.spatial_verification import (
     positions,
     unit_columns,
 )
-from resight.views.attribution import TINY, Attribution, attribute_photo
+from resight.views.attribution import TINY, Attribution, resample
 
 SIMILARITY_POWER = 3
 """Exponent of the cosine above the average, which weights a pair of positions or features."""
@@ -65,81 +48,6 @@ HEAT_SIDE = 64
 """Cells along the longer side of a heat map by SIFT."""
 SPREAD = 1.5
 """Standard deviation of a SIFT feature's heat, in cells."""
-
-
-@dataclass(frozen=True)
-class MapExplanation:
-    """Why two photos are close, on the grid of the finest layer of each.
-
-    Attributes:
-        heats: float32 (h, w) of the query and of the other photo, 0 to 1; zeros where they have
-            nothing in common.
-        masks: bool (h, w) of both, where class activation maps decided the distance; else None.
-        distance: as in a search.
-        agreement: common share of the descriptors, 0 to 1.
-    """
-
-    heats: tuple[np.ndarray, np.ndarray]
-    masks: tuple[np.ndarray, np.ndarray] | None
-    distance: float
-    agreement: float
-
-
-def explain_maps(
-    query: Sequence[FeatureMaps],
-    other: Sequence[FeatureMaps],
-    config: ExtractionConfig,
-    *,
-    classifier: Classifier | None = None,
-    reduction: Reduction | None = None,
-    state: PoolingState = NO_STATE,
-) -> MapExplanation:
-    """Explain why two photos are close, from the feature maps of their resolutions.
-
-    With a classifier, the local descriptors are explained where they are the closer ones. With a
-    selection only its values count; with whitening the heat is that of the values before it, and
-    the distance is that after it.
-
-    Raises:
-        UsageError: the pooling is NetVLAD.
-    """
-    photos = (query, other)
-    pooled = [describe_maps(maps, config, classifier, state) for maps in photos]
-    distance_name = config.descriptor_distance if reduction is None else reduction.distance
-    compare = DISTANCES[distance_name]
-    vectors = [_reduced(p.global_, reduction) for p in pooled]
-    distance = float(compare(vectors[0], vectors[1][None])[0])
-    masks = None
-    if classifier is not None:
-        local = [_reduced(p.local, reduction) for p in pooled if p.local is not None]
-        local_distance = float(compare(local[0], local[1][None])[0])
-        if local_distance < distance:
-            vectors, distance = local, local_distance
-            masks = [_mask(maps, config, classifier) for maps in photos]
-    selection = reduction
-    if isinstance(reduction, SelectionPlusWhitening):
-        selection = reduction.selection
-    parts = [
-        attribute_photo(
-            maps,
-            config,
-            mask=masks[i] if masks else None,
-            selection=selection if isinstance(selection, Selection) else None,
-            state=state,
-        )
-        for i, maps in enumerate(photos)
-    ]
-    heats = _add_layers(parts[0], parts[1])
-    # The common share of the sum; for vectors of unit length the cosine.
-    total = 1.0
-    if distance_name == "manhattan":
-        total = float(sum(np.abs(vector).sum() for vector in vectors))
-    return MapExplanation(
-        heats=(_contrast(heats[0]), _contrast(heats[1])),
-        masks=(_on_grid(masks[0], heats[0]), _on_grid(masks[1], heats[1])) if masks else None,
-        distance=distance,
-        agreement=min(1.0, max(0.0, 1 - distance / total)) if total > 0 else 0.0,
-    )
 
 
 def shared_heat(query: Attribution, other: Attribution) -> tuple[np.ndarray, np.ndarray]:
@@ -199,39 +107,22 @@ def column_matches(
     return verified.points(first, second)
 
 
-def _add_layers(
+def add_layers(
     query: dict[str, Attribution], other: dict[str, Attribution]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add the heat of all layers on the grid of the finest one."""
     heats = [shared_heat(query[layer], other[layer]) for layer in query]
     finest = max(heats, key=lambda pair: pair[0].size)
     first, second = (
-        np.sum([_on_finer_grid(pair[side], finest[side].shape) for pair in heats], axis=0)
+        np.sum([resample(pair[side][None], finest[side].shape)[0] for pair in heats], axis=0)
         for side in range(2)
     )
     return first, second
 
 
-def _on_grid(mask: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    return rescale(mask[None], heat.shape, "nearest")[0] > 0
-
-
 def _smooth(heat: np.ndarray, one: Attribution, shape: tuple[int, ...]) -> np.ndarray:
     """Blur the heat of the positions (H * W,), and rescale it to the map's shape."""
     return rescale(_blur(heat.reshape(1, *one.columns.shape[1:]), HEAT_BLUR), shape)[0]
-
-
-def _mask(
-    resolutions: Sequence[FeatureMaps], config: ExtractionConfig, classifier: Classifier
-) -> np.ndarray:
-    cam_layer = config.spec.cam_layer
-    assert cam_layer is not None  # the configuration checks it
-    heat = class_activation_map(fuse(resolutions, cam_layer, config), classifier)
-    return cam_mask(heat, config.cam_threshold)
-
-
-def _reduced(vector: np.ndarray, reduction: Reduction | None) -> np.ndarray:
-    return vector if reduction is None else reduction.apply(vector)
 
 
 def _coarser(one: Attribution) -> Attribution:
@@ -268,19 +159,6 @@ def _gaussian(size: int, sigma: float) -> np.ndarray:
 def _mean_column(columns: np.ndarray) -> np.ndarray:
     nonzero = columns.any(axis=1).astype(np.float32)
     return nonzero @ columns / max(1, nonzero.sum())
-
-
-def _on_finer_grid(heat: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Rescale a heat map to a finer grid (H, W); its sum is unchanged."""
-    finer = rescale(heat[None], size)[0]
-    return finer * (heat.sum() / finer.sum()) if finer.sum() > 0 else finer
-
-
-def _contrast(heat: np.ndarray) -> np.ndarray:
-    """Scale what is above the median to 0..1: two photos share less than half of their area."""
-    above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
-    highest = above.max()
-    return above / highest if highest > 0 else above
 
 
 # SIFT
@@ -349,8 +227,3 @@ def heat_map(points: np.ndarray, heat: np.ndarray, size: tuple[int, int]) -> np.
     smooth = np.asarray(cv2.GaussianBlur(cells, (0, 0), SPREAD, borderType=cv2.BORDER_CONSTANT))
     highest = float(smooth.max())
     return smooth / np.float32(highest) if highest > 0 else cells
-
-
-def feature_matches(query: LocalFeatures, other: LocalFeatures) -> np.ndarray:
-    """Return matches that agree on one geometry: float32 (M, 4), x, y, x and y in pixels."""
-    return verify(query, other).points(query, other)

@@ -28,23 +28,22 @@ from resight.errors import UsageError
 from resight.networks.checkpoints import RetrievalHead
 from resight.networks.parameters import Classifier
 from resight.ranking.exact import manhattan
+from resight.ranking.geometry import verify
 from resight.reductions.pfa import Selection
 from resight.vectors import Projection
 from resight.views.attribution import (
     ATTRIBUTIONS,
     Attribution,
-    _resample,
     attribute_modified_rmac,
     attribute_photo,
+    resample,
 )
-from resight.views.explain import Explanation, explain, explain_images
+from resight.views.explain import Explanation, explain, explain_images, explain_maps
 from resight.views.heatmaps import (
     _coarser,
     column_matches,
-    explain_maps,
     feature_attribution,
     feature_heats,
-    feature_matches,
     heat_map,
     shared_heat,
 )
@@ -176,7 +175,7 @@ def test_heat_of_every_pooling_lies_on_the_common_patch(pooling: str) -> None:
     maps[0][:, 2:6, 2:6] = patch
     maps[1][:, 9:13, 11:15] = patch
     result = explain_maps([{"layer4": maps[0]}], [{"layer4": maps[1]}], config, state=state)
-    for heat, (top, left) in zip(result.heats, ((2, 2), (9, 11)), strict=True):
+    for heat, top, left in ((result.heat_query, 2, 2), (result.heat_other, 9, 11)):
         inside = np.zeros(heat.shape, bool)
         inside[top : top + 4, left : left + 4] = True
         assert inside.flat[heat.argmax()]
@@ -208,7 +207,7 @@ def test_a_pooling_without_an_attribution_is_split_in_proportion(
 
 def test_signed_parts_keep_their_sum_on_another_grid() -> None:
     parts = np.float32([[[1, -1], [2, -2 + 1e-6]]])
-    resampled = _resample(parts, (3, 5))
+    resampled = resample(parts, (3, 5))
     np.testing.assert_allclose(resampled.sum(), parts.sum(), atol=1e-5)
     assert np.abs(resampled).max() < 10
 
@@ -262,7 +261,7 @@ def test_distance_and_agreement_are_those_of_the_descriptors() -> None:
     assert actual.distance == min(distances)
     x, y = pairs[int(np.argmin(distances))]
     assert actual.agreement == pytest.approx(2 * np.minimum(x, y).sum() / (x + y).sum(), abs=1e-5)
-    assert (actual.masks is not None) == (distances[1] < distances[0])
+    assert (actual.mask_query is not None) == (distances[1] < distances[0])
 
 
 def test_masks_come_with_the_local_descriptors_only() -> None:
@@ -275,12 +274,16 @@ def test_masks_come_with_the_local_descriptors_only() -> None:
             one[0][layer][:, top : top + side, top : top + side] = shared
     ground = Classifier(np.ones((1, 2048), np.float32), np.zeros(1, np.float32))
     actual = explain_maps(*maps, config, classifier=ground)
-    assert actual.masks is not None
-    for mask, heat in zip(actual.masks, actual.heats, strict=True):
+    assert actual.mask_query is not None
+    for mask, heat in (
+        (actual.mask_query, actual.heat_query),
+        (actual.mask_other, actual.heat_other),
+    ):
+        assert mask is not None
         assert mask.shape == heat.shape == (12, 16)
         assert mask[2:8, 2:8].all()
         assert mask.sum() == 36
-    assert explain_maps(*maps, config).masks is None
+    assert explain_maps(*maps, config).mask_query is None
 
 
 def test_heat_lies_where_the_columns_are_alike() -> None:
@@ -306,8 +309,8 @@ def test_nothing_in_common_is_no_heat() -> None:
         a[0][layer][::2] = 0
         b[0][layer][1::2] = 0
     actual = explain_maps(a, b, DESCRIPTORS)
-    assert not actual.heats[0].any()
-    assert not actual.heats[1].any()
+    assert not actual.heat_query.any()
+    assert not actual.heat_other.any()
     assert actual.agreement == pytest.approx(0, abs=1e-5)
 
 
@@ -315,9 +318,9 @@ def test_black_and_tiny_maps_are_explained() -> None:
     zeros = np.zeros((2048, 1, 2), np.float32)
     nothing = [{"layer3": zeros[:1024], "layer4": zeros[..., :1]}]
     actual = explain_maps(nothing, random_maps(0, [(2, 3)]), DESCRIPTORS)
-    assert actual.heats[0].shape == (1, 2)
-    assert actual.heats[1].shape == (4, 6)
-    assert not actual.heats[0].any()
+    assert actual.heat_query.shape == (1, 2)
+    assert actual.heat_other.shape == (4, 6)
+    assert not actual.heat_query.any()
     assert actual.agreement == 0
     both = explain_maps(nothing, nothing, DESCRIPTORS)
     assert (both.distance, both.agreement) == (0.0, 0.0)
@@ -455,7 +458,8 @@ def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
         maps = [extractor.feature_maps(extractor.prepare(photo)) for photo in (image, other)]
         actual = explain_maps(*maps, config)
         columns = [one[0]["layer3"] for one in maps]
-        return *actual.heats, column_matches(*columns, image.size, other.size)
+        matches = column_matches(*columns, image.size, other.size)
+        return actual.heat_query, actual.heat_other, matches
 
     check_heat(pasted_pairs(30, seed=20), explain_pair)
 
@@ -484,7 +488,7 @@ def test_the_heat_of_sift_vlad_lies_on_the_common_object(words: np.ndarray) -> N
         return (
             heat_map(a.points, heat, image.size),
             heat_map(b.points, other_heat, other.size),
-            feature_matches(a, b),
+            verify(a, b).points(a, b),
         )
 
     check_heat(pasted_pairs(12, seed=21), explain_pair)
@@ -515,7 +519,7 @@ def test_features_without_a_match_have_no_heat() -> None:
     assert not heat_map(some.points, other, (40, 30)).any()
     assert heat_map(none.points, heat, (40, 30)).shape == (48, 64)
     assert heat_map(none.points, heat, (4000, 1)).shape == (1, 64)
-    assert feature_matches(none, some).shape == (0, 4)
+    assert verify(none, some).points(none, some).shape == (0, 4)
 
 
 # The stage above: photos, boxes, collections.
@@ -630,7 +634,7 @@ def explained(matches: int = 100, masks: bool = True) -> Explanation:
     heat[2, 3] = 1
     mask = (heat > 0) if masks else None
     points = np.random.default_rng(0).uniform(0, 70, (matches, 4)).astype(np.float32)
-    return Explanation(heat, heat, mask, mask, points, matches, 1.5, 0.5)
+    return Explanation(heat, heat, mask, mask, points, 1.5, 0.5)
 
 
 @pytest.mark.parametrize("matches", [0, 1, 100])
