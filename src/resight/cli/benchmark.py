@@ -1,5 +1,6 @@
 """Commands that compare methods on a benchmark: `benchmark run`, `verify` and `convert`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,12 @@ from resight.cli.options import argument, option
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
+    from resight.evaluation.benchmark.run import BenchmarkRun
+    from resight.evaluation.datasets import Verification
     from resight.evaluation.datasets.dataset import Dataset
+
+LISTED = 10
+"""Number of missing photos that are listed; the rest are counted."""
 
 benchmark = typer.Typer(
     help="Compare methods on a benchmark, by its official protocol.",
@@ -71,14 +77,14 @@ def run(
     device: opt.Device = "auto",
 ) -> None:
     """Evaluate several methods; each photo passes the network once."""
-    from resight.cli import benchmark_output, output
+    from resight.cli import output
     from resight.evaluation.benchmark.run import run_benchmark, select_methods
 
     names = select_methods(methods, table)
     ranked = _read(dataset, switch)
     fitted_on = None if fit_on is None else _read(fit_on, None)
     if out is not None:
-        benchmark_output.check_folder(out)
+        _check_folder(out)
     elif descriptors:
         raise UsageError("needs --output FOLDER", parameter="descriptors")
     with output.progress() as progress:
@@ -93,8 +99,8 @@ def run(
             progress=progress,
         )
     if out is not None:
-        benchmark_output.write_report(done, table, out)
-    benchmark_output.print_run(done, table, as_json=json)
+        _write_report(done, table, out)
+    _print_run(done, table, as_json=json)
 
 
 @benchmark.command()
@@ -104,12 +110,11 @@ def verify(
     switch: Switches = None,
 ) -> None:
     """Check a local benchmark; list missing files and where to download them."""
-    from resight.cli import benchmark_output
     from resight.evaluation.datasets import parse_dataset, verify_dataset
 
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")
     report = verify_dataset(name, place, _switches(switch))
-    benchmark_output.print_verification(report)
+    _print_verification(report)
     if not report.whole:
         raise typer.Exit(1)
 
@@ -117,14 +122,14 @@ def verify(
 @benchmark.command()
 def convert(
     pickle: Annotated[Path, argument("GND.PKL", "Ground truth of plain values.")],
-    json: Annotated[Path, argument("GND.JSON", "File to write.")],
+    target: Annotated[Path, argument("GND.JSON", "File to write.")],
 ) -> None:
     """Convert pickled ground truth to JSON, which is then read instead."""
     from resight.cli import output
     from resight.evaluation.datasets.landmarks import convert_to_json
 
-    convert_to_json(pickle, json)
-    output.say(f"{json}: written")
+    convert_to_json(pickle, target)
+    output.say(f"{target}: written")
 
 
 def _read(dataset: str, switch: list[str] | None) -> "Dataset":
@@ -135,3 +140,99 @@ def _read(dataset: str, switch: list[str] | None) -> "Dataset":
 
 def _switches(texts: list[str] | None) -> dict[str, str]:
     return {name: str(value) for name, value in opt.parse_settings(texts, "switch").items()}
+
+
+def _print_run(run: "BenchmarkRun", table: int | None, *, as_json: bool) -> None:
+    """Print the scores of the methods next to those of their papers."""
+    from rich.table import Table
+
+    from resight.cli.output import count, print_json, print_table, say
+    from resight.evaluation.benchmark import report
+
+    if as_json:
+        print_json(report.as_json(run, table))
+        return
+    measures = run.dataset.measures
+    scores = Table(box=None, pad_edge=False)
+    scores.add_column("method")
+    for head in ("values", *(measure.name for measure in measures), "paper", "difference"):
+        scores.add_column(head, justify="right")
+    for row in report.rows(run, table):
+        number, conditions = report.published_text(row)
+        paper = f"{number} ({conditions})" if number else ""
+        figures = [report.value_text(row.values[measure.name], measure) for measure in measures]
+        scores.add_row(
+            row.method,
+            str(row.dimensions),
+            *figures,
+            paper,
+            report.difference_text(row, measures[0]),
+        )
+    for method, needs in run.skipped.items():
+        scores.add_row(method, needs)
+    print_table(scores)
+    say(f"{count(run.dataset.queries, 'query')}, {count(run.dataset.names, 'photo')}")
+    for effect in report.effects(run):
+        say(effect)
+
+
+def _check_folder(folder: Path) -> None:
+    """Create the folder of a report, and check that it is writable, before long work."""
+    from resight.files import write_errors
+
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+
+
+def _write_report(run: "BenchmarkRun", table: int | None, folder: Path) -> None:
+    """Write the report as HTML, Markdown and JSON, ranked lists (TREC, Holidays) and qrels."""
+    from resight.cli.output import say
+    from resight.evaluation.benchmark import report
+    from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
+    from resight.files import write_errors
+    from resight.photos.paths import escape_undecodable
+
+    with write_errors(folder):
+        for name, text in (
+            ("html", escape_undecodable(report.html_report(run, table))),
+            ("md", escape_undecodable(report.markdown(run, table))),
+            ("json", json.dumps(report.as_json(run, table), indent=1)),
+        ):
+            (folder / f"report.{name}").write_text(text, "utf-8")
+    for result in run.results:
+        lists = report.ranked_lists(run, result)
+        write_trec(lists, folder / f"{result.method}.trec", result.method)
+        write_holidays(lists, folder / f"{result.method}.ranks")
+    for judgement in dict.fromkeys(measure.judgement for measure in run.dataset.measures):
+        write_qrels(run.dataset, folder / f"{judgement.replace(' ', '-')}.qrels", judgement)
+    say(f"{folder}: report.html, report.md, report.json, {len(run.results)} ranked lists, qrels")
+
+
+def _print_verification(verification: "Verification") -> None:
+    """Print which files of a benchmark are missing, and where to download them."""
+    from resight.cli.output import count
+
+    dataset, origin = verification.dataset, verification.origin
+    photos = count(dataset.names, "photo")
+    print(f"{dataset.name}: {photos}, {count(dataset.queries, 'query')}")
+    if origin is not None:
+        official_photos, official_queries = dataset.official
+        print(f"official: {official_photos} photos, {official_queries} queries")
+        print(f"download: {origin.url} ({origin.terms})")
+        print(f"cite: {origin.citation}")
+    for title, lines in (
+        ("missing", list(dataset.missing)),
+        ("unreadable", [f"{path}: {reason}" for path, reason in verification.unreadable]),
+        ("unexpected, not ranked", list(map(str, verification.unexpected))),
+    ):
+        if lines:
+            print(f"{title}: {len(lines)}")
+            for line in lines[:LISTED]:
+                print(f"  {line}")
+    effect = dataset.effect_of_missing()
+    if effect:
+        print(effect)
+    print("complete" if verification.whole else "incomplete")

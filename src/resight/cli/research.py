@@ -1,11 +1,14 @@
 """Commands that fit, compare and evaluate methods."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from resight.cli import options as opt
 from resight.cli.options import argument, option
 from resight.config import RerankConfig, SearchConfig
+
+if TYPE_CHECKING:
+    from resight.methods.spec import MethodSpec
 
 
 def fit(
@@ -130,6 +133,41 @@ def demo(
 
 def methods(json: opt.Json = False) -> None:
     """List the methods with their papers and published scores."""
-    from resight.cli import benchmark_output
+    from rich.table import Table
 
-    benchmark_output.print_methods(as_json=json)
+    from resight.cli.output import print_json, print_table
+    from resight.methods import METHODS
+
+    if json:
+        print_json({name: _as_dict(spec) for name, spec in METHODS.items()})
+        return
+    table = Table(box=None, pad_edge=False)
+    for head in ("method", "what", "weights", "values", "tables", "published", "paper"):
+        table.add_column(head, no_wrap=head in ("method", "weights"))
+    for name, spec in METHODS.items():
+        published = spec.published
+        scores = ", ".join(f"{name} {value:g}" for name, value in published.scores.items())
+        conditions = f" ({published.conditions})" if published.conditions else ""
+        tables = ", ".join(map(str, published.tables))
+        weights = spec.weights or "none"
+        table.add_row(
+            name, spec.title, weights, spec.values, tables, scores + conditions, spec.source
+        )
+    print_table(table)
+
+
+def _as_dict(spec: "MethodSpec") -> dict[str, object]:
+    return {
+        "title": spec.title,
+        "source": spec.source,
+        "tables": list(spec.published.tables),
+        "published": dict(spec.published.scores),
+        "published_with": spec.published.conditions,
+        "values": spec.values,
+        "weights": spec.weights,
+        "extraction": spec.config.to_dict(),
+        "selection": spec.reduction.to_dict(),
+        "rerank": spec.rerank.to_dict(),
+        "verify": spec.verify,
+        "verify_by": spec.verify_by,
+    }
