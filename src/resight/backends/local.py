@@ -42,15 +42,11 @@ class LocalStore(Store):
     ) -> None:
         """Wrap an open collection, which `close` closes; `load` provides its arrays."""
         self.collection = collection
+        self.name = collection.name
         self._load = load
         self._loading = threading.RLock()
         self._arrays: SearchArrays | None = None
         self._lists: tuple[str, tuple[InvertedLists, ...]] | None = None
-        self._row_order: tuple[str, np.ndarray] | None = None
-
-    @property
-    def name(self) -> str:
-        return self.collection.name
 
     @property
     def provenance(self) -> Collection:
@@ -135,11 +131,7 @@ class LocalStore(Store):
 
     def rows(self, ids: np.ndarray) -> Database:
         arrays = self.arrays()
-        database, row_order = arrays.database, self._row_order
-        if row_order is None or row_order[0] != arrays.stamp:
-            row_order = arrays.stamp, np.argsort(database.ids, kind="stable")
-            self._row_order = row_order
-        by_id = row_order[1]
+        database, by_id = arrays.database, arrays.rows_by_id
         positions = np.searchsorted(database.ids, ids, sorter=by_id)
         rows = by_id[np.minimum(positions, len(by_id) - 1)]
         rows = rows[database.ids[rows] == ids]

@@ -86,9 +86,8 @@ class Searchable(Protocol):
 class Store(Searchable, Protocol):
     """A searchable collection, usable from several threads; close it after use."""
 
-    @property
-    def name(self) -> str:
-        """Name of the collection in messages, without any password."""
+    name: str
+    """Name of the collection in messages, without any password."""
 
     @property
     def provenance(self) -> Provenance:

@@ -1,6 +1,5 @@
-"""How a collection's descriptors were made: configuration, weights, fitted parameters."""
+"""Provenance of a collection's descriptors: configuration, weights, fitted parameters."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,12 +26,10 @@ FITTED: tuple[FittedName, ...] = get_args(FittedName)
 
 
 class Provenance(ABC):
-    """How a collection's descriptors were made, by its `meta` values and fitted data."""
+    """Provenance of a collection's descriptors, by its `meta` values and fitted data."""
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Name of the collection in messages."""
+    name: str
+    """Name of the collection in messages."""
 
     @abstractmethod
     def meta(self, key: str) -> Any:
@@ -93,10 +90,6 @@ class Provenance(ABC):
                 "index the photos into a new collection"
             ) from None
 
-    def quantized_network(self) -> bytes | None:
-        """Return the network in 8-bit integers, where the precision is int8."""
-        return self.fitted_data("network")
-
     def find_model(self, options: ModelOptions) -> Model:
         """Find the weights of the descriptors or, without a network, hash the fitted parameters.
 
@@ -110,7 +103,7 @@ class Provenance(ABC):
         return Model(params_sha256(self._required_params()))
 
     def fitted_method(self, options: ModelOptions) -> FittedMethod:
-        """Return the method that made the descriptors.
+        """Return the method that computed the descriptors.
 
         Raises:
             WeightsError: no weights are found.
@@ -122,7 +115,7 @@ class Provenance(ABC):
         model = self.find_model(options) if config.needs_network else None
         if model is not None:
             self.check_model(model)
-        return FittedMethod(config, model, params, self.quantized_network())
+        return FittedMethod(config, model, params, self.fitted_data("network"))
 
     def _required_params(self) -> dict[str, np.ndarray]:
         params = self.fitted_params()
@@ -131,7 +124,7 @@ class Provenance(ABC):
         return params
 
     def fingerprint(self, model: Model) -> str:
-        """Return the fingerprint of descriptors made by this configuration with a model."""
+        """Return the fingerprint of descriptors of this configuration with a model."""
         hashes = model.sha256
         if model.path is not None:  # else the model is the fitted parameters
             for info in (self.fit_info("network"), self.fit_info("learned")):
@@ -162,13 +155,13 @@ class ProvenanceSnapshot(Provenance):
     """Provenance in memory, as it travels between a folder and a remote backend.
 
     Attributes:
-        shown: the collection as messages name it.
+        name: the collection as messages name it.
         values: its `meta` values.
         infos: what each part was fitted on, by its name.
         data: the fitted parts, by their names.
     """
 
-    shown: str
+    name: str
     values: Mapping[str, Any]
     infos: Mapping[str, dict[str, Any]]
     data: Mapping[str, bytes]
@@ -185,19 +178,13 @@ class ProvenanceSnapshot(Provenance):
         keys = ("config", "selection_config", "model", "fingerprint", "created")
         values = {key: other.meta(key) for key in keys}
         values["model"] = {**values["model"], "path": None}
-        infos: dict[str, dict[str, Any]] = {}
-        data: dict[str, bytes] = {}
-        for name in FITTED:
-            info, fitted = other.fit_info(name), other.fitted_data(name)
-            if info is not None and fitted is not None:
-                infos[name] = info
-                data[name] = fitted
+        infos: dict[str, dict[str, Any]] = {
+            name: info for name in FITTED if (info := other.fit_info(name)) is not None
+        }
+        data: dict[str, bytes] = {
+            name: part for name in FITTED if (part := other.fitted_data(name)) is not None
+        }
         return cls(other.name, values, infos, data)
-
-    @property
-    def name(self) -> str:
-        """Name of the collection in messages."""
-        return self.shown
 
     def meta(self, key: str) -> Any:
         """Return a value by its name, None where there is none."""
@@ -212,7 +199,7 @@ class ProvenanceSnapshot(Provenance):
         return self.data.get(name)
 
     def check_same(self, other: "ProvenanceSnapshot") -> None:
-        """Refuse a collection whose descriptors were made in another way.
+        """Refuse a collection whose descriptors have another provenance.
 
         Raises:
             CollectionMismatchError: the message names the difference.
@@ -224,7 +211,7 @@ class ProvenanceSnapshot(Provenance):
             difference = f"was made with another configuration ({details})"
         elif self.meta("fingerprint") != other.meta("fingerprint"):
             difference = "was made with other weights, or another version of the method"
-        elif _hashes(self.data) != _hashes(other.data) or self.distance != other.distance:
+        elif self.data != other.data or self.distance != other.distance:
             difference = "has another selection"
         else:
             return
@@ -232,7 +219,3 @@ class ProvenanceSnapshot(Provenance):
             f"{self.name}: {difference} than {other.name}, so their distances are not comparable; "
             "push to another name, or replace that collection"
         )
-
-
-def _hashes(data: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: hashlib.sha256(fitted).hexdigest() for name, fitted in data.items()}

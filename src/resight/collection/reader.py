@@ -60,6 +60,7 @@ class Collection(Provenance):
 
     def __init__(self, folder: Path, connections: Connections) -> None:
         self.folder = folder
+        self.name = str(folder)
         self._connections = connections
 
     @classmethod
@@ -112,11 +113,6 @@ class Collection(Provenance):
 
     # Provenance
 
-    @property
-    def name(self) -> str:
-        """The folder."""
-        return str(self.folder)
-
     def meta(self, key: str) -> Any:
         """Return a value of the table `meta`, None where there is none."""
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
@@ -131,11 +127,11 @@ class Collection(Provenance):
     def fitted_data(self, name: FittedName) -> bytes | None:
         """Return a fitted part as it is stored, if it is there."""
         row = self._row("SELECT data FROM fitted WHERE name = ?", name)
-        if row is not None or name != "learned":
-            return None if row is None else row[0]
+        if row is not None:
+            return row[0]
         # Format 1 stored only the vocabulary of `sift-vlad`, as plain float32.
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
-        if row is None:
+        if row is None or name != "learned":
             return None
         return params_to_bytes({"words": np.frombuffer(row[0], "<f4").reshape(-1, 128)})
 

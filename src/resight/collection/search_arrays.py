@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,6 +190,11 @@ class SearchArrays:
     folder: Path
     database: Database
     reduction: Reduction | None
+
+    @cached_property
+    def rows_by_id(self) -> np.ndarray:
+        """Rows by ascending ID, int64 (N,)."""
+        return np.argsort(self.database.ids, kind="stable")
 
 
 def load_arrays(collection: Collection) -> SearchArrays:

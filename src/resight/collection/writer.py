@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from resight.collection.database import create_database, explained, transaction
-from resight.collection.provenance import FITTED, FittedName, Provenance
+from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
@@ -101,7 +101,7 @@ class Writer:
         """Store the model on first use, and refuse another one afterwards.
 
         Raises:
-            CollectionMismatchError: the collection was made with another model.
+            CollectionMismatchError: the collection has another model.
         """
         self.collection.check_model(model)
         path = str(model.path) if model.path else None
@@ -109,15 +109,13 @@ class Writer:
             self._set_meta("model", {"sha256": model.sha256, "path": path})
             self._set_meta("fingerprint", self.collection.fingerprint(model))
 
-    def copy_provenance(self, source: Provenance) -> None:
+    def copy_provenance(self, source: ProvenanceSnapshot) -> None:
         """Give a collection without descriptors the provenance of another one."""
         with self.transaction():
             for key in ("config", "selection_config", "model", "fingerprint"):
                 self._set_meta(key, source.meta(key))
-            for name in FITTED:
-                info, data = source.fit_info(name), source.fitted_data(name)
-                if info is not None and data is not None:
-                    self._store_fitted(name, info, data)
+            for name, data in source.data.items():
+                self._store_fitted(name, source.infos[name], data)
             self._set_meta("stamp", _random_stamp())
 
     def store_reduction(
@@ -144,7 +142,7 @@ class Writer:
         info = {**info, "sha256": hashlib.sha256(network).hexdigest(), "fitted_at": _now()}
         self._store_fitted("network", info, network)
 
-    def _store_fitted(self, name: FittedName, info: dict[str, Any], data: bytes) -> None:
+    def _store_fitted(self, name: str, info: dict[str, Any], data: bytes) -> None:
         with self.transaction():
             self._connection.execute(
                 "INSERT OR REPLACE INTO fitted VALUES (?, ?, ?)", (name, json.dumps(info), data)
@@ -185,8 +183,7 @@ class Writer:
 
     def record_existing(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
         """Record a photo whose content has descriptors: a copy, or an unchanged file."""
-        with self.transaction():
-            self._record(file, content, pixels, None)
+        self._record(file, content, pixels, None)
 
     def record_moved(self, file: PhotoFile, source: Photo) -> None:
         """Record that a photo moved from `source` to the file's path; it keeps its ID."""
@@ -202,8 +199,7 @@ class Writer:
         An unreadable file (`content` None) keeps its previous descriptors: it may become readable
         again without having changed.
         """
-        with self.transaction():
-            self._record(file, content, (None, None), reason)
+        self._record(file, content, (None, None), reason)
 
     def mark_damaged(self, content: str) -> None:
         """Delete a content's descriptors; the next index run describes its photos again."""
@@ -239,15 +235,16 @@ class Writer:
         """Insert or update a photo's row; the ID of a path never changes."""
         photo = os.fsencode(file.path), file.size, file.mtime_ns
         state = "ok" if reason is None else "failed"
-        self._connection.execute(
-            "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
-            "indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
-            "size = excluded.size, mtime_ns = excluded.mtime_ns, "
-            "content = coalesce(excluded.content, content), "
-            "width = excluded.width, height = excluded.height, state = excluded.state, "
-            "reason = excluded.reason, indexed_at = excluded.indexed_at",
-            (*photo, content, *pixels, state, reason, _now()),
-        )
+        with self.transaction():
+            self._connection.execute(
+                "INSERT INTO photos (path, size, mtime_ns, content, width, height, state, reason, "
+                "indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
+                "size = excluded.size, mtime_ns = excluded.mtime_ns, "
+                "content = coalesce(excluded.content, content), "
+                "width = excluded.width, height = excluded.height, state = excluded.state, "
+                "reason = excluded.reason, indexed_at = excluded.indexed_at",
+                (*photo, content, *pixels, state, reason, _now()),
+            )
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._connection.execute(

@@ -7,16 +7,12 @@ Sivic and Zisserman, "Object retrieval with large vocabularies and fast spatial 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from resight.config import Geometry
 from resight.descriptors.local_features.rootsift import LocalFeatures
-from resight.errors import UsageError
-
-T = TypeVar("T")
 
 RATIO = 0.8
 """Of the ratio test, for SIFT."""
@@ -104,28 +100,13 @@ def verify(
     return Verification(int(agree.sum()), homography / homography[2, 2], matches[agree])
 
 
-def order_by_inliers(
-    order: Sequence[T], inliers: Sequence[int], minimum: int = MIN_INLIERS
-) -> list[T]:
-    """Order results with enough inliers first, by decreasing inliers; the rest stay in order.
+def order_by_inliers(inliers: Sequence[int], minimum: int = MIN_INLIERS) -> list[int]:
+    """Return places of results: those with enough inliers first, by decreasing inliers.
 
-    Args:
-        order: results by increasing distance.
-        inliers: of the first `len(inliers)` results, in this order; the others were not checked.
-        minimum: number of inliers from which a result moves up; ties keep their order.
-
-    Raises:
-        UsageError: more numbers of inliers than results.
-
-    >>> order_by_inliers("abcde", [0, 12, 3, 40])
-    ['d', 'b', 'a', 'c', 'e']
+    >>> order_by_inliers([0, 12, 3, 40])
+    [3, 1, 0, 2]
     """
-    if len(inliers) > len(order):
-        raise UsageError(f"{len(inliers)} numbers of inliers for {len(order)} results")
-    first = [i for i, count in enumerate(inliers) if count >= minimum]
-    first.sort(key=lambda i: -inliers[i])  # stable
-    moved = set(first)
-    return [order[i] for i in first] + [x for i, x in enumerate(order) if i not in moved]
+    return sorted(range(len(inliers)), key=lambda i: -inliers[i] if inliers[i] >= minimum else 0)
 
 
 def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:

@@ -143,7 +143,7 @@ class PhotoMatcher:
         features, size = self._query_features(query)
         matches = [self._match(query, features, size, path) for path in paths]
         inliers = [match.inliers if match else 0 for match in matches]
-        return order_by_inliers(range(len(paths)), inliers, self._kind.min_inliers), matches
+        return order_by_inliers(inliers, self._kind.min_inliers), matches
 
     def _query_features(self, query: QueryPhoto) -> tuple[LocalFeatures, Size]:
         if query.path is None or query.box is not None:

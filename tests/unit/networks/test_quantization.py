@@ -42,7 +42,7 @@ def collection(photos: Path, small_weights: Path, tmp_path_factory: pytest.TempP
 
 def test_the_quantized_network_is_near_the_float_one(collection: Path, small_weights: Path) -> None:
     with Collection.open(collection) as opened:
-        quantized = opened.quantized_network()
+        quantized = opened.fitted_data("network")
     parameters = load_parameters("resnet50", small_weights)
     pixels = np.asarray(samples.picture(3))
     one = load_network("resnet50", parameters, runtime="openvino").feature_maps(pixels)
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_before_it_quantized_can_go_on(
     run = pipeline.index([photos], tmp_path / "c", model=ModelOptions(small_weights))
     assert run.report.new == 8
     with Collection.open(tmp_path / "c") as opened:
-        assert opened.quantized_network()
+        assert opened.fitted_data("network")
 
 
 def test_what_cannot_be_is_said(

@@ -52,6 +52,7 @@ class PostgresStore(Remote):
 
     def __init__(self, server: Server, collection: str) -> None:
         self._server = server
+        self.name = server.shown
         self._collection = collection
         self._cached_count: tuple[str, int] | None = None
 
@@ -59,10 +60,6 @@ class PostgresStore(Remote):
     def connect(cls, address: str, collection: str, shown: str) -> "PostgresStore":
         """Return a collection, whether or not it exists; its first use connects."""
         return cls(Server(address, shown), collection)
-
-    @property
-    def name(self) -> str:
-        return self._server.shown
 
     def close(self) -> None:
         self._server.close()

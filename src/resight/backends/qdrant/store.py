@@ -52,17 +52,13 @@ class QdrantStore(Remote):
         self._client = client
         self._indexed = indexed  # a client without a server has no indexes
         self._collection = collection
-        self._shown = shown
+        self.name = shown
 
     @classmethod
     def connect(cls, address: str, collection: str, shown: str) -> "QdrantStore":
         """Return a collection, whether or not it exists."""
         indexed = not address.startswith("file:")
         return cls(server.open_client(address, shown), collection, shown, indexed=indexed)
-
-    @property
-    def name(self) -> str:
-        return self._shown
 
     def close(self) -> None:
         self._client.close()
