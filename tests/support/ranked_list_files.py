@@ -1,9 +1,9 @@
-"""Readers of the ranked lists that `resight.evaluation.datasets.ranked_lists` writes."""
+"""Readers of the ranked lists that `resight.evaluation.benchmark.ranking` writes."""
 
 from pathlib import Path
 from urllib.parse import unquote
 
-from resight.evaluation.datasets.ranked_lists import RankedList
+from resight.evaluation.benchmark.ranking import RankedList
 
 
 def read_trec(path: Path) -> dict[str, RankedList]:

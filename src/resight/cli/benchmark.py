@@ -191,7 +191,7 @@ def _write_report(run: "BenchmarkRun", table: int | None, folder: Path) -> None:
     """Write the report as HTML, Markdown and JSON, ranked lists (TREC, Holidays) and qrels."""
     from resight.cli.output import say
     from resight.evaluation.benchmark import report
-    from resight.evaluation.datasets.ranked_lists import write_holidays, write_qrels, write_trec
+    from resight.evaluation.benchmark.ranking import write_holidays, write_qrels, write_trec
     from resight.files import write_errors
     from resight.photos.paths import escape_undecodable
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from environment import SHARED
 from ranked_list_files import read_holidays_ranks, read_trec
 from resight.errors import UsageError
-from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
-from resight.evaluation.datasets.ranked_lists import (
+from resight.evaluation.benchmark.ranking import (
     RankedList,
     write_holidays,
     write_qrels,
     write_trec,
 )
+from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.measures import Judgement, Measure, judge
 
 LISTS = {

@@ -1,15 +1,16 @@
-"""Rankings of a benchmark's queries by one method, and their measures."""
+"""Rankings of a benchmark's queries by one method, their measures, and their files."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
 from resight.backends.local import ArrayStore
 from resight.config import MethodConfig, SearchConfig
-from resight.errors import FitError
+from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.measures import judge, mean_values
@@ -210,3 +211,82 @@ def _fit(method: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reducti
         return fit_reduction(lambda: [descriptors], sizes, config.for_photos(len(descriptors)))
     except FitError as error:
         raise FitError(f"{method.title}: {error}") from None
+
+
+# Files for other tools
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """Results of a query: names of photos, nearest first, and their distances."""
+
+    photos: Sequence[str]
+    distances: Sequence[float]
+
+
+def write_trec(lists: Mapping[str, RankedList], target: Path, tag: str) -> None:
+    """Write a TREC run, a line for each photo: `query Q0 photo rank score tag`.
+
+    Ranks start at 1, the score is the negative distance, and `tag` is the name of the run.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    lines = []
+    for query, results in lists.items():
+        pairs = zip(results.photos, results.distances, strict=True)
+        lines += [
+            f"{_as_word(query)} Q0 {_as_word(photo)} {rank} {-distance:.9g} {_as_word(tag)}"
+            for rank, (photo, distance) in enumerate(pairs, 1)
+        ]
+    _write(target, lines)
+
+
+def write_qrels(dataset: Dataset, target: Path, judgement: str = "all") -> None:
+    """Write TREC's ground truth, a line for each judged photo: `query 0 photo relevance`.
+
+    The relevance is 1 for a positive and -1 for junk, which TREC has for photos that were not
+    judged. Its scorer counts them as wrong; remove them from the run for the benchmark's figures.
+    It orders photos by score only, and its average precision is the finite sum, not trapezoids.
+
+    Args:
+        dataset: with queries, named as in the run.
+        target: the file.
+        judgement: the revisited benchmarks have `easy`, `medium` and `hard`, UKB has `first four`.
+            Queries without it, or without positives, have no lines.
+
+    Raises:
+        UsageError: no query has such a judgement, or the file cannot be written.
+    """
+    available = sorted({name for query in dataset.queries for name in query.judgements})
+    if judgement not in available:
+        raise UsageError(f"{judgement}: no judgement of {dataset.name} ({', '.join(available)})")
+    lines = []
+    for query in dataset.queries:
+        judged = query.judgements.get(judgement)
+        if judged is None or not judged.positives:
+            continue
+        relevance = dict.fromkeys(judged.positives, 1) | dict.fromkeys(judged.junk, -1)
+        for row, value in sorted(relevance.items()):
+            photo = _as_word(dataset.names[row])
+            lines.append(f"{_as_word(query.name)} 0 {photo} {value}")
+    _write(target, lines)
+
+
+def write_holidays(lists: Mapping[str, RankedList], target: Path) -> None:
+    """Write a line for each query, as Holidays' evaluation reads: `query 0 first 1 second ...`."""
+    lines = []
+    for query, results in lists.items():
+        ranks = (f"{rank} {_as_word(photo)}" for rank, photo in enumerate(results.photos))
+        lines.append(" ".join([_as_word(query), *ranks]))
+    _write(target, lines)
+
+
+def _as_word(name: str) -> str:
+    """Write spaces as `%20` and so on, for `urllib.parse.unquote`: spaces separate words."""
+    return "".join(quote(c, safe="") if c.isspace() or c == "%" else c for c in name)
+
+
+def _write(target: Path, lines: list[str]) -> None:
+    with write_errors(target):
+        target.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogateescape")
