@@ -275,53 +275,32 @@ LINE_INTERVAL_S = 10.0
 @contextlib.contextmanager
 def progress(console: Console | None = None) -> Iterator[Progress]:
     """Yield a progress callback: a bar with rate and remaining time, off a terminal some lines."""
-    console = console or _stderr()
-    if console.is_terminal:
-        with _progress_bar(console) as update:
-            yield update
-    else:
-        yield _PlainLines(console).update
-
-
-@contextlib.contextmanager
-def _progress_bar(console: Console) -> Iterator[Progress]:
     from rich import progress
 
+    console = console or _stderr()
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[rate]}"),
     )
-    with progress.Progress(*columns, console=console) as bar:
-        tasks: dict[str, progress.TaskID] = {}
-        rates: defaultdict[str, _Rate] = defaultdict(_Rate)
+    tasks: dict[str, progress.TaskID] = {}
+    rates: defaultdict[str, _Rate] = defaultdict(_Rate)
+    next_line, printed = time.monotonic() + LINE_INTERVAL_S, False
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
         def update(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, rate="", total=total)
+            nonlocal next_line, printed
             rate = rates[what].text(done, total)
-            bar.update(tasks[what], completed=done, total=total, rate=rate)
+            if console.is_terminal:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(what, rate="", total=total)
+                bar.update(tasks[what], completed=done, total=total, rate=rate)
+            elif time.monotonic() >= next_line or (printed and done == total):
+                next_line, printed = time.monotonic() + LINE_INTERVAL_S, True
+                console.print(f"{what} {done}/{total} {rate}".rstrip(), highlight=False)
 
         yield update
-
-
-class _PlainLines:
-    """Prints a line every few seconds, and at the end of work that has printed one."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._rates: defaultdict[str, _Rate] = defaultdict(_Rate)
-        self._next = time.monotonic() + LINE_INTERVAL_S
-        self._printed = False
-
-    def update(self, what: str, done: int, total: int) -> None:
-        rate = self._rates[what].text(done, total)
-        if time.monotonic() < self._next and not (self._printed and done == total):
-            return
-        self._printed = True
-        self._next = time.monotonic() + LINE_INTERVAL_S
-        self._console.print(f"{what} {done}/{total} {rate}".rstrip(), highlight=False)
 
 
 class _Rate:
