@@ -146,7 +146,6 @@ class LocalStore(Store):
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        """Return the k nearest photos to each query; `approximate` uses inverted lists."""
         database = self.arrays().database
         check_queries(self.name, queries, database.global_.shape[1])
         if where is not None and where != Filter():
@@ -219,7 +218,6 @@ class ArrayStore:
         return self.fitted
 
     def count(self, state: State) -> int:
-        """Return the number of photos; all of them are `ok`."""
         return len(self.paths) if state == "ok" else 0
 
     def ids(self) -> np.ndarray:

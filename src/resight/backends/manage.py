@@ -23,7 +23,7 @@ class Info:
 
     Attributes:
         details: further properties of a remote collection, by a short title.
-        bytes_on_disk: None where the backend does not tell.
+        bytes_on_disk: None where the backend does not report it.
     """
 
     photos: int

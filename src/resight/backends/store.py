@@ -320,6 +320,23 @@ class Remote(Store, Protocol):
         """Yield the photos by ascending ID; failed ones are not pushed."""
         return paged(self.photos_after) if state == "ok" else iter(())
 
+    def count(self, state: State) -> int:
+        """Return the number of photos in a state; failed ones are not pushed."""
+        return self._count() if state == "ok" else 0
+
+    def nearest(
+        self,
+        queries: Sequence[Query],
+        k: int,
+        where: Filter | None = None,
+        *,
+        approximate: bool = False,
+    ) -> list[Neighbors]:
+        """Return the k nearest photos to each query, by the backend's index if there is one."""
+        state = self._state()
+        check_queries(self.name, queries, state.layout.dimensions)
+        return self._nearest(state, queries, k, where)
+
     def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
         """Create the collection, empty; a no-op if it exists.
 
@@ -348,6 +365,14 @@ class Remote(Store, Protocol):
 
     def records(self, after: int, count: int) -> list[Record]:
         """Return the next photos by ascending ID, with all their descriptors."""
+
+    def _count(self) -> int:
+        """Return the number of photos."""
+
+    def _nearest(
+        self, state: RemoteState, queries: Sequence[Query], k: int, where: Filter | None
+    ) -> list[Neighbors]:
+        """Return the k nearest photos to each query."""
 
     def _read_state(self) -> RemoteState | None:
         """Read the current state from the backend; return None if there is no collection."""

@@ -1,6 +1,5 @@
 """The photo of a query, resolved once: its file, content and region."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from resight.errors import ImageError, QueryError
+from resight.files import file_sha256
 from resight.photos.images import image_size, load_image
 from resight.photos.paths import absolute
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
@@ -103,7 +103,6 @@ def open_query(source: QuerySource, box: Box | None = None) -> QueryPhoto:
 
 def _content(name: Path, path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise QueryError(f"{name}: {error.strerror or error}") from None

@@ -155,7 +155,8 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
         "CREATE TABLE IF NOT EXISTS resight.migrations "
         "(number int PRIMARY KEY, done timestamptz NOT NULL DEFAULT now())"
     )
-    version = schema_version(connection)
+    row = connection.execute("SELECT max(number) FROM resight.migrations").fetchone()
+    version = int(row[0] or 0) if row else 0
     if version > len(MIGRATIONS):
         raise CollectionError(
             f"the tables in the database are of version {version}, newer than the "
@@ -164,15 +165,6 @@ def _prepare(connection: psycopg.Connection[Any]) -> None:
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         connection.execute(statements)
         connection.execute("INSERT INTO resight.migrations (number) VALUES (%s)", (number,))
-
-
-def schema_version(connection: psycopg.Connection[Any]) -> int:
-    """Return the number of migrations applied to a database; 0 without Resight's tables."""
-    present = connection.execute("SELECT to_regclass('resight.migrations')").fetchone()
-    if present is None or present[0] is None:
-        return 0
-    row = connection.execute("SELECT max(number) FROM resight.migrations").fetchone()
-    return int(row[0] or 0) if row else 0
 
 
 def _check_extension(connection: psycopg.Connection[Any]) -> None:

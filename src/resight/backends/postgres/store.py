@@ -20,13 +20,12 @@ from resight.backends.store import (
     Record,
     Remote,
     RemoteState,
-    check_queries,
     database_from,
     state_from_json,
     state_to_json,
 )
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Photo, State
+from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.errors import CollectionError
 from resight.progress import Progress
@@ -70,10 +69,7 @@ class PostgresStore(Remote):
         last_value, is_called = self._rows("SELECT last_value, is_called FROM {changes}")[0]
         return f"{self._state().key}-{last_value}-{is_called}"
 
-    def count(self, state: State) -> int:
-        """Return the number of photos; failed ones are not pushed."""
-        if state == "failed":
-            return 0
+    def _count(self) -> int:
         stamp, cached = self.stamp(), self._cached_count
         if cached is None or cached[0] != stamp:
             cached = stamp, int(self._rows("SELECT count(*) FROM {photos}")[0][0])
@@ -94,7 +90,6 @@ class PostgresStore(Remote):
         return [statements.photo_of(row) for row in self._rows(select, (after, count))]
 
     def details(self) -> dict[str, str]:
-        """Return the versions of the software, and the index."""
         state = self._state()
         postgres, pgvector = self._rows(
             "SELECT current_setting('server_version'), extversion FROM pg_extension "
@@ -108,7 +103,6 @@ class PostgresStore(Remote):
         }
 
     def bytes_on_disk(self) -> int:
-        """Return the size of the table with its indexes."""
         return int(self._rows("SELECT pg_total_relation_size('{photos}'::regclass)")[0][0])
 
     # Searching
@@ -124,17 +118,9 @@ class PostgresStore(Remote):
         queries = {id_: statements.query_of(*descriptors) for id_, *descriptors in stored}
         return database_from(ids, queries, self.layout())
 
-    def nearest(
-        self,
-        queries: Sequence[Query],
-        k: int,
-        where: Filter | None = None,
-        *,
-        approximate: bool = False,
+    def _nearest(
+        self, state: RemoteState, queries: Sequence[Query], k: int, where: Filter | None
     ) -> list[Neighbors]:
-        """Return the k nearest photos to each query, by the index if there is one."""
-        state = self._state()
-        check_queries(self.name, queries, state.layout.dimensions)
         return self._run(lambda c: [_nearest(c, state, query, k, where) for query in queries])
 
     # Writing
@@ -196,7 +182,6 @@ class PostgresStore(Remote):
         self._note_change()
 
     def build_index(self, progress: Progress) -> None:
-        """Build the index once there are enough photos for one."""
         state, count = self._state(), self.count("ok")
         if count < INDEXED_FROM or self._is_indexed():
             return

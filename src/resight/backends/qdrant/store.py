@@ -6,7 +6,7 @@ A photo is a point: its descriptors are named vectors, its payload describes the
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -20,11 +20,10 @@ from resight.backends.store import (
     Record,
     Remote,
     RemoteState,
-    check_queries,
     database_from,
 )
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Photo, State
+from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.errors import CollectionError
 from resight.progress import Progress
@@ -66,13 +65,12 @@ class QdrantStore(Remote):
     # State
 
     def stamp(self) -> str:
-        stored = self._read_metadata()
+        stored = self._call(server.read_metadata, self._client, self._collection)
         return "none" if stored is None else f"{stored['token']}-{stored['change']}"
 
-    def count(self, state: State) -> int:
-        """Return the number of photos; failed ones are not pushed."""
+    def _count(self) -> int:
         self._state()
-        return 0 if state == "failed" else self._call(self._client.count, self._collection).count
+        return self._call(self._client.count, self._collection).count
 
     def ids(self) -> np.ndarray:
         ids: list[int] = []
@@ -88,18 +86,16 @@ class QdrantStore(Remote):
         return [points.photo_of(p) for p in self._scroll(count, after, points.PHOTO)]
 
     def details(self) -> dict[str, str]:
-        """Return the server's version, the index, and the distribution over the cluster."""
-        state = self._state()
-        config = state.config
+        config = self._state().config
         return {
             "backend": f"Qdrant {self._call(self._client.info).version}",
             "index": f"HNSW, {config.links} links, 8-bit codes, compared exactly",
             "shards": f"{config.shards}, {config.replicas} of each",
-            "can be pulled": "yes" if state.layout.keeps_whole else "no",
+            "can be pulled": "yes" if self.layout().keeps_whole else "no",
         }
 
     def bytes_on_disk(self) -> None:
-        """Return None: Qdrant does not tell."""
+        """Return None: Qdrant does not report it."""
 
     # Searching
 
@@ -113,17 +109,9 @@ class QdrantStore(Remote):
         queries = {int(point.id): points.query_of(point) for point in stored}
         return database_from(ids, queries, self.layout())
 
-    def nearest(
-        self,
-        queries: Sequence[Query],
-        k: int,
-        where: Filter | None = None,
-        *,
-        approximate: bool = False,
+    def _nearest(
+        self, state: RemoteState, queries: Sequence[Query], k: int, where: Filter | None
     ) -> list[Neighbors]:
-        """Return the k nearest photos to each query, by the index if there is one."""
-        state = self._state()
-        check_queries(self.name, queries, state.layout.dimensions)
         self._check_unreplaced(state)
         params = None
         if self._indexed:
@@ -152,7 +140,6 @@ class QdrantStore(Remote):
     # Writing
 
     def create(self, provenance: ProvenanceSnapshot, layout: Layout, config: BackendConfig) -> None:
-        """Create the collection and its metadata."""
         with server.explained(self.name):
             if not self._client.collection_exists(self._collection):
                 settings = points.settings(layout, config)
@@ -217,12 +204,9 @@ class QdrantStore(Remote):
     def _read_state(self) -> RemoteState | None:
         return self._call(server.read_state, self._client, self._collection, self.name)
 
-    def _read_metadata(self) -> dict[str, Any] | None:
-        return self._call(server.read_metadata, self._client, self._collection)
-
     def _check_unreplaced(self, state: RemoteState) -> None:
         """Refuse a collection that was replaced: its reduction may differ."""
-        stored = self._read_metadata()
+        stored = self._call(server.read_metadata, self._client, self._collection)
         if stored is None or stored["token"] != state.key:
             self._cached_state = None
             raise CollectionError(f"{self.name}: was replaced or removed meanwhile; run again")
