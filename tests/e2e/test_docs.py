@@ -88,7 +88,7 @@ def beside_photos(demo_photos, tmp_path, monkeypatch):
 
 
 def test_python_examples_run_and_print_what_the_page_says(beside_photos):
-    run_examples("python.md", 6)
+    run_examples("python.md", 7)
 
 
 def test_http_examples_run_and_print_what_the_page_says(beside_photos):

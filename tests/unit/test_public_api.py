@@ -153,6 +153,18 @@ def test_the_result_of_a_transfer(collection: Path) -> None:
     assert (pulled["photos"], pulled["sent"], pulled["failed"]) == (7, 7, [])
 
 
+def test_groups_name_their_photos(collection: Path) -> None:
+    photos = collection.parent / "photos"
+    groups = resight.groups(collection, limit=0.0)
+    (group,) = groups
+    assert (len(groups), group.kind) == (1, "near-duplicate")
+    assert group.paths == (photos / "000.png", photos / "copy.png")
+    assert plain(groups)["groups"] == [
+        {"kind": "near-duplicate", "photos": list(map(str, group.paths))}
+    ]
+    assert groups._repr_html_().count("data:image/jpeg;base64,") == 2
+
+
 def test_threads_share_a_searcher(collection: Path) -> None:
     photos = sorted((collection.parent / "photos").iterdir())
     configs = [

@@ -22,7 +22,7 @@ from resight.evaluation.evaluate_collection import Evaluation
 from resight.indexing.pipeline import IndexRun
 from resight.photos.paths import escape_undecodable, path_text
 from resight.progress import Progress
-from resight.ranking.groups import Groups, groups_as_csv, groups_as_json
+from resight.ranking.groups import Groups
 from resight.searching.results import SearchResults
 
 if TYPE_CHECKING:
@@ -143,16 +143,18 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     )
 
 
-def print_groups(groups: Groups, paths: dict[int, Path], *, style: str) -> None:
+def print_groups(groups: Groups, *, style: str) -> None:
     """Print groups as a list, as JSON or as CSV (`style`: table, json, csv)."""
-    if style != "table":
-        text = groups_as_json(groups, paths) if style == "json" else groups_as_csv(groups, paths)
-        print(text, end="" if text.endswith("\n") else "\n")
+    if style == "json":
+        print_json(groups.to_dict())
         return
-    for number, group in enumerate(groups.groups, 1):
+    if style == "csv":
+        print(groups.to_csv(), end="")
+        return
+    for number, group in enumerate(groups, 1):
         print(f"{number} {group.kind}")
-        for id_ in group.ids:
-            print(f"  {_printable(paths[id_])}")
+        for path in group.paths:
+            print(f"  {_printable(path)}")
     say(f"{count(groups.groups, 'group')} within a distance of {groups.limit:.4g}")
 
 

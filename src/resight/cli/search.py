@@ -93,8 +93,8 @@ def groups(
     from resight.evaluation.evaluate_collection import groups
 
     with output.progress() as progress:
-        grouping, paths = groups(collection, limit=limit, progress=progress)
-    output.print_groups(grouping, paths, style="json" if json else "csv" if csv else "table")
+        result = groups(collection, limit=limit, progress=progress)
+    output.print_groups(result, style="json" if json else "csv" if csv else "table")
 
 
 def explain(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,8 @@ def evaluate(
 
 def groups(
     collection: PathLike, *, limit: float | None = None, progress: Progress = no_progress
-) -> tuple[Groups, dict[int, Path]]:
-    """Find the groups of photos of the same thing, and the paths of their photos by id.
+) -> Groups:
+    """Find the groups of photos of the same thing, and near-duplicates.
 
     Args:
         collection: the collection's folder, or its address on a backend.
@@ -138,9 +138,12 @@ def groups(
         lists = store_lists(store, lambda done, total: progress("comparing", done, total))
         estimated = estimate_limit(lists)
         applied = estimated if limit is None else limit
-        result = Groups(applied, estimated, group_photos(lists, applied))
-        ids = [id_ for group in result.groups for id_ in group.ids]
-        return result, {id_: photo.path for id_, photo in store.photos_by_id(ids).items()}
+        found = group_photos(lists, applied)
+        photos = store.photos_by_id([id_ for group in found for id_ in group.ids])
+        found = [
+            replace(group, paths=tuple(photos[id_].path for id_ in group.ids)) for group in found
+        ]
+        return Groups(applied, estimated, found)
 
 
 def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborLists:

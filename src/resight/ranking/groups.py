@@ -13,14 +13,14 @@ NIPS 2004.
 
 import csv
 import io
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from resight.photos.notebook import thumbnail_figure
 from resight.ranking.exact import Neighbors, Query
 
 Kind = Literal["same-thing", "near-duplicate"]
@@ -43,10 +43,17 @@ MIN_PHOTOS = 8
 
 @dataclass(frozen=True)
 class Group:
-    """A group of two or more photos, ids ascending."""
+    """A group of two or more photos, ids ascending.
+
+    Attributes:
+        kind: `same-thing`, or `near-duplicate`: the same picture, saved again or resized.
+        ids: of the photos in the collection.
+        paths: of the photos' files, in the same order; empty until they are looked up.
+    """
 
     kind: Kind
     ids: tuple[int, ...]
+    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,46 @@ class NeighborLists:
 
 @dataclass(frozen=True)
 class Groups:
-    """The groups of a collection by their first ids, and the applied and the estimated limit."""
+    """The groups of a collection, by their first ids.
+
+    Attributes:
+        limit: the applied limit, the largest distance between linked photos.
+        estimated_limit: the limit that fits the collection.
+        groups: of photos of the same thing, and of near-duplicates.
+    """
 
     limit: float
     estimated_limit: float
     groups: list[Group]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the limits and, for each group, its kind and the photos' paths."""
+        groups = [
+            {"kind": group.kind, "photos": list(map(_text, group.paths))} for group in self.groups
+        ]
+        return {"limit": self.limit, "estimated_limit": self.estimated_limit, "groups": groups}
+
+    def to_csv(self) -> str:
+        """Format the groups as CSV (RFC 4180): number from 1, kind, path; one row per photo."""
+        target = io.StringIO()
+        writer = csv.writer(target)
+        writer.writerow(("group", "kind", "path"))
+        for number, group in enumerate(self.groups, 1):
+            writer.writerows((number, group.kind, _text(path)) for path in group.paths)
+        return target.getvalue()
+
+    def _repr_html_(self) -> str:
+        """Show thumbnails of the groups in a notebook."""
+        return "".join(
+            f"<div><p>{number}. {group.kind}</p>{''.join(map(thumbnail_figure, group.paths))}</div>"
+            for number, group in enumerate(self.groups, 1)
+        )
 
 
 def neighbor_lists_of(
@@ -149,28 +191,6 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
     groups = [Group("same-thing", ids) for ids in same if ids not in duplicates]
     groups += [Group("near-duplicate", ids) for ids in copies]
     return sorted(groups, key=lambda group: (group.ids[0], group.kind == "near-duplicate"))
-
-
-def groups_as_json(result: Groups, paths: Mapping[int, Path]) -> str:
-    """Format groups as JSON: limits and, for each group, its kind and the photos' paths."""
-    groups = [
-        {"kind": group.kind, "photos": [_text(paths[id_]) for id_ in group.ids]}
-        for group in result.groups
-    ]
-    return json.dumps(
-        {"limit": result.limit, "estimated_limit": result.estimated_limit, "groups": groups},
-        indent=2,
-    )
-
-
-def groups_as_csv(result: Groups, paths: Mapping[int, Path]) -> str:
-    """Format groups as CSV (RFC 4180): group number from 1, kind, path; one row per photo."""
-    target = io.StringIO()
-    writer = csv.writer(target)
-    writer.writerow(("group", "kind", "path"))
-    for number, group in enumerate(result.groups, 1):
-        writer.writerows((number, group.kind, _text(paths[id_])) for id_ in group.ids)
-    return target.getvalue()
 
 
 def _text(path: Path) -> str:

@@ -1,25 +1,17 @@
 """Results of a search."""
 
-import base64
-import html
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.collection.reader import Photo
-from resight.errors import ImageError
-from resight.photos.images import load_image
+from resight.photos.notebook import thumbnail_figure
 from resight.photos.paths import path_text
 from resight.photos.transforms import Box
 
 if TYPE_CHECKING:
     from resight.searching.spatial_verification import VerifiedMatch
-
-
-THUMBNAIL_SIDE = 120
-"""Longer side of a thumbnail in a notebook, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -111,25 +103,8 @@ class SearchResults:
 
     def _repr_html_(self) -> str:
         """Show thumbnails of the results in a notebook."""
-        figures = []
-        for result in self.results:
-            path = html.escape(path_text(result.path), quote=True)
-            caption = f"{result.rank}. {result.distance:.4f}"
-            figures.append(
-                f'<figure style="display: inline-block; margin: 4px" title="{path}">'
-                f'<img src="{_thumbnail(result.path)}" alt="{path}">'
-                f"<figcaption>{caption}</figcaption></figure>"
-            )
+        figures = (
+            thumbnail_figure(result.path, f"{result.rank}. {result.distance:.4f}")
+            for result in self.results
+        )
         return f"<div>{''.join(figures)}</div>"
-
-
-def _thumbnail(path: Path) -> str:
-    """Return a small picture as a data URI; empty if the file cannot be read."""
-    try:
-        image = load_image(path, 2 * THUMBNAIL_SIDE)
-    except ImageError:
-        return ""
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG")
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from resight.errors import UsageError
 from resight.methods import load_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.networks.parameters import Classifier
+from resight.photos.notebook import data_uri
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan
 from resight.ranking.geometry import verify
@@ -67,6 +68,7 @@ class Explanation:
             query, x and y in the other, in pixels of the upright photos.
         distance: as in a search of the collection.
         agreement: share of the two descriptors that is common, 0 to 1.
+        images: the upright query and the other photo, RGB; None if only maps were explained.
     """
 
     heat_query: np.ndarray
@@ -76,6 +78,16 @@ class Explanation:
     matches: np.ndarray
     distance: float
     agreement: float
+    images: tuple[Image.Image, Image.Image] | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str | None:
+        """Draw the explanation in a notebook."""
+        from resight.views.overlay import draw_explanation
+
+        if self.images is None:
+            return None
+        picture = draw_explanation(*self.images, self)
+        return f'<img src="{data_uri(picture)}" alt="explanation of the match">'
 
     @property
     def inliers(self) -> int:
@@ -155,7 +167,9 @@ def _explain(
         explanation = _explain_sift(extractor, distance, part, other)
     else:
         explanation = _explain_cnn(extractor, selection, part, other)
-    return explanation if box is None else _on_whole(explanation, box, query.size)
+    if box is not None:
+        explanation = _on_whole(explanation, box, query.size)
+    return replace(explanation, images=(query, other))
 
 
 def _explain_cnn(

@@ -1,6 +1,7 @@
 """Endpoints of the collection, its photos, and groups of photos that show the same thing."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection.reader import Photo
-from resight.ranking.groups import Group, Groups, groups_as_csv, groups_as_json
+from resight.ranking.groups import Group, Groups
 from resight.web import schemas
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
 from resight.web.pictures import full_picture
@@ -174,7 +175,7 @@ def group_router(state: AppState) -> APIRouter:
     async def export(
         request: Request,
         limit: float | None,
-        write: Callable[[Groups, dict[int, Path]], str],
+        write: Callable[[Groups], str],
         media_type: str,
         name: str,
     ) -> Response:
@@ -183,25 +184,29 @@ def group_router(state: AppState) -> APIRouter:
             groups = state.groups.get(store, limit)
             present, photos = _with_photos(groups.groups, store)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
-            return write(dataclasses.replace(groups, groups=present), paths)
+            present = [
+                dataclasses.replace(group, paths=tuple(paths[id_] for id_ in group.ids))
+                for group in present
+            ]
+            return write(dataclasses.replace(groups, groups=present))
 
         text = await state.group_queue.run(request, run)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(text, headers=headers, media_type=media_type)
 
     csv = schemas.other_content("text/csv")
-    json = schemas.other_content("application/json", type="object")
+    json_object = schemas.other_content("application/json", type="object")
 
     @routes.get("/groups.csv", response_class=Response, responses=csv)
     async def groups_csv(request: Request, limit: Limit = None) -> Response:
         """Return all groups as CSV: number of the group, kind, path."""
         media_type = "text/csv; charset=utf-8"
-        return await export(request, limit, groups_as_csv, media_type, "groups.csv")
+        return await export(request, limit, Groups.to_csv, media_type, "groups.csv")
 
-    @routes.get("/groups.json", response_class=Response, responses=json)
+    @routes.get("/groups.json", response_class=Response, responses=json_object)
     async def groups_json(request: Request, limit: Limit = None) -> Response:
         """Return all groups as JSON."""
-        return await export(request, limit, groups_as_json, "application/json", "groups.json")
+        return await export(request, limit, _as_json, "application/json", "groups.json")
 
     return routes
 
@@ -238,6 +243,10 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "max_upload_bytes": settings.max_upload_bytes,
         "max_pixels": settings.max_pixels,
     }
+
+
+def _as_json(groups: Groups) -> str:
+    return json.dumps(groups.to_dict(), indent=2)
 
 
 def _with_photos(groups: list[Group], store: Store) -> tuple[list[Group], dict[int, Photo]]:

@@ -23,8 +23,6 @@ from resight.ranking.groups import (
     NeighborLists,
     estimate_limit,
     group_photos,
-    groups_as_csv,
-    groups_as_json,
 )
 
 
@@ -224,22 +222,21 @@ def test_memory_grows_with_the_photos_not_their_square() -> None:
     assert peak < 3000 * 3000  # bytes: a matrix would take four times this
 
 
+NAMES = ["a.jpg", 'with "quotes", <commas>.jpg', "línea\nnueva.jpg", "bad-\udcff.jpg", "z.jpg"]
+A, QUOTED, LINES, BAD, Z = (Path("/photos", name) for name in NAMES)
 EXPORTED = Groups(
     2.5,
     2.0,
-    [Group("same-thing", (1, 3)), Group("near-duplicate", (1, 2)), Group("same-thing", (7, 8))],
+    [
+        Group("same-thing", (1, 3), (A, LINES)),
+        Group("near-duplicate", (1, 2), (A, QUOTED)),
+        Group("same-thing", (7, 8), (BAD, Z)),
+    ],
 )
-PATHS = {
-    1: Path("/photos/a.jpg"),
-    2: Path('/photos/with "quotes", commas.jpg'),
-    3: Path("/photos/línea\nnueva.jpg"),
-    7: Path("/photos/bad-\udcff.jpg"),
-    8: Path("/photos/z.jpg"),
-}
 
 
 def test_json_export() -> None:
-    text = groups_as_json(EXPORTED, PATHS)
+    text = json.dumps(EXPORTED.to_dict())
     text.encode("utf-8")
     read = json.loads(text)
     assert (read["limit"], read["estimated_limit"]) == (2.5, 2.0)
@@ -249,7 +246,7 @@ def test_json_export() -> None:
 
 
 def test_csv_export() -> None:
-    text = groups_as_csv(EXPORTED, PATHS)
+    text = EXPORTED.to_csv()
     text.encode("utf-8")
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows[0] == ["group", "kind", "path"]
@@ -258,8 +255,16 @@ def test_csv_export() -> None:
         ["1", "same-thing", "/photos/línea\nnueva.jpg"],
         ["2", "near-duplicate", "/photos/a.jpg"],
     ]
-    assert rows[4][2] == '/photos/with "quotes", commas.jpg'
+    assert rows[4][2] == '/photos/with "quotes", <commas>.jpg'
     assert len(rows) == 7
+
+
+def test_notebooks_show_escaped_paths_of_missing_files() -> None:
+    shown = EXPORTED._repr_html_()
+    assert shown.count("<figure") == 6
+    assert "&lt;commas&gt;" in shown
+    assert "<commas>" not in shown
+    shown.encode("utf-8")
 
 
 @pytest.mark.slow

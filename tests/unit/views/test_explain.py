@@ -658,6 +658,13 @@ def test_the_picture_is_warm_where_the_heat_is() -> None:
     assert abs(cold - (90, 110, 130)).max() < 20
 
 
+def test_notebooks_show_the_picture() -> None:
+    photo = Image.new("RGB", (80, 60), "teal")
+    assert explained()._repr_html_() is None
+    shown = dataclasses.replace(explained(), images=(photo, photo))._repr_html_()
+    assert str(shown).startswith('<img src="data:image/jpeg;base64,')
+
+
 def test_the_overlay_is_clear_where_it_is_cold() -> None:
     overlay = heat_overlay(np.array([[0, 0, 0, 1.0]], np.float32), (40, 10))
     alpha = np.asarray(overlay)[..., 3]
