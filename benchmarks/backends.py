@@ -140,7 +140,7 @@ def photo(number: int) -> Photo:
 def on_postgres(folder: Path) -> Iterator[Remote]:
     """Run a PostgreSQL server and yield a collection in it."""
     from postgres_server import running
-    from resight.backends.open import open_remote
+    from resight.backends import open_remote
 
     with running() as server:
         server.execute("ALTER SYSTEM RESET fsync")

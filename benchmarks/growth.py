@@ -30,7 +30,7 @@ from resight.photos.files import PhotoFile
 from resight.progress import no_progress
 from resight.ranking.exact import Query, nearest, nearest_by_lists
 from resight.ranking.ivf import InvertedLists
-from resight.searching.searcher import Searcher
+from resight.searching import Searcher
 
 SIZES = (10_000, 100_000, 1_000_000)
 MODELLED = (10_000_000, 100_000_000)
@@ -44,7 +44,7 @@ from pathlib import Path
 import numpy as np
 from resight.collection.reader import Collection
 from resight.ranking.exact import Query
-from resight.searching.searcher import Searcher
+from resight.searching import Searcher
 with Collection.open(Path(sys.argv[1])) as collection:
     searcher = Searcher(collection)
     query = np.array(searcher.store.arrays().database.global_[5])

@@ -24,8 +24,8 @@ from playwright.sync_api import Page, sync_playwright
 from harness import make_parser
 from resight.collection.reader import Collection
 from resight.methods.model import ModelOptions
+from resight.searching import Searcher
 from resight.searching.query import open_query
-from resight.searching.searcher import Searcher
 
 TIMER = """() => {
     const times = window.times = {};

@@ -40,10 +40,10 @@ from .indexing.recording import IndexReport as IndexReport
 from .methods import METHODS as METHODS
 from .methods.model import ModelOptions as ModelOptions
 from .ranking.groups import Groups as Groups
+from .searching import Searcher as Searcher
+from .searching import search as search
 from .searching.results import Result as Result
 from .searching.results import SearchResults as SearchResults
-from .searching.searcher import Searcher as Searcher
-from .searching.searcher import search as search
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
 from .web.server import WebSettings as WebSettings

@@ -20,7 +20,7 @@ from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import load_network
 from resight.networks.torch_runtime import DynamicBatcher, FeatureMaps, TorchNetwork
 from resight.photos.images import load_image
-from resight.searching.searcher import search
+from resight.searching import search
 
 pytestmark = pytest.mark.slow
 

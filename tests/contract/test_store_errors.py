@@ -16,7 +16,7 @@ import pytest
 
 import samples
 from postgres_server import PostgresServer, on_small_disk
-from resight.backends.open import open_remote
+from resight.backends import open_remote
 from resight.backends.postgres import server as server_module
 from resight.backends.transfer import push
 from resight.cli.app import main

@@ -52,7 +52,7 @@ from resight.methods import METHODS
 from resight.methods.model import ModelOptions
 from resight.methods.spec import MethodSpec, Published
 from resight.progress import no_progress
-from resight.searching.searcher import search
+from resight.searching import search
 from samples import QUICK, picture
 
 SMALL = ExtractionConfig(resolutions=(96, 64))

@@ -36,7 +36,7 @@ from resight.indexing import pipeline
 from resight.indexing.describe import describe
 from resight.methods.model import Model, ModelOptions
 from resight.photos.files import find_photos
-from resight.searching.searcher import Searcher, search
+from resight.searching import Searcher, search
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.indexing.fitting import fit
 from resight.photos.files import PhotoFile
-from resight.searching.searcher import search
+from resight.searching import search
 
 PHOTOS = 70
 MOMENTS = 20

@@ -27,7 +27,7 @@ def loaded(code: str, *names: str) -> set[str]:
 
 def test_torch_is_for_describing_alone() -> None:
     names = """ranking.exact evaluation.measures reductions.pfa collection.reader
-    collection.search_arrays searching.searcher collection.writer indexing.plan
+    collection.search_arrays searching collection.writer indexing.plan
     backends.manage"""
     # One after the other in one process: the first that loads it is named.
     code = f"""

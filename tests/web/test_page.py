@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from resight.backends.manage import remove
 from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
-from resight.searching.searcher import search
+from resight.searching import search
 
 expect.set_options(timeout=20_000)
 

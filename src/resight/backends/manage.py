@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resight.backends import Location, open_remote, open_store
 from resight.backends.local import LocalStore
-from resight.backends.open import Location, open_remote, open_store
 from resight.collection.ann_index import ApproximateIndex, read_ann_status, remove_damaged_files
 from resight.collection.database import explained
 from resight.collection.reader import Collection, Photo

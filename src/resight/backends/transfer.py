@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.backends.open import open_remote
+from resight.backends import open_remote
 from resight.backends.store import Layout, Record, Remote, paged, reduced_query
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.reader import Collection, Photo, StoredDescriptors

@@ -41,7 +41,7 @@ def backend_option(name: str) -> Any:
 
 
 def _folder(text: str) -> Path:
-    from resight.backends.open import check_folder
+    from resight.backends import check_folder
 
     return check_folder(text)
 

@@ -52,7 +52,7 @@ def search(
     """Find the photos that show the same thing as a query photo."""
     from resight.cli import output
     from resight.files import ensure_picture_writable, save_picture
-    from resight.searching.searcher import search
+    from resight.searching import search
     from resight.views.contact_sheet import results_sheet
 
     if sheet is not None:

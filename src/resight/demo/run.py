@@ -19,7 +19,7 @@ from resight.methods import load_config
 from resight.methods.model import ModelOptions, find_model
 from resight.photos.images import load_image
 from resight.progress import Progress, no_progress
-from resight.searching.searcher import Searcher
+from resight.searching import Searcher
 from resight.views.contact_sheet import SheetPhoto, contact_sheets
 
 GROUPS_FILE = "groups.json"

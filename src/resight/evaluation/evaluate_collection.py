@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.backends.open import open_store
+from resight.backends import open_store
 from resight.backends.store import Store
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.errors import CollectionError, DatasetError
@@ -24,8 +24,8 @@ from resight.ranking.groups import (
     group_photos,
     neighbor_lists_of,
 )
+from resight.searching import Searcher, override
 from resight.searching.pipeline import make_ranker
-from resight.searching.searcher import Searcher, override
 
 
 @dataclass(frozen=True)

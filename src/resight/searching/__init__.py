@@ -1,1 +1,163 @@
-"""Answers out of a collection, and why two photos match."""
+"""Search a collection by photos: once (`search`), or many times with one extractor (`Searcher`)."""
+
+import dataclasses
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resight.backends import Location, open_store
+from resight.backends.local import LocalStore
+from resight.backends.store import Filter, Store
+from resight.collection.reader import Collection
+from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
+from resight.descriptors.extractor import Description, Extractor
+from resight.methods.model import ModelOptions
+from resight.photos.paths import PathLike, absolute
+from resight.photos.transforms import Box
+from resight.searching.pipeline import search_store
+from resight.searching.query import QueryPhoto, QuerySource, open_query
+from resight.searching.results import SearchResults
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def search(
+    query: QuerySource,
+    collection: Location,
+    config: SearchConfig | None = None,
+    *,
+    k: int | None = None,
+    rerank: Reranking | RerankConfig | None = None,
+    verify: int | None = None,
+    verify_by: VerifiedBy | None = None,
+    verify_geometry: Geometry | None = None,
+    approximate: bool | None = None,
+    box: Box | None = None,
+    under: PathLike | None = None,
+    taken_from: datetime | None = None,
+    taken_before: datetime | None = None,
+    min_side: int | None = None,
+    model: ModelOptions | None = None,
+) -> SearchResults:
+    """Open a collection and search it once; `Searcher` keeps it open for many searches.
+
+    Args:
+        query: a file, or an upright image: PIL, or uint8 (H, W, 3).
+        collection: the collection's folder, or its address on a backend.
+        config: number of results, re-ranking and verification.
+        k: number of results; like the following, it overrides the field of the configuration.
+        rerank: how the top results are re-ranked: a method's name or its configuration.
+        verify: number of top results to verify spatially with RANSAC.
+        verify_by: local features of the verification.
+        verify_geometry: geometric model of the verification.
+        approximate: search with the approximate index.
+        box: the region of the query, x, y, width and height in pixels.
+        under: search only the photos in or below this folder.
+        taken_from: search only photos taken at or after this time (EXIF).
+        taken_before: search only photos taken before this time.
+        min_side: search only photos whose shorter side has at least this many pixels.
+        model: weights, runtime and device.
+
+    Raises:
+        UsageError: the query is no image, the box is not inside it, or the configuration is
+            invalid or does not fit the collection's method.
+        CollectionError: the collection is empty.
+        WeightsError: the query must be described and there are no weights.
+    """
+    config = override(
+        config,
+        k=k,
+        rerank=rerank,
+        verify=verify,
+        verify_by=verify_by,
+        verify_geometry=verify_geometry,
+        approximate=approximate,
+    )
+    folder = None if under is None else absolute(Path(under))
+    where = Filter(folder, taken_from, taken_before, min_side)
+    with open_store(collection) as store:
+        return Searcher(store, model).search(
+            query, config, box, None if where == Filter() else where
+        )
+
+
+def override(config: SearchConfig | None, **fields: Any) -> SearchConfig:
+    """Return a configuration with the fields that are not None replaced."""
+    if isinstance(fields.get("rerank"), str):
+        fields["rerank"] = RerankConfig(method=fields["rerank"])
+    changes = {name: value for name, value in fields.items() if value is not None}
+    return dataclasses.replace(config or SearchConfig(), **changes)
+
+
+class Searcher:
+    """Searches a collection, in a folder or on a backend; several threads may share it."""
+
+    def __init__(self, collection: Collection | Store, options: ModelOptions | None = None) -> None:
+        self.store = LocalStore(collection) if isinstance(collection, Collection) else collection
+        self._options = options or ModelOptions()
+        self._extractor: Extractor | None = None
+        self._loading = threading.Lock()
+
+    def search(
+        self,
+        query: QuerySource,
+        config: SearchConfig | None = None,
+        box: Box | None = None,
+        where: Filter | None = None,
+    ) -> SearchResults:
+        """Find the photos nearest to a photo, or to a region of it.
+
+        Args:
+            query: a file, or an upright image: PIL, or uint8 (H, W, 3).
+            config: number of results, re-ranking and verification.
+            box: the region, x, y, width and height in pixels.
+            where: restricts the search to some photos.
+
+        Raises:
+            UsageError: the query is no image, the box is not inside it, or the configuration does
+                not fit the collection's method.
+            CollectionError: the collection is empty.
+            WeightsError: the query must be described and there are no weights.
+        """
+        photo = open_query(query, box)
+        page = search_store(
+            self.store,
+            photo,
+            config or SearchConfig(),
+            describe=self.describe,
+            columns_map=self.columns_map,
+            where=where,
+        )
+        return SearchResults(photo.name, box, page.results, page.total)
+
+    def describe(self, query: QueryPhoto) -> Description:
+        """Compute the descriptors of a photo by the collection's method, before the reduction."""
+        extractor = self.extractor()
+        return extractor.describe(extractor.prepare(query.image))
+
+    def columns_map(self, image: "Image.Image") -> np.ndarray:
+        """Compute the network's map of an upright image whose columns are matched, (C, h, w).
+
+        Raises:
+            UsageError: the collection's method has no network.
+        """
+        from resight.searching.spatial_verification import columns_map
+
+        return columns_map(self.extractor(), image)
+
+    def extractor(self) -> Extractor:
+        """Return the extractor of the collection's method, loaded on first use.
+
+        Raises:
+            WeightsError: no weights are found, or they do not fit.
+            CollectionError: the weights are not those of the collection, or it was never indexed.
+        """
+        with self._loading:
+            if self._extractor is None:
+                fitted = self.store.provenance.fitted_method(self._options)
+                self._extractor = fitted.load_extractor(self._options)
+            return self._extractor

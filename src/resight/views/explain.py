@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from resight.backends.open import open_store
+from resight.backends import open_store
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.fusion import rescale
@@ -36,8 +36,8 @@ from resight.ranking.geometry import verify
 from resight.reductions import Reduction
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
+from resight.searching import Searcher
 from resight.searching.query import QuerySource, open_query
-from resight.searching.searcher import Searcher
 from resight.views.attribution import attribute_photo
 from resight.views.heatmaps import add_layers, column_matches, feature_heats, heat_map
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 
-from resight.backends.open import parse_address
+from resight.backends import parse_address
 from resight.backends.store import Store
 from resight.collection.reader import Photo
 from resight.evaluation.evaluate_collection import store_lists

@@ -16,8 +16,8 @@ import numpy as np
 from cachetools import LRUCache
 from PIL import Image
 
+from resight.backends import open_remote
 from resight.backends.local import LocalStore
-from resight.backends.open import open_remote
 from resight.backends.store import Filter, Store
 from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, load_arrays
@@ -28,10 +28,10 @@ from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.photos.files import COLLECTION_MARK
 from resight.photos.transforms import Box, scale_box
+from resight.searching import Searcher
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto
 from resight.searching.results import ResultPage
-from resight.searching.searcher import Searcher
 from resight.views.explain import Explanation, explain_images
 from resight.web.problems import ProblemError
 from resight.web.uploads import QueryImage

@@ -39,7 +39,7 @@ from resight.photos.files import PhotoFile
 from resight.photos.paths import is_under
 from resight.ranking.exact import Query
 from resight.reductions.pfa import Selection
-from resight.searching.searcher import search
+from resight.searching import search
 
 FIXTURES = ROOT / "tests" / "fixtures"
 CNN = ExtractionConfig(), SelectionConfig(features=2)

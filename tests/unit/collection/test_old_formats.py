@@ -24,7 +24,7 @@ from resight.evaluation.evaluate_collection import evaluate
 from resight.indexing.fitting import fit
 from resight.indexing.pipeline import index
 from resight.methods.model import Model
-from resight.searching.searcher import search
+from resight.searching import search
 
 FIXTURES = ROOT / "tests" / "fixtures"
 EXPECTED_V2 = json.loads((FIXTURES / "expected_v2.json").read_text("utf-8"))

@@ -27,7 +27,7 @@ from resight.errors import CollectionError
 from resight.photos.files import PhotoFile
 from resight.ranking import exact as neighbors
 from resight.reductions.pfa import Selection
-from resight.searching.searcher import Searcher, search
+from resight.searching import Searcher, search
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from resight.indexing import pipeline
 from resight.indexing.describe import describe
 from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
-from resight.searching.searcher import search
+from resight.searching import search
 
 WHITENED_REGIONS = ExtractionConfig(
     resolutions=(96, 64),

@@ -25,7 +25,7 @@ from resight.indexing.describe import describe
 from resight.methods import METHODS, method_name
 from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
-from resight.searching.searcher import search
+from resight.searching import search
 from samples import QUICK, contents, draw_many, picture
 
 SMALL: dict[str, Any] = {"longest_side": 96, "max_keypoints": 60, "sample": 4000}

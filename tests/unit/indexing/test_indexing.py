@@ -25,7 +25,7 @@ from resight.indexing import plan as planning
 from resight.indexing.fitting import fit
 from resight.indexing.recording import IndexReport
 from resight.methods.model import ModelOptions
-from resight.searching.searcher import search
+from resight.searching import search
 
 
 class Counting:

@@ -19,7 +19,7 @@ from resight.methods.model import ModelOptions
 from resight.networks import quantization
 from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import load_network
-from resight.searching.searcher import search
+from resight.searching import search
 
 pytestmark = pytest.mark.slow
 

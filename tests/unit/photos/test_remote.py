@@ -16,7 +16,7 @@ from resight.indexing import pipeline
 from resight.photos.files import find_photos, read_lists
 from resight.photos.images import load_image
 from resight.photos.paths import is_remote, to_url
-from resight.searching.searcher import search
+from resight.searching import search
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from resight.progress import no_progress
 from resight.ranking import ivf as inverted
 from resight.ranking.exact import Database, Query, nearest, nearest_by_lists
 from resight.ranking.ivf import InvertedLists, grow_lists, open_lists
-from resight.searching.searcher import Searcher, search
+from resight.searching import Searcher, search
 
 
 def lists_of(database: Database, folder: Path) -> tuple[InvertedLists, ...]:

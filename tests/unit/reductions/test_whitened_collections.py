@@ -20,7 +20,7 @@ from resight.methods.model import ModelOptions
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.whitening import Whitening
-from resight.searching.searcher import search
+from resight.searching import search
 from resight.views.explain import explain
 from samples import draw_many
 

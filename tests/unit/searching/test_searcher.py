@@ -11,8 +11,8 @@ from resight.collection.reader import Collection
 from resight.config import SearchConfig
 from resight.errors import QueryError, UsageError
 from resight.photos.images import load_image
+from resight.searching import Searcher
 from resight.searching.query import open_query
-from resight.searching.searcher import Searcher
 
 
 @pytest.fixture(scope="module")

@@ -588,7 +588,7 @@ def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
     from resight.collection.reader import Collection
     from resight.config import SearchConfig
     from resight.indexing.pipeline import index
-    from resight.searching.searcher import Searcher
+    from resight.searching import Searcher
 
     photos = tmp_path / "photos"
     photos.mkdir()
