@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from harness import machine, make_parser, save
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.benchmark.ranking import ComparableDescriptors, comparable_descriptors

@@ -29,7 +29,7 @@ from harness import ROOT, draw_descriptors, machine, make_parser, markdown, save
 from resight.backends.local import LocalStore
 from resight.backends.store import Remote
 from resight.backends.transfer import prepare, upload
-from resight.collection.reader import Collection, Photo
+from resight.collection import Collection, Photo
 from resight.collection.writer import writing
 from resight.config import BackendConfig, ExtractionConfig, SelectionConfig
 from resight.descriptors.extractor import Description

@@ -21,8 +21,8 @@ from scipy.optimize import nnls
 
 from harness import draw_descriptors, machine, make_parser, markdown, save, seconds
 from resight.backends.manage import check, remove
+from resight.collection import Collection
 from resight.collection.ann_index import build_ann_index
-from resight.collection.reader import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
@@ -42,7 +42,7 @@ import sys, time
 started = time.perf_counter()
 from pathlib import Path
 import numpy as np
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.ranking.exact import Query
 from resight.searching import Searcher
 with Collection.open(Path(sys.argv[1])) as collection:

@@ -16,7 +16,7 @@ import numpy as np
 
 from auto import ranked_by
 from harness import machine, make_parser, markdown, save
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import SelectionConfig
 from resight.evaluation.benchmark.extraction import Descriptors
 from resight.evaluation.benchmark.ranking import comparable_descriptors

@@ -22,7 +22,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from harness import make_parser
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.methods.model import ModelOptions
 from resight.searching import Searcher
 from resight.searching.query import open_query

@@ -9,7 +9,7 @@ from .backends.store import Filter as Filter
 from .backends.transfer import Transfer as Transfer
 from .backends.transfer import pull as pull
 from .backends.transfer import push as push
-from .collection.reader import Collection as Collection
+from .collection import Collection as Collection
 from .config import BackendConfig as BackendConfig
 from .config import ExtractionConfig as ExtractionConfig
 from .config import LocalConfig as LocalConfig

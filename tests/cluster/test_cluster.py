@@ -19,7 +19,7 @@ import samples
 from cluster_of_two import HIDDEN, POISON, TwoNodes, two_nodes
 from environment import ROOT, Run
 from resight.backends.manage import info
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import ExtractionConfig
 from resight.errors import ClusterError, UsageError
 from resight.indexing import pipeline

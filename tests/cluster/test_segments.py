@@ -11,7 +11,7 @@ import pytest
 import samples
 from environment import Run
 from resight.backends.manage import remove
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionMismatchError, SegmentError, UsageError
 from resight.indexing.cluster.merge import merge

@@ -10,7 +10,7 @@ import pytest
 from environment import ROOT
 from resight.backends.store import Filter
 from resight.backends.transfer import prepare, upload
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import BackendConfig
 from resight.ranking.exact import Database, Query, nearest

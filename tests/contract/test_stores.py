@@ -13,8 +13,8 @@ from PIL import Image
 
 from resight.backends.store import Filter
 from resight.backends.transfer import prepare, upload
+from resight.collection import Collection
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.config import BackendConfig, ExtractionConfig
 from resight.errors import (

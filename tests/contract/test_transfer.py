@@ -8,7 +8,7 @@ import samples
 from postgres_server import PostgresServer
 from resight.backends.manage import check, info, remove
 from resight.backends.transfer import pull, push
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.errors import CollectionError, CollectionMismatchError
 from resight.methods.model import Model

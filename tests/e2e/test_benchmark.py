@@ -16,7 +16,7 @@ from PIL import Image
 import oracle
 from environment import Run
 from ranked_list_files import read_holidays_ranks, read_trec
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import (
     ExtractionConfig,
     NoReduction,

@@ -21,7 +21,7 @@ import samples
 from environment import Run
 from resight.backends.manage import info
 from resight.cli.app import app
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import (
     ExtractionConfig,

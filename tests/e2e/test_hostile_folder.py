@@ -1,7 +1,7 @@
 """A folder of broken and odd files: each one is indexed, or listed with a reason."""
 
 from broken_photos import make_files
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.photos.images import PHOTO_SUFFIXES
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import samples
 from resight.backends.manage import check, info
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.indexing.fitting import fit

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.collection.reader import Collection, Photo
+from resight.collection import Collection, Photo
 from resight.config import LocalConfig
 from resight.indexing import pipeline
 

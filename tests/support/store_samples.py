@@ -20,7 +20,7 @@ from resight.backends.postgres.store import PostgresStore
 from resight.backends.qdrant.store import QdrantStore
 from resight.backends.store import Remote, Store
 from resight.backends.transfer import prepare, upload
-from resight.collection.reader import Collection, Photo
+from resight.collection import Collection, Photo
 from resight.collection.writer import Writer, writing
 from resight.config import BackendConfig, ExtractionConfig, SelectionConfig, WhiteningConfig
 from resight.descriptors.extractor import Description

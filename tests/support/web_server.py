@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import ExtractionConfig, LocalConfig
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions

@@ -26,7 +26,7 @@ def loaded(code: str, *names: str) -> set[str]:
 
 
 def test_torch_is_for_describing_alone() -> None:
-    names = """ranking.exact evaluation.measures reductions.pfa collection.reader
+    names = """ranking.exact evaluation.measures reductions.pfa collection
     collection.search_arrays searching collection.writer indexing.plan
     backends.manage"""
     # One after the other in one process: the first that loads it is named.

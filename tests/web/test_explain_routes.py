@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from database_groups import find_groups
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.indexing import pipeline
 from resight.ranking.exact import DISTANCES

@@ -6,7 +6,7 @@ import threading
 
 from PIL import Image
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.web.job_routes import indexed_folders
 from web_server import V1, Running, checked, make_sift_collection

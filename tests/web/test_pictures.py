@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.web.pictures import FOLDER_NAME, Thumbnails
 
 

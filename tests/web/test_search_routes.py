@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from resight.backends.manage import remove
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.config import RerankConfig, SearchConfig
 from resight.methods.model import ModelOptions

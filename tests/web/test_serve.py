@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from web_server import V1, make_sift_collection
 
 SERVE = """

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from resight.backends.local import LocalStore
 from resight.backends.store import Remote, Store
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.errors import MissingExtraError, UsageError
 from resight.photos.paths import PathLike
 

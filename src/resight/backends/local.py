@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from resight.backends.store import Filter, Store, check_queries, reduced_query
+from resight.collection import Collection, Photo, State
 from resight.collection.ann_index import open_ann_index, read_ann_status
-from resight.collection.reader import Collection, Photo, State
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError

@@ -8,9 +8,9 @@ from typing import Any
 
 from resight.backends import Location, open_remote, open_store
 from resight.backends.local import LocalStore
+from resight.collection import Collection, Photo
 from resight.collection.ann_index import ApproximateIndex, read_ann_status, remove_damaged_files
 from resight.collection.database import explained
-from resight.collection.reader import Collection, Photo
 from resight.collection.search_arrays import load_arrays, remove_damaged_arrays
 from resight.collection.writer import Writer, writing
 from resight.errors import UsageError

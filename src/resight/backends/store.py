@@ -8,8 +8,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
+from resight.collection import Photo, State, StoredDescriptors
 from resight.collection.provenance import Provenance, ProvenanceSnapshot
-from resight.collection.reader import Photo, State, StoredDescriptors
 from resight.config import BackendConfig, MethodConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionEmptyError, CollectionError, UsageError

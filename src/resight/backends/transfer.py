@@ -13,8 +13,8 @@ import numpy as np
 
 from resight.backends import open_remote
 from resight.backends.store import Layout, Record, Remote, paged, reduced_query
+from resight.collection import Collection, Photo, StoredDescriptors
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Collection, Photo, StoredDescriptors
 from resight.collection.writer import Writer, writing
 from resight.config import SETS, BackendConfig
 from resight.descriptors.extractor import Description

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from resight.collection import Collection
 from resight.collection.database import check_disk_space, explained
-from resight.collection.reader import Collection
 from resight.collection.search_arrays import DESCRIPTORS, SearchArrays, current_folder, load_arrays
 from resight.config import MethodConfig, ReductionConfig
 from resight.errors import CollectionError, UsageError

@@ -24,9 +24,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resight.collection import appendable_npy
+from resight.collection import Collection, appendable_npy
 from resight.collection.database import check_disk_space, explained
-from resight.collection.reader import Collection
 from resight.errors import CollectionError
 from resight.files import write_atomically
 from resight.ranking.exact import GONE, Database

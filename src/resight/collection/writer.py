@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.database import create_database, explained, transaction
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError, CollectionLockedError

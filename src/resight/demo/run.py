@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import SearchConfig
 from resight.demo.objects import FAMILIES
 from resight.demo.scenes import photograph

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import Writer, writing
 from resight.config import ReductionConfig, reduction_from_dict, stored_reduction
 from resight.errors import CollectionMismatchError, FitError, UsageError

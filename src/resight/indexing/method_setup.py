@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import Writer
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resight.collection import Collection
 from resight.collection.ann_index import check_ann_supported, update_ann_index
-from resight.collection.reader import Collection
 from resight.collection.writer import Writer, check_creatable, writing
 from resight.config import ConfigPair, MethodConfig
 from resight.config.reduction import AUTO_FIT_PHOTOS

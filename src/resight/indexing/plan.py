@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from resight.collection import Collection, Photo
 from resight.collection.database import check_disk_space
-from resight.collection.reader import Collection, Photo
 from resight.errors import CollectionError
 from resight.memory import available_bytes
 from resight.photos.files import PhotoFile, ScanResult

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.collection.writer import Writer
 from resight.descriptors.extractor import Description
 from resight.indexing.extraction import PhotoResult

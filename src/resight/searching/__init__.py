@@ -11,7 +11,7 @@ import numpy as np
 from resight.backends import Location, open_store
 from resight.backends.local import LocalStore
 from resight.backends.store import Filter, Store
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
 from resight.methods.model import ModelOptions

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.photos.notebook import thumbnail_figure
 from resight.photos.paths import path_text
 from resight.photos.transforms import Box

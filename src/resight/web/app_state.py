@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from resight.backends import parse_address
 from resight.backends.store import Store
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.evaluation.evaluate_collection import store_lists
 from resight.files import user_cache
 from resight.methods.model import ModelOptions

@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from resight.collection import Collection
 from resight.collection.database import explained
-from resight.collection.reader import Collection
 from resight.collection.writer import writing
 from resight.indexing import pipeline
 from resight.progress import Progress

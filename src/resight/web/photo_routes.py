@@ -11,7 +11,7 @@ from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.ranking.groups import Group, Groups
 from resight.web import schemas
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version

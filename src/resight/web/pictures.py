@@ -14,7 +14,7 @@ from fastapi import Response
 from fastapi.responses import FileResponse
 from PIL import ExifTags, Image
 
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.errors import ImageError
 from resight.files import write_atomically
 from resight.photos.images import load_image

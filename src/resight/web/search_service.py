@@ -19,7 +19,7 @@ from PIL import Image
 from resight.backends import open_remote
 from resight.backends.local import LocalStore
 from resight.backends.store import Filter, Store
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import SearchConfig
 from resight.descriptors.extractor import Description, Extractor

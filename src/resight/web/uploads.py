@@ -27,7 +27,7 @@ from urllib.parse import urljoin, urlsplit
 from cachetools import TTLCache
 from PIL import Image
 
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.errors import ImageError, UsageError
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box

@@ -22,8 +22,8 @@ import samples
 from environment import ROOT
 from resight.backends.local import LocalStore
 from resight.backends.manage import check, info, remove
+from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.database import FORMAT_VERSION
-from resight.collection.reader import Collection, Photo, blob_crc32
 from resight.collection.writer import LOCK_NAME, Writer, writing
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig
 from resight.errors import (
@@ -722,7 +722,7 @@ TOUCH = """
 import sys
 from pathlib import Path
 from resight.errors import CollectionError
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import SelectionConfig, LocalConfig
 from resight.collection.writer import writing
 try:

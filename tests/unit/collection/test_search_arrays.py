@@ -17,9 +17,8 @@ import pytest
 import samples
 from array_samples import KEPT, describe, make
 from resight.backends.manage import check
-from resight.collection import appendable_npy
+from resight.collection import Collection, appendable_npy
 from resight.collection import search_arrays as arrays
-from resight.collection.reader import Collection
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
@@ -376,7 +375,7 @@ LOAD = """
 import sys
 from pathlib import Path
 from resight.collection.search_arrays import load_arrays
-from resight.collection.reader import Collection
+from resight.collection import Collection
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(20):
@@ -440,7 +439,7 @@ import shutil, sys
 from pathlib import Path
 import samples
 from resight.collection.search_arrays import load_arrays
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.errors import CollectionError
 folder = Path(sys.argv[1]) / "c"
 shutil.copytree({str(tmp_path / "c")!r}, folder)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import samples
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import ExtractionConfig
 from resight.errors import UsageError
 from resight.indexing import pipeline

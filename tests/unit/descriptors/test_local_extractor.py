@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from resight.backends.transfer import push
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import (
     SETS,
     LocalConfig,

@@ -14,7 +14,7 @@ from PIL import Image
 
 import samples
 from resight.backends.manage import check, info, remove
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig
 from resight.config.extraction import WORKING_BYTES

@@ -8,7 +8,7 @@ import pytest
 
 import samples
 from resight.backends.manage import info
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig
 from resight.errors import CollectionMismatchError, FitError, UsageError

@@ -270,7 +270,7 @@ def test_notebooks_show_escaped_paths_of_missing_files() -> None:
 @pytest.mark.slow
 def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
     """Pictures of one object are joined and those of different ones are not, by sift-vlad."""
-    from resight.collection.reader import Collection
+    from resight.collection import Collection
     from resight.collection.search_arrays import load_arrays
     from resight.demo import draw_collection
     from resight.indexing.pipeline import index

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from array_samples import make
 from database_groups import neighbor_lists
+from resight.collection import Collection
 from resight.collection import search_arrays as arrays
-from resight.collection.reader import Collection
 from resight.ranking import exact as neighbors
 from resight.ranking import quantized as codes
 from resight.ranking import sad

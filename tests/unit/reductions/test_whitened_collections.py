@@ -8,7 +8,7 @@ import pytest
 
 from environment import Run
 from resight.backends.manage import info
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import samples
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.config import SearchConfig
 from resight.errors import QueryError, UsageError
 from resight.photos.images import load_image

@@ -585,7 +585,7 @@ def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Pa
 
 
 def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
-    from resight.collection.reader import Collection
+    from resight.collection import Collection
     from resight.config import SearchConfig
     from resight.indexing.pipeline import index
     from resight.searching import Searcher

@@ -15,7 +15,7 @@ import numpy as np
 import psycopg
 
 from resight.backends.store import SIDES, Filter, Layout, Record
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
 from resight.errors import UsageError

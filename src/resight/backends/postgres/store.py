@@ -24,8 +24,8 @@ from resight.backends.store import (
     state_from_json,
     state_to_json,
 )
+from resight.collection import Photo
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.errors import CollectionError
 from resight.progress import Progress

@@ -12,7 +12,7 @@ import numpy as np
 from qdrant_client import models
 
 from resight.backends.store import SIDES, Filter, Layout, Record
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
 from resight.photos.paths import escape_undecodable

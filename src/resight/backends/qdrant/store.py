@@ -22,8 +22,8 @@ from resight.backends.store import (
     RemoteState,
     database_from,
 )
+from resight.collection import Photo
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.reader import Photo
 from resight.config import BackendConfig
 from resight.errors import CollectionError
 from resight.progress import Progress

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.collection.writer import Writer, writing
 from resight.config import ExtractionConfig, MethodConfig, NoReduction
 from resight.descriptors.cnn_extractor import CnnExtractor

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from resight.collection.reader import Collection
+from resight.collection import Collection
 from resight.descriptors.extractor import Description
 from resight.errors import SegmentError
 from resight.indexing.cluster.ray_cluster import extract_shards

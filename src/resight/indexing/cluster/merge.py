@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from resight.collection.reader import Photo
+from resight.collection import Photo
 from resight.collection.writer import Writer, writing
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.segments import Segment, find_segments, read_segment
