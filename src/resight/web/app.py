@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.staticfiles import StaticFiles
 
@@ -39,6 +38,20 @@ class PageFiles(StaticFiles):
         return response
 
 
+class WebApp(FastAPI):
+    """An application whose description has the bodies that endpoints read themselves."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description of the interface."""
+        if self.openapi_schema is None:
+            components = super().openapi()["components"]["schemas"]
+            for model in schemas.READ_BY_ENDPOINTS:
+                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                components.update(described.pop("$defs", {}))
+                components[model.__name__] = described
+        return super().openapi()
+
+
 def create_app(
     collection: Path | str, settings: WebSettings | None = None, model: ModelOptions | None = None
 ) -> FastAPI:
@@ -60,7 +73,7 @@ def create_app(
         yield
         await asyncio.to_thread(state.close)
 
-    app = FastAPI(
+    app = WebApp(
         title="Resight",
         description=DESCRIPTION,
         version=resight.__version__,
@@ -83,7 +96,6 @@ def create_app(
         app.include_router(router(state), prefix=API)
     app.include_router(_monitoring_router(state))
     _serve_page(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
@@ -117,18 +129,3 @@ def _serve_page(app: FastAPI) -> None:
         return await files.get_response("icon.svg", request.scope)
 
     app.mount("/static", files)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the description of the interface, with the bodies that endpoints read themselves."""
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in schemas.READ_BY_ENDPOINTS:
-            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            components.update(described.pop("$defs", {}))
-            components[model.__name__] = described
-        app.openapi_schema = schema
-    return app.openapi_schema

@@ -57,7 +57,7 @@ def router(state: AppState) -> APIRouter:
         """Return what the collection is, and what this server allows."""
         return await read(request, lambda store: _describe(store, state))
 
-    @routes.get("/photos", response_model=schemas.PhotosResponse, response_model_exclude_unset=True)
+    @routes.get("/photos", response_model=schemas.PhotosResponse)
     async def photos(
         request: Request,
         after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
@@ -87,8 +87,7 @@ def router(state: AppState) -> APIRouter:
 
         def read_cached(store: Store) -> tuple[Photo, bytes | None]:
             photo = photo_by_id(store, id)
-            is_current = etag_matches(etag, _etag(photo, "small"))
-            return photo, None if is_current else state.thumbnails.get(photo)
+            return photo, state.thumbnails.get(photo)
 
         photo, data = await state.lookup(request, read_cached)
         headers = _cache_headers(photo, v, "small")
@@ -217,13 +216,9 @@ def etag_matches(header: str | None, etag: str) -> bool:
     return etag in tags or "*" in tags
 
 
-def _etag(photo: Photo, kind: str) -> str:
-    return f'"{str(photo.content)[:32]}-{kind}"'
-
-
 def _cache_headers(photo: Photo, version: str | None, kind: str) -> dict[str, str]:
     control = IMMUTABLE if version == photo_version(photo) else REVALIDATE
-    return {"ETag": _etag(photo, kind), "Cache-Control": control}
+    return {"ETag": f'"{str(photo.content)[:32]}-{kind}"', "Cache-Control": control}
 
 
 def _describe(store: Store, state: AppState) -> dict[str, Any]:

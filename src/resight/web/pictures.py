@@ -4,7 +4,6 @@ import base64
 import contextlib
 import io
 import os
-import re
 import threading
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cachetools import LRUCache
 from fastapi import Response
 from fastapi.responses import FileResponse
 from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from resight.collection import Photo
 from resight.errors import ImageError
@@ -32,14 +32,7 @@ OVERLAY_SIDE = 400
 SHADE = (12, 14, 20, 165)
 """Color, RGBA, over everything outside the class activation mask."""
 
-BROWSER_TYPES = (
-    (rb"\xff\xd8\xff", "image/jpeg"),
-    (rb"\x89PNG\r\n\x1a\n", "image/png"),
-    (rb"GIF8[79]a", "image/gif"),
-    (rb"RIFF....WEBP", "image/webp"),
-    (rb"....ftypavi[fs]", "image/avif"),
-)
-"""First bytes of the formats that browsers show, and their media types."""
+BROWSER_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
 
 
 class ThumbnailCache(LRUCache[str, int]):
@@ -129,24 +122,17 @@ def is_as_indexed(photo: Photo) -> bool:
 
 def full_picture(path: Path, headers: dict[str, str]) -> Response:
     """Return a photo in full size: its file where browsers show it upright, otherwise a JPEG."""
-    media_type = browser_type(path)
-    # All browsers turn a JPEG by its EXIF orientation, but not all turn other formats.
-    if media_type is None or (media_type != "image/jpeg" and _is_rotated(path)):
-        data = render(path, FULL_SIDE, FULL_QUALITY)
-        return Response(data, headers=headers, media_type="image/jpeg")
-    return FileResponse(path, headers=headers, media_type=media_type)
-
-
-def browser_type(path: Path) -> str | None:
-    """Return the media type of a file that browsers show, by its first bytes; None for others."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(32)
-    except OSError:
-        raise ProblemError(404, "The photo's file is gone or cannot be read.") from None
-    return next(
-        (name for pattern, name in BROWSER_TYPES if re.match(pattern, head, re.DOTALL)), None
-    )
+    media_type = None
+    with contextlib.suppress(Exception), Image.open(path, formats=BROWSER_FORMATS) as image:
+        # All browsers turn a JPEG by its EXIF orientation, but not all turn other formats.
+        if isinstance(image, JpegImageFile):
+            media_type = "image/jpeg"
+        elif "exif" not in image.info or image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            media_type = f"image/{str(image.format).lower()}"
+    if media_type is not None:
+        return FileResponse(path, headers=headers, media_type=media_type)
+    data = render(path, FULL_SIDE, FULL_QUALITY)
+    return Response(data, headers=headers, media_type="image/jpeg")
 
 
 def render(path: Path, max_side: int, quality: int) -> bytes:
@@ -161,12 +147,6 @@ def render(path: Path, max_side: int, quality: int) -> bytes:
         buffer, "JPEG", quality=quality
     )
     return buffer.getvalue()
-
-
-def _is_rotated(path: Path) -> bool:
-    with contextlib.suppress(Exception), Image.open(path) as image:
-        return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    return False
 
 
 def _existing_thumbnails(folder: Path) -> list[tuple[str, int]]:
@@ -186,7 +166,7 @@ def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> str | None:
     """Return a heat map, float (h, w) in 0..1, as a `data:` URL for a photo; None without heat."""
     if not heat.size or float(heat.max()) <= 0:
         return None
-    return _data_url(overlay.heat_overlay(heat, _overlay_size(size)))
+    return _data_url(overlay.heat_overlay(heat, scaled_size(*size, OVERLAY_SIDE, upscale=False)))
 
 
 def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
@@ -194,16 +174,12 @@ def mask_overlay(mask: np.ndarray | None, size: tuple[int, int]) -> str | None:
     if mask is None:
         return None
     cells = Image.fromarray(mask.astype(np.uint8) * 255)
-    inside = np.asarray(cells.resize(_overlay_size(size), Image.Resampling.BILINEAR)) / 255
+    size = scaled_size(*size, OVERLAY_SIDE, upscale=False)
+    inside = np.asarray(cells.resize(size, Image.Resampling.BILINEAR)) / 255
     picture = np.empty((*inside.shape, 4), np.uint8)
     picture[:] = SHADE
     picture[..., 3] = (SHADE[3] * (1 - inside)).round().astype(np.uint8)
     return _data_url(Image.fromarray(picture))
-
-
-def _overlay_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = min(1.0, OVERLAY_SIDE / max(size))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _data_url(picture: Image.Image) -> str:

@@ -192,7 +192,8 @@ def is_allowed_host(header: str, settings: WebSettings) -> bool:
     An attacker's page can point its own host name at this machine (DNS rebinding) and would then
     share its origin, but the name differs. Addresses, unlike names, cannot be rebound.
     """
-    name = _without_port(header).lower().rstrip(".")
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:/@\s]+))(?::\d+)?", header)
+    name = (match[1] or match[2]).lower().rstrip(".") if match else ""
     if name in ("localhost", "127.0.0.1", "::1", settings.host.lower()):
         return True
     if name in (host.lower() for host in settings.allowed_hosts):
@@ -201,14 +202,6 @@ def is_allowed_host(header: str, settings: WebSettings) -> bool:
         return False
     hostname = socket.gethostname().lower()
     return name in (hostname, f"{hostname}.local") or is_ip_address(name)
-
-
-def _without_port(header: str) -> str:
-    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?", header)
-    if bracketed:
-        return bracketed.group(1)
-    plain = re.fullmatch(r"([^:/@\s]+)(?::\d+)?", header)
-    return plain.group(1) if plain else ""
 
 
 def check_origin(method: str, path: str, headers: Headers) -> Response | None:
