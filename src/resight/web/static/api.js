@@ -32,9 +32,6 @@ export class Problem extends Error {
   }
 }
 
-/** Tell whether an error only means that its request was aborted. */
-export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
-
 /** Return the URL of a resource of the interface. */
 export const resourceUrl = (path) => new URL(path, ROOT).href;
 export const thumbnailUrl = (photo) => pictureUrl(photo, "thumbnail");
@@ -129,7 +126,7 @@ async function request(path, { json, form, signal } = {}) {
   }
   for (let attempt = 1; ; attempt += 1) {
     const response = await fetch(resourceUrl(path), options).catch((error) => {
-      throw isAborted(error) ? error : unreachable();
+      throw signal?.aborted ? error : unreachable();
     });
     if (response.ok) return response.json();
     if (response.status !== 429 || attempt >= MAX_ATTEMPTS) throw await readProblem(response);

@@ -90,7 +90,7 @@ export function createCompare(dialog, page) {
       const response = await api.explain({ photo, upload }, box, compare, signal);
       if (!signal.aborted) showExplanation(response);
     } catch (problem) {
-      if (signal.aborted || api.isAborted(problem)) return;
+      if (signal.aborted) return;
       summary.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
       summary.classList.add("problem");
     }
@@ -126,17 +126,11 @@ export function createCompare(dialog, page) {
     }
     panes.query.setBox(state.box, query);
     heading.textContent = heading.textContent.replace(/^Comparison$/, `Distance ${shortDistance(distance)}`);
-    enableToggle("heat", Boolean(query.heat || result.heat));
-    enableToggle("cam", Boolean(query.cam || result.cam));
-    enableToggle("lines", matches.length > 0);
+    const layers = { heat: query.heat || result.heat, cam: query.cam || result.cam, lines: matches.length > 0 };
+    for (const [name, toggle] of toggles) toggle.hidden = toggle.disabled = !layers[name];
     summary.textContent = summarize(response);
     announce(summary.textContent);
     requestAnimationFrame(redraw);
-  }
-
-  function enableToggle(name, available) {
-    toggles.get(name).hidden = !available;
-    toggles.get(name).disabled = !available;
   }
 
   return {

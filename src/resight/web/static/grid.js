@@ -2,6 +2,7 @@
 
 import { thumbnailUrl } from "./api.js";
 import { debounce, element } from "./dom.js";
+import { formatHash } from "./state.js";
 
 const GAP = 10;
 const OVERSCAN = 1; // windows above and below that are rendered
@@ -15,6 +16,12 @@ const MAX_ASPECT = 2.6;
 export function shownAspect(photo) {
   const aspect = photo.width / photo.height;
   return Number.isFinite(aspect) ? Math.min(MAX_ASPECT, Math.max(MIN_ASPECT, aspect)) : 4 / 3;
+}
+
+/** Build a link around a photo's image to a search with that photo. */
+export function photoLink({ id, name }, image) {
+  const href = formatHash({ page: "search", photo: id });
+  return element("a", { class: "tile-photo", href, title: name, "aria-label": `Search with ${name}` }, image);
 }
 
 /**

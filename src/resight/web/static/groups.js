@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { announce, button, count, debounce, element, emptyState, errorState, icon, loading, shortDistance } from "./dom.js";
-import { shownAspect } from "./grid.js";
-import { formatHash, go } from "./state.js";
+import { photoLink, shownAspect } from "./grid.js";
+import { go } from "./state.js";
 
 const KINDS = { "same-thing": "The same thing", "near-duplicate": "Near-duplicates" };
 const MAX_SHOWN = 24; // photos of a group until all are requested
@@ -135,11 +135,9 @@ function groupItem({ kind, photos }, index) {
 }
 
 function photoItem(photo) {
-  const { id, name } = photo;
   const image = element("img", { src: api.thumbnailUrl(photo), alt: "", loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => image.classList.add("ready"));
-  const link = element("a", { class: "tile-photo", href: formatHash({ page: "search", photo: id }), title: name, "aria-label": `Search with ${name}` }, image);
-  const item = element("li", {}, link);
+  const item = element("li", {}, photoLink(photo, image));
   item.style.setProperty("--aspect", String(shownAspect(photo)));
   return item;
 }

@@ -2,8 +2,7 @@
 
 import * as api from "./api.js";
 import { announce, button, count, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
-import { createGrid } from "./grid.js";
-import { formatHash } from "./state.js";
+import { createGrid, photoLink } from "./grid.js";
 
 const PAGE_SIZE = 200;
 
@@ -36,7 +35,8 @@ export function createHome(root, page) {
   let next = null;
   let busy = false;
   let loaded = false;
-  const grid = createGrid(list, { label: "Photos of the collection", fill: fillTile, onNearEnd: () => loadMore() });
+  const fill = (tile, photo, image) => tile.append(photoLink(photo, image));
+  const grid = createGrid(list, { label: "Photos of the collection", fill, onNearEnd: () => loadMore() });
 
   async function load() {
     status.replaceChildren(loading("Opening the collection"));
@@ -89,12 +89,6 @@ export function createHome(root, page) {
       grid.setPhotos([]);
     },
   };
-}
-
-/** Fill a tile with a photo that links to a search with it. */
-function fillTile(tile, photo, image) {
-  const href = formatHash({ page: "search", photo: photo.id });
-  tile.append(element("a", { class: "tile-photo", href, title: photo.name, "aria-label": `Search with ${photo.name}` }, image));
 }
 
 function emptyCollection({ indexing }) {

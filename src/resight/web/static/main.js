@@ -7,8 +7,8 @@ import { element, emptyState, icon } from "./dom.js";
 import { addFile, checkFile, listenForFiles } from "./files.js";
 import { createGroups } from "./groups.js";
 import { createHome } from "./home.js";
-import { clearResults, createSearch } from "./search.js";
-import { current, formatHash, go, leave, onChange, start } from "./state.js";
+import { createSearch } from "./search.js";
+import { current, formatHash, go, leave, start } from "./state.js";
 
 const TITLES = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" };
 const THEME_KEY = "resight-theme";
@@ -47,7 +47,6 @@ function info(fresh = false) {
 
 function changed() {
   infoRequest = null;
-  clearResults();
   api.clearPhotos();
   home.reset();
   search.reset();
@@ -167,8 +166,7 @@ function storedTheme() {
 
 initTheme(byId("theme"));
 listenForFiles({ picker: byId("picker"), veil: byId("drop"), onFile: searchFile, onLink: searchLink });
-onChange(show);
-start();
+start(show);
 info().then(({ name }) => {
   if (name) document.querySelector(".wordmark").title = name;
 }, () => {}); // the view itself reports the problem

@@ -213,6 +213,7 @@ export function createSearch(root, { pick }) {
     query: () => results?.query ?? null,
     /** Search again next time: the collection has changed. */
     reset() {
+      cache.clear();
       results = null;
     },
     focusResult: (index) => grid.focus(index),
@@ -233,9 +234,6 @@ function cachedResults(state) {
   if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value);
   return results;
 }
-
-/** Empty the cache: the collection has changed. */
-export const clearResults = () => cache.clear();
 
 /** Fetch the next page of results. A file is uploaded the first time, and again when the server no longer has it. */
 async function fetchMore(state, results, signal) {

@@ -9,10 +9,10 @@
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
 const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "compare"];
-const listeners = [];
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
+let onChange = null;
 
 /** Parse a fragment such as `#/search?photo=3&box=10,20,30,40`; invalid values are left out. */
 export function parseHash(hash) {
@@ -68,11 +68,9 @@ export function leave(state) {
   else go(state, { replace: true });
 }
 
-/** Call a function with each new state, and with its origin: "go", "link" or "back". */
-export const onChange = (listener) => listeners.push(listener);
-
-/** Start to follow the address; shows the first state. */
-export function start() {
+/** Follow the address: call a function with the first and each new state, and its origin: "go", "link" or "back". */
+export function start(listener) {
+  onChange = listener;
   history.scrollRestoration = "manual";
   if (history.state?.entry !== undefined) entry = history.state.entry;
   else history.replaceState({ entry }, "", location.hash || "#/");
@@ -89,6 +87,5 @@ function notify(origin) {
   hashes[entry] = location.hash;
   if (location.hash === shownHash) return;
   shownHash = location.hash;
-  const state = current();
-  for (const listener of listeners) listener(state, origin);
+  onChange(current(), origin);
 }
