@@ -46,8 +46,8 @@ from .searching.results import Result as Result
 from .searching.results import SearchResults as SearchResults
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
-from .web.server import WebSettings as WebSettings
-from .web.server import serve as serve
+from .web import WebSettings as WebSettings
+from .web import serve as serve
 
 __version__: str
 __all__: list[str]

@@ -15,9 +15,9 @@ from resight.collection import Collection
 from resight.config import ExtractionConfig, LocalConfig
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions
+from resight.web import WebSettings
 from resight.web.app import create_app
 from resight.web.app_state import AppState
-from resight.web.server import WebSettings
 
 V1 = "/api/v1"
 

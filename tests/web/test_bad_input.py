@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from resight.web.server import MIB
+from resight.web import MIB
 from web_server import V1, Running, checked, running
 
 

@@ -13,10 +13,9 @@ import httpx
 import psutil
 import pytest
 
-from resight.web import security
+from resight.web import MIB, security
 from resight.web.queues import RequestQueue
 from resight.web.security import SMALL_BODY
-from resight.web.server import MIB
 from web_server import V1, Running, checked, running
 
 

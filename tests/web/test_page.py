@@ -36,7 +36,7 @@ NOT_FOUND = "Failed to load resource"
 SERVE = """
 import sys
 from pathlib import Path
-from resight.web.server import WebSettings, serve
+from resight.web import WebSettings, serve
 started = lambda address: print(address, flush=True)
 serve(Path(sys.argv[1]), settings=WebSettings(port=0), started=started)
 """

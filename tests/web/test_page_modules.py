@@ -4,7 +4,6 @@ import base64
 import contextlib
 import functools
 import http.server
-import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,9 +219,3 @@ def test_only_tiles_near_the_window_are_in_the_document(page: Page) -> None:
     assert result["stable"]  # loading moves nothing
     assert result["height"] > 100_000
     assert result["bare"] == 0  # once scrolling stops, every picture is loaded
-
-
-def test_every_module_is_preloaded(page: Page) -> None:
-    html = (STATIC / "index.html").read_text(encoding="utf-8")
-    loaded = re.findall(r'(?:href|src)="static/(\w+\.js)"', html)
-    assert sorted(loaded) == sorted(path.name for path in STATIC.glob("*.js"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from resight.errors import CollectionError, UsageError
+from resight.web import WebSettings, serve
 from resight.web.security import SECURITY_HEADERS, SMALL_BODY, is_allowed_host
-from resight.web.server import WebSettings, serve
 from web_server import V1, Running, checked, running
 
 TOKEN = "0123456789abcdef-secret"

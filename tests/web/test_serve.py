@@ -21,7 +21,7 @@ SERVE = """
 import json, sys, threading
 from pathlib import Path
 from resight.methods.model import ModelOptions
-from resight.web.server import WebSettings, serve
+from resight.web import WebSettings, serve
 settings = WebSettings(**json.loads(sys.argv[2]))
 serve(Path(sys.argv[1]), settings=settings, started=lambda url: print(url, flush=True),
       say=lambda text: print(text, file=sys.stderr, flush=True))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
+from resight.web import WebSettings
 from resight.web.problems import ProblemError
-from resight.web.server import WebSettings
 from resight.web.uploads import Uploads, fetch, is_public
 
 

@@ -152,7 +152,7 @@ def serve(
 ) -> None:
     """Serve a web page and an HTTP API to search a collection."""
     from resight.cli import output
-    from resight.web.server import WebSettings, serve
+    from resight.web import WebSettings, serve
 
     serve(
         collection,

@@ -13,10 +13,9 @@ from starlette.staticfiles import StaticFiles
 
 import resight
 from resight.methods.model import ModelOptions
-from resight.web import job_routes, photo_routes, problems, schemas, search_routes
+from resight.web import WebSettings, job_routes, photo_routes, problems, schemas, search_routes
 from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
-from resight.web.server import WebSettings
 
 STATIC = Path(__file__).parent / "static"
 

@@ -17,11 +17,11 @@ from resight.evaluation.evaluate_collection import store_lists
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
 from resight.ranking.groups import Groups, NeighborLists, estimate_limit, group_photos
+from resight.web import WebSettings
 from resight.web.pictures import Thumbnails
 from resight.web.problems import ProblemError
 from resight.web.queues import ConcurrencyLimit, JobQueue, RequestQueue
 from resight.web.search_service import SearchService
-from resight.web.server import WebSettings
 from resight.web.uploads import Uploads
 
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resight.web import WebSettings, is_ip_address
 from resight.web.app_state import Metrics
 from resight.web.problems import ProblemError, logger, too_large
-from resight.web.server import WebSettings, is_ip_address
 
 API = "/api/v1"
 

@@ -31,8 +31,8 @@ from resight.collection import Photo
 from resight.errors import ImageError, UsageError
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
+from resight.web import WebSettings
 from resight.web.problems import ProblemError, too_large
-from resight.web.server import WebSettings
 
 MAX_REDIRECTS = 3
 TIMEOUT_S = 10.0
