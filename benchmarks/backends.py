@@ -156,7 +156,7 @@ def on_postgres(folder: Path) -> Iterator[Remote]:
 def on_qdrant(folder: Path) -> Iterator[Remote]:
     """Yield a collection in Qdrant, in this process."""
     from edge_client import EdgeClient
-    from resight.backends.qdrant.store import QdrantStore
+    from resight.backends.qdrant import QdrantStore
 
     store = QdrantStore(EdgeClient(folder / "qdrant"), "measured", "qdrant")
     with contextlib.closing(store):

@@ -79,7 +79,7 @@ def test_commands_that_need_a_folder(capsys, tmp_path, monkeypatch):
     ],
 )
 def test_a_missing_client_names_the_extra(monkeypatch, module, extra, address):
-    monkeypatch.delitem(sys.modules, f"resight.backends.{extra}.store", raising=False)
+    monkeypatch.delitem(sys.modules, f"resight.backends.{extra}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'resight\[{extra}\]'"):
         open_remote(address)

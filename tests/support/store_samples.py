@@ -16,8 +16,8 @@ from qdrant_client import QdrantClient
 from edge_client import EdgeClient
 from postgres_server import PostgresServer
 from resight.backends.local import LocalStore
-from resight.backends.postgres.store import PostgresStore
-from resight.backends.qdrant.store import QdrantStore
+from resight.backends.postgres import PostgresStore
+from resight.backends.qdrant import QdrantStore
 from resight.backends.store import Remote, Store
 from resight.backends.transfer import prepare, upload
 from resight.collection import Collection, Photo

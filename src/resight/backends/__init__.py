@@ -87,10 +87,10 @@ def open_remote(location: Location) -> Remote | None:
         return None
     try:
         if address.backend == "postgres":
-            from resight.backends.postgres.store import PostgresStore
+            from resight.backends.postgres import PostgresStore
 
             return PostgresStore.connect(address.server, address.collection, address.shown)
-        from resight.backends.qdrant.store import QdrantStore
+        from resight.backends.qdrant import QdrantStore
 
         return QdrantStore.connect(address.server, address.collection, address.shown)
     except ImportError as error:
