@@ -28,10 +28,10 @@ def main() -> None:
     options = parser.parse_args()
     dataset, model = read_dataset("groups", options.folder), ModelOptions(options.weights)
     table = select_methods(None, 1)
-    alone = {"paper": table["paper"]}
+    paper_only = {"paper": table["paper"]}
     taken: dict[str, list[float]] = {"paper": [], "table 1": []}
     for number in range(options.rounds):
-        both = [("paper", alone), ("table 1", table)]
+        both = [("paper", paper_only), ("table 1", table)]
         for name, specs in both if number % 2 == 0 else reversed(both):
             taken[name].append(seconds(dataset, specs, model))
             print(f"{name}: {taken[name][-1]:.1f} s", flush=True)
@@ -44,7 +44,7 @@ def main() -> None:
         "ratio": medians["table 1"] / medians["paper"],
     }
     save(result, options.output)
-    print(f"{result['ratio']:.2f} times the time of paper alone")
+    print(f"{result['ratio']:.2f} times the time of only paper")
 
 
 def seconds(dataset: Dataset, specs: Mapping[str, MethodSpec], model: ModelOptions) -> float:

@@ -50,7 +50,7 @@ with Collection.open(Path(sys.argv[1])) as collection:
     query = np.array(searcher.store.arrays().database.global_[5])
     searcher.store.nearest([Query(query)], 10)
 taken = time.perf_counter() - started
-# Not getrusage, which tells the peak of the parent where that was higher.
+# Not getrusage, which reports the peak of the parent where that was higher.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(taken, int(status["VmHWM"].split()[0]) / 1024)
 """

@@ -104,7 +104,7 @@ def draw_descriptors(count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw descriptors that resemble real ones, about five views per object: float32 (count, 768).
 
     Logarithms of the values are distributed like those of real photos and depend on some dozens of
-    factors, the first of which matter most. The distances to the nearest, the hundredth and a
+    factors; the first ones matter most. The distances to the nearest, the hundredth and a
     random photo then have the same proportions as among real photos.
     """
     world = np.random.default_rng(0)  # the same for every draw

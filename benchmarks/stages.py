@@ -167,16 +167,16 @@ def index_run(extractor: Any, photos: Sequence[Path]) -> dict[str, float]:
         record_results(writer, plan, batches, lambda *_: stored.append(time.perf_counter()))
     begin, end = stored[WARM_UP - 1], stored[-1]
     busy = sum(max(0.0, min(b, end) - max(a, begin)) for a, b in network.intervals)
-    alone = network_alone(extractor, [file.path for file in plan.todo][WARM_UP:])
+    undisturbed = network_only(extractor, [file.path for file in plan.todo][WARM_UP:])
     wall = end - begin
     return {
         "seconds": wall / (len(stored) - WARM_UP),
         "busy": busy / wall,
-        "alone": alone / wall,
+        "alone": undisturbed / wall,
     }
 
 
-def network_alone(extractor: Any, photos: Sequence[Path]) -> float:
+def network_only(extractor: Any, photos: Sequence[Path]) -> float:
     """Measure the network's seconds for photos with nothing else running."""
     from resight.photos.images import load_image
 

@@ -90,7 +90,7 @@ def served(collection: Path, weights: list[str]) -> Iterator[str]:
             server.terminate()
 
 
-def describe_alone(collection: Path, photos: list[Path], model: ModelOptions) -> list[float]:
+def describe_only(collection: Path, photos: list[Path], model: ModelOptions) -> list[float]:
     """Seconds to read and describe each photo, after one that is not counted."""
     times = []
     with Collection.open(collection) as opened:
@@ -148,15 +148,15 @@ def main() -> None:
     named = os.environ.get("RESIGHT_BROWSER") or shutil.which("chromium")
     report: dict[str, Any] = {}
     if not options.scroll:
-        alone = describe_alone(options.collection, photos, ModelOptions(options.weights))
-        report["description_alone_ms"] = [1000 * seconds for seconds in alone]
+        description_s = describe_only(options.collection, photos, ModelOptions(options.weights))
+        report["description_alone_ms"] = [1000 * seconds for seconds in description_s]
     with served(options.collection, weights) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=named, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         if options.scroll:
             page.goto(f"{address}#/search?photo=1")
             page.locator("#search .results:not(.waiting) .tile").first.wait_for()
-            report["first_scroll"] = page.evaluate(SCROLL)  # thumbnails are made
+            report["first_scroll"] = page.evaluate(SCROLL)  # thumbnails are created
             page.evaluate("scrollTo(0, 0)")
             report["second_scroll"] = page.evaluate(SCROLL)
         else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from postgres_server import PostgresServer
 
 collect_ignore = ["fixtures"]
-"""Records of how the collections there were made, which need earlier versions."""
+"""Scripts that created the collections there; they need earlier versions."""
 
 
 @pytest.fixture(scope="session", autouse=True)

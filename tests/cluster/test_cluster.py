@@ -89,8 +89,8 @@ def test_segments_that_overlap_count_once() -> None:
 
 
 def test_other_versions_are_refused_by_the_worker() -> None:
-    made = FittedMethod(samples.QUICK, None, {}, None)
-    task = ExtractionTask("f" * 64, made, ModelOptions())
+    fitted = FittedMethod(samples.QUICK, None, {}, None)
+    task = ExtractionTask("f" * 64, fitted, ModelOptions())
     task = replace(task, versions={**installed_versions(task), "numpy": "1.0"})
     with pytest.raises(UsageError, match=r"numpy [0-9.]+, this machine 1\.0: install the same"):
         extract_shard(task, [], lambda: b"")
@@ -101,10 +101,10 @@ def test_weights_that_a_worker_lacks_are_fetched_once(small_weights: Path, tmp_p
     options = ModelOptions(small_weights)
     samples.index(tmp_path / "photos", tmp_path / "c", config=SMALL, model=options)
     with Collection.open(tmp_path / "c") as collection:
-        made = collection.fitted_method(options)
+        fitted = collection.fitted_method(options)
         fingerprint = str(collection.meta("fingerprint"))
-    assert made.model is not None
-    elsewhere = replace(made, model=replace(made.model, path=Path("/nowhere/weights.pth")))
+    assert fitted.model is not None
+    elsewhere = replace(fitted, model=replace(fitted.model, path=Path("/nowhere/weights.pth")))
     threads = ModelOptions(runtime="openvino", device="cpu", threads=1)
     task = ExtractionTask(fingerprint, elsewhere, threads)
     fetched = []
@@ -134,9 +134,9 @@ def test_the_runtime_and_device_of_the_workers(
     gpus: int, options: ModelOptions, runtime: str, device: str, threads: int | None, slots: int
 ) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    made = FittedMethod(SMALL, None, {}, None)
+    fitted = FittedMethod(SMALL, None, {}, None)
     resources = {"CPU": 6.0, **({"GPU": float(gpus)} if gpus else {})}
-    chosen, count = describing._worker_options(resources, made, options)
+    chosen, count = describing._worker_options(resources, fitted, options)
     assert (chosen.runtime, chosen.device, chosen.threads) == (runtime, device, threads)
     assert count == slots
 
@@ -261,28 +261,28 @@ def test_an_interrupted_run_resumes_and_repeats_no_shard(
 ) -> None:
     config = samples.write_config(tmp_path / "config.toml", SLOWER)
     samples.index(photos, tmp_path / "here", config=str(config))
-    kept = tmp_path / "kept"
+    segments = tmp_path / "segments"
     arguments = [photos, "-c", tmp_path / "there", "--config", config, "--on", nodes.on]
-    with start("index", *arguments, "--segments", kept) as process:
-        while not list(kept.glob("*.segment")):
+    with start("index", *arguments, "--segments", segments) as process:
+        while not list(segments.glob("*.segment")):
             assert process.poll() is None
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    finished = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.segment")}
+    finished = {path.name: path.stat().st_mtime_ns for path in segments.glob("*.segment")}
     if len(finished) < 8:  # else the run was faster than the interrupt
         assert process.returncode == 130
         assert "nothing is lost: run the same command again to resume" in errors
-    samples.index(photos, tmp_path / "there", config=str(config), on="ray", segments=kept)
+    samples.index(photos, tmp_path / "there", config=str(config), on="ray", segments=segments)
     assert samples.contents(tmp_path / "there") == samples.contents(tmp_path / "here")
-    after = {path.name: path.stat().st_mtime_ns for path in kept.glob("*.segment")}
+    after = {path.name: path.stat().st_mtime_ns for path in segments.glob("*.segment")}
     assert finished.items() <= after.items()
-    # Another collection is made from the kept segments without extraction; they stay.
-    described = [o.file for path in kept.iterdir() for o in read_segment(path).results]
+    # Another collection is built from the segments without extraction; they stay.
+    described = [o.file for path in segments.iterdir() for o in read_segment(path).results]
     assert sorted(file.path.name for file in described) == sorted(p.name for p in photos.iterdir())
     sent: Sequence[Any] = lost(monkeypatch)
     monkeypatch.setattr(on_ray._Run, "next_finished", lambda self: pytest.fail("nothing to do"))
-    samples.index(photos, tmp_path / "third", config=str(config), on="ray", segments=kept)
+    samples.index(photos, tmp_path / "third", config=str(config), on="ray", segments=segments)
     assert samples.contents(tmp_path / "third") == samples.contents(tmp_path / "here")
     assert sent == []
 
@@ -363,7 +363,7 @@ def test_a_head_that_cannot_be_reached(on: str, line: str, photos: Path, tmp_pat
     assert not (tmp_path / "c").exists()
 
 
-def test_without_ray_or_with_segments_alone(photos: Path, tmp_path: Path, resight: Run) -> None:
+def test_without_ray_or_with_segments_only(photos: Path, tmp_path: Path, resight: Run) -> None:
     code = (
         "import sys; sys.modules['ray'] = None; from resight.cli.app import main; "
         f"sys.argv[1:] = ['index', {str(photos)!r}, '-c', {str(tmp_path / 'c')!r}, '--on', 'ray']; "
@@ -373,7 +373,7 @@ def test_without_ray_or_with_segments_alone(photos: Path, tmp_path: Path, resigh
     assert done.returncode == 2
     assert done.stderr == "resight: --on: ray needs an extra: pip install 'resight[ray]'\n"
     with pytest.raises(UsageError, match="segments: only with a cluster"):
-        pipeline.index([photos], tmp_path / "c", segments=tmp_path / "kept")
+        pipeline.index([photos], tmp_path / "c", segments=tmp_path / "segments")
 
 
 # The last test: afterwards one node is left

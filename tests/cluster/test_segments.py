@@ -72,7 +72,7 @@ def test_a_segment_is_read_as_it_was_written(tmp_path: Path, dtype: str, local: 
     assert encode(found) == encode(original)
 
 
-def test_a_segment_may_hold_failures_alone(tmp_path: Path) -> None:
+def test_a_segment_may_hold_only_failures(tmp_path: Path) -> None:
     failures = Segment("f" * 64, segment().results[-1:])
     assert read_segment(written(tmp_path, failures)) == failures
 
@@ -109,7 +109,7 @@ def test_a_segment_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import pathlib; from resight.indexing.cluster.segments import write_segment; "
         "from resight.errors import SegmentError\n"
@@ -144,12 +144,12 @@ def segment_of(collection: Path, target: Path, fingerprint: str | None = None) -
             described = None if stored is None else Description(stored.global_, stored.local)
             pixels = (photo.width, photo.height) if described else None
             results.append(PhotoResult(file, photo.content, pixels, described, photo.reason))
-        made = Segment(fingerprint or opened.meta("fingerprint"), tuple(results))
-    return written(target, made)
+        complete = Segment(fingerprint or opened.meta("fingerprint"), tuple(results))
+    return written(target, complete)
 
 
 def emptied(collection: Path) -> None:
-    """Forget all photos of a collection, but not what it was made with."""
+    """Remove all photos of a collection, but not its provenance."""
     with Collection.open(collection) as opened:
         paths = [photo.path for photo in opened.photos()]
     remove(paths, collection)
@@ -191,9 +191,9 @@ def test_a_photo_without_descriptors_anywhere_is_a_failure(
     collection: Path, tmp_path: Path
 ) -> None:
     path = segment_of(collection, tmp_path / "segments")
-    made = read_segment(path)
-    bare = tuple(replace(result, description=None) for result in made.results)
-    write_segment(path, encode(replace(made, results=bare)))
+    complete = read_segment(path)
+    bare = tuple(replace(result, description=None) for result in complete.results)
+    write_segment(path, encode(replace(complete, results=bare)))
     emptied(collection)
     run = merge([path], collection)
     assert run.photos == 0

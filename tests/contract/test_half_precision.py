@@ -76,7 +76,7 @@ def test_descriptors_of_real_weights_stay_within_the_tolerance(
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_batch_equals_single_pictures(small_weights: Path, device: str, half: bool) -> None:
-    alone = network(small_weights, device, half=half)
+    single = network(small_weights, device, half=half)
     together = network(small_weights, device, half=half, batch=3)
     shapes = [(48, 32), (48, 32), (32, 40), (48, 32), (32, 40)]
     generator = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_a_batch_equals_single_pictures(small_weights: Path, device: str, half: 
     with ThreadPoolExecutor(len(pictures)) as pool:
         found = list(pool.map(together.feature_maps, pictures))
     for picture, maps in zip(pictures, found, strict=True):
-        for layer, expected in alone.feature_maps(picture).items():
+        for layer, expected in single.feature_maps(picture).items():
             if half:
                 assert cosine(maps[layer], expected) > 0.9999
             else:

@@ -125,7 +125,7 @@ def test_torch_refuses_an_unavailable_device(device: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="tells threads' cores on Linux")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="lists threads' cores on Linux")
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_threads_that_are_one_of_several_workers_are_bound_to_no_core(
     small_weights: Path, runtime: str

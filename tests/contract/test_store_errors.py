@@ -36,16 +36,16 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         patch.setattr(sys, "argv", ["resight", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-    said = capsys.readouterr()
-    assert ended.value.code == 2, said.err
-    assert said.out == ""
-    (line,) = said.err.splitlines()
+    captured = capsys.readouterr()
+    assert ended.value.code == 2, captured.err
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
     assert line.startswith("resight: ")
     return line
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("postgresql://localhost:1/db/name", r"name: cannot be reached \(.* PostgreSQL running"),
         ("qdrant+http://localhost:1/name", r"name: cannot be reached \(.* Qdrant running"),
@@ -55,10 +55,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("postgresql://me:secret@localhost/db/name?prot=1", r"invalid .*prot"),
     ],
 )
-def test_unreachable_and_invalid_addresses(capsys, folder, address, said):
+def test_unreachable_and_invalid_addresses(capsys, folder, address, message):
     for command in (["info", "-c", address], ["push", address, "-c", str(folder)]):
         line = refused(capsys, *command)
-        assert re.search(said, line), line
+        assert re.search(message, line), line
         assert "secret" not in line
 
 
@@ -196,10 +196,12 @@ def test_resume_after_a_full_disk(capsys, folder, monkeypatch, tmp_path):
                 with pytest.raises(psycopg.errors.DiskFull):
                     fill(64_000)
 
-        said = r"the backend's disk is full \(.*\); free some space there and run again to resume"
-        with pytest.raises(CollectionError, match=said):
+        message = (
+            r"the backend's disk is full \(.*\); free some space there and run again to resume"
+        )
+        with pytest.raises(CollectionError, match=message):
             push(folder, address, progress=cut)
-        assert re.search(said, refused(capsys, "push", address, "-c", str(folder)))
+        assert re.search(message, refused(capsys, "push", address, "-c", str(folder)))
         fill(0)
         done = push(folder, address)
     assert (done.sent, done.unchanged, done.photos) == (20, 20, 40)
@@ -235,7 +237,7 @@ def answering(status: int, body: object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "message"),
     [
         (401, {"status": {"error": "Must provide an API key"}}, r"key; put it into QDRANT_API_KEY"),
         (
@@ -252,10 +254,10 @@ def answering(status: int, body: object) -> Iterator[str]:
         (200, {"hello": "world"}, r"is not Qdrant"),
     ],
 )
-def test_error_responses(capsys, folder, status, body, said):
+def test_error_responses(capsys, folder, status, body, message):
     with answering(status, body) as address:
         line = refused(capsys, "push", address, "-c", str(folder))
-    assert re.search(said, line), line
+    assert re.search(message, line), line
 
 
 def test_full_disk_without_a_server(folder, tmp_path):

@@ -34,9 +34,9 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Sample, list
     sample.global_, sample.local = rows[:COUNT], rows[COUNT:]
     with writing(sample.folder) as writer:
         record(writer, sample, *range(COUNT))
-    asked = rows[rng.integers(0, len(rows), (QUERIES, 2))]
-    asked = (asked * np.exp(rng.normal(0, 0.2, asked.shape))).astype(np.float32)
-    return sample, [Query(*sides) for sides in asked]
+    values = rows[rng.integers(0, len(rows), (QUERIES, 2))]
+    values = (values * np.exp(rng.normal(0, 0.2, values.shape))).astype(np.float32)
+    return sample, [Query(*sides) for sides in values]
 
 
 @pytest.mark.parametrize("config", [{}, {"half": True}], ids=str)
@@ -58,8 +58,8 @@ def test_index_equals_an_exhaustive_scan(
     remote.build_index(lambda what, done, total: None)
     row_of = {photo.id: sample.paths.index(photo.path) for photo in remote.photos("ok")}
     # A filter lets one folder of forty through.
-    for where, kept in [(None, range(COUNT)), (Filter(Path("/photos/7")), range(70, 80))]:
-        rows = np.array(kept)
+    for where, allowed in [(None, range(COUNT)), (Filter(Path("/photos/7")), range(70, 80))]:
+        rows = np.array(allowed)
         database = Database(rows, sample.global_[rows], sample.local[rows])
         shares = []
         for query, found in zip(queries, remote.nearest(queries, K, where), strict=True):
@@ -76,13 +76,15 @@ def test_index_equals_an_exhaustive_scan(
 
 
 def distances(query: Query, sample: Sample) -> np.ndarray:
-    """The distance of every photo: the slow way, in double precision."""
+    """Compute the distance of every photo the slow way, in double precision."""
     sides = zip((query.global_, query.local), (sample.global_, sample.local), strict=True)
-    return np.min([np.abs(rows - asked.astype(np.float64)).sum(axis=1) for asked, rows in sides], 0)
+    return np.min(
+        [np.abs(rows - values.astype(np.float64)).sum(axis=1) for values, rows in sides], 0
+    )
 
 
 def searches_by_index(server: Any, remote: Any) -> int:
-    """How often the indexes were searched, as the server counts; a connection tells at its end."""
+    """Return how often the server searched the indexes; connections report it when closed."""
     number = remote.stamp().partition("-")[0]
     remote.close()
     count = (

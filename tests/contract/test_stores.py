@@ -77,7 +77,7 @@ def test_nearest_equals_an_exhaustive_scan(stores: Stores, tmp_path, kind):
         assert {str(database.global_[r]) for r in rows_of(store, sample, found.ids)} == {
             str(database.global_[r]) for r in expected.ids
         }
-    if kind.get("cam"):  # without the local descriptor, the global one alone counts
+    if kind.get("cam"):  # without the local descriptor, only the global one counts
         query = Query(queries[0].global_)
         found = store.nearest([query], 5)[0]
         expected = nearest(query, database, 5, DISTANCES[distance])
@@ -181,9 +181,9 @@ def test_filter_by_date_and_size(stores: Stores, tmp_path):
 def test_stored_descriptors_of_a_content(stores: Stores, tmp_path):
     sample = make(tmp_path / "c", cam=True)
     store, (database, _) = stores.of(sample), reduced(sample)
-    known = store.stored_query(f"{7:064x}")
-    np.testing.assert_allclose(known.global_, database.global_[7], atol=1e-6)
-    np.testing.assert_allclose(known.local, database.local[7], atol=1e-6)
+    stored = store.stored_query(f"{7:064x}")
+    np.testing.assert_allclose(stored.global_, database.global_[7], atol=1e-6)
+    np.testing.assert_allclose(stored.local, database.local[7], atol=1e-6)
     assert store.stored_query("ff" * 32) is None
 
 
@@ -193,14 +193,14 @@ def test_rows_are_in_the_order_of_the_ids(stores: Stores, tmp_path):
     ids = store.ids()
     assert len(ids) == 40
     assert (np.diff(ids) > 0).all()
-    asked = ids[[5, 0, 39, 12]]
-    found = store.rows(asked)
-    np.testing.assert_array_equal(found.ids, asked)
-    rows = rows_of(store, sample, asked)
+    some_ids = ids[[5, 0, 39, 12]]
+    found = store.rows(some_ids)
+    np.testing.assert_array_equal(found.ids, some_ids)
+    rows = rows_of(store, sample, some_ids)
     np.testing.assert_allclose(found.global_, database.global_[rows], atol=1e-6)
     np.testing.assert_allclose(found.local, database.local[rows], atol=1e-6)
-    gone = np.array([2**40, asked[0]])
-    np.testing.assert_array_equal(store.rows(gone).ids, asked[:1])
+    gone = np.array([2**40, some_ids[0]])
+    np.testing.assert_array_equal(store.rows(gone).ids, some_ids[:1])
     assert store.rows(gone[:1]).global_.shape == (0, 6)
 
 
@@ -330,16 +330,16 @@ def test_photos_are_removed(remotes: Stores, tmp_path):
 def test_other_provenance_is_refused(remotes: Stores, tmp_path):
     remote = remotes.of(make(tmp_path / "c", 10))
     others = [
-        ({"seed": 1, "model": Model("cd" * 32)}, r"was made with other weights"),
+        ({"seed": 1, "model": Model("cd" * 32)}, r"was indexed with other weights"),
         ({"stride": 0.5}, r"another configuration \(stride is 0.4, not 0.5\)"),
         ({"keep": SELECTED - 1}, r"has another selection"),
         ({"whitened": True}, r"has another selection"),
     ]
-    for number, (other, said) in enumerate(others):
+    for number, (other, message) in enumerate(others):
         strange = make(tmp_path / str(number), 10, **other)
         with (
             Collection.open(strange.folder) as opened,
-            pytest.raises(CollectionMismatchError, match=said) as refused,
+            pytest.raises(CollectionMismatchError, match=message) as refused,
         ):
             prepare(opened, remote, BackendConfig())
         assert "\n" not in str(refused.value)
@@ -405,7 +405,7 @@ def test_concurrent_writers(remotes: Stores, tmp_path, monkeypatch):
             with Collection.open(part.folder) as opened:
                 prepare(opened, remote, BackendConfig())
                 upload(opened, remote)
-        except Exception as error:  # noqa: BLE001 - told by the test's thread
+        except Exception as error:  # noqa: BLE001 - reported by the test's thread
             failures.append(error)
 
     with Collection.open(sample.folder) as opened:
@@ -430,7 +430,7 @@ def test_a_collection_replaced_during_use(remotes: Stores, tmp_path):
     remotes.send(again, remote)
     with pytest.raises(CollectionError, match=r"no collection there|was replaced or removed"):
         other.nearest([query], 3)
-    assert len(other.nearest([query], 30)[0].ids) == 12  # it has looked anew
+    assert len(other.nearest([query], 30)[0].ids) == 12  # it reads the state again
     np.testing.assert_array_equal(other.reduction().indices, SELECTED - 1)
     remote.drop()
     with pytest.raises(CollectionError, match=r"no collection there"):

@@ -670,7 +670,7 @@ def test_photos_that_lie_on_their_side_are_turned(small_weights: Path, tmp_path:
 
     expected = ranked("upright", "a", {})
     assert ranked("shot", "b", turned) == expected
-    assert ranked("shot", "b", turned) == expected, "the pictures that were kept are used again"
+    assert ranked("shot", "b", turned) == expected, "cached pictures are used again"
     assert ranked("shot", "c", {}) != expected
 
 

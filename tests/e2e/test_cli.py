@@ -47,8 +47,8 @@ def home(demo_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f"object-{number:02}"
         shutil.copytree(demo_photos / name, home / "photos" / name)
     truth = json.loads((demo_photos / "groups.json").read_text())
-    kept = {group: paths for group, paths in truth.items() if (home / "photos" / group).exists()}
-    (home / "photos" / "groups.json").write_text(json.dumps(kept))
+    present = {group: paths for group, paths in truth.items() if (home / "photos" / group).exists()}
+    (home / "photos" / "groups.json").write_text(json.dumps(present))
     config = LocalConfig(method="sift-vlad", longest_side=400, max_keypoints=300, centers=16)
     samples.write_config(home / "sift.toml", config)
     pipeline.index([home / "photos"], home / "c", config=config)
@@ -85,7 +85,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 # Each command when all is well
 
 
-def test_index_counts_lists_and_goes_on(home: Path, tmp_path: Path, resight: Run) -> None:
+def test_index_counts_lists_and_resumes(home: Path, tmp_path: Path, resight: Run) -> None:
     photos, folder = Path(shutil.copytree(home / "photos", tmp_path / "photos")), tmp_path / "c"
     (photos / "broken [bold].JPG").write_text("no photo")
     done = resight("index", photos, "-c", folder, "--config", home / "sift.toml")
@@ -164,7 +164,7 @@ def test_the_answer_is_that_of_the_python_interface(
     ):
         done = resight("search", query, "-c", collection, "--json", *options)
         succeed(done)
-        said = json.loads(done.stdout)
+        printed = json.loads(done.stdout)
         found = search(query, collection, **arguments)
         expected = [
             {"path": str(r.path), "distance": r.distance, "rank": r.rank}
@@ -172,8 +172,8 @@ def test_the_answer_is_that_of_the_python_interface(
             | ({"region": list(r.region), "query_region": list(r.query_region)} if r.region else {})
             for r in found.results
         ]
-        assert said["results"] == expected
-        assert said["query"] == str(found.query)
+        assert printed["results"] == expected
+        assert printed["query"] == str(found.query)
 
 
 def test_the_top_results_are_verified(collection: Path, query: Path) -> None:
@@ -198,8 +198,8 @@ def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: 
         framed.save(tmp_path / "framed.png")
         box = (300, 150, framed.width - 300, framed.height - 150)
         config = SearchConfig(k=1, verify=16)
-        for asked in (None, box):
-            (first,) = Searcher(opened).search(tmp_path / "framed.png", config, asked).results
+        for region in (None, box):
+            (first,) = Searcher(opened).search(tmp_path / "framed.png", config, region).results
             assert first.path == paths[0]
             assert first.inliers is not None
             assert first.inliers > 100
@@ -253,11 +253,11 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
 
     done = resight("evaluate", groups, "-c", collection, "--json")
     assert succeed(done) == []
-    said = json.loads(done.stdout)
-    assert said["mAP"] == pytest.approx(100 * expected.mean_average_precision)
-    assert said["ns_score"] == pytest.approx(expected.ns_score)
-    assert said["groups"].keys() == {f"object-{number:02}" for number in range(1, 5)}
-    assert (said["queries"], said["photos"], said["missing"]) == (16, 16, [])
+    printed = json.loads(done.stdout)
+    assert printed["mAP"] == pytest.approx(100 * expected.mean_average_precision)
+    assert printed["ns_score"] == pytest.approx(expected.ns_score)
+    assert printed["groups"].keys() == {f"object-{number:02}" for number in range(1, 5)}
+    assert (printed["queries"], printed["photos"], printed["missing"]) == (16, 16, [])
 
 
 @pytest.fixture(scope="module")
@@ -337,10 +337,10 @@ def test_info(collection: Path, resight: Run) -> None:
 
     done = resight("info", "-c", collection, "--json")
     assert succeed(done) == []
-    said = json.loads(done.stdout)
-    assert (said["photos"], said["config"]["centers"]) == (15, 16)
-    assert said["failed"] == [{"path": str(photo.path), "reason": "Permission denied"}]
-    assert said["fingerprint"] == info(collection).fingerprint
+    printed = json.loads(done.stdout)
+    assert (printed["photos"], printed["config"]["centers"]) == (15, 16)
+    assert printed["failed"] == [{"path": str(photo.path), "reason": "Permission denied"}]
+    assert printed["fingerprint"] == info(collection).fingerprint
 
 
 def test_remove(home: Path, collection: Path, query: Path, resight: Run) -> None:
@@ -367,9 +367,9 @@ def test_fit(tmp_path: Path, resight: Run) -> None:
     done = resight("fit", "-c", folder, "--set", "features=5", "--set", "seed=3")
     assert done.stdout == ""
     assert succeed(done)[-1] == "kept 5 of 8 values, fitted on 40 photos"
-    kept = info(folder).selection
-    assert kept is not None
-    assert (kept["config"]["features"], kept["config"]["seed"]) == (5, 3)
+    selection = info(folder).selection
+    assert selection is not None
+    assert (selection["config"]["features"], selection["config"]["seed"]) == (5, 3)
 
 
 def test_describe_writes_arrays(
@@ -477,7 +477,7 @@ def test_defaults_are_those_of_the_configurations(resight: Run) -> None:
 
 
 def network_collection(folder: Path, count: int) -> Path:
-    """A collection of the network's kind with made-up descriptors of eight values."""
+    """A collection of the network's kind with synthetic descriptors of eight values."""
     with writing(folder, (ExtractionConfig(), SelectionConfig())) as writer:
         writer.bind_model(Model("cd" * 32))
         for number in range(count):
@@ -595,7 +595,7 @@ BAD_INPUT = [
     ("evaluate {BAD}/twice.json -c {C}", "twice.json: the group 'tower' is twice"),
     ("evaluate {BAD}/others.json -c {C}", "none of its photos is in"),
     ("search {QUERY} -c {C} --sheet {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
-    # What is to be written is looked at before anything else: the photos are not even there.
+    # Output files are checked first: the photos do not even exist.
     ("describe {BAD}/gone.jpg -o {BAD}/nowhere/out.npz", "nowhere/out.npz: cannot be written"),
     ("describe {BAD}/gone.jpg -o {BAD}/empty", "empty: cannot be written: Is a directory"),
     ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/nowhere/a.jpg", "a.jpg: cannot be written"),
@@ -658,7 +658,7 @@ def test_a_second_writer_is_refused_and_a_reader_is_not(
 # Disks and permissions
 
 
-def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, resight: Run) -> None:
+def test_a_full_disk_is_one_line_and_the_next_run_resumes(tmp_path: Path, resight: Run) -> None:
     samples.draw_many(tmp_path / "photos", 30)
     config = samples.write_config(
         tmp_path / "large.toml", dataclasses.replace(samples.QUICK, centers=64)
@@ -676,10 +676,10 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path, resigh
         f"resight: {disk / 'c'}: the disk is full; free some space and run again"
     )
     samples.assert_whole(saved)
-    kept = info(saved).photos
-    assert 0 < kept < 30
+    saved_photos = info(saved).photos
+    assert 0 < saved_photos < 30
     lines = succeed(resight("index", tmp_path / "photos", "-c", saved))
-    assert f"{saved}: 30 photos ({30 - kept} new, {kept} unchanged)" in lines
+    assert f"{saved}: 30 photos ({30 - saved_photos} new, {saved_photos} unchanged)" in lines
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")

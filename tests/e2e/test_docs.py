@@ -80,33 +80,33 @@ def run_examples(page, count, change=str):
 
 
 @pytest.fixture
-def beside_photos(demo_photos, tmp_path, monkeypatch):
+def demo_folder(demo_photos, tmp_path, monkeypatch):
     """A working folder that holds the demo's pictures as `photos/`."""
     shutil.copytree(demo_photos, tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_python_examples_run_and_print_what_the_page_says(beside_photos):
+def test_python_examples_run_and_print_what_the_page_says(demo_folder):
     run_examples("python.md", 7)
 
 
-def test_http_examples_run_and_print_what_the_page_says(beside_photos):
+def test_http_examples_run_and_print_what_the_page_says(demo_folder):
     pytest.importorskip("fastapi", reason="the extra `web` is not installed")
     from web_server import make_sift_collection, running
 
-    collection = make_sift_collection(beside_photos / "collection", beside_photos / "photos")
+    collection = make_sift_collection(demo_folder / "collection", demo_folder / "photos")
     with running(collection) as server:
         run_examples("http.md", 6, lambda code: code.replace("http://127.0.0.1:8765", server.url))
         operations = server.client.get("/api/v1/openapi.json").json()["paths"]
     text = (ROOT / "docs" / "http.md").read_text("utf-8")
-    told = set(re.findall(r"^\| `([A-Z]+ \S+)`", text, re.MULTILINE))
-    there = {
+    documented = set(re.findall(r"^\| `([A-Z]+ \S+)`", text, re.MULTILINE))
+    served = {
         f"{verb.upper()} {path.removeprefix('/api/v1')}"
         for path, verbs in operations.items()
         for verb in verbs
     }
-    assert told == there
+    assert documented == served
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(ExtractionConfig)])
@@ -214,23 +214,23 @@ def test_every_data_set_is_described():
 
 
 def test_engine_examples_run_and_find_what_a_folder_finds(
-    beside_photos, monkeypatch, capsys, postgres
+    demo_folder, monkeypatch, capsys, postgres
 ):
     from resight.cli.app import main
 
-    photos = beside_photos / "photos"
+    photos = demo_folder / "photos"
     for folder in photos.glob("*/"):
         if folder.name not in ("object-02", "object-03", "object-07"):
             shutil.rmtree(folder)
     truth = json.loads((photos / "groups.json").read_text())
-    kept = {name: paths for name, paths in truth.items() if (photos / paths[0]).exists()}
-    (photos / "groups.json").write_text(json.dumps(kept))
-    (beside_photos / "few.toml").write_text('method = "sift-vlad"\ncenters = 16\n')
+    present = {name: paths for name, paths in truth.items() if (photos / paths[0]).exists()}
+    (photos / "groups.json").write_text(json.dumps(present))
+    (demo_folder / "few.toml").write_text('method = "sift-vlad"\ncenters = 16\n')
     addresses = {
         "postgresql://resight@localhost/photos/my-collection": postgres.address(
             postgres.new_database(), "my-collection"
         ),
-        "qdrant+http://localhost:6333/my-collection": f"qdrant+file://{beside_photos}/qdrant/mine",
+        "qdrant+http://localhost:6333/my-collection": f"qdrant+file://{demo_folder}/qdrant/mine",
     }
 
     @functools.cache
@@ -241,9 +241,9 @@ def test_engine_examples_run_and_find_what_a_folder_finds(
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        assert not ended.value.code, (line, said.err)
-        return said.out
+        captured = capsys.readouterr()
+        assert not ended.value.code, (line, captured.err)
+        return captured.out
 
     text = (ROOT / "docs" / "backends.md").read_text("utf-8")
     lines = [

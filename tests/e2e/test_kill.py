@@ -261,9 +261,9 @@ def test_a_killed_fit_leaves_the_selection_before_or_the_one_after(
         folder = Path(shutil.copytree(described, tmp_path / str(number)))
         killed += kill_during("fit", folder, seconds, "--set", "features=30", "--set", "seed=1")
         samples.assert_whole(folder)
-        kept = samples.contents(folder)
-        assert kept["fitted"] in (before["fitted"], after)
-        assert {**kept, "fitted": None} == {**before, "fitted": None}
+        current = samples.contents(folder)
+        assert current["fitted"] in (before["fitted"], after)
+        assert {**current, "fitted": None} == {**before, "fitted": None}
         assert check(folder).problems == []
         fit(folder, features=30, seed=1)
         assert samples.contents(folder)["fitted"] == after

@@ -83,7 +83,7 @@ def assert_equal(ours, plain, name):
 
 @pytest.fixture(scope="module")
 def scenes(real_weights, real_photos, tmp_path_factory):
-    """A collection of 24 photos of three places, made by the command line."""
+    """A collection of 24 photos of three places, indexed by the command line."""
     import subprocess
 
     folder = tmp_path_factory.mktemp("scenes") / "collection"
@@ -118,7 +118,7 @@ def test_search_with_a_photo_that_is_not_in_the_collection(scenes, real_photos, 
     run = resight("search", cut, "-c", scenes, "--verify", 4, "--verify-by", "columns", "--json")
     found = json.loads(run.stdout)["results"]
     assert found[0]["inliers"] >= 100
-    assert "inliers" not in found[4], "it was not asked for"
+    assert "inliers" not in found[4], "it was not requested"
 
 
 def test_search_with_a_region(scenes, real_photos, resight):
@@ -250,18 +250,20 @@ def test_searches_in_codes_are_exact_on_real_descriptors(buildings, dataset, rea
     coded = []
     for rows in sides:
         coded.append(encode(rows, fit_quantizer(rows)))
-    asked = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 250)]
+    sample_queries = [Query(sides[0][i], sides[1][i]) for i in range(0, 10_000, 250)]
     for count in (1, 2):  # without and with local descriptors
         plain = Database(ids, sides[0], sides[1] if count == 2 else None)
         fast = dataclasses.replace(plain, coded=tuple(coded[:count]))
-        for query, found in zip(asked, nearest_to_each(asked, fast, 10), strict=True):
+        for query, found in zip(
+            sample_queries, nearest_to_each(sample_queries, fast, 10), strict=True
+        ):
             expected = nearest(query, plain, 10)
             np.testing.assert_array_equal(found.ids, expected.ids)
             np.testing.assert_array_equal(found.distances, expected.distances)
 
 
 def test_hundreds_of_lists_equal_the_exact_search(buildings, dataset, real_weights, cache):
-    # What the methods made of the photos, every second channel, so many at a time: none is drawn.
+    # Descriptors of the methods, every second channel, a batch at a time: none is synthetic.
     parts = []
     for config in {covers: config for config, covers in COVERS.items()}.values():
         both = descriptors_of(config, dataset, real_weights, cache)

@@ -1,7 +1,7 @@
-"""Several hundred photo files, intact, odd and broken, made from a seed: the same on every run.
+"""Several hundred photo files, intact, odd and broken, drawn from a seed: the same on every run.
 
 All pictures are drawn here: smooth, with four different corners, so that a decoder that mixes up
-channels, rows or orientations shows. `make_files(folder)` writes them and tells what to expect.
+channels, rows or orientations shows. `make_files(folder)` writes them and returns what to expect.
 """
 
 import functools
@@ -597,7 +597,7 @@ def _not_regular(folder: Path) -> Iterator[PhotoFile]:
     yield PhotoFile(folder / "link.jpg", "loads", color_picture(), 4)
     with (folder / "sparse.webp").open("wb") as file:
         file.write(b"RIFF\0\0\0\0WEBPVP8 ")
-        file.truncate(40 << 30)  # 40 GiB that take no room on disk
+        file.truncate(40 << 30)  # 40 GiB that take no space on disk
     yield PhotoFile(folder / "sparse.webp", "fails", reason="larger than")
     if os.geteuid() != 0:  # root may read everything
         path = _write(folder, "unreadable.jpg", _save(color_picture(), "JPEG"), "fails").path
@@ -619,7 +619,7 @@ def _write(
 ) -> PhotoFile:
     path = folder / name
     if path.exists():
-        raise ValueError(f"made twice: {name!r}")
+        raise ValueError(f"defined twice: {name!r}")
     path.write_bytes(data)
     return PhotoFile(path, expect, picture, tolerance, reason)
 

@@ -281,10 +281,10 @@ def pfa_rows(
         _, singular, rows = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
         values, vectors = singular**2 / (len(x) - 1), rows.T
     if components is None:
-        kept = 0.0
+        explained = 0.0
         components = 0
-        while components < len(values) and kept < variance * values.sum():
-            kept += values[components]
+        while components < len(values) and explained < variance * values.sum():
+            explained += values[components]
             components += 1
     return vectors[:, :components]
 

@@ -25,7 +25,7 @@ def loaded(code: str, *names: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_torch_is_for_describing_alone() -> None:
+def test_torch_is_loaded_only_for_extraction() -> None:
     names = """ranking.exact evaluation.measures reductions.pfa collection
     collection.search_arrays searching collection.writer indexing.plan
     backends.manage"""
@@ -59,7 +59,7 @@ except SystemExit as ended:
     assert loaded(code, *heavy, "typer") == {"typer"}
 
 
-def test_searching_by_a_known_photo_loads_no_network(tmp_path: Path) -> None:
+def test_searching_by_an_indexed_photo_loads_no_network(tmp_path: Path) -> None:
     import shutil
 
     folder = shutil.copytree(ROOT / "tests" / "fixtures" / "collection-v1", tmp_path / "c")

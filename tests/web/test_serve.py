@@ -93,7 +93,7 @@ def test_running_requests_are_finished_when_it_stops(served, few_photos):
     assert "Traceback" not in served.output
 
 
-def test_a_job_stops_cleanly_with_the_server_and_its_follower_is_told(few_photos, tmp_path):
+def test_a_job_stops_cleanly_with_the_server_and_notifies_its_follower(few_photos, tmp_path):
     photos = shutil.copytree(few_photos, tmp_path / "photos")
     folder = make_sift_collection(tmp_path / "collection", photos)
     original = (photos / "object-01" / "view-1.jpg").read_bytes()

@@ -140,13 +140,14 @@ class Provenance(ABC):
         bound, fingerprint = self.model, self.meta("fingerprint")
         if bound is not None and bound.sha256 != model.sha256:
             raise CollectionMismatchError(
-                f"{self.name}: was made with other weights (SHA-256 {bound.sha256[:12]}..., "
+                f"{self.name}: was indexed with other weights (SHA-256 {bound.sha256[:12]}..., "
                 f"these are {model.sha256[:12]}...); use the same weights file, or make a new "
                 "collection"
             )
         if fingerprint not in (None, self.fingerprint(model)):
             raise CollectionMismatchError(
-                f"{self.name}: was made by another version of the method; make a new collection"
+                f"{self.name}: was indexed by another version of the method; "
+                "create a new collection"
             )
 
 
@@ -208,9 +209,9 @@ class ProvenanceSnapshot(Provenance):
         differing = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
         if differing:
             details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)
-            difference = f"was made with another configuration ({details})"
+            difference = f"was indexed with another configuration ({details})"
         elif self.meta("fingerprint") != other.meta("fingerprint"):
-            difference = "was made with other weights, or another version of the method"
+            difference = "was indexed with other weights, or another version of the method"
         elif self.data != other.data or self.distance != other.distance:
             difference = "has another selection"
         else:

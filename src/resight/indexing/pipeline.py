@@ -187,6 +187,6 @@ def _check_same_config(
     differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)
     raise CollectionMismatchError(
-        f"{collection.folder}: was made with another configuration ({details}); leave the "
-        "options out, or make a new collection"
+        f"{collection.folder}: was indexed with another configuration ({details}); leave the "
+        "options out, or create a new collection"
     )

@@ -57,7 +57,7 @@ HEAD_TITLES = {"fine-tuned": "fine-tuned ", "netvlad": "NetVLAD's "}
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec:
-    """A method of the catalogue.
+    """A method of the catalog.
 
     Attributes:
         title: what it computes, in a few words.

@@ -183,11 +183,13 @@ def test_photos_by_id_and_by_page(tmp_path: Path) -> None:
 def test_photos_under_a_folder(tmp_path: Path) -> None:
     # The names have the characters around the slash, and bytes that are not UTF-8.
     names = ["a", "a.", "a0", "a-b", "A", "é", "\udcff", "\udcff\udcff"]
-    known = [Path("/", *parts) for n in (1, 2, 3) for parts in itertools.product(names, repeat=n)]
-    known = known[::5]
-    places = {place for path in known for place in (path, *path.parents)} | {Path("/a/b")}
+    indexed_paths = [
+        Path("/", *parts) for n in (1, 2, 3) for parts in itertools.product(names, repeat=n)
+    ]
+    indexed_paths = indexed_paths[::5]
+    places = {place for path in indexed_paths for place in (path, *path.parents)} | {Path("/a/b")}
     with new(tmp_path / "c") as writer:
-        for path in known:
+        for path in indexed_paths:
             writer.record_failed(PhotoFile(path, 1, 1), None, "no photo")
         photos = list(writer.collection.photos())
         for place in places:
@@ -420,7 +422,7 @@ def test_another_model_is_refused(tmp_path: Path) -> None:
         assert collection.model == Model("aa" * 32, Path("/weights.pth"))
         collection.check_model(Model("aa" * 32))
         with pytest.raises(
-            CollectionMismatchError, match=r"made with other weights .*aaaaaaaaaaaa"
+            CollectionMismatchError, match=r"indexed with other weights .*aaaaaaaaaaaa"
         ):
             writer.bind_model(Model("bb" * 32))
         assert collection.model == Model("aa" * 32, Path("/weights.pth"))

@@ -64,8 +64,8 @@ def test_format_1_is_read(first_format: Path) -> None:
 
 
 def test_format_1_is_searched(first_format: Path, tmp_path: Path) -> None:
-    # Its descriptor is known by the content of the file, so that no weights are needed. Kept are
-    # the columns 0, 2 and 5; each distance is the lesser of the global and the local one:
+    # Its descriptor is stored by the content of the file, so that no weights are needed. Compared
+    # are the columns 0, 2 and 5; each distance is the lesser of the global and the local one:
     # two min(1, 0.5); three min(3.5 + 0.25 + 2, 0.5 + 0.125 + 1).
     query = tmp_path / "query.jpg"
     query.write_bytes(b"photo one")
@@ -147,7 +147,7 @@ def test_the_files_of_format_1_are_those_of_their_script() -> None:
 
 @pytest.fixture(params=sorted(EXPECTED_V2))
 def second_format(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
-    """A copy of a collection, and the answers of the version that made it."""
+    """A copy of a collection, and the results of the version that created it."""
     folder = Path(shutil.copytree(FIXTURES / request.param, tmp_path / "c"))
     return folder, EXPECTED_V2[request.param]
 

@@ -150,7 +150,7 @@ def test_changed_photos_change_only_their_rows(
 ) -> None:
     before = load(collection)
     first, size = files(collection), (files(collection) / "global.npy").stat().st_size
-    kept = (before.database.global_[:].copy(), before.database.ids.copy())
+    copied = (before.database.global_[:].copy(), before.database.ids.copy())
     monkeypatch.setattr(arrays, "_write_all", None)  # nothing is rebuilt
     with writing(collection) as writer:
         describe(writer, 99, cam=True)
@@ -162,8 +162,8 @@ def test_changed_photos_change_only_their_rows(
     assert (len(after.database.ids), after.database.count) == (19, 17)
     assert_equal(after, collection)
     # Readers of the old arrays keep them.
-    np.testing.assert_array_equal(before.database.global_, kept[0])
-    np.testing.assert_array_equal(before.database.ids, kept[1])
+    np.testing.assert_array_equal(before.database.global_, copied[0])
+    np.testing.assert_array_equal(before.database.ids, copied[1])
     assert check(collection).problems == []
 
 
@@ -397,9 +397,9 @@ def test_concurrent_readers_build_the_same_arrays(tmp_path: Path) -> None:
         reader.stdin.write("go\n")
         reader.stdin.flush()
     for reader in readers:
-        said, errors = reader.communicate(timeout=60)
+        output, errors = reader.communicate(timeout=60)
         assert errors == ""
-        lines = set(said.splitlines())
+        lines = set(output.splitlines())
         assert len(lines) == 1
         stamp, total, count = lines.pop().split()
         assert (stamp, int(count)) == (samples.stamp(folder), len(expected[0]))

@@ -110,7 +110,7 @@ def good_matches(first: Image.Image, second: Image.Image) -> int:
 
 
 def test_views_match_their_own_object_and_not_its_sibling() -> None:
-    """Two carpets are of one family, and are told apart by their geometry."""
+    """Two carpets are of one family, and differ by their geometry."""
     views = []
     for seed in (1, 2):
         texture = carpet(np.random.default_rng(seed))

@@ -445,7 +445,7 @@ def test_the_genuine_files(tmp_path: Path) -> None:
 def test_both_layouts_are_the_same_benchmark(name: str, photos: int, tmp_path: Path) -> None:
     content = read_plain(TRUTH / f"gnd_{name}.pkl")
     images, extra = content["imlist"], sorted(UNREADABLE) if name == "paris6k" else []
-    for photo in [*images, *extra]:  # what is in the files is not looked at
+    for photo in [*images, *extra]:  # contents are not read
         place = tmp_path / "texts" / "photos" / (photo.split("_")[1] if extra else "")
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{photo}.jpg").touch()

@@ -240,7 +240,7 @@ def test_a_photo_that_comes_back_needs_no_second_description(library: Library) -
     assert (described, report.unchanged, report.vanished) == (0, 6, [])
 
 
-def test_photos_outside_the_places_of_a_run_are_left_alone(library: Library) -> None:
+def test_photos_outside_the_places_of_a_run_stay(library: Library) -> None:
     (library.photos / "001.png").unlink()
     other = samples.draw(library.photos.with_name("other") / "x.png", 70)
     run = samples.index(other.parent, library.collection, prune=True)
@@ -285,7 +285,7 @@ def test_two_copies_that_both_move(library: Library) -> None:
     assert (described, len(report.moved), report.new, report.vanished) == (0, 2, 0, [])
 
 
-def test_anything_at_once_ends_as_a_new_collection_would(library: Library, tmp_path: Path) -> None:
+def test_mixed_changes_equal_a_new_collection(library: Library, tmp_path: Path) -> None:
     chance = random.Random(0)
     seed = 100
     for _ in range(8):
@@ -310,17 +310,17 @@ def test_anything_at_once_ends_as_a_new_collection_would(library: Library, tmp_p
                 seed += 1
                 age(other, seed)  # no clock is so coarse that a change would go unseen
         library.index(prune=True, workers=chance.choice([1, 3]))
-        kept = samples.contents(library.collection)
-        rows = {os.fsdecode(row[1]): (row[4], row[7]) for row in kept["photos"]}
+        indexed = samples.contents(library.collection)
+        rows = {os.fsdecode(row[1]): (row[4], row[7]) for row in indexed["photos"]}
         assert set(rows) == {str(path) for path in library.photos.iterdir()}
         readable = {path for path in rows if not Path(path).read_bytes().startswith(b"no")}
         assert {path for path, (_, state) in rows.items() if state == "ok"} == readable
-    # The descriptors are those that a collection with the same vocabulary gets from nothing.
+    # The descriptors equal those of a new collection with the same vocabulary.
     fresh = tmp_path / "fresh"
     shutil.copytree(library.collection, fresh)
     remove([library.photos], fresh)
     samples.index(library.photos, fresh)
-    assert samples.contents(fresh)["descriptors"] == kept["descriptors"]
+    assert samples.contents(fresh)["descriptors"] == indexed["descriptors"]
 
 
 # Broken photos
@@ -517,7 +517,7 @@ def interrupt_after(count: int) -> Callable[[str, int, int], None]:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_interrupted_run_goes_on(
+def test_an_interrupted_run_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     library = Library(tmp_path, monkeypatch)
@@ -549,9 +549,9 @@ def test_an_interrupted_run_prunes_nothing(library: Library) -> None:
 def test_progress_counts_to_the_end(library: Library) -> None:
     library.draw("x.png", 50)
     library.draw("y.png", 51)
-    said = []
-    library.index(progress=lambda *news: said.append(news))
-    assert said == [("indexing", 1, 2), ("indexing", 2, 2)]
+    updates = []
+    library.index(progress=lambda *news: updates.append(news))
+    assert updates == [("indexing", 1, 2), ("indexing", 2, 2)]
 
 
 def test_any_number_of_workers_gives_the_same(tmp_path: Path) -> None:
@@ -600,9 +600,9 @@ def test_other_weights_or_another_configuration_are_refused(
     samples.draw(photos / "new.png", 50)
     (tmp_path / "other.pth").write_bytes(b"other weights")
     other = ModelOptions(tmp_path / "other.pth")
-    with pytest.raises(CollectionMismatchError, match=r"made with other weights"):
+    with pytest.raises(CollectionMismatchError, match=r"indexed with other weights"):
         samples.index(photos, folder, config=net, model=other)
-    with pytest.raises(CollectionMismatchError, match=r"made with other weights"):
+    with pytest.raises(CollectionMismatchError, match=r"indexed with other weights"):
         search(photos / "new.png", folder, model=other)
     for config, field in (
         ("paper", "resolutions"),
@@ -618,7 +618,7 @@ def test_other_weights_or_another_configuration_are_refused(
     assert (run.report.new, run.photos) == (1, 3)
 
 
-def test_without_weights_no_collection_comes_to_be(tmp_path: Path) -> None:
+def test_without_weights_no_collection_is_created(tmp_path: Path) -> None:
     photos = samples.draw_many(tmp_path / "photos", 1)[0].parent
     model = ModelOptions(tmp_path / "missing.pth")
     with pytest.raises(Exception, match=r"missing\.pth: cannot be read"):
@@ -660,7 +660,7 @@ def fitted(folder: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
 def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     folder, paths = nearly
     assert fitted(folder) is None
-    assert pipeline.index(paths[:127], folder).selection_note is None  # said once
+    assert pipeline.index(paths[:127], folder).selection_note is None  # reported once
     run = pipeline.index(paths[:129], folder)
     assert run.selection_note is not None
     assert "fitted a selection of 12 of 3072 values on 129 photos" in run.selection_note
@@ -740,7 +740,7 @@ def test_remove_forgets_photos_and_folders_and_touches_no_file(library: Library)
     assert samples.contents(library.collection) == before
 
 
-def test_too_little_room_is_said_before_the_work(
+def test_too_little_disk_space_is_reported_before_extraction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples.draw_many(tmp_path / "photos", 5)
@@ -753,7 +753,7 @@ def test_too_little_room_is_said_before_the_work(
     assert samples.index(tmp_path / "photos", tmp_path / "c").report.new == 5
 
 
-def test_too_little_memory_is_said_before_the_work(
+def test_too_little_memory_is_reported_before_extraction(
     tmp_path: Path, net: str, small_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples.draw_many(tmp_path / "photos", 2)

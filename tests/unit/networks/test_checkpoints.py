@@ -233,7 +233,7 @@ def test_what_is_not_as_published_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_programs_in_a_file_are_refused_and_it_is_said_how_to_convert_them(tmp_path: Path) -> None:
+def test_pickled_code_is_refused_with_a_hint_how_to_convert_it(tmp_path: Path) -> None:
     decomposition = pytest.importorskip("sklearn.decomposition")
     fitted = decomposition.PCA(2).fit(np.random.default_rng(0).normal(size=(9, 8)))
     path = save(dirtorch(pca={"Landmarks_clean": fitted}), tmp_path)
@@ -262,9 +262,9 @@ def test_arrays_of_old_versions_of_numpy_are_read(tmp_path: Path) -> None:
     values = {"m": np.arange(6.0).reshape(2, 3), "n": np.float32([1, 2]), "one": np.float64(3)}
     path = save(values, tmp_path)
     old = tmp_path / "old.pth"
-    with zipfile.ZipFile(path) as new, zipfile.ZipFile(old, "w") as made:
+    with zipfile.ZipFile(path) as new, zipfile.ZipFile(old, "w") as rewritten:
         for name in new.namelist():
-            made.writestr(name, new.read(name).replace(b"numpy._core.", b"numpy.core."))
+            rewritten.writestr(name, new.read(name).replace(b"numpy._core.", b"numpy.core."))
     assert b"numpy.core.multiarray" in old.read_bytes()
     for file in (path, old):
         found = read_content(file)

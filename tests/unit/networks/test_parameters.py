@@ -69,9 +69,9 @@ def test_the_last_convolution_is_not_overwritten_by_its_relu(
     found = network.feature_maps(picture(33, 64))
     assert 0.2 < (found["conv5_3"] < 0).mean() < 0.8
     np.testing.assert_array_equal(np.maximum(found["conv5_3"], 0), found["conv5"])
-    alone = load_network("vgg16", parameters, layers=layers[1:], runtime=runtime, device="cpu")
+    single = load_network("vgg16", parameters, layers=layers[1:], runtime=runtime, device="cpu")
     np.testing.assert_allclose(
-        alone.feature_maps(picture(33, 64))["conv5_3"], found["conv5_3"], atol=1e-5
+        single.feature_maps(picture(33, 64))["conv5_3"], found["conv5_3"], atol=1e-5
     )
 
 

@@ -87,7 +87,7 @@ def test_a_run_that_was_killed_before_it_quantized_can_go_on(
         assert opened.fitted_data("network")
 
 
-def test_what_cannot_be_is_said(
+def test_impossible_requests_are_refused(
     photos: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, torch = ModelOptions(small_weights), ModelOptions(small_weights, runtime="torch")

@@ -317,7 +317,7 @@ def test_conversions_need_no_second_copy(tmp_path, suffix, mode, bytes_per_pixel
 
 
 @needs_proc
-def test_too_little_memory_is_said_so(large_photo):
+def test_too_little_memory_is_reported(large_photo):
     code = (
         "import resource, sys; from pathlib import Path; from PIL import Image\n"
         "from resight.errors import ImageError; from resight.photos.images import load_image\n"

@@ -105,7 +105,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
         with open(raw, "wb") as file:
             file.write(b"x")
     except OSError:
-        pytest.skip("this file system takes text names alone")
+        pytest.skip("this file system accepts only text names")
     (photo,) = find_photos([tmp_path]).photos
     assert os.fsencode(photo.path) == raw
 

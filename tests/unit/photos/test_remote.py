@@ -82,9 +82,9 @@ def test_what_cannot_be_listed(place: str, line: str, reached: Path) -> None:
 def test_a_store_without_its_credentials(
     object_store: dict[str, str], tmp_path: Path, resight_process: Run
 ) -> None:
-    known = {**object_store, "AWS_ACCESS_KEY_ID": "", "HOME": str(tmp_path)}
+    variables = {**object_store, "AWS_ACCESS_KEY_ID": "", "HOME": str(tmp_path)}
     command = ["index", "s3://photos/2026", "-c", tmp_path / "c", "--config", "sift-vlad"]
-    done = resight_process(*command, env={**os.environ, **known})
+    done = resight_process(*command, env={**os.environ, **variables})
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("resight: s3://photos/2026: cannot be listed: ")
     assert not (tmp_path / "c").exists()

@@ -226,7 +226,7 @@ def test_points_of_a_mirrored_map_do_not_agree() -> None:
 @pytest.mark.parametrize("view", REFUSED)
 def test_impossible_views_are_refused(view: str) -> None:
     source = grid()
-    # A tolerance far above the deviation: the view alone decides.
+    # A tolerance far above the deviation: only the view decides.
     result = verify(*pair(source, project(np.array(REFUSED[view]), source)), max_error=8)
     assert result.inliers == 0
     assert result.homography is None

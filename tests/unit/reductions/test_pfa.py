@@ -133,12 +133,12 @@ def three_kinds() -> tuple[np.ndarray, list[list[int]]]:
 
 def test_the_column_nearest_to_each_center_is_selected() -> None:
     x, kinds = three_kinds()
-    kept = fit(x, features=3)
+    columns = fit(x, features=3)
     # Rows of a kind lie on a line, at 1, 1.01, 1.02 (and 1.03) times some length: the centre of
     # three is the second; between the second and the third of four, these are equally near.
-    assert [column for column in kept if column in kinds[1]] == [4]
-    assert [column for column in kept if column in kinds[2]] == [5]
-    assert [column for column in kept if column in kinds[0]] in ([3], [6])
+    assert [column for column in columns if column in kinds[1]] == [4]
+    assert [column for column in columns if column in kinds[2]] == [5]
+    assert [column for column in columns if column in kinds[0]] in ([3], [6])
 
 
 def test_the_first_of_equally_near_columns_is_selected() -> None:
@@ -229,8 +229,8 @@ def test_images_that_are_all_the_same_are_refused(images: int) -> None:
 @pytest.mark.parametrize("images", [8, 30, 300])
 def test_duplicate_columns_never_yield_fewer_features(images: int) -> None:
     x = np.repeat(descriptors(images, 10), 5, axis=1)
-    kept = fit(x, features=10)
-    assert [column // 5 for column in kept] == list(range(10))
+    columns = fit(x, features=10)
+    assert [column // 5 for column in columns] == list(range(10))
     for features in (20, 50):
         with pytest.raises(FitError, match=rf"^cannot keep {features} features: ") as caught:
             fit(x, features=features)
@@ -244,8 +244,8 @@ def test_absolute_takes_opposite_columns_for_alike() -> None:
     images = np.arange(12)
     cause, other = np.sin(images), np.cos(2 * images)
     x = np.stack([cause, -cause, other, -other], axis=1)
-    kept = fit(x, features=2, absolute=True)
-    assert len({0, 1} & set(kept)) == len({2, 3} & set(kept)) == 1
+    columns = fit(x, features=2, absolute=True)
+    assert len({0, 1} & set(columns)) == len({2, 3} & set(columns)) == 1
     rows = principal_rows(principal_components([x]), SelectionConfig(absolute=True))
     assert (rows >= 0).all()
 
@@ -253,9 +253,9 @@ def test_absolute_takes_opposite_columns_for_alike() -> None:
 @pytest.mark.parametrize("images", [12, 100])
 def test_the_rank_limits_the_components(images: int) -> None:
     spectrum = principal_components([descriptors(images, 30)])
-    for asked, there in ((1, 1), (5, 5), (500, min(images - 1, 30))):
-        rows = principal_rows(spectrum, SelectionConfig(components=asked))
-        assert rows.shape == (30, there)
+    for requested, expected in ((1, 1), (5, 5), (500, min(images - 1, 30))):
+        rows = principal_rows(spectrum, SelectionConfig(components=requested))
+        assert rows.shape == (30, expected)
 
 
 @pytest.mark.parametrize("images", [5, 50])
@@ -279,8 +279,8 @@ def test_more_restarts_find_tighter_clusters() -> None:
 
     def spread(restarts: int) -> float:
         """Of the rows around the selected ones, squared."""
-        kept = fit(x, features=20, restarts=restarts)
-        return float(((rows[:, None] - rows[kept]) ** 2).sum(axis=2).min(axis=1).sum())
+        columns = fit(x, features=20, restarts=restarts)
+        return float(((rows[:, None] - rows[columns]) ** 2).sum(axis=2).min(axis=1).sum())
 
     assert spread(20) < spread(1)
 
@@ -395,10 +395,10 @@ def test_indices_do_not_depend_on_the_run_or_the_number_of_threads(tmp_path: Pat
 def test_many_images_give_the_same_indices_for_any_number_of_threads() -> None:
     x = descriptors(900, 300)
     with threadpool_limits(1):
-        alone = fit(x, features=60)
+        single_threaded = fit(x, features=60)
     with threadpool_limits(2):
-        assert fit(x, features=60) == alone
-    assert fit(x, features=60) == alone
+        assert fit(x, features=60) == single_threaded
+    assert fit(x, features=60) == single_threaded
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")

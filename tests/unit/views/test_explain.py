@@ -225,9 +225,9 @@ def test_the_attribution_adds_up_to_the_descriptor(
         selection = Selection(np.array([0, 5, 2047, 2048, 2050, 3071]), renormalize)
     descriptor = describe_maps(maps, config).global_
     expected = selection.apply(descriptor) if selection else descriptor
-    supplies = attribute_photo(maps, config, selection=selection)
-    assert list(supplies) == ["layer4", "layer3"]
-    actual = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    attributions = attribute_photo(maps, config, selection=selection)
+    assert list(attributions) == ["layer4", "layer3"]
+    actual = np.concatenate([a.values.sum(axis=(1, 2)) for a in attributions.values()])
     np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-4)
 
 
@@ -238,8 +238,8 @@ def test_the_masked_attribution_adds_up_to_the_local_descriptor() -> None:
     local = describe_maps(maps, config, classifier).local
     assert local is not None
     mask = cam_mask(class_activation_map(maps[0]["layer4"], classifier), config.cam_threshold)
-    supplies = attribute_photo(maps, config, mask=mask)
-    actual = np.concatenate([s.values.sum(axis=(1, 2)) for s in supplies.values()])
+    attributions = attribute_photo(maps, config, mask=mask)
+    actual = np.concatenate([a.values.sum(axis=(1, 2)) for a in attributions.values()])
     np.testing.assert_allclose(actual, local, atol=1e-6, rtol=1e-4)
 
 
