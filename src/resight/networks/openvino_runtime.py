@@ -11,6 +11,7 @@ import openvino
 from openvino import opset13 as op
 
 from resight.networks import BACKBONES
+from resight.networks.backbone import Padding
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
 
@@ -94,16 +95,30 @@ class _Operations:
     def __init__(self, parameters: Parameters) -> None:
         self._convolutions = parameters.convolutions
 
-    def convolve(self, x: Any, name: str, stride: int = 1, padding: int | None = None) -> Any:
+    def convolve(
+        self,
+        x: Any,
+        name: str,
+        stride: int = 1,
+        padding: Padding | None = None,
+        groups: int = 1,
+    ) -> Any:
         weight, bias = self._convolutions[name]
-        pads = [weight.shape[-1] // 2 if padding is None else padding] * 2
-        shared = op.constant(weight, shared_memory=True)
-        y = op.convolution(x, shared, [stride] * 2, pads, pads, [1, 1])
+        before, after = padding or (weight.shape[-1] // 2,) * 2
+        options = [stride] * 2, [before] * 2, [after] * 2, [1, 1]
+        if groups == 1:
+            y = op.convolution(x, op.constant(weight, shared_memory=True), *options)
+        else:
+            grouped = weight.reshape(groups, -1, *weight.shape[1:])
+            y = op.group_convolution(x, op.constant(grouped, shared_memory=True), *options)
         y.set_friendly_name(name)
         return op.add(y, op.constant(bias.reshape(1, -1, 1, 1)))
 
     def relu(self, x: Any) -> Any:
         return op.relu(x)
+
+    def relu6(self, x: Any) -> Any:
+        return op.clamp(x, 0, 6)
 
     def copy(self, x: Any) -> Any:
         return x  # a node's output is never overwritten

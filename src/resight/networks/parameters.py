@@ -1,6 +1,6 @@
 """Parameters of a network for inference: checked, with batch norm folded in, and cached.
 
-Names and shapes of weights must be exactly those of the network's spec, which are torchvision's.
+Names and shapes of weights must be exactly those of the network's spec.
 """
 
 import contextlib
@@ -19,9 +19,6 @@ from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Convolution
 from resight.networks.checkpoints import NetVlad, RetrievalHead, read_checkpoint
 from resight.networks.weights import WeightsFile
 
-BATCH_NORM_EPSILON = 1e-5
-"""That of torchvision's networks."""
-
 
 @dataclass(frozen=True)
 class Classifier:
@@ -36,8 +33,8 @@ class Parameters:
     """Parameters of a network, ready for a runtime.
 
     Attributes:
-        convolutions: name to weight, float32 (outputs, inputs, side, side), and bias, float32
-            (outputs,), with batch norm folded in; includes VGG-16's fully connected layers.
+        convolutions: name to weight, float32 (outputs, inputs of a group, side, side), and bias,
+            float32 (outputs,), with batch norm folded in; includes VGG-16's fully connected layers.
         classifier: None if the weights lack the fully connected layers.
         mean, std: as in `BackboneSpec`.
         head: of networks that were fine-tuned for retrieval, or trained with NetVLAD.
@@ -100,7 +97,14 @@ def recognize(file: WeightsFile) -> tuple[str, str]:
     backbone_name = checkpoint.backbone or backbone_of(checkpoint.state, file.path)
     if backbone_name is None:
         raise WeightsError(f"{file.path}: are weights of none of {', '.join(BACKBONES)}")
-    return backbone_name, "" if checkpoint.head is None else checkpoint.head.pooling
+    if checkpoint.head is not None:
+        return backbone_name, checkpoint.head.pooling
+    if checkpoint.backbone is None:  # checked above
+        _write_cache(
+            _fold_batch_norm(checkpoint.state, backbone_name),
+            _cache_file(backbone_name, file.sha256),
+        )
+    return backbone_name, ""
 
 
 def backbone_of(state: dict[str, np.ndarray], path: Path) -> str | None:
@@ -170,7 +174,7 @@ def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
             state[f"{layer.norm}.{part}"].astype(np.float64)
             for part in ("running_mean", "running_var", "weight", "bias")
         )
-        scale = gain / np.sqrt(variance + BATCH_NORM_EPSILON)
+        scale = gain / np.sqrt(variance + spec.batch_norm_epsilon)
         parts += [weight * scale[:, None, None, None], bias - mean * scale]
     if f"{spec.classifier[0]}.weight" in state:
         for name in [*(layer.name for layer in spec.head), spec.classifier[0]]:

@@ -68,7 +68,7 @@ def _resnet(depth: int, blocks: tuple[int, ...], url: str, sha256: str) -> Backb
         classifier=("fc", 2048),
         matching_layer="layer3",
         cam_layer="layer4",
-        weights=WeightsSpec(url, sha256, PAPER),
+        weights=WeightsSpec(sha256, PAPER, url),
         bytes_per_pixel=260,  # measured on images of 1050 x 1050 pixels: 210 to 250
         children=("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"),
     )

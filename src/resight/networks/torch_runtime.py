@@ -15,6 +15,7 @@ from torch import Tensor
 
 from resight.errors import UsageError
 from resight.networks import BACKBONES
+from resight.networks.backbone import Padding
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
 
@@ -140,13 +141,25 @@ class _Operations:
     def __init__(self, convolutions: dict[str, tuple[Tensor, Tensor]]) -> None:
         self._convolutions = convolutions
 
-    def convolve(self, x: Tensor, name: str, stride: int = 1, padding: int | None = None) -> Tensor:
+    def convolve(
+        self,
+        x: Tensor,
+        name: str,
+        stride: int = 1,
+        padding: Padding | None = None,
+        groups: int = 1,
+    ) -> Tensor:
         weight, bias = self._convolutions[name]
-        padding = weight.shape[-1] // 2 if padding is None else padding
-        return F.conv2d(x, weight, bias, stride, padding)
+        before, after = padding or (weight.shape[-1] // 2,) * 2
+        if after > before:
+            x = F.pad(x, (0, after - before) * 2)
+        return F.conv2d(x, weight, bias, stride, before, groups=groups)
 
     def relu(self, x: Tensor) -> Tensor:
         return F.relu_(x)
+
+    def relu6(self, x: Tensor) -> Tensor:
+        return x.clamp_(0, 6)
 
     def copy(self, x: Tensor) -> Tensor:
         return x.clone()

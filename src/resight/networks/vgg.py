@@ -30,7 +30,7 @@ def _forward(operations: Operations[T], x: T) -> Iterator[tuple[str, T]]:
         x = operations.max_pool(x, 2)
     yield "pool5", x
     # Fully connected layers are convolutions: an image of 224 x 224 pixels has one position.
-    x = operations.relu(operations.convolve(x, "classifier.0", padding=0))
+    x = operations.relu(operations.convolve(x, "classifier.0", padding=(0, 0)))
     yield "fc6", x
     yield "fc7", operations.relu(operations.convolve(x, "classifier.3"))
 

