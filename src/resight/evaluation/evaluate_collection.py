@@ -89,11 +89,7 @@ def evaluate(
         UsageError: the method has no network whose columns could be compared.
     """
     config = override(
-        config,
-        rerank=rerank,
-        verify=verify,
-        verify_by=verify_by,
-        verify_geometry=verify_geometry,
+        config, rerank=rerank, verify=verify, verify_by=verify_by, verify_geometry=verify_geometry
     )
     truth = read_groups(Path(groups))
     with open_store(collection) as opened:

@@ -182,12 +182,7 @@ def _explain_cnn(
     config = extractor.config
     a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
     result = explain_maps(
-        a,
-        b,
-        config,
-        classifier=extractor.classifier,
-        reduction=selection,
-        state=extractor.state,
+        a, b, config, classifier=extractor.classifier, reduction=selection, state=extractor.state
     )
     columns = [fuse(maps, config.spec.matching_layer, config) for maps in (a, b)]
     return replace(result, matches=column_matches(*columns, query.size, other.size))

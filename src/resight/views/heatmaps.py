@@ -90,10 +90,7 @@ def shared_heat(query: Attribution, other: Attribution) -> tuple[np.ndarray, np.
 
 
 def column_matches(
-    query: np.ndarray,
-    other: np.ndarray,
-    query_size: tuple[int, int],
-    other_size: tuple[int, int],
+    query: np.ndarray, other: np.ndarray, query_size: tuple[int, int], other_size: tuple[int, int]
 ) -> np.ndarray:
     """Match the columns of feature maps (C, H, W) of two photos (sizes: width, height in pixels).
 

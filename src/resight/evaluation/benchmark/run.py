@@ -25,11 +25,7 @@ from resight.evaluation.benchmark.extraction import (
     unreadable_photos,
     upright_dataset,
 )
-from resight.evaluation.benchmark.ranking import (
-    MethodResult,
-    comparable_descriptors,
-    rank_queries,
-)
+from resight.evaluation.benchmark.ranking import MethodResult, comparable_descriptors, rank_queries
 from resight.evaluation.datasets.dataset import Dataset
 from resight.files import user_cache
 from resight.methods import METHODS, find_method
