@@ -12,7 +12,7 @@ import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,6 @@ from resight.progress import Progress
 
 PAPER_LAYERS = ("layer4", "layer3")
 """Layers of the paper; both are extracted if a method uses one of them."""
-
 
 CLOCKWISE = {
     90: Image.Transpose.ROTATE_270,  # Pillow rotates counterclockwise
@@ -327,19 +326,14 @@ def external_queries(dataset: Dataset, cache: Path) -> tuple[dict[Path, Path], d
     files: dict[Path, Path] = {}
     failed: dict[Path, str] = {}
     for query in dataset.queries:
-        if query.box is None:
-            if query.path not in ranked:
-                files[query.path] = query.path
-            continue
-        try:
-            target = cache / f"{_content_prefix(query.path)}-{query.file_name.name}"
-            if not target.exists():
-                image = load_image(query.path)
-                _save(crop_box(image, _clip_box(query, query.box, image.size)), target)
-        except ImageError as error:
-            failed[query.path] = str(error)
-            continue
-        files[target.absolute()] = query.file_name
+        if query.box is not None:
+            crop = functools.partial(_crop_query, query, query.box)
+            try:
+                files[_derived(query.path, query.file_name.name, crop, cache)] = query.file_name
+            except ImageError as error:
+                failed[query.path] = str(error)
+        elif query.path not in ranked:
+            files[query.path] = query.path
     return files, failed
 
 
@@ -347,13 +341,9 @@ def upright_dataset(dataset: Dataset, cache: Path) -> Dataset:
     """Replace the photos that a dataset rotates by upright, lossless copies in the cache."""
     copies = {}
     for path, degrees in dataset.turns.items():
-        try:
-            target = (cache / f"{_content_prefix(path)}-{path.stem}-{degrees}.png").absolute()
-            if not target.exists():
-                _save(load_image(path).transpose(CLOCKWISE[degrees]), target)
-        except ImageError:
-            continue  # extraction lists it as unreadable
-        copies[path] = target
+        rotate = functools.partial(Image.Image.transpose, method=CLOCKWISE[degrees])
+        with contextlib.suppress(ImageError):  # extraction lists it as unreadable
+            copies[path] = _derived(path, f"{path.stem}-{degrees}.png", rotate, cache)
     queries = (
         dataclasses.replace(query, path=copies.get(query.path, query.path))
         for query in dataset.queries
@@ -362,26 +352,29 @@ def upright_dataset(dataset: Dataset, cache: Path) -> Dataset:
     return dataclasses.replace(dataset, paths=paths, queries=tuple(queries), turns={})
 
 
-def _content_prefix(path: Path) -> str:
-    """Return the first 16 hex digits of a file's SHA-256."""
+def _derived(
+    path: Path, name: str, derive: Callable[[Image.Image], Image.Image], cache: Path
+) -> Path:
+    """Return the file of an image derived from a photo, created if the cache has none."""
     try:
-        return file_sha256(path)[:16]
+        content = file_sha256(path)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    target = (cache / f"{content[:16]}-{name}").absolute()
+    if not target.exists():
+        image = derive(load_image(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(target) as unfinished:
+            image.save(unfinished, "PNG")
+    return target
 
 
-def _save(image: Image.Image, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as unfinished:
-        image.save(unfinished, "PNG")
-
-
-def _clip_box(query: DatasetQuery, box: Box, size: tuple[int, int]) -> Box:
-    """Clip a query's box to its photo: corners of the ground truth may lie a pixel outside."""
-    x, y, w, h = box
-    if x >= size[0] or y >= size[1]:
+def _crop_query(query: DatasetQuery, box: Box, image: Image.Image) -> Image.Image:
+    """Cut out a query's region, whose corners may lie a pixel outside of the photo."""
+    (x, y, w, h), (width, height) = box, image.size
+    if x >= width or y >= height:
         raise DatasetError(
-            f"{query.name}: its box begins at {x}, {y}, outside of {query.path} of {size[0]} x "
-            f"{size[1]} pixels: is the ground truth that of these photos?"
+            f"{query.name}: its box begins at {x}, {y}, outside of {query.path} of {width} x "
+            f"{height} pixels: is the ground truth that of these photos?"
         )
-    return x, y, min(w, size[0] - x), min(h, size[1] - y)
+    return crop_box(image, (x, y, min(w, width - x), min(h, height - y)))
