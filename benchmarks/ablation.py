@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness import machine, make_parser, save
-from resight.evaluation.benchmark.run import run_benchmark, select_methods
+from resight.evaluation.benchmark import run_benchmark, select_methods
 from resight.evaluation.datasets import read_dataset
 from resight.evaluation.datasets.dataset import Dataset
 from resight.methods.model import ModelOptions

@@ -22,8 +22,8 @@ from resight.backends.manage import info
 from resight.collection import Collection
 from resight.config import ExtractionConfig
 from resight.errors import ClusterError, UsageError
+from resight.indexing import cluster as describing
 from resight.indexing import pipeline
-from resight.indexing.cluster import distributed_extraction as describing
 from resight.indexing.cluster import ray_cluster as on_ray
 from resight.indexing.cluster.segments import (
     ExtractionTask,

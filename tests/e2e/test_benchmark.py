@@ -26,8 +26,9 @@ from resight.config import (
 )
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import DatasetError, FitError, UsageError, WeightsError, WeightsMissingError
-from resight.evaluation.benchmark import ranking
-from resight.evaluation.benchmark import run as running
+from resight.evaluation import benchmark as running
+from resight.evaluation import evaluate
+from resight.evaluation.benchmark import BenchmarkRun, ranking, run_benchmark, select_methods
 from resight.evaluation.benchmark.extraction import (
     columns_of,
     extract,
@@ -42,10 +43,8 @@ from resight.evaluation.benchmark.report import (
     ranked_lists,
     rows,
 )
-from resight.evaluation.benchmark.run import BenchmarkRun, run_benchmark, select_methods
 from resight.evaluation.datasets import read_dataset
 from resight.evaluation.datasets.dataset import Dataset
-from resight.evaluation.evaluate_collection import evaluate
 from resight.files import file_sha256
 from resight.indexing import pipeline
 from resight.methods import METHODS

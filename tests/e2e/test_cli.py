@@ -30,7 +30,7 @@ from resight.config import (
     SearchConfig,
     SelectionConfig,
 )
-from resight.evaluation.evaluate_collection import evaluate
+from resight.evaluation import evaluate
 from resight.evaluation.measures import average_precision, read_groups
 from resight.indexing import pipeline
 from resight.indexing.describe import describe

@@ -16,13 +16,13 @@ from resight.config import ExtractionConfig, SelectionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.fusion import early_fusion
 from resight.descriptors.pipeline import class_activation_map
+from resight.evaluation.benchmark import run_benchmark
 from resight.evaluation.benchmark.extraction import (
     extract,
     read_descriptors,
     superset_configs,
 )
 from resight.evaluation.benchmark.report import markdown
-from resight.evaluation.benchmark.run import run_benchmark
 from resight.evaluation.datasets import read_dataset
 from resight.evaluation.measures import read_groups
 from resight.methods import METHODS

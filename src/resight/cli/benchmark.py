@@ -11,7 +11,7 @@ from resight.cli.options import argument, option
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
-    from resight.evaluation.benchmark.run import BenchmarkRun
+    from resight.evaluation.benchmark import BenchmarkRun
     from resight.evaluation.datasets import Verification
     from resight.evaluation.datasets.dataset import Dataset
 
@@ -78,7 +78,7 @@ def run(
 ) -> None:
     """Evaluate several methods; each photo passes the network once."""
     from resight.cli import output
-    from resight.evaluation.benchmark.run import run_benchmark, select_methods
+    from resight.evaluation.benchmark import run_benchmark, select_methods
 
     names = select_methods(methods, table)
     ranked = _read(dataset, switch)

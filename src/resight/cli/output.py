@@ -18,7 +18,7 @@ from rich.table import Table
 
 from resight.backends.manage import CheckReport, Info
 from resight.backends.transfer import Transfer
-from resight.evaluation.evaluate_collection import Evaluation
+from resight.evaluation import Evaluation
 from resight.indexing.pipeline import IndexRun
 from resight.photos.paths import escape_undecodable, path_text
 from resight.progress import Progress
@@ -26,7 +26,7 @@ from resight.ranking.groups import Groups
 from resight.searching.results import SearchResults
 
 if TYPE_CHECKING:
-    from resight.demo.run import DemoResult
+    from resight.demo import DemoResult
 
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""

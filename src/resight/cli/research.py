@@ -94,7 +94,7 @@ def evaluate(
 ) -> None:
     """Measure the mAP and N-S score of a collection against ground truth."""
     from resight.cli import output
-    from resight.evaluation.evaluate_collection import evaluate
+    from resight.evaluation import evaluate
 
     with output.progress() as progress:
         evaluation = evaluate(
@@ -119,7 +119,7 @@ def demo(
 ) -> None:
     """Draw sample photos, index and search them, and show the results."""
     from resight.cli import output
-    from resight.demo.run import run_demo
+    from resight.demo import run_demo
 
     with output.progress() as progress:
         result = run_demo(

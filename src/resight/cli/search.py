@@ -90,7 +90,7 @@ def groups(
 ) -> None:
     """Group a collection's photos of the same thing; find near-duplicates."""
     from resight.cli import output
-    from resight.evaluation.evaluate_collection import groups
+    from resight.evaluation import groups
 
     with output.progress() as progress:
         result = groups(collection, limit=limit, progress=progress)

@@ -1,5 +1,184 @@
-"""A sample collection that Resight draws by itself, to try a search without any photos."""
+"""The demo: draw photos, index them, search, and show the results."""
 
-from resight.demo.run import DemoResult, draw_collection, run_demo
+import json
+from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["DemoResult", "draw_collection", "run_demo"]
+import numpy as np
+
+from resight.collection import Collection
+from resight.config import SearchConfig
+from resight.demo.objects import FAMILIES
+from resight.demo.scenes import photograph
+from resight.errors import UsageError, WeightsMissingError
+from resight.evaluation import evaluate
+from resight.evaluation.measures import read_groups
+from resight.files import save_picture
+from resight.indexing import pipeline
+from resight.methods import load_config
+from resight.methods.model import ModelOptions, find_model
+from resight.photos.images import load_image
+from resight.progress import Progress, no_progress
+from resight.searching import Searcher
+from resight.views.contact_sheet import SheetPhoto, contact_sheets
+
+GROUPS_FILE = "groups.json"
+JPEG_QUALITY = 90
+SHEET_QUERIES = 5
+SHEET_RESULTS = 5
+
+
+def draw_collection(
+    folder: Path,
+    *,
+    objects: int = 15,
+    views: int = 4,
+    clutter: int = 15,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Path:
+    """Draw sample pictures, JPEGs of 640 x 480 or 480 x 640 pixels, with their ground truth.
+
+    `object-01/view-1.jpg` and so on show objects, the first view of each being the easiest.
+    `clutter/01.jpg` and so on match nothing; every other one shows an object of its own. Equal
+    arguments give equal bytes with equal versions of NumPy, OpenCV and Pillow. Files of the same
+    names are replaced.
+
+    Args:
+        folder: created if it is missing.
+        objects: number of different objects.
+        views: pictures of each object.
+        clutter: pictures that show none of the objects.
+        seed: another seed draws other objects.
+        progress: called after each picture.
+
+    Returns:
+        The path of `groups.json`: `{group: [paths relative to the folder]}`, each clutter picture
+        a group by itself.
+
+    Raises:
+        UsageError: fewer than one object or view, a negative number, or a folder that cannot be
+            written to.
+    """
+    if min(objects, views) < 1 or min(clutter, seed) < 0:
+        raise UsageError("objects and views must be at least 1, clutter and seed at least 0")
+    groups = {
+        f"object-{i + 1:02}": [f"object-{i + 1:02}/view-{j + 1}.jpg" for j in range(views)]
+        for i in range(objects)
+    }
+    groups |= {f"clutter-{i + 1:02}": [f"clutter/{i + 1:02}.jpg"] for i in range(clutter)}
+    total = objects * views + clutter
+    done = 0
+    try:
+        for number, paths in enumerate(groups.values()):
+            rng = np.random.default_rng((seed, number))
+            in_clutter = number >= objects
+            shows_object = not in_clutter or (number - objects) % 2 == 0
+            texture = FAMILIES[number % len(FAMILIES)](rng) if shows_object else None
+            for view, path in enumerate(paths):
+                ease = rng.random() if in_clutter else 1 - view / views
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                photograph(rng, texture, ease).save(target, quality=JPEG_QUALITY)
+                done += 1
+                progress("drawing", done, total)
+        file = folder / GROUPS_FILE
+        file.write_text(json.dumps(groups, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written to: {error.strerror or error}") from None
+    return file
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """Results of the demo.
+
+    Attributes:
+        photos, collection, sheet: the folder of pictures, the collection, the contact sheet.
+        config: name of the configuration.
+        why_no_network: reason for using a method without a network, or None.
+        mean_average_precision: in 0..1.
+        ns_score: in 0..4.
+    """
+
+    photos: Path
+    collection: Path
+    sheet: Path
+    config: str
+    why_no_network: str | None
+    mean_average_precision: float
+    ns_score: float | None
+
+
+def run_demo(
+    folder: Path,
+    *,
+    config: str = "fast",
+    model: ModelOptions | None = None,
+    progress: Progress = no_progress,
+) -> DemoResult:
+    """Draw a sample collection into a folder, index it, search it, and write a contact sheet.
+
+    Falls back to `sift-vlad` if no weights are given or available. Resumes an earlier run in the
+    same folder.
+
+    Raises:
+        WeightsError: the given weights cannot be used.
+    """
+    model = model or ModelOptions()
+    photos = folder / "photos"
+    groups = photos / GROUPS_FILE
+    if not groups.exists():
+        groups = draw_collection(photos, progress=progress)
+    config, why_no_network = _available_config(config, model)
+    collection = folder / f"collection-{Path(config).stem}"
+    run = pipeline.index([photos], collection, config=config, model=model, progress=progress)
+    if run.report.interrupted:
+        raise KeyboardInterrupt
+    evaluation = evaluate(groups, collection)
+    sheet = folder / "matches.jpg"
+    _write_sheet(groups, collection, model, sheet)
+    return DemoResult(
+        photos,
+        collection,
+        sheet,
+        config,
+        why_no_network,
+        evaluation.report.mean_average_precision,
+        evaluation.report.ns_score,
+    )
+
+
+def _available_config(config: str, model: ModelOptions) -> tuple[str, str | None]:
+    """Return the configuration, or `sift-vlad` and the reason if there are no weights."""
+    method, _ = load_config(config)
+    if not method.needs_network:
+        return config, None
+    try:
+        find_model(method, model)
+    except WeightsMissingError as error:
+        return "sift-vlad", str(error)
+    return config, None
+
+
+def _write_sheet(groups: Path, collection: Path, model: ModelOptions, target: Path) -> None:
+    """Write a row per object: its first picture and its search results."""
+    truth = [photos for photos in read_groups(groups).values() if len(photos) > 1]
+    rows = []
+    with Collection.open(collection) as opened:
+        searcher = Searcher(opened, model)
+        for photos in truth[:: max(1, len(truth) // SHEET_QUERIES)][:SHEET_QUERIES]:
+            query = photos[0]
+            results = searcher.search(query, SearchConfig(k=SHEET_RESULTS + 1)).results
+            others = [result for result in results if result.path != query][:SHEET_RESULTS]
+            tiles = [
+                SheetPhoto(
+                    load_image(result.path),
+                    result.path.parent.name,
+                    f"{result.distance:.3f}",
+                    highlight=result.path in photos,
+                )
+                for result in others
+            ]
+            rows.append((SheetPhoto(load_image(query), query.parent.name), tiles))
+    save_picture(contact_sheets(rows), target)

@@ -13,7 +13,7 @@ from resight.config import ConfigPair, MethodConfig
 from resight.config.reduction import AUTO_FIT_PHOTOS
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionMismatchError, UsageError
-from resight.indexing.cluster.distributed_extraction import extract_on_cluster
+from resight.indexing.cluster import extract_on_cluster
 from resight.indexing.cluster.ray_cluster import connected
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.fitting import fit_automatically

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from resight.backends import parse_address
 from resight.backends.store import Store
 from resight.collection import Photo
-from resight.evaluation.evaluate_collection import store_lists
+from resight.evaluation import store_lists
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
 from resight.ranking.groups import Groups, NeighborLists, estimate_limit, group_photos

@@ -20,7 +20,7 @@ from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, LocalConfig, SearchConfig, SelectionConfig
-from resight.evaluation.evaluate_collection import evaluate
+from resight.evaluation import evaluate
 from resight.indexing.fitting import fit
 from resight.indexing.pipeline import index
 from resight.methods.model import Model

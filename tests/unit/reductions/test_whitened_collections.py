@@ -12,7 +12,7 @@ from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
-from resight.evaluation.evaluate_collection import evaluate
+from resight.evaluation import evaluate
 from resight.evaluation.measures import average_precision
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit

@@ -14,8 +14,8 @@ from typing import Any
 from PIL import Image
 
 from resight.errors import ImageError
+from resight.evaluation.benchmark import BenchmarkRun
 from resight.evaluation.benchmark.ranking import MethodResult, RankedList
-from resight.evaluation.benchmark.run import BenchmarkRun
 from resight.evaluation.measures import Measure
 from resight.methods.spec import MethodSpec
 from resight.photos.images import load_image
