@@ -20,7 +20,7 @@ from resight.ranking.groups import Groups, NeighborLists, estimate_limit, group_
 from resight.web import WebSettings
 from resight.web.pictures import Thumbnails
 from resight.web.problems import ProblemError
-from resight.web.queues import ConcurrencyLimit, JobQueue, RequestQueue
+from resight.web.queues import JobQueue, RequestQueue, UploadLimit
 from resight.web.search_service import SearchService
 from resight.web.uploads import Uploads
 
@@ -118,7 +118,7 @@ class AppState:
         self.thumbnails = Thumbnails(folder, settings.thumbnail_bytes)
         self.jobs = JobQueue(self.service.refresh, with_paths=settings.local_only)
         self.groups = GroupCache(self.jobs)
-        self.active_uploads = ConcurrencyLimit(settings.max_uploads, "uploads")
+        self.active_uploads = UploadLimit(settings.max_uploads)
         self.search_queue = RequestQueue("search", 2, settings.max_waiting)
         self.picture_queue = RequestQueue("picture", 2, MAX_LOOKUPS)
         self.lookup_queue = RequestQueue("lookup", 4, MAX_LOOKUPS)

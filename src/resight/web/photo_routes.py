@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 
@@ -36,7 +36,6 @@ Limit = Annotated[
     float | None,
     Query(ge=0, le=1e9, description="largest distance between neighbors in a group"),
 ]
-IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", include_in_schema=False)]
 
 PICTURE: dict[int | str, dict[str, Any]] = {
     **schemas.other_content("image/jpeg", type="string", format="binary"),
@@ -80,9 +79,7 @@ def router(state: AppState) -> APIRouter:
         return await read(request, lambda store: state.photo_entry(photo_by_id(store, id)))
 
     @routes.get("/photos/{id}/thumbnail", response_class=Response, responses=PICTURE)
-    async def thumbnail(
-        request: Request, id: PhotoId, v: Version = None, etag: IfNoneMatch = None
-    ) -> Response:
+    async def thumbnail(request: Request, id: PhotoId, v: Version = None) -> Response:
         """Return a small picture of a photo, a JPEG of at most 320 pixels a side."""
 
         def read_cached(store: Store) -> tuple[Photo, bytes | None]:
@@ -91,7 +88,7 @@ def router(state: AppState) -> APIRouter:
 
         photo, data = await state.lookup(request, read_cached)
         headers = _cache_headers(photo, v, "small")
-        if etag_matches(etag, headers["ETag"]):
+        if _is_current(request, headers):
             return Response(status_code=304, headers=headers)
         if data is None:
             data, as_indexed = await state.picture_queue.run(
@@ -102,13 +99,11 @@ def router(state: AppState) -> APIRouter:
         return Response(data, headers=headers, media_type="image/jpeg")
 
     @routes.get("/photos/{id}/original", response_class=Response, responses=PICTURE)
-    async def original(
-        request: Request, id: PhotoId, v: Version = None, etag: IfNoneMatch = None
-    ) -> Response:
+    async def original(request: Request, id: PhotoId, v: Version = None) -> Response:
         """Return a photo in full: its file where browsers show that, otherwise a JPEG of it."""
         photo = await state.lookup(request, lambda store: photo_by_id(store, id))
         headers = _cache_headers(photo, v, "full")
-        if etag_matches(etag, headers["ETag"]):
+        if _is_current(request, headers):
             return Response(status_code=304, headers=headers)
         return await state.picture_queue.run(request, lambda: full_picture(photo.path, headers))
 
@@ -183,11 +178,8 @@ def group_router(state: AppState) -> APIRouter:
             groups = state.groups.get(store, limit)
             present, photos = _with_photos(groups.groups, store)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
-            present = [
-                dataclasses.replace(group, paths=tuple(paths[id_] for id_ in group.ids))
-                for group in present
-            ]
-            return write(dataclasses.replace(groups, groups=present))
+            named = [dataclasses.replace(g, paths=tuple(paths[i] for i in g.ids)) for g in present]
+            return write(dataclasses.replace(groups, groups=named))
 
         text = await state.group_queue.run(request, run)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -210,10 +202,10 @@ def group_router(state: AppState) -> APIRouter:
     return routes
 
 
-def etag_matches(header: str | None, etag: str) -> bool:
-    """Return whether a client that sends this `If-None-Match` has the current version."""
-    tags = [tag.strip().removeprefix("W/") for tag in (header or "").split(",")]
-    return etag in tags or "*" in tags
+def _is_current(request: Request, headers: dict[str, str]) -> bool:
+    """Return whether the client has the version that the response's headers name."""
+    tags = request.headers.get("if-none-match", "").split(",")
+    return not {headers["ETag"], "*"}.isdisjoint(tag.strip().removeprefix("W/") for tag in tags)
 
 
 def _cache_headers(photo: Photo, version: str | None, kind: str) -> dict[str, str]:

@@ -90,19 +90,18 @@ class RequestQueue:
             self.waiting -= 1
 
 
-class ConcurrencyLimit:
-    """A limit on how many blocks of code run at the same time; further ones get 429."""
+class UploadLimit:
+    """A limit on how many uploads arrive at the same time; further ones get 429."""
 
-    def __init__(self, limit: int, noun: str) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._noun = noun
         self.running = 0
 
     @contextlib.contextmanager
     def acquire(self) -> Iterator[None]:
         """Hold one of the places while the block runs."""
         if self.running >= self._limit:
-            detail = f"Too many {self._noun} at the same time; try again in a moment."
+            detail = "Too many uploads at the same time; try again in a moment."
             raise ProblemError(429, detail, headers={"Retry-After": "2"})
         self.running += 1
         try:

@@ -178,11 +178,6 @@ class SearchService(Searcher):
             self._fingerprint = fingerprint
             return self._extractor
 
-    def clear_cache(self) -> None:
-        """Remove the cached descriptors of queries."""
-        with self._cache_lock:
-            self._cache.clear()
-
     @property
     def _has_network(self) -> bool:
         return self.store.provenance.config.needs_network
