@@ -36,7 +36,7 @@ class Transfer:
         photos: number of photos at the target now.
         sent: number of photos transferred.
         unchanged: number of photos that were at the target already.
-        removed: number of photos removed from the target, being gone from the source.
+        removed: number of photos removed from the target, which the source lacks.
         failed: path and reason of the photos left out.
     """
 
@@ -222,10 +222,10 @@ def _taken(photo: Photo) -> datetime | None:
 def _prune(source: Collection, remote: Remote) -> int:
     """Remove the remote photos that a folder does not have; return their number."""
     paths = {photo.path for photo in source.photos("ok")}
-    gone = [photo.id for photo in remote.photos("ok") if photo.path not in paths]
-    for start in range(0, len(gone), BATCH):
-        remote.remove(gone[start : start + BATCH])
-    return len(gone)
+    removed = [photo.id for photo in remote.photos("ok") if photo.path not in paths]
+    for start in range(0, len(removed), BATCH):
+        remote.remove(removed[start : start + BATCH])
+    return len(removed)
 
 
 def _is_current(collection: Collection, photo: Photo) -> bool:

@@ -4,8 +4,8 @@ A folder in `arrays/` holds `ids.npy`, `global.npy` and, with class activation m
 descriptors after the reduction, float32, memory-mapped when read; for large collections also their
 8-bit codes, `global-codes.npy`, `global-units.npy` and so on (`ranking.quantized`). `header.json`
 names the state of the database that they represent, the number of valid rows, and the rows of
-removed photos. When photos come and go, rows are appended and others marked as gone; everything is
-rebuilt only after another reduction, or when much has changed.
+removed photos. For new photos rows are appended, and those of removed ones are marked; everything
+is rebuilt only after another reduction, or when much has changed.
 """
 
 import contextlib
@@ -56,15 +56,10 @@ Header = dict[str, Any]
 `rows`, `gone` (rows), `codes` by descriptor (low, step, lost, outliers), `sums` by file."""
 
 
-def read_header(folder: Path) -> Header:
+def _read_header(folder: Path) -> Header:
     """Return the header of a folder of arrays."""
     header: Header = json.loads((folder / HEADER_NAME).read_text("utf-8"))
     return header
-
-
-def stamp(header: Header) -> str:
-    """Return the stamp of the database's state that arrays represent."""
-    return f"{header['generation']}-{header['change']}"
 
 
 def _write_all(collection: Collection, folder: Path) -> str:
@@ -87,7 +82,7 @@ def _write_all(collection: Collection, folder: Path) -> str:
         elif name == "global":  # an empty collection
             appendable_npy.create(folder / f"{name}.npy", (0,), "<f4")
     append_photos(collection, folder, header, None)
-    return stamp(header)
+    return _stamp(header)
 
 
 def append_photos(collection: Collection, folder: Path, header: Header, since: int | None) -> None:
@@ -120,6 +115,11 @@ def append_photos(collection: Collection, folder: Path, header: Header, since: i
         unfinished.write_text(json.dumps(header), "utf-8")
 
 
+def _stamp(header: Header) -> str:
+    """Return the stamp of the database's state that arrays represent."""
+    return f"{header['generation']}-{header['change']}"
+
+
 def _blocks(
     collection: Collection, since: int | None
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -134,20 +134,20 @@ def _blocks(
 def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
     """Write the codes of the rows after the first `before`; of all rows if there are none yet."""
     rows = appendable_npy.load(folder / f"{name}.npy", header["rows"])
-    path, units_path = folder / f"{name}-codes.npy", folder / f"{name}-units.npy"
+    path, slack_path = folder / f"{name}-codes.npy", folder / f"{name}-units.npy"
     codes_header = header["codes"].get(name)
     if codes_header is None:
         before = 0
         quantizer = fit_quantizer(rows)
         appendable_npy.create(path, rows.shape[1:], "|u1")
-        appendable_npy.create(units_path, (SLACK_BYTES,), "|u1")
+        appendable_npy.create(slack_path, (SLACK_BYTES,), "|u1")
         low, step, lost = quantizer.low, quantizer.step, quantizer.max_error
         codes_header = {"low": low, "step": step, "lost": lost, "outliers": []}
     quantizer = Quantizer(codes_header["low"], codes_header["step"], codes_header["lost"])
     done = before
-    for codes, units, outliers in encode_blocks(rows[before:], quantizer):
+    for codes, slack, outliers in encode_blocks(rows[before:], quantizer):
         appendable_npy.append(path, done, codes)
-        appendable_npy.append(units_path, done, units)
+        appendable_npy.append(slack_path, done, slack)
         done += len(codes)
         codes_header["outliers"] += (before + outliers).tolist()
     if len(codes_header["outliers"]) > MAX_OUTLIERS * header["rows"]:
@@ -172,7 +172,7 @@ FOLDER_NAME = "arrays"
 LOCK_NAME = "arrays.lock"
 UNFINISHED_PREFIX = ".unfinished-"
 UNFINISHED_AGE_S = 3600.0
-MAX_GONE = 0.25
+MAX_REMOVED = 0.25
 """Share of rows of removed photos from which on everything is rebuilt."""
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError)
 """Errors from reading a missing, truncated or overwritten header or array."""
@@ -243,7 +243,7 @@ def _folders(collection: Collection) -> list[Path]:
 def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | None:
     """Return the arrays in a folder; None where they are missing or damaged."""
     try:
-        header = read_header(folder)
+        header = _read_header(folder)
         if header["format"] != FORMAT:
             return None
         count = header["rows"]
@@ -262,7 +262,7 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
             for name, codes in header["codes"].items()
         )
         database = Database(ids, rows["global.npy"], rows.get("local.npy"), quantized)
-        return SearchArrays(stamp(header), folder, database, _read_reduction(folder, header))
+        return SearchArrays(_stamp(header), folder, database, _read_reduction(folder, header))
     except DAMAGED:
         return None
 
@@ -301,12 +301,12 @@ def _extend(collection: Collection, folder: Path) -> SearchArrays | None:
     arrays = _read(folder)
     if arrays is None:
         return None
-    header = read_header(folder)
+    header = _read_header(folder)
     if header["generation"] != collection.generation:
         return None
     changed = collection.changed_since(header["change"])
     header["gone"] += np.flatnonzero(np.isin(arrays.database.ids, changed)).tolist()
-    if len(header["gone"]) > MAX_GONE * header["rows"]:
+    if len(header["gone"]) > MAX_REMOVED * header["rows"]:
         return None
     since = header["change"]
     header["change"] = collection.last_change
@@ -320,13 +320,12 @@ def _extend(collection: Collection, folder: Path) -> SearchArrays | None:
 def _build(collection: Collection, parent: Path) -> Path:
     """Build the arrays in a new folder and remove older ones."""
     _check_space(collection)
-    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=parent))
-    try:
-        target = parent / _write_all(collection, unfinished)
+    with tempfile.TemporaryDirectory(
+        prefix=UNFINISHED_PREFIX, dir=parent, ignore_cleanup_errors=True
+    ) as unfinished:
+        target = parent / _write_all(collection, Path(unfinished))
         shutil.rmtree(target, ignore_errors=True)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        Path(unfinished).rename(target)
     for entry in parent.iterdir():
         in_progress = entry.name.startswith(UNFINISHED_PREFIX) and _age_s(entry) < UNFINISHED_AGE_S
         if entry != target and not in_progress:
@@ -335,13 +334,10 @@ def _build(collection: Collection, parent: Path) -> Path:
 
 
 def _build_in_memory(collection: Collection) -> SearchArrays:
-    folder = Path(tempfile.mkdtemp(prefix="resight-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="resight-") as folder:
         with collection.snapshot():
-            _write_all(collection, folder)
-        return _read_new(folder, mmap_mode=None)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            _write_all(collection, Path(folder))
+        return _read_new(Path(folder), mmap_mode=None)
 
 
 def _read_new(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays:
@@ -360,7 +356,7 @@ def _age_s(path: Path) -> float:
 
 def _find_damage(folder: Path) -> str | None:
     try:
-        for name, chunks in read_header(folder)["sums"].items():
+        for name, chunks in _read_header(folder)["sums"].items():
             if appendable_npy.is_damaged(folder / name, chunks):
                 return f"{name} was damaged"
     except DAMAGED as error:

@@ -21,19 +21,18 @@ from resight.files import write_atomically
 
 COMPONENTS = 64
 """Number of principal components; more hardly increase recall on real descriptors."""
-ROWS_OF_A_LIST = 64
-"""Training rows per list."""
-FEWEST_ROWS = 64
-"""Fewest training rows; fewer are repeated."""
-FARTHEST = 0.01
-"""Fraction of the rows, the outliers, that is excluded from training."""
-FEWEST_PROBES = 32
-"""Fewest lists that a search reads; all of a small collection."""
-SHARE_PROBED = 1 / 7
+TRAINING_ROWS_PER_LIST = 64
+MIN_TRAINING_ROWS = 64
+"""Minimum number of training rows; fewer are repeated."""
+OUTLIER_FRACTION = 0.01
+"""Fraction of the rows that is excluded from training."""
+MIN_PROBES = 32
+"""Minimum number of lists that a search reads; all of a small collection."""
+PROBED_FRACTION = 1 / 7
 """Fraction of the lists that a search reads unless recall was measured."""
-OUTGROWN = 2
+REBUILD_FACTOR = 2
 """An index is rebuilt when its number of lists should grow by this factor."""
-ONE_QUERY = 10
+SINGLE_QUERY_IMPLEM = 10
 """FAISS's fastest implementation for single queries."""
 BLOCK_ROWS = 16_384
 """Rows added between two progress reports."""
@@ -99,9 +98,9 @@ def open_lists(path: Path, values: int, probes: int | None = None) -> InvertedLi
     ensure_available()
     index = _read(path, values)
     inverted = _inverted(index)
-    default = max(FEWEST_PROBES, math.ceil(SHARE_PROBED * inverted.nlist))
+    default = max(MIN_PROBES, math.ceil(PROBED_FRACTION * inverted.nlist))
     inverted.nprobe = min(probes or default, inverted.nlist)
-    inverted.implem = ONE_QUERY
+    inverted.implem = SINGLE_QUERY_IMPLEM
     return InvertedLists(index)
 
 
@@ -122,8 +121,8 @@ def grow_lists(
     import faiss
 
     index = _read(path, rows.shape[1]) if path.exists() else None
-    if index is None or _lists_for(len(rows)) > OUTGROWN * _inverted(index).nlist:
-        index = _learn(rows)
+    if index is None or _list_count(len(rows)) > REBUILD_FACTOR * _inverted(index).nlist:
+        index = _train(rows)
     first = index.ntotal
     for start in range(first, len(rows), BLOCK_ROWS):
         index.add(np.ascontiguousarray(rows[start : start + BLOCK_ROWS], np.float32))
@@ -134,14 +133,16 @@ def grow_lists(
     return len(rows) - first
 
 
-def _learn(rows: np.ndarray) -> Any:
+def _train(rows: np.ndarray) -> Any:
     """Train empty lists for a database (N, D) on a sample: components, centers and quantizers."""
     import faiss
 
-    lists = _lists_for(len(rows))
-    sample = np.asarray(rows[:: max(1, len(rows) // (ROWS_OF_A_LIST * lists))], np.float32)
+    lists = _list_count(len(rows))
+    sample = np.asarray(rows[:: max(1, len(rows) // (TRAINING_ROWS_PER_LIST * lists))], np.float32)
     apart = np.abs(sample - sample.mean(axis=0)).sum(axis=1)
-    sample = sample[apart <= np.quantile(apart, 1 - FARTHEST)]  # or all steps would be theirs
+    sample = sample[
+        apart <= np.quantile(apart, 1 - OUTLIER_FRACTION)
+    ]  # they would take up all steps
     values = min(COMPONENTS, rows.shape[1], len(sample))
     # FAISS's fast scan is for product quantization with one quantizer per component.
     index = faiss.index_factory(
@@ -150,13 +151,13 @@ def _learn(rows: np.ndarray) -> Any:
     inverted = _inverted(index)
     for clustering in (inverted.cp, inverted.pq.cp):
         clustering.min_points_per_centroid = 1  # or FAISS would warn of small collections
-    index.train(np.resize(sample, (max(FEWEST_ROWS, len(sample)), rows.shape[1])))
+    index.train(np.resize(sample, (max(MIN_TRAINING_ROWS, len(sample)), rows.shape[1])))
     return index
 
 
-def _lists_for(rows: int) -> int:
+def _list_count(rows: int) -> int:
     """Return the number of lists for a number of rows; more would cost more than they save."""
-    return max(1, min(math.isqrt(rows) // 2, rows // ROWS_OF_A_LIST))
+    return max(1, min(math.isqrt(rows) // 2, rows // TRAINING_ROWS_PER_LIST))
 
 
 def _inverted(index: Any) -> Any:

@@ -34,7 +34,7 @@ from resight.searching.query import QueryPhoto
 
 COLUMNS_SIDE = 800
 """Longest side, in pixels, of the copy whose columns are matched."""
-SMALLEST_WITH_BORDER = 5
+MIN_SIDE_WITH_BORDER = 5
 """Shortest side of a map whose border is left out; smaller ones are almost nothing but border."""
 EPSILON = 1e-12
 """A column shorter than this counts as zero."""
@@ -244,7 +244,7 @@ def border(feature_map: np.ndarray) -> np.ndarray:
     There the network sees its own zero padding, which is the same in all photos.
     """
     height, width = feature_map.shape[1:]
-    if min(height, width) < SMALLEST_WITH_BORDER:
+    if min(height, width) < MIN_SIDE_WITH_BORDER:
         return np.zeros(height * width, bool)
     at_border = np.ones((height, width), bool)
     at_border[1:-1, 1:-1] = False

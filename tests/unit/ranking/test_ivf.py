@@ -120,7 +120,7 @@ def test_the_index_of_a_collection_is_measured_and_stored(tmp_path: Path, cam: b
 def test_as_many_lists_are_read_as_are_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inverted, "FEWEST_PROBES", 1)
+    monkeypatch.setattr(inverted, "MIN_PROBES", 1)
     folder = make(tmp_path / "c", cam=False, count=300)
     actual = update_index(folder)
     assert actual.probes > 1
