@@ -13,7 +13,7 @@ from resight.demo.scenes import photograph
 from resight.errors import UsageError, WeightsMissingError
 from resight.evaluation import evaluate
 from resight.evaluation.measures import read_groups
-from resight.files import save_picture
+from resight.files import save_picture, write_errors
 from resight.indexing import pipeline
 from resight.methods import load_config
 from resight.methods.model import ModelOptions, find_model
@@ -69,7 +69,7 @@ def draw_collection(
     groups |= {f"clutter-{i + 1:02}": [f"clutter/{i + 1:02}.jpg"] for i in range(clutter)}
     total = objects * views + clutter
     done = 0
-    try:
+    with write_errors(folder):
         for number, paths in enumerate(groups.values()):
             rng = np.random.default_rng((seed, number))
             in_clutter = number >= objects
@@ -84,8 +84,6 @@ def draw_collection(
                 progress("drawing", done, total)
         file = folder / GROUPS_FILE
         file.write_text(json.dumps(groups, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written to: {error.strerror or error}") from None
     return file
 
 

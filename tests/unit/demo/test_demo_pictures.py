@@ -79,7 +79,7 @@ def test_impossible_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) -
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(UsageError, match="taken: cannot be written to"):
+    with pytest.raises(UsageError, match="taken: cannot be written: "):
         draw_collection(tmp_path / "taken", objects=1, views=1, clutter=0)
 
 

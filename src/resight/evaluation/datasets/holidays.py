@@ -42,32 +42,26 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
         DatasetError: there are no such photos, or no such file.
     """
     turns = read_turns(Path(upright).expanduser()) if upright else {}
-    names = _listed_names(folder)
-    photos = Photos(folder, names)
-    photo_rows = {name: row for row, name in enumerate(photos.names)}
-    queries = []
-    query_names = [name for name in names if _is_query(name)]
-    ranked = [n for n in photos.names if database == "all" or not _is_query(n)]
+    photos = Photos(folder, _listed_names(folder))
+    ranked = [name for name in photos.names if database == "all" or not _is_query(name)]
     rows = {name: row for row, name in enumerate(ranked)}
-    by_group: dict[str, set[str]] = {}
-    for name in ranked:
-        by_group.setdefault(name[:4], set()).add(name)
-    for name in query_names:
-        positives = frozenset(rows[n] for n in by_group.get(name[:4], set()) - {name})
-        if name not in photo_rows or not positives:
-            continue
+    groups: dict[str, set[int]] = {}
+    for name, row in rows.items():
+        groups.setdefault(name[:4], set()).add(row)
+    queries = []
+    for name in filter(_is_query, photos.names):
         row = rows.get(name)
         junk = frozenset() if row is None else frozenset([row])
-        path = photos.paths[photo_rows[name]]
-        judgements = {"all": Judgement(positives, junk)}
-        queries.append(DatasetQuery(f"{name}{SUFFIX}", path, judgements, row=row, group=name[:4]))
-    turned = {
-        path: turns[n] for n, path in zip(photos.names, photos.paths, strict=True) if turns.get(n)
-    }
+        positives = frozenset(groups.get(name[:4], ())) - junk
+        if positives:
+            judgements = {"all": Judgement(positives, junk)}
+            path, title = photos.all[name], f"{name}{SUFFIX}"
+            queries.append(DatasetQuery(title, path, judgements, row=row, group=name[:4]))
+    turned = {photos.all[name]: turns[name] for name in photos.names if turns.get(name)}
     return Dataset(
         name="holidays",
         names=tuple(f"{name}{SUFFIX}" for name in ranked),
-        paths=tuple(photos.paths[photo_rows[name]] for name in ranked),
+        paths=tuple(photos.all[name] for name in ranked),
         queries=tuple(queries),
         measures=(MEAN_AVERAGE_PRECISION,),
         official=(PHOTOS if database == "all" else PHOTOS - QUERIES, QUERIES),
@@ -86,8 +80,6 @@ def _listed_names(folder: Path) -> list[str]:
         if (place / LIST_NAME).is_file():
             lines = (place / LIST_NAME).read_text("ascii", "replace").split()
             return [Path(line).stem for line in lines]
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder")
     names = sorted(n for n in Photos(folder).names if len(n) == 6 and n.isdigit())
     if not names:
         raise DatasetError(f"{folder}: holds no photos of Holidays (names of six digits)")
