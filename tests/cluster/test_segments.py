@@ -82,7 +82,7 @@ def test_every_damage_is_found_and_named() -> None:
     for place in range(0, len(whole), 7):
         damaged = bytearray(whole)
         damaged[place] ^= 1
-        with pytest.raises(SegmentError, match="a file: is no segment, or damaged"):
+        with pytest.raises(SegmentError, match="a file: not a segment, or damaged"):
             decode(bytes(damaged), "a file")
     for length in (0, 7, 39, 40, 41, len(whole) // 2, len(whole) - 1):
         with pytest.raises(SegmentError, match="damaged"):
@@ -217,7 +217,7 @@ def test_what_cannot_be_merged_is_refused(collection: Path, tmp_path: Path, resi
     done = resight("merge", tmp_path / "damaged", "-c", collection)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"resight: {damaged}: is no segment, or damaged; delete it and index its photos again\n"
+        f"resight: {damaged}: not a segment, or damaged; delete it and index its photos again\n"
     )
     none = resight("merge", damaged, "-c", tmp_path / "nowhere")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)

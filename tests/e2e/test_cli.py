@@ -592,7 +592,7 @@ BAD_INPUT = [
     ("evaluate {BAD}/nowhere.json -c {C}", "nowhere.json"),
     ("evaluate {BAD}/broken.json -c {C}", "broken.json"),
     ("evaluate {BAD}/list.json -c {C}", "list.json"),
-    ("evaluate {BAD}/twice.json -c {C}", "twice.json: the group 'tower' is twice"),
+    ("evaluate {BAD}/twice.json -c {C}", "twice.json: the group 'tower' appears twice"),
     ("evaluate {BAD}/others.json -c {C}", "none of its photos is in"),
     ("search {QUERY} -c {C} --sheet {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
     # Output files are checked first: the photos do not even exist.

@@ -115,7 +115,7 @@ def verify(
     name, place = parse_dataset(dataset if folder is None else f"{dataset}:{folder}")
     report = verify_dataset(name, place, _switches(switch))
     _print_verification(report)
-    if not report.whole:
+    if not report.complete:
         raise typer.Exit(1)
 
 
@@ -235,4 +235,4 @@ def _print_verification(verification: "Verification") -> None:
     effect = dataset.effect_of_missing()
     if effect:
         print(effect)
-    print("complete" if verification.whole else "incomplete")
+    print("complete" if verification.complete else "incomplete")

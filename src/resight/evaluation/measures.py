@@ -207,7 +207,7 @@ def read_groups(path: Path) -> GroupTruth:
     def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, count in Counter(name for name, _ in pairs).items():
             if count > 1:  # the last would silently replace the others
-                raise DatasetError(f"{path}: the group {name!r} is twice")
+                raise DatasetError(f"{path}: the group {name!r} appears twice")
         return dict(pairs)
 
     if path.is_dir():
@@ -232,13 +232,13 @@ def read_groups(path: Path) -> GroupTruth:
         for name in (group, *names):
             if not can_be_a_name(name):
                 raise DatasetError(
-                    f"{path}: {name!r} (in {group!r}) can be no name of a file or a group; "
-                    "write it as on the disk"
+                    f"{path}: {name!r} (in {group!r}) is not a valid name of a file or group; "
+                    "write it as it is on disk"
                 )
         groups[group] = [Path(os.path.abspath(path.parent / name)) for name in names]
         for name, photo in zip(names, groups[group], strict=True):
             if photo in seen:
-                raise DatasetError(f"{path}: {name} is twice (in {group!r})")
+                raise DatasetError(f"{path}: {name} appears twice (in {group!r})")
             seen.add(photo)
     return groups
 

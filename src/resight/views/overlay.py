@@ -115,9 +115,9 @@ def _photo(
 ) -> Image.Image:
     """Draw a photo at `size`, colored by its heat, its mask outlined."""
     photo = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    grey = photo.convert("L").convert("RGB")
+    gray = photo.convert("L").convert("RGB")
     warm = Image.fromarray((255 * np.sqrt(_enlarged(heat, size))).astype(np.uint8))
-    photo = Image.composite(photo, Image.blend(grey, photo, CALM), warm)
+    photo = Image.composite(photo, Image.blend(gray, photo, CALM), warm)
     overlay = heat_overlay(heat, size)
     photo.paste(overlay, mask=overlay.getchannel("A"))
     if mask is not None:

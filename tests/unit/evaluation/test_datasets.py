@@ -43,7 +43,7 @@ def test_holidays_without_queries_in_the_database(holidays: Path) -> None:
     assert dataset.names == ("100001.jpg", "100101.jpg", "100102.jpg")
     assert [query.row for query in dataset.queries] == [None, None]
     assert dataset.queries[1].judgements["all"].positives == {1, 2}
-    assert dataset.switches["ranked"] == "photos that are no queries"
+    assert dataset.switches["ranked"] == "photos that are not queries"
 
 
 def test_missing_photos_by_the_official_list(holidays: Path) -> None:
@@ -130,7 +130,7 @@ def test_invalid_rotations(line: str, holidays: Path) -> None:
     with pytest.raises(DatasetError, match=r"turns.txt: line 2 is not like `100000.jpg 90`$"):
         read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
     (holidays / "turns.txt").write_text("100001.jpg 90\n100001.jpg 0\n")
-    with pytest.raises(DatasetError, match=r"turns.txt: line 2: 100001.jpg is twice$"):
+    with pytest.raises(DatasetError, match=r"turns.txt: line 2: 100001.jpg appears twice$"):
         read_dataset("holidays", holidays, {"upright": str(holidays / "turns.txt")})
     (holidays / "turns.txt").write_bytes(b"\xff")
     with pytest.raises(DatasetError, match=r"turns.txt: cannot be read: not a text$"):
@@ -375,14 +375,14 @@ def test_a_duplicate_query_is_refused(oxford: Path, tmp_path: Path) -> None:
     content |= {"qimlist": ["x_2", "x_2"], "gnd": content["gnd"] * 2}
     file = tmp_path / "gnd_paris6k.json"
     file.write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"gnd_paris6k\.json: the query x_2 is twice with the"):
+    with pytest.raises(DatasetError, match=r"gnd_paris6k\.json: the query x_2 appears twice"):
         read_dataset("paris6k", oxford)
     content["gnd"] = [content["gnd"][0], {**content["gnd"][1], "bbx": [1, 2, 33, 42]}]
     file.write_text(json.dumps(content))
     assert len(read_dataset("paris6k", oxford).queries) == 2, "another box is another query"
     for path in list((oxford / "gt").iterdir()):
         (oxford / "gt" / f"copy_of_{path.name}").write_bytes(path.read_bytes())
-    with pytest.raises(DatasetError, match=r"oxford: the query all_souls_000013 is twice with"):
+    with pytest.raises(DatasetError, match=r"oxford: the query all_souls_000013 appears twice"):
         read_dataset("oxford5k", oxford)
 
 
@@ -592,7 +592,7 @@ def test_how_a_dataset_is_named() -> None:
 
 def test_verification(holidays: Path) -> None:
     report = verify_dataset("holidays", holidays)
-    assert not report.whole, "five photos are not 1491"
+    assert not report.complete, "five photos are not 1491"
     assert report.origin is not None
     assert report.origin.url.startswith("https://")
     assert not report.unexpected
@@ -609,11 +609,11 @@ def test_a_folder_of_ones_own_is_whole_as_far_as_it_is_there(tmp_path: Path) -> 
     (tmp_path / "groups.json").write_text('{"a": ["1.png", "2.png"]}')
     for place in (tmp_path, tmp_path / "groups.json"):
         report = verify_dataset("groups", place)
-        assert report.whole
+        assert report.complete
         assert report.origin is None
         assert [path.name for path in report.unexpected] == ["other.png"]
     (tmp_path / "2.png").write_bytes(b"no photo")
-    assert not verify_dataset("groups", tmp_path).whole
+    assert not verify_dataset("groups", tmp_path).complete
 
 
 def test_every_benchmark_has_an_origin() -> None:

@@ -228,7 +228,7 @@ def test_lists_in_lists_without_end_are_refused(text: str, tmp_path: Path) -> No
 def test_impossible_names_are_refused(name: str, tmp_path: Path) -> None:
     for groups in ({"a": ["y.jpg", name]}, {name: ["y.jpg"]}):
         with pytest.raises(
-            DatasetError, match=r"groups\.json: '.*' \(in '.*'\) can be no na"
+            DatasetError, match=r"groups\.json: '.*' \(in '.*'\) is not a valid name"
         ) as error:
             read_groups(write(tmp_path, json.dumps(groups)))
         assert str(error.value).isprintable(), "one line, that can be written anywhere"
@@ -263,7 +263,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_duplicate_photo_is_refused(groups: dict[str, list[str]], tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
+    with pytest.raises(DatasetError, match=r"x\.jpg appears twice \(in 'b'\)"):
         read_groups(write(tmp_path, json.dumps(groups)))
 
 
@@ -271,13 +271,13 @@ def test_a_duplicate_photo_is_refused(groups: dict[str, list[str]], tmp_path: Pa
     "text", ['{"b": ["x.jpg"], "b": ["y.jpg"]}', '{"b": ["x.jpg"], "a": [], "b": ["x.jpg"]}']
 )
 def test_a_duplicate_group_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"groups\.json: the group 'b' is twice$"):
+    with pytest.raises(DatasetError, match=r"groups\.json: the group 'b' appears twice$"):
         read_groups(write(tmp_path, text))
 
 
 def test_a_duplicate_absolute_path_is_refused(tmp_path: Path) -> None:
     photo = str(tmp_path.parent / "x.jpg")
-    with pytest.raises(DatasetError, match=r"x\.jpg is twice \(in 'b'\)"):
+    with pytest.raises(DatasetError, match=r"x\.jpg appears twice \(in 'b'\)"):
         read_groups(write(tmp_path, json.dumps({"a": [photo], "b": [photo]})))
 
 

@@ -68,7 +68,7 @@ class Verification:
     unexpected: list[Path]
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """True if every photo and query exists and can be read."""
         return self.dataset.effect_of_missing() is None and not self.unreadable
 

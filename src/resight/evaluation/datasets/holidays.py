@@ -66,7 +66,7 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
         measures=(MEAN_AVERAGE_PRECISION,),
         official=(PHOTOS if database == "all" else PHOTOS - QUERIES, QUERIES),
         switches={
-            "ranked": "all photos" if database == "all" else "photos that are no queries",
+            "ranked": "all photos" if database == "all" else "photos that are not queries",
             "orientation": _orientation(len(turned), turns, photos.names) if upright else "as shot",
         },
         missing=tuple(f"{name}{SUFFIX}" for name in photos.missing),
@@ -110,7 +110,7 @@ def read_turns(path: Path) -> dict[str, int]:
         match line.split():
             case [name, ("0" | "90" | "180" | "270") as degrees]:
                 if Path(name).stem in turns:
-                    raise DatasetError(f"{path}: line {number}: {name} is twice")
+                    raise DatasetError(f"{path}: line {number}: {name} appears twice")
                 turns[Path(name).stem] = int(degrees)
             case _:
                 raise DatasetError(f"{path}: line {number} is not like `100000.jpg 90`")

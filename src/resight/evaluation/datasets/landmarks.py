@@ -184,8 +184,8 @@ def _check_unique(place: Path, truths: Iterable[_Truth]) -> None:
         if count > 1:
             x, y, w, h = box
             raise DatasetError(
-                f"{place}: the query {query} is twice with the same box (x {x}, y {y}, {w} x {h}); "
-                "take one of them out"
+                f"{place}: the query {query} appears twice with the same box (x {x}, y {y}, {w} x "
+                f"{h}); remove one"
             )
 
 
@@ -237,9 +237,9 @@ def _from_mapping(path: Path, name: str) -> tuple[list[str], list[_Truth]]:
         images, queries = list(content["imlist"]), list(content["qimlist"])
         for photo in images + queries:
             if not isinstance(photo, str):
-                raise TypeError("names that are no text")
+                raise TypeError("a name that is not text")
             if not can_be_a_name(photo):
-                raise ValueError(f"{photo!r} can be no name of a file")
+                raise ValueError(f"{photo!r} is not a valid file name")
         truths = [
             _truth(
                 query,
@@ -271,7 +271,7 @@ def _corners(query: str, values: Iterable[Any]) -> tuple[float, float, float, fl
     x1, y1, x2, y2 = map(float, values)
     box = f"the box of the query {query} ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
     if not all(abs(value) <= MAX_CORNER for value in (x1, y1, x2, y2)):  # false for NaN too
-        raise ValueError(f"{box} has a corner that is no number within {MAX_CORNER}")
+        raise ValueError(f"{box} has a corner that is not a number within {MAX_CORNER}")
     # The part left of and above the photo is cut off, so some of the box has to be inside.
     if x2 <= max(0, x1) or y2 <= max(0, y1):
         raise ValueError(f"{box} has no area; it takes x1 < x2 and y1 < y2, within the photo")

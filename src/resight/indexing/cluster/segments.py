@@ -90,7 +90,7 @@ def decode(data: bytes, name: object) -> Segment:
     body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
     if footer != MARK + hashlib.sha256(body).digest():
         raise SegmentError(
-            f"{name}: is no segment, or damaged; delete it and index its photos again"
+            f"{name}: not a segment, or damaged; delete it and index its photos again"
         )
     length = int.from_bytes(body[:8], "little")
     metadata = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["segment"])
