@@ -137,7 +137,7 @@ class Stores:
     def _open(self, name: str) -> Remote:
         if self.kind == "postgres":
             address = f"postgresql://postgres@/postgres?host={self._postgres().socket}"
-            return PostgresStore.connect(address, name, f"postgresql:///postgres/{name}")
+            return PostgresStore(address, name, f"postgresql:///postgres/{name}")
         if self.kind == "qdrant-client":
             return QdrantStore(self._client(), name, f"memory/{name}", indexed=False)
         if self.kind == "qdrant-engine":

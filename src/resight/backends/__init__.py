@@ -89,7 +89,7 @@ def open_remote(location: Location) -> Remote | None:
         if address.backend == "postgres":
             from resight.backends.postgres import PostgresStore
 
-            return PostgresStore.connect(address.server, address.collection, address.shown)
+            return PostgresStore(address.server, address.collection, address.shown)
         from resight.backends.qdrant import QdrantStore
 
         return QdrantStore.connect(address.server, address.collection, address.shown)

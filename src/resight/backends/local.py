@@ -155,9 +155,6 @@ class LocalStore(Store):
             return [nearest_by_lists(query, database, lists, k) for query in queries]
         return nearest_to_each(queries, database, k, DISTANCES[self.collection.distance])
 
-    def details(self) -> dict[str, str]:
-        return {}
-
     def bytes_on_disk(self) -> int:
         """Return the size of all files in the folder."""
         folder = self.collection.folder

@@ -130,9 +130,11 @@ class Store(Searchable, Protocol):
 
     def details(self) -> dict[str, str]:
         """Return further properties of the collection, by a short title."""
+        return {}
 
     def bytes_on_disk(self) -> int | None:
         """Return the size on disk; None where it is unknown."""
+        return None
 
 
 SIDES = ("global", "local")

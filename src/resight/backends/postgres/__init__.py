@@ -49,16 +49,12 @@ POLL_S = 1.0
 class PostgresStore(Remote):
     """A collection in a database; thread-safe."""
 
-    def __init__(self, server: Server, collection: str) -> None:
-        self._server = server
-        self.name = server.shown
+    def __init__(self, address: str, collection: str, shown: str) -> None:
+        """Name a collection, whether or not it exists; its first use connects."""
+        self._server = Server(address, shown)
         self._collection = collection
+        self.name = shown
         self._cached_count: tuple[str, int] | None = None
-
-    @classmethod
-    def connect(cls, address: str, collection: str, shown: str) -> "PostgresStore":
-        """Return a collection, whether or not it exists; its first use connects."""
-        return cls(Server(address, shown), collection)
 
     def close(self) -> None:
         self._server.close()

@@ -31,6 +31,8 @@ from resight.ranking.exact import Database, Neighbors, Query, ranking
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Fields = bool | list[str]
+"""All, none, or some fields of a payload or vectors of a point."""
 
 UPSERT_POINTS = 250
 """Points in a request."""
@@ -93,9 +95,6 @@ class QdrantStore(Remote):
             "shards": f"{config.shards}, {config.replicas} of each",
             "can be pulled": "yes" if self.layout().keeps_whole else "no",
         }
-
-    def bytes_on_disk(self) -> None:
-        """Return None: Qdrant does not report it."""
 
     # Searching
 
@@ -216,11 +215,7 @@ class QdrantStore(Remote):
         return points.locate(photos, lambda ids: self._retrieve(ids, points.PHOTO))
 
     def _retrieve(
-        self,
-        ids: list[int],
-        payload: bool | list[str] = False,
-        *,
-        vectors: bool | list[str] = False,
+        self, ids: list[int], payload: Fields = False, *, vectors: Fields = False
     ) -> list[models.Record]:
         self._state()
         return self._call(
@@ -231,9 +226,9 @@ class QdrantStore(Remote):
         self,
         count: int,
         after: int,
-        payload: bool | list[str] = False,
+        payload: Fields = False,
         *,
-        vectors: bool | list[str] = False,
+        vectors: Fields = False,
         where: models.Filter | None = None,
     ) -> list[models.Record]:
         """Return the next points by ascending ID."""
