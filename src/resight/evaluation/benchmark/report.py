@@ -200,81 +200,47 @@ def _settings(method: MethodSpec) -> dict[str, Any]:
     }
 
 
-# HTML
-
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
-<meta name="viewport" content="width=device-width"><style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #242428; background: #faf9f6;
-  max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .6rem; text-align: left;
-  border-bottom: 1px solid #dad7cf; vertical-align: top; } td.n, th.n { text-align: right;
-  font-variant-numeric: tabular-nums; } small { color: #6c6a66; }
-svg { display: block; width: 100%; height: auto; } figure { margin: 0; }
-.row { display: flex; gap: .6rem; flex-wrap: wrap; margin: .6rem 0 1.2rem; }
-.row figure { width: 10rem; } .row img { width: 100%; border-radius: 4px; }
-.row figcaption { font-size: .8rem; overflow-wrap: anywhere; color: #6c6a66; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; }
-dt { color: #6c6a66; } dd { margin: 0; overflow-wrap: anywhere; }
-.query img { outline: 3px solid #242428; } .wrong img { outline: 3px solid #cb3a34; }
-</style></head><body>
-<h1>{{ title }}</h1><p><small>{{ remarks|join("; ") }}</small></p>
-<table><tr><th>method</th>{% for head in heads %}<th class="n">{{ head }}</th>{% endfor %}</tr>
-{% for row in rows %}<tr><td><b>{{ row.name }}</b><br><small>{{ row.title }}</small></td>
-{% for cell in row.cells %}<td class="n">{{ cell.text }}
-{%- if cell.note %}<br><small>{{ cell.note }}</small>{% endif %}</td>{% endfor %}</tr>
-{% endfor %}{% for name, reason in skipped.items() %}<tr><td><b>{{ name }}</b></td>
-<td colspan="{{ heads|length }}">{{ reason }}</td></tr>{% endfor %}</table>
-<h2>{{ measure }} of each method</h2>
-<svg viewBox="0 0 {{ width }} {{ bars|length * bar + 4 }}" font-size="13" role="img"
- aria-label="{{ measure }} of each method">{% for item in bars %}{% set y = loop.index0 * bar %}
-<text x="{{ label - 8 }}" y="{{ y + 17 }}" text-anchor="end">{{ item.name }}</text>
-<rect x="{{ label }}" y="{{ y + 4 }}" width="{{ item.length }}" height="17" fill="#2f6f8f"/>
-<text x="{{ label + item.length + 6 }}" y="{{ y + 17 }}">{{ item.text }}</text>{% endfor %}</svg>
-<h2>Every query, hardest first</h2>
-<p><small>{{ measure }} by {{ best }}; one bar per query.</small></p>
-<svg viewBox="0 0 {{ width }} {{ height }}" role="img" aria-label="every query">
-<rect width="{{ width }}" height="{{ height }}" fill="#efede7"/>{% for share in queries %}
-<rect x="{{ loop.index0 * step }}" y="{{ height * (1 - share) }}" width="{{ step * 0.85 }}"
- height="{{ height * share }}" fill="#2f6f8f"/>{% endfor %}</svg>
-<h2>The hardest queries and their first wrong photos ({{ best }})</h2>
-{% for query in hardest %}<p>{{ query.name }}: {{ query.value }}</p><div class="row">
-{% for photo in query.photos %}<figure class="{{ photo.kind }}">{% if photo.data %}
-<img alt="" src="data:image/jpeg;base64,{{ photo.data }}">{% endif %}
-<figcaption>{{ photo.caption }}</figcaption></figure>{% endfor %}</div>
-{% else %}<p>None: every query ranks all of its positives first.</p>{% endfor %}
-<h2>Conditions</h2><dl>
-{% for name, value in conditions.items() %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
-</body></html>"""
+# HTML, by the template report.html
 
 
 def html_report(run: BenchmarkRun, table: int | None = None) -> str:
     """Render the report of a run as HTML; `table` selects the paper's table to compare with."""
     import jinja2
 
-    dataset = run.dataset
+    dataset, listed = run.dataset, rows(run, table)
     measure = dataset.measures[0]
     best = max(run.results, key=lambda result: result.measures[measure.name] or 0.0)
     values = sorted(value for value in best.values[measure.name] if value is not None)
     top = 4.0 if measure.kind == "first four" else 1.0
-    switches = [f"{name}: {value}" for name, value in dataset.switches.items()]
-    template = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
-    return template.render(
-        title=f"{dataset.name}: {len(dataset.queries)} queries, {len(dataset.names)} photos",
-        remarks=switches + effects(run),
-        skipped=run.skipped,
-        measure=measure.name,
-        best=best.method,
-        queries=[value / top for value in values],
-        step=CHART_WIDTH / max(1, len(values)),
-        hardest=[_hard_query(run, best, index) for index in hardest(best, measure)],
-        conditions=_condition_texts(run.conditions),
-        width=CHART_WIDTH,
-        height=QUERY_CHART_HEIGHT,
-        bar=BAR_HEIGHT,
-        label=LABEL_WIDTH,
-        **_html_table(run, table),
+    heads = ["values", *(one.name for one in dataset.measures)]
+    heads += ["paper"] if any(row.published is not None for row in listed) else []
+    heads += ["difference"] if any(row.difference is not None for row in listed) else []
+    source = Path(__file__).with_name("report.html").read_text("utf-8")
+    return (
+        jinja2.Environment(autoescape=True)
+        .from_string(source)
+        .render(
+            title=f"{dataset.name}: {len(dataset.queries)} queries, {len(dataset.names)} photos",
+            remarks=[f"{name}: {value}" for name, value in dataset.switches.items()] + effects(run),
+            heads=heads,
+            rows=listed,
+            skipped=run.skipped,
+            measures=dataset.measures,
+            measure=measure,
+            top=top,
+            best=best.method,
+            queries=[value / top for value in values],
+            step=CHART_WIDTH / max(1, len(values)),
+            hardest=[_hard_query(run, best, index) for index in hardest(best, measure)],
+            conditions=_condition_texts(run.conditions),
+            width=CHART_WIDTH,
+            height=QUERY_CHART_HEIGHT,
+            bar=BAR_HEIGHT,
+            label=LABEL_WIDTH,
+            value_text=value_text,
+            published_text=published_text,
+            difference_text=difference_text,
+        )
     )
 
 
@@ -284,32 +250,6 @@ def hardest(result: MethodResult, measure: Measure) -> list[int]:
     values = enumerate(result.values[measure.name])
     imperfect = [(value, i) for i, value in values if value is not None and value < perfect]
     return [i for _, i in sorted(imperfect)[:MAX_HARDEST]]
-
-
-def _html_table(run: BenchmarkRun, table: int | None) -> dict[str, Any]:
-    """Return the heads, rows and bars of the table of methods."""
-    measures = run.dataset.measures
-    listed = rows(run, table)
-    show_published = any(row.published is not None for row in listed)
-    show_difference = any(row.difference is not None for row in listed)
-    heads = ["values", *(measure.name for measure in measures)]
-    heads += ["paper"] if show_published else []
-    heads += ["difference"] if show_difference else []
-    lines, bars = [], []
-    full_scale = 4.0 if measures[0].scale == 1 else 100.0
-    for row in listed:
-        texts = [value_text(row.values[measure.name], measure) for measure in measures]
-        cells = [{"text": str(row.dimensions)}, *({"text": text} for text in texts)]
-        if show_published:
-            number, note = published_text(row)
-            cells.append({"text": number, "note": note})
-        if show_difference:
-            cells.append({"text": difference_text(row, measures[0])})
-        lines.append({"name": row.method, "title": row.title, "cells": cells})
-        share = (row.values[measures[0].name] or 0.0) / full_scale
-        length = round((CHART_WIDTH - LABEL_WIDTH - 80) * share, 1)
-        bars.append({"name": row.method, "length": length, "text": texts[0]})
-    return {"heads": heads, "rows": lines, "bars": bars}
 
 
 def _condition_texts(conditions: Mapping[str, Any]) -> dict[str, str]:
