@@ -22,7 +22,7 @@ from resight.backends.local import LocalStore
 from resight.backends.store import Remote, Store
 from resight.collection import Collection
 from resight.errors import MissingExtraError, UsageError
-from resight.photos.paths import PathLike
+from resight.photos import PathLike
 
 Location = PathLike
 """A collection's folder, or its address on a remote backend (a `str`)."""

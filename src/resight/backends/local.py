@@ -13,8 +13,8 @@ from resight.collection.ann_index import open_ann_index, read_ann_status
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError
+from resight.photos import is_under
 from resight.photos.images import taken_at
-from resight.photos.paths import is_under
 from resight.ranking.exact import (
     DISTANCES,
     GONE,

@@ -14,7 +14,7 @@ from resight.collection.database import explained
 from resight.collection.search_arrays import load_arrays, remove_damaged_arrays
 from resight.collection.writer import Writer, writing
 from resight.errors import UsageError
-from resight.photos.paths import PathLike, absolute, as_paths
+from resight.photos import PathLike, absolute, as_paths
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from resight.collection.writer import Writer, writing
 from resight.config import SETS, BackendConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionError, UsageError
+from resight.photos import PathLike
 from resight.photos.images import taken_at
-from resight.photos.paths import PathLike
 from resight.progress import Progress, no_progress
 
 BATCH = 1000

@@ -193,7 +193,7 @@ def _write_report(run: "BenchmarkRun", table: int | None, folder: Path) -> None:
     from resight.evaluation.benchmark import report
     from resight.evaluation.benchmark.ranking import write_holidays, write_qrels, write_trec
     from resight.files import write_errors
-    from resight.photos.paths import escape_undecodable
+    from resight.photos import escape_undecodable
 
     with write_errors(folder):
         for name, text in (

@@ -20,7 +20,7 @@ from resight.backends.manage import CheckReport, Info
 from resight.backends.transfer import Transfer
 from resight.evaluation import Evaluation
 from resight.indexing.pipeline import IndexRun
-from resight.photos.paths import escape_undecodable, path_text
+from resight.photos import escape_undecodable, path_text
 from resight.progress import Progress
 from resight.ranking.groups import Groups
 from resight.searching.results import SearchResults

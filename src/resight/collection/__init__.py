@@ -22,8 +22,8 @@ from resight.collection.database import Connections, explained
 from resight.collection.provenance import FittedName, Provenance
 from resight.errors import CollectionError
 from resight.methods.model import params_to_bytes
+from resight.photos import PathLike
 from resight.photos.files import COLLECTION_MARK
-from resight.photos.paths import PathLike
 
 State = Literal["ok", "failed"]
 PHOTO = "id, path, size, mtime_ns, content, width, height, state, reason"

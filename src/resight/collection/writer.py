@@ -20,8 +20,8 @@ from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfi
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError, CollectionLockedError
 from resight.methods.model import Model, params_sha256, params_to_bytes
+from resight.photos import PathLike
 from resight.photos.files import COLLECTION_MARK, PhotoFile
-from resight.photos.paths import PathLike
 from resight.reductions import Reduction, to_bytes
 
 LOCK_NAME = "writer.lock"

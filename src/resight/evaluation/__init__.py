@@ -14,7 +14,7 @@ from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, Veri
 from resight.errors import CollectionError, DatasetError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
-from resight.photos.paths import PathLike, absolute
+from resight.photos import PathLike, absolute
 from resight.progress import Progress, no_progress
 from resight.ranking.exact import Neighbors, Query
 from resight.ranking.groups import (

@@ -15,8 +15,8 @@ from resight.files import write_errors
 from resight.indexing.extraction import extract_photos
 from resight.methods import resolve_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
+from resight.photos import PathLike
 from resight.photos.files import ScanResult, find_photos
-from resight.photos.paths import PathLike
 from resight.progress import Progress, no_progress
 
 PhotoSource = PathLike | Image.Image | np.ndarray

@@ -17,9 +17,9 @@ from PIL import Image
 
 from resight.errors import ImageError
 from resight.memory import release_unused_memory
+from resight.photos import open_photo
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES, image_size, load_image
-from resight.photos.paths import open_photo
 
 LARGE_PIXELS = 16_000_000
 """Larger photos are decoded one at a time, which bounds the memory of many workers."""

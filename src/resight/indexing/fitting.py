@@ -12,7 +12,7 @@ from resight.collection import Collection
 from resight.collection.writer import Writer, writing
 from resight.config import ReductionConfig, reduction_from_dict, stored_reduction
 from resight.errors import CollectionMismatchError, FitError, UsageError
-from resight.photos.paths import PathLike, absolute
+from resight.photos import PathLike, absolute
 from resight.progress import Progress, no_progress
 from resight.reductions import fit_reduction
 

@@ -22,8 +22,8 @@ from resight.indexing.plan import Plan, check_resources, plan_run
 from resight.indexing.recording import IndexReport, record_results
 from resight.methods import resolve_config
 from resight.methods.model import ModelOptions
+from resight.photos import PathLike, absolute, as_paths, path_text
 from resight.photos.files import ScanResult, find_photos, read_lists
-from resight.photos.paths import PathLike, absolute, as_paths, path_text
 from resight.progress import Progress, no_progress
 
 

@@ -10,8 +10,8 @@ from resight.collection import Collection, Photo
 from resight.collection.database import check_disk_space
 from resight.errors import CollectionError
 from resight.memory import available_bytes
+from resight.photos import is_under
 from resight.photos.files import PhotoFile, ScanResult
-from resight.photos.paths import is_under
 
 
 @dataclass(frozen=True)

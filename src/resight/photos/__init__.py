@@ -1,1 +1,136 @@
-"""Photos on the disk: the files, and what is read from them."""
+"""Paths of photos, on disk and in object stores such as S3, which fsspec lists and reads.
+
+A photo in an object store has a `Path` like any other, whose first part is the scheme of its URL:
+`Path` merges the two slashes of `s3://bucket/photo.jpg` to `s3:/bucket/photo.jpg`, and no absolute
+path looks like that.
+"""
+
+import datetime
+import errno
+import io
+import os
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+from resight.errors import UsageError
+
+PathLike = str | os.PathLike[str]
+
+MODIFIED_KEYS = ("LastModified", "mtime", "updated", "last_modified", "created")
+"""The stores' names of the modification time."""
+
+
+def is_remote(path: Path) -> bool:
+    """Return whether a path is a URL; a drive letter of Windows is shorter than any scheme.
+
+    >>> is_remote(Path("s3://bucket/a.jpg")), is_remote(Path("/s3:/a.jpg")), is_remote(Path("a"))
+    (True, False, False)
+    """
+    first = path.parts[0] if path.parts else ""
+    return len(first) > 2 and first[-1] == ":" and first[:-1].isalnum()
+
+
+def to_url(path: Path) -> str:
+    """Return the URL of a remote path.
+
+    >>> to_url(Path("s3://bucket/folder/a.jpg"))
+    's3://bucket/folder/a.jpg'
+    """
+    scheme, _, rest = str(path).partition(":/")
+    return f"{scheme}://{rest}"
+
+
+def as_paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
+    """Return one path or several as a list."""
+    return [Path(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+
+
+def absolute(path: Path) -> Path:
+    """Make a path absolute and free of `..`; symbolic links stay as the user named them."""
+    if is_remote(path):
+        return path
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def is_under(path: Path, places: AbstractSet[Path]) -> bool:
+    """Return whether a path is one of the places or below one of them (all absolute)."""
+    return path in places or any(parent in places for parent in path.parents)
+
+
+def path_text(path: Path) -> str:
+    """Return a path as its user writes it: a URL with both slashes."""
+    return to_url(path) if is_remote(path) else str(path)
+
+
+def escape_undecodable(text: str | Path) -> str:
+    r"""Return file names as valid Unicode, with bytes that are not UTF-8 escaped as `\xff`."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def list_remote(path: Path) -> list[tuple[Path, int, int]]:
+    """List path, size in bytes and modification time in nanoseconds of all files under a URL.
+
+    Raises:
+        UsageError: it cannot be listed, is empty, or the store needs a package.
+    """
+    try:
+        store, place = _store(path)
+        entries = store.find(place, detail=True)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - every store raises errors of its own
+        raise UsageError(f"{to_url(path)}: cannot be listed: {_reason(error)}") from None
+    if not entries:
+        raise UsageError(f"{to_url(path)}: no such bucket or folder, or it is empty")
+    scheme = path.parts[0]
+    return [
+        (Path(scheme, name.lstrip("/")), int(entry.get("size") or 0), _time_ns(entry))
+        for name, entry in entries.items()
+    ]
+
+
+def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
+    """Open a photo's file on disk, or fetch it whole from a store.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not is_remote(path):
+        return path.open("rb")
+    try:
+        store, place = _store(path)
+        return io.BytesIO(store.cat_file(place))
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+    except OSError:
+        raise
+    except Exception as error:  # every store raises errors of its own
+        raise OSError(_reason(error)) from error
+
+
+def _store(path: Path) -> tuple[Any, str]:
+    """Return the file system of a path (fsspec keeps one a scheme), and the path within it."""
+    import fsspec  # slow to import
+
+    try:
+        store, place = fsspec.url_to_fs(to_url(path))
+    except ImportError as error:
+        extra = "pip install 'resight[s3]'" if path.parts[0] == "s3:" else _reason(error)
+        raise UsageError(f"{to_url(path)}: this store needs a package: {extra}") from None
+    except ValueError as error:
+        raise UsageError(f"{to_url(path)}: {_reason(error)}") from None
+    return store, place
+
+
+def _time_ns(entry: dict[str, Any]) -> int:
+    time = next((entry[name] for name in MODIFIED_KEYS if entry.get(name) is not None), 0)
+    if isinstance(time, str):
+        time = datetime.datetime.fromisoformat(time)
+    seconds = time.timestamp() if isinstance(time, datetime.datetime) else time
+    return round(seconds * 10**6) * 1000
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

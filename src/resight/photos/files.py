@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resight.errors import UsageError
+from resight.photos import absolute, is_remote, list_remote
 from resight.photos.images import PHOTO_SUFFIXES
-from resight.photos.paths import absolute, is_remote, list_remote
 
 COLLECTION_MARK = "resight.sqlite"
 """A folder with this file is a collection; none of its files is one of the user's photos."""

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
-from resight.photos.paths import is_remote, open_photo
+from resight.photos import is_remote, open_photo
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,

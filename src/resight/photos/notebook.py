@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from resight.errors import ImageError
+from resight.photos import escape_undecodable, path_text
 from resight.photos.images import load_image
-from resight.photos.paths import escape_undecodable, path_text
 
 THUMBNAIL_SIDE = 120
 """Longer side of a thumbnail, in pixels."""

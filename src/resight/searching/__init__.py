@@ -15,7 +15,7 @@ from resight.collection import Collection
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
 from resight.methods.model import ModelOptions
-from resight.photos.paths import PathLike, absolute
+from resight.photos import PathLike, absolute
 from resight.photos.transforms import Box
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, QuerySource, open_query

@@ -11,8 +11,8 @@ from PIL import Image
 
 from resight.errors import ImageError, QueryError
 from resight.files import file_sha256
+from resight.photos import absolute
 from resight.photos.images import image_size, load_image
-from resight.photos.paths import absolute
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
 
 QuerySource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resight.collection import Photo
+from resight.photos import path_text
 from resight.photos.notebook import thumbnail_figure
-from resight.photos.paths import path_text
 from resight.photos.transforms import Box
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from resight.errors import ImageError, UsageError
+from resight.photos import escape_undecodable, path_text
 from resight.photos.images import image_size, load_image
-from resight.photos.paths import escape_undecodable, path_text
 from resight.photos.transforms import Box, check_box, crop_box, scale_box, scaled_size
 from resight.searching.results import SearchResults
 

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
-from resight.photos.paths import absolute
+from resight.photos import absolute
 from resight.searching.results import ResultPage
 from resight.web import schemas
 from resight.web.app_state import AppState, photo_by_id

@@ -35,8 +35,8 @@ from resight.errors import (
 from resight.indexing import pipeline
 from resight.indexing.fitting import fit
 from resight.methods.model import Model, params_sha256
+from resight.photos import is_under
 from resight.photos.files import PhotoFile
-from resight.photos.paths import is_under
 from resight.ranking.exact import Query
 from resight.reductions.pfa import Selection
 from resight.searching import search

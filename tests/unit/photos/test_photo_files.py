@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from resight.errors import UsageError
+from resight.photos import absolute, is_under
 from resight.photos.files import COLLECTION_MARK, PhotoFile, find_photos
-from resight.photos.paths import absolute, is_under
 
 
 def touch(path: Path, content: bytes = b"x") -> Path:

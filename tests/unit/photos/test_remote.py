@@ -13,9 +13,9 @@ from resight.backends.manage import remove
 from resight.config import SearchConfig
 from resight.errors import ImageError, UsageError
 from resight.indexing import pipeline
+from resight.photos import is_remote, to_url
 from resight.photos.files import find_photos, read_lists
 from resight.photos.images import load_image
-from resight.photos.paths import is_remote, to_url
 from resight.searching import search
 
 

@@ -15,7 +15,7 @@ from resight.backends.store import SIDES, Filter, Layout, Record
 from resight.collection import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
-from resight.photos.paths import escape_undecodable
+from resight.photos import escape_undecodable
 from resight.ranking.exact import Query
 
 WHOLE = ("whole_global", "whole_local")

@@ -11,8 +11,8 @@ from resight.evaluation.datasets.dataset import (
     DatasetQuery,
 )
 from resight.evaluation.measures import GroupTruth, Judgement, read_groups
+from resight.photos import absolute
 from resight.photos.files import find_photos
-from resight.photos.paths import absolute
 
 
 def read_folder(folder: Path) -> Dataset:

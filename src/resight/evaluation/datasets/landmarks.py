@@ -24,8 +24,8 @@ from resight.evaluation.datasets.dataset import (
     Photos,
 )
 from resight.evaluation.measures import Judgement, Measure, can_be_a_name
+from resight.photos import absolute
 from resight.photos.files import find_photos
-from resight.photos.paths import absolute
 from resight.photos.transforms import Box
 
 REVISITED = tuple(

@@ -9,8 +9,8 @@ from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.segments import Segment, find_segments, read_segment
 from resight.indexing.pipeline import IndexRun, finish_run
 from resight.indexing.recording import Recorder
+from resight.photos import PathLike, as_paths
 from resight.photos.files import PhotoFile
-from resight.photos.paths import PathLike, as_paths
 from resight.progress import Progress, no_progress
 
 

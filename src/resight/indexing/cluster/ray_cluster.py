@@ -28,9 +28,9 @@ from resight.indexing.cluster.segments import (
     write_segment,
 )
 from resight.indexing.extraction import PhotoResult
+from resight.photos import open_photo
 from resight.photos.files import PhotoFile
 from resight.photos.images import MAX_FILE_BYTES
-from resight.photos.paths import open_photo
 from resight.progress import Progress
 
 CONNECT_TIMEOUT_S = 5.0
