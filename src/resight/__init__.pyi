@@ -42,8 +42,8 @@ from .methods.model import ModelOptions as ModelOptions
 from .ranking.groups import Groups as Groups
 from .searching import Searcher as Searcher
 from .searching import search as search
-from .searching.results import Result as Result
-from .searching.results import SearchResults as SearchResults
+from .searching.query import Result as Result
+from .searching.query import SearchResults as SearchResults
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
 from .web import WebSettings as WebSettings

@@ -18,7 +18,7 @@ from resight.config import RerankConfig, SearchConfig
 from resight.methods.model import ModelOptions
 from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 from resight.searching import search
-from resight.searching.results import SearchResults
+from resight.searching.query import SearchResults
 from resight.views.explain import explain
 from web_server import V1, checked, ids_of, make_cnn_collection, make_sift_collection, running
 

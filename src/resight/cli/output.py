@@ -23,7 +23,7 @@ from resight.indexing.pipeline import IndexRun
 from resight.photos import escape_undecodable, path_text
 from resight.progress import Progress
 from resight.ranking.groups import Groups
-from resight.searching.results import SearchResults
+from resight.searching.query import SearchResults
 
 if TYPE_CHECKING:
     from resight.demo import DemoResult

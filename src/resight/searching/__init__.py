@@ -18,8 +18,7 @@ from resight.methods.model import ModelOptions
 from resight.photos import PathLike, absolute
 from resight.photos.transforms import Box
 from resight.searching.pipeline import search_store
-from resight.searching.query import QueryPhoto, QuerySource, open_query
-from resight.searching.results import SearchResults
+from resight.searching.query import QueryPhoto, QuerySource, SearchResults, open_query
 
 if TYPE_CHECKING:
     from PIL import Image

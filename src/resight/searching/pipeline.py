@@ -19,11 +19,10 @@ from resight.descriptors.extractor import Description
 from resight.ranking.exact import DISTANCES, Query
 from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
-from resight.searching.query import QueryPhoto
-from resight.searching.results import Result, ResultPage
+from resight.searching.query import QueryPhoto, Result, ResultPage, VerifiedMatch
 
 if TYPE_CHECKING:
-    from resight.searching.spatial_verification import ColumnsMap, PhotoMatcher, VerifiedMatch
+    from resight.searching.spatial_verification import ColumnsMap, PhotoMatcher
 
 MAX_COUNTED = 100_000
 """Largest number of photos that are counted within a maximum distance."""
@@ -42,7 +41,7 @@ class Ranking:
 
     ids: np.ndarray
     distances: np.ndarray
-    matches: Mapping[int, "VerifiedMatch"] = field(default_factory=dict)
+    matches: Mapping[int, VerifiedMatch] = field(default_factory=dict)
     within: int | None = None
 
     def reordered(self, first: np.ndarray, count: int) -> "Ranking":

@@ -9,7 +9,6 @@ photo that the position sees, and tolerates more change of view and light than S
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cachetools
 import numpy as np
@@ -30,7 +29,7 @@ from resight.ranking.geometry import (
     order_by_inliers,
     verify,
 )
-from resight.searching.query import QueryPhoto
+from resight.searching.query import QueryPhoto, VerifiedMatch
 
 COLUMNS_SIDE = 800
 """Longest side, in pixels, of the copy whose columns are matched."""
@@ -47,28 +46,6 @@ photo about 20 times."""
 ColumnsMap = Callable[[Image.Image], np.ndarray]
 """From an upright image to the network's map whose columns are matched, (C, h, w)."""
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class VerifiedMatch:
-    """The outcome of verifying a result against the query.
-
-    Attributes:
-        inliers: number of local features that agree on one geometry.
-        query_region: smallest box around them in the query; None without any.
-        region: smallest box around them in the result; None without any.
-    """
-
-    inliers: int
-    query_region: Box | None
-    region: Box | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; no regions where there are none."""
-        entry: dict[str, Any] = {"inliers": self.inliers}
-        if self.region and self.query_region:
-            entry |= {"region": list(self.region), "query_region": list(self.query_region)}
-        return entry
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from resight.errors import ImageError, UsageError
 from resight.photos import escape_undecodable, path_text
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box, scaled_size
-from resight.searching.results import SearchResults
+from resight.searching.query import SearchResults
 
 Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

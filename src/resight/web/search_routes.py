@@ -18,7 +18,7 @@ from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.photos import absolute
-from resight.searching.results import ResultPage
+from resight.searching.query import ResultPage
 from resight.web import schemas
 from resight.web.app_state import AppState, photo_by_id
 from resight.web.pictures import heat_overlay, mask_overlay

@@ -30,8 +30,7 @@ from resight.photos.files import COLLECTION_MARK
 from resight.photos.transforms import Box, scale_box
 from resight.searching import Searcher
 from resight.searching.pipeline import search_store
-from resight.searching.query import QueryPhoto
-from resight.searching.results import ResultPage
+from resight.searching.query import QueryPhoto, ResultPage
 from resight.views.explain import Explanation, explain_images
 from resight.web.problems import ProblemError
 from resight.web.uploads import QueryImage
