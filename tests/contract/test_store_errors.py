@@ -260,6 +260,7 @@ def test_error_responses(capsys, folder, status, body, message):
     assert re.search(message, line), line
 
 
+@pytest.mark.slow
 def test_full_disk_without_a_server(folder, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

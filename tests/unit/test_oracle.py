@@ -241,7 +241,7 @@ def states(depth):
     return oracle.random_state(depth, seed=1)
 
 
-@pytest.mark.parametrize("depth", [50, 101])
+@pytest.mark.parametrize("depth", [50, pytest.param(101, marks=pytest.mark.slow)])
 def test_the_network_equals_one_built_of_modules(depth):
     with torch.device("meta"):
         network = build_network(depth)
@@ -262,6 +262,7 @@ def test_the_network_equals_one_built_of_modules(depth):
     torch.testing.assert_close(maps["layer4"], layer4[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_shapes_of_descriptors():
     state = states(50)
     pixels = np.random.default_rng(3).integers(0, 256, (60, 80, 3), dtype=np.uint8)

@@ -54,6 +54,7 @@ def test_pictures_are_rgb_jpegs_of_camera_size(drawn: tuple[Path, list[tuple[int
             assert image.size in (SIZE, SIZE[::-1])
 
 
+@pytest.mark.slow
 def test_a_seed_decides_every_byte(
     drawn: tuple[Path, list[tuple[int, int]]], tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def good_matches(first: Image.Image, second: Image.Image) -> int:
     return 0 if inliers is None else int(inliers.sum())
 
 
+@pytest.mark.slow
 def test_views_match_their_own_object_and_not_its_sibling() -> None:
     """Two carpets are of one family, and differ by their geometry."""
     views = []

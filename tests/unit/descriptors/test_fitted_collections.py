@@ -26,7 +26,13 @@ WHITENED_REGIONS = ExtractionConfig(
 LAYER_WEIGHTS = ExtractionConfig(resolutions=(64,), pooling="rmac", learn_layer_weights=True)
 
 
-@pytest.mark.parametrize("config", [WHITENED_REGIONS, LAYER_WEIGHTS], ids=["regions", "weights"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(WHITENED_REGIONS, marks=pytest.mark.slow, id="regions"),
+        pytest.param(LAYER_WEIGHTS, id="weights"),
+    ],
+)
 def test_parameters_are_fitted_stored_and_used_in_searches(
     config: ExtractionConfig, small_weights: Path, tmp_path: Path
 ) -> None:
@@ -57,6 +63,7 @@ def test_parameters_are_fitted_stored_and_used_in_searches(
         describe([tmp_path / "photos"], config=config, model=model)
 
 
+@pytest.mark.slow
 def test_parameters_do_not_depend_on_the_number_of_workers(
     small_weights: Path, tmp_path: Path
 ) -> None:

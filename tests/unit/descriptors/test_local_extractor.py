@@ -55,6 +55,8 @@ KINDS: dict[str, LocalConfig] = {
 }
 """A small configuration of each kind of local features and each aggregation."""
 
+SLOW_KINDS = ("cells", "whitened cells", "patches")
+
 PHOTOS = 6
 
 
@@ -65,7 +67,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(kind, marks=pytest.mark.slow if kind in SLOW_KINDS else ()) for kind in KINDS
+    ],
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

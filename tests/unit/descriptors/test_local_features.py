@@ -108,6 +108,7 @@ def extract(image: Image.Image, config: LocalConfig, network: Network) -> list[n
     return kind.extract(kind.prepare(image, config), config, network)
 
 
+@pytest.mark.slow
 def test_features_come_from_the_configured_layer(small_weights: object) -> None:
     network = load_network(
         "resnet50",

@@ -93,6 +93,7 @@ WORDS = st.text(min_size=1, max_size=8).filter(lambda text: text.isprintable() o
 
 
 @given(query=WORDS, photos=st.lists(WORDS, min_size=1, unique=True), data=st.data())
+@pytest.mark.slow
 def test_all_names_and_distances_are_read_again(
     query: str, photos: list[str], data: st.DataObject
 ) -> None:

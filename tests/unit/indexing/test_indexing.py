@@ -686,6 +686,7 @@ def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     assert search(paths[5], folder, SearchConfig(k=1)).results[0].path == paths[5]
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_before_the_fit_leaves_it_to_the_next(
     nearly: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -705,6 +706,7 @@ def test_a_run_that_ended_before_the_fit_leaves_it_to_the_next(
     assert "fitted a selection" in run.selection_note
 
 
+@pytest.mark.slow
 def test_an_impossible_fit_leaves_the_collection_as_it_was(nearly: Any) -> None:
     folder, _ = nearly
     before = samples.contents(folder)

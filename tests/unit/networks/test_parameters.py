@@ -92,6 +92,7 @@ def test_fully_connected_layers_are_convolutions(
 
 
 @pytest.mark.parametrize("layer", ["fc6", "fc7"])
+@pytest.mark.slow
 def test_neural_codes_are_the_activations(
     layer: str, whole_vgg16: tuple[Parameters, oracle.Maps], monkeypatch: pytest.MonkeyPatch
 ) -> None:

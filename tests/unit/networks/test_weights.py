@@ -620,18 +620,23 @@ def saved(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "a byte less": lambda content: content[:-1],
+    "part of the header": lambda content: content[:60],
+    "garbage": lambda content: b"not numbers at all\n" * 100,
+    "too few": lambda content: saved(np.zeros(1000, np.float32)),
+    "objects": lambda content: saved(np.array([{}])),
+}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda content: b"",
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:-1],
-        lambda content: content[:60],
-        lambda content: b"not numbers at all\n" * 100,
-        lambda content: saved(np.zeros(1000, np.float32)),
-        lambda content: saved(np.array([{}])),
+        pytest.param(damage, id=name, marks=() if name == "half" else pytest.mark.slow)
+        for name, damage in DAMAGE.items()
     ],
-    ids=["empty", "half", "a byte less", "part of the header", "garbage", "too few", "objects"],
 )
 def test_a_damaged_cache_file_is_replaced(
     damage: Callable[[bytes], bytes], small_weights: Path, folded_cache: Path

@@ -32,7 +32,7 @@ def lists_of(database: Database, folder: Path) -> tuple[InvertedLists, ...]:
     return tuple(open_lists(folder / f"{i}.lists", rows.shape[1]) for i, rows in enumerate(sides))
 
 
-@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("local", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_lists_find_nearly_all_of_the_nearest(tmp_path: Path, local: bool) -> None:
     sides = [descriptors(3000, 24, seed) for seed in range(2 if local else 1)]
     database = Database(7 + np.arange(3000), *sides)

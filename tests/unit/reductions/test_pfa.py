@@ -109,7 +109,8 @@ def test_a_large_common_offset_does_not_cost_precision() -> None:
     ids=str,
 )
 @pytest.mark.parametrize(
-    ("images", "dimensions", "features"), [(20, 60, 15), (120, 40, 12), (30, 520, 32)]
+    ("images", "dimensions", "features"),
+    [(20, 60, 15), (120, 40, 12), pytest.param(30, 520, 32, marks=pytest.mark.slow)],
 )
 def test_indices_equal_the_oracles(
     images: int, dimensions: int, features: int, fields: dict[str, Any]
@@ -402,6 +403,7 @@ def test_many_images_give_the_same_indices_for_any_number_of_threads() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
+@pytest.mark.slow
 def test_the_fit_starts_no_threads(tmp_path: Path) -> None:
     # Rows by the hundred, for k-means shares its work out in parts of 256.
     np.save(tmp_path / "x.npy", descriptors(30, 1200))

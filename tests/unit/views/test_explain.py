@@ -547,6 +547,7 @@ def check_shape(actual: Explanation) -> None:
     assert 0 <= actual.agreement <= 1
 
 
+@pytest.mark.slow
 def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
     from resight.indexing.describe import describe
     from resight.methods.model import ModelOptions
@@ -584,6 +585,7 @@ def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Pa
     assert whole.heat_query.max() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_explain_with_a_collection_of_sift_vlad(tmp_path: Path) -> None:
     from resight.collection import Collection
     from resight.config import SearchConfig
