@@ -50,7 +50,7 @@ def test_index_equals_an_exhaustive_scan(
 ) -> None:
     if config and stores.kind != "postgres":
         pytest.skip("PostgreSQL only")
-    monkeypatch.setattr("resight.backends.postgres.INDEXED_FROM", COUNT)
+    monkeypatch.setattr("resight.backends.postgres.MIN_INDEXED_PHOTOS", COUNT)
     (sample, queries), remote = drawn, stores.remote()
     with Collection.open(sample.folder) as opened:
         prepare(opened, remote, BackendConfig(**config))

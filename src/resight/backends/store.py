@@ -62,7 +62,7 @@ class Searchable(Protocol):
         """Return the descriptors of photos, int64 (N,), in this order, without removed ones."""
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Return the searchable photos among some IDs, by ID."""
+        """Return the searchable photos with these IDs, by ID."""
 
     def nearest(
         self,
@@ -114,7 +114,7 @@ class Store(Searchable, Protocol):
         """
 
     def snapshot(self) -> "Store":
-        """Return the collection, as far as possible in its current state for many reads."""
+        """Return the collection for many reads, in its current state if the backend can."""
 
     def stamp(self) -> str:
         """Return a token that changes with everything that changes search results."""
@@ -197,7 +197,7 @@ def paged(photos_after: Callable[[int, int], list[Photo]]) -> Iterator[Photo]:
 def reduced_query(
     descriptors: Description | StoredDescriptors, reduction: Reduction | None
 ) -> Query:
-    """Return descriptors as they are compared: after the selection or whitening."""
+    """Return descriptors after the selection or whitening, ready for comparison."""
     global_, local = descriptors.global_, descriptors.local
     if reduction is None:
         return Query(global_, local)
@@ -263,7 +263,7 @@ def state_to_json(
 def state_from_json(
     key: str, shown: str, metadata: Mapping[str, dict[str, Any]], data: Mapping[str, bytes]
 ) -> RemoteState:
-    """Return the state behind the metadata of `state_to_json` and the fitted data.
+    """Return the state from the metadata of `state_to_json` and the fitted data.
 
     Raises:
         CollectionError: it is of a newer Resight, or damaged.
@@ -314,7 +314,7 @@ class Remote(Store, Protocol):
         return self
 
     def check(self, *, approximate: bool = False) -> None:
-        """Refuse searches in an empty collection; the backend has an index of its own."""
+        """Refuse searches in an empty collection; the backend has its own index."""
         if not self.photos_after(0, 1):
             raise CollectionEmptyError(f"{self.name}: holds no photos yet; push some")
 

@@ -119,13 +119,13 @@ class Collection(Provenance):
         return None if row is None else json.loads(row[0])
 
     def fit_info(self, name: FittedName) -> dict[str, Any] | None:
-        """Return what a part was fitted on, if it is there: photos, time, configuration."""
+        """Return what a part was fitted on, if there is one: photos, time, configuration."""
         former = "vocabulary" if name == "learned" else name  # see `fitted_data`
         row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", name, former)
         return None if row is None else json.loads(row[0])
 
     def fitted_data(self, name: FittedName) -> bytes | None:
-        """Return a fitted part as it is stored, if it is there."""
+        """Return a fitted part as stored, if there is one."""
         row = self._row("SELECT data FROM fitted WHERE name = ?", name)
         if row is not None:
             return row[0]
@@ -191,7 +191,7 @@ class Collection(Provenance):
         return None if row is None else _photo(row)
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Return the searchable photos among some IDs, by ID."""
+        """Return the searchable photos with these IDs, by ID."""
         select = f"SELECT {PHOTO} FROM photos WHERE id = ? AND state = 'ok'"
         rows = (self._row(select, int(id_)) for id_ in ids)
         return {row[0]: _photo(row) for row in rows if row is not None}
@@ -246,7 +246,7 @@ class Collection(Provenance):
             yield id_, self._decode(global_), None if local is None else self._decode(local)
 
     def encode(self, values: np.ndarray) -> bytes:
-        """Return a descriptor (D,) as it is stored."""
+        """Return the stored form of a descriptor (D,)."""
         return values.astype(self._dtype).tobytes()
 
     def _stored(self, where: str, *values: object) -> Iterator[StoredDescriptors]:

@@ -24,9 +24,9 @@ from resight.ranking.ivf import (
 )
 
 AUTO_BUILD_PHOTOS = 100_000
-"""Photos from which on an index run builds an approximate index, where that is possible."""
+"""Minimum number of photos for which an index run builds an approximate index by itself."""
 MAX_UNINDEXED = 0.05
-"""Share of rows missing from the lists, which are scanned, from which on they are added."""
+"""Largest fraction of rows missing from the lists, which are scanned; beyond it, they are added."""
 TARGET_RECALL = 0.98
 """Recall until which more lists are probed."""
 ROW_BYTES = 48

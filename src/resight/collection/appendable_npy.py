@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 CHUNK_ROWS = 4096
-"""Rows from which on a chunk with a checksum of its own is complete."""
+"""Minimum number of rows of a complete chunk; each chunk has its own checksum."""
 
 READ_BYTES = 1 << 22
 

@@ -1,4 +1,4 @@
-"""The SQLite database of a collection: schema, connections, and errors in plain words."""
+"""The SQLite database of a collection: schema, connections, and readable messages for errors."""
 
 import contextlib
 import errno

@@ -37,11 +37,11 @@ class Provenance(ABC):
 
     @abstractmethod
     def fit_info(self, name: FittedName) -> dict[str, Any] | None:
-        """Return what a part was fitted on, if it is there: photos, time, configuration."""
+        """Return what a part was fitted on, if there is one: photos, time, configuration."""
 
     @abstractmethod
     def fitted_data(self, name: FittedName) -> bytes | None:
-        """Return a fitted part as it is stored, if it is there."""
+        """Return a fitted part as stored, if there is one."""
 
     @property
     def config(self) -> MethodConfig:
@@ -132,7 +132,7 @@ class Provenance(ABC):
         return self.config.fingerprint(hashes)
 
     def check_model(self, model: Model) -> None:
-        """Refuse a model other than the one behind the descriptors.
+        """Refuse a model other than that of the descriptors.
 
         Raises:
             CollectionMismatchError: other weights, or another version of the method.
@@ -192,11 +192,11 @@ class ProvenanceSnapshot(Provenance):
         return self.values.get(key)
 
     def fit_info(self, name: FittedName) -> dict[str, Any] | None:
-        """Return what a part was fitted on, if it is there."""
+        """Return what a part was fitted on, if there is one."""
         return self.infos.get(name)
 
     def fitted_data(self, name: FittedName) -> bytes | None:
-        """Return a fitted part as it is stored, if it is there."""
+        """Return a fitted part as stored, if there is one."""
         return self.data.get(name)
 
     def check_same(self, other: "ProvenanceSnapshot") -> None:

@@ -41,14 +41,14 @@ from resight.reductions import Reduction, from_bytes, to_bytes
 HEADER_NAME = "header.json"
 REDUCTION_NAME = "selection.bin"
 """The fitted numbers of the selection or whitening, as in the database."""
-QUANTIZED_FROM = 1000
-"""Photos from which on a collection has 8-bit codes that are scanned first."""
+MIN_QUANTIZED_PHOTOS = 1000
+"""Minimum number of photos for 8-bit codes, which are scanned first."""
 BLOCK_ROWS = 1024
 """Rows written together."""
 FORMAT = 2
 """Format of the files; arrays of another format are rebuilt."""
 MAX_OUTLIERS = 0.02
-"""Share of rows outside the range of the codes from which on these are computed again."""
+"""Largest fraction of rows outside the range of the codes; beyond it, they are computed again."""
 
 DESCRIPTORS = ("global", "local")
 Header = dict[str, Any]
@@ -101,7 +101,7 @@ def append_photos(collection: Collection, folder: Path, header: Header, since: i
             reduced = values if reduction is None else reduction.apply(values)
             appendable_npy.append(folder / f"{name}.npy", header["rows"], reduced)
         header["rows"] += len(ids)
-    if header["rows"] >= QUANTIZED_FROM and collection.distance == "manhattan":
+    if header["rows"] >= MIN_QUANTIZED_PHOTOS and collection.distance == "manhattan":
         for name in DESCRIPTORS:
             if (folder / f"{name}.npy").exists():
                 _append_codes(folder, name, header, before)
@@ -164,7 +164,7 @@ def _check_space(collection: Collection) -> None:
         for descriptor in first
         if descriptor is not None
     )
-    bytes_per_value = 5 if count >= QUANTIZED_FROM else 4
+    bytes_per_value = 5 if count >= MIN_QUANTIZED_PHOTOS else 4
     check_disk_space(collection.folder, count * (values * bytes_per_value + 8), "searching needs")
 
 
@@ -173,14 +173,14 @@ LOCK_NAME = "arrays.lock"
 UNFINISHED_PREFIX = ".unfinished-"
 UNFINISHED_AGE_S = 3600.0
 MAX_REMOVED = 0.25
-"""Share of rows of removed photos from which on everything is rebuilt."""
+"""Largest fraction of rows of removed photos; beyond it, everything is rebuilt."""
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError)
 """Errors from reading a missing, truncated or overwritten header or array."""
 
 
 @dataclass(frozen=True)
 class SearchArrays:
-    """Descriptors to scan and the reduction behind them, both of the state named by the stamp.
+    """Descriptors to scan and their reduction, both of the state named by the stamp.
 
     The folder of arrays that were built in memory does not exist.
     """

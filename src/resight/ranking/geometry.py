@@ -15,18 +15,18 @@ from resight.config import Geometry
 from resight.descriptors.local_features.rootsift import LocalFeatures
 
 RATIO = 0.8
-"""Of the ratio test, for SIFT."""
+"""Ratio of the ratio test, for SIFT."""
 MAX_ERROR = 6.0
-"""In pixels of the copy that SIFT saw."""
+"""Largest error of an inlier, in pixels of the copy that SIFT processed."""
 MIN_INLIERS = 8
-"""From this number of inliers on two photos show the same thing; other pairs rarely reach 7."""
+"""Minimum number of inliers of two photos of the same thing; other pairs rarely reach 7."""
 
 ITERATIONS = 2000
 CONFIDENCE = 0.999
 MAX_ZOOM = 20.0
 """Largest ratio of the sizes at which two photos show the same thing."""
 MAX_STRETCH = 10.0
-"""A view foreshortened more than this is taken for a chance agreement."""
+"""Largest foreshortening of a view; beyond it, matches agree by chance."""
 CHUNK_VALUES = 2**23
 """Distances held at once while matching: 32 MiB as float32."""
 ROUNDING = 1e-5
@@ -72,8 +72,8 @@ def verify(
         query: features of one image.
         other: features of the other.
         ratio: a match must be nearer than this share of the distance to the second nearest.
-        max_error: in pixels of the copy that SIFT saw; a match is an inlier when its point lies
-            this near to where the homography puts it, both there and back.
+        max_error: largest distance, in pixels of the copy that SIFT processed, of an inlier from
+            where the homography projects it, in both directions.
         seed: of RANSAC's samples.
         geometry: an affine map has two degrees of freedom less than a homography: it ignores
             perspective, and fewer matches agree on one by chance.
@@ -83,7 +83,7 @@ def verify(
     matches = _one_per_place(matches, other, 1)
     if len(matches) < 4:
         return nothing
-    # In pixels of the copies that SIFT saw, where an error means the same for photos of any size.
+    # In pixels of the copies that SIFT processed: an error means the same for photos of any size.
     source = query.points[matches[:, 0]].astype(np.float64) / query.scale
     target = other.points[matches[:, 1]].astype(np.float64) / other.scale
     homography = _ransac(source, target, max_error, seed, geometry)

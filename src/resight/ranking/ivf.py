@@ -20,7 +20,7 @@ from resight.errors import UsageError
 from resight.files import write_atomically
 
 COMPONENTS = 64
-"""Number of principal components; more hardly increase recall on real descriptors."""
+"""Number of principal components; more barely increase recall on real descriptors."""
 TRAINING_ROWS_PER_LIST = 64
 MIN_TRAINING_ROWS = 64
 """Minimum number of training rows; fewer are repeated."""

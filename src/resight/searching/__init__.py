@@ -79,9 +79,7 @@ def search(
     folder = None if under is None else absolute(Path(under))
     where = Filter(folder, taken_from, taken_before, min_side)
     with open_store(collection) as store:
-        return Searcher(store, model).search(
-            query, config, box, None if where == Filter() else where
-        )
+        return Searcher(store, model).search(query, config, box, where)
 
 
 def override(config: SearchConfig | None, **fields: Any) -> SearchConfig:

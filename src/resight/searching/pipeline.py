@@ -103,7 +103,7 @@ def rank_photos(
     rerank_set: RerankSet | None = None,
     where: Filter | None = None,
 ) -> Ranking:
-    """Rank photos: nearest neighbors, re-ranked and verified as far as the plan says.
+    """Rank photos: nearest neighbors, re-ranked and verified according to the plan.
 
     Args:
         store: what is searched.

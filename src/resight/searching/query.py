@@ -170,14 +170,9 @@ class Result:
         A verified result has `inliers`, and with any of them `region` and `query_region`, boxes
         [x, y, w, h].
         """
-        entry: dict[str, Any] = {
-            "path": path_text(self.path),
-            "distance": self.distance,
-            "rank": self.rank,
-        }
-        if self.match is not None:
-            entry |= self.match.to_dict()
-        return entry
+        match = self.match.to_dict() if self.match else {}
+        path = path_text(self.path)
+        return {"path": path, "distance": self.distance, "rank": self.rank, **match}
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def test_many_removed_photos_rebuild_everything(collection: Path) -> None:
 def test_arrays_equal_the_database_after_random_changes(
     tmp_path: Path, seed: int, coded_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "QUANTIZED_FROM", coded_from)
+    monkeypatch.setattr(arrays, "MIN_QUANTIZED_PHOTOS", coded_from)
     monkeypatch.setattr(arrays, "BLOCK_ROWS", 3)
     monkeypatch.setattr(appendable_npy, "CHUNK_ROWS", 5)
     rng = np.random.default_rng(seed)
@@ -233,7 +233,7 @@ def test_arrays_equal_the_database_after_random_changes(
 def test_codes_that_do_not_fit_new_photos_are_rebuilt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "QUANTIZED_FROM", 10)
+    monkeypatch.setattr(arrays, "MIN_QUANTIZED_PHOTOS", 10)
     folder = make(tmp_path / "c", cam=False)
     first = built(folder)
     with writing(folder) as writer:

@@ -238,7 +238,7 @@ def test_neighbor_lists_are_the_same_with_codes() -> None:
 def test_large_collections_are_coded(
     tmp_path: Path, cam: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "QUANTIZED_FROM", 10)
+    monkeypatch.setattr(arrays, "MIN_QUANTIZED_PHOTOS", 10)
     monkeypatch.setattr(codes, "BLOCK_ROWS", 7)
     folder = make(tmp_path / "c", cam=cam)
     with Collection.open(folder) as collection:

@@ -34,8 +34,8 @@ from resight.ranking.exact import Database, Neighbors, Query
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 
-INDEXED_FROM = 10_000
-"""Photos from which on there is an index; fewer are all compared."""
+MIN_INDEXED_PHOTOS = 10_000
+"""Minimum number of photos for an index; fewer are all compared."""
 MAX_INDEX_NEIGHBORS = 1000
 """Maximum number of neighbors from pgvector's index; for more, all photos are compared."""
 CANDIDATES = 4
@@ -179,7 +179,7 @@ class PostgresStore(Remote):
 
     def build_index(self, progress: Progress) -> None:
         state, count = self._state(), self.count("ok")
-        if count < INDEXED_FROM or self._is_indexed():
+        if count < MIN_INDEXED_PHOTOS or self._is_indexed():
             return
         with _reported(self._indexed_photos, progress, count):
             for side in state.layout.sides:

@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL server, its schema, and its errors in plain words."""
+"""Connections to a PostgreSQL server, its schema, and readable messages for its errors."""
 
 import collections
 import contextlib
@@ -58,7 +58,7 @@ class Server:
                 self._idle.pop().close()
 
     def prepare(self) -> None:
-        """Install the extension and upgrade the schema as far as necessary.
+        """Install the extension and upgrade the schema if necessary.
 
         Raises:
             CollectionError: an old server, a newer schema, or no permission.

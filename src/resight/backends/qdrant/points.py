@@ -31,7 +31,7 @@ PAYLOAD_INDEXES = {
 }
 DISTANCES = {"manhattan": models.Distance.MANHATTAN, "cosine": models.Distance.COSINE}
 QUANTILE = 0.99
-"""Share of the values within the range of the 8-bit codes; the others are clipped."""
+"""Fraction of the values within the range of the 8-bit codes; outliers are clipped."""
 ID_BITS = 52
 """Bits of a point's ID, so that JavaScript represents it exactly."""
 

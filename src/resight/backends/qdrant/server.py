@@ -1,4 +1,4 @@
-"""Clients of a Qdrant server, its errors in plain words, and the metadata of its collections.
+"""Clients of a Qdrant server, readable messages for its errors, and the collections' metadata.
 
 Next to each collection there is a small one, NAME.resight: one point holds the provenance, the
 others the fitted data, in chunks.

@@ -24,5 +24,5 @@ def diffusion(items: RerankSet, queries: np.ndarray, config: RerankConfig) -> np
     start = np.zeros((count, len(queries)))
     start[queries, np.arange(len(queries))] = 1
     arrived = np.linalg.solve(np.eye(count) - config.damping * normalized, start).T
-    # Items at which nothing arrives keep their order by distance, behind the others.
+    # Items at which nothing arrives keep their order by distance, after the others.
     return -arrived + 1e-6 * (items.matrix[queries] / largest)
