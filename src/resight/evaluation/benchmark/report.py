@@ -14,18 +14,14 @@ from typing import Any
 from PIL import Image
 
 from resight.errors import ImageError
-from resight.evaluation.benchmark import BenchmarkRun
+from resight.evaluation.benchmark import TABLES, BenchmarkRun
 from resight.evaluation.benchmark.ranking import MethodResult, RankedList
 from resight.evaluation.measures import Measure
 from resight.methods.spec import MethodSpec
 from resight.photos.images import load_image
 
-TABLE_BENCHMARKS = {1: "holidays", 2: "holidays", 3: "ukb", 4: "oxford5k", 5: "oxford5k"}
-"""Benchmark of each table of the paper, whose numbers are shown for datasets without their own."""
-
 MEASURES = {"ukb": "N-S"}
 """Measure of a benchmark if it is not the mAP."""
-
 
 MAX_HARDEST = 12
 """Number of queries shown with photos."""
@@ -170,7 +166,7 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
         for measure in dataset.measures
     }
     same_benchmark = dataset.benchmark in method.published.scores
-    benchmark = dataset.benchmark if same_benchmark else TABLE_BENCHMARKS.get(table or 0, "")
+    benchmark = dataset.benchmark if same_benchmark else TABLES.get(table or 0, "")
     published = method.published.scores.get(benchmark)
     ours = values[dataset.measures[0].name]
     difference = None
