@@ -4,8 +4,6 @@ The rows are compared with the papers' numbers. In the HTML, charts are SVG, pho
 thumbnails.
 """
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from resight.evaluation.benchmark.ranking import MethodResult, RankedList
 from resight.evaluation.measures import Measure
 from resight.methods.spec import MethodSpec
 from resight.photos.images import load_image
+from resight.photos.notebook import data_uri
 
 MEASURES = {"ukb": "N-S"}
 """Measure of a benchmark if it is not the mAP."""
@@ -283,7 +282,4 @@ def _photo(path: Path, caption: str, kind: str) -> dict[str, str]:
     except ImageError as error:
         return {"kind": kind, "caption": f"{caption}: {error}"}
     image.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL), Image.Resampling.BILINEAR)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    data = base64.b64encode(file.getvalue()).decode()
-    return {"kind": kind, "caption": caption, "data": data}
+    return {"kind": kind, "caption": caption, "uri": data_uri(image)}

@@ -26,7 +26,6 @@ class DatasetQuery:
     judgements: Mapping[str, Judgement]
     box: Box | None = None
     row: int | None = None
-    group: str | None = None
 
     @property
     def file_name(self) -> Path:

@@ -43,7 +43,7 @@ def read_folder(folder: Path) -> Dataset:
                 judgements["first four"] = Judgement(all_rows)
             # File names may recur from folder to folder.
             query_name = _relative_name(path, base)
-            queries.append(DatasetQuery(query_name, path, judgements, row=rows[path], group=name))
+            queries.append(DatasetQuery(query_name, path, judgements, row=rows[path]))
     if not queries:
         raise DatasetError(f"{folder}: no group has two photos or more: there is nothing to rank")
     four = any("first four" in query.judgements for query in queries)

@@ -56,7 +56,7 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
         if positives:
             judgements = {"all": Judgement(positives, junk)}
             path, title = photos.all[name], f"{name}{SUFFIX}"
-            queries.append(DatasetQuery(title, path, judgements, row=row, group=name[:4]))
+            queries.append(DatasetQuery(title, path, judgements, row=row))
     turned = {photos.all[name]: turns[name] for name in photos.names if turns.get(name)}
     return Dataset(
         name="holidays",

@@ -38,7 +38,6 @@ def read_ukb(folder: Path, *, queries: str = "all") -> Dataset:
             photos.all[name],
             {"first four": Judgement(frozenset(groups[_number(name) // GROUP]))},
             row=photos.row(name),
-            group=f"{_number(name) // GROUP:04d}",
         )
         for name in names
     )
