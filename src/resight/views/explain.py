@@ -241,8 +241,8 @@ def explain_maps(
         total = float(sum(np.abs(vector).sum() for vector in vectors))
     grids = [_on_grid(*pair) for pair in zip(masks, heats, strict=True)] if masks else [None, None]
     return Explanation(
-        heat_query=_contrast(heats[0]),
-        heat_other=_contrast(heats[1]),
+        heat_query=heats[0],
+        heat_other=heats[1],
         mask_query=grids[0],
         mask_other=grids[1],
         matches=np.zeros((0, 4), np.float32),
@@ -262,13 +262,6 @@ def _mask(
     assert cam_layer is not None  # the configuration checks it
     heat = class_activation_map(fuse(resolutions, cam_layer, config), classifier)
     return cam_mask(heat, config.cam_threshold)
-
-
-def _contrast(heat: np.ndarray) -> np.ndarray:
-    """Scale what is above the median to 0..1: two photos share less than half of their area."""
-    above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
-    highest = above.max()
-    return above / highest if highest > 0 else above
 
 
 def _explain_sift(

@@ -107,14 +107,21 @@ def column_matches(
 def add_layers(
     query: dict[str, Attribution], other: dict[str, Attribution]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add the heat of all layers on the grid of the finest one."""
+    """Add the heat of all layers on the grid of the finest one, and scale it to 0..1."""
     heats = [shared_heat(query[layer], other[layer]) for layer in query]
     finest = max(heats, key=lambda pair: pair[0].size)
     first, second = (
         np.sum([resample(pair[side][None], finest[side].shape)[0] for pair in heats], axis=0)
         for side in range(2)
     )
-    return first, second
+    return _contrast(first), _contrast(second)
+
+
+def _contrast(heat: np.ndarray) -> np.ndarray:
+    """Scale what is above the median to 0..1: two photos share less than half of their area."""
+    above = np.maximum(heat - np.quantile(heat, 0.5, method="lower"), 0)
+    highest = above.max()
+    return above / highest if highest > 0 else above
 
 
 def _smooth(heat: np.ndarray, one: Attribution, shape: tuple[int, ...]) -> np.ndarray:
