@@ -16,7 +16,7 @@ import numpy as np
 from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.database import create_database, explained, transaction
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.config import ConfigPair, MethodConfig, NoReduction, ReductionConfig
+from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError, CollectionLockedError
 from resight.methods.model import Model, params_sha256, params_to_bytes
@@ -54,7 +54,14 @@ def writing(collection: PathLike | Collection, new: ConfigPair | None = None) ->
     check_creatable(folder)
     with _locked(folder), explained(folder):
         if not Collection.exists(folder):
-            create_database(folder / COLLECTION_MARK, _first_meta(*new))
+            method, reduction = new
+            meta = {
+                "config": method.to_dict(),
+                "selection_config": reduction.to_dict(),
+                "created": _now(),
+                "stamp": _random_stamp(),
+            }
+            create_database(folder / COLLECTION_MARK, meta)
         with Collection.open(folder) as opened:
             yield Writer(opened)
 
@@ -269,15 +276,6 @@ def check_creatable(folder: Path) -> None:
         raise CollectionError(
             f"{folder}: is no collection and not empty; name a new folder for the collection"
         )
-
-
-def _first_meta(config: MethodConfig, reduction: ReductionConfig) -> dict[str, Any]:
-    return {
-        "config": config.to_dict(),
-        "selection_config": reduction.to_dict(),
-        "created": _now(),
-        "stamp": _random_stamp(),
-    }
 
 
 def _random_stamp() -> str:

@@ -96,19 +96,15 @@ def open_query(source: QuerySource, box: Box | None = None) -> QueryPhoto:
     else:
         name = Path(source)
         path = absolute(name)
-        # Opening anything but a regular file, such as a pipe, could block.
-        content = _content(name, path) if box is None and path.is_file() else None
+        try:
+            # Opening anything but a regular file, such as a pipe, could block.
+            content = file_sha256(path) if box is None and path.is_file() else None
+        except OSError as error:
+            raise QueryError(f"{name}: {error.strerror or error}") from None
         query = QueryPhoto(name, path, box, content)
     if box is not None:
         check_box(box, query.size)
     return query
-
-
-def _content(name: Path, path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise QueryError(f"{name}: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)

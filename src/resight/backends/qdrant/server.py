@@ -49,8 +49,8 @@ def open_client(address: str, shown: str) -> QdrantClient:
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
-        with explained(shown), _folder_explained(shown):
-            return QdrantClient(path=unquote(parts.path))
+        with explained(shown):
+            return _open_folder(unquote(parts.path), shown)
     key = unquote(parts.password or "") or os.environ.get(KEY) or None
     host = parts.netloc.rpartition("@")[2]
     client = QdrantClient(
@@ -85,11 +85,10 @@ def explained(shown: str) -> Iterator[None]:
         raise damaged(shown, str(error)) from error
 
 
-@contextlib.contextmanager
-def _folder_explained(shown: str) -> Iterator[None]:
-    """Turn errors of opening a folder without a server into a `CollectionError`."""
+def _open_folder(path: str, shown: str) -> QdrantClient:
+    """Return a client that needs no server."""
     try:
-        yield
+        return QdrantClient(path=path)
     except (ValueError, KeyError) as error:
         raise damaged(shown, str(error)) from error
     except RuntimeError as error:
