@@ -14,7 +14,7 @@ test: check  ## set everything up and run all tests
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 quick: $(VENV)/installed-dev  ## run the quick tests only
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" tests/unit tests/contract
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" tests/unit tests/contract
 
 check: $(VENV)/installed-dev  ## check format, lint rules, and types
 	$(BIN)/ruff format --check .

@@ -23,6 +23,7 @@ from resight.searching.spatial_verification import columns_map
 
 LITE0 = "efficientnet-lite0"
 NAMES = (LITE0, "efficientnet-lite1", "efficientnet-lite2")
+SLOW = pytest.mark.slow
 INSTALLED = [
     runtime for runtime in RUNTIMES if runtime != "openvino" or importlib.util.find_spec("openvino")
 ]
@@ -66,8 +67,12 @@ def port_maps(name: str, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], np.
         return maps, model(image)[0].numpy()
 
 
-@pytest.mark.parametrize("size", [(33, 47), (101, 157), (224, 224), (331, 260)], ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "size",
+    [(33, 47), *(pytest.param(s, marks=SLOW) for s in [(101, 157), (224, 224), (331, 260)])],
+    ids=str,
+)
+@pytest.mark.parametrize("name", [LITE0, *(pytest.param(name, marks=SLOW) for name in NAMES[1:])])
 def test_every_layer_equals_the_port_on_every_runtime(name: str, size: tuple[int, int]) -> None:
     parameters, spec, pixels = loaded(name), BACKBONES[name], picture(*size)
     expected, scores = port_maps(name, pixels)
@@ -91,7 +96,7 @@ def test_every_layer_equals_the_port_on_every_runtime(name: str, size: tuple[int
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [LITE0, *(pytest.param(name, marks=SLOW) for name in NAMES[1:])])
 def test_the_smallest_images_have_one_position(name: str) -> None:
     parameters, spec = loaded(name), BACKBONES[name]
     for layer in spec.layers:
@@ -134,6 +139,7 @@ def test_class_activation_maps_and_columns() -> None:
     assert max(columns.shape[1:]) == 50  # 800 pixels at stride 16
 
 
+@pytest.mark.slow
 def test_a_collection_and_an_explanation(tmp_path: Path, resight: Run) -> None:
     installed_weights(LITE0)
     photos, collection = tmp_path / "photos", tmp_path / "collection"
@@ -204,6 +210,7 @@ def test_a_missing_package_is_named_with_its_pip_line(
     )
 
 
+@pytest.mark.slow
 def test_the_variable_counts_only_for_its_network(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,9 @@ def whole_vgg16(tmp_path_factory: pytest.TempPathFactory) -> tuple[Parameters, o
 
 
 @pytest.mark.parametrize("runtime", INSTALLED)
-@pytest.mark.parametrize("size", [(70, 101), (33, 64)], ids=str)
+@pytest.mark.parametrize(
+    "size", [pytest.param((70, 101), marks=pytest.mark.slow), (33, 64)], ids=str
+)
 def test_every_stage_of_vgg16(runtime: str, size: tuple[int, int], vgg16_weights: Path) -> None:
     parameters = load_parameters("vgg16", vgg16_weights)
     network = load_network("vgg16", parameters, layers=VGG16_MAPS, runtime=runtime, device="cpu")
@@ -209,6 +211,7 @@ def test_parameters_of_vgg16_are_cached(
     assert found.classifier is None
 
 
+@pytest.mark.slow
 def test_the_last_layer_of_vgg16_is_read(whole_vgg16: tuple[Parameters, oracle.Maps]) -> None:
     classifier = whole_vgg16[0].classifier
     assert classifier is not None
