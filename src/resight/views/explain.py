@@ -184,7 +184,8 @@ def _explain_cnn(
     result = explain_maps(
         a, b, config, classifier=extractor.classifier, reduction=selection, state=extractor.state
     )
-    columns = [fuse(maps, config.spec.matching_layer, config) for maps in (a, b)]
+    stage = config.spec.matching_layer
+    columns = fuse(a, stage, config), fuse(b, stage, config)
     return replace(result, matches=column_matches(*columns, query.size, other.size))
 
 

@@ -46,8 +46,8 @@ def read_holidays(folder: Path, *, database: str = "all", upright: str = "") -> 
     ranked = [name for name in photos.names if database == "all" or not _is_query(name)]
     rows = {name: row for row, name in enumerate(ranked)}
     groups: dict[str, set[int]] = {}
-    for name, row in rows.items():
-        groups.setdefault(name[:4], set()).add(row)
+    for name in ranked:
+        groups.setdefault(name[:4], set()).add(rows[name])
     queries = []
     for name in filter(_is_query, photos.names):
         row = rows.get(name)
