@@ -4,9 +4,11 @@ Files are not trusted: sizes are limited before decoding, only common formats ar
 whatever a decoder raises becomes an `ImageError`.
 """
 
+import base64
 import contextlib
 import ctypes
 import functools
+import html
 import importlib
 import io
 import logging
@@ -22,7 +24,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
-from resight.photos import is_remote, open_photo
+from resight.photos import escape_undecodable, is_remote, open_photo, path_text
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,
@@ -51,6 +53,9 @@ PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif")
 BUFFERED_FORMATS = frozenset({"WEBP", "AVIF"})
 """Decoders that hold two or three times the image as long as their `Image` lives."""
 STRIP_PIXELS = 1 << 20
+
+THUMBNAIL_SIDE = 120
+"""Longer side of a thumbnail, in pixels."""
 
 
 def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Image:
@@ -236,3 +241,35 @@ def _unidentified(file: Path | IO[bytes]) -> str:
     if Path(str(name)).suffix.lower() in HEIF_SUFFIXES and "HEIF" not in Image.OPEN:
         return "HEIC needs an extra: pip install 'resight[heif]'"
     return "not an image, or damaged beyond recognition"
+
+
+# Thumbnails in the HTML views of results, for notebooks
+
+
+def data_uri(image: Image.Image) -> str:
+    """Encode an RGB picture as the data URI of a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def thumbnail_figure(path: Path, caption: str = "") -> str:
+    """Return a `figure` element with the thumbnail of a photo, its path as the title.
+
+    The picture is empty if the file cannot be read.
+    """
+    title = html.escape(escape_undecodable(path_text(path)), quote=True)
+    return (
+        f'<figure style="display: inline-block; margin: 4px" title="{title}">'
+        f'<img src="{_thumbnail(path)}" alt="{title}">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def _thumbnail(path: Path) -> str:
+    try:
+        image = load_image(path, 2 * THUMBNAIL_SIDE)
+    except ImageError:
+        return ""
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return data_uri(image)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from resight.photos.notebook import thumbnail_figure
+from resight.photos.images import thumbnail_figure
 from resight.ranking.exact import Neighbors, Query
 
 Kind = Literal["same-thing", "near-duplicate"]

@@ -14,8 +14,7 @@ from resight.collection import Photo
 from resight.errors import ImageError, QueryError
 from resight.files import file_sha256
 from resight.photos import absolute, path_text
-from resight.photos.images import image_size, load_image
-from resight.photos.notebook import thumbnail_figure
+from resight.photos.images import image_size, load_image, thumbnail_figure
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
 
 QuerySource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]

@@ -29,7 +29,7 @@ from resight.errors import UsageError
 from resight.methods import load_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.networks.parameters import Classifier
-from resight.photos.notebook import data_uri
+from resight.photos.images import data_uri
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan
 from resight.ranking.geometry import verify

@@ -16,8 +16,7 @@ from resight.evaluation.benchmark import TABLES, BenchmarkRun
 from resight.evaluation.benchmark.ranking import MethodResult, RankedList
 from resight.evaluation.measures import Measure
 from resight.methods.spec import MethodSpec
-from resight.photos.images import load_image
-from resight.photos.notebook import data_uri
+from resight.photos.images import data_uri, load_image
 
 MEASURES = {"ukb": "N-S"}
 """Measure of a benchmark if it is not the mAP."""
