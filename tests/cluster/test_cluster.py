@@ -157,7 +157,7 @@ def values(segment: Segment) -> list[bytes]:
 def nodes(
     object_store: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TwoNodes]:
-    """Two nodes to which this process is connected: its runs share their workers."""
+    """Start two nodes and connect this process to them: its runs share their workers."""
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     cache = str(tmp_path_factory.mktemp("workers-cache"))
     environment = {**object_store, "XDG_CACHE_HOME": cache}

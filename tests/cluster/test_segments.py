@@ -135,7 +135,7 @@ def collection(tmp_path: Path) -> Path:
 
 
 def segment_of(collection: Path, target: Path, fingerprint: str | None = None) -> Path:
-    """All that a collection holds, as a segment."""
+    """Write everything that a collection holds as a segment."""
     with Collection.open(collection) as opened:
         results = []
         for photo in opened.photos():

@@ -92,7 +92,7 @@ def test_a_batch_equals_single_pictures(small_weights: Path, device: str, half: 
 
 
 class Recording:
-    """What computes a batch, and remembers it; the first waits until `full` pictures wait."""
+    """Computes a batch and records it; the first waits until `full` pictures wait."""
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[int, ...]]] = []

@@ -104,7 +104,7 @@ def test_missing_extension(capsys, folder, postgres: PostgresServer):
     assert "no collection there; make one with: resight push" in refused(
         capsys, "info", "-c", address
     )
-    # A server to which pgvector was never installed looks for it in vain.
+    # A server without pgvector.
     postgres.execute(f"ALTER DATABASE {database} SET extension_control_path = '/nowhere'")
     address = postgres.address(database, "name")
     line = refused(capsys, "push", address, "-c", str(folder))
@@ -212,7 +212,7 @@ def test_resume_after_a_full_disk(capsys, folder, monkeypatch, tmp_path):
 
 @contextmanager
 def answering(status: int, body: object) -> Iterator[str]:
-    """The address of a server that gives one answer to everything, in the form of Qdrant's."""
+    """Start a server with one response to everything, in Qdrant's form; return its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -111,7 +111,7 @@ def test_ties_are_sorted_by_id(stores: Stores, tmp_path):
 
 
 def make_of(sample: Sample) -> None:
-    """The collection of a sample whose descriptors are chosen."""
+    """Create the collection of a sample with given descriptors."""
     whole = make(sample.folder, 0)
     whole.global_, whole.local = sample.global_, sample.local
     with writing(sample.folder) as writer:

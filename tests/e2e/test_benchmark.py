@@ -83,7 +83,7 @@ SMALL_METHODS = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three things in four views each, and one photo of nothing else."""
+    """Draw three things in four views each, and one photo of nothing else."""
     folder = tmp_path_factory.mktemp("photos")
     groups: dict[str, list[str]] = {}
     for thing in range(3):
@@ -187,7 +187,7 @@ def test_superset_configurations() -> None:
     assert len(set(covers.values())) == 3, "the paper's seven rows are three extractions"
     assert covers[table[2]] == covers[both] == covers[cam]  # type: ignore[index]
     assert covers[cam].cam  # type: ignore[index]
-    # What was described with class activation maps before serves those without, too.
+    # Descriptors with class activation maps serve methods without them, too.
     assert superset_configs([both], cached=[covers[cam]])[both] == covers[cam]  # type: ignore[index, list-item]
     assert not superset_configs([both])[both].cam  # type: ignore[index, list-item]
     normalized = dataclasses.replace(SMALL, normalize_concatenation=True)
@@ -499,7 +499,7 @@ def test_fitted_on_other_photos(run: tuple[BenchmarkRun, Path], small_weights: P
 
 
 def named(run: BenchmarkRun, name: str) -> BenchmarkRun:
-    """The same figures, as if of another benchmark."""
+    """Return the same figures, as if of another benchmark."""
     dataset = dataclasses.replace(run.dataset, name=name, own=False)
     return dataclasses.replace(run, dataset=dataset)
 

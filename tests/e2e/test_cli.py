@@ -67,14 +67,14 @@ def query(home: Path) -> Path:
 
 
 def succeed(done: subprocess.CompletedProcess[str], status: int = 0) -> list[str]:
-    """The lines on stderr of a command that did well."""
+    """Return the lines on stderr of a command that must succeed."""
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr.splitlines()
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a command that was refused."""
+    """Return the one line of a command that must be refused."""
     assert done.returncode == 2, done
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -477,7 +477,7 @@ def test_defaults_are_those_of_the_configurations(resight: Run) -> None:
 
 
 def network_collection(folder: Path, count: int) -> Path:
-    """A collection of the network's kind with synthetic descriptors of eight values."""
+    """Return a collection of the network's kind with synthetic descriptors of eight values."""
     with writing(folder, (ExtractionConfig(), SelectionConfig())) as writer:
         writer.bind_model(Model("cd" * 32))
         for number in range(count):

@@ -81,7 +81,7 @@ def run_examples(page, count, change=str):
 
 @pytest.fixture
 def demo_folder(demo_photos, tmp_path, monkeypatch):
-    """A working folder that holds the demo's pictures as `photos/`."""
+    """Return a working folder that holds the demo's pictures as `photos/`."""
     shutil.copytree(demo_photos, tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     return tmp_path

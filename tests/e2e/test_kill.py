@@ -88,7 +88,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def straight(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collection of the photos by one uninterrupted run."""
+    """Index the photos in one uninterrupted run."""
     folder = tmp_path_factory.mktemp("straight") / "c"
     samples.index(photos, folder, config=SLOWER)
     return folder
@@ -222,7 +222,7 @@ def test_an_interrupt_before_the_first_photo_says_so_too(
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collection of the network's kind with random descriptors, and a selection."""
+    """Return a collection of the network's kind with random descriptors, and a selection."""
     folder = tmp_path_factory.mktemp("described") / "c"
     generator = np.random.default_rng(0)
     basis = generator.random((40, 3072))

@@ -83,7 +83,7 @@ def assert_equal(ours, plain, name):
 
 @pytest.fixture(scope="module")
 def scenes(real_weights, real_photos, tmp_path_factory):
-    """A collection of 24 photos of three places, indexed by the command line."""
+    """Return a collection of 24 photos of three places, indexed by the command line."""
     import subprocess
 
     folder = tmp_path_factory.mktemp("scenes") / "collection"
@@ -160,7 +160,7 @@ def all_photos(request):
 
 @pytest.fixture(scope="module")
 def dataset(real_photos, all_photos, tmp_path_factory):
-    """The photos of buildings: every third building, or with `--all-photos` all of them."""
+    """Return the photos of buildings: every third building, or with `--all-photos` all of them."""
     folder = real_photos / "buildings"
     if all_photos:
         return read_dataset("groups", folder)
@@ -176,7 +176,7 @@ def dataset(real_photos, all_photos, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def buildings(real_weights, dataset, cache):
-    """mAP by method, and of the paper's with other seeds."""
+    """Return mAP by method, and of the paper's with other seeds."""
     seeds = {
         f"{name} {seed}": dataclasses.replace(METHODS[name], reduction=SelectionConfig(seed=seed))
         for name in ("paper", "paper-cam")

@@ -60,7 +60,7 @@ def make_files(folder: Path) -> list[PhotoFile]:
     return files
 
 
-# What is drawn
+# Drawings
 
 
 def color_picture(size: tuple[int, int] = SIZE) -> Image.Image:
@@ -86,7 +86,7 @@ def alpha_ramp() -> Image.Image:
 
 
 def over_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
-    """What a transparent picture looks like on white paper."""
+    """Return a transparent picture as it looks on white paper."""
     share = np.asarray(alpha, np.float64)[:, :, None] / 255
     values = np.asarray(picture.convert("RGB")) * share + 255 * (1 - share)
     return Image.fromarray(values.round().astype(np.uint8))
@@ -246,7 +246,7 @@ def _others() -> Iterator[tuple[str, bytes, Image.Image, float]]:
 
 @functools.cache
 def have_heif() -> bool:
-    """Whether HEIC pictures can be written here."""
+    """Return whether HEIC pictures can be written here."""
     Image.init()
     try:
         import pillow_heif
@@ -257,7 +257,7 @@ def have_heif() -> bool:
 
 
 def png(values: np.ndarray, *, interlaced: bool = False) -> bytes:
-    """A PNG of (h, w, channels), 8 or 16 bit, written by hand (Pillow writes no such ones)."""
+    """Encode (h, w, channels), 8 or 16 bit, as a PNG that Pillow cannot write."""
     height, width, channels = values.shape
     bits = 8 * values.dtype.itemsize
     values = values.astype(values.dtype.newbyteorder(">"))
@@ -274,7 +274,7 @@ def png(values: np.ndarray, *, interlaced: bool = False) -> bytes:
 
 
 def tiled_tiff(values: np.ndarray, order: Literal["<", ">"], side: int = 32) -> bytes:
-    """An uncompressed TIFF in tiles, of (h, w) or (h, w, 3), 8 or 16 bit."""
+    """Return an uncompressed TIFF in tiles, of (h, w) or (h, w, 3), 8 or 16 bit."""
     height, width = values.shape[:2]
     channels = values.shape[2] if values.ndim == 3 else 1
     down, right = -(-height // side), -(-width // side)
@@ -313,7 +313,7 @@ def tiled_tiff(values: np.ndarray, order: Literal["<", ">"], side: int = 32) -> 
 
 
 def oriented(picture: Image.Image, orientation: int) -> Image.Image:
-    """How a camera stores `picture` so that EXIF `orientation` turns it upright again."""
+    """Store `picture` as a camera does, so that EXIF `orientation` turns it upright again."""
     values = np.asarray(picture)
     stored = {
         1: values,
@@ -369,7 +369,7 @@ def _cut_and_flipped(folder: Path) -> Iterator[PhotoFile]:
                 yield _write(
                     folder, f"flip-{where}-{number}-{stem}{suffix}", bytes(damaged), "either"
                 )
-    # What must be refused: half a photo is no photo.
+    # These must be refused: half a photo is no photo.
     for format in ("JPEG", "PNG", "TIFF", "BMP", "WEBP"):
         data = _save(color_picture((200, 150)), format)
         name = f"half.{format.lower()}"
@@ -442,7 +442,7 @@ def _strange_sizes(folder: Path) -> Iterator[PhotoFile]:
         yield _write(folder, f"{size[0]}x{size[1]}.png", _save(color, "PNG"), "loads", color, 0)
     for name, data in _bombs():
         yield _write(folder, name, data, "fails", reason="megapixels")
-    # What a declared size promises need not be there.
+    # Less data than the declared size.
     header = struct.pack(">IIBBBBB", 8000, 8000, 8, 2, 0, 0, 0)
     data = _png_file((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))))
     yield _write(folder, "declared-8000.png", data, "fails")

@@ -58,12 +58,12 @@ class TwoNodes:
 
     @property
     def on(self) -> str:
-        """The address, as `--on` takes it."""
+        """Return the address, as `--on` takes it."""
         return f"ray:{self._cluster.address}"
 
     @property
     def from_outside(self) -> str:
-        """The address for a machine outside the cluster."""
+        """Return the address for a machine outside the cluster."""
         return f"ray://127.0.0.1:{self._client_port}"
 
     def kill_second(self) -> None:

@@ -15,11 +15,11 @@ def test_imports_between_packages_point_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
-# What is imported when
+# Imports of commands
 
 
 def loaded(code: str, *names: str) -> set[str]:
-    """Which of some packages are loaded in a fresh process after some code."""
+    """Return which of some packages are loaded in a fresh process after some code."""
     code += f"\nimport json, sys\nprint(json.dumps([n for n in {names!r} if n in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))

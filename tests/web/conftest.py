@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """15 photos: three views each of four objects, and three of clutter."""
+    """Draw 15 photos: three views each of four objects, and three of clutter."""
     return make_photos(tmp_path_factory.mktemp("web") / "photos")
 
 
 @pytest.fixture(scope="session")
 def collection(photos: Path) -> Path:
-    """A collection of the 15 photos; tests must not change it."""
+    """Return a collection of the 15 photos; tests must not change it."""
     return make_sift_collection(photos.parent / "collection", photos)
 
 
 @pytest.fixture(scope="module")
 def server(collection: Path) -> Iterator[Running]:
-    """A server of the 15 photos."""
+    """Start a server of the 15 photos."""
     with running(collection) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def few_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six photos: three of clutter (ids 1 to 3) and three views of an object (4 to 6)."""
+    """Draw six photos: three of clutter (ids 1 to 3), three views of an object (4 to 6)."""
     folder = tmp_path_factory.mktemp("few") / "photos"
     for name in ("clutter", "object-01"):
         shutil.copytree(photos / name, folder / name)
@@ -46,13 +46,13 @@ def few_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def few_collection(few_photos: Path) -> Path:
-    """A collection of the six photos; tests must not change it."""
+    """Return a collection of the six photos; tests must not change it."""
     return make_sift_collection(few_photos.parent / "collection", few_photos)
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["Browser"]:
-    """A headless browser; the test is skipped where there is none."""
+    """Start a headless browser, or skip the test where there is none."""
     with contextlib.ExitStack() as stack:
         try:
             launched = stack.enter_context(browser.launch())
@@ -72,7 +72,7 @@ class OwnServer:
 
 @pytest.fixture
 def own(few_photos: Path, tmp_path: Path) -> Iterator[OwnServer]:
-    """A server of the test's own copy of the six photos."""
+    """Start a server of the test's own copy of the six photos."""
     folder = shutil.copytree(few_photos, tmp_path / "photos")
     collection = make_sift_collection(tmp_path / "collection", folder)
     with running(collection) as started:

@@ -14,13 +14,13 @@ from web_server import V1, Running, running
 
 @pytest.fixture(scope="module")
 def local(server: Running) -> Running:
-    """The server of the folder that was pushed."""
+    """Return the server of the folder that was pushed."""
     return server
 
 
 @pytest.fixture(params=["postgres", "qdrant"])
 def address(request: pytest.FixtureRequest, local: Running, tmp_path: Path) -> str:
-    """The address of the pushed collection."""
+    """Return the address of the pushed collection."""
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
         address = server.address(server.new_database(), "name")
@@ -71,7 +71,7 @@ def search(server: Running, query: Path, options: dict[str, Any]) -> tuple[list[
 
 @pytest.fixture(scope="module")
 def expected(local: Running, photos: Path) -> list[Any]:
-    """The folder's responses."""
+    """Return the folder's responses."""
     return [send(local) for send in requests_of(photos)]
 
 

@@ -23,7 +23,7 @@ def shared_server(few_collection: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def server(shared_server: Running) -> Iterator[Running]:
-    """A server that must still answer after each test."""
+    """Start a server that must still answer after each test."""
     yield shared_server
     assert shared_server.search(photo=1, k=3)["results"][0]["id"] == 1
     assert shared_server.state.active_uploads.running == 0

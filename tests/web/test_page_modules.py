@@ -42,7 +42,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page(chromium: Browser) -> Iterator[Page]:
-    """A window on an empty document from which modules can be imported."""
+    """Return a window on an empty document from which modules can be imported."""
     handler = functools.partial(Handler, directory=str(STATIC))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

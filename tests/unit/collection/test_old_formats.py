@@ -147,7 +147,7 @@ def test_the_files_of_format_1_are_those_of_their_script() -> None:
 
 @pytest.fixture(params=sorted(EXPECTED_V2))
 def second_format(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
-    """A copy of a collection, and the results of the version that created it."""
+    """Return a copy of a collection, and the results of the version that created it."""
     folder = Path(shutil.copytree(FIXTURES / request.param, tmp_path / "c"))
     return folder, EXPECTED_V2[request.param]
 

@@ -22,7 +22,7 @@ from samples import draw
 
 @pytest.fixture
 def holidays(tmp_path: Path) -> Path:
-    """Two groups in two folders, and one photo that is in no group."""
+    """Draw two groups in two folders, and one photo that is in no group."""
     for seed, name in enumerate(("jpg1/100000", "jpg1/100001", "jpg2/100100", "jpg2/100101")):
         draw(tmp_path / "holidays" / f"{name}.jpg", seed)
     draw(tmp_path / "holidays/jpg2/100102.jpg", 9)
@@ -478,7 +478,7 @@ def test_both_layouts_are_the_same_benchmark(name: str, photos: int, tmp_path: P
     assert by_name("texts") == by_name("pickle")
 
 
-# What is refused
+# Refusals
 
 
 class _Hostile:

@@ -91,7 +91,7 @@ class Library:
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
-    """Six photos, indexed."""
+    """Index six photos."""
     library = Library(tmp_path, monkeypatch)
     samples.draw_many(library.photos, 6)
     described, report = library.index()
@@ -628,7 +628,7 @@ def test_without_weights_no_collection_is_created(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
-    """130 photos, and a collection of 127 of them."""
+    """Return 130 photos, and a collection of 127 of them."""
     folder = tmp_path_factory.mktemp("many")
     paths = samples.draw_many(folder / "photos", 130)
     (folder / "net.toml").write_text(
@@ -645,7 +645,7 @@ def many(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
 
 @pytest.fixture
 def nearly(many: Path, tmp_path: Path) -> tuple[Path, list[Path]]:
-    """A copy of that collection, and the photos."""
+    """Return a copy of that collection, and the photos."""
     folder = Path(shutil.copytree(many / "collection", tmp_path / "c"))
     return folder, sorted((many / "photos").iterdir())
 

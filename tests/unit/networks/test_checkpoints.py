@@ -29,7 +29,7 @@ PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4":
 
 
 def resnet_state(full: bool = False) -> dict[str, Tensor]:
-    """A ResNet-50 without its classifier: random, or of repeated zeros that take no memory."""
+    """Return a ResNet-50 without its classifier: random, or zeros that take no memory."""
     state = oracle.random_state(50, seed=0)
     names = [name for name in state if not name.startswith("fc.")]
     return {n: state[n] if full else torch.zeros(()).expand(state[n].shape) for n in names}
@@ -44,7 +44,7 @@ def vgg_state() -> dict[str, Tensor]:
 
 
 def in_sequence(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names of a ResNet whose children stand in a sequence."""
+    """Return the names of a ResNet whose children stand in a sequence."""
     named = [(name.split(".", 1), value) for name, value in state.items()]
     return {f"features.{PLACES[first]}.{rest}": value for (first, rest), value in named}
 
@@ -58,7 +58,7 @@ def linear(name: str, outputs: int, inputs: int, seed: int = 0) -> dict[str, Ten
 
 
 def cirtorch(**changes: Any) -> dict[str, Any]:
-    """A file as Radenovic et al. publish them: whitening trained with the network."""
+    """Return a file as Radenovic et al. publish them: whitening trained with the network."""
     meta = {"architecture": "resnet50", "pooling": "gem", "whitening": True, "regional": False}
     meta |= {"local_whitening": False, "mean": MEAN, "std": STD, "outputdim": 2048}
     state = in_sequence(resnet_state()) | {"pool.p": torch.tensor([2.5])}
@@ -66,7 +66,7 @@ def cirtorch(**changes: Any) -> dict[str, Any]:
 
 
 def dirtorch(**changes: Any) -> dict[str, Any]:
-    """A file as Gordo et al. and Revaud et al. publish them."""
+    """Return a file as Gordo et al. and Revaud et al. publish them."""
     options = {"arch": "resnet50_rmac", "out_dim": 8, "pooling": "gem", "gemp": 3}
     options |= {"norm_features": False, "without_fc": False}
     state = resnet_state() | {"adpool.p": torch.tensor([2.7])} | linear("fc", 8, 2048)
@@ -95,7 +95,7 @@ WORDS = 4
 def netvlad_state(
     layout: str, state: dict[str, Tensor] | None = None, **changes: Tensor | None
 ) -> dict[str, Tensor]:
-    """A state dict of NetVLAD on VGG-16 in one of the layouts, random but for the network."""
+    """Return a state dict of NetVLAD on VGG-16 in one of the layouts, with a random layer."""
     network, layer, whitening = NETVLAD[layout]
     generator = torch.Generator().manual_seed(1)
 
@@ -240,7 +240,7 @@ def test_pickled_code_is_refused_with_a_hint_how_to_convert_it(tmp_path: Path) -
     with pytest.raises(WeightsError, match="contains a scikit-learn object") as caught:
         load_parameters("resnet50", path)
     assert "\n" not in str(caught.value)
-    # What it says to run is what makes a file that can be read.
+    # The command in the message writes a file that can be read.
     program = str(caught.value).split('python -c "', 1)[1].rsplit('" FILE NEW', 1)[0]
     new = tmp_path / "new.pth"
     with pytest.MonkeyPatch.context() as patch:
@@ -272,7 +272,7 @@ def test_arrays_of_old_versions_of_numpy_are_read(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found[name], value)
 
 
-# What is done with it
+# Use
 
 
 def slow_descriptor(maps: list[np.ndarray], head: RetrievalHead) -> np.ndarray:

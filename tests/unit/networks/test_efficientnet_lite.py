@@ -41,7 +41,7 @@ def loaded(name: str) -> Parameters:
 
 
 def picture(height: int, width: int) -> np.ndarray:
-    """A drawn picture above noise, uint8 (height, width, 3)."""
+    """Return a drawn picture above noise, uint8 (height, width, 3)."""
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     drawn = samples.picture(3).convert("RGB").resize((width, height))
     pixels[: height // 2] = np.asarray(drawn)[: height // 2]

@@ -40,7 +40,7 @@ from resight.networks.weights import (
 )
 
 CONTENT = bytes(range(256)) * 4000
-"""What the server offers: about 1 MB, so that it is read in several parts."""
+"""Content of the server's file: about 1 MB, so that it is read in several parts."""
 
 
 def sha256(content: bytes) -> str:
@@ -49,7 +49,7 @@ def sha256(content: bytes) -> str:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty torch hub cache; the folder itself does not exist yet."""
+    """Return an empty torch hub cache; the folder itself does not exist yet."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch home"))
     return tmp_path / "torch home" / "hub" / "checkpoints"
 
@@ -474,7 +474,7 @@ def _shapes() -> dict[str, torch.Size]:
 
 
 def tiny_state() -> dict[str, Tensor]:
-    """A ResNet-50 of zeros that takes no memory: every tensor repeats a single value."""
+    """Return a ResNet-50 of zeros that takes no memory: every tensor repeats a single value."""
     return {name: torch.zeros(()).expand(shape) for name, shape in _shapes().items()}
 
 
@@ -577,7 +577,7 @@ def test_the_folded_network_equals_the_oracles_unfolded_one(small_weights: Path)
 
 @pytest.fixture
 def folded_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache for this software; the folder itself does not exist yet."""
+    """Return the user's cache for this software; the folder itself does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user's cache"))
     return tmp_path / "user's cache" / "resight"
 

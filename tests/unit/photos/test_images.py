@@ -58,7 +58,7 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a file: loads, fails, raises, hangs or crashes."""
+    """Outcome of a file: loads, fails, raises, hangs or crashes."""
 
     outcome: str
     size: tuple[int, ...] = ()
@@ -107,7 +107,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(files, tmp_path_factory):
-    """What became of each file, in order."""
+    """Return the outcome of each file, in order."""
     printed = tmp_path_factory.mktemp("printed") / "printed.txt"
     results, loader = [], Loader(printed)
     for file in files:

@@ -21,7 +21,7 @@ from resight.searching import search
 
 @pytest.fixture
 def reached(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The store, with this process's environment set to reach it: the photos as on the disk."""
+    """Return the store, with this process's environment set to reach it."""
     for name, value in object_store.items():
         monkeypatch.setenv(name, value)
     return Path(object_store["DRAWN"])

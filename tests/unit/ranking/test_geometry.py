@@ -58,7 +58,7 @@ def project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
 def pair(
     source: np.ndarray, target: np.ndarray, scale: float = 1.0
 ) -> tuple[LocalFeatures, LocalFeatures]:
-    """Two images whose features match one to one, in the order given."""
+    """Return two images whose features match one to one, in the order given."""
     descriptors = unit_rows(len(source), 1)
     return (
         LocalFeatures(source.astype(np.float32), descriptors),
@@ -332,7 +332,7 @@ def test_chance_points_never_fail(count: int, values: int, seed: int) -> None:
 
 
 def slow_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> list[tuple[int, int]]:
-    """The definition: mutual nearest neighbors, then Lowe's ratio."""
+    """Match by the definition: mutual nearest neighbors, then Lowe's ratio."""
     distances = np.array([[float(np.linalg.norm(q - o)) for o in other] for q in query])
     pairs = []
     for i, row in enumerate(distances):

@@ -40,7 +40,7 @@ def scattered(count: int, seed: int, size: int = 24) -> np.ndarray:
 
 
 def with_views(things: int, views: int, singles: int, noise: float, seed: int) -> Database:
-    """`things` photographed `views` times each, then photos of something else each."""
+    """Draw `things` photographed `views` times each, then photos of something else each."""
     rng = np.random.default_rng(seed)
     base = scattered(things + singles, seed)
     rows = np.concatenate([np.repeat(base[:things], views, axis=0), base[things:]])

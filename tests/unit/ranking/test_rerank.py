@@ -207,7 +207,7 @@ def test_one_feature_is_not_fused() -> None:
         make_rerank_set(database, manhattan, config, [12])
 
 
-# What holds for every one
+# Every method
 
 
 @pytest.mark.parametrize("name", ["manhattan", "cosine"])

@@ -32,7 +32,7 @@ def photo(color=RED, size=(400, 300), caption="photo.jpg", **fields):
 
 
 def area(image, color):
-    """The box (x0, y0, x1, y1) around the pixels of exactly this color, or None."""
+    """Return the box (x0, y0, x1, y1) around the pixels of exactly this color, or None."""
     rows, columns = np.nonzero((np.asarray(image) == color).all(axis=2))
     if not len(rows):
         return None

@@ -54,7 +54,7 @@ DESCRIPTORS = ExtractionConfig()
 
 
 def positive(rng: np.random.Generator, channels: int, height: int, width: int) -> np.ndarray:
-    """A map as after a ReLU, about half of it zero, its channels last in memory."""
+    """Return a map as after a ReLU, about half of it zero, its channels last in memory."""
     values = rng.standard_normal((height, width, channels), np.float32)
     return values.clip(min=0).transpose(2, 0, 1)
 
@@ -118,7 +118,7 @@ POOLINGS = [*POOLING_TABLE, "rmac-whitened"]
 
 
 def pooling_case(pooling: str, channels: int) -> tuple[ExtractionConfig, PoolingState]:
-    """A pooling of `layer4` with random parameters."""
+    """Return a pooling of `layer4` with random parameters."""
     rng = np.random.default_rng(7)
 
     def projection(size: int) -> Projection:
@@ -413,7 +413,7 @@ def apart(rng: np.random.Generator, *textures: Image.Image) -> list[Box]:
 def inside_and_outside(
     heat: np.ndarray, size: tuple[int, int], box: Box
 ) -> tuple[bool, float, float]:
-    """Whether the hottest pixel is in the box, the mean heat inside and outside."""
+    """Return whether the hottest pixel is in the box, and the mean heat inside and outside."""
     large = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BILINEAR))
     x, y, w, h = (round(v) for v in box)
     inside = np.zeros(large.shape, bool)
@@ -466,7 +466,7 @@ def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
 
 @pytest.fixture(scope="module")
 def words() -> np.ndarray:
-    """A vocabulary for RootSIFT descriptors: some of real ones, which is enough."""
+    """Return a vocabulary for RootSIFT descriptors, fitted on a few real ones."""
     rng = np.random.default_rng(0)
     scene = background(rng, *SIZE)
     for i, family in enumerate(FAMILIES[:4]):
