@@ -26,7 +26,7 @@ from resight.descriptors.pipeline import (
     fuse,
 )
 from resight.errors import UsageError
-from resight.methods import load_config
+from resight.methods import resolve_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.networks.parameters import Classifier
 from resight.photos.images import data_uri
@@ -129,8 +129,7 @@ def explain(
             raise UsageError("explain: a collection has its own configuration; give one of them")
         with open_store(collection) as opened:
             return explain_images(Searcher(opened, model), *images, box=box)
-    method = config if config is not None and not isinstance(config, str) else None
-    method = method or load_config(str(config or "paper"))[0]
+    method, _ = resolve_config(config, cam=None)
     if not isinstance(method, ExtractionConfig) or method.learns:
         raise UsageError("explain: the method needs a collection, from whose photos it learns")
     model = model or ModelOptions()
@@ -290,8 +289,7 @@ def _explain_sift(
 def _on_whole(part: Explanation, box: Box, size: Size) -> Explanation:
     """Convert an explanation of the region `box` to one of the whole photo."""
     matches = part.matches.copy()
-    matches[:, 0] += box[0]
-    matches[:, 1] += box[1]
+    matches[:, :2] += box[:2]
     mask = part.mask_query
     return replace(
         part,
