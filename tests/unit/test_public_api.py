@@ -1,5 +1,6 @@
 """The public names: functions, results that are frozen dataclasses, and shared searchers."""
 
+import dataclasses
 import json
 import pkgutil
 import subprocess
@@ -109,6 +110,19 @@ for name in resight.__all__:
     assert globals()[name] is getattr(resight, name)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_results_are_frozen_dataclasses() -> None:
+    public = [getattr(resight, name) for name in resight.__all__]
+    classes = [item for item in public if dataclasses.is_dataclass(item)]
+    assert len(classes) > 20
+    assert all(cls.__dataclass_params__.frozen for cls in classes)  # type: ignore[union-attr]
+
+
+def test_the_result_of_the_demo(tmp_path: Path) -> None:
+    folders = tmp_path / "photos", tmp_path / "c", tmp_path / "sheet.jpg"
+    result = plain(resight.DemoResult(*folders, "paper", None, 0.5, None))
+    assert result["sheet"] == str(tmp_path / "sheet.jpg")
 
 
 def test_the_report_of_an_index_run(collection: Path) -> None:

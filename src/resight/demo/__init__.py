@@ -1,8 +1,9 @@
 """The demo: draw photos, index them, search, and show the results."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,6 +107,11 @@ class DemoResult:
     why_no_network: str | None
     mean_average_precision: float
     ns_score: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        folders = {name: str(getattr(self, name)) for name in ("photos", "collection", "sheet")}
+        return {**asdict(self), **folders}
 
 
 def run_demo(

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -79,6 +79,15 @@ class Explanation:
     distance: float
     agreement: float
     images: tuple[Image.Image, Image.Image] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return distance, agreement and matches as JSON values, without the maps."""
+        return {
+            "distance": self.distance,
+            "agreement": self.agreement,
+            "inliers": self.inliers,
+            "matches": self.matches.tolist(),
+        }
 
     def _repr_html_(self) -> str | None:
         """Draw the explanation in a notebook."""

@@ -663,6 +663,7 @@ def test_the_picture_is_warm_where_the_heat_is() -> None:
 def test_notebooks_show_the_picture() -> None:
     photo = Image.new("RGB", (80, 60), "teal")
     assert explained()._repr_html_() is None
+    assert len(explained(3).to_dict()["matches"]) == 3
     shown = dataclasses.replace(explained(), images=(photo, photo))._repr_html_()
     assert str(shown).startswith('<img src="data:image/jpeg;base64,')
 
