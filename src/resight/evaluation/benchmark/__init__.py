@@ -18,15 +18,13 @@ from resight.errors import FitError, UsageError, WeightsMissingError
 from resight.evaluation.benchmark.extraction import (
     Descriptors,
     cached_configs,
-    external_queries,
     extract,
     read_descriptors,
     superset_configs,
     unreadable_photos,
-    upright_dataset,
 )
 from resight.evaluation.benchmark.ranking import MethodResult, comparable_descriptors, rank_queries
-from resight.evaluation.datasets.dataset import Dataset
+from resight.evaluation.datasets.dataset import Dataset, external_queries, upright_dataset
 from resight.files import user_cache
 from resight.methods import METHODS, find_method
 from resight.methods.model import FittedMethod, ModelOptions, find_model

@@ -2,8 +2,7 @@
 
 Each configuration has its own collection in the cache, named by its fingerprint: photos are
 extracted once, whatever is compared later, and an interrupted run resumes. Configurations of one
-network share its feature maps. Images derived from a benchmark's photos (regions that are queries,
-rotated photos) are cached under the hash of the photo's content.
+network share its feature maps.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,26 +24,20 @@ from resight.config import ExtractionConfig, MethodConfig, NoReduction
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.descriptors.extractor import Description
 from resight.descriptors.pipeline import describe_maps
-from resight.errors import DatasetError, ImageError, UsageError
-from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
-from resight.files import file_sha256, write_atomically
+from resight.errors import UsageError
+from resight.files import file_sha256
 from resight.indexing import pipeline
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.recording import Recorder
 from resight.methods.model import ModelOptions, find_model
 from resight.photos.files import COLLECTION_MARK, PhotoFile
-from resight.photos.images import image_size, load_image
-from resight.photos.transforms import Box, crop_box, resized_copies
+from resight.photos.images import image_size
+from resight.photos.transforms import resized_copies
 from resight.progress import Progress
 
 PAPER_LAYERS = ("layer4", "layer3")
 """Layers of the paper; both are extracted if a method uses one of them."""
 
-CLOCKWISE = {
-    90: Image.Transpose.ROTATE_270,  # Pillow rotates counterclockwise
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_90,
-}
 CopyKey = tuple[str, bool, bool, int]
 """Filter, upscale, square and resolution of a resized copy."""
 
@@ -308,73 +301,3 @@ def _record(
     description = result.description[config] if result.description else None
     own = PhotoResult(result.file, result.content, result.pixels, description, result.reason)
     Recorder(writer).record(own, writer.collection.photo_at(result.file.path))
-
-
-# Images derived from photos
-
-
-def external_queries(dataset: Dataset, cache: Path) -> tuple[dict[Path, Path], dict[Path, str]]:
-    """Prepare the files of queries that are not ranked photos; regions are cropped and cached.
-
-    Returns:
-        The `file_name` of each file's query; the reasons of photos that could not be read.
-
-    Raises:
-        DatasetError: a region lies outside its photo.
-    """
-    ranked = set(dataset.paths)
-    files: dict[Path, Path] = {}
-    failed: dict[Path, str] = {}
-    for query in dataset.queries:
-        if query.box is not None:
-            crop = functools.partial(_crop_query, query, query.box)
-            try:
-                files[_derived(query.path, query.file_name.name, crop, cache)] = query.file_name
-            except ImageError as error:
-                failed[query.path] = str(error)
-        elif query.path not in ranked:
-            files[query.path] = query.path
-    return files, failed
-
-
-def upright_dataset(dataset: Dataset, cache: Path) -> Dataset:
-    """Replace the photos that a dataset rotates by upright, lossless copies in the cache."""
-    copies = {}
-    for path, degrees in dataset.turns.items():
-        rotate = functools.partial(Image.Image.transpose, method=CLOCKWISE[degrees])
-        with contextlib.suppress(ImageError):  # extraction lists it as unreadable
-            copies[path] = _derived(path, f"{path.stem}-{degrees}.png", rotate, cache)
-    queries = (
-        dataclasses.replace(query, path=copies.get(query.path, query.path))
-        for query in dataset.queries
-    )
-    paths = tuple(copies.get(path, path) for path in dataset.paths)
-    return dataclasses.replace(dataset, paths=paths, queries=tuple(queries), turns={})
-
-
-def _derived(
-    path: Path, name: str, derive: Callable[[Image.Image], Image.Image], cache: Path
-) -> Path:
-    """Return the file of an image derived from a photo, created if the cache has none."""
-    try:
-        content = file_sha256(path)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
-    target = (cache / f"{content[:16]}-{name}").absolute()
-    if not target.exists():
-        image = derive(load_image(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(target) as unfinished:
-            image.save(unfinished, "PNG")
-    return target
-
-
-def _crop_query(query: DatasetQuery, box: Box, image: Image.Image) -> Image.Image:
-    """Cut out a query's region, whose corners may lie a pixel outside of the photo."""
-    (x, y, w, h), (width, height) = box, image.size
-    if x >= width or y >= height:
-        raise DatasetError(
-            f"{query.name}: its box begins at {x}, {y}, outside of {query.path} of {width} x "
-            f"{height} pixels: is the ground truth that of these photos?"
-        )
-    return crop_box(image, (x, y, min(w, width - x), min(h, height - y)))

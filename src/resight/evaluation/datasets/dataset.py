@@ -1,17 +1,30 @@
 """Common form of all benchmarks (section 9), and their entry in the registry."""
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from resight.errors import DatasetError
+from PIL import Image
+
+from resight.errors import DatasetError, ImageError
 from resight.evaluation.measures import Judgement, Measure
+from resight.files import file_sha256, write_atomically
 from resight.photos.files import find_photos
-from resight.photos.transforms import Box
+from resight.photos.images import load_image
+from resight.photos.transforms import Box, crop_box
 
 MEAN_AVERAGE_PRECISION = Measure("mAP", "average precision")
 NS_SCORE = Measure("N-S", "first four", "first four")
+
+
+CLOCKWISE = {
+    90: Image.Transpose.ROTATE_270,  # Pillow rotates counterclockwise
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -153,3 +166,70 @@ def shorten_list(names: Iterable[str]) -> str:
     """Join the first three names."""
     names = list(names)
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+# Images derived from photos, cached under the hash of the photo's content
+
+
+def external_queries(dataset: Dataset, cache: Path) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """Prepare the files of queries that are not ranked photos; regions are cropped and cached.
+
+    Returns:
+        The `file_name` of each file's query; the reasons of photos that could not be read.
+
+    Raises:
+        DatasetError: a region lies outside its photo.
+    """
+    ranked = set(dataset.paths)
+    files: dict[Path, Path] = {}
+    failed: dict[Path, str] = {}
+    for query in dataset.queries:
+        if query.box is not None:
+            crop = functools.partial(_crop_query, query, query.box)
+            try:
+                files[_derived(query.path, query.file_name.name, crop, cache)] = query.file_name
+            except ImageError as error:
+                failed[query.path] = str(error)
+        elif query.path not in ranked:
+            files[query.path] = query.path
+    return files, failed
+
+
+def upright_dataset(dataset: Dataset, cache: Path) -> Dataset:
+    """Replace the photos that a dataset rotates by upright, lossless copies in the cache."""
+    copies = {}
+    for path, degrees in dataset.turns.items():
+        rotate = functools.partial(Image.Image.transpose, method=CLOCKWISE[degrees])
+        with contextlib.suppress(ImageError):  # extraction lists it as unreadable
+            copies[path] = _derived(path, f"{path.stem}-{degrees}.png", rotate, cache)
+    queries = (replace(query, path=copies.get(query.path, query.path)) for query in dataset.queries)
+    paths = tuple(copies.get(path, path) for path in dataset.paths)
+    return replace(dataset, paths=paths, queries=tuple(queries), turns={})
+
+
+def _derived(
+    path: Path, name: str, derive: Callable[[Image.Image], Image.Image], cache: Path
+) -> Path:
+    """Return the file of an image derived from a photo, created if the cache has none."""
+    try:
+        content = file_sha256(path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    target = (cache / f"{content[:16]}-{name}").absolute()
+    if not target.exists():
+        image = derive(load_image(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(target) as unfinished:
+            image.save(unfinished, "PNG")
+    return target
+
+
+def _crop_query(query: DatasetQuery, box: Box, image: Image.Image) -> Image.Image:
+    """Cut out a query's region, whose corners may lie a pixel outside of the photo."""
+    (x, y, w, h), (width, height) = box, image.size
+    if x >= width or y >= height:
+        raise DatasetError(
+            f"{query.name}: its box begins at {x}, {y}, outside of {query.path} of {width} x "
+            f"{height} pixels: is the ground truth that of these photos?"
+        )
+    return crop_box(image, (x, y, min(w, width - x), min(h, height - y)))
