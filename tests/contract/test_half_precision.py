@@ -159,7 +159,7 @@ def test_a_device_without_float16_is_refused_in_one_line(
 def test_float16_needs_torch(small_weights: Path, runtime: str) -> None:
     parameters = load_parameters("resnet50", small_weights)
     with pytest.raises(UsageError, match=f"runtime: float16 needs torch, not {runtime}"):
-        load_network("resnet50", parameters, runtime=runtime, half=True)
+        load_network("resnet50", parameters, runtime=runtime, precision="float16")
 
 
 def test_a_collection_in_float16(small_weights: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Info:
     """Description of a collection: counts, configuration, model, fitted parts, failures, size.
 
     Attributes:
+        precisions: arithmetic with which the descriptors were computed, where it was recorded.
         details: further properties of a remote collection, by a short title.
         bytes_on_disk: None where the backend does not report it.
     """
@@ -31,6 +32,7 @@ class Info:
     config: dict[str, Any]
     model: dict[str, Any] | None
     fingerprint: str | None
+    precisions: list[str]
     selection: dict[str, Any] | None
     learned: dict[str, Any] | None
     approximate: ApproximateIndex | None
@@ -56,6 +58,7 @@ def info(collection: Location | Collection) -> Info:
             config=provenance.config.to_dict(),
             model=provenance.meta("model"),
             fingerprint=provenance.meta("fingerprint"),
+            precisions=provenance.meta("precisions") or [],
             selection=provenance.fit_info("selection"),
             learned=provenance.fit_info("learned"),
             approximate=None if local is None else read_ann_status(local),

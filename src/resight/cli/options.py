@@ -79,7 +79,7 @@ Device = Annotated[str, option("auto, cpu, cuda, cuda:1 or mps.", metavar="NAME"
 Precision = Annotated[
     str | None,
     option(
-        "float32, float16 (faster on a GPU) or int8 (faster on a CPU).",
+        "float32, bfloat16 (CPUs with AMX), auto, float16 (GPUs) or int8 (faster on a CPU).",
         metavar="NAME",
         show_default="float32",
         panel=NETWORK,

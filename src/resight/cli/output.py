@@ -192,6 +192,7 @@ def _info_rows(info: Info) -> dict[str, str]:
         "disk": "?" if info.bytes_on_disk is None else f"{info.bytes_on_disk / 1e6:.1f} MB",
         "fingerprint": (info.fingerprint or "none yet")[:16],
         "weights": str(info.model["path"]) if info.model and info.model["path"] else "none",
+        "computed in": ", ".join(info.precisions) or "?",
         "selection": selection,
         **(info.details or {"approximate index": approximate}),
         **{name: str(value) for name, value in info.config.items()},

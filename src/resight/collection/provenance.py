@@ -111,11 +111,23 @@ class Provenance(ABC):
             CollectionError: nothing has been indexed yet.
         """
         config = self.config
+        if options.precision is not None:
+            config = self._with_precision(options.precision)
+        elif config.precision == "bfloat16":  # which this machine may not have
+            config = config.with_precision("auto")
         params = self._required_params() if config.learns else {}
         model = self.find_model(options) if config.needs_network else None
         if model is not None:
             self.check_model(model)
         return FittedMethod(config, model, params, self.fitted_data("network"))
+
+    def _with_precision(self, precision: str) -> MethodConfig:
+        config = self.config.with_precision(precision)
+        if config.identity() != self.config.identity():
+            raise CollectionMismatchError(
+                f"{self.name}: its precision is {self.config.precision}, not {precision}"
+            )
+        return config
 
     def _required_params(self) -> dict[str, np.ndarray]:
         params = self.fitted_params()
@@ -176,7 +188,7 @@ class ProvenanceSnapshot(Provenance):
         """
         if other.meta("fingerprint") is None:
             raise CollectionError(f"{other.name}: holds no photos yet; run resight index first")
-        keys = ("config", "selection_config", "model", "fingerprint", "created")
+        keys = ("config", "selection_config", "model", "fingerprint", "created", "precisions")
         values = {key: other.meta(key) for key in keys}
         values["model"] = {**values["model"], "path": None}
         infos: dict[str, dict[str, Any]] = {
@@ -205,7 +217,7 @@ class ProvenanceSnapshot(Provenance):
         Raises:
             CollectionMismatchError: the message names the difference.
         """
-        ours, theirs = self.config.to_dict(), other.config.to_dict()
+        ours, theirs = self.config.identity(), other.config.identity()
         differing = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
         if differing:
             details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)

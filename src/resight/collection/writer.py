@@ -116,10 +116,17 @@ class Writer:
             self._set_meta("model", {"sha256": model.sha256, "path": path})
             self._set_meta("fingerprint", self.collection.fingerprint(model))
 
+    def record_precision(self, precision: str) -> None:
+        """Record with which arithmetic descriptors have been computed."""
+        recorded = self.collection.meta("precisions") or []
+        if precision not in recorded:
+            with self.transaction():
+                self._set_meta("precisions", sorted([*recorded, precision]))
+
     def copy_provenance(self, source: ProvenanceSnapshot) -> None:
         """Give a collection without descriptors the provenance of another one."""
         with self.transaction():
-            for key in ("config", "selection_config", "model", "fingerprint"):
+            for key in ("config", "selection_config", "model", "fingerprint", "precisions"):
                 self._set_meta(key, source.meta(key))
             for name, data in source.data.items():
                 self._store_fitted(name, source.infos[name], data)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from msgspec import Meta
 
 from resight.config.base import NonNegative, PositiveInt, Share, option, require
-from resight.config.method import MethodConfig, check_layer
+from resight.config.method import WITHIN_TOLERANCE, MethodConfig, check_layer
 
 HEADS = ("fine-tuned", "netvlad")
 """Poolings whose parameters come with a network's weights."""
@@ -70,10 +70,10 @@ class ExtractionConfig(MethodConfig):
     mask_interpolation: Interpolation = option(
         "nearest", "how the mask is rescaled to the other layer's map"
     )
-    precision: Literal["float32", "float16", "int8"] = option(
+    precision: Literal["float32", "bfloat16", "auto", "float16", "int8"] = option(
         "float32",
-        "arithmetic of the network; float16 is for GPUs, int8 is quantized on the collection's "
-        "photos",
+        "arithmetic of the network; bfloat16 is for processors with AMX, auto is bfloat16 there "
+        "and float32 elsewhere, float16 is for GPUs, int8 is quantized on the collection's photos",
     )
 
     def check(self) -> None:
@@ -107,7 +107,7 @@ class ExtractionConfig(MethodConfig):
             f"layers: {', '.join(signed)}, which has negative values, is for the pooling netvlad",
         )
         require(
-            self.precision == "float32" or not self.learns,
+            self.precision in WITHIN_TOLERANCE or not self.learns,
             f"precision: {self.precision} is not for methods that learn from photos",
         )
         require(

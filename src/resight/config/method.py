@@ -26,6 +26,9 @@ ADDED_LATER: dict[str, Any] = {
 }
 """Fields that are no part of a fingerprint at these values: they came after the first ones."""
 
+WITHIN_TOLERANCE = ("float32", "bfloat16", "auto")
+"""Precisions whose descriptors are interchangeable (section 10 of the method)."""
+
 
 def check_layer(field: str, layer: str, spec: BackboneSpec) -> None:
     """Check that a network has a layer; raise `UsageError` in the name of a field if not."""
@@ -184,6 +187,13 @@ class MethodConfig(Config, ABC):
             f"{self.method} has no network whose precision can be chosen", parameter="precision"
         )
 
+    def identity(self) -> dict[str, Any]:
+        """Return the fields by which descriptors differ: all, but one for equivalent precisions."""
+        fields = self.to_dict()
+        if self.precision in WITHIN_TOLERANCE and "precision" in fields:
+            fields["precision"] = "float32"
+        return fields
+
     def fingerprint(self, model_sha256: str) -> str:
         """Return the SHA-256 (hex) of all that decides a descriptor's numbers.
 
@@ -191,7 +201,7 @@ class MethodConfig(Config, ABC):
             model_sha256: hash of the weights file (and of the network quantized from it), or of the
                 fitted parameters of a method without a network.
         """
-        content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **self.to_dict()}
+        content = {"algorithm": ALGORITHM_VERSION, "model": model_sha256, **self.identity()}
         for name, original in ADDED_LATER.items():
             if name in content and content[name] == original:
                 del content[name]

@@ -83,10 +83,11 @@ class CnnExtractor:
             runtime=runtime,
             device=device,
             quantized=quantized,
-            half=config.precision == "float16",
+            precision=config.precision,
             threads=threads,
         )
         self.concurrency = self.network.concurrency
+        self.precision = self.network.precision
         # A photo holds its slot for all of its copies. If photos alternated, several would finish
         # at the same moment, and the network would wait while all of them are pooled.
         self._slots = threading.BoundedSemaphore(self.concurrency)

@@ -54,6 +54,10 @@ class Extractor(Protocol):
         One more thread that calls `describe` keeps that part busy.
         """
 
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the network on this machine: float32, bfloat16, float16 or int8."""
+
     def prepare(self, image: Image.Image) -> Any:
         """Prepare an image for `describe`; may run in any thread."""
 

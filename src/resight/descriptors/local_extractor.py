@@ -47,6 +47,7 @@ class LocalExtractor:
         self.network = network
         self.params: FittedParams = {}
         self.concurrency = 1
+        self.precision = "float32"
         self._slot = threading.Lock()  # of the network
         self._sampled: dict[bytes, Features] = {}
 

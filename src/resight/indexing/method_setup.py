@@ -96,6 +96,8 @@ def load_extractor(
         extractor = collection.fitted_method(options).load_extractor(options)
     if _is_fitted(collection):  # after loading, so that unusable weights are not bound
         writer.bind_model(collection.find_model(options))
+    if extractor is not None and plan.todo:
+        writer.record_precision(extractor.precision)
     return extractor
 
 

@@ -103,7 +103,9 @@ def index(
         if Collection.exists(folder):
             opened = stack.enter_context(Collection.open(folder))
             configs = opened.config, opened.reduction_config
-            _check_same_config(opened, config, cam, precision)
+            requested = _check_same_config(opened, config, cam, precision)
+            if requested.precision != opened.config.precision:
+                options = replace(options, precision=requested.precision)
         else:
             configs = resolve_config(config, cam, precision)
             _check_new_collection(folder, places, scan)
@@ -177,13 +179,13 @@ def _check_same_config(
     config: str | MethodConfig | ConfigPair | None,
     cam: bool | None,
     precision: str | None,
-) -> None:
-    """Refuse a configuration that is not the collection's."""
+) -> MethodConfig:
+    """Return a configuration; refuse one that is not the collection's."""
     stored = collection.config
     requested, _ = resolve_config(stored if config is None else config, cam, precision)
-    if requested == stored:
-        return
-    ours, theirs = stored.to_dict(), requested.to_dict()
+    ours, theirs = stored.identity(), requested.identity()
+    if ours == theirs:
+        return requested
     differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
     details = ", ".join(f"{n} is {ours.get(n)}, not {theirs.get(n)}" for n in differing)
     raise CollectionMismatchError(

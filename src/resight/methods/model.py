@@ -31,6 +31,7 @@ class ModelOptions:
         on_download: called while weights are downloaded.
         weights_files: several files in place of the one; each serves the methods on its network.
         threads: threads that compute; None leaves that to the runtime.
+        precision: `float32`, `bfloat16` or `auto` in place of a collection's; None keeps it.
     """
 
     weights: Path | None = None
@@ -39,6 +40,7 @@ class ModelOptions:
     on_download: DownloadProgress | None = None
     weights_files: tuple[Path, ...] = ()
     threads: int | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)

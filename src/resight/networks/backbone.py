@@ -41,6 +41,12 @@ class Operations(Protocol, Generic[T]):
     def relu6(self, x: T) -> T:
         """Clamp values to 0..6; `x` may be overwritten."""
 
+    def allow_bfloat16(self, x: T) -> T:
+        """Return `x`, from which on bfloat16 suffices, where a runtime is to compute in it.
+
+        What comes before is computed in float32, and so is a network without this call.
+        """
+
     def copy(self, x: T) -> T:
         """Return the same values in memory that no operation overwrites."""
 

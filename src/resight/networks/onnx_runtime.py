@@ -22,6 +22,7 @@ class OnnxNetwork:
     """A backbone as an ONNX graph, for pictures of any size."""
 
     concurrency = 1
+    precision = "float32"
 
     def __init__(
         self,
@@ -119,6 +120,9 @@ class _Operations:
     def relu6(self, x: str) -> str:
         bounds = [self.constant(f"bound-{len(self.constants)}", value) for value in (0, 6)]
         return self.node("Clip", x, *bounds)
+
+    def allow_bfloat16(self, x: str) -> str:
+        return x
 
     def copy(self, x: str) -> str:
         return x  # a node's output is never overwritten

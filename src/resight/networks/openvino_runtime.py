@@ -1,6 +1,7 @@
 """The OpenVINO runtime on the CPU: faster than PyTorch, and quicker to start."""
 
 import io
+import itertools
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ CACHED_KERNELS = "400"
 """Compiled kernels to cache: those of six image sizes. Each further size would take 3 MB, up to
 OpenVINO's 5000 kernels, while compiling them again takes a twentieth of an image's time."""
 
+BETWEEN = "between"
+"""The output of the part in full precision."""
+
 
 class OpenVinoNetwork:
     """A backbone compiled for the CPU, for pictures of any size."""
@@ -30,6 +34,7 @@ class OpenVinoNetwork:
         backbone: str,
         parameters: Parameters,
         layers: Sequence[str],
+        precision: str = "float32",
         quantized: bytes | None = None,
         threads: int | None = None,
     ) -> None:
@@ -37,15 +42,16 @@ class OpenVinoNetwork:
 
         Arguments as in `load_network`.
         """
+        self.precision = precision
         core = openvino.Core()
-        if quantized is None:
-            model = build_model(backbone, parameters, layers)
+        if quantized is not None:
+            models = [(_read_quantized(core, quantized), "f32")]
+        elif precision == "bfloat16":
+            models = build_parts(backbone, parameters, layers)
         else:
-            model = _read_quantized(core, quantized)
+            models = [(build_model(backbone, parameters, layers), "f32")]
         self._spec = BACKBONES[backbone]
-        self._layers = [result.get_friendly_name() for result in model.get_results()]
         options = {
-            "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
             "INFERENCE_NUM_THREADS": threads or 0,
@@ -53,36 +59,90 @@ class OpenVinoNetwork:
             "ENABLE_CPU_PINNING": threads is None,
         }
         self._lock = threading.Lock()  # an infer request serves one caller at a time
-        self._request = core.compile_model(model, "CPU", options).create_infer_request()
+        self._parts = []
+        for model, hint in models:
+            compiled = core.compile_model(
+                model, "CPU", {**options, "INFERENCE_PRECISION_HINT": hint}
+            )
+            names = [result.get_friendly_name() for result in model.get_results()]
+            self._parts.append((compiled.create_infer_request(), names))
+        self._layers = [name for _, names in self._parts for name in names if name != BETWEEN]
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""
         image = pad_to_min_side(pixels, self._spec, self._layers)
-        # Separate output memory, because the next run overwrites that of the request.
         empty = openvino.Shape([0, 0, 0, 0])
-        outputs = [openvino.Tensor(openvino.Type.f32, empty) for _ in self._layers]
+        values: Any = image[None]
+        maps: dict[str, openvino.Tensor] = {}
         with self._lock:
-            for number, output in enumerate(outputs):
-                self._request.set_output_tensor(number, output)
-            self._request.infer([image[None]], share_inputs=True, share_outputs=True)
-        maps = zip(self._layers, outputs, strict=True)
-        return {layer: output.data[0].transpose(2, 0, 1) for layer, output in maps}
+            for request, names in self._parts:
+                # Separate output memory, because the next run overwrites that of the request.
+                outputs = [openvino.Tensor(openvino.Type.f32, empty) for _ in names]
+                for number, output in enumerate(outputs):
+                    request.set_output_tensor(number, output)
+                request.infer([values], share_inputs=True, share_outputs=True)
+                maps.update(zip(names, outputs, strict=True))
+                values = maps.pop(BETWEEN, None)
+        return {layer: output.data[0].transpose(2, 0, 1) for layer, output in maps.items()}
 
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> openvino.Model:
     """Build the network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
+    pixels, results = _build(backbone, parameters, layers, _Operations(parameters))
+    return openvino.Model(results, [pixels], backbone)
+
+
+def build_parts(
+    backbone: str, parameters: Parameters, layers: Sequence[str]
+) -> list[tuple[openvino.Model, str]]:
+    """Build the network in parts, each with its precision, `f32` or `bf16`.
+
+    Of two parts, the last output of the first is the input of the second.
+    """
+    operations = _SplitOperations(parameters)
+    pixels, results = _build(backbone, parameters, layers, operations)
+    if operations.second_input is None:
+        hint = "bf16" if operations.allowed else "f32"
+        return [(openvino.Model(results, [pixels], backbone), hint)]
+    is_second = [_depends_on(result, operations.second_input) for result in results]
+    first = [result for result, second in zip(results, is_second, strict=True) if not second]
+    first.append(op.result(operations.between, name=BETWEEN))
+    second = list(itertools.compress(results, is_second))
+    return [
+        (openvino.Model(first, [pixels], backbone), "f32"),
+        (openvino.Model(second, [operations.second_input], backbone), "bf16"),
+    ]
+
+
+def _build(
+    backbone: str, parameters: Parameters, layers: Sequence[str], operations: "_Operations"
+) -> tuple[Any, list[Any]]:
+    """Return the input node, and the result node of each layer, in the network's order."""
     pixels = op.parameter([1, -1, -1, 3], openvino.Type.u8, name="pixels")
     scaled = op.divide(op.convert(pixels, "f32"), _constant([255.0]))
     normalized = op.divide(
         op.subtract(scaled, _constant(parameters.mean)), _constant(parameters.std)
     )
     x = op.transpose(normalized, op.constant([0, 3, 1, 2]))
-    maps = BACKBONES[backbone].feature_maps(_Operations(parameters), x, layers)
+    maps = BACKBONES[backbone].feature_maps(operations, x, layers)
     channels_last = op.constant([0, 2, 3, 1])
-    results = [
+    return pixels, [
         op.result(op.transpose(values, channels_last), name=layer) for layer, values in maps.items()
     ]
-    return openvino.Model(results, [pixels], backbone)
+
+
+def _depends_on(node: Any, source: Any) -> bool:
+    """Return whether a node is computed from another one."""
+    pending, seen = [node], set()
+    while pending:
+        node = pending.pop()
+        name = node.get_friendly_name()
+        if name == source.get_friendly_name():
+            return True
+        if name not in seen:
+            seen.add(name)
+            pending += [value.get_node() for value in node.input_values()]
+    return False
 
 
 def _read_quantized(core: openvino.Core, quantized: bytes) -> openvino.Model:
@@ -120,6 +180,9 @@ class _Operations:
     def relu6(self, x: Any) -> Any:
         return op.clamp(x, 0, 6)
 
+    def allow_bfloat16(self, x: Any) -> Any:
+        return x
+
     def copy(self, x: Any) -> Any:
         return x  # a node's output is never overwritten
 
@@ -129,6 +192,30 @@ class _Operations:
     def max_pool(self, x: Any, side: int) -> Any:
         pads = [(side - 1) // 2] * 2
         return op.max_pool(x, [2, 2], [1, 1], pads, pads, [side] * 2).output(0)
+
+
+class _SplitOperations(_Operations):
+    """Starts a second graph, `second_input`, where bfloat16 is allowed after convolutions."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
+        self.allowed = False
+        self.between: Any = None
+        self.second_input: Any = None
+        self._started = False
+
+    def convolve(self, x: Any, name: str, *options: Any, **named: Any) -> Any:
+        self._started = True
+        return super().convolve(x, name, *options, **named)
+
+    def allow_bfloat16(self, x: Any) -> Any:
+        self.allowed = True
+        if not self._started:
+            return x
+        channels = x.output(0).get_partial_shape()[1].get_length()
+        self.between = x
+        self.second_input = op.parameter([1, channels, -1, -1], openvino.Type.f32, name=BETWEEN)
+        return self.second_input
 
 
 def _constant(values: Any) -> Any:

@@ -22,6 +22,7 @@ WIDTHS = (64, 128, 256, 512)
 
 
 def _forward(blocks: tuple[int, ...], operations: Operations[T], x: T) -> Iterator[tuple[str, T]]:
+    x = operations.allow_bfloat16(x)
     x = operations.relu(operations.convolve(x, "conv1", stride=2))
     yield "conv1", x
     x = operations.max_pool(x, 3)

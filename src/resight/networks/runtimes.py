@@ -13,6 +13,7 @@ import numpy as np
 from resight.errors import UsageError
 from resight.networks.backbone import BackboneSpec
 from resight.networks.parameters import Parameters
+from resight.networks.processor import has_bfloat16
 
 PAPER_LAYERS = ("layer3", "layer4")
 
@@ -23,6 +24,9 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
 }
 """Each runtime and the optional packages that it needs."""
 
+REQUIRED_RUNTIMES = {"bfloat16": "openvino", "int8": "openvino", "float16": "torch"}
+"""Precisions that only one runtime supports."""
+
 OPENVINO_CONVERTER = "openvino.tools.ovc"
 
 
@@ -32,6 +36,10 @@ class Network(Protocol):
     @property
     def concurrency(self) -> int:
         """Images that are computed at the same time when that many threads call."""
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic: float32, bfloat16, float16 or int8."""
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Compute the feature maps of an image.
@@ -52,8 +60,8 @@ def load_network(
     layers: Sequence[str] = PAPER_LAYERS,
     runtime: str = "auto",
     device: str = "auto",
+    precision: str = "float32",
     quantized: bytes | None = None,
-    half: bool = False,
     threads: int | None = None,
 ) -> Network:
     """Load a network on a runtime, ready for inference.
@@ -64,29 +72,35 @@ def load_network(
         layers: whose maps are computed; nothing beyond the last of them is.
         runtime: `torch`, `openvino` or `onnx` (both CPU only), or `auto`, see `choose_runtime`.
         device: a torch device, or `auto`: a GPU if there is one, else the CPU.
+        precision: `float32`; `bfloat16`, for OpenVINO on processors that have it; `auto`, which is
+            bfloat16 where it is available and else float32; `float16`, for torch on devices that
+            support it; or `int8`, with `quantized`.
         quantized: the network in 8-bit integers, for OpenVINO only.
-        half: compute in float16, for torch on devices that support it.
         threads: that compute on the CPU; None leaves the number to the runtime.
 
     Raises:
-        UsageError: there is no such runtime or device, the runtime is not installed, or does not
-            support the precision.
+        UsageError: there is no such runtime or device, the runtime is not installed, or it or the
+            processor does not support the precision.
     """
-    if quantized is not None and runtime not in ("auto", "openvino"):
-        raise UsageError(f"int8 needs openvino, not {runtime}", parameter="runtime")
-    if half and runtime not in ("auto", "torch"):
-        raise UsageError(f"float16 needs torch, not {runtime}", parameter="runtime")
-    if half or quantized is not None:
-        chosen = "torch" if half else "openvino"
-    else:
-        chosen = choose_runtime(runtime, device)
+    precision = "int8" if quantized is not None else precision
+    needed = REQUIRED_RUNTIMES.get(precision)
+    if needed is not None and runtime not in ("auto", needed):
+        raise UsageError(f"{precision} needs {needed}, not {runtime}", parameter="runtime")
+    if precision == "bfloat16" and not has_bfloat16():
+        raise UsageError(
+            "this processor has no bfloat16 (AMX or AVX-512); use auto or float32",
+            parameter="precision",
+        )
+    chosen = needed or choose_runtime(runtime, device)
     if chosen == "torch":
         # Large pages: fewer page faults, a third less time for the first photo. Torch reads this
         # once.
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         from resight.networks.torch_runtime import TorchNetwork  # takes a second
 
-        return TorchNetwork(backbone, parameters, layers, device, threads=threads, half=half)
+        return TorchNetwork(
+            backbone, parameters, layers, device, threads=threads, half=precision == "float16"
+        )
     _check_cpu_runtime(chosen, device)
     if chosen == "onnx":
         from resight.networks.onnx_runtime import OnnxNetwork
@@ -98,7 +112,9 @@ def load_network(
 
     if sys.modules[OPENVINO_CONVERTER] is None:
         del sys.modules[OPENVINO_CONVERTER]
-    return OpenVinoNetwork(backbone, parameters, layers, quantized, threads)
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16() else "float32"
+    return OpenVinoNetwork(backbone, parameters, layers, precision, quantized, threads)
 
 
 def choose_runtime(runtime: str, device: str) -> str:

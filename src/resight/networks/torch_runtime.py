@@ -53,6 +53,7 @@ class TorchNetwork:
         self._layers = layers
         self._device = choose_device(device)
         self._dtype = torch.float16 if half else torch.float32
+        self.precision = "float16" if half else "float32"
         if half:
             _ensure_float16(self._device)
         self.concurrency = _batch_size(self._device) if batch is None else batch
@@ -160,6 +161,9 @@ class _Operations:
 
     def relu6(self, x: Tensor) -> Tensor:
         return x.clamp_(0, 6)
+
+    def allow_bfloat16(self, x: Tensor) -> Tensor:
+        return x
 
     def copy(self, x: Tensor) -> Tensor:
         return x.clone()

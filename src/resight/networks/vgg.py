@@ -20,6 +20,7 @@ LAST_CONVOLUTION = 28
 
 
 def _forward(operations: Operations[T], x: T) -> Iterator[tuple[str, T]]:
+    x = operations.allow_bfloat16(x)
     for block, (_, indices) in enumerate(BLOCKS, start=1):
         for index in indices:
             x = operations.convolve(x, f"features.{index}")

@@ -129,7 +129,9 @@ def extract(
             continue
         weights = find_model(config, model).sha256 if config.needs_network else ""
         fitted = f"fitted on {fit_hash()}" if config.learns or config.precision == "int8" else ""
-        collection = cache / config.fingerprint(f"{weights} {fitted}".strip())[:16]
+        # The figures of float32 must not come from other arithmetic within the tolerance.
+        other = config.precision if config.precision in ("bfloat16", "auto") else ""
+        collection = cache / config.fingerprint(f"{weights} {fitted} {other}".strip())[:16]
         # The photos that are indexed first are those on which the method is fitted.
         for batch in dict.fromkeys([tuple(fit_photos if fitted else photos), tuple(photos)]):
             method = config, NoReduction()

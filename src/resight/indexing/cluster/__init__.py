@@ -21,15 +21,12 @@ from resight.indexing.cluster.segments import (
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
 from resight.methods.model import FittedMethod, ModelOptions
-from resight.networks.runtimes import choose_runtime
+from resight.networks.runtimes import REQUIRED_RUNTIMES, choose_runtime
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
 SEGMENTS_FOLDER = "segments"
 """Folder in a collection for segments that are not yet recorded."""
-
-REQUIRED_RUNTIMES = {"float16": "torch", "int8": "openvino"}
-"""Precisions that only one runtime supports."""
 
 
 def extract_on_cluster(
@@ -83,7 +80,7 @@ def _worker_options(
     gpus = int(resources.get("GPU", 0))
     supports_gpu = (
         method.config.needs_network
-        and method.quantized is None
+        and REQUIRED_RUNTIMES.get(method.config.precision, "torch") == "torch"
         and options.runtime in ("auto", "torch")
     )
     if supports_gpu and (options.device.startswith("cuda") or (options.device == "auto" and gpus)):

@@ -252,12 +252,13 @@ def extract_shard(
     return encode(Segment(task.fingerprint, tuple(_as_stored(result, dtype) for result in results)))
 
 
-_extractors: dict[tuple[str, str, str], Extractor] = {}
-"""The extractor that this worker loaded last, by fingerprint, runtime and device."""
+_extractors: dict[tuple[str, ...], Extractor] = {}
+"""The extractor that this worker loaded last, by fingerprint, runtime, device and precision."""
 
 
 def _cached_extractor(task: ExtractionTask, fetch_weights: Callable[[], bytes]) -> Extractor:
-    key = (task.fingerprint, task.options.runtime, task.options.device)
+    precision = task.method.config.precision
+    key = (task.fingerprint, task.options.runtime, task.options.device, precision)
     if key not in _extractors:
         method = task.method
         if method.model is not None:
