@@ -102,16 +102,32 @@ def build_parts(
     operations = _SplitOperations(parameters)
     pixels, results = _build(backbone, parameters, layers, operations)
     if operations.second_input is None:
-        hint = "bf16" if operations.allowed else "f32"
-        return [(openvino.Model(results, [pixels], backbone), hint)]
+        model = openvino.Model(results, [pixels], backbone)
+        if not operations.allowed:
+            return [(model, "f32")]
+        return [(_with_bfloat16_outputs(model), "bf16")]
     is_second = [_depends_on(result, operations.second_input) for result in results]
     first = [result for result, second in zip(results, is_second, strict=True) if not second]
     first.append(op.result(operations.between, name=BETWEEN))
     second = list(itertools.compress(results, is_second))
     return [
         (openvino.Model(first, [pixels], backbone), "f32"),
-        (openvino.Model(second, [operations.second_input], backbone), "bf16"),
+        (
+            _with_bfloat16_outputs(openvino.Model(second, [operations.second_input], backbone)),
+            "bf16",
+        ),
     ]
+
+
+def _with_bfloat16_outputs(model: openvino.Model) -> openvino.Model:
+    """Mark the sums that lead to an output, which OpenVINO would otherwise compute in float32.
+
+    A ResNet takes a tenth less time, for it converts no map between its blocks.
+    """
+    for node in model.get_ops():
+        if node.get_type_name() in ("Add", "Relu", "Clamp"):
+            node.get_rt_info()["enforceBF16evenForGraphTail"] = "YES"
+    return model
 
 
 def _build(
