@@ -13,7 +13,7 @@ from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing import pipeline
 from resight.methods.model import ModelOptions
-from resight.networks import processor, runtimes
+from resight.networks import BACKBONES, processor, runtimes
 from resight.networks.parameters import load_parameters
 from resight.networks.processor import has_bfloat16
 from resight.networks.runtimes import load_network
@@ -21,6 +21,7 @@ from resight.networks.weights import find_weights
 from resight.searching import search
 
 pytest.importorskip("openvino")
+from resight.networks.openvino_runtime import OpenVinoNetwork
 
 needs_bfloat16 = pytest.mark.skipif(
     not has_bfloat16(), reason="the processor has neither AMX nor AVX-512 BF16"
@@ -57,6 +58,24 @@ def test_descriptors_are_within_the_tolerance(backbone: str, small_weights: Path
         assert not np.array_equal(exact, rounded)
         cosine = exact @ rounded / np.linalg.norm(exact) / np.linalg.norm(rounded)
         assert cosine >= 0.9995
+
+
+def test_the_first_layers_of_a_light_network_stay_in_float32() -> None:
+    name = "efficientnet-lite0"
+    weights, layers = find_weights(name), BACKBONES[name].pyramid
+    parameters = load_parameters(name, weights.path, weights.sha256)
+    pixels = np.asarray(samples.picture(3).convert("RGB"))
+    exact, rounded = (
+        OpenVinoNetwork(name, parameters, layers, precision).feature_maps(pixels)
+        for precision in ("float32", "bfloat16")
+    )
+    assert list(exact) == list(rounded) == list(layers)
+    for layer in layers:
+        assert exact[layer].shape == rounded[layer].shape
+        equal = np.allclose(exact[layer], rounded[layer], rtol=0, atol=1e-5)
+        assert equal == (layer in ("expand2", "expand4")) or not has_bfloat16()
+    alone = OpenVinoNetwork(name, parameters, ["expand2"], "bfloat16").feature_maps(pixels)
+    np.testing.assert_allclose(alone["expand2"], exact["expand2"], rtol=0, atol=1e-5)
 
 
 def test_the_precisions_within_the_tolerance_share_a_fingerprint() -> None:
