@@ -15,7 +15,7 @@ from resight.descriptors.extractor import Description
 from resight.errors import CollectionEmptyError, CollectionError, UsageError
 from resight.progress import Progress
 from resight.ranking.exact import Database, Neighbors, Query
-from resight.reductions import Reduction
+from resight.reductions import Reduction, to_query
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,12 @@ def reduced_query(
     if reduction is None:
         return Query(global_, local)
     return Query(reduction.apply(global_), None if local is None else reduction.apply(local))
+
+
+def as_query(descriptors: Query, reduction: Reduction | None) -> Query:
+    """Return a photo's descriptors, as they are compared, as those of a query."""
+    local = None if descriptors.local is None else to_query(reduction, descriptors.local)
+    return Query(to_query(reduction, descriptors.global_), local)
 
 
 def database_from(ids: np.ndarray, queries: Mapping[int, Query], layout: Layout) -> Database:

@@ -228,6 +228,28 @@ class Collection(Provenance):
         """Yield the descriptors of every content."""
         return self._stored("")
 
+    def sample_contents(self, count: int) -> dict[str, Path]:
+        """Return at most `count` described contents, and a photo of each.
+
+        They are the first by their hash: a random sample that depends on nothing but the photos.
+        """
+        rows = self._rows(
+            "SELECT content, min(path) FROM photos JOIN descriptors USING (content) "
+            "WHERE state = 'ok' GROUP BY content ORDER BY content LIMIT ?",
+            count,
+        )
+        return {content: Path(os.fsdecode(path)) for content, path in rows}
+
+    def copies(self, content: str) -> np.ndarray | None:
+        """Return the descriptors of varied copies of a content, float32 (V, D), if intact."""
+        if self._row("SELECT 1 FROM sqlite_master WHERE name = 'copies'") is None:
+            return None
+        row = self._row("SELECT descriptors, crc32 FROM copies WHERE content = ?", content)
+        original = self.descriptors(content)
+        if row is None or original is None or zlib.crc32(row[0]) != row[1]:
+            return None
+        return np.frombuffer(row[0], "<f2").reshape(-1, len(original.global_)).astype(np.float32)
+
     def photo_descriptors(
         self, since: int | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:

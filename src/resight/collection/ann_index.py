@@ -22,6 +22,7 @@ from resight.ranking.ivf import (
     is_available,
     open_lists,
 )
+from resight.reductions import to_query
 
 AUTO_BUILD_PHOTOS = 100_000
 """Minimum number of photos for which an index run builds an approximate index by itself."""
@@ -165,7 +166,14 @@ def measure_recall(arrays: SearchArrays) -> tuple[float, int, int]:
     present = np.flatnonzero(database.ids != GONE)
     rows = present[:: max(1, len(present) // MEASURED_QUERIES)][:MEASURED_QUERIES]
     local = database.local
-    queries = [Query(database.global_[i], None if local is None else local[i]) for i in rows]
+    reduction = arrays.reduction
+    queries = [
+        Query(
+            to_query(reduction, database.global_[i]),
+            None if local is None else to_query(reduction, local[i]),
+        )
+        for i in rows
+    ]
     exact = [nearest(query, database, MEASURED_RANKS).ids for query in queries]
     lists = _open(arrays)
     while True:

@@ -49,6 +49,15 @@ CREATE TABLE fitted (
 );
 """
 
+COPIES = """
+CREATE TABLE IF NOT EXISTS copies (    -- of sampled photos, for an adaptation
+    content TEXT PRIMARY KEY,
+    descriptors BLOB NOT NULL,         -- of varied copies, float16, little-endian, one after another
+    crc32 INTEGER NOT NULL
+)
+"""
+"""A table that collections have only once an adaptation was fitted."""
+
 SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
 """SQL: the content of a photo's row that searches see, or NULL."""
 

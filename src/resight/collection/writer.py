@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from resight.collection import Collection, Photo, blob_crc32
-from resight.collection.database import create_database, explained, transaction
+from resight.collection.database import COPIES, create_database, explained, transaction
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
@@ -183,6 +184,15 @@ class Writer:
             )
             self._record(file, content, pixels, None)
 
+    def record_copies(self, content: str, descriptors: np.ndarray) -> None:
+        """Record the descriptors of varied copies of a content, (V, D)."""
+        data = descriptors.astype("<f2").tobytes()
+        with self.transaction():
+            self._connection.execute(COPIES)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO copies VALUES (?, ?, ?)", (content, data, zlib.crc32(data))
+            )
+
     def import_photos(self, photos: Iterable[tuple[Photo, Description]]) -> None:
         """Record photos of another collection with their descriptors, in one transaction."""
         with self.transaction():
@@ -235,6 +245,10 @@ class Writer:
                 "WHERE number > ?) AND NOT EXISTS "
                 "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
                 (self.collection.meta("cleaned") or 0,),
+            )
+            self._connection.execute(COPIES)
+            self._connection.execute(
+                "DELETE FROM copies WHERE content NOT IN (SELECT content FROM descriptors)"
             )
             (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)

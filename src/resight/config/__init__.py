@@ -2,7 +2,7 @@
 
 A method configuration (`ExtractionConfig` or `LocalConfig`) tells how a photo becomes a descriptor;
 together with the weights it has a fingerprint, which a collection stores. A reduction
-(`SelectionConfig`, `WhiteningConfig`, `NoReduction`) tells which values of the descriptors are
+(`SelectionConfig`, `WhiteningConfig`, `WccnConfig`, `NoReduction`) tells which values of the descriptors are
 compared, `SearchConfig` how queries are answered. Section numbers refer to `docs/method.md`.
 """
 
@@ -16,6 +16,7 @@ from resight.config.reduction import (
     NoReduction,
     ReductionConfig,
     SelectionConfig,
+    WccnConfig,
     WhiteningConfig,
     reduction_from_dict,
     stored_reduction,
@@ -44,6 +45,7 @@ __all__ = [
     "SearchConfig",
     "SelectionConfig",
     "VerifiedBy",
+    "WccnConfig",
     "WhiteningConfig",
     "method_from_dict",
     "reduction_from_dict",

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from resight.config.base import Config, NonNegative, PositiveInt, Seed, Share, from_table, option
+from resight.config.base import (
+    Config,
+    NonNegative,
+    NonNegativeInt,
+    PositiveInt,
+    Seed,
+    Share,
+    from_table,
+    option,
+)
 
 AUTO_FIT_PHOTOS = 128
 """An index run fits the first selection from this many photos on."""
@@ -54,6 +63,16 @@ class ReductionConfig(Config):
         """Number of photos below which neither it nor a fallback can be fitted."""
         return 0
 
+    @property
+    def copies(self) -> int:
+        """Number of varied copies of each sampled photo that it is fitted on."""
+        return 0
+
+    @property
+    def sample(self) -> int:
+        """Maximum number of sampled photos."""
+        return 0
+
     def refit_photos(self, photos: int, *, fallback: bool) -> int | None:
         """Return the number of photos from which on an index run fits it again; None: never.
 
@@ -74,7 +93,7 @@ class ReductionConfig(Config):
 class SelectionConfig(ReductionConfig):
     """Principal feature analysis (section 6)."""
 
-    method: Literal["pfa"] = option("pfa", "one of pfa, whitening, none")
+    method: Literal["pfa"] = option("pfa", "one of pfa, whitening, wccn, none")
     features: PositiveInt = option(768, "number of values to select")
     variance: Share = option(0.9, "share of the variance that the components keep")
     components: PositiveInt | None = option(None, "number of components, instead of the share")
@@ -97,7 +116,7 @@ class SelectionConfig(ReductionConfig):
 class WhiteningConfig(ReductionConfig):
     """PCA and whitening of each layer of the descriptor (section 12), compared by cosine."""
 
-    method: Literal["whitening"] = option("whitening", "one of pfa, whitening, none")
+    method: Literal["whitening"] = option("whitening", "one of pfa, whitening, wccn, none")
     features: PositiveInt | None = option(
         None, "components kept of each layer; none: chosen by the spectrum"
     )
@@ -171,10 +190,53 @@ class WhiteningConfig(ReductionConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WccnConfig(ReductionConfig):
+    """Within-class covariance normalization, fitted on varied copies of photos (section 16).
+
+    Compared by Manhattan distance, corrected by each photo's distances to its neighbors.
+    """
+
+    method: Literal["wccn"] = option("wccn", "one of pfa, whitening, wccn, none")
+    copies: PositiveInt = option(8, "varied copies of each sampled photo")
+    sample: Annotated[int, Meta(ge=2)] = option(256, "maximum number of sampled photos")
+    shrinkage: NonNegative = option(0.1, "share of the mean variance added to each")
+    features: PositiveInt = option(240, "maximum number of components of each layer")
+    neighbors: NonNegativeInt = option(
+        10, "neighbors whose mean distance corrects a photo's distances; 0: none"
+    )
+    correction: NonNegative = option(0.5, "weight of that mean distance")
+    min_photos: Annotated[int, Meta(ge=2)] = option(8, "minimum number of photos")
+
+    @property
+    def distance(self) -> str:
+        """Manhattan."""
+        return "manhattan"
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return "an adaptation"
+
+    @property
+    def auto_fit_photos(self) -> int:
+        """Number of photos from which on an index run fits it."""
+        return self.min_photos
+
+    @property
+    def required_photos(self) -> int:
+        """Number of photos below which it cannot be fitted."""
+        return self.min_photos
+
+    def refit_photos(self, photos: int, *, fallback: bool) -> int:
+        """Return the number of photos from which on an index run fits it again."""
+        return GROWTH * photos
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoReduction(ReductionConfig):
     """All values of the descriptors, as they are."""
 
-    method: Literal["none"] = option("none", "one of pfa, whitening, none")
+    method: Literal["none"] = option("none", "one of pfa, whitening, wccn, none")
 
     @property
     def size_text(self) -> str:
@@ -185,6 +247,7 @@ class NoReduction(ReductionConfig):
 REDUCTIONS: dict[str, type[ReductionConfig]] = {
     "pfa": SelectionConfig,
     "whitening": WhiteningConfig,
+    "wccn": WccnConfig,
     "none": NoReduction,
 }
 

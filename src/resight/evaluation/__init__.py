@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from resight.backends import open_store
-from resight.backends.store import Store
+from resight.backends.store import Store, as_query
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.errors import CollectionError, DatasetError
 from resight.evaluation.measures import Report, evaluate_groups, read_groups
@@ -166,7 +166,9 @@ def _queries(store: Store, ids: np.ndarray) -> list[Query]:
     if len(database.ids) < len(ids):
         raise _changed(store)
     locals_ = [None] * len(ids) if database.local is None else list(database.local)
-    return [Query(*sides) for sides in zip(database.global_, locals_, strict=True)]
+    reduction = store.reduction()
+    rows = zip(database.global_, locals_, strict=True)
+    return [as_query(Query(*row), reduction) for row in rows]
 
 
 def _changed(store: Store) -> CollectionError:

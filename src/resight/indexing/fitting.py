@@ -1,5 +1,7 @@
 """Fit the selection or whitening of a collection's descriptors."""
 
+import contextlib
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,11 +12,15 @@ import numpy as np
 
 from resight.collection import Collection
 from resight.collection.writer import Writer, writing
-from resight.config import ReductionConfig, reduction_from_dict, stored_reduction
-from resight.errors import CollectionMismatchError, FitError, UsageError
+from resight.config import ReductionConfig, WccnConfig, reduction_from_dict, stored_reduction
+from resight.descriptors.extractor import Extractor
+from resight.errors import CollectionMismatchError, FitError, UsageError, WeightsError
+from resight.indexing.adaptation import describe_copies, variations_of
+from resight.methods.model import ModelOptions
 from resight.photos import PathLike, absolute
 from resight.progress import Progress, no_progress
-from resight.reductions import fit_reduction
+from resight.reductions import fit_reduction, no_variations
+from resight.reductions.wccn import MAX_ROWS
 
 FIT_BLOCK = 1024
 """Number of descriptors that are read at a time."""
@@ -43,74 +49,84 @@ def fit(
     collection: PathLike,
     *,
     source: PathLike | None = None,
+    model: ModelOptions | None = None,
     progress: Progress = no_progress,
     **changes: Any,
 ) -> FitRun:
-    """Refit the selection or whitening of a collection.
+    """Refit the selection, whitening or adaptation of a collection.
 
     Args:
         collection: the collection's folder.
         source: another collection of the same configuration to fit on.
-        progress: called before and after.
-        **changes: fields of `SelectionConfig` or `WhiteningConfig` that differ from the
-            collection's configuration, such as `features=512`; None leaves a field as it is.
-            `method` (pfa, whitening or none) chooses between them.
+        model: weights, runtime and device, with which an adaptation describes varied copies.
+        progress: called before and after, and for each photo that is varied.
+        **changes: fields of `SelectionConfig`, `WhiteningConfig` or `WccnConfig` that differ from
+            the collection's configuration, such as `features=512`; None leaves a field as it is.
+            `method` (pfa, whitening, wccn or none) chooses between them.
 
     Raises:
         UsageError: no such field, or an invalid value.
         FitError: too few photos, or fewer usable values than `features`.
+        WeightsError: an adaptation needs a network, and no weights were found.
     """
+    options = model or ModelOptions()
     changes = {name: value for name, value in changes.items() if value is not None}
     with writing(Path(collection)) as writer:
         stored = writer.collection.reduction_config.to_dict()
         same_method = changes.get("method", stored["method"]) == stored["method"]
         config = reduction_from_dict({**(stored if same_method else {}), **changes})
         if source is None:
-            return _fit_and_store(writer, config, writer.collection, progress)
+            return _fit_and_store(writer, config, writer.collection, options, progress)
         with Collection.open(Path(source)) as other:
             if other.meta("fingerprint") != writer.collection.meta("fingerprint"):
                 raise CollectionMismatchError(
                     f"{source}: has another configuration or other weights than {collection}"
                 )
-            return _fit_and_store(writer, config, other, progress)
+            return _fit_and_store(writer, config, other, options, progress)
 
 
-def fit_automatically(writer: Writer, progress: Progress) -> str | None:
-    """Fit the first reduction of a collection, or refit its whitening when it has grown.
+def fit_automatically(
+    writer: Writer, options: ModelOptions, progress: Progress
+) -> tuple[bool, str | None]:
+    """Fit the first reduction of a collection, or refit it when the collection has grown.
 
     A selection that is the fallback for a whitening is replaced once there are enough photos.
 
     Returns:
-        A note for the user, if any.
+        Whether anything was fitted, and a note for the user, if any.
     """
     collection = writer.collection
     config = collection.reduction_config
     if not collection.config.reducible or config.method == "none":
-        return None
+        return False, None
     photos = collection.count("ok")
     previous = collection.fit_info("selection")
     if previous is not None:
         config = stored_reduction(previous.get("instead_of") or previous["config"])
         refit_at = config.refit_photos(previous["photos"], fallback="instead_of" in previous)
         if refit_at is None or photos < refit_at:
-            return None
+            return False, None
     elif photos < config.auto_fit_photos:
-        return (
+        return False, (
             f"searching compares all values of the descriptors: {config.label} needs "
             f"{config.auto_fit_photos} photos or more"
         )
     try:
-        run = _fit_and_store(writer, config, collection, progress)
-    except FitError as error:
-        return f"searching compares all values of the descriptors: {error}"
-    return (
+        run = _fit_and_store(writer, config, collection, options, progress)
+    except (FitError, WeightsError) as error:
+        return False, f"searching compares all values of the descriptors: {error}"
+    return True, (
         f"fitted {config.for_photos(photos).label} of {run.features} of {run.dimensions} values "
         f"on {run.photos} photos (refit it with: resight fit)"
     )
 
 
 def _fit_and_store(
-    writer: Writer, config: ReductionConfig, source: Collection, progress: Progress
+    writer: Writer,
+    config: ReductionConfig,
+    source: Collection,
+    options: ModelOptions,
+    progress: Progress,
 ) -> FitRun:
     """Fit a reduction on a collection's descriptors and store it in the writer's collection."""
     method = writer.collection.config
@@ -125,8 +141,16 @@ def _fit_and_store(
         writer.disable_reduction()
         return FitRun(dimensions, dimensions, photos)
     applied = config.for_photos(photos)
+    blocks, variations = functools.partial(_blocks, source), no_variations
+    if isinstance(applied, WccnConfig):
+        sample = source.sample_contents(applied.sample)
+        with _writing_to(source, writer) as source_writer:
+            load = functools.partial(_load_extractor, source, options)
+            describe_copies(source_writer, sample, applied.copies, load, progress)
+        blocks = functools.partial(_sampled_blocks, source)
+        variations = variations_of(source, sample, applied.copies)
     progress(f"fitting {applied.label}", 0, 1)
-    reduction = fit_reduction(lambda: _blocks(source), method.part_sizes(dimensions), applied)
+    reduction = fit_reduction(blocks, method.part_sizes(dimensions), applied, variations)
     progress(f"fitting {applied.label}", 1, 1)
     info: dict[str, Any] = {
         "collection": str(absolute(source.folder)),
@@ -144,3 +168,25 @@ def _blocks(collection: Collection) -> Iterator[np.ndarray]:
     photos = collection.photo_descriptors()
     while block := list(itertools.islice(photos, FIT_BLOCK)):
         yield np.stack([global_ for _, global_, _ in block])
+
+
+def _sampled_blocks(collection: Collection) -> Iterator[np.ndarray]:
+    """Yield global descriptors of a sample in blocks, float32 (n, D), whatever the photos' IDs."""
+    contents = iter(collection.sample_contents(MAX_ROWS))
+    while block := list(itertools.islice(contents, FIT_BLOCK)):
+        stored = map(collection.descriptors, block)
+        yield np.stack([descriptors.global_ for descriptors in stored if descriptors is not None])
+
+
+@contextlib.contextmanager
+def _writing_to(source: Collection, writer: Writer) -> Iterator[Writer]:
+    """Lock a collection for writing, unless it is the writer's."""
+    if source is writer.collection:
+        yield writer
+    else:
+        with writing(source) as other:
+            yield other
+
+
+def _load_extractor(collection: Collection, options: ModelOptions) -> Extractor:
+    return collection.fitted_method(options).load_extractor(options)

@@ -10,7 +10,6 @@ from resight.collection import Collection
 from resight.collection.ann_index import check_ann_supported, update_ann_index
 from resight.collection.writer import Writer, check_creatable, writing
 from resight.config import ConfigPair, MethodConfig
-from resight.config.reduction import AUTO_FIT_PHOTOS
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster import extract_on_cluster
@@ -132,19 +131,23 @@ def index(
         report = record_results(writer, plan, results, progress)
         if prune and not report.interrupted:
             report = replace(report, pruned=_prune(writer, plan, report))
-        return finish_run(writer, report, approximate, progress)
+        return finish_run(writer, report, approximate, options, progress)
 
 
 def finish_run(
-    writer: Writer, report: IndexReport, approximate: bool | None, progress: Progress
+    writer: Writer,
+    report: IndexReport,
+    approximate: bool | None,
+    options: ModelOptions,
+    progress: Progress,
 ) -> IndexRun:
     """Fit the reduction and update the approximate index, unless the run was interrupted."""
     note = None
     if not report.interrupted:
-        described = report.new + report.changed > 0
-        # An earlier run may have been killed before it fitted the reduction.
-        if described or writer.collection.count("ok") >= AUTO_FIT_PHOTOS:
-            note = fit_automatically(writer, progress)
+        # Also without new photos: an earlier run may have been killed before it fitted anything.
+        fitted, note = fit_automatically(writer, options, progress)
+        if not fitted and report.new + report.changed == 0:
+            note = None
         update_ann_index(writer.collection, approximate, progress)
     return IndexRun(report, writer.collection.count("ok"), note)
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from resight.config import ConfigPair, MethodConfig, method_from_dict, reduction_from_dict
 from resight.descriptors.extractor import check_names
 from resight.errors import UsageError
-from resight.methods import fine_tuned, local, pooled, seddati, whitened
+from resight.methods import adapted, fine_tuned, local, pooled, seddati, whitened
 from resight.methods.spec import MethodSpec
 
 METHODS: Mapping[str, MethodSpec] = {
     **seddati.METHODS,
+    **adapted.METHODS,
     **whitened.METHODS,
     **pooled.METHODS,
     **fine_tuned.METHODS,

@@ -35,7 +35,7 @@ def _verified(verify_by: VerifiedBy, title: str) -> MethodSpec:
 
 
 METHODS: Mapping[str, MethodSpec] = {
-    "auto": MethodSpec(
+    "combined": MethodSpec(
         title="paper combined with whitened values, as the collection's size and spectrum allow",
         source=f"{OURS}; whitening: {WHITENING}",
         config=ExtractionConfig(),

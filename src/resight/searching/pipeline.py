@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resight.backends.store import Filter, Searchable, Store, reduced_query
+from resight.backends.store import Filter, Searchable, Store, as_query, reduced_query
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description
 from resight.ranking.exact import DISTANCES, Query
@@ -89,8 +89,9 @@ def locate_descriptors(
     if query.box is None and query.content is not None:
         stored = store.stored_query(query.content)
         if stored is not None:
-            return stored
-    return reduced_query(describe(query), store.reduction())
+            return as_query(stored, store.reduction())
+    reduction = store.reduction()
+    return as_query(reduced_query(describe(query), reduction), reduction)
 
 
 def rank_photos(

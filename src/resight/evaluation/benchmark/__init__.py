@@ -18,7 +18,9 @@ from resight.errors import FitError, UsageError, WeightsMissingError
 from resight.evaluation.benchmark.extraction import (
     Descriptors,
     cached_configs,
+    columns_of,
     extract,
+    extract_variations,
     read_descriptors,
     superset_configs,
     unreadable_photos,
@@ -167,8 +169,17 @@ def run_benchmark(
     for name, spec in methods.items():
         superset = supersets[spec.config]
         fitted_on = read_descriptors(collections[superset], fit_on.paths) if fit_on else None
+        columns = columns_of(spec.config, superset)
+        variations = extract_variations(
+            collections[superset], fit_photos, spec, columns, options, progress
+        )
         comparable = comparable_descriptors(
-            spec, dataset.benchmark, superset, *read(superset), fitted_on=fitted_on
+            spec,
+            dataset.benchmark,
+            superset,
+            *read(superset),
+            fitted_on=fitted_on,
+            variations=variations,
         )
         if descriptors is not None:
             comparable.save(descriptors / f"{name}.npz", dataset)

@@ -22,14 +22,16 @@ from resight.collection import Collection
 from resight.collection.writer import Writer, writing
 from resight.config import ExtractionConfig, MethodConfig, NoReduction
 from resight.descriptors.cnn_extractor import CnnExtractor
-from resight.descriptors.extractor import Description
+from resight.descriptors.extractor import Description, Extractor
 from resight.descriptors.pipeline import describe_maps
 from resight.errors import UsageError
 from resight.files import file_sha256
 from resight.indexing import pipeline
+from resight.indexing.adaptation import describe_copies, variations_of
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.recording import Recorder
 from resight.methods.model import ModelOptions, find_model
+from resight.methods.spec import MethodSpec
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.photos.images import image_size
 from resight.photos.transforms import resized_copies
@@ -155,6 +157,34 @@ def read_descriptors(collection: Path, photos: Sequence[Path]) -> Descriptors:
     globals_, locals_ = zip(*(by_id[ids[path]] for path in readable), strict=True)
     local = None if locals_[0] is None else np.stack(locals_)
     return Descriptors(np.stack(globals_), local, {path: row for row, path in enumerate(readable)})
+
+
+def extract_variations(
+    collection: Path,
+    photos: Sequence[Path],
+    method: MethodSpec,
+    columns: np.ndarray | slice,
+    model: ModelOptions,
+    progress: Progress,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return descriptors of some photos and of their varied copies, for a method that adapts.
+
+    They are cached in the collection that `extract` created; `columns` are the method's.
+    """
+    if not method.reduction.copies:
+        return []
+    sampled = method.reduction.sample
+    with writing(collection) as writer:
+        opened, ranked = writer.collection, set(photos)
+        contents = {str(p.content): p.path for p in opened.photos("ok") if p.path in ranked}
+        sample = dict(sorted(contents.items())[:sampled])
+
+        def load() -> Extractor:
+            return opened.fitted_method(model).load_extractor(model)
+
+        describe_copies(writer, sample, method.reduction.copies, load, progress)
+        variations = variations_of(opened, sample, method.reduction.copies)
+        return [(original[columns], copies[:, columns]) for original, copies in variations()]
 
 
 def unreadable_photos(collection: Path, photos: Set[Path]) -> dict[Path, str]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import numpy as np
 
 from resight.backends.local import ArrayStore
+from resight.backends.store import as_query
 from resight.config import MethodConfig, SearchConfig
 from resight.errors import FitError, UsageError
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
@@ -111,17 +112,19 @@ def comparable_descriptors(
     photos: Descriptors,
     queries: Descriptors | None,
     fitted_on: Descriptors | None = None,
+    variations: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> ComparableDescriptors:
     """Select a method's columns of descriptors, and fit and apply its reduction.
 
     The descriptors of ranked photos, of queries that are not among them, and of other photos to fit
-    on are by the configuration `superset`. Papers specify the number of values by benchmark.
+    on are by the configuration `superset`. Papers specify the number of values by benchmark. An
+    adaptation needs `variations`, by the same configuration.
 
     Raises:
         FitError: too few photos for the number of values.
     """
     columns = columns_of(method.config, superset)
-    reduction = _fit(method, benchmark, (fitted_on or photos).global_[:, columns])
+    reduction = _fit(method, benchmark, (fitted_on or photos).global_[:, columns], variations)
 
     def reduce(values: np.ndarray) -> np.ndarray:
         selected = np.ascontiguousarray(values[..., columns])
@@ -134,7 +137,8 @@ def comparable_descriptors(
     if queries is not None:
         for path, row in queries.rows.items():
             query_local = reduce(queries.local[row]) if cam and queries.local is not None else None
-            external[path] = Query(reduce(queries.global_[row]), query_local)
+            query = Query(reduce(queries.global_[row]), query_local)
+            external[path] = as_query(query, reduction)
     store = ArrayStore(database, list(photos.rows), method.config, reduction)
     return ComparableDescriptors(store, external)
 
@@ -199,16 +203,22 @@ def _query_descriptors(
     row = row_of[query.path]
     database = descriptors.photos.database
     local = None if database.local is None else database.local[row]
-    return Query(database.global_[row], local)
+    return as_query(Query(database.global_[row], local), descriptors.photos.fitted)
 
 
-def _fit(method: MethodSpec, benchmark: str, descriptors: np.ndarray) -> Reduction | None:
+def _fit(
+    method: MethodSpec,
+    benchmark: str,
+    descriptors: np.ndarray,
+    variations: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> Reduction | None:
     config = method.reduction_for(benchmark, len(descriptors))
     if config.method == "none" or not method.config.reducible:
         return None
     sizes = method.config.part_sizes(descriptors.shape[1])
     try:
-        return fit_reduction(lambda: [descriptors], sizes, config.for_photos(len(descriptors)))
+        applied = config.for_photos(len(descriptors))
+        return fit_reduction(lambda: [descriptors], sizes, applied, lambda: variations)
     except FitError as error:
         raise FitError(f"{method.title}: {error}") from None
 

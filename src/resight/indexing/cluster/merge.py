@@ -9,6 +9,7 @@ from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.segments import Segment, find_segments, read_segment
 from resight.indexing.pipeline import IndexRun, finish_run
 from resight.indexing.recording import Recorder
+from resight.methods.model import ModelOptions
 from resight.photos import PathLike, as_paths
 from resight.photos.files import PhotoFile
 from resight.progress import Progress, no_progress
@@ -39,7 +40,7 @@ def merge(
         for done, path in enumerate(paths, 1):
             _merge_segment(writer, read_segment(path), path, recorder)
             progress("merging", done, len(paths))
-        return finish_run(writer, recorder.report(), None, progress)
+        return finish_run(writer, recorder.report(), None, ModelOptions(), progress)
 
 
 def _segment_paths(paths: Sequence[Path]) -> list[Path]:
