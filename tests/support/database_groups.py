@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from resight.ranking.exact import (
-    GONE,
+    REMOVED_ID,
     Database,
     Distance,
     Neighbors,
@@ -45,7 +45,7 @@ def neighbor_lists(
     progress: Callable[[int, int], None] | None = None,
 ) -> NeighborLists:
     """Find the k nearest others of each photo; memory grows with N * k."""
-    present = np.flatnonzero(database.ids != GONE)
+    present = np.flatnonzero(database.ids != REMOVED_ID)
     present = present[np.argsort(database.ids[present])]
     row_of = dict(zip(database.ids[present].tolist(), present.tolist(), strict=True))
 

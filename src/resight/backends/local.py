@@ -9,7 +9,7 @@ import numpy as np
 
 from resight.backends.store import Filter, Store, check_queries, reduced_query
 from resight.collection import Collection, Photo, State
-from resight.collection.ann_index import open_ann_index, read_ann_status
+from resight.collection.ann_index import ANN_DISTANCES, open_ann_index, read_ann_status
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError
@@ -17,7 +17,7 @@ from resight.photos import is_under
 from resight.photos.images import taken_at
 from resight.ranking.exact import (
     DISTANCES,
-    GONE,
+    REMOVED_ID,
     Database,
     Neighbors,
     Query,
@@ -82,7 +82,7 @@ class LocalStore(Store):
         with self._loading:
             if self._lists is None or self._lists[0] != arrays.stamp:
                 status = read_ann_status(self.collection)
-                if self.collection.distance != "manhattan" or status is None:
+                if self.collection.distance not in ANN_DISTANCES or status is None:
                     raise CollectionError(
                         f"{self.name} has no approximate index; index with this option first, or "
                         "search without",
@@ -112,7 +112,7 @@ class LocalStore(Store):
 
     def ids(self) -> np.ndarray:
         ids = self.arrays().database.ids
-        return np.sort(ids[ids != GONE])
+        return np.sort(ids[ids != REMOVED_ID])
 
     def photos(self, state: State) -> Iterator[Photo]:
         return self.collection.photos(state)
@@ -146,14 +146,14 @@ class LocalStore(Store):
         *,
         approximate: bool = False,
     ) -> list[Neighbors]:
-        database = self.arrays().database
+        database, distance = self.arrays().database, DISTANCES[self.collection.distance]
         check_queries(self.name, queries, database.global_.shape[1])
         if where is not None and where != Filter():
             return [self._nearest_where(query, k, where, approximate) for query in queries]
         if approximate:
             lists = self.lists()
-            return [nearest_by_lists(query, database, lists, k) for query in queries]
-        return nearest_to_each(queries, database, k, DISTANCES[self.collection.distance])
+            return [nearest_by_lists(query, database, lists, k, distance) for query in queries]
+        return nearest_to_each(queries, database, k, distance)
 
     def bytes_on_disk(self) -> int:
         """Return the size of all files in the folder."""

@@ -14,7 +14,15 @@ from resight.errors import CollectionError, UsageError
 from resight.files import file_sha256
 from resight.memory import available_bytes
 from resight.progress import Progress
-from resight.ranking.exact import GONE, Database, Query, nearest, nearest_by_lists
+from resight.ranking.exact import (
+    DISTANCES,
+    REMOVED_ID,
+    Database,
+    Distance,
+    Query,
+    nearest,
+    nearest_by_lists,
+)
 from resight.ranking.ivf import (
     InvertedLists,
     ensure_available,
@@ -24,6 +32,8 @@ from resight.ranking.ivf import (
 )
 from resight.reductions import to_query
 
+ANN_DISTANCES = ("manhattan", "euclidean")
+"""Distances for which there can be an approximate index."""
 AUTO_BUILD_PHOTOS = 100_000
 """Minimum number of photos for which an index run builds an approximate index by itself."""
 MAX_UNINDEXED = 0.05
@@ -77,9 +87,10 @@ def check_ann_supported(config: MethodConfig, reduction: ReductionConfig) -> Non
     ensure_available()
     reduced = reduction.distance if config.reducible else None
     distance = reduced or config.descriptor_distance
-    if distance != "manhattan":
+    if distance not in ANN_DISTANCES:
         raise UsageError(
-            f"for Manhattan distance only, not for {distance}", parameter="approximate"
+            f"for Manhattan and Euclidean distance only, not for {distance}",
+            parameter="approximate",
         )
 
 
@@ -93,10 +104,10 @@ def build_ann_index(collection: Collection, progress: Progress) -> ApproximateIn
     check_ann_supported(collection.config, collection.reduction_config)
     with explained(collection.folder):
         arrays = load_arrays(collection)
-        if collection.distance != "manhattan":
+        if collection.distance not in ANN_DISTANCES:
             raise UsageError(
                 f"{collection.folder}: compares by {collection.distance} distance; an approximate "
-                "index is for Manhattan distance only"
+                "index is for Manhattan and Euclidean distance only"
             )
         status, database, folder = read_ann_status(collection), arrays.database, arrays.folder
         if status and len(database.ids) - status.rows <= MAX_UNINDEXED * len(database.ids):
@@ -114,14 +125,16 @@ def build_ann_index(collection: Collection, progress: Progress) -> ApproximateIn
                     path.with_suffix(suffix).unlink(missing_ok=True)
             grow_lists(path, rows, lambda done, total: progress("sorting into lists", done, total))
         hashes = {name: file_sha256(_file(folder, name)) for name in descriptors}
-        status = ApproximateIndex(len(database.ids), *measure_recall(arrays), hashes)
+        status = ApproximateIndex(
+            len(database.ids), *measure_recall(arrays, DISTANCES[collection.distance]), hashes
+        )
         (folder / STATUS_NAME).write_text(json.dumps(asdict(status)), "utf-8")
         return status
 
 
 def update_ann_index(collection: Collection, requested: bool | None, progress: Progress) -> None:
     """Build or extend the index if requested; by default (None) where it exists or is useful."""
-    if requested is None and collection.distance == "manhattan" and is_available():
+    if requested is None and collection.distance in ANN_DISTANCES and is_available():
         folder = current_folder(collection)
         # A status file shows that there was an index once, even if it is damaged now.
         exists = folder is not None and (folder / STATUS_NAME).exists()
@@ -154,7 +167,7 @@ def _open(arrays: SearchArrays, probes: int | None = None) -> tuple[InvertedList
     )
 
 
-def measure_recall(arrays: SearchArrays) -> tuple[float, int, int]:
+def measure_recall(arrays: SearchArrays, distance: Distance) -> tuple[float, int, int]:
     """Measure the recall of the lists, and the number of lists that a search must probe for it.
 
     Probes are doubled until the recall reaches `TARGET_RECALL`, or all lists are probed.
@@ -163,7 +176,7 @@ def measure_recall(arrays: SearchArrays) -> tuple[float, int, int]:
         The fields `recall`, `queries` and `probes` of an `ApproximateIndex`.
     """
     database = arrays.database
-    present = np.flatnonzero(database.ids != GONE)
+    present = np.flatnonzero(database.ids != REMOVED_ID)
     rows = present[:: max(1, len(present) // MEASURED_QUERIES)][:MEASURED_QUERIES]
     local = database.local
     reduction = arrays.reduction
@@ -174,12 +187,12 @@ def measure_recall(arrays: SearchArrays) -> tuple[float, int, int]:
         )
         for i in rows
     ]
-    exact = [nearest(query, database, MEASURED_RANKS).ids for query in queries]
+    exact = [nearest(query, database, MEASURED_RANKS, distance).ids for query in queries]
     lists = _open(arrays)
     while True:
         recalls = []
         for query, expected in zip(queries, exact, strict=True):
-            ids = nearest_by_lists(query, database, lists, MEASURED_RANKS).ids
+            ids = nearest_by_lists(query, database, lists, MEASURED_RANKS, distance).ids
             recalls.append(len(np.intersect1d(expected, ids)) / len(expected))
         recall = float(np.mean(recalls))
         probes = max(each.probes for each in lists)

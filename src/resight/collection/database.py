@@ -52,7 +52,7 @@ CREATE TABLE fitted (
 COPIES = """
 CREATE TABLE IF NOT EXISTS copies (    -- of sampled photos, for an adaptation
     content TEXT PRIMARY KEY,
-    descriptors BLOB NOT NULL,         -- of varied copies, float16, little-endian, one after another
+    descriptors BLOB NOT NULL,         -- of varied copies, (V, D), float16, little-endian
     crc32 INTEGER NOT NULL
 )
 """

@@ -28,7 +28,7 @@ from resight.collection import Collection, appendable_npy
 from resight.collection.database import check_disk_space, explained
 from resight.errors import CollectionError
 from resight.files import write_atomically
-from resight.ranking.exact import GONE, Database
+from resight.ranking.exact import REMOVED_ID, Database
 from resight.ranking.quantized import (
     SLACK_BYTES,
     QuantizedDescriptors,
@@ -251,7 +251,7 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
             name: appendable_npy.load(folder / name, count, mmap_mode) for name in header["sums"]
         }
         ids = np.array(rows["ids.npy"])
-        ids[header["gone"]] = GONE
+        ids[header["gone"]] = REMOVED_ID
         quantized = tuple(
             QuantizedDescriptors(
                 Quantizer(codes["low"], codes["step"], codes["lost"]),

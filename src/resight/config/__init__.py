@@ -2,8 +2,9 @@
 
 A method configuration (`ExtractionConfig` or `LocalConfig`) tells how a photo becomes a descriptor;
 together with the weights it has a fingerprint, which a collection stores. A reduction
-(`SelectionConfig`, `WhiteningConfig`, `WccnConfig`, `NoReduction`) tells which values of the descriptors are
-compared, `SearchConfig` how queries are answered. Section numbers refer to `docs/method.md`.
+(`SelectionConfig`, `WhiteningConfig`, `WccnConfig`, `NoReduction`) tells which values of the
+descriptors are compared, `SearchConfig` how queries are answered. Section numbers refer to
+`docs/method.md`.
 """
 
 from typing import Any

@@ -193,24 +193,24 @@ class WhiteningConfig(ReductionConfig):
 class WccnConfig(ReductionConfig):
     """Within-class covariance normalization, fitted on varied copies of photos (section 16).
 
-    Compared by Manhattan distance, corrected by each photo's distances to its neighbors.
+    Compared by Euclidean distance, corrected by each photo's distances to its neighbors.
     """
 
     method: Literal["wccn"] = option("wccn", "one of pfa, whitening, wccn, none")
     copies: PositiveInt = option(8, "varied copies of each sampled photo")
     sample: Annotated[int, Meta(ge=2)] = option(256, "maximum number of sampled photos")
-    shrinkage: NonNegative = option(0.1, "share of the mean variance added to each")
-    features: PositiveInt = option(240, "maximum number of components of each layer")
+    shrinkage: NonNegative = option(0.05, "share of the mean variance added to each")
+    features: PositiveInt = option(128, "maximum number of components of each layer")
     neighbors: NonNegativeInt = option(
-        10, "neighbors whose mean distance corrects a photo's distances; 0: none"
+        20, "neighbors whose mean distance corrects a photo's distances; 0: none"
     )
     correction: NonNegative = option(0.5, "weight of that mean distance")
     min_photos: Annotated[int, Meta(ge=2)] = option(8, "minimum number of photos")
 
     @property
     def distance(self) -> str:
-        """Manhattan."""
-        return "manhattan"
+        """Euclidean."""
+        return "euclidean"
 
     @property
     def label(self) -> str:

@@ -20,7 +20,8 @@ from resight.methods.model import ModelOptions
 from resight.photos import PathLike, absolute
 from resight.progress import Progress, no_progress
 from resight.reductions import fit_reduction, no_variations
-from resight.reductions.wccn import MAX_ROWS
+from resight.reductions.wccn import MAX_ROWS, Variations
+from resight.reductions.whitening import Blocks
 
 FIT_BLOCK = 1024
 """Number of descriptors that are read at a time."""
@@ -141,7 +142,8 @@ def _fit_and_store(
         writer.disable_reduction()
         return FitRun(dimensions, dimensions, photos)
     applied = config.for_photos(photos)
-    blocks, variations = functools.partial(_blocks, source), no_variations
+    blocks: Blocks = functools.partial(_blocks, source)
+    variations: Variations = no_variations
     if isinstance(applied, WccnConfig):
         sample = source.sample_contents(applied.sample)
         with _writing_to(source, writer) as source_writer:

@@ -13,23 +13,24 @@ import numpy as np
 from resight.descriptors.aggregation.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
 from resight.ranking.ivf import InvertedLists
+from resight.ranking.products import may_be_nearest
 from resight.ranking.quantized import ROUNDING, QuantizedDescriptors, shortlist, shortlist_among
 
 BLOCK_VALUES = 1 << 22
 """Values that are compared at a time: 16 MB of float32, so that a scan needs little memory."""
 
-FIRST_SHORT_LIST = 256
-"""Initial rows of a short list, or `LONGER` times the number of neighbors if that is more."""
-FIRST_COMPARED = 32
+MIN_SHORTLIST = 256
+"""Initial rows of a short list, or `SHORTLIST_GROWTH` times the number of neighbors if more."""
+MIN_COMPARED = 32
 """Rows of a short list that are compared exactly first, to bound the distance of the others."""
-LONGER = 4
+SHORTLIST_GROWTH = 4
 """Growth factor of a short list that is too short."""
-COMPARED = 2
+CANDIDATES_PER_NEIGHBOR = 2
 """Candidates of inverted lists per neighbor that are compared exactly."""
-FEWEST_LISTS = 8
+MIN_SHORTLISTS = 8
 """A database shorter than this number of short lists is scanned as it is."""
 
-GONE = -1
+REMOVED_ID = -1
 """Stands for the id of a removed photo."""
 
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -41,7 +42,7 @@ class Database:
     """Descriptors to search in, rows in the order of the ids.
 
     Attributes:
-        ids: int64 (N,), unique, in any order; `GONE` in rows of removed photos.
+        ids: int64 (N,), unique, in any order; `REMOVED_ID` in rows of removed photos.
         global_: float32 (N, D), possibly memory-mapped.
         local: float32 (N, D) with class activation maps, else None.
         coded: both of them quantized, in the same order; empty without codes.
@@ -55,7 +56,7 @@ class Database:
     @property
     def count(self) -> int:
         """Number of photos."""
-        return int(np.count_nonzero(self.ids != GONE))
+        return int(np.count_nonzero(self.ids != REMOVED_ID))
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,12 @@ def manhattan(query: np.ndarray, block: np.ndarray) -> np.ndarray:
     return np.abs(difference, out=difference).sum(axis=1)
 
 
+def euclidean(query: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Compute L2 distances of a query (D,) to each row of a block (n, D), float32 (n,)."""
+    difference = block - query
+    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+
+
 def cosine(query: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Compute 1 - cosine of a query (D,) with each row of a block (n, D), in 0..2, float32 (n,).
 
@@ -93,6 +100,7 @@ def cosine(query: np.ndarray, block: np.ndarray) -> np.ndarray:
 
 DISTANCES: dict[str, Distance] = {
     "manhattan": manhattan,
+    "euclidean": euclidean,
     "cosine": cosine,
     "hamming": hamming,
     "hamming-wgc": hamming_wgc,
@@ -111,7 +119,7 @@ def distances_to(query: Query, database: Database, distance: Distance = manhatta
     distances = _scan(query.global_, database.global_, distance)
     if query.local is not None and database.local is not None:
         np.minimum(distances, _scan(query.local, database.local, distance), out=distances)
-    distances[database.ids == GONE] = np.inf
+    distances[database.ids == REMOVED_ID] = np.inf
     return distances
 
 
@@ -127,21 +135,40 @@ def nearest_to_each(
 
     Either all queries have local descriptors or none.
     """
+    if distance is euclidean and len(database.ids) >= MIN_SHORTLIST:
+        return _by_products(queries, database, k)
     results: dict[int, Neighbors] = {}
-    length = max(FIRST_SHORT_LIST, LONGER * k)
-    while distance is manhattan and database.coded and length * FEWEST_LISTS <= len(database.ids):
+    length = max(MIN_SHORTLIST, SHORTLIST_GROWTH * k)
+    while distance is manhattan and database.coded and length * MIN_SHORTLISTS <= len(database.ids):
         pending = [i for i in range(len(queries)) if i not in results]
         if not pending:
             break
         certain = _by_codes([queries[i] for i in pending], database, k, length)
         results |= {i: near for i, near in zip(pending, certain, strict=True) if near is not None}
-        length *= LONGER
+        length *= SHORTLIST_GROWTH
     for i, query in enumerate(queries):
         if i not in results:
             distances = distances_to(query, database, distance)
             order = ranking(distances, database.ids, k)
             results[i] = Neighbors(database.ids[order], distances[order])
     return [results[i] for i in range(len(queries))]
+
+
+def _by_products(queries: Sequence[Query], database: Database, k: int) -> list[Neighbors]:
+    """Find the Euclidean neighbors of each query among the rows that products leave."""
+    removed = database.ids == REMOVED_ID
+    sides = [([query.global_ for query in queries], database.global_)]
+    if database.local is not None and queries[0].local is not None:
+        local = [query.local for query in queries if query.local is not None]
+        sides.append((local, database.local))
+    for values, rows in sides:
+        for value in values:
+            _check_length(value, rows)
+    candidates = [may_be_nearest(np.stack(values), rows, k, removed) for values, rows in sides]
+    return [
+        _nearest_of(query, database, [each[i] for each in candidates], k, euclidean)
+        for i, query in enumerate(queries)
+    ]
 
 
 def _by_codes(
@@ -178,7 +205,7 @@ def _compare(
     For each descriptor there are the nearest rows by their codes (L,), lower bounds of their
     distances, ascending (L,), and the rows without a bound.
     """
-    first = max(FIRST_COMPARED, k)
+    first = max(MIN_COMPARED, k)
     rows = [*outliers, *(listed[:first] for listed in lists)]
     nearest_rows = _nearest_of(query, database, rows, k)
     limit = _limit(nearest_rows, k)
@@ -195,44 +222,56 @@ def _limit(neighbors: Neighbors, k: int) -> float:
     return neighbors.distances[-1] * (1 + ROUNDING) if len(neighbors.ids) == k else np.inf
 
 
-def _nearest_of(query: Query, database: Database, parts: Sequence[np.ndarray], k: int) -> Neighbors:
-    """Find the k nearest of some rows, given in parts, by Manhattan distance."""
+def _nearest_of(
+    query: Query,
+    database: Database,
+    parts: Sequence[np.ndarray],
+    k: int,
+    distance: Distance = manhattan,
+) -> Neighbors:
+    """Find the k nearest of some rows, given in parts."""
     rows = np.unique(np.concatenate(parts))
-    rows = rows[database.ids[rows] != GONE]
+    rows = rows[database.ids[rows] != REMOVED_ID]
     local = None if database.local is None else database.local[rows]
     listed = Database(database.ids[rows], database.global_[rows], local)
-    distances = distances_to(query, listed)
+    distances = distances_to(query, listed, distance)
     order = ranking(distances, listed.ids, k)
     return Neighbors(listed.ids[order], distances[order])
 
 
 def nearest_by_lists(
-    query: Query, database: Database, lists: Sequence[InvertedLists], k: int
+    query: Query,
+    database: Database,
+    lists: Sequence[InvertedLists],
+    k: int,
+    distance: Distance = manhattan,
 ) -> Neighbors:
-    """Find approximately the k nearest photos by Manhattan distance, with inverted lists.
+    """Find approximately the k nearest photos, with inverted lists.
 
     Candidates are compared by their codes, if there are any, and the nearest of them exactly.
     Rows that are not in the lists (one for each descriptor) yet are scanned.
     """
     first = min(each.count for each in lists)  # of the rows that are not in all lists
-    length = LONGER * k
+    length = SHORTLIST_GROWTH * k
     parts: list[np.ndarray] = []
     for side, values in enumerate((query.global_, query.local)[: len(lists)]):
         if values is None:
             continue
-        near = lists[side].near(np.asarray(values, np.float32), max(FIRST_SHORT_LIST, length))
-        near = near[database.ids[near] != GONE]
+        near = lists[side].near(np.asarray(values, np.float32), max(MIN_SHORTLIST, length))
+        near = near[database.ids[near] != REMOVED_ID]
         if not database.coded:
             parts += [near, np.arange(first, len(database.ids))]
             continue
         coded = database.coded[side]
         code = coded.quantizer.encode_queries(values[None])
-        parts.append(shortlist_among(code, coded.codes, coded.slack, near, COMPARED * k))
+        parts.append(
+            shortlist_among(code, coded.codes, coded.slack, near, CANDIDATES_PER_NEIGHBOR * k)
+        )
         later = len(coded.codes) - first
         if later:
             codes, slack = coded.codes[first:], coded.slack[first:]
             parts.append(first + shortlist(code, codes, slack, min(length, later))[0][0])
-    return _nearest_of(query, database, parts, k)
+    return _nearest_of(query, database, parts, k, distance)
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:

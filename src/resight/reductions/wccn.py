@@ -8,8 +8,8 @@ recognition", ICSLP 2006; compare the whitening that Radenovic et al., ECCV 2016
 photos. That the copies are transformations of the photos themselves is the plan of Seddati et al.
 2017, section 5.
 
-A photo with many near neighbors is near to every query. Distances to it are therefore increased by
-how much nearer its neighbors are than those of other photos (`Correction`).
+A photo in a dense region is near to every query. Its distances are therefore corrected by how near
+its neighbors are (`Correction`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from resight.config import MethodConfig, WccnConfig
 from resight.errors import FitError
@@ -32,28 +31,31 @@ MAX_ROWS = 10_000
 """Photos on which the mean and the components are computed."""
 MAX_REFERENCES = 1024
 """Photos among which neighbors are sought for the correction."""
-SPREAD = 32
-"""Values over which the correction is spread, so that its range is that of the other values."""
-SAME = 0.01
-"""Share of the mean distance below which a reference is the photo itself."""
-SEED = 0
+SPREAD = 16
+"""Values over which the correction is spread, so that their range is that of the others."""
+SAME = 1e-3
+"""Cosine distance below which a reference is the photo itself."""
+MIN_SHRINKAGE = 1e-6
+"""Shrinkage without which directions that never vary would be divided by 0."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """Addition to the distances of each photo, which depends on its neighbors.
+    """Correction of the distances of each photo by its neighbors.
 
-    It is an additive form of the contextual dissimilarity of Jegou, Harzallah and Schmid, "A
-    contextual dissimilarity measure for accurate and efficient image search", CVPR 2007, as in
-    Conneau et al., "Word translation without parallel data", ICLR 2018 (CSLS): the distance of a
-    photo x to every query grows by `weight * (largest - r(x))`, where r is the mean distance of x
-    to its nearest neighbors. It is stored as further values of x, which are 0 in queries, so that
-    it costs no other distance.
+    With cosine distance c, and r(x) the mean of c from photo x to its nearest neighbors, a query q
+    is compared by `c(q, x) - weight * r(x)`. This is cross-domain similarity local scaling (Conneau
+    et al., "Word translation without parallel data", ICLR 2018), an additive form of the contextual
+    dissimilarity of Jegou, Harzallah and Schmid, CVPR 2007.
+
+    Half the squared Euclidean distance of unit vectors is c. So x gets further values whose squares
+    sum to `2 * weight * (largest - r(x))` and that are 0 in queries: Euclidean distance then ranks
+    by the corrected one, in every backend, and one number a photo suffices.
 
     Attributes:
         references: float32 (S, d), photos among which neighbors are sought.
         neighbors: number of neighbors.
-        weight: factor of the mean distance.
+        weight: of their mean distance.
         largest: largest mean distance of the references.
     """
 
@@ -65,8 +67,8 @@ class Correction:
     def values(self, rows: np.ndarray) -> np.ndarray:
         """Return the values to append to rows (N, d): float32 (N, `SPREAD`), 0 or more."""
         nearer = self.largest - mean_neighbor_distance(rows, self.references, self.neighbors)
-        share = self.weight * np.maximum(0, nearer) / SPREAD
-        return np.repeat(share[:, None], SPREAD, axis=1).astype(np.float32)
+        value = np.sqrt(2 * self.weight * np.maximum(0, nearer) / SPREAD)
+        return np.repeat(value[:, None], SPREAD, axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Wccn:
 
     projection: Whitening
     correction: Correction | None = None
-    distance: ClassVar[Literal["manhattan", "cosine"]] = "manhattan"
+    distance: ClassVar[Literal["euclidean"]] = "euclidean"
 
     @property
     def dimensions(self) -> int:
@@ -146,7 +148,7 @@ def within_class_covariances(
     for descriptor, copies in variations:
         differences = copies.astype(np.float64) - descriptor
         for scatter, part in zip(scatters, np.split(differences, ends, axis=1), strict=True):
-            scatter += part.T @ part
+            np.add(scatter, part.T @ part, out=scatter)
         count += len(copies)
     if not count:
         raise FitError("none of the sampled photos can be read: there is nothing to adapt to")
@@ -165,48 +167,38 @@ def _first_rows(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _fit_layer(centered: np.ndarray, covariance: np.ndarray, config: WccnConfig) -> np.ndarray:
-    """Return the projection (D_l, d_l) of one layer from its centered descriptors (N, D_l).
-
-    Manhattan distance depends on the axes. The components are therefore rotated at random, which
-    makes it nearly proportional to Euclidean distance, whatever their variances.
-    """
+    """Return the projection (D_l, d_l) of one layer from its centered descriptors (N, D_l)."""
     mean_variance = np.trace(covariance) / len(covariance)
     if mean_variance <= 0 or not centered.any():
         raise FitError("the photos' descriptors are all equal: there is nothing to adapt to")
     variances, directions = np.linalg.eigh(covariance)
-    shrunk = np.maximum(variances, 0) + config.shrinkage * mean_variance
-    normalization = with_positive_peaks(directions) / np.sqrt(
-        np.maximum(shrunk, 1e-12 * shrunk[-1])
-    )
+    shrunk = np.maximum(variances, 0) + max(config.shrinkage, MIN_SHRINKAGE) * mean_variance
+    normalization = with_positive_peaks(directions) / np.sqrt(shrunk)
     spectrum = principal_components([l2_normalize_rows(centered @ normalization)])
     rank = max(1, int((spectrum.variances > spectrum.variances[0] * 1e-10).sum()))
-    width = min(config.features, rank)
-    components = normalization @ with_positive_peaks(spectrum.vectors[:, :width])
-    rotation, _ = np.linalg.qr(np.random.default_rng(SEED).standard_normal((width, width)))
-    return components @ rotation
+    components = spectrum.vectors[:, : min(config.features, rank)]
+    return normalization @ with_positive_peaks(components)
 
 
 def _fit_correction(references: np.ndarray, config: WccnConfig) -> Correction | None:
-    neighbors = min(config.neighbors, len(references) - 1)
-    if neighbors < 1 or config.correction == 0:
+    if config.neighbors == 0 or config.correction == 0 or len(references) < 2:
         return None
     references = references.astype("<f2").astype(np.float32)  # as they are stored
-    means = mean_neighbor_distance(references, references, neighbors)
+    means = mean_neighbor_distance(references, references, config.neighbors)
     return Correction(references, config.neighbors, config.correction, float(means.max()))
 
 
 def mean_neighbor_distance(rows: np.ndarray, references: np.ndarray, count: int) -> np.ndarray:
-    """Return the mean Manhattan distance of rows (N, d) to their nearest references, float64 (N,).
+    """Return the mean cosine distance of unit rows (N, d) to their nearest references, (N,).
 
     A reference at (nearly) no distance is the photo itself, or a copy of its file, and no neighbor.
     """
     means = np.empty(len(rows))
     for start in range(0, len(rows), MAX_REFERENCES):
-        block = rows[start : start + MAX_REFERENCES]
-        distances = cdist(block, references, "cityblock")
-        distances[distances <= SAME * distances.mean()] = np.inf
+        distances = 1 - rows[start : start + MAX_REFERENCES] @ references.T
+        distances[distances < SAME] = np.inf
         nearest = np.sort(distances, axis=1)[:, :count]
-        finite = np.isfinite(nearest)
-        sums = np.where(finite, nearest, 0).sum(axis=1)
-        means[start : start + len(block)] = sums / np.maximum(1, finite.sum(axis=1))
+        present = np.isfinite(nearest)
+        sums = np.where(present, nearest, 0).sum(axis=1, dtype=np.float64)
+        means[start : start + len(distances)] = sums / np.maximum(1, present.sum(axis=1))
     return means

@@ -33,7 +33,7 @@ from resight.photos.images import data_uri
 from resight.photos.transforms import Box, check_box, crop_box
 from resight.ranking.exact import DISTANCES, Distance, manhattan
 from resight.ranking.geometry import verify
-from resight.reductions import Reduction
+from resight.reductions import Reduction, to_query
 from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.searching import Searcher
@@ -221,6 +221,7 @@ def explain_maps(
 
     def compare(pair: list[np.ndarray]) -> tuple[list[np.ndarray], float]:
         a, b = pair if reduction is None else map(reduction.apply, pair)
+        a = to_query(reduction, a)
         return [a, b], float(DISTANCES[distance_name](a, b[None])[0])
 
     vectors, distance = compare([p.global_ for p in pooled])
@@ -245,9 +246,11 @@ def explain_maps(
     ]
     heats = add_layers(parts[0], parts[1])
     # The common share of the sum; for vectors of unit length the cosine.
-    total = 1.0
+    total, difference = 1.0, distance
     if distance_name == "manhattan":
         total = float(sum(np.abs(vector).sum() for vector in vectors))
+    elif distance_name == "euclidean":
+        difference = distance**2 / 2
     grids = [_on_grid(*pair) for pair in zip(masks, heats, strict=True)] if masks else [None, None]
     return Explanation(
         heat_query=heats[0],
@@ -256,7 +259,7 @@ def explain_maps(
         mask_other=grids[1],
         matches=np.zeros((0, 4), np.float32),
         distance=distance,
-        agreement=min(1.0, max(0.0, 1 - distance / total)) if total > 0 else 0.0,
+        agreement=min(1.0, max(0.0, 1 - difference / total)) if total > 0 else 0.0,
     )
 
 

@@ -224,7 +224,7 @@ def test_most_searches_read_only_a_short_list(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(neighbors, "_scan", lambda query, rows, _: counting(query, np.array(rows)))
     actual = nearest_to_each([Query(view) for view in things[::2000]], large, 10)
     assert [near.ids[0] // 2000 for near in actual] == list(range(10))
-    assert 0 < sum(compared) <= 10 * (neighbors.FIRST_SHORT_LIST + 20)
+    assert 0 < sum(compared) <= 10 * (neighbors.MIN_SHORTLIST + 20)
 
 
 def test_neighbor_lists_are_the_same_with_codes() -> None:

@@ -48,8 +48,8 @@ MAX_VALUES, MAX_VALUES_HALF = 2000, 4000
 """Maximum length of descriptors that pgvector's HNSW indexes, as `vector` and as `halfvec`."""
 PAGE_BYTES = 7000
 """Size up to which descriptors are stored in their row's page rather than out of line."""
-OPERATORS = {"manhattan": "<+>", "cosine": "<=>"}
-OPERATOR_CLASSES = {"manhattan": "l1_ops", "cosine": "cosine_ops"}
+OPERATORS = {"manhattan": "<+>", "euclidean": "<->", "cosine": "<=>"}
+OPERATOR_CLASSES = {"manhattan": "l1_ops", "euclidean": "l2_ops", "cosine": "cosine_ops"}
 
 
 def check_layout(shown: str, layout: Layout) -> None:

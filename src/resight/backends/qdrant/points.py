@@ -29,7 +29,11 @@ PAYLOAD_INDEXES = {
     "width": models.PayloadSchemaType.INTEGER,
     "height": models.PayloadSchemaType.INTEGER,
 }
-DISTANCES = {"manhattan": models.Distance.MANHATTAN, "cosine": models.Distance.COSINE}
+DISTANCES = {
+    "manhattan": models.Distance.MANHATTAN,
+    "euclidean": models.Distance.EUCLID,
+    "cosine": models.Distance.COSINE,
+}
 QUANTILE = 0.99
 """Fraction of the values within the range of the 8-bit codes; outliers are clipped."""
 ID_BITS = 52
