@@ -240,9 +240,13 @@ class Collection(Provenance):
         )
         return {content: Path(os.fsdecode(path)) for content, path in rows}
 
+    def has_copies(self) -> bool:
+        """Return whether varied copies were ever described."""
+        return self._row("SELECT 1 FROM sqlite_master WHERE name = 'copies'") is not None
+
     def copies(self, content: str) -> np.ndarray | None:
         """Return the descriptors of varied copies of a content, float32 (V, D), if intact."""
-        if self._row("SELECT 1 FROM sqlite_master WHERE name = 'copies'") is None:
+        if not self.has_copies():
             return None
         row = self._row("SELECT descriptors, crc32 FROM copies WHERE content = ?", content)
         original = self.descriptors(content)

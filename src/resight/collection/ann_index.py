@@ -20,6 +20,7 @@ from resight.ranking.exact import (
     Database,
     Distance,
     Query,
+    manhattan,
     nearest,
     nearest_by_lists,
 )
@@ -167,7 +168,7 @@ def _open(arrays: SearchArrays, probes: int | None = None) -> tuple[InvertedList
     )
 
 
-def measure_recall(arrays: SearchArrays, distance: Distance) -> tuple[float, int, int]:
+def measure_recall(arrays: SearchArrays, distance: Distance = manhattan) -> tuple[float, int, int]:
     """Measure the recall of the lists, and the number of lists that a search must probe for it.
 
     Probes are doubled until the recall reaches `TARGET_RECALL`, or all lists are probed.

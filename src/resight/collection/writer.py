@@ -246,10 +246,10 @@ class Writer:
                 "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
                 (self.collection.meta("cleaned") or 0,),
             )
-            self._connection.execute(COPIES)
-            self._connection.execute(
-                "DELETE FROM copies WHERE content NOT IN (SELECT content FROM descriptors)"
-            )
+            if self.collection.has_copies():
+                self._connection.execute(
+                    "DELETE FROM copies WHERE content NOT IN (SELECT content FROM descriptors)"
+                )
             (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)
 

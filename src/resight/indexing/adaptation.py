@@ -12,7 +12,6 @@ from resight.descriptors.extractor import Extractor
 from resight.errors import ImageError
 from resight.indexing.extraction import prefetch
 from resight.photos.images import load_image
-from resight.photos.variations import varied_copies
 from resight.progress import Progress
 from resight.reductions.wccn import Variations
 
@@ -42,6 +41,8 @@ def describe_copies(
     missing = {c: path for c, path in sample.items() if not _has(writer.collection, c, copies)}
     if not missing:
         return
+    from resight.photos.variations import varied_copies  # imports OpenCV
+
     extractor = load()
     side = (extractor.decode_size or 2 * DEFAULT_SIDE) // 2
 

@@ -13,6 +13,7 @@ from resight.config import (
     NoReduction,
     RerankConfig,
     SelectionConfig,
+    WccnConfig,
     WhiteningConfig,
 )
 from resight.errors import UsageError
@@ -51,12 +52,18 @@ def test_a_method_that_re_ranks_names_the_one_without() -> None:
             load_config(name)
 
 
-def test_auto_whitens_from_400_photos_on() -> None:
-    auto = METHODS["auto"].reduction
-    assert isinstance(auto, WhiteningConfig)
-    assert auto.for_photos(399) == METHODS["paper"].reduction
-    assert auto.for_photos(400) == auto
-    assert auto.combine_with == "pfa"
+def test_combined_whitens_from_400_photos_on() -> None:
+    combined = METHODS["combined"].reduction
+    assert isinstance(combined, WhiteningConfig)
+    assert combined.for_photos(399) == METHODS["paper"].reduction
+    assert combined.for_photos(400) == combined
+    assert combined.combine_with == "pfa"
+
+
+def test_auto_adapts() -> None:
+    for name in ("auto", "accurate"):
+        assert isinstance(METHODS[name].reduction, WccnConfig)
+        assert METHODS[name].config.precision == "auto"
 
 
 def test_method_names() -> None:
@@ -144,7 +151,10 @@ def test_a_file_of_all_fields(tmp_path: Path) -> None:
         ('method = "sift-vlad"\ncam = true', "unknown field 'cam'"),
         ("selection = 3", "expected a table of fields, not 3"),
         ("[selection]\nfeatures = 0", "features: expected int >= 1, not 0"),
-        ('[selection]\nmethod = "pca"', "method: expected one of pfa, whitening, none, not 'pca'"),
+        (
+            '[selection]\nmethod = "pca"',
+            "method: expected one of pfa, whitening, wccn, none, not 'pca'",
+        ),
         ('[selection]\nmethod = "whitening"\nrestarts = 4', "unknown field 'restarts'"),
         ("levels = ", "cannot be read as TOML: "),
         ("levels = 3\nlevels = 3", "cannot be read as TOML: "),
