@@ -458,7 +458,7 @@ def test_the_number_of_values_is_the_benchmarks(run: tuple[BenchmarkRun, Path]) 
     assert METHODS["paper"].reduction_for("oxford5k", 5063) == SelectionConfig(features=320)
     assert METHODS["paper"].reduction_for("paris6k", 5063) == SelectionConfig(features=384)
     assert METHODS["paper"].reduction_for("holidays", 5063) == SelectionConfig(features=768)
-    assert METHODS["auto"].reduction_for("oxford5k", 5063) == METHODS["auto"].reduction
+    assert METHODS["combined"].reduction_for("oxford5k", 5063) == METHODS["combined"].reduction
     crow, plain = METHODS["crow-pcaw"], WhiteningConfig(features=512, shrinkage=0)
     assert crow.reduction_for("holidays", 1491) == plain
     assert crow.reduction_for("holidays", 1023) == crow.reduction, "a part of it is too little"

@@ -135,7 +135,7 @@ def test_package_is_importable_without_its_command_line():
 @pytest.mark.parametrize(
     ("name", "page"),
     [
-        *(("growth", "speed"), ("speed", "speed"), ("auto", "benchmarks")),
+        *(("growth", "speed"), ("speed", "speed"), ("combined", "benchmarks")),
         *(("backends", "backends"), ("cluster", "cluster"), ("seeds", "results")),
     ],
 )

@@ -89,7 +89,7 @@ def scenes(real_weights, real_photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes") / "collection"
     command = [sys.executable, "-m", "resight", "index", real_photos / "scenes", "-c", folder]
     run = subprocess.run(
-        [*map(str, command), "--cam", "--weights", str(real_weights)],
+        [*map(str, command), "--config", "paper", "--cam", "--weights", str(real_weights)],
         capture_output=True,
         text=True,
         check=False,
@@ -149,7 +149,7 @@ def cache(tmp_path_factory):
 
 PAPERS_ROWS = ["baseline", "mr-late", "mr-lj", "mr-lj1", "mr-lj-lj1", "paper", "paper-cam"]
 POOLINGS = ["mac", "spoc", "rmac", "spoc-pcaw", "crow-pcaw", "gem-pcaw", "rmac-pcaw"]
-OURS = ["auto", "whitened", "whitened-diffusion"]
+OURS = ["combined", "whitened", "whitened-diffusion"]
 METHODS = {name: METHODS[name] for name in [*PAPERS_ROWS, *POOLINGS, *OURS]}
 
 
@@ -211,7 +211,7 @@ def test_figures_of_the_selection(buildings, all_photos):
     assert (paper, paper_cam) >= ((76.5, 77.5) if all_photos else (86.3, 86.3))
     assert buildings["paper"] == buildings["paper 0"]
     assert paper > buildings["baseline"] > buildings["rmac"]
-    assert buildings["auto"] == buildings["paper"], "few photos are left to the selection"
+    assert buildings["combined"] == buildings["paper"], "few photos are left to the selection"
 
 
 def test_figures_of_whitening(buildings, all_photos):

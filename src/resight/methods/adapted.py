@@ -21,7 +21,7 @@ METHODS: Mapping[str, MethodSpec] = {
         reduction=WccnConfig(),
     ),
     "accurate": MethodSpec(
-        title="larger light network at three resolutions, adapted to the collection",
+        title="larger light network at two resolutions, adapted to the collection",
         source=f"{OURS}; {HATCH}",
         config=ExtractionConfig(
             backbone="efficientnet-lite2",

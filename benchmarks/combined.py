@@ -1,7 +1,7 @@
-"""Comparison of `auto` with `paper` on many collections, small and large: samples of photos.
+"""Comparison of `combined` with `paper` on many collections, small and large: samples of photos.
 
     resight index PHOTOS... -c described --config mr-lj-lj1
-    python benchmarks/auto.py FOLDER/groups.json ... -c described -o docs/auto.json
+    python benchmarks/combined.py FOLDER/groups.json ... -c described -o docs/combined.json
 
 Photos of the collection that belong to no group are distractors. Sets are drawn by whole groups,
 with and without distractors, and by photos, from each folder and from all; both methods are fitted
@@ -28,20 +28,20 @@ from resight.evaluation.measures import evaluate_groups, read_groups
 from resight.methods import METHODS
 from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 
-METHODS = {name: METHODS[name] for name in ("paper", "auto")}
+METHODS = {name: METHODS[name] for name in ("paper", "combined")}
 OTHER_SEEDS = {
     f"paper, seed {seed}": replace(METHODS["paper"], reduction=SelectionConfig(seed=seed))
     for seed in (1, 2)
 }
 """Other seeds of the k-means in the paper's selection show how much of a difference is chance."""
-BOTH = METHODS["auto"].config
+BOTH = METHODS["combined"].config
 SIZES = (30, 120, 240, 400, 430, 460, 490)
 """Sizes of the sets."""
-assert isinstance(METHODS["auto"].reduction, WhiteningConfig)
-MIN_PHOTOS = METHODS["auto"].reduction.min_photos
+assert isinstance(METHODS["combined"].reduction, WhiteningConfig)
+MIN_PHOTOS = METHODS["combined"].reduction.min_photos
 """On fewer photos the two methods are the same."""
 SEEDS = range(90, 92)
-"""Seeds of the draws; different from those on which the rule of `auto` was chosen."""
+"""Seeds of the draws; different from those on which the rule of `combined` was chosen."""
 
 EQUAL = 1e-9
 """Difference of two mAPs, in percent, that rounding can cause."""
@@ -61,7 +61,7 @@ class Sample:
 
 
 def main() -> None:
-    parser = make_parser(__doc__, output="auto.json")
+    parser = make_parser(__doc__, output="combined.json")
     parser.add_argument("groups", type=Path, nargs="+")
     parser.add_argument("-c", "--collection", type=Path, action="append", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
@@ -186,21 +186,21 @@ def table(result: dict[str, Any]) -> str:
         kind = f"all kinds, fewer than {MIN_PHOTOS} photos" if small else entry["kind"]
         by_kind.setdefault(kind, []).append(entry)
     lines = [
-        "| what | photos | queries | sets | `paper` | `auto` | difference "
+        "| what | photos | queries | sets | `paper` | `combined` | difference "
         "| below | worst | below all seeds | N-S |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, entries in by_kind.items():
-        paper, auto = (np.array([e[method]["mAP"] for e in entries]) for method in METHODS)
-        scores = [(e["auto"]["N-S"], e["paper"]["N-S"]) for e in entries]
-        gains = [auto - paper for auto, paper in scores if auto is not None]
+        paper, combined = (np.array([e[method]["mAP"] for e in entries]) for method in METHODS)
+        scores = [(e["combined"]["N-S"], e["paper"]["N-S"]) for e in entries]
+        gains = [ours - paper for ours, paper in scores if ours is not None]
         seeds = [[entry[name]["mAP"] for name in ("paper", *OTHER_SEEDS)] for entry in entries]
-        change, least = auto - paper, np.min(seeds, axis=1)
+        change, least = combined - paper, np.min(seeds, axis=1)
         lines.append(
             f"| {kind} | {span(entries, 'photos')} | {span(entries, 'queries')} | {len(entries)} "
-            f"| {paper.mean():.2f} | {auto.mean():.2f} "
+            f"| {paper.mean():.2f} | {combined.mean():.2f} "
             f"| {change.mean():+.2f} | {(change < -EQUAL).sum()} | {change.min():+.2f} "
-            f"| {(auto < least - EQUAL).sum()} "
+            f"| {(combined < least - EQUAL).sum()} "
             f"| {f'{np.mean(gains):+.3f}' if gains else ''} |"
         )
     return "\n".join(lines)
