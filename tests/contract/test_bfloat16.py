@@ -139,8 +139,8 @@ def test_a_processor_without_it_is_refused_in_one_line(
     automatic = load_network("resnet50", parameters, device="cpu", precision="auto")
     assert automatic.precision == "float32"
     samples.draw_many(tmp_path / "photos", 1)
-    arguments = ("index", tmp_path / "photos", "-c", tmp_path / "c", "--weights", small_weights)
-    done = resight(*arguments, "--precision", "bfloat16")
+    arguments = ("index", tmp_path / "photos", "-c", tmp_path / "c", "--config", "paper")
+    done = resight(*arguments, "--weights", small_weights, "--precision", "bfloat16")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [f"resight: --{REFUSAL}"]
     assert not (tmp_path / "c").exists()

@@ -562,7 +562,7 @@ BAD_INPUT = [
         "needs a network; sift-vlad has none",
     ),
     ("search {QUERY} -c {C} --verify 3 --verify-by orb", "'orb' is not one of 'sift'"),
-    ("fit -c {C} --method nonsense", "method: expected one of pfa, whitening, none"),
+    ("fit -c {C} --method nonsense", "method: expected one of pfa, whitening, wccn, none"),
     ("index {PHOTOS} -c {NEW} --config nonsense", "--config: no method or file 'nonsense'"),
     ("index {PHOTOS} -c {NEW} --config {BAD}/broken.toml", "cannot be read as TOML"),
     ("index {PHOTOS} -c {NEW} --config {BAD}/unknown.toml", "unknown field 'resolution'"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resight.config import BackendConfig, Geometry, Reranking, VerifiedBy
+from resight.config import DEFAULT_METHOD, BackendConfig, Geometry, Reranking, VerifiedBy
 from resight.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ Address = Annotated[
 ]
 Config = Annotated[
     str | None,
-    option("Method (see resight methods) or TOML file.", metavar="NAME|FILE", show_default="paper"),
+    option(
+        "Method (see resight methods) or TOML file.",
+        metavar="NAME|FILE",
+        show_default=DEFAULT_METHOD,
+    ),
 ]
 BoxText = Annotated[str | None, option("Query region, in pixels.", metavar="X,Y,W,H")]
 Json = Annotated[bool, option("Print JSON and nothing else.", "--json")]
@@ -81,7 +85,7 @@ Precision = Annotated[
     option(
         "float32, bfloat16 (CPUs with AMX), auto, float16 (GPUs) or int8 (faster on a CPU).",
         metavar="NAME",
-        show_default="float32",
+        show_default="as configured",
         panel=NETWORK,
     ),
 ]

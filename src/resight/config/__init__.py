@@ -32,6 +32,7 @@ from resight.config.search import (
 )
 
 __all__ = [
+    "DEFAULT_METHOD",
     "SETS",
     "BackendConfig",
     "ConfigPair",
@@ -52,6 +53,9 @@ __all__ = [
     "reduction_from_dict",
     "stored_reduction",
 ]
+
+DEFAULT_METHOD = "auto"
+"""Name of the method where none is named; collections keep the one they were indexed with."""
 
 ConfigPair = tuple[MethodConfig, ReductionConfig]
 """The method and the reduction of a collection."""

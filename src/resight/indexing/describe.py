@@ -71,7 +71,7 @@ def describe(
 
     Args:
         images: photos, folders (searched recursively) and images in memory.
-        config: a method's name, a TOML file or a configuration; None is `paper`.
+        config: a method's name, a TOML file or a configuration; None is `auto`.
         cam: add local descriptors by class activation maps; None follows the configuration.
         model: weights, runtime and device.
         progress: called after each photo.

@@ -71,7 +71,7 @@ def index(
             list of them, one per line.
         collection: the collection's folder, created if it does not exist.
         config: a method's name, a TOML file, or a configuration with or without its reduction;
-            None is the collection's own, or `paper` for a new one.
+            None is the collection's own, or `auto` for a new one.
         cam: class activation maps on or off; None follows the configuration.
         precision: of the network's computations; None follows the configuration.
         model: weights, runtime and device.

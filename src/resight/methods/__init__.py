@@ -8,7 +8,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from resight.config import ConfigPair, MethodConfig, method_from_dict, reduction_from_dict
+from resight.config import (
+    DEFAULT_METHOD,
+    ConfigPair,
+    MethodConfig,
+    method_from_dict,
+    reduction_from_dict,
+)
 from resight.descriptors.extractor import check_names
 from resight.errors import UsageError
 from resight.methods import adapted, fine_tuned, local, pooled, seddati, whitened
@@ -103,7 +109,7 @@ def resolve_config(
 
     Args:
         config: a method's name, a TOML file, or a configuration, with its reduction or with the
-            default one; None is `paper`.
+            default one; None is `DEFAULT_METHOD`.
         cam: class activation maps on or off; None leaves them as configured.
         precision: arithmetic of the network; None leaves it as configured.
 
@@ -111,7 +117,7 @@ def resolve_config(
         UsageError: see `load_config`, `MethodConfig.with_cam` and `MethodConfig.with_precision`.
     """
     if config is None or isinstance(config, str):
-        method, reduction = load_config(config or "paper")
+        method, reduction = load_config(config or DEFAULT_METHOD)
     elif isinstance(config, tuple):
         method, reduction = config
     else:

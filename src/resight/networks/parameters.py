@@ -68,9 +68,10 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     checkpoint = read_checkpoint(path)
     actual = checkpoint.backbone or backbone_of(checkpoint.state, path)
     if actual not in (None, backbone):
+        method = "paper" if actual == "resnet50" else f"paper@{actual}"
         raise WeightsError(
-            f"{path}: are weights of {actual}, not of {backbone}: use a method on that network, "
-            f"such as paper@{actual}"
+            f"{path}: are weights of {actual}, not of {backbone}: name a method on that network, "
+            f"such as --config {method}"
         )
     check_state(backbone, checkpoint.state, path)
     values = _fold_batch_norm(checkpoint.state, backbone)

@@ -120,7 +120,7 @@ def explain(
         other: another one.
         collection: whose method, selection and model to use; a folder, or an address on a backend.
         config: a method, a TOML file or a configuration, instead of a collection; None and no
-            collection is `paper`.
+            collection is `auto`.
         box: the region of the query.
         model: weights and device.
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from resight.config import (
+    DEFAULT_METHOD,
     ExtractionConfig,
     LocalConfig,
     NoReduction,
@@ -92,7 +93,7 @@ def test_a_method_on_another_backbone() -> None:
 
 
 def test_overrides() -> None:
-    assert resolve_config(None, None) == load_config("paper")
+    assert resolve_config(None, None) == load_config(DEFAULT_METHOD) == load_config("auto")
     assert resolve_config("paper", True)[0].cam
     assert resolve_config(ExtractionConfig(), None, "int8")[0].precision == "int8"
     pair = (ExtractionConfig(), NoReduction())
