@@ -135,7 +135,7 @@ def nearest_to_each(
 
     Either all queries have local descriptors or none.
     """
-    if distance is euclidean and len(database.ids) >= MIN_SHORTLIST:
+    if distance is euclidean and queries and len(database.ids) >= MIN_SHORTLIST:
         return _by_products(queries, database, k)
     results: dict[int, Neighbors] = {}
     length = max(MIN_SHORTLIST, SHORTLIST_GROWTH * k)
