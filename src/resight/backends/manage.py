@@ -138,8 +138,8 @@ class CheckReport:
 def check(collection: PathLike) -> CheckReport:
     """Read every row of the database and every byte of the arrays, and repair what is damaged.
 
-    Damaged or missing descriptors are deleted, so that the next index run computes them again;
-    damaged arrays are rebuilt.
+    Damaged or missing descriptors are deleted, so that the next index run computes them again, and
+    those of varied copies, so that the next fit does; damaged arrays are rebuilt.
 
     Raises:
         CollectionError: there is no collection, or its database cannot be read at all.
@@ -151,6 +151,13 @@ def check(collection: PathLike) -> CheckReport:
                 problems.append(f"database: {line}")
         lost = _delete_damaged(writer)
         problems += [f"{path}: its descriptor was damaged or missing" for path in lost]
+        damaged_copies = writer.collection.damaged_copies()
+        if damaged_copies:
+            writer.remove_copies(damaged_copies)
+            problems.append(
+                f"varied copies: descriptors were damaged (of {len(damaged_copies)} sampled photos)"
+            )
+            repaired.append("varied copies: removed; the next fit describes them again")
         photos = writer.collection.count("ok")
         problem = remove_damaged_arrays(writer.collection)
         if problem:

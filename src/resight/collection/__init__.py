@@ -252,7 +252,17 @@ class Collection(Provenance):
         original = self.descriptors(content)
         if row is None or original is None or zlib.crc32(row[0]) != row[1]:
             return None
-        return np.frombuffer(row[0], "<f2").reshape(-1, len(original.global_)).astype(np.float32)
+        values = np.frombuffer(row[0], "<f2")
+        if len(values) % len(original.global_):
+            return None  # the photo's own descriptor is damaged
+        return values.reshape(-1, len(original.global_)).astype(np.float32)
+
+    def damaged_copies(self) -> list[str]:
+        """Return the contents whose descriptors of varied copies have a wrong checksum."""
+        if not self.has_copies():
+            return []
+        rows = self.connection.execute("SELECT content, descriptors, crc32 FROM copies")
+        return [content for content, data, crc32 in rows if zlib.crc32(data) != crc32]
 
     def photo_descriptors(
         self, since: int | None = None

@@ -193,6 +193,13 @@ class Writer:
                 "INSERT OR REPLACE INTO copies VALUES (?, ?, ?)", (content, data, zlib.crc32(data))
             )
 
+    def remove_copies(self, contents: Iterable[str]) -> None:
+        """Remove the descriptors of varied copies of some contents; the next fit needs them."""
+        with self.transaction():
+            self._connection.executemany(
+                "DELETE FROM copies WHERE content = ?", [(content,) for content in contents]
+            )
+
     def import_photos(self, photos: Iterable[tuple[Photo, Description]]) -> None:
         """Record photos of another collection with their descriptors, in one transaction."""
         with self.transaction():
