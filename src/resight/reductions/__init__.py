@@ -1,6 +1,7 @@
 """Any reduction of descriptors: fit it, store it, read it."""
 
 import io
+import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -90,12 +91,12 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
     """Read the result of `to_bytes`, with the fields of the configuration it was fitted with.
 
     Raises:
-        ValueError, KeyError, OSError: the bytes are damaged.
+        ValueError, KeyError, OSError, EOFError: the bytes are damaged.
     """
     config = stored_reduction(fields)
     if isinstance(config, SelectionConfig):
         return Selection(np.frombuffer(data, "<i4").astype(np.int64), config.renormalize)
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+    with _open_npz(data) as arrays:
         count = sum(name.startswith("part") for name in arrays.files)
         parts = tuple(arrays[f"part{i}"] for i in range(count))
         match config:
@@ -117,3 +118,10 @@ def from_bytes(data: bytes, fields: dict[str, Any]) -> Reduction:
                     )
                 return Wccn(Whitening(arrays["means"], parts), correction)
     raise ValueError("no fitted numbers belong to this configuration")
+
+
+def _open_npz(data: bytes) -> Any:
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from None

@@ -50,7 +50,8 @@ class Correction:
 
     Half the squared Euclidean distance of unit vectors is c. So x gets further values whose squares
     sum to `2 * weight * (largest - r(x))` and that are 0 in queries: Euclidean distance then ranks
-    by the corrected one, in every backend, and one number a photo suffices.
+    by the corrected one, in every backend, and one number a photo suffices. A photo that is farther
+    from the references than each of them from the others counts with `largest`.
 
     Attributes:
         references: float32 (S, d), photos among which neighbors are sought.
@@ -127,8 +128,11 @@ def fit_wccn(
     parts, start = [], 0
     means = rows.mean(axis=0, dtype=np.float64)
     for size, covariance in zip(sizes, covariances, strict=True):
-        layer = rows[:, start : start + size].astype(np.float64) - means[start : start + size]
-        parts.append(_fit_layer(layer, covariance, config).astype(np.float32))
+        layer = rows[:, start : start + size]
+        if not np.ptp(layer, axis=0).any():  # the mean is rounded: differences from it may not be 0
+            raise FitError("the photos' descriptors are all equal: there is nothing to adapt to")
+        centered = layer.astype(np.float64) - means[start : start + size]
+        parts.append(_fit_layer(centered, covariance, config).astype(np.float32))
         start += size
     projection = Whitening(means.astype(np.float32), tuple(parts))
     return Wccn(projection, _fit_correction(projection.apply(rows[:MAX_REFERENCES]), config))
@@ -169,8 +173,8 @@ def _first_rows(blocks: Iterable[np.ndarray]) -> np.ndarray:
 def _fit_layer(centered: np.ndarray, covariance: np.ndarray, config: WccnConfig) -> np.ndarray:
     """Return the projection (D_l, d_l) of one layer from its centered descriptors (N, D_l)."""
     mean_variance = np.trace(covariance) / len(covariance)
-    if mean_variance <= 0 or not centered.any():
-        raise FitError("the photos' descriptors are all equal: there is nothing to adapt to")
+    if mean_variance <= 0:
+        raise FitError("all copies of the photos have equal descriptors: nothing to adapt to")
     variances, directions = np.linalg.eigh(covariance)
     shrunk = np.maximum(variances, 0) + max(config.shrinkage, MIN_SHRINKAGE) * mean_variance
     normalization = with_positive_peaks(directions) / np.sqrt(shrunk)
