@@ -179,6 +179,9 @@ def _info_rows(info: Info) -> dict[str, str]:
         values = info.selection.get("values", config["features"])
         photos = count(info.selection["photos"], "photo")
         selection = f"{config.get('method', 'pfa')}, {values} values, fitted on {photos}"
+        if "sampled" in info.selection:
+            sampled = count(info.selection["sampled"], "photo")
+            selection += f" ({config['copies']} copies of each of {sampled})"
     approximate = "none"
     if info.approximate:
         approximate = (

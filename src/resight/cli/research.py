@@ -15,13 +15,13 @@ def fit(
     collection: opt.Collection,
     method: Annotated[
         str | None,
-        option("pfa, whitening or none.", metavar="NAME", show_default="the collection's"),
+        option("pfa, whitening, wccn or none.", metavar="NAME", show_default="the collection's"),
     ] = None,
     settings: Annotated[
         list[str] | None,
         option(
             "Parameter of the method, such as features=512; repeatable (docs/method.md, "
-            "sections 6 and 12).",
+            "sections 6, 12 and 16).",
             "--set",
             metavar="NAME=VALUE",
             show_default="the collection's",
@@ -30,8 +30,11 @@ def fit(
     source: Annotated[
         Path | None, option("Fit on another collection.", "--from", metavar="FOLDER")
     ] = None,
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
 ) -> None:
-    """Refit feature selection or whitening."""
+    """Refit feature selection, whitening or adaptation."""
     from resight.cli import output
     from resight.indexing.fitting import fit
 
@@ -39,9 +42,18 @@ def fit(
     if method is not None:
         changes["method"] = method
     with output.progress() as progress:
-        run = fit(collection, source=source, progress=progress, **changes)
-    photos = output.count(run.photos, "photo")
-    output.say(f"kept {run.features} of {run.dimensions} values, fitted on {photos}")
+        run = fit(
+            collection,
+            source=source,
+            model=opt.model_options(weights, runtime, device),
+            progress=progress,
+            **changes,
+        )
+    values, photos = f"{run.features} of {run.dimensions} values", output.count(run.photos, "photo")
+    if run.method == "wccn":
+        output.say(f"adapted {values} to {photos}")
+    else:
+        output.say(f"kept {values}, fitted on {photos}")
 
 
 def describe(

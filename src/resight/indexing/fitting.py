@@ -1,8 +1,9 @@
-"""Fit the selection or whitening of a collection's descriptors."""
+"""Fit the reduction of a collection's descriptors: a selection, a whitening or an adaptation."""
 
 import contextlib
 import functools
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,19 +30,21 @@ FIT_BLOCK = 1024
 
 @dataclass(frozen=True)
 class FitRun:
-    """A fitted selection or whitening.
+    """A fitted reduction.
 
     Attributes:
         features: number of values that are compared.
         dimensions: number of values of a descriptor.
         photos: number of photos it was fitted on.
+        method: what was fitted: pfa, whitening, wccn or none.
     """
 
     features: int
     dimensions: int
     photos: int
+    method: str
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         return asdict(self)
 
@@ -76,7 +79,7 @@ def fit(
         stored = writer.collection.reduction_config.to_dict()
         same_method = changes.get("method", stored["method"]) == stored["method"]
         config = reduction_from_dict({**(stored if same_method else {}), **changes})
-        if source is None:
+        if source is None or os.path.realpath(source) == os.path.realpath(collection):
             return _fit_and_store(writer, config, writer.collection, options, progress)
         with Collection.open(Path(source)) as other:
             if other.meta("fingerprint") != writer.collection.meta("fingerprint"):
@@ -115,11 +118,16 @@ def fit_automatically(
     try:
         run = _fit_and_store(writer, config, collection, options, progress)
     except (FitError, WeightsError) as error:
-        return False, f"searching compares all values of the descriptors: {error}"
-    return True, (
-        f"fitted {config.for_photos(photos).label} of {run.features} of {run.dimensions} values "
-        f"on {run.photos} photos (refit it with: resight fit)"
-    )
+        searching = "searching compares all values of the descriptors"
+        if previous is not None:
+            searching = f"searching keeps what was fitted on {previous['photos']} photos"
+        return False, f"{searching}: {error}"
+    sizes = f"{run.features} of {run.dimensions} values"
+    if run.method == "wccn":
+        done = f"adapted {sizes} to {run.photos} photos"
+    else:
+        done = f"fitted {config.for_photos(photos).label} of {sizes} on {run.photos} photos"
+    return True, f"{done} (refit it with: resight fit)"
 
 
 def _fit_and_store(
@@ -136,15 +144,16 @@ def _fit_and_store(
     photos = source.count("ok")
     first = next(source.photo_descriptors(), None)
     if first is None:
-        raise FitError(f"{source.folder}: holds no photos to fit a selection on")
+        raise FitError(f"{source.folder}: holds no photos to fit on")
     dimensions = len(first[1])
     if config.method == "none":
         writer.disable_reduction()
-        return FitRun(dimensions, dimensions, photos)
+        return FitRun(dimensions, dimensions, photos, config.method)
     applied = config.for_photos(photos)
     blocks: Blocks = functools.partial(_blocks, source)
     variations: Variations = no_variations
     if isinstance(applied, WccnConfig):
+        _check_enough(source, applied)
         sample = source.sample_contents(applied.sample)
         with _writing_to(source, writer) as source_writer:
             load = functools.partial(_load_extractor, source, options)
@@ -159,10 +168,25 @@ def _fit_and_store(
         "photos": photos,
         "values": reduction.dimensions,
     }
+    if isinstance(applied, WccnConfig):
+        info["sampled"] = sum(1 for _ in variations())
     if applied != config:
         info["instead_of"] = config.to_dict()  # fitted once there are enough photos
     writer.store_reduction(reduction, applied, info)
-    return FitRun(reduction.dimensions, dimensions, photos)
+    return FitRun(reduction.dimensions, dimensions, photos, applied.method)
+
+
+def _check_enough(source: Collection, config: WccnConfig) -> None:
+    """Refuse to adapt to too few photos, before copies of them are described.
+
+    Raises:
+        FitError: fewer contents than `min_photos`.
+    """
+    contents = len(source.sample_contents(config.min_photos))
+    if contents < config.min_photos:
+        raise FitError(
+            f"adapting needs {config.min_photos} different photos or more, not {contents}"
+        )
 
 
 def _blocks(collection: Collection) -> Iterator[np.ndarray]:
