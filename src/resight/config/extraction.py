@@ -12,6 +12,17 @@ from resight.config.method import WITHIN_TOLERANCE, MethodConfig, check_layer
 HEADS = ("fine-tuned", "netvlad")
 """Poolings whose parameters come with a network's weights."""
 
+SIGNED_POOLINGS = (
+    "modified-rmac",
+    "rmac",
+    "rmac-whitened",
+    "mac",
+    "spoc",
+    "spoc-center",
+    "netvlad",
+)
+"""Poolings that are defined for maps with negative values (section 4)."""
+
 WORKING_BYTES = 200 << 20
 """For photos of an ordinary size that are prepared and pooled while the network computes."""
 
@@ -103,8 +114,13 @@ class ExtractionConfig(MethodConfig):
         )
         signed = [layer.name for layer in spec.layers if layer.signed and layer.name in self.layers]
         require(
-            self.pooling == "netvlad" or not signed,
-            f"layers: {', '.join(signed)}, which has negative values, is for the pooling netvlad",
+            self.pooling in SIGNED_POOLINGS or not signed,
+            f"pooling: {self.pooling} needs values >= 0, but {', '.join(signed)} of {spec.name} "
+            f"may be negative; use one of {', '.join(SIGNED_POOLINGS)}",
+        )
+        require(
+            self.precision not in ("bfloat16", "int8") or "openvino" in spec.runtimes,
+            f"precision: {self.precision} is not for {spec.name}; use float32 or auto",
         )
         require(
             self.precision in WITHIN_TOLERANCE or not self.learns,
@@ -116,8 +132,8 @@ class ExtractionConfig(MethodConfig):
         )
         require(
             not self.cam or spec.cam_layer is not None,
-            "cam: needs a ResNet or EfficientNet-Lite, whose classifier sees the average of the "
-            "last stage",
+            f"cam: {spec.name} has no classifier that is linear on the average of its last map; "
+            "use a ResNet or EfficientNet-Lite",
         )
         require(
             not self.fusion_align_corners or self.fusion_interpolation != "nearest",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from resight.config.base import Config, option, require
 from resight.config.reduction import ReductionConfig, SelectionConfig
 from resight.errors import UsageError
-from resight.networks import BACKBONES
+from resight.networks import find_backbone
 from resight.networks.backbone import BackboneSpec
 
 ALGORITHM_VERSION = 1
@@ -120,11 +120,10 @@ class MethodConfig(Config, ABC):
         Raises:
             UsageError: there is none of that name.
         """
-        name = self.backbone
-        require(
-            name in BACKBONES, f"backbone: expected one of {', '.join(BACKBONES)}, not {name!r}"
-        )
-        return BACKBONES[name]
+        try:
+            return find_backbone(self.backbone)
+        except UsageError as error:
+            raise UsageError(f"backbone: {error}") from None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -144,16 +143,16 @@ class MethodConfig(Config, ABC):
     def on_backbone(self, backbone: str) -> "MethodConfig":
         """Return the configuration for another network.
 
-        Each of its layers becomes the other network's layer at the same depth.
+        Each of its layers becomes the other network's layer at the same depth, counted from the
+        last.
 
         Raises:
             UsageError: no network, an unknown one, or one without such a layer.
         """
         if not self.needs_network:
             raise UsageError(f"{self.label} has no network to replace")
-        if backbone not in BACKBONES:
-            raise UsageError(f"{backbone} is not one of {', '.join(BACKBONES)}")
-        equivalent = dict(zip(self.spec.pyramid, BACKBONES[backbone].pyramid, strict=True))
+        pyramids = self.spec.pyramid, find_backbone(backbone).pyramid
+        equivalent = dict(zip(*map(reversed, pyramids), strict=False))
         missing = [layer for layer in self.layers if layer not in equivalent]
         if missing:
             raise UsageError(f"{backbone} has no equivalent of {missing[0]} of {self.backbone}")

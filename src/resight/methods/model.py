@@ -9,9 +9,10 @@ import numpy as np
 
 from resight.config import ExtractionConfig, LocalConfig, MethodConfig
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams
-from resight.errors import CollectionError, UsageError
-from resight.networks.parameters import recognize
-from resight.networks.weights import DownloadProgress, find_weights, named_file
+from resight.errors import CollectionError, UsageError, WeightsError
+from resight.networks.backbone import TIMM
+from resight.networks.parameters import fits_timm, recognize
+from resight.networks.weights import DownloadProgress, WeightsFile, find_weights, named_file
 
 HEAD_WEIGHTS = {
     "fine-tuned": "that was fine-tuned for retrieval",
@@ -65,20 +66,38 @@ def find_model(config: MethodConfig, options: ModelOptions, previous: Path | Non
         WeightsMissingError: there are none.
         WeightsError: a named file is missing, or a cached one is damaged.
     """
+    unknown = None
     for path in options.weights_files:
         file = named_file(path)
-        if recognize(file) == (config.backbone, config.required_head):
-            return Model(file.sha256, file.path)
+        try:
+            if _fits(file, config):
+                return Model(file.sha256, file.path)
+        except WeightsError as error:
+            unknown = unknown or error
+    if unknown is not None:
+        raise unknown
     weights = find_weights(
         config.backbone,
         options.weights,
         previous,
         environment=not options.weights_files,
-        fits=lambda file: recognize(file)[0] == config.backbone,
+        fits=lambda file: _fits(file, config, any_head=True),
         trained=HEAD_WEIGHTS.get(config.required_head),
         progress=options.on_download,
     )
     return Model(weights.sha256, weights.path)
+
+
+def _fits(file: WeightsFile, config: MethodConfig, *, any_head: bool = False) -> bool:
+    """Return whether weights are of a configuration's network, with its retrieval head.
+
+    Raises:
+        WeightsError: the file cannot be read, or fits no network.
+    """
+    if config.backbone.startswith(TIMM):
+        return fits_timm(file, config.backbone)
+    backbone, head = recognize(file)
+    return backbone == config.backbone and (any_head or head == config.required_head)
 
 
 def params_to_bytes(params: FittedParams) -> bytes:

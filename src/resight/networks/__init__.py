@@ -1,6 +1,10 @@
-"""The networks by name: add one as a file with its `BackboneSpec` and a line in `BACKBONES`."""
+"""The networks by name: add one as a file with its `BackboneSpec` and a line in `BACKBONES`.
 
-from resight.networks.backbone import BackboneSpec
+`find_backbone` also knows the networks of the library timm, by `timm:NAME`.
+"""
+
+from resight.errors import UsageError
+from resight.networks.backbone import TIMM, BackboneSpec
 from resight.networks.efficientnet_lite import (
     EFFICIENTNET_LITE0,
     EFFICIENTNET_LITE1,
@@ -20,3 +24,19 @@ BACKBONES: dict[str, BackboneSpec] = {
         EFFICIENTNET_LITE2,
     )
 }
+
+
+def find_backbone(name: str) -> BackboneSpec:
+    """Return a network by its name: one of `BACKBONES`, or `timm:NAME` for a model of timm.
+
+    Raises:
+        UsageError: there is none of that name.
+        MissingExtraError: it is timm's, which is not installed.
+    """
+    if name.startswith(TIMM):
+        from resight.networks.timm_models import timm_spec  # imports torch
+
+        return timm_spec(name)
+    if name not in BACKBONES:
+        raise UsageError(f"expected one of {', '.join(BACKBONES)} or {TIMM}NAME, not {name!r}")
+    return BACKBONES[name]

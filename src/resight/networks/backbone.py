@@ -15,6 +15,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of red, green and blue in 0..1, by which images are normalized."""
 
+TIMM = "timm:"
+"""Prefix of the networks of the library timm."""
+
 Padding = tuple[int, int]
 """Zeros before and after the values, in height as in width; the second number is not smaller."""
 
@@ -81,7 +84,7 @@ class Layer:
         channels: of its map.
         stride: pixels of the image from one position of the map to the next.
         min_side: smallest side of an image, in pixels, for which the map has a position.
-        signed: whether values may be negative, which only NetVLAD accepts.
+        signed: whether values may be negative, which some poolings do not accept.
     """
 
     name: str
@@ -130,8 +133,9 @@ class BackboneSpec:
     Attributes:
         name, title: in configurations, and in messages.
         layers: in the order of the forward pass.
-        pyramid: names of the five layers with maps of decreasing size, from fine to coarse.
-        forward: yields the name and the map of each layer in turn.
+        pyramid: names of up to five layers, from fine to coarse.
+        forward: yields the name and the map of each layer in turn; None if another library computes
+            them.
         convolutions: present in every weights file.
         head: fully connected layers behind them, as convolutions, which a weights file may lack.
         classifier: name and inputs of the last fully connected layer, which a file may lack, too.
@@ -142,16 +146,18 @@ class BackboneSpec:
         mean, std: of red, green and blue in 0..1, by which images are normalized.
         batch_norm_epsilon: added to the variances.
         children: torchvision's modules in order, as an `nn.Sequential` of them numbers them.
+        multiple: images are continued by their border to a multiple of this, in pixels.
+        runtimes: that compute it.
     """
 
     name: str
     title: str
     layers: tuple[Layer, ...]
     pyramid: tuple[str, ...]
-    forward: Callable[[Operations[Any], Any], Iterator[tuple[str, Any]]]
-    convolutions: tuple[Convolution, ...]
+    forward: Callable[[Operations[Any], Any], Iterator[tuple[str, Any]]] | None = None
+    convolutions: tuple[Convolution, ...] = ()
     head: tuple[Convolution, ...] = ()
-    classifier: tuple[str, int]
+    classifier: tuple[str, int] = ("", 0)
     matching_layer: str
     cam_layer: str | None = None
     weights: WeightsSpec
@@ -160,6 +166,8 @@ class BackboneSpec:
     std: tuple[float, ...] = IMAGENET_STD
     batch_norm_epsilon: float = 1e-5
     children: tuple[str, ...] = ()
+    multiple: int = 1
+    runtimes: tuple[str, ...] = ("torch", "openvino", "onnx")
 
     @property
     def channels(self) -> Mapping[str, int]:
@@ -187,6 +195,7 @@ class BackboneSpec:
             x: a batch of normalized images.
             layers: names of the network's layers.
         """
+        assert self.forward is not None
         maps: dict[str, T] = {}
         for name, feature_map in self.forward(operations, x):
             if name in layers:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from resight.errors import WeightsError
-from resight.networks import BACKBONES
+from resight.networks import BACKBONES, find_backbone
 from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD
 from resight.networks.weights import check_flat, read_content
 from resight.vectors import Projection
@@ -151,7 +151,7 @@ def _convert_cirtorch(content: dict[str, Any], state: State) -> Checkpoint:
             for kind in ("ss", "ms")
         )
         head = RetrievalHead(power, whitening=single, multi_scale_whitening=multi)
-    children = BACKBONES[backbone].children
+    children = find_backbone(backbone).children
     if children:
         state = {_of_child(name, children): value for name, value in state.items()}
     normalization = _channel_values(meta["mean"]), _channel_values(meta["std"])
@@ -221,7 +221,7 @@ def _convert_netvlad(layout: NetVladLayout, state: State) -> Checkpoint:
     # Training on several devices wraps each part of the model in a `module`.
     state = {".".join(p for p in n.split(".") if p != "module"): v for n, v in state.items()}
     words = _take(state, f"{layout.layer}centroids")
-    channels = BACKBONES["vgg16"].channels["conv5_3"]
+    channels = find_backbone("vgg16").channels["conv5_3"]
     if words.shape[1:] != (channels,):
         raise WeightsError(
             f"{layout.layer}centroids has shape {words.shape}, not (words, {channels})"
@@ -289,7 +289,7 @@ def _check_backbone(name: str) -> str:
 
 def _check_head(head: RetrievalHead, backbone: str) -> RetrievalHead:
     """Check that the head's projections fit the network's maps and each other."""
-    spec = BACKBONES[backbone]
+    spec = find_backbone(backbone)
     inputs = spec.channels[spec.last_map]
     if head.projection is not None:
         _check_shape(head.projection, inputs)

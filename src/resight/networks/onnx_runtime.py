@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from resight.networks import BACKBONES
+from resight.networks import find_backbone
 from resight.networks.backbone import Padding
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
@@ -36,7 +36,7 @@ class OnnxNetwork:
         options.log_severity_level = 3  # errors
         # The arena would keep memory for every size of image.
         options.enable_cpu_mem_arena = False
-        self._spec = BACKBONES[backbone]
+        self._spec = find_backbone(backbone)
         self._layers = list(layers)
         graph = build_model(backbone, parameters, layers).SerializeToString()
         self._session = onnxruntime.InferenceSession(
@@ -55,7 +55,7 @@ class OnnxNetwork:
 
 def build_model(backbone: str, parameters: Parameters, layers: Sequence[str]) -> onnx.ModelProto:
     """Build the network as a graph: uint8 (1, H, W, 3) to maps (1, h, w, C), channels last."""
-    spec, operations = BACKBONES[backbone], _Operations(parameters)
+    spec, operations = find_backbone(backbone), _Operations(parameters)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, "H", "W", 3])
     values = operations.node("Cast", "pixels", to=TensorProto.FLOAT)
     scaled = operations.node("Div", values, operations.constant("levels", [255.0]))

@@ -11,7 +11,7 @@ import numpy as np
 import openvino
 from openvino import opset13 as op
 
-from resight.networks import BACKBONES
+from resight.networks import find_backbone
 from resight.networks.backbone import Padding
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
@@ -50,7 +50,7 @@ class OpenVinoNetwork:
             models = build_parts(backbone, parameters, layers)
         else:
             models = [(build_model(backbone, parameters, layers), "f32")]
-        self._spec = BACKBONES[backbone]
+        self._spec = find_backbone(backbone)
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
@@ -140,7 +140,7 @@ def _build(
         op.subtract(scaled, _constant(parameters.mean)), _constant(parameters.std)
     )
     x = op.transpose(normalized, op.constant([0, 3, 1, 2]))
-    maps = BACKBONES[backbone].feature_maps(operations, x, layers)
+    maps = find_backbone(backbone).feature_maps(operations, x, layers)
     channels_last = op.constant([0, 2, 3, 1])
     return pixels, [
         op.result(op.transpose(values, channels_last), name=layer) for layer, values in maps.items()

@@ -7,15 +7,17 @@ import contextlib
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resight.errors import WeightsError
 from resight.files import user_cache, write_atomically
-from resight.networks import BACKBONES
-from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Convolution
+from resight.networks import BACKBONES, find_backbone
+from resight.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, TIMM, Convolution
 from resight.networks.checkpoints import NetVlad, RetrievalHead, read_checkpoint
 from resight.networks.weights import WeightsFile
 
@@ -38,6 +40,7 @@ class Parameters:
         classifier: None if the weights lack the fully connected layers.
         mean, std: as in `BackboneSpec`.
         head: of networks that were fine-tuned for retrieval, or trained with NetVLAD.
+        build: for a network of timm, returns torch's module for the names of layers.
     """
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -45,6 +48,7 @@ class Parameters:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     head: RetrievalHead | NetVlad | None = None
+    build: Callable[[Sequence[str]], Any] | None = None
 
 
 def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Parameters:
@@ -54,13 +58,15 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
     fine-tuned networks, whose head is not cached. A file may lack the fully connected layers.
 
     Args:
-        backbone: a name of `BACKBONES`.
+        backbone: a name that `find_backbone` knows.
         path: a `.pth` or `.safetensors` file in torchvision's layout, or one of `checkpoints`.
         sha256: of the file's content; without it nothing is cached.
 
     Raises:
         WeightsError: names, shapes or types are not exactly the network's.
     """
+    if backbone.startswith(TIMM):
+        return _load_timm_parameters(backbone, path)
     cache = None if sha256 is None else _cache_file(backbone, sha256)
     values = None if cache is None else _read_cache(cache, backbone)
     if values is not None:
@@ -82,6 +88,26 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
         return parameters
     mean, std = checkpoint.normalization
     return dataclasses.replace(parameters, mean=mean, std=std)
+
+
+def _load_timm_parameters(name: str, path: Path) -> Parameters:
+    """Load a network of timm; nothing is cached, as torch is needed anyway."""
+    from resight.networks.timm_models import load_timm, timm_spec
+
+    build, linear = load_timm(name, path)
+    classifier = None if linear is None else Classifier(linear[0].numpy(), linear[1].numpy())
+    spec = timm_spec(name)
+    return Parameters({}, classifier, spec.mean, spec.std, build=build)
+
+
+@functools.cache
+def fits_timm(file: WeightsFile, name: str) -> bool:
+    """Return whether a weights file is of a network of timm."""
+    try:
+        _load_timm_parameters(name, file.path)
+    except WeightsError:
+        return False
+    return True
 
 
 @functools.cache
@@ -123,7 +149,7 @@ def check_state(backbone: str, state: dict[str, np.ndarray], path: Path) -> None
     Raises:
         WeightsError: names, shapes or types differ.
     """
-    spec = BACKBONES[backbone]
+    spec = find_backbone(backbone)
     classifier, inputs = spec.classifier
     expected = _expected_shapes(spec.convolutions)
     if f"{classifier}.bias" in state:
@@ -164,7 +190,7 @@ def _expected_shapes(convolutions: tuple[Convolution, ...]) -> dict[str, tuple[i
 
 def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
     """Return folded weights and biases, float32 (V,): convolutions, then head and classifier."""
-    spec = BACKBONES[backbone]
+    spec = find_backbone(backbone)
     parts = []
     for layer in spec.convolutions:
         weight = state[f"{layer.name}.weight"]
@@ -185,7 +211,7 @@ def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
 
 def _split(values: np.ndarray, backbone: str) -> Parameters:
     """Split the values of `_fold_batch_norm` into parameters."""
-    spec = BACKBONES[backbone]
+    spec = find_backbone(backbone)
     complete = values.size > _count(spec.convolutions)
     convolutions = {}
     start = 0
@@ -215,7 +241,7 @@ def _read_cache(path: Path, backbone: str) -> np.ndarray | None:
         values = np.lib.format.open_memmap(path, mode="c")
     except (OSError, ValueError, EOFError):
         return None
-    spec = BACKBONES[backbone]
+    spec = find_backbone(backbone)
     rest = values.size - _count(spec.convolutions)
     classifier = rest - _count(spec.head)
     complete = rest == 0 or (classifier > 0 and classifier % (spec.classifier[1] + 1) == 0)

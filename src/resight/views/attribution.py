@@ -98,7 +98,7 @@ def attribute_modified_rmac(
     """
     columns, parts = _channels_last(feature_map)
     for side, step in rmac_grid(feature_map.shape[1:], levels=levels, stride=stride):
-        maxima = region_maxima(feature_map, side, step)
+        maxima = np.maximum(region_maxima(feature_map, side, step), 0)
         norms = np.sqrt(np.square(maxima).sum(axis=(1, 2)))
         shares = maxima**2 / np.maximum(norms, TINY)[:, None, None]
         for row, column in np.ndindex(maxima.shape[1:]):
@@ -232,8 +232,8 @@ def _channels_last(feature_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _add_to_maxima(values: np.ndarray, region: np.ndarray, parts: np.ndarray) -> None:
     """Add values (C,) to the parts (h, w, C) of the positions that hold the region's maxima."""
     maxima = region.max(axis=(0, 1))
-    # Few positions do; where the maximum is zero there is nothing to add.
-    holds = region == np.where(maxima > 0, maxima, np.nan)
+    # Few positions do; where the value is zero there is nothing to add.
+    holds = region == np.where(values != 0, maxima, np.nan)
     places = np.unravel_index(np.flatnonzero(holds), region.shape)
     holders = np.bincount(places[2], minlength=len(values)).clip(min=1)
     parts[places] += (values / holders).astype(np.float32)[places[2]]

@@ -200,13 +200,19 @@ def test_a_bad_value_is_refused_by_name(cls: type[Any], name: str, value: Any) -
         (
             {"backbone": "vgg19"},
             "backbone: expected one of resnet50, resnet101, vgg16, efficientnet-lite0, "
-            "efficientnet-lite1, efficientnet-lite2, not 'vgg19'",
+            "efficientnet-lite1, efficientnet-lite2 or timm:NAME, not 'vgg19'",
         ),
         ({"layers": ("fc6",)}, "layers: fc6 is not a stage of resnet50, which has conv1, layer1"),
         ({"cam": True, "fusion": "late"}, "cam: needs fusion"),
-        ({"cam": True, "backbone": "vgg16", "layers": ("conv5",)}, "cam: needs a ResNet"),
+        (
+            {"cam": True, "backbone": "vgg16", "layers": ("conv5",)},
+            "cam: vgg16 has no classifier that is linear",
+        ),
         ({"pooling": "fine-tuned"}, 'pooling: fine-tuned needs fusion = "late" and the last'),
-        ({"backbone": "vgg16", "layers": ("conv5_3",)}, "layers: conv5_3, which has negative"),
+        (
+            {"backbone": "vgg16", "layers": ("conv5_3",), "pooling": "gem"},
+            "pooling: gem needs values >= 0, but conv5_3 of vgg16 may be negative; use one of",
+        ),
         (
             {"precision": "int8", "learn_layer_weights": True},
             "precision: int8 is not for methods that learn",

@@ -84,9 +84,9 @@ def test_a_method_on_another_backbone() -> None:
     assert find_method("nonsense@vgg16") is None
     for name, message in (
         ("sift-vlad@vgg16", "has no network"),
-        ("rmac@vgg19", "vgg19 is not one of resnet50"),
+        ("rmac@vgg19", "expected one of resnet50"),
         ("neural-codes-fc6@resnet50", "has no equivalent of fc6"),
-        ("paper-cam@vgg16", "cam: needs a ResNet"),
+        ("paper-cam@vgg16", "cam: vgg16 has no classifier"),
     ):
         with pytest.raises(UsageError, match=f"^{name}: .*{message}"):
             find_method(name)

@@ -416,8 +416,8 @@ def test_netvlad_and_other_methods_need_weights_of_their_own(tmp_path: Path) -> 
     for fields in ({"fusion": "early"}, {"layers": ("conv5",)}):
         with pytest.raises(UsageError, match=r"^pooling: netvlad needs fusion"):
             dataclasses.replace(TRAINED, **fields)
-    with pytest.raises(UsageError, match=r"^layers: conv5_3, which has negative values"):
-        dataclasses.replace(TRAINED, pooling="mac")
+    with pytest.raises(UsageError, match=r"^pooling: gem needs values >= 0, but conv5_3"):
+        dataclasses.replace(TRAINED, pooling="gem")
 
 
 TRAINED = ExtractionConfig(backbone="vgg16", layers=("conv5_3",), fusion="late", pooling="netvlad")

@@ -13,7 +13,8 @@ def modified_rmac(feature_map: np.ndarray, *, levels: int = 3, stride: float = 0
     A level adds to each channel the square root of the sum of its squared maxima.
 
     Args:
-        feature_map: float32 (C, H, W), values >= 0.
+        feature_map: float32 (C, H, W). A negative maximum counts as 0: its square would count like
+            that of a positive one. So the descriptor is that of the map after a ReLU.
         levels: scales L of the grid.
         stride: step between regions as a fraction of their side; 0.4 is an overlap of 60 %.
 
@@ -24,7 +25,7 @@ def modified_rmac(feature_map: np.ndarray, *, levels: int = 3, stride: float = 0
     """
     vector = np.zeros(len(feature_map), np.float32)
     for side, step in rmac_grid(feature_map.shape[1:], levels=levels, stride=stride):
-        maxima = region_maxima(feature_map, side, step)
+        maxima = np.maximum(region_maxima(feature_map, side, step), 0)
         vector += np.sqrt(np.square(maxima).sum(axis=(1, 2)))
     return l2_normalize(vector)
 
