@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from environment import ROOT
-from resight.backends.store import Filter
+from resight.backends.store import Filter, as_query
 from resight.backends.transfer import prepare, upload
 from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import BackendConfig
-from resight.ranking.exact import Database, Query, nearest
+from resight.ranking.exact import Database, Query, distances_to, euclidean, nearest
 from store_samples import Sample, Stores, make, record, stores
 
 __all__ = ["stores"]
@@ -73,6 +73,35 @@ def test_index_equals_an_exhaustive_scan(
         assert searches_by_index(server, remote) >= 2 * len(queries)
     if stores.kind == "qdrant-engine":
         assert stores.indexed(remote) == 4 * COUNT  # those before the selection are counted, too
+
+
+@pytest.mark.parametrize("stores", INDEXED, indirect=True)
+def test_index_of_an_adapted_collection(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queries lack the values that correct the photos' distances; the index finds them anyway."""
+    monkeypatch.setattr("resight.backends.postgres.MIN_INDEXED_PHOTOS", COUNT)
+    sample = make(tmp_path / "c", COUNT, cam=True, adapted=True)
+    remote = stores.of(sample)
+    with Collection.open(sample.folder) as opened:
+        reduction = opened.reduction()
+    assert reduction is not None
+    assert sample.local is not None
+    sides = reduction.apply(sample.global_), reduction.apply(sample.local)
+    database = Database(np.arange(COUNT), *sides)
+    queries = [
+        as_query(Query(sides[0][row], sides[1][row + 1]), reduction) for row in range(QUERIES)
+    ]
+    row_of = {photo.id: sample.paths.index(photo.path) for photo in remote.photos("ok")}
+    shares = []
+    for query, found in zip(queries, remote.nearest(queries, K), strict=True):
+        expected = nearest(query, database, K, euclidean)
+        numbers = np.array([row_of[id_] for id_ in found.ids.tolist()])
+        exact = distances_to(query, database, euclidean)[numbers]
+        np.testing.assert_allclose(found.distances, exact, rtol=0, atol=1e-4)
+        # Copies are at the same distance.
+        shares.append(np.mean(found.distances <= expected.distances[-1] + 1e-4))
+    assert np.mean(shares) >= 0.99
 
 
 def distances(query: Query, sample: Sample) -> np.ndarray:

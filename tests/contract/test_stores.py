@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.backends.store import Filter
+from resight.backends.store import Filter, as_query
 from resight.backends.transfer import prepare, upload
 from resight.collection import Collection
 from resight.collection.provenance import ProvenanceSnapshot
@@ -25,12 +25,14 @@ from resight.errors import (
 )
 from resight.methods.model import Model
 from resight.photos.files import PhotoFile
-from resight.ranking.exact import DISTANCES, Database, Query, nearest
+from resight.ranking.exact import DISTANCES, Database, Query, euclidean, nearest
+from resight.reductions.wccn import SPREAD
 from store_samples import SELECTED, Sample, Stores, make, record, stores
 
 __all__ = ["stores"]
 
 KINDS_OF_COLLECTIONS = [{}, {"cam": True}, {"cam": True, "whitened": True}]
+KINDS_OF_COLLECTIONS += [{"adapted": True}, {"cam": True, "adapted": True}]
 
 
 def reduced(sample: Sample) -> tuple[Database, str]:
@@ -63,7 +65,7 @@ def test_nearest_equals_an_exhaustive_scan(stores: Stores, tmp_path, kind):
     rng = np.random.default_rng(1)
     strange = Query(
         *(
-            None if s is None else rng.random(6).astype(np.float32)
+            None if s is None else rng.random(s.shape[1]).astype(np.float32)
             for s in (database.global_, database.local)
         )
     )
@@ -82,6 +84,21 @@ def test_nearest_equals_an_exhaustive_scan(stores: Stores, tmp_path, kind):
         found = store.nearest([query], 5)[0]
         expected = nearest(query, database, 5, DISTANCES[distance])
         np.testing.assert_allclose(found.distances, expected.distances, atol=1e-5)
+
+
+def test_queries_of_adapted_collections_have_no_correction(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", cam=True, adapted=True)
+    store, (database, _) = stores.of(sample), reduced(sample)
+    reduction = store.reduction()
+    stored = store.stored_query(f"{7:064x}")
+    np.testing.assert_allclose(stored.global_, database.global_[7], atol=1e-4)
+    query = as_query(stored, reduction)
+    for side in (query.global_, query.local):
+        assert not side[-SPREAD:].any()
+        assert side[:-SPREAD].any()
+    (found,) = store.nearest([query], 40)
+    expected = nearest(query, database, 40, euclidean)
+    np.testing.assert_allclose(found.distances, expected.distances, atol=1e-4)
 
 
 def test_more_neighbors_than_photos(stores: Stores, tmp_path):
@@ -346,8 +363,9 @@ def test_other_provenance_is_refused(remotes: Stores, tmp_path):
     assert remote.count("ok") == 10
 
 
-def test_provenance_is_transferred(remotes: Stores, tmp_path):
-    sample = make(tmp_path / "c", 10, whitened=True, dtype="float16")
+@pytest.mark.parametrize("kind", ["whitened", "adapted"])
+def test_provenance_is_transferred(remotes: Stores, tmp_path, kind):
+    sample = make(tmp_path / "c", 10, dtype="float16", **{kind: True})
     remote = remotes.of(sample)
     with Collection.open(sample.folder) as opened:
         ours, theirs = ProvenanceSnapshot.of(opened), remote.provenance

@@ -34,7 +34,9 @@ def photos(collection: Path) -> dict[bytes, tuple[object, ...]]:
     return {row[1]: row[2:] for row in samples.contents(collection)["photos"]}
 
 
-def test_pull_restores_the_collection(address: str, sample: Sample, tmp_path: Path) -> None:
+@pytest.mark.parametrize("adapted", [False, True])
+def test_pull_restores_the_collection(address: str, adapted: bool, tmp_path: Path) -> None:
+    sample = make(tmp_path / "c", 20, cam=True, adapted=adapted, dtype="float16")
     assert push(sample.folder, address).sent == 20
     copy = tmp_path / "copy"
     for sent in (20, 0):

@@ -13,6 +13,7 @@ from qdrant_client import models
 
 DISTANCES = {
     models.Distance.MANHATTAN: edge.Distance.Manhattan,
+    models.Distance.EUCLID: edge.Distance.Euclid,
     models.Distance.COSINE: edge.Distance.Cosine,
 }
 INDEXED_FROM_KB = 200

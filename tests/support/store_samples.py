@@ -22,11 +22,18 @@ from resight.backends.store import Remote, Store
 from resight.backends.transfer import prepare, upload
 from resight.collection import Collection, Photo
 from resight.collection.writer import Writer, writing
-from resight.config import BackendConfig, ExtractionConfig, SelectionConfig, WhiteningConfig
+from resight.config import (
+    BackendConfig,
+    ExtractionConfig,
+    SelectionConfig,
+    WccnConfig,
+    WhiteningConfig,
+)
 from resight.descriptors.extractor import Description
 from resight.methods.model import Model
 from resight.reductions import Reduction
 from resight.reductions.pfa import Selection
+from resight.reductions.wccn import Correction, Wccn
 from resight.reductions.whitening import Whitening
 
 SELECTED = np.arange(1, 12, 2)
@@ -53,6 +60,7 @@ def make(
     *,
     cam: bool = False,
     whitened: bool = False,
+    adapted: bool = False,
     seed: int = 0,
     model: Model = MODEL,
     keep: np.ndarray = SELECTED,
@@ -72,9 +80,15 @@ def make(
         parts = rng.normal(size=(12, 6)).astype(np.float32)
         reduction = Whitening(global_.mean(axis=0), (parts,))
         reduction_config = WhiteningConfig(features=6)
+    if adapted:
+        projection = Whitening(global_.mean(axis=0), (rng.normal(size=(12, 6)).astype(np.float32),))
+        references = projection.apply(rng.random((30, 12)))
+        reduction = Wccn(projection, Correction(references, 4, 0.5, 0.4))
+        reduction_config = WccnConfig(features=6, neighbors=4)
+    values = reduction.dimensions
     with writing(folder, (ExtractionConfig(cam=cam, **config), reduction_config)) as writer:
         writer.bind_model(model)
-        writer.store_reduction(reduction, reduction_config, {"photos": count, "values": 6})
+        writer.store_reduction(reduction, reduction_config, {"photos": count, "values": values})
         record(writer, sample, *range(count))
     return sample
 

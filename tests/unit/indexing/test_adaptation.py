@@ -20,9 +20,13 @@ from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import Writer, writing
 from resight.config import ExtractionConfig, RerankConfig, SearchConfig, WccnConfig
-from resight.errors import CollectionMismatchError, FitError
+from resight.descriptors.extractor import Description
+from resight.errors import CollectionMismatchError, FitError, WeightsError
 from resight.evaluation import evaluate
 from resight.indexing import pipeline
+from resight.indexing.cluster.merge import merge
+from resight.indexing.cluster.segments import Segment, encode, write_segment
+from resight.indexing.extraction import PhotoResult
 from resight.indexing.fitting import FitRun, fit
 from resight.indexing.pipeline import IndexRun
 from resight.photos.files import PhotoFile
@@ -479,6 +483,46 @@ def test_copies_do_not_travel(collection: Path, drawn: Path, tmp_path: Path) -> 
         assert not opened.has_copies()
     fit(tmp_path / "pulled", copies=2)
     assert fitted(tmp_path / "pulled") == fitted(collection)
+
+
+@pytest.mark.slow
+def test_a_merge_adapts(indexed: Path, drawn: Path, tmp_path: Path) -> None:
+    with Collection.open(indexed) as opened:
+        results = []
+        for photo in opened.photos():
+            described = opened.descriptors(str(photo.content))
+            assert described is not None
+            file = PhotoFile(photo.path, photo.size, photo.mtime_ns)
+            pixels = photo.width or 0, photo.height or 0
+            description = Description(described.global_)
+            results.append(PhotoResult(file, photo.content, pixels, description))
+        segment = Segment(opened.meta("fingerprint"), tuple(results))
+    write_segment(tmp_path / "all.segment", encode(segment))
+    folder = tmp_path / "c"
+    pipeline.index(sorted(drawn.iterdir())[:3], folder, config=(LITE, ADAPTED))
+    run = merge(tmp_path / "all.segment", folder)
+    assert str(run.selection_note).startswith("adapted 38 of 1952 values to 12 photos")
+    assert fitted(folder) == fitted(indexed)
+    assert merge(tmp_path / "all.segment", folder).selection_note is None
+
+
+def test_without_weights_all_values_are_compared(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that only merges or searches may have none; `resight fit` adapts elsewhere."""
+
+    def refuse(*arguments: object) -> None:
+        raise WeightsError("no weights found")
+
+    folder = tmp_path / "c"
+    with monkeypatch.context() as patch:
+        patch.setattr("resight.indexing.fitting._load_extractor", refuse)
+        note = index(drawn, folder).selection_note
+        assert note == "searching compares all values of the descriptors: no weights found"
+        with pytest.raises(WeightsError, match="no weights found"):
+            fit(folder)
+    assert len(search(drawn / "003.png", folder).results) == 10
+    assert str(index(drawn, folder).selection_note).startswith("adapted ")
 
 
 # Class activation maps, and an approximate index
