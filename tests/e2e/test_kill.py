@@ -22,6 +22,7 @@ from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.indexing.fitting import fit
+from resight.indexing.pipeline import index
 from resight.photos.files import PhotoFile
 from resight.searching import search
 
@@ -215,6 +216,64 @@ def test_an_interrupt_before_the_first_photo_says_so_too(
     assert output == ""
     (line,) = errors.splitlines()[-1:]
     assert "run the same command again to resume" in line
+
+
+# Adapting
+
+ADAPTED = """
+backbone = "efficientnet-lite0"
+layers = ["head", "expand"]
+resolutions = [64]
+reduced_jpeg = true
+[selection]
+method = "wccn"
+copies = 4
+"""
+
+
+def described_copies(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return the rowid and the descriptors of copies by content; {} before there are any."""
+    if not (folder / "resight.sqlite").exists():
+        return {}
+    with closing(sqlite3.connect(folder / "resight.sqlite", timeout=30)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'copies'").fetchall():
+            return {}
+        rows = database.execute("SELECT content, rowid, descriptors FROM copies")
+        return {content: (number, data) for content, number, data in rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_adaptation_that_is_stopped_resumes(
+    photos: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    config, chance = tmp_path / "adapted.toml", random.Random(int(how))
+    config.write_text(ADAPTED)
+    stops, folder = 0, tmp_path / "c"
+    while True:
+        before = described_copies(folder)
+        process = start_index(photos, folder, config)
+        wanted = len(before) + chance.randint(1, 20)
+        while process.poll() is None and len(described_copies(folder)) < wanted:
+            time.sleep(0.005)
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+        assert "Traceback" not in errors
+        if process.returncode == 0:
+            break
+        assert process.returncode == (-how if how == signal.SIGKILL else 130), errors
+        stops += 1
+        samples.assert_whole(folder)
+        assert before.items() <= described_copies(folder).items(), "none is described again"
+    assert stops >= 2
+    index(photos, folder, config=str(config))
+    index(photos, tmp_path / "straight", config=str(config))
+    stopped, straight = samples.contents(folder), samples.contents(tmp_path / "straight")
+    assert stopped["fitted"] == straight["fitted"]
+    assert {c: data for c, (_, data) in described_copies(folder).items()} == {
+        c: data for c, (_, data) in described_copies(tmp_path / "straight").items()
+    }
+    assert check(folder).problems == []
 
 
 # Fitting and checking
