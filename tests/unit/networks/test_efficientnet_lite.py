@@ -237,3 +237,16 @@ def test_the_variable_counts_only_for_its_network(
     copy.write_bytes(installed.path.read_bytes())
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(copy))
     assert find_model(lite0, ModelOptions()).path == copy
+
+
+def test_an_unreadable_file_of_the_variable_is_no_obstacle_to_installed_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = installed_weights(LITE0)
+    lite0 = ExtractionConfig(backbone=LITE0, layers=("head",))
+    (tmp_path / "junk.pth").write_text("no weights")
+    for name, reason in (("junk.pth", "cannot be read as weights"), ("gone.pth", "cannot be read")):
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / name))
+        assert find_model(lite0, ModelOptions()).path == installed.path
+        with pytest.raises(WeightsError, match=reason):
+            find_model(ExtractionConfig(), ModelOptions())
