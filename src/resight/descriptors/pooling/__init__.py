@@ -2,8 +2,9 @@
 
 To add a pooling, write its function in a module of this folder and add one line to `POOLINGS`;
 its name is then valid as `pooling` in every configuration. A pooling maps a feature map, float32
-(C, H, W) with values >= 0, to float32 (C,) of unit length, or zeros for a zero map; its parameters
-are fields of the configuration. `tests/unit/descriptors/test_pooling.py` checks every entry.
+(C, H, W) with values >= 0 (any values, if it is in `SIGNED_POOLINGS`), to float32 (C,) of unit
+length, or zeros for a zero map; its parameters are fields of the configuration.
+`tests/unit/descriptors/test_pooling.py` checks every entry.
 """
 
 from collections.abc import Callable, Mapping
