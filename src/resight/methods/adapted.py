@@ -30,6 +30,6 @@ METHODS: Mapping[str, MethodSpec] = {
             reduced_jpeg=True,
             precision="auto",
         ),
-        reduction=WccnConfig(),
+        reduction=WccnConfig(shrinkage=0.03),
     ),
 }
