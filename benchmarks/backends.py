@@ -27,7 +27,7 @@ import numpy as np
 
 from harness import ROOT, draw_descriptors, machine, make_parser, markdown, save
 from resight.backends.local import LocalStore
-from resight.backends.store import Remote
+from resight.backends.remote import Remote
 from resight.backends.transfer import prepare, upload
 from resight.collection import Collection, Photo
 from resight.collection.writer import writing

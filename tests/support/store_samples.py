@@ -18,7 +18,8 @@ from postgres_server import PostgresServer
 from resight.backends.local import LocalStore
 from resight.backends.postgres import PostgresStore
 from resight.backends.qdrant import QdrantStore
-from resight.backends.store import Remote, Store
+from resight.backends.remote import Remote
+from resight.backends.store import Store
 from resight.backends.transfer import prepare, upload
 from resight.collection import Collection, Photo
 from resight.collection.writer import Writer, writing

@@ -19,7 +19,8 @@ from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from resight.backends.local import LocalStore
-from resight.backends.store import Remote, Store
+from resight.backends.remote import Remote
+from resight.backends.store import Store
 from resight.collection import Collection
 from resight.errors import MissingExtraError, UsageError
 from resight.photos import PathLike

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from resight.backends import open_remote
-from resight.backends.store import Layout, Record, Remote, paged, reduced_query
+from resight.backends.remote import Layout, Record, Remote, paged
+from resight.backends.store import reduced_query
 from resight.collection import Collection, Photo, StoredDescriptors
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.writer import Writer, writing

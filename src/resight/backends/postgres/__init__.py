@@ -14,8 +14,7 @@ from psycopg.types.json import Jsonb
 
 from resight.backends.postgres import sql as statements
 from resight.backends.postgres.server import MIGRATION_LOCK, Server
-from resight.backends.store import (
-    Filter,
+from resight.backends.remote import (
     Layout,
     Record,
     Remote,
@@ -24,6 +23,7 @@ from resight.backends.store import (
     state_from_json,
     state_to_json,
 )
+from resight.backends.store import Filter
 from resight.collection import Photo
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig

@@ -10,7 +10,7 @@ from pgvector.psycopg import register_vector
 from psycopg import errors
 
 from resight.backends.postgres.sql import MIGRATIONS, OLDEST_PGVECTOR, OLDEST_SERVER
-from resight.backends.store import disk_full, no_collection, unreachable
+from resight.backends.remote import disk_full, no_collection, unreachable
 from resight.errors import CollectionError, CollectionLockedError, UsageError
 
 T = TypeVar("T")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from resight.backends.store import SIDES, Filter, Layout, Record
+from resight.backends.remote import SIDES, Layout, Record
+from resight.backends.store import Filter
 from resight.collection import Photo
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description

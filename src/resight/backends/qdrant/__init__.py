@@ -12,16 +12,8 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from resight.backends.qdrant import points, server
-from resight.backends.store import (
-    PAGE,
-    SIDES,
-    Filter,
-    Layout,
-    Record,
-    Remote,
-    RemoteState,
-    database_from,
-)
+from resight.backends.remote import PAGE, SIDES, Layout, Record, Remote, RemoteState, database_from
+from resight.backends.store import Filter
 from resight.collection import Photo
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from resight.backends.store import (
+from resight.backends.remote import (
     Layout,
     RemoteState,
     damaged,
