@@ -188,7 +188,7 @@ def _missing(backbone: str, spec: WeightsSpec, reason: str) -> WeightsMissingErr
         f"no weights for {backbone} ({reason}). Three ways out: "
         f"(1) get {spec.url} by other means and pass --weights FILE or set "
         f"{ENVIRONMENT_VARIABLE}=FILE; (2) put that file into {hub_cache()}; "
-        "(3) use a method that needs none: --config sift-vlad"
+        "(3) use a method that needs no download: --config auto, or sift-vlad without a network"
     )
 
 

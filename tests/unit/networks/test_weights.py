@@ -318,7 +318,7 @@ def assert_names_three_ways_out(
     text = str(error)
     assert text.startswith(f"no weights for resnet50 ({reason}")
     assert "\n" not in text
-    for way in (url, "--weights", ENVIRONMENT_VARIABLE, str(cache), "--config sift-vlad"):
+    for way in (url, "--weights", ENVIRONMENT_VARIABLE, str(cache), "--config auto"):
         assert way in text
 
 
