@@ -87,7 +87,19 @@ def demo_folder(demo_photos, tmp_path, monkeypatch):
     return tmp_path
 
 
+def keep_objects(photos, numbers):
+    """Delete the demo's pictures of other objects, and of none."""
+    names = [f"object-{number:02}" for number in numbers]
+    for folder in photos.glob("*/"):
+        if folder.name not in names:
+            shutil.rmtree(folder)
+    truth = json.loads((photos / "groups.json").read_text())
+    present = {name: paths for name, paths in truth.items() if (photos / paths[0]).exists()}
+    (photos / "groups.json").write_text(json.dumps(present))
+
+
 def test_python_examples_run_and_print_what_the_page_says(demo_folder):
+    keep_objects(demo_folder / "photos", range(1, 6))
     run_examples("python.md", 7)
 
 
@@ -219,12 +231,7 @@ def test_engine_examples_run_and_find_what_a_folder_finds(
     from resight.cli.app import main
 
     photos = demo_folder / "photos"
-    for folder in photos.glob("*/"):
-        if folder.name not in ("object-02", "object-03", "object-07"):
-            shutil.rmtree(folder)
-    truth = json.loads((photos / "groups.json").read_text())
-    present = {name: paths for name, paths in truth.items() if (photos / paths[0]).exists()}
-    (photos / "groups.json").write_text(json.dumps(present))
+    keep_objects(photos, (2, 3, 7))
     (demo_folder / "few.toml").write_text('method = "sift-vlad"\ncenters = 16\n')
     addresses = {
         "postgresql://resight@localhost/photos/my-collection": postgres.address(
