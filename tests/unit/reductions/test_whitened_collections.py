@@ -115,7 +115,9 @@ def test_why_two_photos_match(indexed: tuple[Path, list[Path], ModelOptions]) ->
 
 def test_an_approximate_index_is_refused(indexed: tuple[Path, list[Path], ModelOptions]) -> None:
     folder, photos, options = indexed
-    with pytest.raises(UsageError, match="for Manhattan distance only, not for cosine"):
+    with pytest.raises(
+        UsageError, match="for Manhattan and Euclidean distance only, not for cosine"
+    ):
         pipeline.index([photos[0].parent], folder, model=options, approximate=True)
 
 
