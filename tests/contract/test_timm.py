@@ -5,6 +5,7 @@ import subprocess
 import sys
 import urllib.error
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,11 +266,18 @@ def test_weights_come_from_the_cache_or_are_missing(
         raise urllib.error.URLError("Name or service not known")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
     with pytest.raises(WeightsMissingError) as caught:
         find_weights("timm:convnext_atto.d2_in1k", environment=False)
     assert "(the download failed: Name or service not known): pass --weights" in str(caught.value)
     with pytest.raises(WeightsMissingError, match="timm publishes none"):
         find_weights("timm:regnetz_005", environment=False)
+    url = "https://example.org/model.pth"
+    config = SimpleNamespace(hf_hub_id=None, url=url)
+    monkeypatch.setattr("resight.networks.timm_models._pretrained_config", lambda *_: config)
+    with pytest.raises(WeightsMissingError, match="the download failed: Name or service"):
+        find_weights("timm:convnext_atto", environment=False)
+    config.hf_hub_id, config.hf_hub_filename = "timm/convnext_atto.d2_in1k", None
     cached = lambda repository, file, revision=None: str(weights[CONVNEXT])  # noqa: E731
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
     assert find_weights("timm:convnext_atto", environment=False).path == weights[CONVNEXT]
@@ -285,6 +293,13 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
             ExtractionConfig(backbone="timm:resnet18", layers=("stage5",))
         with pytest.raises(MissingExtraError):
             find_backbone("timm:resnet18")
+
+
+def test_an_old_timm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_backbone(REGNET)
+    monkeypatch.setattr("timm.__version__", "1.0.9.dev0")
+    with pytest.raises(UsageError, match=r"timm 1\.0\.9\.dev0 is too old: pip install --upgrade"):
+        find_backbone("timm:resnet26")
 
 
 def test_configurations_of_other_networks_do_not_import_timm() -> None:

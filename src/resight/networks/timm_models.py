@@ -24,8 +24,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from resight.errors import MissingExtraError, UsageError, WeightsError, WeightsMissingError
 from resight.networks.backbone import TIMM, BackboneSpec, Layer, WeightsSpec
-from resight.networks.weights import read_tensors
+from resight.networks.weights import hub_cache, read_tensors
 
+MIN_VERSION = (1, 0, 31)
+"""Earlier versions cannot create all models without values."""
 PYRAMID = 5
 """Maximum number of layers in the pyramid of a network with stages."""
 QUARTERS = 4
@@ -165,8 +167,12 @@ def find_pretrained(name: str) -> Path:
         except Exception as error:  # noqa: BLE001 - the hub's client and those below it
             raise _missing(name, f"the download failed: {_first_line(error)}") from None
     if config.url and not config.url.endswith(".npz"):
+        path = hub_cache() / config.url.rsplit("/", 1)[-1]
         try:
-            return Path(timm.models.hub.download_cached_file(config.url, progress=False))
+            if not path.is_file():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(config.url, str(path), progress=False)
+            return path
         except OSError as error:
             raise _missing(name, f"the download failed: {_first_line(error)}") from None
     raise _missing(name, "timm publishes none that it can load from a state dict")
@@ -225,7 +231,7 @@ def _import_timm(name: str) -> Any:
 
     Raises:
         MissingExtraError: timm or torchvision is not installed.
-        UsageError: they cannot be imported.
+        UsageError: they cannot be imported, or timm is too old.
     """
     if not all(map(importlib.util.find_spec, ("timm", "torchvision"))):
         raise MissingExtraError(name, "timm")
@@ -235,13 +241,15 @@ def _import_timm(name: str) -> Any:
             _import_torchvision()
             import timm
             import timm.models._features
-            import timm.models.hub
-
-            # Each loading of a feature extractor warns that the classifier is not needed.
-            logging.getLogger("timm").setLevel(logging.ERROR)
-            return timm
     except (ImportError, RuntimeError, OSError) as error:
         raise UsageError(f"{name}: timm cannot be imported: {_first_line(error)}") from None
+    if tuple(int(part) for part in timm.__version__.split(".")[:3]) < MIN_VERSION:
+        raise UsageError(
+            f"{name}: timm {timm.__version__} is too old: pip install --upgrade 'resight[timm]'"
+        )
+    # Each loading of a feature extractor warns that the classifier is not needed.
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    return timm
 
 
 def _import_torchvision() -> None:
