@@ -1,10 +1,9 @@
-"""Takes the pictures of the page for the README: python docs/make_screenshots.py [--weights FILE].
+"""Takes the pictures of the page for the README: python docs/make_screenshots.py.
 
 Draws the demo's photos, indexes them, serves them, and photographs the page in a headless
 Chromium: a search with a box, and why a result matched. Needs the extra `dev`.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -16,10 +15,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from resight.config import ExtractionConfig, LocalConfig
 from resight.demo import draw_collection
 from resight.indexing import pipeline
-from resight.methods.model import ModelOptions
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1280, "height": 800}
@@ -27,13 +24,11 @@ QUERY, BOX, RESULT = "object-05/view-3.jpg", (0.22, 0.2, 0.78, 0.8), 1
 
 
 @contextmanager
-def served(folder: Path, weights: Path | None) -> Iterator[str]:
-    """Serve the demo's photos, indexed with the network or with SIFT, and yield the address."""
+def served(folder: Path) -> Iterator[str]:
+    """Serve the demo's photos, indexed with the default method, and yield the address."""
     photos, collection = folder / "photos", folder / "demo"
     draw_collection(photos)
-    config = ExtractionConfig() if weights else LocalConfig(method="sift-vlad")
-    model = ModelOptions(weights) if weights else None
-    pipeline.index([photos], collection, config=config, model=model)
+    pipeline.index([photos], collection)
     command = [
         sys.executable,
         "-m",
@@ -45,7 +40,6 @@ def served(folder: Path, weights: Path | None) -> Iterator[str]:
         "0",
         "--no-open",
     ]
-    command += ["--weights", weights] if weights else []
     with subprocess.Popen(map(str, command), stderr=subprocess.PIPE, text=True) as server:
         if server.stderr is None:
             raise RuntimeError("the server has no output to read")
@@ -80,14 +74,11 @@ def take_pictures(page: Page, address: str, query: Path) -> None:
 
 def main() -> None:
     """Serve the demo's pictures and photograph the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--weights", type=Path, help="of ResNet-50; without them, sift-vlad")
-    weights = parser.parse_args().weights
     named = os.environ.get("RESIGHT_BROWSER") or shutil.which("chromium")
     with (
         tempfile.TemporaryDirectory() as folder,
         sync_playwright() as playwright,
-        served(Path(folder), weights) as address,
+        served(Path(folder)) as address,
     ):
         browser = playwright.chromium.launch(executable_path=named, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")
