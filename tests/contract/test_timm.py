@@ -252,7 +252,7 @@ def test_the_variable_counts_for_networks_that_its_file_fits(
     assert spec is not None
     monkeypatch.setenv("RESIGHT_WEIGHTS", str(weights[VIT]))
     assert find_model(spec.config, ModelOptions()).path == weights[VIT]
-    monkeypatch.setattr("resight.networks.timm_models.find_pretrained", lambda name: small_weights)
+    monkeypatch.setattr("resight.networks.timm_hub.find_pretrained", lambda name: small_weights)
     monkeypatch.setenv("RESIGHT_WEIGHTS", str(weights[CONVNEXT]))
     assert find_model(spec.config, ModelOptions()).path == small_weights
 
@@ -274,7 +274,7 @@ def test_weights_come_from_the_cache_or_are_missing(
         find_weights("timm:regnetz_005", environment=False)
     url = "https://example.org/model.pth"
     config = SimpleNamespace(hf_hub_id=None, url=url)
-    monkeypatch.setattr("resight.networks.timm_models._pretrained_config", lambda *_: config)
+    monkeypatch.setattr("resight.networks.timm_hub.pretrained_config", lambda *_: config)
     with pytest.raises(WeightsMissingError, match="the download failed: Name or service"):
         find_weights("timm:convnext_atto", environment=False)
     config.hf_hub_id, config.hf_hub_filename = "timm/convnext_atto.d2_in1k", None

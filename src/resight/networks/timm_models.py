@@ -14,17 +14,17 @@ import functools
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from resight.errors import MissingExtraError, UsageError, WeightsError, WeightsMissingError
+from resight.errors import MissingExtraError, UsageError, WeightsError
 from resight.networks.backbone import TIMM, BackboneSpec, Layer, WeightsSpec
-from resight.networks.weights import hub_cache, read_tensors
+from resight.networks.meta_trace import Tracer, first_line, run_on_meta, smallest_side, trace_maps
+from resight.networks.weights import read_tensors
 
 MIN_VERSION = (1, 0, 31)
 """Earlier versions cannot create all models without values."""
@@ -32,12 +32,6 @@ PYRAMID = 5
 """Maximum number of layers in the pyramid of a network with stages."""
 QUARTERS = 4
 """Layers in the pyramid of a network whose blocks all have one stride."""
-GRID = (7, 9)
-"""Height and width of the traced images, in strides: not square, unlike the training images."""
-LARGEST_TENSORS = 16
-"""Peak memory in bytes for each value of the largest tensor: four such tensors in float32."""
-TAGLESS_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Names of weights files in a repository of the Hugging Face hub, in timm's order."""
 
 
 @functools.cache
@@ -51,9 +45,9 @@ def timm_spec(name: str) -> BackboneSpec:
         MissingExtraError: timm is not installed.
         UsageError: timm has no such model, or one without feature maps of images of any size.
     """
-    timm = _import_timm(name)
+    timm = import_timm(name)
     model = name.removeprefix(TIMM)
-    config = _pretrained_config(timm, model)
+    config = pretrained_config(timm, model)
     if config.input_size[0] != 3:
         raise UsageError(f"{name}: takes images of {config.input_size[0]} channels, not of 3")
     options, net = _features_on_meta(timm, model)
@@ -64,9 +58,9 @@ def timm_spec(name: str) -> BackboneSpec:
         net = _Tokens(_on_meta(timm, model, **options), range(len(infos)))
     else:
         net = _Stages(_on_meta(timm, model, features_only=True, out_indices=_all(infos), **options))
-    multiple, maps, bytes_per_pixel = _trace(net, name, max(strides))
+    multiple, maps, bytes_per_pixel = trace_maps(net, name, max(strides))
     prefix = "block" if _is_single_scale(strides) else "stage"
-    min_side = _min_side(net, max(strides), multiple)
+    min_side = smallest_side(net, max(strides), multiple)
     layers = tuple(
         Layer(f"{prefix}{number}", channels, stride, min_side, signed)
         for number, (stride, (channels, signed)) in enumerate(
@@ -115,7 +109,7 @@ def load_timm(
     Raises:
         WeightsError: the file cannot be read, or names or shapes are not exactly the model's.
     """
-    timm, spec, model = _import_timm(name), timm_spec(name), name.removeprefix(TIMM)
+    timm, spec, model = import_timm(name), timm_spec(name), name.removeprefix(TIMM)
     state = _state(read_tensors(path))
     options, meta = _features_on_meta(timm, model)
     by_tokens = isinstance(meta, timm.models._features.FeatureGetterNet)
@@ -151,79 +145,7 @@ def load_timm(
     return build, classifier
 
 
-def find_pretrained(name: str) -> Path:
-    """Return the file of the weights that timm publishes, from its cache or a download into it.
-
-    Raises:
-        WeightsMissingError: there are none, or they cannot be downloaded.
-    """
-    timm = _import_timm(name)
-    config = _pretrained_config(timm, name.removeprefix(TIMM))
-    if config.hf_hub_id:
-        repository, _, revision = config.hf_hub_id.partition("@")
-        files = (config.hf_hub_filename,) if config.hf_hub_filename else TAGLESS_FILES
-        try:
-            return _from_hub(repository, files, revision or None)
-        except Exception as error:  # noqa: BLE001 - the hub's client and those below it
-            raise _missing(name, f"the download failed: {_first_line(error)}") from None
-    if config.url and not config.url.endswith(".npz"):
-        path = hub_cache() / config.url.rsplit("/", 1)[-1]
-        try:
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(config.url, str(path), progress=False)
-            return path
-        except OSError as error:
-            raise _missing(name, f"the download failed: {_first_line(error)}") from None
-    raise _missing(name, "timm publishes none that it can load from a state dict")
-
-
-def _from_hub(repository: str, files: Sequence[str], revision: str | None) -> Path:
-    """Return the first of some files that a repository has, cached or downloaded."""
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    for file in files:
-        cached = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
-        if isinstance(cached, str):
-            return Path(cached)
-    error: Exception | None = None
-    for file in files:
-        try:
-            _check_connection(huggingface_hub.hf_hub_url(repository, file, revision=revision))
-            return Path(huggingface_hub.hf_hub_download(repository, file, revision=revision))
-        except EntryNotFoundError as exception:
-            error = exception
-            if isinstance(exception, LocalEntryNotFoundError):  # offline
-                break
-    assert error is not None
-    raise error
-
-
-def _check_connection(url: str) -> None:
-    """Raise an `OSError` if a server cannot be reached: the hub's client would try for long."""
-    import urllib.error
-    import urllib.request
-
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=30).close()
-    except urllib.error.HTTPError as error:  # it answers
-        error.close()
-
-
-def _missing(name: str, reason: str) -> WeightsMissingError:
-    return WeightsMissingError(
-        f"no weights for {name} ({reason}): pass --weights FILE with a state dict of the model, "
-        "or set RESIGHT_WEIGHTS=FILE"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(getattr(error, "reason", None) or error).split("\n")
-    return " ".join(lines[0].split())[:200] or type(error).__name__
-
-
-def _import_timm(name: str) -> Any:
+def import_timm(name: str) -> Any:
     """Import timm.
 
     It needs none of torchvision's operators. With a build of torch that they do not fit, such as
@@ -242,7 +164,7 @@ def _import_timm(name: str) -> Any:
             import timm
             import timm.models._features
     except (ImportError, RuntimeError, OSError) as error:
-        raise UsageError(f"{name}: timm cannot be imported: {_first_line(error)}") from None
+        raise UsageError(f"{name}: timm cannot be imported: {first_line(error)}") from None
     if tuple(int(part) for part in timm.__version__.split(".")[:3]) < MIN_VERSION:
         raise UsageError(
             f"{name}: timm {timm.__version__} is too old: pip install --upgrade 'resight[timm]'"
@@ -264,7 +186,7 @@ def _import_torchvision() -> None:
         import torchvision  # noqa: F401
 
 
-def _pretrained_config(timm: Any, model: str) -> Any:
+def pretrained_config(timm: Any, model: str) -> Any:
     """Return timm's configuration of a model.
 
     Raises:
@@ -322,7 +244,7 @@ def _features_on_meta(timm: Any, model: str) -> tuple[dict[str, bool], Any]:
         except Exception as exception:  # noqa: BLE001 - each model refuses in its own way
             error = exception
     assert error is not None
-    raise UsageError(f"{TIMM}{model} has no feature maps: {_first_line(error)}")
+    raise UsageError(f"{TIMM}{model} has no feature maps: {first_line(error)}")
 
 
 def _all(infos: Sequence[Any]) -> tuple[int, ...]:
@@ -376,121 +298,6 @@ def _state(content: Any) -> dict[str, Tensor]:
     return content if flat else {}
 
 
-# What a model does with images, from a run without values
-
-
-class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records which tensors cannot be negative, and which are averages of maps."""
-
-    RECTIFIED = frozenset(
-        {"relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_", "sigmoid", "softmax"}
-    )
-    SAME_VALUES = frozenset({"view", "reshape", "flatten", "squeeze", "clone", "alias", "dropout"})
-    PRESERVING = SAME_VALUES | {
-        *("add", "add_", "mul", "mul_", "cat", "mean", "permute", "transpose", "slice"),
-        *("max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "adaptive_avg_pool2d"),
-    }
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.largest = 0
-        self._nonnegative: dict[int, Tensor] = {}
-        self._averages: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def is_signed(self, tensor: Tensor) -> bool:
-        """Return whether values may be negative."""
-        return id(tensor) not in self._nonnegative
-
-    def averaged(self, tensor: Tensor) -> Tensor | None:
-        """Return the map (B, C, h, w) whose averages over the positions a tensor holds."""
-        average = self._averages.get(id(tensor))
-        return None if average is None else average[1]
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        inputs = [a for a in _flat(args) if isinstance(a, Tensor)]
-        rectified = name in self.RECTIFIED and (
-            not name.startswith("hardtanh") or args[1:2] == (0,)
-        )
-        if name in self.PRESERVING:
-            rectified = bool(inputs) and not any(map(self.is_signed, inputs))
-        source = None
-        if _is_average(name, inputs, args):
-            source = inputs[0]
-        elif name in self.SAME_VALUES and inputs:
-            source = self.averaged(inputs[0])
-        for output in _flat((result,)):
-            if not isinstance(output, Tensor):
-                continue
-            self.largest = max(self.largest, output.numel())
-            self._nonnegative.pop(id(output), None)
-            self._averages.pop(id(output), None)
-            if rectified:
-                self._nonnegative[id(output)] = output
-            if source is not None:
-                self._averages[id(output)] = output, source
-        return result
-
-
-def _is_average(name: str, inputs: Sequence[Tensor], args: Sequence[Any]) -> bool:
-    """Return whether an operation averages all positions of a map (B, C, h, w)."""
-    if not inputs or inputs[0].ndim != 4 or len(args) < 2:
-        return False
-    if name == "adaptive_avg_pool2d":
-        return list(_flat((args[1],))) == [1, 1]
-    return name == "mean" and {dimension % 4 for dimension in _flat((args[1],))} == {2, 3}
-
-
-def _flat(values: Any) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, list | tuple):
-            yield from _flat(value)
-        else:
-            yield value
-
-
-def _run(net: nn.Module, height: int, width: int) -> Any:
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return net(torch.zeros(1, 3, height, width, device="meta"))
-
-
-def _trace(net: nn.Module, name: str, stride: int) -> tuple[int, list[tuple[int, bool]], int]:
-    """Trace a network on images that are not square.
-
-    Returns:
-        The number whose multiples the sides of an image must be; the channels of each map, and
-        whether it is signed; and the peak memory for a pixel.
-
-    Raises:
-        UsageError: it computes only images of one size.
-    """
-    error = None
-    for multiple in (1, stride):
-        height, width = (side * stride + (side if multiple == 1 else 0) for side in GRID)
-        tracer = _Tracer()
-        try:
-            with tracer:
-                maps = _run(net, height, width)
-        except Exception as exception:  # noqa: BLE001 - each model refuses in its own way
-            error = exception
-            continue
-        found = [(m.shape[1], tracer.is_signed(m)) for m in maps]
-        return multiple, found, LARGEST_TENSORS * tracer.largest // (height * width)
-    assert error is not None
-    raise UsageError(f"{name}: is not for images of any size: {_first_line(error)}")
-
-
-def _min_side(net: nn.Module, stride: int, multiple: int) -> int:
-    """Return the smallest side of an image, in pixels, that a network computes."""
-    for side in (stride, 2 * stride, 3 * stride):
-        with contextlib.suppress(Exception):
-            _run(net, side, side)
-            return side
-    return 7 * stride if multiple > 1 else 8 * stride
-
-
 def _has_linear_classifier(timm: Any, model: str, last: str) -> bool:
     """Return whether the classifier is linear on the average of the last map."""
     with contextlib.suppress(Exception):
@@ -503,14 +310,11 @@ def _has_linear_classifier(timm: Any, model: str, last: str) -> bool:
             lambda module, inputs, output: seen.update(map=output)
         )
         classifier.register_forward_pre_hook(lambda module, inputs: seen.update(input=inputs[0]))
-        tracer = _Tracer()
+        tracer = Tracer()
         with tracer:
-            _run(full, 224, 224)
+            run_on_meta(full, 224, 224)
         return tracer.averaged(seen["input"]) is seen["map"]
     return False
-
-
-# The pyramid
 
 
 def _is_single_scale(strides: Sequence[int]) -> bool:

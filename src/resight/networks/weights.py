@@ -89,7 +89,7 @@ def find_weights(
             f"them: pass --weights FILE or set {ENVIRONMENT_VARIABLE}=FILE"
         )
     if spec is None:
-        from resight.networks.timm_models import find_pretrained  # imports torch
+        from resight.networks.timm_hub import find_pretrained  # imports torch
 
         path = find_pretrained(backbone)
         return WeightsFile(path, file_sha256(path))
