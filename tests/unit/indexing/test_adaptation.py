@@ -19,7 +19,7 @@ from resight.backends.transfer import pull, push
 from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import Writer, writing
-from resight.config import ExtractionConfig, RerankConfig, SearchConfig, WccnConfig
+from resight.config import ExtractionConfig, LocalConfig, RerankConfig, SearchConfig, WccnConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionMismatchError, FitError, WeightsError
 from resight.evaluation import evaluate
@@ -391,6 +391,45 @@ def test_blank_tiny_and_long_pictures(drawn: Path, tmp_path: Path) -> None:
     for name in ("black", "pixel", "line", "003"):
         found = search(place / f"{name}.png", tmp_path / "c").results
         assert place / f"{name}.png" in [result.path for result in found[:3]]
+
+
+# Other methods, other places
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_aggregated_local_features_of_photos_at_full_size(
+    drawn: Path, tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A descriptor of one part; its copies have a fixed size, as the photos are not reduced."""
+    monkeypatch.setattr("resight.indexing.adaptation.DEFAULT_SIDE", 128)
+    method = LocalConfig(
+        method="local",
+        features="rootsift",
+        aggregation="vlad",
+        longest_side=128,
+        max_keypoints=60,
+        centers=4,
+        sample=4000,
+        dtype=dtype,  # type: ignore[arg-type]
+    )
+    note = index(drawn, tmp_path / "c", config=(method, ADAPTED)).selection_note
+    assert str(note).startswith("adapted 27 of 512 values to 12 photos")
+    assert {len(data) for _, data in copies(tmp_path / "c").values()} == {2 * 2 * 512}
+    assert search(drawn / "003.png", tmp_path / "c").results[0].path == drawn / "003.png"
+
+
+@pytest.mark.slow
+def test_photos_in_an_object_store(
+    object_store: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in object_store.items():
+        monkeypatch.setenv(name, value)
+    few = LITE, replace(ADAPTED, min_photos=5)
+    run = pipeline.index("s3://photos/2026", tmp_path / "remote", config=few)
+    assert (run.photos, len(run.report.failed)) == (6, 1)
+    pipeline.index(object_store["DRAWN"], tmp_path / "local", config=few)
+    assert len(copies(tmp_path / "remote")) == 6
+    assert fitted(tmp_path / "remote") == fitted(tmp_path / "local")
 
 
 # Other collections, damage
