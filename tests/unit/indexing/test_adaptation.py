@@ -193,6 +193,7 @@ def test_fitting_again_describes_nothing(collection: Path, monkeypatch: pytest.M
     assert fitted(collection) != data
 
 
+@pytest.mark.slow
 def test_more_copies_and_back(collection: Path, drawn: Path, resight: Run) -> None:
     before, data = copies(collection), fitted(collection)
     done = resight("fit", "-c", collection, "--set", "copies=3")
@@ -250,6 +251,7 @@ def test_the_same_numbers_whatever_the_order_and_the_workers(
     assert fitted(later) == fitted(indexed)
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_photos(drawn: Path, tmp_path: Path) -> None:
     index(drawn, tmp_path / "c", config=(LITE, replace(ADAPTED, sample=5)))
     assert sorted(copies(tmp_path / "c")) == sorted(contents(tmp_path / "c"))[:5]
@@ -312,6 +314,7 @@ def test_photos_that_vanished_or_changed_since_they_were_indexed(
     assert (selection["photos"], selection["sampled"]) == (12, 8)
 
 
+@pytest.mark.slow
 def test_no_photo_can_be_read_any_more(drawn: Path, tmp_path: Path) -> None:
     place, folder = Path(shutil.copytree(drawn, tmp_path / "photos")), tmp_path / "c"
 
@@ -329,6 +332,7 @@ def test_no_photo_can_be_read_any_more(drawn: Path, tmp_path: Path) -> None:
         fit(folder)
 
 
+@pytest.mark.slow
 def test_a_refit_that_fails_keeps_what_was_fitted(
     collection: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +377,7 @@ def test_the_same_file_many_times(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_blank_tiny_and_long_pictures(drawn: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(drawn, tmp_path / "photos"))
     for name, mode, size, color in (
@@ -458,6 +463,7 @@ def test_fitted_from_another_collection(
     assert fit(collection, source=f"{collection}/.").photos == 12
 
 
+@pytest.mark.slow
 def test_another_configuration_is_no_source(collection: Path, drawn: Path, tmp_path: Path) -> None:
     index(drawn, tmp_path / "other", config=(replace(LITE, resolutions=(96,)), ADAPTED))
     with pytest.raises(CollectionMismatchError, match="has another configuration"):
@@ -484,6 +490,7 @@ def test_check_finds_damaged_copies(collection: Path, damage: str, resight: Run)
     assert fitted(collection) == data
 
 
+@pytest.mark.slow
 def test_damaged_copies_are_described_again_without_a_check(collection: Path) -> None:
     data = fitted(collection)
     with closing(sqlite3.connect(collection / "resight.sqlite")) as database:
@@ -545,6 +552,7 @@ def test_a_merge_adapts(indexed: Path, drawn: Path, tmp_path: Path) -> None:
     assert merge(tmp_path / "all.segment", folder).selection_note is None
 
 
+@pytest.mark.slow
 def test_without_weights_all_values_are_compared(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
