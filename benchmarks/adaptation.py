@@ -10,6 +10,7 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness import machine, make_parser, markdown, save
 from resight.config import NoReduction, ReductionConfig, SelectionConfig, WhiteningConfig
@@ -60,15 +61,17 @@ def main() -> None:
             run = run_benchmark(dataset, methods, cache=cache, progress=no_progress)
             figures[dataset.name] = {result.method: result.measures for result in run.results}
             print(dataset.name, figures[dataset.name], flush=True)
-    save({"machine": machine(), "figures": figures}, options.output)
-    print(table(figures))
+    result = {"machine": machine(), "figures": figures}
+    save(result, options.output)
+    print(table(result))
 
 
-def table(figures: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
+def table(result: Mapping[str, Any]) -> str:
     """Return a table with a row for each variant and a column for each folder."""
+    figures = result["figures"]
     rows = [
-        [name, *(f"{100 * (by_method[name]['mAP'] or 0):.2f}" for by_method in figures.values())]
-        for name in REDUCTIONS
+        [name, *(f"{100 * by_method[name]['mAP']:.2f}" for by_method in figures.values())]
+        for name in next(iter(figures.values()))
     ]
     return markdown(["variant", *figures], rows, "---:")
 

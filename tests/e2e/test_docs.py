@@ -149,6 +149,7 @@ def test_package_is_importable_without_its_command_line():
     [
         *(("growth", "speed"), ("speed", "speed"), ("combined", "benchmarks")),
         *(("backends", "backends"), ("cluster", "cluster"), ("seeds", "results")),
+        ("adaptation", "results"),
     ],
 )
 def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
