@@ -528,7 +528,9 @@ def test_many_problems_are_counted_not_listed(tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = save(tiny_state(), tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="are weights of resnet50, not of resnet101: use"):
+    with pytest.raises(
+        WeightsError, match=r"are weights of resnet50, not of resnet101: .*--config paper$"
+    ):
         load_parameters("resnet101", path)
 
 
