@@ -159,7 +159,7 @@ class Remote(Store, Protocol):
         return self._state().layout
 
     def reduction(self) -> Reduction | None:
-        """Return the selection or whitening that was pushed with the collection."""
+        """Return the reduction that was pushed with the collection."""
         return self._state().reduction
 
     def snapshot(self) -> Self:

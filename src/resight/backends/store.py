@@ -37,7 +37,7 @@ class Filter:
 class Searchable(Protocol):
     """Descriptors that can be ranked: a collection, or arrays in memory.
 
-    They are those after the selection or whitening, which are compared.
+    They are those after the reduction, which are compared.
     """
 
     @property
@@ -49,7 +49,7 @@ class Searchable(Protocol):
         """Name of the distance that compares the descriptors."""
 
     def reduction(self) -> Reduction | None:
-        """Return the selection or whitening of the descriptors, if there is one."""
+        """Return the reduction of the descriptors, if there is one."""
 
     def count(self, state: State) -> int:
         """Return the number of photos in a state."""
@@ -139,7 +139,7 @@ class Store(Searchable, Protocol):
 def reduced_query(
     descriptors: Description | StoredDescriptors, reduction: Reduction | None
 ) -> Query:
-    """Return descriptors after the selection or whitening, ready for comparison."""
+    """Return descriptors after the reduction, ready for comparison."""
     global_, local = descriptors.global_, descriptors.local
     if reduction is None:
         return Query(global_, local)

@@ -50,7 +50,7 @@ class Provenance(ABC):
 
     @property
     def reduction_config(self) -> ReductionConfig:
-        """Default configuration for fitting a selection or whitening."""
+        """Default configuration for fitting a reduction."""
         return stored_reduction(self.meta("selection_config"))
 
     @property
@@ -71,7 +71,7 @@ class Provenance(ABC):
         return fitted.distance or self.config.descriptor_distance
 
     def reduction(self) -> Reduction | None:
-        """Return the fitted selection or whitening, if there is one."""
+        """Return the fitted reduction, if there is one."""
         info, data = self.fit_info("selection"), self.fitted_data("selection")
         return None if info is None or data is None else from_bytes(data, info["config"])
 

@@ -40,7 +40,7 @@ from resight.reductions import Reduction, from_bytes, to_bytes
 
 HEADER_NAME = "header.json"
 REDUCTION_NAME = "selection.bin"
-"""The fitted numbers of the selection or whitening, as in the database."""
+"""The fitted numbers of the reduction, as in the database."""
 MIN_QUANTIZED_PHOTOS = 1000
 """Minimum number of photos for 8-bit codes, which are scanned first."""
 BLOCK_ROWS = 1024

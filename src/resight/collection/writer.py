@@ -136,7 +136,7 @@ class Writer:
     def store_reduction(
         self, reduction: Reduction, config: ReductionConfig, info: dict[str, Any]
     ) -> None:
-        """Store a fitted selection or whitening; `info` says what `config` was fitted on."""
+        """Store a fitted reduction; `info` says what `config` was fitted on."""
         info = {**info, "config": dataclasses.asdict(config), "fitted_at": _now()}
         self._store_fitted("selection", info, to_bytes(reduction))
 

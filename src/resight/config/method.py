@@ -68,7 +68,7 @@ class MethodConfig(Config, ABC):
 
     @property
     def reducible(self) -> bool:
-        """Whether a selection or whitening can be fitted on the descriptors."""
+        """Whether a reduction can be fitted on the descriptors."""
         return True
 
     def default_reduction(self) -> ReductionConfig:

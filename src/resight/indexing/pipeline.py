@@ -33,7 +33,7 @@ class IndexRun:
     Attributes:
         report: what was new, changed, moved, gone or failed.
         photos: number of photos in the collection.
-        selection_note: a note on the selection or whitening for the user, if any.
+        selection_note: a note on the reduction for the user, if any.
     """
 
     report: IndexReport
