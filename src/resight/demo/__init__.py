@@ -74,13 +74,14 @@ def draw_collection(
         for number, paths in enumerate(groups.values()):
             rng = np.random.default_rng((seed, number))
             in_clutter = number >= objects
+            family = FAMILIES[(number // 2 if in_clutter else number) % len(FAMILIES)]
             shows_object = not in_clutter or (number - objects) % 2 == 0
-            texture = FAMILIES[number % len(FAMILIES)](rng) if shows_object else None
+            thing = family(rng) if shows_object else None
             for view, path in enumerate(paths):
                 ease = rng.random() if in_clutter else 1 - view / views
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                photograph(rng, texture, ease).save(target, quality=JPEG_QUALITY)
+                photograph(rng, thing, ease).save(target, quality=JPEG_QUALITY)
                 done += 1
                 progress("drawing", done, total)
         file = folder / GROUPS_FILE

@@ -1,6 +1,7 @@
 """The demo's pictures: what is written, that it repeats, and that it shows what it should."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from resight.demo import draw_collection
-from resight.demo.objects import FAMILIES, carpet, lettering, mix, noise
-from resight.demo.scenes import SIZE, lay, photograph, pose
+from resight.demo.objects import FAMILIES, Thing, bricks, facade, lettering, marble, mix, noise
+from resight.demo.scenes import LAMP, SIZE, lay, photograph, pose, shade, turned
 from resight.errors import UsageError
 
 
@@ -85,14 +86,16 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
-def test_families_draw_different_rich_textures(family) -> None:
+def test_families_draw_different_rich_surfaces(family: Callable[..., Thing]) -> None:
     first, again, other = (family(np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert first.mode == "RGBA"
-    assert 600 <= max(first.size) <= 1200
-    assert first.tobytes() == again.tobytes()
-    assert first.tobytes() != other.tobytes()
-    small = cv2.resize(np.asarray(first.convert("L")), None, fx=0.4, fy=0.4, interpolation=3)
-    assert len(cv2.SIFT_create(contrastThreshold=0.02).detect(small, None)) > 150
+    assert first.surface.mode == "RGBA"
+    assert 600 <= max(first.surface.size) <= 1200
+    assert first.relief.shape == first.surface.size[::-1]
+    assert first.surface.tobytes() == again.surface.tobytes()
+    assert first.surface.tobytes() != other.surface.tobytes()
+    gray = np.asarray(first.surface.convert("L"), np.float32)
+    assert cv2.GaussianBlur(gray, (0, 0), 3).std() > 15
+    assert (gray - cv2.GaussianBlur(gray, (0, 0), 3)).std() > 1
 
 
 def good_matches(first: Image.Image, second: Image.Image) -> int:
@@ -112,30 +115,77 @@ def good_matches(first: Image.Image, second: Image.Image) -> int:
 
 @pytest.mark.slow
 def test_views_match_their_own_object_and_not_its_sibling() -> None:
-    """Two carpets are of one family, and differ by their geometry."""
+    """Two house fronts are of one family, and differ by their geometry."""
     views = []
     for seed in (1, 2):
-        texture = carpet(np.random.default_rng(seed))
-        views.append([photograph(np.random.default_rng((seed, k)), texture, 0.7) for k in (0, 1)])
+        house = facade(np.random.default_rng(seed))
+        views.append([photograph(np.random.default_rng((seed, k)), house, 0.9) for k in (0, 1)])
     own = [good_matches(*pair) for pair in views]
     across = [good_matches(a, b) for a in views[0] for b in views[1]]
     assert min(own) > 2 * max(across)
     assert min(own) >= 25
 
 
-@given(st.integers(0, 10**9), st.floats(0, 1), st.sampled_from([(780, 1150), (1138, 700)]))
+@given(
+    st.integers(0, 10**9),
+    st.floats(0, 1),
+    st.sampled_from([(780, 1150), (1138, 700)]),
+    st.sampled_from([0.0, 0.1, 0.45]),
+    st.sampled_from([None, np.ones(9)]),
+)
 def test_objects_lie_wholly_in_the_picture(
-    seed: int, ease: float, texture: tuple[int, int]
+    seed: int, ease: float, side: tuple[int, int], depth: float, profile: np.ndarray | None
 ) -> None:
-    corners = pose(np.random.default_rng(seed), texture, SIZE, ease)
-    assert corners.shape == (4, 2)
-    assert (corners > -0.01).all()
-    assert (corners < np.array(SIZE) + 0.01).all()
-    assert (np.ptp(corners, axis=0) / SIZE).max() >= 0.6
+    thing = Thing(Image.new("RGBA", side), np.zeros(side[::-1]), "table", 0.0, depth, profile)
+    corners, back = pose(np.random.default_rng(seed), thing, side, SIZE, ease)
+    assert corners.shape == back.shape == (4, 2)
+    both = np.vstack([corners, back])
+    assert (both > -0.01).all()
+    assert (both < np.array(SIZE) + 0.01).all()
+    assert (np.ptp(both, axis=0) / SIZE).max() >= 0.49
     # Seen from the front and not mirrored: every corner turns clockwise (y points downwards).
     edges = np.roll(corners, -1, axis=0) - corners
     following = np.roll(edges, -1, axis=0)
     assert (edges[:, 0] * following[:, 1] - edges[:, 1] * following[:, 0] > 0).all()
+
+
+def test_a_bump_is_bright_toward_the_light_and_dark_behind() -> None:
+    y, x = np.mgrid[-20:20, -20:20]
+    bump = 10 * np.exp(-(x**2 + y**2) / 50)
+    lit = shade(np.full((40, 40, 3), 100.0), bump, LAMP, 0.0)[..., 0]
+    flat = lit[0, 0]
+    assert flat == pytest.approx(100 * (0.35 + 0.75 * LAMP[2]), rel=0.01)
+    assert lit[16, 16] > 1.2 * flat  # the light comes from the upper left
+    assert lit[24, 24] < 0.8 * flat
+
+
+def test_a_turned_object_shows_the_front_of_its_surface_within_its_profile() -> None:
+    surface = np.full((50, 200, 4), 255, np.float32)
+    surface[:, :100, 1:3] = 0  # red on the left
+    profile = np.linspace(0.2, 0.4, 20)
+    thing = Thing(Image.new("RGBA", (200, 50)), np.zeros((50, 200)), "table", 0, 0, profile)
+    seen = turned(surface, thing, np.array([0.0, 0.0, 1.0]), 0.0, 0.1)
+    height, width = seen.shape[:2]
+    widths = (seen[..., 3] > 0).sum(axis=1)
+    assert widths[height // 4] < widths[height // 2] < widths[3 * height // 4] <= width
+    row = seen[height // 2, seen[height // 2, :, 3] > 0]
+    assert (row[5 : len(row) // 2 - 3, 1] == 0).all()
+    assert (row[len(row) // 2 + 3 : -5, 1] > 50).all()
+    assert row[len(row) // 2 + 3, 1] > row[-5, 1]  # less light where it turns away
+    back = turned(surface, thing, np.array([0.0, 0.0, 1.0]), np.pi, 0.1)[height // 2]
+    assert back[width // 2 - 20, 1] > 50
+    assert back[width // 2 + 20, 1] == 0
+
+
+def test_bricks_have_one_tone_each_and_staggered_joints() -> None:
+    tone, joint = bricks(np.random.default_rng(0), 60, 120, 20, 40)
+    assert tone.shape == joint.shape == (60, 120)
+    assert joint[:3].all()
+    assert joint[:, :3].all(axis=1).tolist() == [
+        row % 20 < 3 or row // 20 % 2 == 0 for row in range(60)
+    ]
+    assert len(np.unique(tone[:20, :40])) == 1
+    assert len(np.unique(tone)) > 6
 
 
 def test_lay_puts_the_texture_upright_at_its_corners_with_a_shadow() -> None:
@@ -159,6 +209,14 @@ def test_noise_has_its_shape_and_range(height: int, width: int, cell: float, oct
     values = noise(np.random.default_rng(0), height, width, cell, octaves)
     assert values.shape == (height, width)
     assert values.dtype == np.float32
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(2, 60), st.floats(0, 2))
+def test_marble_has_its_shape_and_range(height: int, width: int, cell: float, swirl: float) -> None:
+    values = marble(np.random.default_rng(0), height, width, cell, swirl)
+    assert values.shape == (height, width)
     assert values.min() >= 0
     assert values.max() <= 1
 

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from database_groups import find_groups, neighbor_lists
-from resight.config import LocalConfig
-from resight.ranking.exact import Database, cosine, manhattan
+from resight.ranking.exact import Database, manhattan
 from resight.ranking.groups import (
     CHANCE,
     MIN_PHOTOS,
@@ -269,25 +268,22 @@ def test_notebooks_show_escaped_paths_of_missing_files() -> None:
 
 @pytest.mark.slow
 def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
-    """Pictures of one object are joined and those of different ones are not, by sift-vlad."""
-    from resight.collection import Collection
-    from resight.collection.search_arrays import load_arrays
+    """Pictures of one object are joined and those of different ones are not, by `auto`."""
+    import resight
     from resight.demo import draw_collection
-    from resight.indexing.pipeline import index
 
     photos = draw_collection(tmp_path / "photos", objects=8, clutter=8).parent
-    index([photos], tmp_path / "c", config=LocalConfig(method="sift-vlad", sample=20_000))
-    with Collection.open(tmp_path / "c") as opened:
-        paths = {photo.id: photo.path for photo in opened.photos("ok")}
-        actual = find_groups(load_arrays(opened).database, cosine)
+    resight.index([photos], tmp_path / "c", config="auto")
     truth = json.loads((photos / "groups.json").read_text("utf-8"))
     label = {(photos / p).resolve(): name for name, ps in truth.items() for p in ps}
-    of = {id_: label[path.resolve()] for id_, path in paths.items()}
-    pairs = pairs_in(actual.groups)
-    right = {pair for pair in pairs if of[pair[0]] == of[pair[1]]}
-    related = [p for p in itertools.combinations(sorted(of), 2) if of[p[0]] == of[p[1]]]
-    assert len(right) >= 0.9 * len(pairs)
-    assert len(right) >= 0.4 * len(related)
+    related = [p for p in itertools.combinations(sorted(label), 2) if label[p[0]] == label[p[1]]]
+    for limit, least in ((None, 0.0), (1.1, 0.4)):
+        groups = resight.groups(tmp_path / "c", limit=limit)
+        found = [sorted(path.resolve() for path in group.paths) for group in groups]
+        pairs = {pair for paths in found for pair in itertools.combinations(paths, 2)}
+        right = {pair for pair in pairs if label[pair[0]] == label[pair[1]]}
+        assert len(right) >= 0.9 * len(pairs)
+        assert len(right) > least * len(related)
 
 
 def test_lists_of_any_length_are_accepted() -> None:

@@ -377,7 +377,7 @@ def pasted_pairs(count: int, seed: int) -> list[list[tuple[Image.Image, Box]]]:
         For each pair, for each photo: the photo and the box (x, y, w, h) of the common object.
     """
     rng = np.random.default_rng(seed)
-    textures = [family(rng) for family in FAMILIES]
+    textures = [family(rng).surface for family in FAMILIES]
     pairs = []
     for _ in range(count):
         chosen = rng.permutation(len(textures))
@@ -469,10 +469,10 @@ def words() -> np.ndarray:
     """Return a vocabulary for RootSIFT descriptors, fitted on a few real ones."""
     rng = np.random.default_rng(0)
     scene = background(rng, *SIZE)
-    for i, family in enumerate(FAMILIES[:4]):
+    for i, family in enumerate((*FAMILIES, FAMILIES[0])):
         x, y = 320 * (i % 2), 240 * (i // 2)
         corners = [(x, y), (x + 310, y), (x + 310, y + 230), (x, y + 230)]
-        lay(scene, family(rng), np.array(corners, np.float32), 4.0)
+        lay(scene, family(rng).surface, np.array(corners, np.float32), 4.0)
     features = root_sift(Image.fromarray(scene.clip(0, 255).astype(np.uint8)), LocalConfig())
     return features.descriptors[rng.permutation(len(features.descriptors))[:64]]
 
@@ -530,7 +530,7 @@ def object_photo(seed: int, folder: Path, name: str) -> Path:
     scene = background(rng, *SIZE)
     x, y = rng.uniform(20, 280, 2)
     corners = np.array([(x, y), (x + 260, y), (x + 260, y + 160), (x, y + 160)], np.float32)
-    lay(scene, FAMILIES[0](np.random.default_rng(0)), corners, 5.0)
+    lay(scene, FAMILIES[1](np.random.default_rng(0)).surface, corners, 5.0)
     path = folder / name
     Image.fromarray(scene.clip(0, 255).astype(np.uint8)).save(path)
     return path
