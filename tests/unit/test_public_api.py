@@ -121,7 +121,7 @@ def test_results_are_frozen_dataclasses() -> None:
 
 def test_the_result_of_the_demo(tmp_path: Path) -> None:
     folders = tmp_path / "photos", tmp_path / "c", tmp_path / "sheet.jpg"
-    result = plain(resight.DemoResult(*folders, "paper", None, 0.5, None))
+    result = plain(resight.DemoResult(*folders, "paper", 0.5, None))
     assert result["sheet"] == str(tmp_path / "sheet.jpg")
 
 

@@ -225,15 +225,11 @@ def print_transfer(transfer: Transfer) -> None:
 
 def print_demo(result: "DemoResult") -> None:
     """Print the scores of the demo, and how to index one's own photos."""
-    if result.why_no_network:
-        say(result.why_no_network)
-        say("so the demo used sift-vlad, which needs no network; with weights it uses the paper's")
     score = "" if result.ns_score is None else f", N-S score {result.ns_score:.2f} of 4"
     print(f"mAP {100 * result.mean_average_precision:.1f} %{score} ({result.config})")
     print(f"queries and their results: {result.sheet}")
-    config = " --config sift-vlad" if result.why_no_network else ""
     print("now with your own photos:")
-    print(f"  resight index PHOTOS -c my-collection{config}")
+    print(f"  resight index PHOTOS -c my-collection --config {result.config}")
     print("  resight search PHOTO.jpg -c my-collection --sheet results.jpg")
 
 

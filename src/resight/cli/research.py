@@ -124,7 +124,9 @@ def evaluate(
 
 def demo(
     folder: Annotated[Path, argument("FOLDER", "Where to create the demo.")] = Path("resight-demo"),
-    config: Annotated[str, option("paper or fast.", metavar="NAME")] = "fast",
+    config: Annotated[
+        str, option("Method (see resight methods) or TOML file.", metavar="NAME|FILE")
+    ] = "auto",
     weights: opt.Weights = None,
     runtime: opt.Runtime = "auto",
     device: opt.Device = "auto",

@@ -11,7 +11,7 @@ from resight.collection import Collection
 from resight.config import SearchConfig
 from resight.demo.objects import FAMILIES
 from resight.demo.scenes import photograph
-from resight.errors import UsageError, WeightsMissingError
+from resight.errors import UsageError
 from resight.evaluation import evaluate
 from resight.evaluation.measures import read_groups
 from resight.files import save_picture, write_errors
@@ -96,7 +96,6 @@ class DemoResult:
     Attributes:
         photos, collection, sheet: the folder of pictures, the collection, the contact sheet.
         config: name of the configuration.
-        why_no_network: reason for using a method without a network, or None.
         mean_average_precision: in 0..1.
         ns_score: in 0..4.
     """
@@ -105,7 +104,6 @@ class DemoResult:
     collection: Path
     sheet: Path
     config: str
-    why_no_network: str | None
     mean_average_precision: float
     ns_score: float | None
 
@@ -118,24 +116,25 @@ class DemoResult:
 def run_demo(
     folder: Path,
     *,
-    config: str = "fast",
+    config: str = "auto",
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
 ) -> DemoResult:
     """Draw a sample collection into a folder, index it, search it, and write a contact sheet.
 
-    Falls back to `sift-vlad` if no weights are given or available. Resumes an earlier run in the
-    same folder.
+    Resumes an earlier run in the same folder.
 
     Raises:
-        WeightsError: the given weights cannot be used.
+        WeightsError: the method needs weights that cannot be used, or that are missing.
     """
     model = model or ModelOptions()
+    method, _ = load_config(config)
+    if method.needs_network:
+        find_model(method, model)  # missing weights are reported before pictures are drawn
     photos = folder / "photos"
     groups = photos / GROUPS_FILE
     if not groups.exists():
         groups = draw_collection(photos, progress=progress)
-    config, why_no_network = _available_config(config, model)
     collection = folder / f"collection-{Path(config).stem}"
     run = pipeline.index([photos], collection, config=config, model=model, progress=progress)
     if run.report.interrupted:
@@ -148,22 +147,9 @@ def run_demo(
         collection,
         sheet,
         config,
-        why_no_network,
         evaluation.report.mean_average_precision,
         evaluation.report.ns_score,
     )
-
-
-def _available_config(config: str, model: ModelOptions) -> tuple[str, str | None]:
-    """Return the configuration, or `sift-vlad` and the reason if there are no weights."""
-    method, _ = load_config(config)
-    if not method.needs_network:
-        return config, None
-    try:
-        find_model(method, model)
-    except WeightsMissingError as error:
-        return "sift-vlad", str(error)
-    return config, None
 
 
 def _write_sheet(groups: Path, collection: Path, model: ModelOptions, target: Path) -> None:
@@ -172,7 +158,7 @@ def _write_sheet(groups: Path, collection: Path, model: ModelOptions, target: Pa
     rows = []
     with Collection.open(collection) as opened:
         searcher = Searcher(opened, model)
-        for photos in truth[:: max(1, len(truth) // SHEET_QUERIES)][:SHEET_QUERIES]:
+        for photos in truth[:SHEET_QUERIES]:
             query = photos[0]
             results = searcher.search(query, SearchConfig(k=SHEET_RESULTS + 1)).results
             others = [result for result in results if result.path != query][:SHEET_RESULTS]
