@@ -18,6 +18,7 @@ from rich.table import Table
 
 from resight.backends.manage import CheckReport, Info
 from resight.backends.transfer import Transfer
+from resight.config import DEFAULT_METHOD
 from resight.evaluation import Evaluation
 from resight.indexing.pipeline import IndexRun
 from resight.photos import escape_undecodable, path_text
@@ -228,8 +229,9 @@ def print_demo(result: "DemoResult") -> None:
     score = "" if result.ns_score is None else f", N-S score {result.ns_score:.2f} of 4"
     print(f"mAP {100 * result.mean_average_precision:.1f} %{score} ({result.config})")
     print(f"queries and their results: {result.sheet}")
+    config = "" if result.config == DEFAULT_METHOD else f" --config {result.config}"
     print("now with your own photos:")
-    print(f"  resight index PHOTOS -c my-collection --config {result.config}")
+    print(f"  resight index PHOTOS -c my-collection{config}")
     print("  resight search PHOTO.jpg -c my-collection --sheet results.jpg")
 
 

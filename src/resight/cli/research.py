@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from resight.cli import options as opt
 from resight.cli.options import argument, option
-from resight.config import RerankConfig, SearchConfig
+from resight.config import DEFAULT_METHOD, RerankConfig, SearchConfig
 
 if TYPE_CHECKING:
     from resight.methods.spec import MethodSpec
@@ -126,7 +126,7 @@ def demo(
     folder: Annotated[Path, argument("FOLDER", "Where to create the demo.")] = Path("resight-demo"),
     config: Annotated[
         str, option("Method (see resight methods) or TOML file.", metavar="NAME|FILE")
-    ] = "auto",
+    ] = DEFAULT_METHOD,
     weights: opt.Weights = None,
     runtime: opt.Runtime = "auto",
     device: opt.Device = "auto",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from resight.collection import Collection
-from resight.config import SearchConfig
+from resight.config import DEFAULT_METHOD, SearchConfig
 from resight.demo.objects import FAMILIES
 from resight.demo.scenes import photograph
 from resight.errors import UsageError
@@ -116,7 +116,7 @@ class DemoResult:
 def run_demo(
     folder: Path,
     *,
-    config: str = "auto",
+    config: str = DEFAULT_METHOD,
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
 ) -> DemoResult:
