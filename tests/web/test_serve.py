@@ -76,7 +76,7 @@ def test_running_requests_are_finished_when_it_stops(served, few_photos):
     responses: list[httpx.Response] = []
 
     def send() -> None:
-        fields = {"verify": "6", "box": "0,0,639,479"}
+        fields = {"verify": "6", "box": "0,0,479,479"}
         responses.append(client.post(f"{V1}/search", files={"file": query}, data=fields))
 
     thread = threading.Thread(target=send)
