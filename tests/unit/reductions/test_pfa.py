@@ -135,7 +135,7 @@ def three_kinds() -> tuple[np.ndarray, list[list[int]]]:
 def test_the_column_nearest_to_each_center_is_selected() -> None:
     x, kinds = three_kinds()
     columns = fit(x, features=3)
-    # Rows of a kind lie on a line, at 1, 1.01, 1.02 (and 1.03) times some length: the centre of
+    # Rows of a kind lie on a line, at 1, 1.01, 1.02 (and 1.03) times some length: the center of
     # three is the second; between the second and the third of four, these are equally near.
     assert [column for column in columns if column in kinds[1]] == [4]
     assert [column for column in columns if column in kinds[2]] == [5]
