@@ -22,7 +22,7 @@ from resight.progress import no_progress
 
 AUTO = METHODS["auto"]
 COPIES = (16, 8, 4, 2, 1)
-"""Numbers of varied copies; the largest first, because those that are described are kept."""
+"""Numbers of varied copies per photo, in descending order, so that all reuse the first ones."""
 
 
 def adapted(**changes: object) -> WccnConfig:

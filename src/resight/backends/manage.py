@@ -121,7 +121,7 @@ class CheckReport:
 
     @property
     def intact(self) -> bool:
-        """Whether there was no problem."""
+        """Return whether the check found no problems."""
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:

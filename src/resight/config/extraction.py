@@ -147,7 +147,7 @@ class ExtractionConfig(MethodConfig):
 
     @property
     def learns(self) -> bool:
-        """Whether layer weights or the whitening of regions are fitted on photos."""
+        """Return whether layer weights or the whitening of regions are fitted on photos."""
         return self.learn_layer_weights or self.pooling == "rmac-whitened"
 
     @property
@@ -163,7 +163,7 @@ class ExtractionConfig(MethodConfig):
 
     @property
     def sizes_vary(self) -> bool:
-        """Whether the weights' head or the whitening of regions decides the lengths."""
+        """Return whether the weights' head or the whitening of regions decides the lengths."""
         return bool(self.required_head) or self.pooling == "rmac-whitened"
 
     @property

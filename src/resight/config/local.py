@@ -99,7 +99,7 @@ class LocalConfig(MethodConfig):
 
     @property
     def needs_network(self) -> bool:
-        """Whether the features are a network's."""
+        """Return whether the features are a network's."""
         return self.features != "rootsift"
 
     @property
@@ -109,7 +109,7 @@ class LocalConfig(MethodConfig):
 
     @property
     def learns(self) -> bool:
-        """Whether a vocabulary or principal components are fitted on photos."""
+        """Return whether a vocabulary or principal components are fitted on photos."""
         return self.aggregation != "stack" or self.values is not None
 
     @property
@@ -119,7 +119,7 @@ class LocalConfig(MethodConfig):
 
     @property
     def reducible(self) -> bool:
-        """Whether the descriptors are vectors that a reduction may be fitted on."""
+        """Return whether the descriptors are vectors that a reduction may be fitted on."""
         return self.method == "local" and self.aggregation not in SETS
 
     def default_reduction(self) -> ReductionConfig:

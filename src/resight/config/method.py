@@ -48,7 +48,7 @@ class MethodConfig(Config, ABC):
 
     @property
     def needs_network(self) -> bool:
-        """Whether it needs the weights of a network."""
+        """Return whether it needs the weights of a network."""
         return True
 
     @property
@@ -59,7 +59,7 @@ class MethodConfig(Config, ABC):
     @property
     @abstractmethod
     def learns(self) -> bool:
-        """Whether parameters are fitted on photos before any photo can be described."""
+        """Return whether parameters are fitted on photos before any photo can be described."""
 
     @property
     @abstractmethod
@@ -68,7 +68,7 @@ class MethodConfig(Config, ABC):
 
     @property
     def reducible(self) -> bool:
-        """Whether a reduction can be fitted on the descriptors."""
+        """Return whether the descriptors can be reduced by selection, whitening or adaptation."""
         return True
 
     def default_reduction(self) -> ReductionConfig:
@@ -82,7 +82,7 @@ class MethodConfig(Config, ABC):
 
     @property
     def sizes_vary(self) -> bool:
-        """Whether the lengths of the parts depend on the weights or on fitted parameters."""
+        """Return whether the lengths of the parts depend on the weights or on fitted parameters."""
         return False
 
     def part_sizes(self, length: int) -> list[int]:
@@ -105,7 +105,7 @@ class MethodConfig(Config, ABC):
 
     @property
     def cam(self) -> bool:
-        """Whether there is also a local descriptor, masked by the class activation map."""
+        """Return whether there is also a local descriptor, masked by the class activation map."""
         return False
 
     @property

@@ -34,7 +34,7 @@ def describe_copies(
     load: Callable[[], Extractor],
     progress: Progress,
 ) -> None:
-    """Describe varied copies of photos, except those that the collection holds already.
+    """Describe varied copies of photos, skipping photos whose copies are already stored.
 
     Copies depend on the photo's content only, and are recorded one photo at a time, so that a run
     that was killed resumes. Photos that cannot be read any more, or whose file has changed, are

@@ -26,10 +26,16 @@ ROUNDING = 1e-5
 def may_be_nearest(
     queries: np.ndarray, rows: np.ndarray, k: int, ignored: np.ndarray
 ) -> list[np.ndarray]:
-    """Return, for each query (Q, D), the rows of a database (N, D) that may be among its k nearest.
+    """Return, for each query (Q, D), a superset of its k nearest rows of a database (N, D).
 
-    They are int64 (n,), n at least min(k, N), in ascending order; those that the mask `ignored`,
-    bool (N,), excludes do not count.
+    Args:
+        queries: float32 (Q, D).
+        rows: float32 (N, D), possibly memory-mapped.
+        k: number of neighbors.
+        ignored: mask of rows to exclude, bool (N,).
+
+    Returns:
+        Row indices of each query, int64 (n,), ascending; at least min(k, N) of them.
     """
     together = max(1, MAX_SQUARES // max(1, len(rows)))
     found: list[np.ndarray] = []

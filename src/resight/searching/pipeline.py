@@ -175,7 +175,7 @@ def load_page(
     """Load the photos at ranks `offset + 1` to `offset + k`."""
     page = slice(plan.offset, plan.offset + plan.k)
     ids = ranking.ids[page].tolist()
-    photos = store.photos_by_id(ids)  # without those that were removed just now
+    photos = store.photos_by_id(ids)  # omits concurrently removed photos
     present = [
         (photos[id_], float(distance))
         for id_, distance in zip(ids, ranking.distances[page], strict=True)

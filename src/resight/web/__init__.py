@@ -85,7 +85,7 @@ class WebSettings:
 
     @property
     def local_only(self) -> bool:
-        """Whether only programs on this machine can reach the server."""
+        """Return whether the server listens on a loopback address only."""
         return is_loopback(self.host)
 
 

@@ -169,7 +169,7 @@ class JobQueue:
 
     @property
     def running(self) -> bool:
-        """Whether a job is running."""
+        """Return whether a job is running."""
         return self._current is not None and self._current.state == "running"
 
     def stop(self) -> None:

@@ -51,7 +51,7 @@ class RequestModel(BaseModel):
 
 
 class SearchOptions(RequestModel):
-    """How to search, for every kind of query; also the fields of the form next to `file`."""
+    """Search options, for every kind of query; also the fields of the form next to `file`."""
 
     box: BoxText | None = Field(None, description="search with this region of the photo")
     k: int = _search_option("k", ge=1, le=MAX_K)
