@@ -3,7 +3,9 @@
 `find_backbone` also knows the networks of the library timm, by `timm:NAME`.
 """
 
-from resight.errors import UsageError
+import importlib.util
+
+from resight.errors import MissingExtraError, UsageError
 from resight.networks.backbone import TIMM, BackboneSpec
 from resight.networks.efficientnet_lite import (
     EFFICIENTNET_LITE0,
@@ -31,9 +33,11 @@ def find_backbone(name: str) -> BackboneSpec:
 
     Raises:
         UsageError: there is none of that name.
-        MissingExtraError: it is timm's, which is not installed.
+        MissingExtraError: it is timm's, which is not installed, or torch is not.
     """
     if name.startswith(TIMM):
+        if importlib.util.find_spec("torch") is None:
+            raise MissingExtraError(name, "timm")
         from resight.networks.timm_models import timm_spec  # imports torch
 
         return timm_spec(name)

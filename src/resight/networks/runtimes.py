@@ -19,11 +19,11 @@ from resight.networks.processor import has_bfloat16
 PAPER_LAYERS = ("layer3", "layer4")
 
 RUNTIMES: Mapping[str, tuple[str, ...]] = {
-    "torch": (),
+    "torch": ("torch",),
     "openvino": ("openvino",),
     "onnx": ("onnx", "onnxruntime"),
 }
-"""Each runtime and the optional packages that it needs."""
+"""Each runtime and the packages that it needs."""
 
 REQUIRED_RUNTIMES = {"bfloat16": "openvino", "int8": "openvino", "float16": "torch"}
 """Precisions that only one runtime supports."""
@@ -101,6 +101,7 @@ def load_network(
                 parameter="runtime",
             )
         chosen = supported[0]
+    _check_installed(chosen)
     if chosen == "torch":
         # Large pages: fewer page faults, a third less time for the first photo. Torch reads this
         # once.
@@ -129,12 +130,15 @@ def load_network(
 def choose_runtime(runtime: str, device: str) -> str:
     """Return the runtime of a name: `auto` is OpenVINO on a CPU if it is installed, else torch.
 
+    Without torch, `auto` is OpenVINO unless the device is a GPU by name.
+
     Raises:
         UsageError: there is no such runtime.
     """
     if runtime == "auto":
-        on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
-        return "openvino" if on_cpu and _installed("openvino") else "torch"
+        may_use_gpu = _may_have_gpu() and is_installed("torch")
+        on_cpu = device == "cpu" or (device == "auto" and not may_use_gpu)
+        return "openvino" if on_cpu and is_installed("openvino") else "torch"
     if runtime not in RUNTIMES:
         raise UsageError(
             f"{runtime} is not one of auto, {', '.join(RUNTIMES)}", parameter="runtime"
@@ -145,12 +149,16 @@ def choose_runtime(runtime: str, device: str) -> str:
 def _check_cpu_runtime(name: str, device: str) -> None:
     if device not in ("auto", "cpu"):
         raise UsageError(f"{name} runs on the CPU, not on {device}", parameter="runtime")
-    if not all(map(_installed, RUNTIMES[name])):
+
+
+def _check_installed(name: str) -> None:
+    if not all(map(is_installed, RUNTIMES[name])):
         message = f"{name} is not installed; run pip install 'resight[{name}]'"
         raise UsageError(message, parameter="runtime")
 
 
-def _installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Return whether a package can be imported, which is not done."""
     return importlib.util.find_spec(package) is not None
 
 

@@ -14,6 +14,7 @@ from resight.errors import WeightsError, WeightsMissingError
 from resight.files import file_sha256, write_atomically
 from resight.networks import find_backbone
 from resight.networks.backbone import TIMM, WeightsSpec
+from resight.networks.state_dict import UnsupportedError, read_state_dict
 
 ENVIRONMENT_VARIABLE = "RESIGHT_WEIGHTS"
 
@@ -196,12 +197,22 @@ def read_content(path: Path) -> Any:
     """Read a `.pth` or `.safetensors` file: plain values, dictionaries, lists and arrays.
 
     Tensors become arrays, floating-point ones float32. Classes other than NumPy's arrays are
-    refused.
+    refused. Files that `read_state_dict` does not support, such as those with NumPy's arrays, are
+    read by torch.
 
     Raises:
-        WeightsError: the file cannot be read.
+        WeightsError: the file cannot be read, or needs torch, which is not installed.
     """
-    return _as_arrays(read_tensors(path))
+    try:
+        return read_state_dict(path)
+    except UnsupportedError as error:
+        if importlib.util.find_spec("torch") is None:
+            raise WeightsError(
+                f"{path}: {error}, which only torch reads; run pip install 'resight[torch]'"
+            ) from None
+        return _as_arrays(read_tensors(path))
+    except Exception as error:  # noqa: BLE001 - a damaged file can make the readers raise anything
+        raise _unreadable(path, error) from None
 
 
 def read_tensors(path: Path) -> Any:
@@ -220,10 +231,14 @@ def read_tensors(path: Path) -> Any:
         with torch.serialization.safe_globals(_numpy_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file can make the readers raise anything
-        if "GLOBAL sklearn" in str(error):
-            raise WeightsError(f"{path}: {SKLEARN_ADVICE}") from None
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{path}: cannot be read as weights: {first_line[:200]}") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    if "sklearn." in str(error):
+        return WeightsError(f"{path}: {SKLEARN_ADVICE}")
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return WeightsError(f"{path}: cannot be read as weights: {first_line[:200]}")
 
 
 def check_flat(content: Any, path: Path) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from resight.indexing.cluster.segments import (
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
 from resight.methods.model import FittedMethod, ModelOptions
-from resight.networks.runtimes import REQUIRED_RUNTIMES, choose_runtime
+from resight.networks.runtimes import REQUIRED_RUNTIMES, choose_runtime, is_installed
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
@@ -78,12 +78,13 @@ def _worker_options(
 ) -> tuple[ModelOptions, int]:
     """Return how a worker runs the network, on one CPU or GPU, and the number of workers."""
     gpus = int(resources.get("GPU", 0))
+    may_use_gpu = options.device == "auto" and gpus and is_installed("torch")
     supports_gpu = (
         method.config.needs_network
         and REQUIRED_RUNTIMES.get(method.config.precision, "torch") == "torch"
         and options.runtime in ("auto", "torch")
     )
-    if supports_gpu and (options.device.startswith("cuda") or (options.device == "auto" and gpus)):
+    if supports_gpu and (options.device.startswith("cuda") or may_use_gpu):
         return replace(options, runtime="torch", device="cuda", on_download=None), gpus
     required = REQUIRED_RUNTIMES.get(method.config.precision)
     runtime = required or choose_runtime(options.runtime, "cpu")
