@@ -109,8 +109,22 @@ def test_what_auto_means(
     device: str, gpu: bool, installed: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resight.networks.runtimes, "_may_have_gpu", lambda: gpu)
-    monkeypatch.setattr(resight.networks.runtimes, "_installed", lambda package: installed)
+    packages = {"torch", "openvino"} if installed else {"torch"}
+    monkeypatch.setattr(resight.networks.runtimes, "is_installed", packages.__contains__)
     assert choose_runtime("auto", device) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"), [("auto", "openvino"), ("cpu", "openvino"), ("cuda", "torch")]
+)
+def test_without_torch_auto_ignores_a_gpu(
+    device: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resight.networks.runtimes, "_may_have_gpu", lambda: True)
+    monkeypatch.setattr(resight.networks.runtimes, "is_installed", {"openvino"}.__contains__)
+    assert choose_runtime("auto", device) == expected
+    if device == "cuda":
+        assert refusal(device=device).endswith("run pip install 'resight[torch]'")
 
 
 def test_a_named_runtime_is_used_on_any_machine() -> None:
@@ -127,7 +141,7 @@ def refusal(**options: str) -> str:
 def test_a_missing_runtime_names_its_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(resight.networks.runtimes, "_installed", lambda package: False)
+    monkeypatch.setattr(resight.networks.runtimes, "is_installed", lambda package: False)
     assert "pip install 'resight[openvino]'" in refusal(runtime="openvino")
 
 
