@@ -54,7 +54,7 @@ class Parameters:
 def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Parameters:
     """Load the parameters of a network from a weights file, or from the user's cache.
 
-    Folded parameters are cached, so that the next process need not read and fold them; except those of
+    Folded parameters are cached, so that the next process need not fold them; except those of
     fine-tuned networks, whose head is not cached. A file may lack the fully connected layers.
 
     Args:
