@@ -174,7 +174,6 @@ def test_the_archive_of_these_tests_is_read(tmp_path: Path) -> None:
         (Call(eval, "1"), {}),
         (Call(torch.load, "w.pth"), {}),
     ],
-    ids=str,
 )
 def test_hostile_pickles_are_refused(
     content: Any, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
