@@ -1,14 +1,14 @@
 """Groups of photos of the same thing, and near-duplicates.
 
 Two photos are linked if each is among the other's nearest and their distance is below a limit
-(as near-duplicates, if one is among the other's nearest and the distance is far below it); groups
-are the connected components. The limit is estimated from the collection: around a photo without
-related ones the distances to its neighbors grow with their rank as they do around a random point,
-so ranks well above the size of a group show how near the nearest unrelated photo may be. It never
+(as near-duplicates, if one is among the other's nearest and the distance is far below it).
+Connected photos are divided by average linkage, so that one wrong link does not join two groups.
+The limit is estimated from the collection, as a share of the distance to unrelated photos. It never
 builds an n x n matrix.
 
-Intrinsic dimension: Levina and Bickel, "Maximum likelihood estimation of intrinsic dimension",
-NIPS 2004.
+Distances relative to those of other neighbors: Jegou, Harzallah and Schmid, "A contextual
+dissimilarity measure for accurate and efficient image search", CVPR 2007. Average linkage: Sokal
+and Michener, "A statistical method for evaluating systematic relationships", 1958.
 """
 
 import csv
@@ -27,11 +27,13 @@ Kind = Literal["same-thing", "near-duplicate"]
 
 MUTUAL = 10
 """Number of nearest neighbors that a photo can be linked to."""
-RANKS = 40
-"""Neighbors per photo for estimating the limit."""
-CHANCE = 0.05
-"""Probability that the nearest unrelated photo is below the estimated limit. Mutual neighbors are
-rarer; lower values lose more views than they prevent errors."""
+RANKS = 60
+"""Neighbors per photo, most of them unrelated to it."""
+RELATED = 20
+"""Neighbors per photo that may be related to it, at most a third of the collection."""
+RELATIVE_LIMIT = 0.82
+"""The limit as a share of the distance to unrelated photos. Smaller shares lose views of the same
+thing, larger ones join unrelated photos: see the groups in docs/results.md."""
 NEAR_DUPLICATE = 0.4
 """Fraction of the limit below which photos are near-duplicates: the same picture, saved again,
 resized or slightly cropped, not another view."""
@@ -39,6 +41,10 @@ BATCH = 64
 """Photos per batch of queries."""
 MIN_PHOTOS = 8
 """Fewest photos to estimate a limit from."""
+MAX_DIVIDED = 1000
+"""Most photos that are divided at once, for which all distances are held: 4 MB."""
+TIGHTENING = 0.9
+"""Factor of the limit by which more connected photos are taken apart first."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +150,11 @@ def neighbor_lists_of(
 def estimate_limit(lists: NeighborLists) -> float:
     """Estimate the distance below which photos of a collection show the same thing.
 
-    Around each photo, the neighbors from rank r to rank k are assumed to be unrelated: k is the
-    length of the lists, but at most half of the collection; r is a quarter of k, in small
-    collections the fourth. If unrelated photos are spread evenly in m dimensions,
-    `log(d_k / d_j)` is on average the sum of `1 / (m i)` for i from j to k - 1, which determines m;
-    and the nearest of them is with the probability `CHANCE` within
-    `d_r * (1 - (1 - CHANCE)**(1 / (r - 1)))**(1 / m)`. The limit is the median over the photos,
-    robust to a few clusters of similar photos and to outliers.
+    The neighbors of a photo from rank `RELATED` to `RANKS` are taken for unrelated, in small
+    collections those in its second third. The limit is the share `RELATIVE_LIMIT` of their mean
+    distance, of which the median over the photos is robust to a few clusters and to outliers. The
+    share is one for descriptors of a hundred dimensions or more, where the distances to unrelated
+    photos are much alike.
 
     Returns:
         0 or more; 0 (only copies are joined) for fewer than `MIN_PHOTOS` photos.
@@ -158,17 +162,8 @@ def estimate_limit(lists: NeighborLists) -> float:
     count, k = lists.distances.shape
     if count < MIN_PHOTOS:
         return 0.0
-    k = min(k, count // 2)
-    r = max(min(4, k // 2), k // 4)
-    unrelated = lists.distances[:, r - 1 : k].astype(np.float64)
-    unrelated = unrelated[unrelated[:, 0] > 0]
-    if not len(unrelated):
-        return 0.0
-    inverse = np.log(unrelated[:, -1:] / unrelated[:, :-1]).mean(axis=1)
-    harmonic = np.cumsum(1 / np.arange(k - 1, r - 1, -1.0))
-    inverse /= harmonic.mean()  # now 1 / m
-    share = 1 - (1 - CHANCE) ** (1 / (r - 1))
-    return float(np.median(unrelated[:, 0] * share**inverse))
+    unrelated = lists.distances[:, min(RELATED, count // 3, k) - 1 : 2 * count // 3]
+    return RELATIVE_LIMIT * float(np.median(unrelated.mean(axis=1, dtype=np.float64)))
 
 
 def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) -> list[Group]:
@@ -179,14 +174,16 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
 
     Args:
         lists: the nearest neighbors of each photo.
-        limit: largest distance between linked photos, for near-duplicates times `NEAR_DUPLICATE`.
+        limit: largest distance between linked photos, and mean distance between the parts of a
+            group; for near-duplicates times `NEAR_DUPLICATE`.
         mutual: photos are linked if each is among this number of nearest of the other.
     """
     pairs, distances, both = _near_pairs(lists, mutual)
     # With more copies than a list is long, they are not all in each other's lists.
     copied = distances <= NEAR_DUPLICATE * limit
-    copies = _components(pairs[copied], lists.ids)
-    same = _components(pairs[copied | (both & (distances <= limit))], lists.ids)
+    copies = [tuple(lists.ids[rows].tolist()) for rows in _components(pairs[copied], lists)]
+    linked = pairs[copied | (both & (distances <= limit))]
+    same = [tuple(lists.ids[part].tolist()) for part in _divided_components(linked, lists, limit)]
     duplicates = set(copies)
     groups = [Group("same-thing", ids) for ids in same if ids not in duplicates]
     groups += [Group("near-duplicate", ids) for ids in copies]
@@ -209,14 +206,60 @@ def _near_pairs(lists: NeighborLists, mutual: int) -> tuple[np.ndarray, np.ndarr
     return pairs[first], lists.distances[:, :mutual].ravel()[first], times == 2
 
 
-def _components(pairs: np.ndarray, ids: np.ndarray) -> list[tuple[int, ...]]:
-    """Return the ids of each connected component of pairs of rows, ascending."""
+def _components(pairs: np.ndarray, lists: NeighborLists) -> list[np.ndarray]:
+    """Return the rows of each connected component of pairs of rows, ascending."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(len(ids), len(ids)))
+    count = len(lists.ids)
+    graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(count, count))
     _, labels = connected_components(graph, directed=False)
     rows = np.unique(pairs)
     rows = rows[np.argsort(labels[rows], kind="stable")]
     starts = np.flatnonzero(np.diff(labels[rows])) + 1
-    return [tuple(ids[part].tolist()) for part in np.split(rows, starts) if len(part)]
+    return [part for part in np.split(rows, starts) if len(part)]
+
+
+def _divided_components(pairs: np.ndarray, lists: NeighborLists, limit: float) -> list[np.ndarray]:
+    """Divide the components of linked pairs by average linkage; return the rows of each part."""
+    parts: list[np.ndarray] = []
+    for rows in _components(pairs, lists):
+        if len(rows) == 2 or limit == 0:
+            parts.append(rows)
+        elif len(rows) <= MAX_DIVIDED:
+            parts += _divide(rows, lists, limit)
+        else:
+            tighter = limit * TIGHTENING if limit > np.finfo(np.float32).tiny else 0.0
+            within = pairs[np.isin(pairs[:, 0], rows)]
+            near = _pair_distances(within, lists) <= tighter
+            parts += _divided_components(within[near], lists, tighter)
+    return parts
+
+
+def _divide(rows: np.ndarray, lists: NeighborLists, limit: float) -> list[np.ndarray]:
+    """Divide photos into clusters whose mean distances are within a limit; leave out single ones.
+
+    Two photos that are not in each other's lists are at least as far apart as the last ones there.
+    """
+    from scipy.cluster.hierarchy import average, fcluster
+
+    first, second = np.triu_indices(len(rows), 1)
+    pairs = np.stack([rows[first], rows[second]], axis=1)
+    labels = fcluster(average(_pair_distances(pairs, lists)), limit, "distance")
+    clusters = [rows[labels == label] for label in np.unique(labels)]
+    return [cluster for cluster in clusters if len(cluster) > 1]
+
+
+def _pair_distances(pairs: np.ndarray, lists: NeighborLists) -> np.ndarray:
+    """Return the mean distance of both directions for pairs of rows (P, 2): float64 (P,)."""
+    first, second = pairs.T
+    return (_distances(first, second, lists) + _distances(second, first, lists)) / 2
+
+
+def _distances(first: np.ndarray, second: np.ndarray, lists: NeighborLists) -> np.ndarray:
+    """Return the distances of pairs of rows, of those not in the lists at least that: (P,)."""
+    result = lists.distances[first, -1].astype(np.float64)
+    for rank in range(lists.rows.shape[1]):
+        here = lists.rows[first, rank] == second
+        result[here] = lists.distances[first[here], rank]
+    return result

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from database_groups import find_groups, neighbor_lists
 from resight.ranking.exact import Database, manhattan
 from resight.ranking.groups import (
-    CHANCE,
     MIN_PHOTOS,
     NEAR_DUPLICATE,
+    RELATIVE_LIMIT,
     Group,
     Groups,
     NeighborLists,
@@ -30,11 +30,9 @@ def on_a_line(*places: float) -> Database:
     return Database(np.arange(1, len(places) + 1) * 10, values)
 
 
-def scattered(count: int, seed: int, size: int = 24) -> np.ndarray:
-    """Photos without repeats: nonnegative descriptors of unit length with some structure."""
-    rng = np.random.default_rng(seed)
-    mixed = np.abs(rng.normal(size=(count, 12)) @ rng.normal(size=(12, size)))
-    mixed += np.abs(rng.normal(size=(count, size)))
+def scattered(count: int, seed: int, size: int = 160) -> np.ndarray:
+    """Photos without repeats: whitened descriptors of unit length."""
+    mixed = np.random.default_rng(seed).normal(size=(count, size))
     return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -43,7 +41,7 @@ def with_views(things: int, views: int, singles: int, noise: float, seed: int) -
     rng = np.random.default_rng(seed)
     base = scattered(things + singles, seed)
     rows = np.concatenate([np.repeat(base[:things], views, axis=0), base[things:]])
-    rows[: things * views] += noise * np.abs(rng.normal(size=(things * views, base.shape[1])))
+    rows[: things * views] += noise * rng.normal(size=(things * views, base.shape[1]))
     return Database(np.arange(len(rows)), rows.astype(np.float32))
 
 
@@ -98,36 +96,69 @@ def test_both_must_be_near_to_one_another() -> None:
     # 30's nearest is 20, but 20's nearest is 10.
     lists = neighbor_lists(on_a_line(0, 1, 3))
     assert group_photos(lists, 2.0, mutual=1) == [Group("same-thing", (10, 20))]
-    assert group_photos(lists, 2.0, mutual=2) == [Group("same-thing", (10, 20, 30))]
+    assert group_photos(lists, 2.4, mutual=2)[0] == Group("same-thing", (10, 20))
     assert group_photos(lists, 9.0, mutual=1) == [Group("near-duplicate", (10, 20, 30))]
 
 
+def test_a_chain_is_divided() -> None:
+    # Each is near the next one, but the ends are far apart.
+    lists = neighbor_lists(on_a_line(0, 1, 2.1, 3.1))
+    assert group_photos(lists, 1.2, mutual=1) == [
+        Group("same-thing", (10, 20)),
+        Group("same-thing", (30, 40)),
+    ]
+
+
 @given(
-    places=st.lists(st.integers(0, 60), min_size=0, max_size=12),
-    limit=st.integers(0, 30),
+    places=st.lists(st.floats(0, 60, width=32), min_size=0, max_size=12, unique=True),
+    limit=st.integers(1, 30),
 )
-def test_groups_are_the_connected_photos(places: list[int], limit: int) -> None:
+def test_groups_are_those_of_average_linkage(places: list[float], limit: int) -> None:
     lists = neighbor_lists(on_a_line(*places))
-
-    def connected(reach: float) -> set[tuple[int, ...]]:
-        actual = set()
-        for start in range(len(places)):
-            reached, border = {start}, [start]
-            while border:
-                i = border.pop()
-                near = {j for j, p in enumerate(places) if abs(p - places[i]) <= reach}
-                border += near - reached
-                reached |= near
-            if len(reached) > 1:
-                actual.add(tuple(10 * (i + 1) for i in sorted(reached)))
-        return actual
-
+    values = np.array(places, np.float32)
+    clusters = [{i} for i in range(len(places))]
+    while len(clusters) > 1:
+        means = {
+            (a, b): float(np.mean([abs(values[i] - values[j]) for i in a for j in b]))
+            for a, b in itertools.combinations(map(frozenset, clusters), 2)
+        }
+        ordered = sorted(means.values())
+        assume(abs(ordered[0] - limit) > 1e-3)  # rounding decides
+        assume(len(ordered) < 2 or ordered[1] - ordered[0] > 1e-3)
+        if ordered[0] > limit:
+            break
+        a, b = min(means, key=means.__getitem__)
+        clusters = [c for c in clusters if c not in (a, b)] + [set(a | b)]
+    expected = {tuple(10 * (i + 1) for i in sorted(c)) for c in clusters if len(c) > 1}
     # Few enough photos that each is among the nearest of all.
     groups = group_photos(lists, float(limit), mutual=11)
-    copies = connected(NEAR_DUPLICATE * limit)
-    assert {g.ids for g in groups if g.kind == "near-duplicate"} == copies
-    assert {g.ids for g in groups if g.kind == "same-thing"} == connected(limit) - copies
+    copies = {g.ids for g in groups if g.kind == "near-duplicate"}
+    assert {g.ids for g in groups if g.kind == "same-thing"} == expected - copies
     assert [g.ids[0] for g in groups] == sorted(g.ids[0] for g in groups)
+
+
+@given(places=st.lists(st.integers(0, 60), max_size=12), limit=st.integers(0, 30))
+def test_near_duplicates_are_the_connected_photos(places: list[int], limit: int) -> None:
+    reach, expected = NEAR_DUPLICATE * limit, set()
+    for start in range(len(places)):
+        reached, border = {start}, [start]
+        while border:
+            i = border.pop()
+            near = {j for j, p in enumerate(places) if abs(p - places[i]) <= reach}
+            border += near - reached
+            reached |= near
+        if len(reached) > 1:
+            expected.add(tuple(10 * (i + 1) for i in sorted(reached)))
+    groups = group_photos(neighbor_lists(on_a_line(*places)), float(limit), mutual=11)
+    assert {g.ids for g in groups if g.kind == "near-duplicate"} == expected
+
+
+def test_many_linked_photos_are_divided_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resight.ranking.groups.MAX_DIVIDED", 4)
+    lists = neighbor_lists(on_a_line(0, 0, 0, 0, 0, 0, 1.5, 2.9, 4.2, 50))
+    groups = group_photos(lists, 1.6)
+    assert Group("near-duplicate", (10, 20, 30, 40, 50, 60)) in groups
+    assert all(len(group.ids) <= 6 for group in groups)
 
 
 @settings(max_examples=20, deadline=None)
@@ -176,13 +207,18 @@ def test_the_limit_scales_with_the_descriptors() -> None:
     assert doubled == pytest.approx(2 * limit, rel=1e-5)
 
 
-def test_the_limit_on_even_ground() -> None:
-    """Estimate the limit for points spread evenly in 2 dimensions, with an exact answer."""
-    rows = np.random.default_rng(0).random((2000, 2)).astype(np.float32)
-    lists = neighbor_lists(Database(np.arange(2000), rows))
-    limit = estimate_limit(lists)
-    share = float((lists.distances[:, 0] <= limit).mean())
-    assert CHANCE / 2 <= share <= 2 * CHANCE
+def test_the_limit_by_hand() -> None:
+    # Of 12 photos the neighbors at ranks 4 to 8 are taken for unrelated.
+    distances = np.tile(np.arange(1, 12, dtype=np.float32), (12, 1)) * np.arange(1, 13)[:, None]
+    lists = NeighborLists(np.arange(12), np.zeros((12, 11), np.int32), distances)
+    assert estimate_limit(lists) == pytest.approx(RELATIVE_LIMIT * 6 * 6.5)
+
+
+def test_groups_of_many_views_do_not_change_the_limit() -> None:
+    few, many = (
+        estimate_limit(neighbor_lists(with_views(10, views, 100, 0.01, 3))) for views in (2, 19)
+    )
+    assert many == pytest.approx(few, rel=0.1)
 
 
 def test_too_few_photos_or_all_the_same() -> None:
@@ -212,7 +248,7 @@ def test_progress_counts_the_photos() -> None:
 def test_memory_grows_with_the_photos_not_their_square() -> None:
     import tracemalloc
 
-    database = Database(np.arange(3000), scattered(3000, 0, size=4))
+    database = Database(np.arange(3000), scattered(3000, 0))
     tracemalloc.start()
     lists = neighbor_lists(database, k=10)
     group_photos(lists, estimate_limit(lists))
