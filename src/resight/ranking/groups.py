@@ -44,7 +44,7 @@ MIN_PHOTOS = 8
 MAX_DIVIDED = 1000
 """Most photos that are divided at once, for which all distances are held: 4 MB."""
 TIGHTENING = 0.9
-"""Factor of the limit by which more connected photos are taken apart first."""
+"""Factor by which the limit is reduced to take more connected photos apart first."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,12 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
     """
     pairs, distances, both = _near_pairs(lists, mutual)
     # With more copies than a list is long, they are not all in each other's lists.
-    copied = distances <= NEAR_DUPLICATE * limit
+    duplicate = NEAR_DUPLICATE * limit
+    copied = distances <= duplicate
     copies = [tuple(lists.ids[rows].tolist()) for rows in _components(pairs[copied], lists)]
     linked = pairs[copied | (both & (distances <= limit))]
-    same = [tuple(lists.ids[part].tolist()) for part in _divided_components(linked, lists, limit)]
+    divided = _divided_components(linked, lists, limit, duplicate)
+    same = [tuple(lists.ids[rows].tolist()) for rows in divided]
     duplicates = set(copies)
     groups = [Group("same-thing", ids) for ids in same if ids not in duplicates]
     groups += [Group("near-duplicate", ids) for ids in copies]
@@ -220,19 +222,25 @@ def _components(pairs: np.ndarray, lists: NeighborLists) -> list[np.ndarray]:
     return [part for part in np.split(rows, starts) if len(part)]
 
 
-def _divided_components(pairs: np.ndarray, lists: NeighborLists, limit: float) -> list[np.ndarray]:
-    """Divide the components of linked pairs by average linkage; return the rows of each part."""
+def _divided_components(
+    pairs: np.ndarray, lists: NeighborLists, limit: float, floor: float
+) -> list[np.ndarray]:
+    """Divide the components of linked pairs by average linkage; return the rows of each part.
+
+    More than `MAX_DIVIDED` photos that stay connected below the limit `floor` are one part.
+    """
     parts: list[np.ndarray] = []
     for rows in _components(pairs, lists):
-        if len(rows) == 2 or limit == 0:
+        if len(rows) == 2:
             parts.append(rows)
         elif len(rows) <= MAX_DIVIDED:
             parts += _divide(rows, lists, limit)
+        elif limit <= floor:
+            parts.append(rows)
         else:
-            tighter = limit * TIGHTENING if limit > np.finfo(np.float32).tiny else 0.0
-            within = pairs[np.isin(pairs[:, 0], rows)]
+            within, tighter = pairs[np.isin(pairs[:, 0], rows)], limit * TIGHTENING
             near = _pair_distances(within, lists) <= tighter
-            parts += _divided_components(within[near], lists, tighter)
+            parts += _divided_components(within[near], lists, tighter, floor)
     return parts
 
 

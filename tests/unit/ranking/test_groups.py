@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from database_groups import find_groups, neighbor_lists
 from resight.ranking.exact import Database, manhattan
 from resight.ranking.groups import (
+    MAX_DIVIDED,
     MIN_PHOTOS,
     NEAR_DUPLICATE,
     RELATIVE_LIMIT,
@@ -156,9 +157,17 @@ def test_near_duplicates_are_the_connected_photos(places: list[int], limit: int)
 def test_many_linked_photos_are_divided_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resight.ranking.groups.MAX_DIVIDED", 4)
     lists = neighbor_lists(on_a_line(0, 0, 0, 0, 0, 0, 1.5, 2.9, 4.2, 50))
-    groups = group_photos(lists, 1.6)
-    assert Group("near-duplicate", (10, 20, 30, 40, 50, 60)) in groups
-    assert all(len(group.ids) <= 6 for group in groups)
+    assert group_photos(lists, 1.6) == [
+        Group("near-duplicate", (10, 20, 30, 40, 50, 60)),
+        Group("same-thing", (80, 90)),
+    ]
+
+
+def test_more_copies_than_are_divided_at_once_are_one_group() -> None:
+    copies = Group("near-duplicate", tuple(range(10, 10 * (MAX_DIVIDED + 3), 10)))
+    lists = neighbor_lists(on_a_line(*[1.0] * (MAX_DIVIDED + 2), 50, 90))
+    for limit in (0.0, 2.0):
+        assert group_photos(lists, limit) == [copies]
 
 
 @settings(max_examples=20, deadline=None)
