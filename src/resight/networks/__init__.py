@@ -36,7 +36,7 @@ def find_backbone(name: str) -> BackboneSpec:
         MissingExtraError: it is timm's, which is not installed, or torch is not.
     """
     if name.startswith(TIMM):
-        if importlib.util.find_spec("torch") is None:
+        if not is_installed("torch"):
             raise MissingExtraError(name, "timm")
         from resight.networks.timm_models import timm_spec  # imports torch
 
@@ -44,3 +44,8 @@ def find_backbone(name: str) -> BackboneSpec:
     if name not in BACKBONES:
         raise UsageError(f"expected one of {', '.join(BACKBONES)} or {TIMM}NAME, not {name!r}")
     return BACKBONES[name]
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package can be imported, which is not done."""
+    return importlib.util.find_spec(package) is not None

@@ -1,6 +1,5 @@
 """Networks on inference runtimes, and the choice of the runtime."""
 
-import importlib.util
 import os
 import platform
 import sys
@@ -11,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from resight.errors import UsageError
-from resight.networks import find_backbone
+from resight.networks import find_backbone, is_installed
 from resight.networks.backbone import BackboneSpec
 from resight.networks.parameters import Parameters
 from resight.networks.processor import has_bfloat16
@@ -155,11 +154,6 @@ def _check_installed(name: str) -> None:
     if not all(map(is_installed, RUNTIMES[name])):
         message = f"{name} is not installed; run pip install 'resight[{name}]'"
         raise UsageError(message, parameter="runtime")
-
-
-def is_installed(package: str) -> bool:
-    """Return whether a package can be imported, which is not done."""
-    return importlib.util.find_spec(package) is not None
 
 
 def _may_have_gpu() -> bool:

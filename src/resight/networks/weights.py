@@ -12,7 +12,7 @@ import numpy as np
 
 from resight.errors import WeightsError, WeightsMissingError
 from resight.files import file_sha256, write_atomically
-from resight.networks import find_backbone
+from resight.networks import find_backbone, is_installed
 from resight.networks.backbone import TIMM, WeightsSpec
 from resight.networks.state_dict import UnsupportedError, read_state_dict
 
@@ -206,7 +206,7 @@ def read_content(path: Path) -> Any:
     try:
         return read_state_dict(path)
     except UnsupportedError as error:
-        if importlib.util.find_spec("torch") is None:
+        if not is_installed("torch"):
             raise WeightsError(
                 f"{path}: {error}, which only torch reads; run pip install 'resight[torch]'"
             ) from None

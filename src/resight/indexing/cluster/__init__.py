@@ -21,7 +21,8 @@ from resight.indexing.cluster.segments import (
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
 from resight.methods.model import FittedMethod, ModelOptions
-from resight.networks.runtimes import REQUIRED_RUNTIMES, choose_runtime, is_installed
+from resight.networks import is_installed
+from resight.networks.runtimes import REQUIRED_RUNTIMES, choose_runtime
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
