@@ -33,7 +33,7 @@ RELATED = 20
 """Neighbors per photo that may be related to it, at most a third of the collection."""
 RELATIVE_LIMIT = 0.82
 """The limit as a share of the distance to unrelated photos. Smaller shares lose views of the same
-thing, larger ones join unrelated photos: see the groups in docs/results.md."""
+thing, larger ones join unrelated photos; docs/results.md has figures."""
 NEAR_DUPLICATE = 0.4
 """Fraction of the limit below which photos are near-duplicates: the same picture, saved again,
 resized or slightly cropped, not another view."""
@@ -41,8 +41,8 @@ BATCH = 64
 """Photos per batch of queries."""
 MIN_PHOTOS = 8
 """Fewest photos to estimate a limit from."""
-MAX_DIVIDED = 1000
-"""Most photos that are divided at once, for which all distances are held: 4 MB."""
+MAX_DIVIDED = 500
+"""Most photos that are divided at once, which takes 8 MB for all their pairs."""
 TIGHTENING = 0.9
 """Factor by which the limit is reduced to take more connected photos apart first."""
 
