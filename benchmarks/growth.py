@@ -28,7 +28,8 @@ from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig
 from resight.photos.files import PhotoFile
 from resight.progress import no_progress
-from resight.ranking.exact import Query, nearest, nearest_by_lists
+from resight.ranking.approximate import nearest_by_lists
+from resight.ranking.exact import Query, nearest
 from resight.ranking.ivf import InvertedLists
 from resight.searching import Searcher
 

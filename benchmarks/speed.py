@@ -152,7 +152,8 @@ def measure_search(count: int) -> dict[str, Any]:
     import scipy.spatial.distance
     import torch
 
-    from resight.ranking.exact import Database, Query, nearest_by_lists, nearest_to_each
+    from resight.ranking.approximate import nearest_by_lists
+    from resight.ranking.exact import Database, Query, nearest_to_each
     from resight.ranking.ivf import grow_lists, open_lists
     from resight.ranking.quantized import encode, fit_quantizer
 

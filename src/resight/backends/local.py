@@ -15,13 +15,13 @@ from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError
 from resight.photos import is_under
 from resight.photos.images import taken_at
+from resight.ranking.approximate import nearest_by_lists
 from resight.ranking.exact import (
     DISTANCES,
     REMOVED_ID,
     Database,
     Neighbors,
     Query,
-    nearest_by_lists,
     nearest_to_each,
 )
 from resight.ranking.ivf import InvertedLists

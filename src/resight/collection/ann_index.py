@@ -14,6 +14,7 @@ from resight.errors import CollectionError, UsageError
 from resight.files import file_sha256
 from resight.memory import available_bytes
 from resight.progress import Progress
+from resight.ranking.approximate import nearest_by_lists
 from resight.ranking.exact import (
     DISTANCES,
     REMOVED_ID,
@@ -22,7 +23,6 @@ from resight.ranking.exact import (
     Query,
     manhattan,
     nearest,
-    nearest_by_lists,
 )
 from resight.ranking.ivf import (
     InvertedLists,

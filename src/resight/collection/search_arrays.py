@@ -2,7 +2,8 @@
 
 A folder in `arrays/` holds `ids.npy`, `global.npy` and, with class activation maps, `local.npy`:
 descriptors after the reduction, float32, memory-mapped when read; for large collections also their
-8-bit codes, `global-codes.npy`, `global-units.npy` and so on (`ranking.quantized`). `header.json`
+8-bit codes, `global-codes.npy`, `global-units.npy` (for Manhattan distance) and so on
+(`ranking.quantized`). `header.json`
 names the state of the database that they represent, the number of valid rows, and the rows of
 removed photos. For new photos rows are appended, and those of removed ones are marked; everything
 is rebuilt only after another reduction, or when much has changed.
@@ -25,17 +26,11 @@ from typing import Any, Literal
 import numpy as np
 
 from resight.collection import Collection, appendable_npy
+from resight.collection.code_files import append_codes, norm_of_codes, read_codes
 from resight.collection.database import check_disk_space, explained
 from resight.errors import CollectionError
 from resight.files import write_atomically
 from resight.ranking.exact import REMOVED_ID, Database
-from resight.ranking.quantized import (
-    SLACK_BYTES,
-    QuantizedDescriptors,
-    Quantizer,
-    encode_blocks,
-    fit_quantizer,
-)
 from resight.reductions import Reduction, from_bytes, to_bytes
 
 HEADER_NAME = "header.json"
@@ -47,13 +42,12 @@ BLOCK_ROWS = 1024
 """Rows written together."""
 FORMAT = 2
 """Format of the files; arrays of another format are rebuilt."""
-MAX_OUTLIERS = 0.02
-"""Largest fraction of rows outside the range of the codes; beyond it, they are computed again."""
 
 DESCRIPTORS = ("global", "local")
 Header = dict[str, Any]
 """Contents of `header.json`: `format`, `generation` and `change` (together the stamp), `selection`,
-`rows`, `gone` (rows), `codes` by descriptor (low, step, lost, outliers), `sums` by file."""
+`rows`, `gone` (rows), `codes` by descriptor (low, step, lost, norm if it is not Manhattan,
+outliers), `sums` by file."""
 
 
 def _read_header(folder: Path) -> Header:
@@ -101,10 +95,9 @@ def append_photos(collection: Collection, folder: Path, header: Header, since: i
             reduced = values if reduction is None else reduction.apply(values)
             appendable_npy.append(folder / f"{name}.npy", header["rows"], reduced)
         header["rows"] += len(ids)
-    if header["rows"] >= MIN_QUANTIZED_PHOTOS and collection.distance == "manhattan":
-        for name in DESCRIPTORS:
-            if (folder / f"{name}.npy").exists():
-                _append_codes(folder, name, header, before)
+    present = [name for name in DESCRIPTORS if (folder / f"{name}.npy").exists()]
+    for name in present if header["rows"] >= MIN_QUANTIZED_PHOTOS else ():
+        append_codes(folder, name, header, before, collection.distance)
     header["sums"] = {
         path.name: appendable_npy.extend_checksums(
             path, header["sums"].get(path.name, []), header["rows"]
@@ -129,30 +122,6 @@ def _blocks(
         ids, *columns = zip(*block, strict=True)
         named = zip(DESCRIPTORS, columns, strict=True)
         yield np.array(ids), {name: np.stack(rows) for name, rows in named if rows[0] is not None}
-
-
-def _append_codes(folder: Path, name: str, header: Header, before: int) -> None:
-    """Write the codes of the rows after the first `before`; of all rows if there are none yet."""
-    rows = appendable_npy.load(folder / f"{name}.npy", header["rows"])
-    path, slack_path = folder / f"{name}-codes.npy", folder / f"{name}-units.npy"
-    codes_header = header["codes"].get(name)
-    if codes_header is None:
-        before = 0
-        quantizer = fit_quantizer(rows)
-        appendable_npy.create(path, rows.shape[1:], "|u1")
-        appendable_npy.create(slack_path, (SLACK_BYTES,), "|u1")
-        low, step, lost = quantizer.low, quantizer.step, quantizer.max_error
-        codes_header = {"low": low, "step": step, "lost": lost, "outliers": []}
-    quantizer = Quantizer(codes_header["low"], codes_header["step"], codes_header["lost"])
-    done = before
-    for codes, slack, outliers in encode_blocks(rows[before:], quantizer):
-        appendable_npy.append(path, done, codes)
-        appendable_npy.append(slack_path, done, slack)
-        done += len(codes)
-        codes_header["outliers"] += (before + outliers).tolist()
-    if len(codes_header["outliers"]) > MAX_OUTLIERS * header["rows"]:
-        raise ValueError("the codes do not fit the new rows")
-    header["codes"][name] = codes_header
 
 
 def _check_space(collection: Collection) -> None:
@@ -209,7 +178,12 @@ def load_arrays(collection: Collection) -> SearchArrays:
         for folder in _folders(collection):
             arrays = _read(folder)
             if arrays is not None and arrays.stamp == current:
-                return arrays
+                # Older versions wrote no codes for some distances.
+                few = len(arrays.database.ids) < MIN_QUANTIZED_PHOTOS
+                lacking = not (few or arrays.database.coded) and norm_of_codes(
+                    collection.distance, arrays.database.global_.shape[1]
+                )
+                return _update(collection) if lacking and os.access(folder, os.W_OK) else arrays
         return _update(collection)
 
 
@@ -252,15 +226,7 @@ def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | 
         }
         ids = np.array(rows["ids.npy"])
         ids[header["gone"]] = REMOVED_ID
-        quantized = tuple(
-            QuantizedDescriptors(
-                Quantizer(codes["low"], codes["step"], codes["lost"]),
-                rows[f"{name}-codes.npy"],
-                rows[f"{name}-units.npy"],
-                np.array(codes["outliers"], np.int64),
-            )
-            for name, codes in header["codes"].items()
-        )
+        quantized = read_codes(rows, header["codes"], count)
         database = Database(ids, rows["global.npy"], rows.get("local.npy"), quantized)
         return SearchArrays(_stamp(header), folder, database, _read_reduction(folder, header))
     except DAMAGED:

@@ -2,7 +2,8 @@
 
 Small databases are scanned as they are. Of large ones the codes (`quantized`) are scanned for a
 short list, which is then compared exactly; it grows until all other rows are provably farther, so
-that the result is the same.
+that the result is the same. Where that does not help, and for many Euclidean queries at once,
+matrix products (`products`) leave the rows to compare.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,21 +13,20 @@ import numpy as np
 
 from resight.descriptors.aggregation.hamming import hamming, hamming_wgc
 from resight.errors import UsageError
-from resight.ranking.ivf import InvertedLists
-from resight.ranking.products import may_be_nearest
-from resight.ranking.quantized import ROUNDING, QuantizedDescriptors, shortlist, shortlist_among
+from resight.ranking.products import FEW_QUERIES, may_be_nearest
+from resight.ranking.quantized import ROUNDING, QuantizedDescriptors, shortlist
 
 BLOCK_VALUES = 1 << 22
 """Values that are compared at a time: 16 MB of float32, so that a scan needs little memory."""
 
 MIN_SHORTLIST = 256
-"""Initial rows of a short list, or `SHORTLIST_GROWTH` times the number of neighbors if more."""
+"""Initial rows of a short list, or `LISTED_PER_NEIGHBOR` times the number of neighbors if more."""
+LISTED_PER_NEIGHBOR = {"manhattan": 4, "euclidean": 8}
+"""By the distance of the codes; Euclidean bounds are wider."""
 MIN_COMPARED = 32
 """Rows of a short list that are compared exactly first, to bound the distance of the others."""
-SHORTLIST_GROWTH = 4
+SHORTLIST_GROWTH = 8
 """Growth factor of a short list that is too short."""
-CANDIDATES_PER_NEIGHBOR = 2
-"""Candidates of inverted lists per neighbor that are compared exactly."""
 MIN_SHORTLISTS = 8
 """A database shorter than this number of short lists is scanned as it is."""
 
@@ -135,23 +135,50 @@ def nearest_to_each(
 
     Either all queries have local descriptors or none.
     """
-    if distance is euclidean and queries and len(database.ids) >= MIN_SHORTLIST:
-        return _by_products(queries, database, k)
-    results: dict[int, Neighbors] = {}
-    length = max(MIN_SHORTLIST, SHORTLIST_GROWTH * k)
-    while distance is manhattan and database.coded and length * MIN_SHORTLISTS <= len(database.ids):
-        pending = [i for i in range(len(queries)) if i not in results]
-        if not pending:
-            break
-        certain = _by_codes([queries[i] for i in pending], database, k, length)
-        results |= {i: near for i, near in zip(pending, certain, strict=True) if near is not None}
-        length *= SHORTLIST_GROWTH
-    for i, query in enumerate(queries):
-        if i not in results:
-            distances = distances_to(query, database, distance)
-            order = ranking(distances, database.ids, k)
-            results[i] = Neighbors(database.ids[order], distances[order])
+    results = _by_short_lists(queries, database, k, distance)
+    pending = [i for i in range(len(queries)) if i not in results]
+    if distance is euclidean and pending and len(database.ids) >= MIN_SHORTLIST:
+        found = _by_products([queries[i] for i in pending], database, k)
+        results |= dict(zip(pending, found, strict=True))
+        pending = []
+    for i in pending:
+        distances = distances_to(queries[i], database, distance)
+        order = ranking(distances, database.ids, k)
+        results[i] = Neighbors(database.ids[order], distances[order])
     return [results[i] for i in range(len(queries))]
+
+
+def _by_short_lists(
+    queries: Sequence[Query], database: Database, k: int, distance: Distance
+) -> dict[int, Neighbors]:
+    """Find the neighbors by codes, for those of the queries for which that is possible and fast."""
+    results: dict[int, Neighbors] = {}
+    norm = database.coded[0].quantizer.norm if database.coded else None
+    if norm is None or distance is not DISTANCES[norm]:
+        return results
+    length = max(MIN_SHORTLIST, LISTED_PER_NEIGHBOR[norm] * k)
+    pending = list(range(len(queries)))
+    if distance is euclidean:
+        if len(queries) > FEW_QUERIES or length * MIN_SHORTLISTS > len(database.ids):
+            return results  # matrix products are faster
+        pending = [i for i in pending if _codes_pay_off(queries[i], database)]
+    while pending and length * MIN_SHORTLISTS <= len(database.ids):
+        certain = _by_codes([queries[i] for i in pending], database, k, length, distance)
+        results |= {i: near for i, near in zip(pending, certain, strict=True) if near is not None}
+        pending = [i for i in pending if i not in results]
+        length *= SHORTLIST_GROWTH
+    return results
+
+
+def _codes_pay_off(query: Query, database: Database) -> bool:
+    """Return whether Euclidean codes are likely to tell near rows from the others."""
+    sides = zip((query.global_, query.local), database.coded, strict=False)
+    for values, coded in sides:
+        if values is not None:
+            _check_length(values, coded.codes)
+            if not coded.pays_off(values):
+                return False
+    return True
 
 
 def _by_products(queries: Sequence[Query], database: Database, k: int) -> list[Neighbors]:
@@ -166,13 +193,13 @@ def _by_products(queries: Sequence[Query], database: Database, k: int) -> list[N
             _check_length(value, rows)
     candidates = [may_be_nearest(np.stack(values), rows, k, removed) for values, rows in sides]
     return [
-        _nearest_of(query, database, [each[i] for each in candidates], k, euclidean)
+        nearest_of(query, database, [each[i] for each in candidates], k, euclidean)
         for i, query in enumerate(queries)
     ]
 
 
 def _by_codes(
-    queries: Sequence[Query], database: Database, k: int, length: int
+    queries: Sequence[Query], database: Database, k: int, length: int, distance: Distance
 ) -> list[Neighbors | None]:
     """Find the neighbors of each query; None if a short list of this length is too short."""
     sides = [[query.global_ for query in queries]]
@@ -182,12 +209,15 @@ def _by_codes(
     for values, coded in zip(map(np.stack, sides), database.coded, strict=False):
         _check_length(values[0], coded.codes)
         codes = coded.quantizer.encode_queries(values)
-        rows, sums = shortlist(codes, coded.codes, coded.slack, length)
+        squared = coded.quantizer.norm == "euclidean"
+        rows, sums = shortlist(codes, coded.codes, coded.slack, length, squared)
         lists.append(rows)
         bounds.append(coded.lower_bounds(values, codes, sums))
         outliers.append(coded.outliers)
     return [
-        _compare(query, database, k, [r[i] for r in lists], [d[i] for d in bounds], outliers)
+        _compare(
+            query, database, k, [r[i] for r in lists], [d[i] for d in bounds], outliers, distance
+        )
         for i, query in enumerate(queries)
     ]
 
@@ -199,6 +229,7 @@ def _compare(
     lists: Sequence[np.ndarray],
     bounds: Sequence[np.ndarray],
     outliers: Sequence[np.ndarray],
+    distance: Distance,
 ) -> Neighbors | None:
     """Find the neighbors of a query in short lists; None if other rows may be nearer.
 
@@ -207,11 +238,11 @@ def _compare(
     """
     first = max(MIN_COMPARED, k)
     rows = [*outliers, *(listed[:first] for listed in lists)]
-    nearest_rows = _nearest_of(query, database, rows, k)
+    nearest_rows = nearest_of(query, database, rows, k, distance)
     limit = _limit(nearest_rows, k)
     more = [r[first:][d[first:] <= limit] for r, d in zip(lists, bounds, strict=True)]
     if any(map(len, more)):
-        nearest_rows = _nearest_of(query, database, [*rows, *more], k)
+        nearest_rows = nearest_of(query, database, [*rows, *more], k, distance)
         limit = _limit(nearest_rows, k)
     # Rows on neither list are farther than the last of the k, by either descriptor.
     return nearest_rows if limit < min(distances[-1] for distances in bounds) else None
@@ -222,7 +253,7 @@ def _limit(neighbors: Neighbors, k: int) -> float:
     return neighbors.distances[-1] * (1 + ROUNDING) if len(neighbors.ids) == k else np.inf
 
 
-def _nearest_of(
+def nearest_of(
     query: Query,
     database: Database,
     parts: Sequence[np.ndarray],
@@ -237,41 +268,6 @@ def _nearest_of(
     distances = distances_to(query, listed, distance)
     order = ranking(distances, listed.ids, k)
     return Neighbors(listed.ids[order], distances[order])
-
-
-def nearest_by_lists(
-    query: Query,
-    database: Database,
-    lists: Sequence[InvertedLists],
-    k: int,
-    distance: Distance = manhattan,
-) -> Neighbors:
-    """Find approximately the k nearest photos, with inverted lists.
-
-    Candidates are compared by their codes, if there are any, and the nearest of them exactly.
-    Rows that are not in the lists (one for each descriptor) yet are scanned.
-    """
-    first = min(each.count for each in lists)  # of the rows that are not in all lists
-    length = SHORTLIST_GROWTH * k
-    parts: list[np.ndarray] = []
-    for side, values in enumerate((query.global_, query.local)[: len(lists)]):
-        if values is None:
-            continue
-        near = lists[side].near(np.asarray(values, np.float32), max(MIN_SHORTLIST, length))
-        near = near[database.ids[near] != REMOVED_ID]
-        if not database.coded:
-            parts += [near, np.arange(first, len(database.ids))]
-            continue
-        coded = database.coded[side]
-        code = coded.quantizer.encode_queries(values[None])
-        parts.append(
-            shortlist_among(code, coded.codes, coded.slack, near, CANDIDATES_PER_NEIGHBOR * k)
-        )
-        later = len(coded.codes) - first
-        if later:
-            codes, slack = coded.codes[first:], coded.slack[first:]
-            parts.append(first + shortlist(code, codes, slack, min(length, later))[0][0])
-    return _nearest_of(query, database, parts, k, distance)
 
 
 def ranking(distances: np.ndarray, ids: np.ndarray, k: int | None = None) -> np.ndarray:

@@ -20,7 +20,8 @@ from resight.errors import CollectionError, UsageError
 from resight.indexing import pipeline
 from resight.progress import no_progress
 from resight.ranking import ivf as inverted
-from resight.ranking.exact import Database, Query, nearest, nearest_by_lists
+from resight.ranking.approximate import nearest_by_lists
+from resight.ranking.exact import Database, Query, nearest
 from resight.ranking.ivf import InvertedLists, grow_lists, open_lists
 from resight.searching import Searcher, search
 

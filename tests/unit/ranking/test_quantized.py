@@ -15,9 +15,9 @@ from array_samples import make
 from database_groups import neighbor_lists
 from resight.collection import Collection
 from resight.collection import search_arrays as arrays
+from resight.ranking import compiled_scan
 from resight.ranking import exact as neighbors
 from resight.ranking import quantized as codes
-from resight.ranking import sad
 from resight.ranking.exact import Database, Query, manhattan, nearest, nearest_to_each
 from resight.ranking.quantized import (
     MAX_CODE,
@@ -106,7 +106,11 @@ def test_rows_with_large_errors_are_outliers() -> None:
     assert (units > np.minimum(spare, SLACK_BYTES * MAX_CODE) - 1).all()
 
 
-SCANS = {"shared out": shortlist, "by OpenCV": codes._opencv_scan, "compiled": sad.nearest_rows}
+SCANS = {
+    "shared out": shortlist,
+    "by OpenCV": codes._opencv_scan,
+    "compiled": compiled_scan.nearest_rows,
+}
 
 
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS)
@@ -155,7 +159,9 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
     expected = codes._opencv_scan(batch, rows, units, 10)[1]
     used = []
     monkeypatch.setattr(
-        sad, "nearest_rows", lambda *given, real=sad.nearest_rows: used.append(1) or real(*given)
+        compiled_scan,
+        "nearest_rows",
+        lambda *given, real=compiled_scan.nearest_rows: used.append(1) or real(*given),
     )
     for count in (len(batch), 1):  # one query, too, once it is loaded
         used.clear()
@@ -172,7 +178,10 @@ def test_large_collections_are_scanned_by_the_compiled_scan(
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another processor")
 def test_compiled_scan_uses_the_processors_instruction() -> None:
-    for scan, least in ((sad._scan, sad.TOGETHER), (sad._scan_for_one, 1)):
+    for scan, least in (
+        (compiled_scan._scan, compiled_scan.TOGETHER),
+        (compiled_scan._scan_for_one, 1),
+    ):
         fresh = numba.njit(scan.signatures[0], nogil=True, error_model="numpy")(scan.py_func)
         (assembly,) = fresh.inspect_asm().values()
         assert assembly.count("psadbw") >= least
