@@ -21,6 +21,8 @@ LANES = 64
 """Bytes that are compared at once, where the processor can."""
 SQUARED_LANES = 32
 """The same for squared differences, which take twice the room."""
+AHEAD = 4096
+"""Bytes that a scan for one query prefetches ahead. Processors do not prefetch across pages."""
 BLOCK_ROWS = 32
 """Rows that stay in the first cache while all queries pass."""
 FARTHEST = 2**31 - 1
@@ -29,11 +31,12 @@ FARTHEST = 2**31 - 1
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
 
-def _sums_of(count: int, squared: bool) -> Any:
+def _sums_of(count: int, *, squared: bool = False, ahead: int = 0) -> Any:
     """Return a Numba function for the sums of one row and `count` queries.
 
     It takes codes (N, D), a row, queries (Q, D) and the first of the queries, and returns a tuple
-    of int32: the sums over the values that fill whole vectors.
+    of int32: the sums over the values that fill whole vectors. It prefetches the bytes that are
+    `ahead`, unless that is 0.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -49,7 +52,7 @@ def _sums_of(count: int, squared: bool) -> Any:
         others = [
             start_of(query_kind, queries, builder.add(first, INT64(i)))[0] for i in range(count)
         ]
-        totals = _compare(builder, values, others, width, squared)
+        totals = _compare(builder, values, others, width, squared, ahead)
         return context.make_tuple(builder, signature.return_type, totals)
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -59,7 +62,9 @@ def _sums_of(count: int, squared: bool) -> Any:
     return sums
 
 
-def _compare(builder: Any, row: Any, others: Any, width: Any, squared: bool) -> list[Any]:
+def _compare(
+    builder: Any, row: Any, others: Any, width: Any, squared: bool, ahead: int
+) -> list[Any]:
     """Sum the (squared) differences of one row to others, over values that fill whole vectors.
 
     Rows are addresses of their first values; `width` is their length.
@@ -82,6 +87,8 @@ def _compare(builder: Any, row: Any, others: Any, width: Any, squared: bool) -> 
     # Written in this way, the loop is not unrolled, which would hide the pattern.
     end = builder.sub(width, INT64(lanes - 1))
     with cgutils.for_range_slice(builder, INT64(0), end, INT64(lanes)) as (place, _):
+        if ahead:
+            _prefetch(builder, builder.gep(row, [builder.add(place, INT64(ahead))]))
         values = load(row, place)
         for other, partial in zip(others, sums, strict=True):
             difference = builder.sub(values, load(other, place))
@@ -93,8 +100,15 @@ def _compare(builder: Any, row: Any, others: Any, width: Any, squared: bool) -> 
     return [builder.call(total, [builder.load(partial)]) for partial in sums]
 
 
-_sums_of_some, _sum_of_one = _sums_of(TOGETHER, False), _sums_of(1, False)
-_squares_of_one = _sums_of(1, True)
+def _prefetch(builder: Any, address: Any) -> None:
+    """Prefetch the line of the cache at an address for reading; any address will do."""
+    kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+    builder.call(prefetch, [address, INT32(0), INT32(3), INT32(1)])
+
+
+_sums_of_some, _sum_of_one = _sums_of(TOGETHER), _sums_of(1)
+_next_sum, _next_squares = _sums_of(1, ahead=AHEAD), _sums_of(1, squared=True, ahead=AHEAD)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -169,9 +183,9 @@ def _scan_for_one(queries: Any, codes: Any, slack: Any, squared: Any, rows: Any,
     """Scan for one query, as fast as the codes come from memory."""
     for row in range(len(codes)):
         if squared:
-            (total,) = _squares_of_one(codes, row, queries, 0)
+            (total,) = _next_squares(codes, row, queries, 0)
         else:
-            (total,) = _sum_of_one(codes, row, queries, 0)
+            (total,) = _next_sum(codes, row, queries, 0)
         total = _add_slack(total, slack[row])
         if total < sums[0, 0]:
             _insert_if_near(queries[0], codes[row], squared, sums[0], rows[0], total, row)
