@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from resight.reductions.wccn import SPREAD
+
 ROOT = Path(__file__).parent.parent
 VALUES = 768
 """Length of the synthetic descriptors."""
 FACTORS = 40
+ADAPTED_LAYER = 128
+"""Values of each of the two layers of the synthetic adapted descriptors."""
 PACKAGES = (
     *("resight", "numpy", "torch", "openvino", "onnxruntime"),
     *("faiss-cpu", "scipy", "numba"),
@@ -119,4 +123,24 @@ def draw_descriptors(count: int, rng: np.random.Generator) -> np.ndarray:
         views = 0.9 * views + 0.43 * rng.normal(size=views.shape)
         noise = 0.2 * rng.standard_normal(block.shape, np.float32)
         np.exp(views @ loadings + level + noise, out=block, casting="same_kind")
+    return rows
+
+
+def draw_adapted(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw adapted descriptors that resemble real ones, five views each: float32 (count, 272).
+
+    Two layers of components whose deviations fall like those of real photos, each of the same
+    length, and 16 equal values of the correction (`reductions.wccn`).
+    """
+    deviations = np.tile(np.arange(1, ADAPTED_LAYER + 1) ** -0.3, 2).astype(np.float32)
+    rows = np.empty((count, 2 * ADAPTED_LAYER + SPREAD), np.float32)
+    for start in range(0, count, 10_000):
+        block = rows[start : start + 10_000]
+        objects = rng.standard_normal((len(block) // 5 + 1, len(deviations)), np.float32)
+        views = objects[rng.integers(0, len(objects), len(block))]
+        views += 0.5 * rng.standard_normal(views.shape, np.float32)
+        layers = (views * deviations).reshape(len(block), 2, ADAPTED_LAYER)
+        layers /= np.sqrt(2) * np.linalg.norm(layers, axis=2, keepdims=True)
+        block[:, :-SPREAD] = layers.reshape(len(block), -1)
+        block[:, -SPREAD:] = rng.uniform(0.09, 0.17, (len(block), 1))
     return rows

@@ -26,6 +26,7 @@ from harness import (
     ROOT,
     VALUES,
     conditions,
+    draw_adapted,
     draw_descriptors,
     machine,
     make_parser,
@@ -53,11 +54,12 @@ def main() -> None:
     if options.table:
         print(table(json.loads(options.table.read_text())))
         return
-    result: dict[str, Any] = {"machine": machine(), "extraction": {}, "search": {}}
+    result: dict[str, Any] = {"machine": machine(), "extraction": {}, "search": {}, "adapted": {}}
     if options.photos:
         result["extraction"] = isolated(measure_extraction, options.photos, options.weights)
     for rows in options.rows:
         result["search"][str(rows)] = isolated(measure_search, rows)
+        result["adapted"][str(rows)] = isolated(measure_adapted, rows)
     save(result, options.output.with_suffix(".json"))
     plot(result, options.output.with_suffix(".png"))
     print(table(result))
@@ -217,6 +219,52 @@ def measure_search(count: int) -> dict[str, Any]:
     }
 
 
+def measure_adapted(count: int) -> dict[str, Any]:
+    """Measure one query, and several at once, over `count` adapted descriptors."""
+    import faiss
+
+    from resight.ranking.exact import Database, Query, euclidean, nearest_to_each
+    from resight.ranking.quantized import encode, fit_quantizer
+    from resight.reductions.wccn import SPREAD
+
+    rng = np.random.default_rng(0)
+    rows = draw_adapted(count, rng)
+    vectors = rows[rng.integers(0, count, QUERIES)]
+    vectors += 0.02 * rng.standard_normal(vectors.shape, np.float32)
+    vectors[:, -SPREAD:] = 0
+    coded = encode(rows, fit_quantizer(rows, "euclidean"))
+    plain = Database(np.arange(count), rows)
+    database = Database(plain.ids, rows, coded=(coded,))
+    flat = faiss.IndexFlatL2(rows.shape[1])
+    flat.add(rows)
+    queries = [Query(values) for values in vectors]
+    current = [0]
+
+    def next_query(number: int) -> None:
+        current[0] = number
+
+    def search(searched: Database, given: list[Query]) -> Any:
+        return nearest_to_each(given, searched, 10, euclidean)
+
+    one: Contenders = {
+        "Resight": lambda: search(database, [queries[current[0]]]),
+        "Resight, float32": lambda: search(plain, [queries[current[0]]]),
+        "FAISS flat": lambda: flat.search(vectors[current[0] : current[0] + 1], 10),
+        "reading the codes once": lambda: read_all(coded.codes),
+    }
+    batch: Contenders = {
+        "Resight": lambda: search(database, queries),
+        "FAISS flat": lambda: flat.search(vectors, 10),
+    }
+    seconds = {"one": rounds(one, next_query), "together": rounds(batch)}
+    pairs = [(search(database, [query])[0], search(plain, [query])[0]) for query in queries]
+    identical = sum(
+        np.array_equal(found.ids, true.ids) and np.array_equal(found.distances, true.distances)
+        for found, true in pairs
+    )
+    return {"seconds": seconds, "identical_lists": identical, "values": rows.shape[1]}
+
+
 def same(found: Any, ids: np.ndarray, distances: np.ndarray) -> bool:
     """Check that two lists of neighbors are equal up to the order of equal distances."""
     close = np.allclose(found.distances, distances, rtol=1e-5)
@@ -273,12 +321,7 @@ def table(result: dict[str, Any]) -> str:
                 cells += [f"{100 * run[share]:.0f} %" for share in ("busy", "alone")]
             lines.append(f"| {' | '.join(cells + [''] * (len(head) - len(cells)))} |")
     for rows, found in result["search"].items():
-        one, together = medians(found["seconds"]["one"]), medians(found["seconds"]["together"])
-        lines += ["", f"| {int(rows):,} x {VALUES} | one query, ms | {QUERIES} at once, ms |"]
-        lines += ["|---|---|---|"]
-        for name, value in one.items():
-            many = f"{1e3 * together[name]:.1f}" if name in together else ""
-            lines.append(f"| {name} | {1e3 * value:.2f} | {many} |")
+        lines += search_table(rows, VALUES, found["seconds"])
         lines += [
             "",
             f"Lists of ten that are those of the exact search: {found['identical_lists']} of "
@@ -287,7 +330,25 @@ def table(result: dict[str, Any]) -> str:
             f"{100 * found['approximate_recall']:.1f} % of the nearest ten by an index of "
             f"{found['approximate_index']['bytes'] / 1e6:.1f} MB.",
         ]
+    for rows, found in result.get("adapted", {}).items():
+        lines += search_table(rows, found["values"], found["seconds"])
+        lines += [
+            "",
+            f"Lists of ten that are those of the comparison in float32: {found['identical_lists']} "
+            f"of {QUERIES}.",
+        ]
     return "\n".join(lines)
+
+
+def search_table(rows: str, values: int, seconds: dict[str, Any]) -> list[str]:
+    """Lay out the medians of searches over rows of so many values."""
+    one, together = medians(seconds["one"]), medians(seconds["together"])
+    lines = ["", f"| {int(rows):,} x {values} | one query, ms | {QUERIES} at once, ms |"]
+    lines += ["|---|---|---|"]
+    for name, value in one.items():
+        many = f"{1e3 * together[name]:.1f}" if name in together else ""
+        lines.append(f"| {name} | {1e3 * value:.2f} | {many} |")
+    return lines
 
 
 def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
@@ -305,11 +366,13 @@ def plot(result: dict[str, Any], path: Path) -> None:
     charts = []
     if result["extraction"]:
         charts.append(("s from a JPEG to its descriptor", medians(result["extraction"]["seconds"])))
-    for rows, found in result["search"].items():
+    searches = [(rows, VALUES, found) for rows, found in result["search"].items()]
+    searches += [(rows, found["values"], found) for rows, found in result["adapted"].items()]
+    for rows, size, found in searches:
         for what, seconds in found["seconds"].items():
             queries = "one query" if what == "one" else f"{QUERIES} queries"
             values = {name: 1e3 * value for name, value in medians(seconds).items()}
-            charts.append((f"ms for {queries}, {int(rows):,} x {VALUES}", values))
+            charts.append((f"ms for {queries}, {int(rows):,} x {size}", values))
     figure, axes = pyplot.subplots(len(charts), figsize=(8, 1.9 * len(charts)), squeeze=False)
     for axis, (title, values) in zip(axes[:, 0], charts, strict=True):
         colors = ["#1f6f54" if "Resight" in n or "OpenVINO" in n else "#b9b4a7" for n in values]
