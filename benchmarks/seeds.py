@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from combined import ranked_by
+from draws import ranked_by
 from harness import machine, make_parser, markdown, save
 from resight.collection import Collection
 from resight.config import SelectionConfig

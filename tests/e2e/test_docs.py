@@ -145,16 +145,17 @@ def test_package_is_importable_without_its_command_line():
 
 
 @pytest.mark.parametrize(
-    ("name", "page"),
+    ("script", "name", "page"),
     [
-        *(("growth", "speed"), ("speed", "speed"), ("combined", "benchmarks")),
-        *(("backends", "backends"), ("cluster", "cluster"), ("seeds", "results")),
-        ("adaptation", "results"),
+        *(("growth", "growth", "speed"), ("speed", "speed", "speed")),
+        *(("backends", "backends", "backends"), ("cluster", "cluster", "cluster")),
+        *(("seeds", "seeds", "results"), ("adaptation", "adaptation", "results")),
+        ("draws", "combined", "benchmarks"),
     ],
 )
-def test_the_tables_of_measurements_are_those_of_their_files(name, page, monkeypatch):
+def test_the_tables_of_measurements_are_those_of_their_files(script, name, page, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    benchmark = importlib.import_module(name)
+    benchmark = importlib.import_module(script)
     measured = json.loads((ROOT / "docs" / f"{name}.json").read_text("utf-8"))
     assert benchmark.table(measured) in (ROOT / "docs" / f"{page}.md").read_text("utf-8")
 
