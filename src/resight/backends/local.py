@@ -123,6 +123,9 @@ class LocalStore(Store):
     def photos_after(self, after: int, count: int) -> list[Photo]:
         return self.collection.photos_after(after, count)
 
+    def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
+        return self.collection.evidence(contents)
+
     def stored_query(self, content: str) -> Query | None:
         stored = self.collection.descriptors(content)
         if stored is None or not stored.intact:
@@ -223,6 +226,9 @@ class ArrayStore:
     def rows(self, ids: np.ndarray) -> Database:
         local = self.database.local
         return Database(ids, self.database.global_[ids], None if local is None else local[ids])
+
+    def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
+        return {}
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         return {i: Photo(i, self.paths[i], 0, 0, None, None, None, "ok", None) for i in ids}

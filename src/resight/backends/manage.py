@@ -138,8 +138,9 @@ class CheckReport:
 def check(collection: PathLike) -> CheckReport:
     """Read every row of the database and every byte of the arrays, and repair what is damaged.
 
-    Damaged or missing descriptors are deleted, so that the next index run computes them again, and
-    those of varied copies, so that the next fit does; damaged arrays are rebuilt.
+    Damaged or missing descriptors are deleted, so that the next index run computes them again, as
+    is damaged evidence, and those of varied copies, so that the next fit does; damaged arrays are
+    rebuilt.
 
     Raises:
         CollectionError: there is no collection, or its database cannot be read at all.
@@ -148,7 +149,7 @@ def check(collection: PathLike) -> CheckReport:
     with writing(collection) as writer, explained(Path(collection)):
         for (line,) in writer.collection.connection.execute("PRAGMA integrity_check"):
             if line != "ok":
-                problems.append(f"database: {line}")
+                problems.append(f"database: {'; '.join(line.splitlines())}")
         lost = _delete_damaged(writer)
         problems += [f"{path}: its descriptor was damaged or missing" for path in lost]
         damaged_copies = writer.collection.damaged_copies()
@@ -158,6 +159,11 @@ def check(collection: PathLike) -> CheckReport:
                 f"varied copies: descriptors were damaged (of {len(damaged_copies)} sampled photos)"
             )
             repaired.append("varied copies: removed; the next fit describes them again")
+        damaged_evidence = writer.collection.damaged_evidence()
+        if damaged_evidence:
+            writer.remove_evidence(damaged_evidence)
+            problems.append(f"evidence: damaged for {len(damaged_evidence)} photos")
+            repaired.append("evidence: removed; the next index run makes it again")
         photos = writer.collection.count("ok")
         problem = remove_damaged_arrays(writer.collection)
         if problem:

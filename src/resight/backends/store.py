@@ -63,6 +63,10 @@ class Searchable(Protocol):
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Return the searchable photos with these IDs, by ID."""
 
+    def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
+        """Return the evidence of some contents (SHA-256), of those that have it, intact."""
+        return {}
+
     def nearest(
         self,
         queries: Sequence[Query],

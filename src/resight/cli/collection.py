@@ -21,11 +21,13 @@ def index(
     collection: opt.Collection,
     config: opt.Config = None,
     prune: Annotated[bool, option("Remove photos that are gone.", "--prune")] = False,
-    strict: Annotated[
-        bool, option("Exit with status 3 if a photo cannot be read.", "--strict")
-    ] = False,
+    strict: Annotated[bool, option("Fail if a photo does.", "--strict")] = False,
     approximate: Annotated[
-        bool | None, option("Build an approximate index.", show_default="from 100,000 photos")
+        bool | None, option("Build an approximate index.", show_default="from 100k")
+    ] = None,
+    evidence: Annotated[
+        bool | None,
+        option("Keep local features to decide by.", "--evidence/--no-evidence"),
     ] = None,
     workers: Annotated[int, option("Threads that decode photos.", metavar="N", min=1)] = 1,
     weights: opt.Weights = None,
@@ -65,6 +67,7 @@ def index(
             workers=workers,
             prune=prune,
             approximate=approximate,
+            evidence=evidence,
             on=on,
             segments=segments,
             progress=progress,

@@ -262,7 +262,32 @@ class Collection(Provenance):
         if not self.has_copies():
             return []
         rows = self.connection.execute("SELECT content, descriptors, crc32 FROM copies")
-        return [content for content, data, crc32 in rows if zlib.crc32(data) != crc32]
+        return [content for content, data, crc32 in rows if zlib.crc32(data or b"") != crc32]
+
+    def has_evidence(self) -> bool:
+        """Return whether evidence was ever recorded."""
+        return self._row("SELECT 1 FROM sqlite_master WHERE name = 'evidence'") is not None
+
+    def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
+        """Return the stored evidence of some contents, of those that have it and it is intact."""
+        if not self.has_evidence():
+            return {}
+        select = "SELECT data, crc32 FROM evidence WHERE content = ?"
+        rows = {content: self._row(select, content) for content in contents}
+        return {c: row[0] for c, row in rows.items() if row and zlib.crc32(row[0] or b"") == row[1]}
+
+    def contents_with_evidence(self) -> set[str]:
+        """Return the contents that have evidence."""
+        if not self.has_evidence():
+            return set()
+        return {content for (content,) in self._rows("SELECT content FROM evidence")}
+
+    def damaged_evidence(self) -> list[str]:
+        """Return the contents whose evidence has a wrong checksum."""
+        if not self.has_evidence():
+            return []
+        rows = self.connection.execute("SELECT content, data, crc32 FROM evidence")
+        return [content for content, data, crc32 in rows if zlib.crc32(data or b"") != crc32]
 
     def photo_descriptors(
         self, since: int | None = None

@@ -58,6 +58,15 @@ CREATE TABLE IF NOT EXISTS copies (    -- of sampled photos, for an adaptation
 """
 """A table that collections have only once an adaptation was fitted."""
 
+EVIDENCE = """
+CREATE TABLE IF NOT EXISTS evidence (
+    content TEXT PRIMARY KEY,
+    data BLOB NOT NULL,                -- as evidence.encoding.to_bytes encodes it
+    crc32 INTEGER NOT NULL
+)
+"""
+"""A table that collections have only once evidence was recorded."""
+
 SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
 """SQL: the content of a photo's row that searches see, or NULL."""
 

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from resight.collection import Collection, Photo, blob_crc32
-from resight.collection.database import COPIES, create_database, explained, transaction
+from resight.collection.database import (
+    COPIES,
+    EVIDENCE,
+    create_database,
+    explained,
+    transaction,
+)
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
@@ -173,8 +179,12 @@ class Writer:
         pixels: tuple[int | None, int | None],
         global_: np.ndarray,
         local: np.ndarray | None,
+        evidence: bytes | None = None,
     ) -> None:
-        """Record a photo with its descriptors, float (D,); `pixels` are its upright (w, h)."""
+        """Record a photo with its descriptors, float (D,), and evidence.
+
+        `pixels` are its upright width and height.
+        """
         encode = self.collection.encode
         blobs = encode(global_), None if local is None else encode(local)
         with self.transaction():
@@ -182,7 +192,30 @@ class Writer:
                 "INSERT OR REPLACE INTO descriptors VALUES (?, ?, ?, ?)",
                 (content, *blobs, blob_crc32(*blobs)),
             )
+            if evidence is not None:
+                self.record_evidence(content, evidence)
             self._record(file, content, pixels, None)
+
+    def keep_evidence(self, keep: bool) -> None:
+        """Store whether index runs keep evidence."""
+        with self.transaction():
+            self._set_meta("evidence", keep)
+
+    def record_evidence(self, content: str, data: bytes) -> None:
+        """Record the evidence of a content."""
+        with self.transaction():
+            self._connection.execute(EVIDENCE)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO evidence VALUES (?, ?, ?)",
+                (content, data, zlib.crc32(data)),
+            )
+
+    def remove_evidence(self, contents: Iterable[str]) -> None:
+        """Remove the evidence of some contents; the next index run makes it again."""
+        with self.transaction():
+            self._connection.executemany(
+                "DELETE FROM evidence WHERE content = ?", [(content,) for content in contents]
+            )
 
     def record_copies(self, content: str, descriptors: np.ndarray) -> None:
         """Record the descriptors of varied copies of a content, (V, D)."""
@@ -210,6 +243,7 @@ class Writer:
                     (photo.width, photo.height),
                     description.global_,
                     description.local,
+                    description.evidence,
                 )
 
     def record_existing(self, file: PhotoFile, content: str, pixels: tuple[int, int]) -> None:
@@ -253,9 +287,13 @@ class Writer:
                 "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
                 (self.collection.meta("cleaned") or 0,),
             )
-            if self.collection.has_copies():
+            optional = {
+                "copies": self.collection.has_copies(),
+                "evidence": self.collection.has_evidence(),
+            }
+            for table in [table for table, exists in optional.items() if exists]:
                 self._connection.execute(
-                    "DELETE FROM copies WHERE content NOT IN (SELECT content FROM descriptors)"
+                    f"DELETE FROM {table} WHERE content NOT IN (SELECT content FROM descriptors)"
                 )
             (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)

@@ -26,10 +26,17 @@ separately."""
 
 @dataclass(frozen=True)
 class Description:
-    """Descriptors of one photo, float32 (D,); `local` only with class activation maps."""
+    """What is stored of a photo.
+
+    Attributes:
+        global_: its descriptor, float32 (D,).
+        local: the same under the class activation map, only with class activation maps.
+        evidence: see `evidence.encoding.to_bytes`; None where none is kept.
+    """
 
     global_: np.ndarray
     local: np.ndarray | None = None
+    evidence: bytes | None = None
 
 
 class Extractor(Protocol):

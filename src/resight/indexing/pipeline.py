@@ -14,6 +14,7 @@ from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster import extract_on_cluster
 from resight.indexing.cluster.ray_cluster import connected
+from resight.indexing.evidence import WithEvidence, complete_evidence
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.fitting import fit_automatically
 from resight.indexing.method_setup import fit_method, load_extractor
@@ -57,6 +58,7 @@ def index(
     workers: int = 1,
     prune: bool = False,
     approximate: bool | None = None,
+    evidence: bool | None = None,
     on: str | None = None,
     segments: PathLike | None = None,
     progress: Progress = no_progress,
@@ -78,6 +80,8 @@ def index(
         workers: threads that read and decode photos.
         prune: remove photos from the collection whose files are gone.
         approximate: build or extend an approximate index; None does so for large collections.
+        evidence: keep local features of the photos, by which searches and groups decide what
+            shows the same thing; None is as in the collection's last run, at first True.
         on: address of a Ray cluster to extract on (see `ray_cluster.connected`); None is this
             machine. The descriptors are the same.
         segments: folder that keeps what the cluster extracted; None keeps it in the collection's
@@ -121,14 +125,17 @@ def index(
         if extractor is not None:
             dimensions = extractor.dimensions
             check_resources(writer.collection, plan, dimensions, on_cluster=ray is not None)
+        keep = _keeps_evidence(writer, evidence)
         if ray is None:
-            results = _extract_locally(writer.collection, plan, extractor, workers)
+            results = _extract_locally(writer.collection, plan, extractor, workers, keep)
         else:
             segments_folder = None if segments is None else Path(segments)
             results = extract_on_cluster(
-                ray, writer.collection, plan, options, workers, segments_folder, progress
+                ray, writer.collection, plan, options, workers, segments_folder, progress, keep
             )
         report = record_results(writer, plan, results, progress)
+        if keep and not report.interrupted:
+            complete_evidence(writer, workers, progress)
         if prune and not report.interrupted:
             report = replace(report, pruned=_prune(writer, plan, report))
         return finish_run(writer, report, approximate, options, progress)
@@ -153,13 +160,22 @@ def finish_run(
 
 
 def _extract_locally(
-    collection: Collection, plan: Plan, extractor: Extractor | None, workers: int
+    collection: Collection, plan: Plan, extractor: Extractor | None, workers: int, evidence: bool
 ) -> Iterator[Sequence[PhotoResult[Description]]]:
     """Extract the photos of a plan on this machine, each a batch of its own."""
     if extractor is not None:
         cached = collection.described_contents()
-        for result in extract_photos(plan.todo, extractor, cached=cached, workers=workers):
+        describer = WithEvidence(extractor) if evidence else extractor
+        for result in extract_photos(plan.todo, describer, cached=cached, workers=workers):
             yield (result,)
+
+
+def _keeps_evidence(writer: Writer, evidence: bool | None) -> bool:
+    """Return whether a run keeps evidence; store an explicit choice."""
+    stored = writer.collection.meta("evidence")
+    if evidence is not None and evidence != stored:
+        writer.keep_evidence(evidence)
+    return evidence if evidence is not None else stored is not False
 
 
 def _prune(writer: Writer, plan: Plan, report: IndexReport) -> int:

@@ -117,7 +117,12 @@ class Recorder:
         same_content = previous is not None and previous.content == content
         if description is not None and not described:
             writer.record_described(
-                file, content, result.pixels, description.global_, description.local
+                file,
+                content,
+                result.pixels,
+                description.global_,
+                description.local,
+                description.evidence,
             )
         elif same_content and not new:
             writer.record_existing(file, content, result.pixels)  # only its time changed

@@ -38,6 +38,7 @@ def extract_on_cluster(
     workers: int,
     segments: Path | None,
     progress: Progress,
+    evidence: bool = True,
 ) -> Iterator[Sequence[PhotoResult[Description]]]:
     """Extract the photos of a plan on a cluster.
 
@@ -50,6 +51,7 @@ def extract_on_cluster(
         segments: folder that keeps the segments; None is one in the collection, from which each
             is deleted once it is recorded.
         progress: called after each shard.
+        evidence: make the photos' evidence as well.
 
     Yields:
         The results of each segment, in the order of the plan.
@@ -61,7 +63,7 @@ def extract_on_cluster(
     options, slots = _worker_options(ray.cluster_resources(), method, options)
     fingerprint = str(collection.meta("fingerprint"))
     cached = _described_contents(collection, plan)
-    task = ExtractionTask(fingerprint, method, options, cached, workers)
+    task = ExtractionTask(fingerprint, method, options, cached, workers, evidence)
     task = replace(task, versions=installed_versions(task))
     finished = _finished_segments(folder, fingerprint)
     shards = split_into_shards(plan.todo, finished, shard_size(len(plan.todo), slots))

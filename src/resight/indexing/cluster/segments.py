@@ -2,15 +2,16 @@
 
 A worker extracts a shard exactly as a local run would, and returns the bytes of its segment.
 
-A segment is a safetensors file (tensors `global` and `local`; the photos and the fingerprint are
-its metadata) followed by a footer: a mark and the SHA-256 of everything before it. It gets its
-name only when it is complete, and the name is a hash of what it describes: a shard is finished if
-and only if its segment exists.
+A segment is a safetensors file (tensors `global`, `local` and `evidence`, the photos' evidence one
+after the other; the photos and the fingerprint are its metadata) followed by a footer: a mark and
+the SHA-256 of everything before it. It gets its name only when it is complete, and the name is a
+hash of what it describes: a shard is finished if and only if its segment exists.
 """
 
 import errno
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from resight.collection.database import DISK_FULL
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import SegmentError, UsageError
 from resight.files import file_sha256, user_cache, write_atomically
+from resight.indexing.evidence import WithEvidence
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.methods.model import FittedMethod, Model, ModelOptions
 from resight.photos.files import PhotoFile
@@ -62,18 +64,23 @@ def encode(segment: Segment) -> bytes:
     photos = []
     globals_: list[np.ndarray] = []
     locals_: list[np.ndarray] = []
+    evidence: list[bytes] = []
     for result in segment.results:
-        row = None
+        row, length = None, 0
         if result.description is not None:
             row = len(globals_)
             globals_.append(result.description.global_)
             if result.description.local is not None:
                 locals_.append(result.description.local)
+            evidence.append(result.description.evidence or b"")
+            length = len(evidence[-1])
         file = [str(result.file.path), result.file.size, result.file.mtime_ns]
-        photos.append([*file, result.content, result.pixels, result.reason, row])
+        photos.append([*file, result.content, result.pixels, result.reason, row, length])
     tensors = {
         name: np.stack(rows) for name, rows in (("global", globals_), ("local", locals_)) if rows
     }
+    if any(evidence):
+        tensors["evidence"] = np.frombuffer(b"".join(evidence), np.uint8)
     metadata = json.dumps({"fingerprint": segment.fingerprint, "photos": photos})
     body = save(tensors, {"segment": metadata})  # one key, as safetensors orders keys at random
     return body + MARK + hashlib.sha256(body).digest()
@@ -95,7 +102,8 @@ def decode(data: bytes, name: object) -> Segment:
     length = int.from_bytes(body[:8], "little")
     metadata = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["segment"])
     tensors = load(body)
-    results = [_decode_result(photo, tensors) for photo in metadata["photos"]]
+    evidence = io.BytesIO(tensors["evidence"].tobytes() if "evidence" in tensors else b"")
+    results = [_decode_result(photo, tensors, evidence) for photo in metadata["photos"]]
     return Segment(metadata["fingerprint"], tuple(results))
 
 
@@ -133,12 +141,20 @@ def find_segments(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def _decode_result(photo: list[Any], tensors: dict[str, np.ndarray]) -> PhotoResult[Description]:
-    path, size, mtime_ns, content, pixels, reason, row = photo
+def _decode_result(
+    photo: list[Any], tensors: dict[str, np.ndarray], evidence: io.BytesIO
+) -> PhotoResult[Description]:
+    """Return a photo's result; its evidence is the next of the segment's."""
+    path, size, mtime_ns, content, pixels, reason, row, *rest = photo
     description = None
     if row is not None:
         local = tensors.get("local")
-        description = Description(tensors["global"][row], None if local is None else local[row])
+        length = rest[0] if rest else 0  # segments without evidence have no lengths
+        description = Description(
+            tensors["global"][row],
+            None if local is None else local[row],
+            evidence.read(length) or None,
+        )
     file = PhotoFile(Path(path), size, mtime_ns)
     return PhotoResult(file, content, tuple(pixels) if pixels else None, description, reason)
 
@@ -204,6 +220,7 @@ class ExtractionTask:
         options: how to run the network; runtime and device are those of all workers.
         cached: contents (SHA-256) that are already described.
         workers: threads that read and decode photos.
+        evidence: make the photos' evidence as well.
         versions: of the packages on which the numbers depend.
     """
 
@@ -212,6 +229,7 @@ class ExtractionTask:
     options: ModelOptions
     cached: frozenset[str] = frozenset()
     workers: int = 1
+    evidence: bool = False
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -248,7 +266,8 @@ def extract_shard(
             )
     extractor = _cached_extractor(task, fetch_weights)
     dtype = np.dtype(task.method.config.dtype)
-    results = extract_photos(files, extractor, cached=task.cached, workers=task.workers)
+    describer = WithEvidence(extractor) if task.evidence else extractor
+    results = extract_photos(files, describer, cached=task.cached, workers=task.workers)
     return encode(Segment(task.fingerprint, tuple(_as_stored(result, dtype) for result in results)))
 
 
@@ -288,4 +307,5 @@ def _as_stored(
     if description is None:
         return result
     local = None if description.local is None else description.local.astype(dtype)
-    return replace(result, description=Description(description.global_.astype(dtype), local))
+    global_ = description.global_.astype(dtype)
+    return replace(result, description=replace(description, global_=global_, local=local))

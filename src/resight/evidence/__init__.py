@@ -1,0 +1,48 @@
+"""Evidence of a photo: what is kept of it to decide whether another one shows the same thing.
+
+It is made once, when the photo is described, and stored with the collection, so that a decision
+reads no photo: the strongest RootSIFT features of a small copy, a tiny picture of the whole, and
+how sharp the photo is.
+
+    upright image --extraction--> Evidence --encoding--> bytes in the collection
+    two Evidence --matching--> Match --decision--> probability
+                                     --kinds--> Kind
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+LONGEST_SIDE = 640
+"""Longest side, in pixels, of the copy in which features are detected, never enlarged."""
+THUMBNAIL_SIDE = 16
+"""Side of the tiny picture, in pixels, whatever the photo's proportions."""
+
+Kind = Literal["copy", "resized", "crop", "edited", "mirrored", "rotated", "view"]
+"""How a photo differs from another one of the same thing: not in content; resized or re-saved;
+a part; text, border, watermark, gray or blur; mirror image; turned by quarters; another view."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is kept of a photo to compare it with others.
+
+    Attributes:
+        size: width and height, in pixels, of the copy in which the features were detected.
+        points: float32 (N, 2), x and y of the features in pixels of that copy.
+        frames: float32 (N, 2), angle in radians and size in pixels of that copy.
+        descriptors: float32 (N, 128), RootSIFT, rows of unit length or zero.
+        thumbnail: uint8 (16, 16, 3), the whole photo in RGB.
+        sharpness: variance of the Laplacian of the copy's brightness; larger is sharper.
+    """
+
+    size: tuple[int, int]
+    points: np.ndarray
+    frames: np.ndarray
+    descriptors: np.ndarray
+    thumbnail: np.ndarray
+    sharpness: float
+
+    def __len__(self) -> int:
+        return len(self.points)
