@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from resight.collection import Collection, Photo
 from resight.config import LocalConfig
@@ -23,6 +23,30 @@ def picture(seed: int) -> Image.Image:
     """Return blots with corners, different for every seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
     return Image.fromarray(coarse).resize((120, 90), Image.Resampling.BICUBIC)
+
+
+def textured_picture(seed: int, width: int = 480, height: int = 360) -> Image.Image:
+    """Return a picture with details of all sizes, in which SIFT finds hundreds of features."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((height, width, 3))
+    for cells, weight in ((4, 0.4), (12, 0.3), (36, 0.3)):
+        coarse = rng.integers(0, 256, (cells * 3, cells * 4, 3), np.uint8)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        total += weight * np.asarray(smooth)
+    return Image.fromarray(np.clip(total * 1.5 - 64, 0, 255).astype(np.uint8))
+
+
+def text_page(seed: int, width: int = 450, height: int = 600) -> Image.Image:
+    """Return a page of lines of random letters, different for every seed."""
+    rng = np.random.default_rng(seed)
+    page = Image.new("RGB", (width, height), "white")
+    font = ImageFont.load_default(16)
+    for y in range(30, height - 40, 24):
+        words = (
+            "".join(rng.choice(list("abcdefghiklmnopqrstu"), rng.integers(2, 9))) for _ in range(9)
+        )
+        ImageDraw.Draw(page).text((30, y), " ".join(words)[:44], "black", font)
+    return page
 
 
 def draw(path: Path, seed: int) -> Path:

@@ -64,6 +64,15 @@ def check_box(box: Box, size: tuple[int, int]) -> None:
         )
 
 
+def bounding_box(points: np.ndarray) -> Box | None:
+    """Return the smallest box of whole pixels around points (N, 2); None without any."""
+    if not len(points):
+        return None
+    left, top = np.floor(points.min(axis=0) + 0.5).astype(int).tolist()
+    right, bottom = np.floor(points.max(axis=0) + 0.5).astype(int).tolist()
+    return left, top, right - left + 1, bottom - top + 1
+
+
 def resized_copies(
     image: Image.Image,
     resolutions: tuple[int, ...],

@@ -79,8 +79,10 @@ def verify(
             perspective, and fewer matches agree on one by chance.
     """
     nothing = Verification(0, None, np.zeros((0, 2), np.int64))
-    matches = _one_per_place(mutual_matches(query.descriptors, other.descriptors, ratio), query, 0)
-    matches = _one_per_place(matches, other, 1)
+    matches = one_per_place(
+        mutual_matches(query.descriptors, other.descriptors, ratio), query.points, 0
+    )
+    matches = one_per_place(matches, other.points, 1)
     if len(matches) < 4:
         return nothing
     # In pixels of the copies that SIFT processed: an error means the same for photos of any size.
@@ -90,7 +92,7 @@ def verify(
     if homography is None:
         return nothing
     agree = _agreeing(homography, source, target, max_error)
-    if np.count_nonzero(agree) < 4 or not _plausible(homography, source[agree]):
+    if np.count_nonzero(agree) < 4 or not plausible(homography, source[agree]).all():
         return nothing
     homography = (
         np.diag([other.scale, other.scale, 1.0])
@@ -141,9 +143,12 @@ def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.nda
     return np.stack([np.flatnonzero(mutual), forth[mutual]], axis=1)
 
 
-def _one_per_place(matches: np.ndarray, features: LocalFeatures, side: int) -> np.ndarray:
-    """Drop matches of the same place, which SIFT describes once for each orientation."""
-    _, first = np.unique(features.points[matches[:, side]], axis=0, return_index=True)
+def one_per_place(matches: np.ndarray, points: np.ndarray, side: int) -> np.ndarray:
+    """Drop matches of the same place, which SIFT describes once for each orientation.
+
+    `points` (N, 2) are those of the matches' first or second photo, as `side` is 0 or 1.
+    """
+    _, first = np.unique(points[matches[:, side]], axis=0, return_index=True)
     return matches[np.sort(first)]
 
 
@@ -176,27 +181,27 @@ def _agreeing(
     homography: np.ndarray, source: np.ndarray, target: np.ndarray, max_error: float
 ) -> np.ndarray:
     """Check which points fit both ways, neither mirrored nor beyond the horizon, bool (P,)."""
-    there, depth = _project(homography, source)
-    back, _ = _project(np.linalg.inv(homography), target)
+    there, depth = project(homography, source)
+    back, _ = project(np.linalg.inv(homography), target)
     near = np.linalg.norm(there - target, axis=1) <= max_error
     near &= np.linalg.norm(back - source, axis=1) <= max_error
     # The determinant of the Jacobian at a point is det(H) / depth**3.
     return np.asarray(near & (depth * np.linalg.det(homography) > 0))
 
 
-def _project(homography: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def project(homography: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return places (P, 2) and homogeneous coordinates (P,); places at infinity are infinite."""
     x = np.column_stack([points, np.ones(len(points))]) @ homography.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return x[:, :2] / x[:, 2:], x[:, 2]
 
 
-def _plausible(homography: np.ndarray, points: np.ndarray) -> bool:
-    """Check that the map zooms and stretches within limits at all points."""
-    places, depth = _project(homography, points)
+def plausible(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Check where a map zooms and stretches within limits: bool (P,) for points (P, 2)."""
+    places, depth = project(homography, points)
     # Jacobian of (u / w, v / w): (row of u - place * row of w) / w.
     jacobians = (homography[:2, :2] - places[:, :, None] * homography[2, :2]) / depth[:, None, None]
     largest, smallest = np.linalg.svd(jacobians, compute_uv=False).T
     zoom = np.sqrt(largest * smallest)
     within = (zoom >= 1 / MAX_ZOOM) & (zoom <= MAX_ZOOM) & (largest <= MAX_STRETCH * smallest)
-    return bool(within.all())
+    return np.asarray(within)
