@@ -44,6 +44,8 @@ from .searching import Searcher as Searcher
 from .searching import search as search
 from .searching.query import Result as Result
 from .searching.query import SearchResults as SearchResults
+from .searching.sameness import Sameness as Sameness
+from .searching.sameness import same as same
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
 from .web import WebSettings as WebSettings

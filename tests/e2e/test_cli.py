@@ -122,17 +122,62 @@ def test_index_by_a_method_takes_its_defaults(tmp_path: Path, resight: Run) -> N
 
 def test_search_prints_a_table(collection: Path, query: Path, resight: Run, tmp_path: Path) -> None:
     done = resight("search", query, "-c", collection, "-k", 3)
-    assert succeed(done) == []
+    assert succeed(done) == ["3 photos of the same thing"]
     heading, *rows = done.stdout.splitlines()
-    assert heading.split() == ["rank", "distance", "path"]
+    assert heading.split() == ["rank", "distance", "inliers", "verdict", "probability", "path"]
     assert [row.split()[0] for row in rows] == ["1", "2", "3"]
-    assert rows[0].split()[1:] == ["0.0000", str(query)]
+    first = rows[0].split()
+    assert (first[1], first[3:]) == ("0.0000", ["same", "thing", "100", "%", str(query)])
 
     done = resight("search", query, "-c", collection, "-k", 2, "--verify", 4)
-    assert succeed(done) == []
+    succeed(done)
     heading, first, _ = done.stdout.splitlines()
-    assert heading.split() == ["rank", "distance", "inliers", "path"]
+    assert heading.split()[2] == "inliers"
     assert int(first.split()[2]) > 100
+
+
+def test_search_lists_what_is_the_same_and_with_all_the_rest(
+    collection: Path, query: Path, resight: Run
+) -> None:
+    found = resight("search", query, "-c", collection, "-k", 8)
+    (note,) = succeed(found)
+    everything = resight("search", query, "-c", collection, "-k", 8, "--all")
+    same = [line for line in everything.stdout.splitlines() if "not the same" not in line]
+    assert len(everything.stdout.splitlines()) == 9
+    assert 4 <= len(same) - 1 < 8
+    assert [line.split()[-1] for line in found.stdout.splitlines()] == [
+        line.split()[-1] for line in same
+    ]
+    assert note == (
+        f"{len(same) - 1} photos of the same thing; --all also lists {9 - len(same)} similar photos"
+    )
+
+
+def test_nothing_shows_the_same_thing(collection: Path, resight: Run, tmp_path: Path) -> None:
+    stranger = samples.draw(tmp_path / "stranger.png", 77)
+    done = resight("search", stranger, "-c", collection)
+    assert succeed(done) == ["nothing shows the same thing; --all also lists 10 similar photos"]
+    assert done.stdout == ""
+    assert resight("search", stranger, "-c", collection, "--fail-if-none").returncode == 1
+    only = resight("search", stranger, "-c", collection, "--only-same", "--json")
+    assert json.loads(only.stdout)["results"] == []
+    refused_value = resight("search", stranger, "-c", collection, "--min-probability", "1.5")
+    assert "min" in refused(refused_value)
+
+
+def test_two_photos_are_decided_on(
+    collection: Path, query: Path, resight: Run, tmp_path: Path
+) -> None:
+    done = resight("same", query, query)
+    assert succeed(done) == []
+    assert done.stdout.startswith("same thing (100 %, copy, ")
+    stranger = samples.draw(tmp_path / "stranger.png", 77)
+    other = resight("same", query, stranger, "-c", collection, "--json")
+    assert other.returncode == 1
+    answer = json.loads(other.stdout)
+    assert answer["verdict"] == "different"
+    assert answer["probability"] < 0.5
+    assert "no-such.jpg" in refused(resight("same", query, "no-such.jpg"))
 
 
 def test_search_prints_one_json_object_and_nothing_else(
@@ -143,11 +188,12 @@ def test_search_prints_one_json_object_and_nothing_else(
     done = resight("search", query, "-c", collection, *options)
     succeed(done)
     found = json.loads(done.stdout)
-    assert list(found) == ["query", "box", "results"]
+    assert list(found) == ["query", "box", "found", "results"]
     assert found["query"] == str(query)
     assert found["box"] == [60, 60, 200, 150]
     assert [result["rank"] for result in found["results"]] == [1, 2, 3, 4, 5]
-    assert all(set(result) == {"path", "distance", "rank"} for result in found["results"])
+    expected = {"path", "distance", "rank", "verdict", "probability", "inliers"}
+    assert all(expected <= set(result) for result in found["results"])
     with Image.open(sheet) as image:
         assert image.format == "PNG"
         assert min(image.size) > 200
@@ -168,6 +214,8 @@ def test_the_answer_is_that_of_the_python_interface(
         found = search(query, collection, **arguments)
         expected = [
             {"path": str(r.path), "distance": r.distance, "rank": r.rank}
+            | {"verdict": r.verdict, "probability": r.probability}
+            | ({} if r.kind is None else {"kind": r.kind})
             | ({} if r.inliers is None else {"inliers": r.inliers})
             | ({"region": list(r.region), "query_region": list(r.query_region)} if r.region else {})
             for r in found.results
@@ -179,9 +227,9 @@ def test_the_answer_is_that_of_the_python_interface(
 def test_the_top_results_are_verified(collection: Path, query: Path) -> None:
     with Collection.open(collection) as opened:
         searcher = Searcher(opened)
-        plain = searcher.search(query, SearchConfig(k=6))
-        verified = searcher.search(query, SearchConfig(k=6, verify=4))
-        page = searcher.search(query, SearchConfig(k=2, offset=3, verify=4))
+        plain = searcher.search(query, SearchConfig(k=6, decide=False))
+        verified = searcher.search(query, SearchConfig(k=6, verify=4, decide=False))
+        page = searcher.search(query, SearchConfig(k=2, offset=3, verify=4, decide=False))
     assert {result.path for result in verified} == {result.path for result in plain}
     assert [result.inliers is None for result in verified] == [False] * 4 + [True] * 2
     assert page.results == verified.results[3:5]
@@ -216,7 +264,9 @@ def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: 
 
 def test_what_does_not_match_has_no_region(collection: Path, tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
-    found = search(tmp_path / "grey.png", collection, SearchConfig(k=3, verify=2)).results
+    found = search(
+        tmp_path / "grey.png", collection, SearchConfig(k=3, verify=2, decide=False)
+    ).results
     assert [(r.inliers, r.region, r.query_region) for r in found[:2]] == [(0, None, None)] * 2
     assert found[2].inliers is None
 
@@ -230,8 +280,8 @@ def test_names_of_any_kind_are_printed_safely(
     samples.index(tmp_path / "photos", tmp_path / "c")
     query = tmp_path / "photos" / "[red]北京.png"
     environment = {**os.environ, "LC_ALL": "C"}
-    done = resight_process("search", query, "-c", tmp_path / "c", env=environment)
-    assert succeed(done) == []
+    done = resight_process("search", query, "-c", tmp_path / "c", "--all", env=environment)
+    assert succeed(done) == ["1 photo of the same thing"]
     _, *rows = done.stdout.splitlines()
     assert len(rows) == 4
     assert "\x1b" not in done.stdout
@@ -716,8 +766,8 @@ def test_without_permission_to_write_a_collection_is_searched_and_not_indexed(
         assert "ermission" in refused(run("index", tmp_path / "photos", *new))
         sheet = ("--sheet", shut / "sheet.jpg")
         assert "ermission" in refused(run("search", query, "-c", collection, *sheet))
-        done = run("search", query, "-c", collection)
-        assert succeed(done) == []
+        done = run("search", query, "-c", collection, "--all")
+        succeed(done)
         assert len(done.stdout.splitlines()) == 11
         assert succeed(run("info", "-c", collection)) == []
     finally:

@@ -98,7 +98,7 @@ def test_parameters_of_the_re_ranking_and_an_affine_model(server, collection, ph
     options |= {"rerank": "k-reciprocal", "rerank_with": ",".join(parameters)}
     response = server.upload(query, **options)
     assert_same(response, search(query, collection, config), collection)
-    plain = {"photo": 1, "k": 15, "rerank": "k-reciprocal"}
+    plain = {"photo": 1, "k": 15, "rerank": "k-reciprocal", "decide": False}
     default = server.search(**plain)["results"]
     assert server.search(**plain, rerank_with="share=0")["results"] != default
 
@@ -154,7 +154,7 @@ def test_every_photo_is_ranked_as_in_an_exhaustive_scan(server, collection):
         for row, id_ in enumerate(map(int, database.ids)):
             distances = distances_to(Query(database.global_[row]), database, distance)
             order = ranking(distances, database.ids)
-            response = server.search(photo=id_, k=1000)
+            response = server.search(photo=id_, k=1000, decide=False)
             assert [r["id"] for r in response["results"]] == database.ids[order].tolist()
             assert [r["distance"] for r in response["results"]] == distances[order].tolist()
             assert response["results"][0]["id"] == id_
@@ -170,12 +170,13 @@ def test_pages_of_results_join_to_the_whole(server, verify):
 
 
 def test_a_limit_counts_the_results_within_it(server):
-    whole = server.search(photo=1, k=15)["results"]
+    whole = server.search(photo=1, k=15, decide=False)["results"]
     limit = whole[5]["distance"]
-    response = server.search(photo=1, k=3, limit=limit)
+    response = server.search(photo=1, k=3, limit=limit, decide=False)
     assert response["total"] == sum(r["distance"] <= limit for r in whole) >= 6
     assert response["results"] == whole[:3]
-    assert server.search(photo=1, k=15, limit=limit)["results"] == whole[: response["total"]]
+    limited = server.search(photo=1, k=15, limit=limit, decide=False)["results"]
+    assert limited == whole[: response["total"]]
     assert server.search(photo=1, limit=0)["total"] == 1
 
 

@@ -1,7 +1,8 @@
 """The command line: parse, call the function of the same name, print its result.
 
 Results go to stdout, everything else to stderr. Exit status: 0 success, 1 damage found by `check`,
-2 an error in one line, 3 unreadable photos under `--strict`, 130 an interrupt.
+or two photos that differ by `same`, 2 an error in one line, 3 unreadable photos under `--strict`,
+130 an interrupt.
 """
 
 import os
@@ -25,7 +26,7 @@ COMMANDS = {
         collection.push,
         collection.pull,
     ),
-    "Search": (search.search, search.serve, search.groups, search.explain),
+    "Search": (search.search, search.same, search.serve, search.groups, search.explain),
     "Research": (
         research.demo,
         research.methods,

@@ -104,11 +104,9 @@ Rerank = Annotated[
 ]
 RerankWith = Annotated[
     list[str] | None,
-    option("Re-ranking parameter, such as k1=20; repeatable.", metavar="NAME=VALUE", panel=RANKING),
+    option("Its parameter, such as k1=20.", metavar="NAME=VALUE", panel=RANKING),
 ]
-Verify = Annotated[
-    int, option("Verify the geometry of the top N results with RANSAC.", metavar="N", panel=RANKING)
-]
+Verify = Annotated[int, option("Verify the top N results with RANSAC.", metavar="N", panel=RANKING)]
 VerifyBy = Annotated[
     VerifiedBy,
     option("Local features: sift, or columns of the network.", metavar="NAME", panel=RANKING),

@@ -24,10 +24,11 @@ from resight.indexing.pipeline import IndexRun
 from resight.photos import escape_undecodable, path_text
 from resight.progress import Progress
 from resight.ranking.groups import Groups
-from resight.searching.query import SearchResults
+from resight.searching.query import SearchResults, Verdict
 
 if TYPE_CHECKING:
     from resight.demo import DemoResult
+    from resight.searching.sameness import Sameness
 
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""
@@ -100,21 +101,52 @@ def print_failures(failed: Sequence[tuple[Path, str]]) -> None:
         _list(f"{len(failed)} could not be read", lines, limit=None)
 
 
-def print_results(results: SearchResults, *, as_json: bool) -> None:
-    """Print a table of rank, distance and path, or one JSON object."""
-    if as_json:
-        print_json(results.to_dict())
-        return
-    verified = any(result.inliers is not None for result in results.results)
+VERDICTS: dict[Verdict, str] = {
+    "same": "same thing",
+    "probable": "probably",
+    "different": "not the same",
+}
+
+
+def print_results(results: SearchResults, *, everything: bool) -> None:
+    """Print a table of the results that show the same thing, or of `everything`."""
+    found = [result for result in results if result.verdict != "different"]
+    listed = results.results if everything else found
+    compared = any(result.inliers is not None for result in listed)
+    decided = results.found is not None
     table = Table(box=None, pad_edge=False)
-    for heading in ("rank", "distance", *(["inliers"] if verified else [])):
+    for heading in ("rank", "distance", *(["inliers"] if compared else [])):
         table.add_column(heading, justify="right")
+    for heading in ["verdict", "probability"] if decided else []:
+        table.add_column(heading)
     table.add_column("path", overflow="fold")
-    for result in results.results:
-        inliers = "" if result.inliers is None else str(result.inliers)
-        row = [str(result.rank), f"{result.distance:.4f}", *([inliers] if verified else [])]
+    for result in listed:
+        row = [str(result.rank), f"{result.distance:.4f}"]
+        if compared:
+            row.append("" if result.inliers is None else str(result.inliers))
+        if result.verdict is not None and result.probability is not None:
+            row += [VERDICTS[result.verdict], f"{100 * result.probability:.0f} %"]
         table.add_row(*row, escape(_printable(result.path)))
-    print_table(table)
+    if listed:
+        print_table(table)
+    if decided:
+        rest = len(results) - len(found)
+        others = f"; --all also lists {count(rest, 'similar photo')}" if rest else ""
+        what = f"{count(found, 'photo')} of" if found else "nothing shows"
+        say(f"{what} the same thing{'' if everything else others}")
+
+
+def print_sameness(result: "Sameness", *, as_json: bool) -> None:
+    """Print the verdict on two photos, or one JSON object."""
+    if as_json:
+        print_json(result.to_dict())
+        return
+    details = [f"{100 * result.probability:.0f} %"]
+    if result.kind is not None:
+        details.append(result.kind)
+    if result.match is not None:
+        details.append(count(result.match.inliers, "place") + " agree")
+    print(f"{VERDICTS[result.verdict]} ({', '.join(details)})")
 
 
 def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
@@ -156,7 +188,8 @@ def print_groups(groups: Groups, *, style: str) -> None:
         print(f"{number} {group.kind}")
         for path in group.paths:
             print(f"  {_printable(path)}")
-    say(f"{count(groups.groups, 'group')} within a distance of {groups.limit:.4g}")
+    rule = "by evidence" if groups.limit is None else f"within a distance of {groups.limit:.4g}"
+    say(f"{count(groups.groups, 'group')} {rule}")
 
 
 def print_info(info: Info, *, as_json: bool) -> None:
@@ -216,7 +249,12 @@ def print_check(report: CheckReport, collection: Path) -> None:
 
 def print_transfer(transfer: Transfer) -> None:
     """Print how many photos were copied, and which were left out."""
-    counts = {"sent": transfer.sent, "unchanged": transfer.unchanged, "removed": transfer.removed}
+    counts = {
+        "sent": transfer.sent,
+        "unchanged": transfer.unchanged,
+        "removed": transfer.removed,
+        "with new evidence": transfer.evidence,
+    }
     photos = count(transfer.photos, "photo")
     say(f"{transfer.target}: {photos} ({_counts(counts, always='sent')})")
     if transfer.failed:

@@ -4,6 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from resight.cli import options as opt
 from resight.cli.options import argument, option
 from resight.config import RerankConfig, SearchConfig
@@ -21,6 +23,14 @@ def search(
     box: opt.BoxText = None,
     json: opt.Json = False,
     sheet: Annotated[Path | None, option("Write a contact sheet.", metavar="FILE")] = None,
+    everything: Annotated[bool, option("List other similar photos, too.", "--all")] = False,
+    only_same: Annotated[bool, option("List only what is surely the same.", "--only-same")] = False,
+    min_probability: Annotated[
+        float | None, option("Least probability to be the same.", metavar="P")
+    ] = None,
+    fail_if_none: Annotated[
+        bool, option("Exit with status 1 if none is.", "--fail-if-none")
+    ] = False,
     approximate: Annotated[
         bool, option("Use the approximate index.", "--approximate")
     ] = SearchConfig.approximate,
@@ -53,6 +63,7 @@ def search(
     from resight.cli import output
     from resight.files import ensure_picture_writable, save_picture
     from resight.searching import search
+    from resight.searching.query import SAME
     from resight.views.contact_sheet import results_sheet
 
     if sheet is not None:
@@ -65,6 +76,7 @@ def search(
         verify=verify,
         verify_by=verify_by,
         verify_geometry=verify_geometry,
+        min_probability=max(min_probability or 0.0, SAME) if only_same else min_probability,
         approximate=approximate,
         box=opt.parse_box(box),
         under=under,
@@ -76,7 +88,39 @@ def search(
     if sheet is not None:
         save_picture(results_sheet(results), sheet)
         output.say(f"contact sheet: {sheet}")
-    output.print_results(results, as_json=json)
+    if json:
+        output.print_json(results.to_dict())
+    else:
+        output.print_results(results, everything=everything)
+    if fail_if_none and not results.found:
+        raise typer.Exit(1)
+
+
+def same(
+    first: Annotated[Path, argument("PHOTO", "A photo.")],
+    second: Annotated[Path, argument("OTHER", "Another photo.")],
+    collection: Annotated[
+        str | None,
+        option("Also compare by this collection's method.", "-c", metavar="FOLDER|URL"),
+    ] = None,
+    json: opt.Json = False,
+    weights: opt.Weights = None,
+    runtime: opt.Runtime = "auto",
+    device: opt.Device = "auto",
+) -> None:
+    """Decide whether two photos show the same thing; exit with status 1 if not."""
+    from resight.cli import output
+    from resight.searching.sameness import same
+
+    result = same(
+        first,
+        second,
+        collection=collection,
+        model=opt.model_options(weights, runtime, device),
+    )
+    output.print_sameness(result, as_json=json)
+    if result.verdict == "different":
+        raise typer.Exit(1)
 
 
 def groups(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
-from resight.config.base import Config, NonNegative, NonNegativeInt, PositiveInt, option
+from resight.config.base import Config, NonNegative, NonNegativeInt, PositiveInt, option, require
 from resight.errors import UsageError
 
 VerifiedBy = Literal["sift", "columns"]
@@ -84,7 +84,17 @@ class SearchConfig(Config):
     verify: NonNegativeInt = option(0, "number of top results to verify spatially with RANSAC")
     verify_by: VerifiedBy = option("sift", "local features of the verification")
     verify_geometry: Geometry = option("homography", "geometric model of the verification")
+    min_probability: Annotated[float, Meta(ge=0, le=1)] = option(
+        0.0, "least probability of a result to show the same thing"
+    )
+    decide: bool = option(True, "decide which results show the same thing, by evidence")
     approximate: bool = option(False, "search with the approximate index of a large collection")
+
+    def check(self) -> None:
+        """Refuse a least probability without decisions."""
+        require(
+            self.decide or self.min_probability == 0, "min_probability: needs decisions (decide)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

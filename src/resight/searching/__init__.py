@@ -34,6 +34,8 @@ def search(
     verify: int | None = None,
     verify_by: VerifiedBy | None = None,
     verify_geometry: Geometry | None = None,
+    min_probability: float | None = None,
+    decide: bool | None = None,
     approximate: bool | None = None,
     box: Box | None = None,
     under: PathLike | None = None,
@@ -53,6 +55,8 @@ def search(
         verify: number of top results to verify spatially with RANSAC.
         verify_by: local features of the verification.
         verify_geometry: geometric model of the verification.
+        min_probability: least probability of a result to show the same thing.
+        decide: decide which results show the same thing; False ranks only.
         approximate: search with the approximate index.
         box: the region of the query, x, y, width and height in pixels.
         under: search only the photos in or below this folder.
@@ -74,6 +78,8 @@ def search(
         verify=verify,
         verify_by=verify_by,
         verify_geometry=verify_geometry,
+        min_probability=min_probability,
+        decide=decide,
         approximate=approximate,
     )
     folder = None if under is None else absolute(Path(under))

@@ -3,12 +3,12 @@
 The command line, Python, the web page, evaluation and benchmarks all search through `rank_photos`.
 
     photo --locate_descriptors--> descriptors --nearest--> ids, distances
-          --rerank--> ids --verify--> ids, matches --load_page--> results
+          --rerank--> ids --verify--> ids, matches --decide--> ids, probabilities
+          --load_page--> results
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,39 +16,17 @@ import numpy as np
 from resight.backends.store import Filter, Searchable, Store, as_query, reduced_query
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description
+from resight.evidence.probability import by_descriptor
 from resight.ranking.exact import DISTANCES, Query
 from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
-from resight.searching.query import QueryPhoto, Result, ResultPage, VerifiedMatch
+from resight.ranking.strangers import closeness
+from resight.searching.nearest import Ranking, rank_by_distance
+from resight.searching.query import QueryPhoto, Result, ResultPage
 
 if TYPE_CHECKING:
+    from resight.searching.deciding import Decider
     from resight.searching.spatial_verification import ColumnsMap, PhotoMatcher
-
-MAX_COUNTED = 100_000
-"""Largest number of photos that are counted within a maximum distance."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Photos in the order of a search.
-
-    Attributes:
-        ids: int64 (n,), best first.
-        distances: float32 (n,); after re-ranking or verification not ascending.
-        matches: by id, the outcome of spatial verification where the photo could be read.
-        within: number of photos within the maximum distance; None without one.
-    """
-
-    ids: np.ndarray
-    distances: np.ndarray
-    matches: Mapping[int, VerifiedMatch] = field(default_factory=dict)
-    within: int | None = None
-
-    def reordered(self, first: np.ndarray, count: int) -> "Ranking":
-        """Replace the first `count` places by the places `first`, int (m,)."""
-        order = np.concatenate([first, np.arange(min(count, len(self.ids)), len(self.ids))])
-        order = order.astype(np.intp)
-        return replace(self, ids=self.ids[order], distances=self.distances[order])
 
 
 def search_store(
@@ -77,8 +55,15 @@ def search_store(
     """
     store.check(approximate=plan.approximate)  # before the network is loaded
     descriptors = locate_descriptors(store, query, describe)
-    matcher = make_matcher(plan, columns_map)
-    ranking = rank_photos(store, descriptors, plan, photo=query, matcher=matcher, where=where)
+    ranking = rank_photos(
+        store,
+        descriptors,
+        plan,
+        photo=query,
+        matcher=make_matcher(plan, columns_map),
+        decider=make_decider(plan, store),
+        where=where,
+    )
     return load_page(store, ranking, plan, where)
 
 
@@ -101,6 +86,7 @@ def rank_photos(
     *,
     photo: QueryPhoto | None = None,
     matcher: "PhotoMatcher | None" = None,
+    decider: "Decider | None" = None,
     rerank_set: RerankSet | None = None,
     where: Filter | None = None,
 ) -> Ranking:
@@ -113,32 +99,18 @@ def rank_photos(
             looks at more.
         photo: the query's file or image, for verification.
         matcher: verifies; None skips verification.
+        decider: decides; None skips decisions.
         rerank_set: all photos of the store (see `make_ranker`), to re-rank many queries.
         where: restricts the search to some photos.
     """
-    ranking = _nearest(store, descriptors, plan, where)
+    ranking = rank_by_distance(store, descriptors, plan, where)
     if plan.rerank.method != "none":
         ranking = _rerank(store, descriptors, ranking, plan.rerank, rerank_set)
     if matcher is not None and photo is not None:
         ranking = _verify(store, photo, ranking, plan.verify, matcher)
+    if decider is not None and photo is not None:
+        ranking = _decide(store, photo, ranking, plan, decider)
     return ranking
-
-
-def _nearest(
-    store: Searchable, descriptors: Query, plan: SearchConfig, where: Filter | None
-) -> Ranking:
-    """Rank by distance, up to the maximum distance if there is one."""
-    count = max(plan.offset + plan.k, plan.verify)
-    if plan.rerank.method != "none":
-        count = max(count, plan.rerank.shortlist)
-    limit = plan.max_distance
-    scanned = count if limit is None else min(store.count("ok"), MAX_COUNTED)
-    (nearest,) = store.nearest([descriptors], scanned, where, approximate=plan.approximate)
-    if limit is None:
-        return Ranking(nearest.ids, nearest.distances)
-    within = int(np.count_nonzero(nearest.distances <= limit))
-    count = min(count, within)
-    return Ranking(nearest.ids[:count], nearest.distances[:count], within=within)
 
 
 def _rerank(
@@ -169,6 +141,33 @@ def _verify(
     return replace(ranking.reordered(np.array(order, np.intp), count), matches=by_id)
 
 
+def _decide(
+    store: Searchable, photo: QueryPhoto, ranking: Ranking, plan: SearchConfig, decider: "Decider"
+) -> Ranking:
+    """Decide on the first results, and put the most probable first.
+
+    The order stays after re-ranking and spatial verification, and without evidence.
+    """
+    decisions = decider.decide(photo, ranking.ids, ranking.distances, ranking.strangers)
+    order = np.arange(len(decisions))
+    compared = any(decision.match is not None for decision in decisions)
+    if compared and not plan.verify and plan.rerank.method == "none":
+        order = np.argsort([-decision.probability for decision in decisions], kind="stable")
+    decided = dict(zip(ranking.ids[: len(decisions)].tolist(), decisions, strict=True))
+    ranking = replace(ranking.reordered(order, len(decisions)), decided=decided)
+    if plan.min_probability == 0:
+        return ranking
+    kept = np.array(
+        [
+            id_ in decided and decided[id_].probability >= plan.min_probability
+            for id_ in ranking.ids.tolist()
+        ],
+        bool,
+    )
+    ids, distances = ranking.ids[kept], ranking.distances[kept]
+    return replace(ranking, ids=ids, distances=distances, within=len(ids))
+
+
 def load_page(
     store: Store, ranking: Ranking, plan: SearchConfig, where: Filter | None = None
 ) -> ResultPage:
@@ -181,10 +180,16 @@ def load_page(
         for id_, distance in zip(ids, ranking.distances[page], strict=True)
         if id_ in photos
     ]
-    results = [
-        Result(rank, photo.path, distance, ranking.matches.get(photo.id))
-        for rank, (photo, distance) in enumerate(present, plan.offset + 1)
-    ]
+    results = []
+    for rank, (photo, distance) in enumerate(present, plan.offset + 1):
+        decided = ranking.decided.get(photo.id)
+        match = ranking.matches.get(photo.id) or (decided.match if decided else None)
+        probability = decided.probability if decided else None
+        if ranking.decided and decided is None:  # behind those that were compared
+            near = closeness(np.array([distance]), ranking.strangers)
+            probability = float(by_descriptor(near)[0])
+        kind = decided.kind if decided else None
+        results.append(Result(rank, photo.path, distance, match, probability, kind))
     total = ranking.within
     if total is None and where in (None, Filter()):
         total = store.count("ok")
@@ -193,22 +198,27 @@ def load_page(
 
 def make_ranker(
     store: Searchable, config: SearchConfig, columns_map: "ColumnsMap"
-) -> Callable[[Query, Path], Ranking]:
-    """Return a function from the descriptors and file of a query to a ranking of all photos.
+) -> Callable[[Query, QueryPhoto], Ranking]:
+    """Return what ranks all photos for the descriptors and file of a query.
 
     If the short list holds all photos, they are loaded for re-ranking once for all queries.
     """
     ids = store.ids()
     plan = replace(config, k=len(ids), offset=0, max_distance=None, approximate=False)
-    matcher = make_matcher(plan, columns_map)
+    matcher, decider = make_matcher(plan, columns_map), make_decider(plan, store)
     rerank_set = None
     if plan.rerank.method != "none" and len(ids) <= plan.rerank.shortlist:
         rerank_set = _load_rerank_set(store, ids, plan.rerank)
 
-    def rank(descriptors: Query, file: Path) -> Ranking:
-        photo = QueryPhoto(file, file)
+    def rank(descriptors: Query, photo: QueryPhoto) -> Ranking:
         return rank_photos(
-            store, descriptors, plan, photo=photo, matcher=matcher, rerank_set=rerank_set
+            store,
+            descriptors,
+            plan,
+            photo=photo,
+            matcher=matcher,
+            decider=decider,
+            rerank_set=rerank_set,
         )
 
     return rank
@@ -221,6 +231,15 @@ def make_matcher(plan: SearchConfig, columns_map: "ColumnsMap") -> "PhotoMatcher
     from resight.searching.spatial_verification import PhotoMatcher
 
     return PhotoMatcher(plan.verify_by, columns_map, plan.verify_geometry)
+
+
+def make_decider(plan: SearchConfig, store: Searchable) -> "Decider | None":
+    """Return what decides on results as the plan says; None without decisions."""
+    if not plan.decide:
+        return None
+    from resight.searching.deciding import Decider
+
+    return Decider(store)
 
 
 def _load_rerank_set(store: Searchable, ids: np.ndarray, config: RerankConfig) -> RerankSet:

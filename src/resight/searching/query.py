@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from resight.collection import Photo
 from resight.errors import ImageError, QueryError
+from resight.evidence import Kind
 from resight.files import file_sha256
 from resight.photos import absolute, path_text
 from resight.photos.images import image_size, load_image, thumbnail_figure
@@ -128,6 +129,40 @@ class VerifiedMatch:
         return entry
 
 
+Verdict = Literal["same", "probable", "different"]
+"""Same thing, probably the same thing, not the same thing."""
+SAME = 0.85
+"""Probability from which on two photos show the same thing."""
+PROBABLE = 0.5
+"""Probability from which on two photos probably show the same thing."""
+
+
+def verdict_of(probability: float) -> Verdict:
+    """Return a probability as a word.
+
+    >>> verdict_of(0.97), verdict_of(0.6), verdict_of(0.1)
+    ('same', 'probable', 'different')
+    """
+    if probability >= SAME:
+        return "same"
+    return "probable" if probability >= PROBABLE else "different"
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The decision on one result.
+
+    Attributes:
+        probability: that it shows the same thing as the query, from 0 to 1.
+        match: the places that agree, in pixels of the photos; None without evidence.
+        kind: how it differs from the query; None if it shows something else, or without evidence.
+    """
+
+    probability: float
+    match: VerifiedMatch | None
+    kind: Kind | None = None
+
+
 @dataclass(frozen=True)
 class Result:
     """A photo of the collection.
@@ -136,13 +171,24 @@ class Result:
         rank: from 1.
         path: of its file.
         distance: smaller is nearer; with re-ranking or verification it does not decide the rank.
-        match: the outcome of spatial verification; None if the photo was not verified.
+        match: the places that agree with the query, by spatial verification or by the evidence
+            kept with the collection; None if there is neither.
+        probability: that it shows the same thing, from 0 to 1; None without a decision.
+        kind: how it differs from the query, if it shows the same thing, at least probably; None
+            without evidence.
     """
 
     rank: int
     path: Path
     distance: float
     match: VerifiedMatch | None = None
+    probability: float | None = None
+    kind: Kind | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether it shows the same thing; None without a decision."""
+        return None if self.probability is None else verdict_of(self.probability)
 
     @property
     def inliers(self) -> int | None:
@@ -162,12 +208,21 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: `path`, `distance`, `rank`.
 
-        A verified result has `inliers`, and with any of them `region` and `query_region`, boxes
+        A result that was decided on has `verdict` and `probability`, and `kind` if it shows the
+        same thing. One that was compared by
+        local features has `inliers`, and with any of them `region` and `query_region`, boxes
         [x, y, w, h].
         """
-        match = self.match.to_dict() if self.match else {}
-        path = path_text(self.path)
-        return {"path": path, "distance": self.distance, "rank": self.rank, **match}
+        entry: dict[str, Any] = {
+            "path": path_text(self.path),
+            "distance": self.distance,
+            "rank": self.rank,
+        }
+        if self.probability is not None:
+            entry |= {"verdict": self.verdict, "probability": self.probability}
+        if self.kind is not None:
+            entry["kind"] = self.kind
+        return entry | (self.match.to_dict() if self.match else {})
 
 
 @dataclass(frozen=True)
@@ -198,6 +253,13 @@ class SearchResults:
     results: list[Result]
     total: int | None = None
 
+    @property
+    def found(self) -> int | None:
+        """Number of results that show the same thing, at least probably; None if undecided."""
+        if any(result.probability is None for result in self.results):
+            return None
+        return sum(result.verdict != "different" for result in self.results)
+
     def __len__(self) -> int:
         return len(self.results)
 
@@ -205,10 +267,12 @@ class SearchResults:
         return iter(self.results)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values: `query`, `box` where there is one, and `results`."""
+        """Return plain JSON values: `query`, `box` where there is one, `found` and `results`."""
         box = {"box": list(self.box)} if self.box else {}
         query = None if self.query is None else str(self.query)
-        return {"query": query, **box, "results": [result.to_dict() for result in self.results]}
+        found = {} if self.found is None else {"found": self.found}
+        results = [result.to_dict() for result in self.results]
+        return {"query": query, **box, **found, "results": results}
 
     def _repr_html_(self) -> str:
         """Show thumbnails of the results in a notebook."""

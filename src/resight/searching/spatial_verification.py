@@ -21,7 +21,7 @@ from resight.errors import ImageError, QueryError, UsageError
 from resight.memory import available_bytes
 from resight.methods import method_name
 from resight.photos.images import image_size, load_image
-from resight.photos.transforms import Box, resized_copies, scale_box
+from resight.photos.transforms import bounding_box, resized_copies, scale_box
 from resight.ranking.geometry import (
     MAX_ERROR,
     MIN_INLIERS,
@@ -226,12 +226,3 @@ def border(feature_map: np.ndarray) -> np.ndarray:
     at_border = np.ones((height, width), bool)
     at_border[1:-1, 1:-1] = False
     return at_border.ravel()
-
-
-def bounding_box(points: np.ndarray) -> Box | None:
-    """Return the smallest box of whole pixels around points (N, 2); None without any."""
-    if not len(points):
-        return None
-    left, top = np.floor(points.min(axis=0) + 0.5).astype(int).tolist()
-    right, bottom = np.floor(points.max(axis=0) + 0.5).astype(int).tolist()
-    return left, top, right - left + 1, bottom - top + 1

@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 
 from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
+from resight.evidence import Kind
 from resight.photos.transforms import Box
+from resight.searching.query import Verdict
 from resight.web.problems import ProblemError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -60,6 +62,7 @@ class SearchOptions(RequestModel):
     verify: int = _search_option("verify", ge=0, le=MAX_VERIFY)
     verify_by: VerifiedBy = _search_option("verify_by")
     verify_geometry: Geometry = _search_option("verify_geometry")
+    decide: bool = _search_option("decide")
     rerank: Reranking = Field("none", description="how the top results are re-ranked")
     rerank_with: str | None = Field(
         None,
@@ -163,14 +166,18 @@ class PhotoEntry(BaseModel):
 
 
 class ResultEntry(PhotoEntry):
-    """A result of a search; `inliers` only after spatial verification.
+    """A result of a search; `inliers` where local features were compared.
 
-    `region` and `query_region` are the boxes x, y, w, h of the result and of the query that hold
-    the inliers.
+    `probability` is that of showing the same thing as the query, 0 to 1, and `kind` how it differs
+    from it. `region` and `query_region` are the boxes x, y, w, h of the result and of the query
+    that hold the inliers.
     """
 
     rank: int
     distance: float
+    verdict: Verdict | None = None
+    probability: float | None = None
+    kind: Kind | None = None
     inliers: int | None = None
     region: list[int] | None = None
     query_region: list[int] | None = None

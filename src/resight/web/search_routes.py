@@ -176,6 +176,7 @@ def search_config(options: SearchOptions) -> SearchConfig:
             verify=options.verify,
             verify_by=options.verify_by,
             verify_geometry=options.verify_geometry,
+            decide=options.decide,
         )
     except UsageError as error:
         raise ProblemError(422, f"{error}.") from None
@@ -215,6 +216,10 @@ def _as_dict(
     for photo, result in zip(page.photos, page.results, strict=True):
         entry = state.photo_entry(photo)
         entry |= {"rank": result.rank, "distance": result.distance}
+        if result.probability is not None:
+            entry |= {"verdict": result.verdict, "probability": result.probability}
+        if result.kind is not None:
+            entry["kind"] = result.kind
         if result.match is not None:
             entry |= result.match.to_dict()
         results.append(entry)

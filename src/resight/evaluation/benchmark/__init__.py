@@ -188,7 +188,9 @@ def run_benchmark(
             dataset,
             comparable,
             progress,
-            SearchConfig(rerank=spec.rerank, verify=spec.verify, verify_by=spec.verify_by),
+            SearchConfig(
+                rerank=spec.rerank, verify=spec.verify, verify_by=spec.verify_by, decide=False
+            ),
             _fitted_on(spec, fit_on),
             _columns_map(spec, options),
             {query: file for file, query in query_files.items()},

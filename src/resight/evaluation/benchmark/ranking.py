@@ -21,6 +21,7 @@ from resight.progress import Progress
 from resight.ranking.exact import Database, Query
 from resight.reductions import Reduction, fit_reduction
 from resight.searching.pipeline import make_ranker
+from resight.searching.query import QueryPhoto
 from resight.searching.spatial_verification import ColumnsMap
 
 MAX_RANKS = 2_000_000
@@ -176,7 +177,8 @@ def rank_queries(
         if vectors is None:
             rankings.append(None)
         else:
-            ranking = rank(vectors, files.get(query.file_name, query.file_name))
+            file = files.get(query.file_name, query.file_name)
+            ranking = rank(vectors, QueryPhoto(file, file))
             order = rows[ranking.ids]
             first_rows = order[:stored].astype(np.int32)
             ranks = np.arange(len(first_rows), dtype=np.float32)

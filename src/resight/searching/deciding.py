@@ -1,0 +1,160 @@
+"""Decide which results of a search show the same thing, by the evidence kept with the collection.
+
+    ids, distances --closeness--> decide --> probability and agreeing places of each
+
+No photo of the collection is read and no network runs.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cachetools
+import numpy as np
+
+from resight.backends.store import Searchable
+from resight.collection import Photo
+from resight.errors import QueryError
+from resight.evidence import Evidence
+from resight.evidence.encoding import from_bytes
+from resight.evidence.probability import by_descriptor
+from resight.photos.transforms import Box, bounding_box
+from resight.ranking.strangers import Strangers, closeness
+from resight.searching.query import PROBABLE, Decided, QueryPhoto, VerifiedMatch
+
+if TYPE_CHECKING:
+    from resight.evidence.decision import Decision
+
+CHUNK = 20
+"""Results that are decided on at first, and again as long as one of the last half is the same."""
+MAX_DECIDED = 200
+"""Most results of a search that are decided on by evidence."""
+CACHED = 2000
+"""Photos whose decoded evidence is kept while many queries are evaluated: some 600 MB."""
+
+
+class Decider:
+    """Decides on results of searches in one collection; for one thread."""
+
+    def __init__(self, store: Searchable) -> None:
+        self._store = store
+        self._cache: cachetools.LRUCache[str, Evidence | None] = cachetools.LRUCache(CACHED)
+
+    def decide(
+        self,
+        query: QueryPhoto,
+        ids: np.ndarray,
+        distances: np.ndarray,
+        strangers: Strangers | None,
+    ) -> list[Decided]:
+        """Decide on the first results of a search.
+
+        Args:
+            query: the photo.
+            ids: of the results, best first, (n,).
+            distances: of the results, (n,).
+            strangers: of the query; None if there are too few photos.
+
+        Returns:
+            The decisions on at least the first `CHUNK` results; those behind show something else.
+        """
+        decided: list[Decided] = []
+        evidence: Evidence | None = None
+        for start in range(0, min(len(ids), MAX_DECIDED), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            by_id = self._store.photos_by_id(ids[chunk].tolist())
+            photos = [by_id.get(id_) for id_ in ids[chunk].tolist()]
+            others = self._stored(photos)
+            if evidence is None and any(other is not None for other in others):
+                evidence = self._of_query(query)
+            near = closeness(distances[chunk], strangers)
+            if evidence is None:
+                new = [Decided(float(p), None) for p in by_descriptor(near)]
+            else:
+                chance = strangers.chance if strangers else 0.0
+                new = decide_on(query, evidence, photos, others, near, chance)
+            decided += new
+            if not any(decision.probability >= PROBABLE for decision in new[CHUNK // 2 :]):
+                break
+        return decided
+
+    def _of_query(self, query: QueryPhoto) -> Evidence | None:
+        """Return the evidence of a query, stored if the collection holds the same file.
+
+        None if it is not stored and the file is gone.
+        """
+        if query.box is None and query.content is not None:
+            (stored,) = self._stored([query])
+            if stored is not None:
+                return stored
+        from resight.evidence.extraction import extract_evidence  # imports OpenCV
+
+        try:
+            return extract_evidence(query.image)
+        except QueryError:
+            return None
+
+    def _stored(self, photos: Sequence[Photo | QueryPhoto | None]) -> list[Evidence | None]:
+        """Return the stored evidence of photos, None for those without."""
+        contents = [None if photo is None else photo.content for photo in photos]
+        missing = [c for c in contents if c is not None and c not in self._cache]
+        for content, data in self._store.evidence(missing).items():
+            self._cache[content] = from_bytes(data)
+        return [None if content is None else self._cache.get(content) for content in contents]
+
+
+def decide_on(
+    query: QueryPhoto,
+    evidence: Evidence,
+    photos: Sequence[Photo | None],
+    others: Sequence[Evidence | None],
+    near: np.ndarray,
+    chance: float,
+) -> list[Decided]:
+    """Decide by the evidence of a query and of photos; `near` and `chance` as in `decide`."""
+    from resight.evidence.decision import decide  # imports OpenCV
+
+    return [
+        _in_photos(decision, query, evidence, photo, other)
+        for decision, photo, other in zip(
+            decide(evidence, others, near, chance), photos, others, strict=True
+        )
+    ]
+
+
+def _in_photos(
+    decision: "Decision",
+    query: QueryPhoto,
+    evidence: Evidence,
+    photo: Photo | None,
+    other: Evidence | None,
+) -> Decided:
+    """Convert a decision from pixels of the copies to those of the photos, and name its kind."""
+    from resight.evidence.kinds import kind_of  # imports OpenCV
+
+    if decision.match is None or other is None or photo is None:
+        return Decided(decision.probability, None)
+    identical = query.box is None and query.content is not None and query.content == photo.content
+    probability = 1.0 if identical else decision.probability
+    kind = None
+    if probability >= PROBABLE:
+        kind = kind_of(evidence, other, decision.match, same_content=identical)
+    inliers = decision.match.matches
+    region = _scaled(other.points[inliers[:, 1]], other, (photo.width or 1, photo.height or 1))
+    query_region = _in_query(evidence.points[inliers[:, 0]], evidence, query)
+    return Decided(probability, VerifiedMatch(len(inliers), query_region, region), kind)
+
+
+def _in_query(points: np.ndarray, evidence: Evidence, query: QueryPhoto) -> Box | None:
+    """Return the box around points of a query's evidence; None if its file is gone by now."""
+    try:
+        left, top, width, height = query.region
+    except QueryError:
+        return None
+    box = _scaled(points, evidence, (width, height))
+    return None if box is None else (box[0] + left, box[1] + top, *box[2:])
+
+
+def _scaled(points: np.ndarray, evidence: Evidence, size: tuple[int, int]) -> Box | None:
+    """Return the box around points of evidence in pixels of its photo, of `size`."""
+    ratio = np.array(size) / evidence.size
+    return bounding_box(np.clip((points + 0.5) * ratio - 0.5, 0, np.array(size) - 1))

@@ -1,0 +1,138 @@
+"""Searches that decide: verdicts, places, filters, and what happens without evidence."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import resight
+import samples
+from resight.config import SearchConfig
+from resight.errors import UsageError
+from resight.searching.query import SAME, verdict_of
+from views import texture, view
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three views of one thing among strangers, indexed with evidence and without."""
+    root = tmp_path_factory.mktemp("deciding")
+    (root / "photos").mkdir()
+    thing = texture(480, 360, seed=1)
+    for number in range(3):
+        save(root / "photos" / f"thing-{number}.png", view(thing, seed=number, strength=0.05))
+    for number in range(9):
+        save(root / "photos" / f"other-{number}.png", texture(480, 360, seed=20 + number))
+    save(root / "query.png", view(thing, seed=10, strength=0.05))
+    save(root / "stranger.png", texture(480, 360, seed=90))
+    samples.index(root / "photos", root / "c")
+    samples.index(root / "photos", root / "bare", evidence=False)
+    return root
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    cv2.imwrite(str(path), pixels[..., ::-1])
+
+
+def names(results: resight.SearchResults) -> list[str]:
+    return [result.path.stem for result in results]
+
+
+def test_views_are_found_and_strangers_are_not(folder: Path) -> None:
+    results = resight.search(folder / "query.png", folder / "c", k=12)
+    assert results.found == 3
+    assert sorted(names(results)[:3]) == ["thing-0", "thing-1", "thing-2"]
+    for result in results.results[:3]:
+        assert result.verdict == "same"
+        assert result.kind == "view"
+        assert result.inliers is not None
+        assert result.inliers > 20
+        assert result.region is not None
+        assert result.region[2] > 200  # most of the photo agrees
+    assert all(result.verdict == "different" for result in results.results[3:])
+    entry = results.to_dict()
+    assert entry["found"] == 3
+    assert {"verdict", "probability", "kind", "inliers", "region"} <= entry["results"][0].keys()
+
+
+def test_a_query_that_is_nowhere_finds_nothing(folder: Path) -> None:
+    results = resight.search(folder / "stranger.png", folder / "c", k=12)
+    assert results.found == 0
+    assert len(results) == 12
+
+
+def test_only_probable_results(folder: Path) -> None:
+    sure = resight.search(folder / "query.png", folder / "c", k=12, min_probability=SAME)
+    assert len(sure) == sure.total == 3
+    nothing = resight.search(folder / "stranger.png", folder / "c", min_probability=0.5)
+    assert len(nothing) == nothing.total == 0
+    with pytest.raises(UsageError, match="min_probability"):
+        SearchConfig(min_probability=0.5, decide=False)
+    with pytest.raises(UsageError, match="min_probability"):
+        SearchConfig(min_probability=1.5)
+
+
+def test_ranking_only(folder: Path) -> None:
+    results = resight.search(folder / "query.png", folder / "c", k=12, decide=False)
+    assert results.found is None
+    assert all(result.verdict is None for result in results)
+    distances = [result.distance for result in results]
+    assert distances == sorted(distances)
+    assert "found" not in results.to_dict()
+
+
+def test_without_evidence_the_descriptors_decide_and_the_order_stays(folder: Path) -> None:
+    results = resight.search(folder / "query.png", folder / "bare", k=12)
+    plain = resight.search(folder / "query.png", folder / "bare", k=12, decide=False)
+    assert names(results) == names(plain)
+    assert all(result.probability is not None for result in results)
+    assert all(result.inliers is None for result in results)
+
+
+def test_the_same_file_is_a_copy(folder: Path) -> None:
+    first = resight.search(folder / "photos" / "other-3.png", folder / "c").results[0]
+    assert (first.probability, first.kind, first.path.stem) == (1.0, "copy", "other-3")
+
+
+def test_pages_join_to_the_whole(folder: Path) -> None:
+    whole = resight.search(folder / "query.png", folder / "c", k=12).results
+    pages = [
+        resight.search(folder / "query.png", folder / "c", SearchConfig(k=5, offset=offset)).results
+        for offset in (0, 5, 10)
+    ]
+    assert [result for page in pages for result in page] == whole
+
+
+def test_a_box_is_decided_for_itself(folder: Path) -> None:
+    save(folder / "both.png", np.hstack([texture(480, 360, seed=91), texture(480, 360, seed=1)]))
+    right = resight.search(folder / "both.png", folder / "c", box=(480, 0, 480, 360))
+    left = resight.search(folder / "both.png", folder / "c", box=(0, 0, 480, 360))
+    assert right.found == 3
+    assert left.found == 0
+    region = right.results[0].query_region
+    assert region is not None
+    assert region[0] >= 480  # in pixels of the whole photo
+
+
+def test_two_photos_alone(folder: Path) -> None:
+    things = folder / "photos" / "thing-0.png", folder / "photos" / "thing-1.png"
+    other = folder / "photos" / "other-0.png"
+    alone = resight.same(*things)
+    assert (alone.verdict, alone.kind, alone.distance) == ("same", "view", None)
+    assert resight.same(things[0], other).verdict == "different"
+    assert resight.same(things[0], things[0]).kind == "copy"
+    within = resight.same(*things, collection=folder / "c")
+    assert within.verdict == "same"
+    results = resight.search(things[0], folder / "c", k=12, decide=False)
+    assert within.distance == pytest.approx(
+        next(result.distance for result in results if result.path == things[1]), rel=1e-5
+    )
+    assert resight.same(things[0], other, collection=folder / "c").verdict == "different"
+
+
+def test_verdicts() -> None:
+    assert [verdict_of(p) for p in (0, 0.49, 0.5, 0.84, 0.85, 1)] == [
+        *("different", "different", "probable"),
+        *("probable", "same", "same"),
+    ]

@@ -1,0 +1,55 @@
+"""Searches for edited copies: found first, with the kind of sameness."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+import samples
+from resight.collection import Collection
+from resight.searching import Searcher
+
+EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "resized": lambda image: image.resize((240, 180)),
+    "crop": lambda image: image.crop((0, 0, 300, 220)),
+    "edited": lambda image: ImageOps.expand(image, 100, "white"),
+    "rotated": lambda image: image.rotate(180),
+}
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kinds")
+    (folder / "photos").mkdir()
+    for seed in range(12):
+        samples.textured_picture(seed).save(folder / "photos" / f"{seed}.png")
+    config = dataclasses.replace(samples.QUICK, longest_side=480, max_keypoints=300)
+    samples.index(folder / "photos", folder / "c", config=config)
+    return folder / "c"
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_edited_copies_are_found_and_named(collection: Path, kind: str) -> None:
+    query = EDITS[kind](samples.textured_picture(4))
+    with Collection.open(collection) as opened:
+        first, second, *_ = Searcher(opened).search(query).results
+    assert first.path.name == "4.png"
+    assert first.to_dict()["kind"] == kind
+    assert second.kind is None
+    assert "kind" not in second.to_dict()
+
+
+def test_the_same_file_is_a_copy(collection: Path) -> None:
+    with Collection.open(collection) as opened:
+        first = Searcher(opened).search(collection.parent / "photos" / "4.png").results[0]
+    assert first.kind == "copy"
+
+
+def test_a_region_of_the_same_file_is_a_crop(collection: Path) -> None:
+    with Collection.open(collection) as opened:
+        searcher = Searcher(opened)
+        file = collection.parent / "photos" / "4.png"
+        first = searcher.search(file, box=(100, 80, 300, 220)).results[0]
+    assert first.kind == "crop"
