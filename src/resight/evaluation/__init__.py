@@ -21,11 +21,13 @@ from resight.ranking.groups import (
     Groups,
     NeighborLists,
     estimate_limit,
+    group_pairs,
     group_photos,
     neighbor_lists_of,
 )
 from resight.searching import Searcher, override
 from resight.searching.pipeline import make_ranker
+from resight.searching.query import QueryPhoto
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ def evaluate(
 
         def rank(id_: int) -> np.ndarray:
             (descriptors,) = _queries(store, np.array([id_]))
-            ids = rank_photo(descriptors, photo_of[id_].path).ids
+            photo = photo_of[id_]
+            query = QueryPhoto(photo.path, photo.path, content=photo.content)
+            ids = rank_photo(descriptors, query).ids
             progress("evaluating", next(done), total)
             return ids
 
@@ -126,20 +130,39 @@ def groups(
 
     Args:
         collection: the collection's folder, or its address on a backend.
-        limit: largest distance between linked photos; None is estimated.
+        limit: group by descriptors alone, with this largest distance between linked photos; None
+            groups by evidence, or up to the estimated limit in a collection without any.
         progress: called after each photo.
     """
     with open_store(collection) as opened:
         store = opened.snapshot()
         lists = store_lists(store, lambda done, total: progress("comparing", done, total))
-        estimated = estimate_limit(lists)
-        applied = estimated if limit is None else limit
-        found = group_photos(lists, applied)
+        found = group_store(store, lists, limit, progress)
         photos = store.photos_by_id([id_ for group in found for id_ in group.ids])
-        found = [
+        named = [
             replace(group, paths=tuple(photos[id_].path for id_ in group.ids)) for group in found
         ]
-        return Groups(applied, estimated, found)
+        return replace(found, groups=named)
+
+
+def group_store(
+    store: Store, lists: NeighborLists, limit: float | None, progress: Progress
+) -> Groups:
+    """Group the photos of a collection; the groups have no paths yet."""
+    from resight.evaluation.grouping import (  # imports OpenCV
+        EvidenceReader,
+        candidate_pairs,
+        decide_pairs,
+    )
+
+    estimated = estimate_limit(lists)
+    reader = EvidenceReader(store, lists.ids)
+    if limit is not None or not reader.any():
+        applied = estimated if limit is None else limit
+        return Groups(applied, estimated, group_photos(lists, applied))
+    pairs = candidate_pairs(lists, store.rows(lists.ids[:1]).global_.shape[1])
+    probabilities, copies = decide_pairs(reader, pairs, progress)
+    return Groups(None, estimated, group_pairs(lists.ids, pairs.rows, probabilities, copies))
 
 
 def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborLists:

@@ -1,14 +1,10 @@
 """Groups of photos of the same thing, and near-duplicates.
 
-Two photos are linked if each is among the other's nearest and their distance is below a limit
-(as near-duplicates, if one is among the other's nearest and the distance is far below it).
-Connected photos are divided by average linkage, so that one wrong link does not join two groups.
-The limit is estimated from the collection, as a share of the distance to unrelated photos. It never
-builds an n x n matrix.
-
-Distances relative to those of other neighbors: Jegou, Harzallah and Schmid, "A contextual
-dissimilarity measure for accurate and efficient image search", CVPR 2007. Average linkage: Sokal
-and Michener, "A statistical method for evaluating systematic relationships", 1958.
+With evidence, photos are grouped by the probability of their pairs (`group_pairs`). Without it, or
+up to a given limit, two photos are linked if each is among the other's nearest and their distance
+is below the limit (as near-duplicates, if one is among the other's nearest and the distance is far
+below it). The limit is estimated from the collection, as a share of the distance to strangers.
+Both divide what is linked by average linkage (`linkage`), and never build an n x n matrix.
 """
 
 import csv
@@ -22,15 +18,13 @@ import numpy as np
 
 from resight.photos.images import thumbnail_figure
 from resight.ranking.exact import Neighbors, Query
+from resight.ranking.linkage import MAX_DIVIDED, components, divide, linked_groups
+from resight.ranking.strangers import MIN_PHOTOS, RANKS, strangers_distance
 
 Kind = Literal["same-thing", "near-duplicate"]
 
 MUTUAL = 10
 """Number of nearest neighbors that a photo can be linked to."""
-RANKS = 60
-"""Neighbors per photo, most of them unrelated to it."""
-RELATED = 20
-"""Neighbors per photo that may be related to it, at most a third of the collection."""
 RELATIVE_LIMIT = 0.82
 """The limit as a share of the distance to unrelated photos. Smaller shares lose views of the same
 thing, larger ones join unrelated photos; docs/results.md has figures."""
@@ -39,10 +33,6 @@ NEAR_DUPLICATE = 0.4
 resized or slightly cropped, not another view."""
 BATCH = 64
 """Photos per batch of queries."""
-MIN_PHOTOS = 8
-"""Fewest photos to estimate a limit from."""
-MAX_DIVIDED = 500
-"""Most photos that are divided at once, which takes 8 MB for all their pairs."""
 TIGHTENING = 0.9
 """Factor by which the limit is reduced to take more connected photos apart first."""
 
@@ -82,12 +72,13 @@ class Groups:
     """The groups of a collection, by their first ids.
 
     Attributes:
-        limit: the applied limit, the largest distance between linked photos.
+        limit: the applied limit, the largest distance between linked photos; None if they were
+            grouped by evidence.
         estimated_limit: the limit that fits the collection.
         groups: of photos of the same thing, and of near-duplicates.
     """
 
-    limit: float
+    limit: float | None
     estimated_limit: float
     groups: list[Group]
 
@@ -150,20 +141,17 @@ def neighbor_lists_of(
 def estimate_limit(lists: NeighborLists) -> float:
     """Estimate the distance below which photos of a collection show the same thing.
 
-    The neighbors of a photo from rank `RELATED` to `RANKS` are taken for unrelated, in small
-    collections those in its second third. The limit is the share `RELATIVE_LIMIT` of their mean
-    distance, of which the median over the photos is robust to a few clusters and to outliers. The
-    share is one for descriptors of a hundred dimensions or more, where the distances to unrelated
-    photos are much alike.
+    It is the share `RELATIVE_LIMIT` of the distance to strangers, of which the median over the
+    photos is robust to a few clusters and to outliers. The share is one for descriptors of a
+    hundred dimensions or more, where the distances to strangers are much alike.
 
     Returns:
         0 or more; 0 (only copies are joined) for fewer than `MIN_PHOTOS` photos.
     """
-    count, k = lists.distances.shape
+    count = len(lists.ids)
     if count < MIN_PHOTOS:
         return 0.0
-    unrelated = lists.distances[:, min(RELATED, count // 3, k) - 1 : 2 * count // 3]
-    return RELATIVE_LIMIT * float(np.median(unrelated.mean(axis=1, dtype=np.float64)))
+    return RELATIVE_LIMIT * float(np.median(strangers_distance(lists.distances, count)))
 
 
 def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) -> list[Group]:
@@ -182,13 +170,36 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
     # With more copies than a list is long, they are not all in each other's lists.
     duplicate = NEAR_DUPLICATE * limit
     copied = distances <= duplicate
-    copies = [tuple(lists.ids[rows].tolist()) for rows in _components(pairs[copied], lists)]
+    copies = components(pairs[copied], len(lists.ids))
     linked = pairs[copied | (both & (distances <= limit))]
-    divided = _divided_components(linked, lists, limit, duplicate)
-    same = [tuple(lists.ids[rows].tolist()) for rows in divided]
-    duplicates = set(copies)
-    groups = [Group("same-thing", ids) for ids in same if ids not in duplicates]
-    groups += [Group("near-duplicate", ids) for ids in copies]
+    return _listed(lists.ids, _divided_components(linked, lists, limit, duplicate), copies)
+
+
+def group_pairs(
+    ids: np.ndarray, pairs: np.ndarray, probabilities: np.ndarray, copies: np.ndarray
+) -> list[Group]:
+    """Group photos by the pairs that show the same thing; deterministic, sorted by first id.
+
+    Args:
+        ids: int64 (N,), ascending.
+        pairs: int64 (P, 2), rows in `ids` of photos that were compared, the smaller first.
+        probabilities: (P,), of showing the same thing.
+        copies: bool (P,), near-duplicates.
+    """
+    same = linked_groups(len(ids), pairs, probabilities)
+    duplicates = components(pairs[copies], len(ids))
+    return _listed(ids, same, duplicates)
+
+
+def _listed(
+    ids: np.ndarray, same: Sequence[np.ndarray], duplicates: Sequence[np.ndarray]
+) -> list[Group]:
+    """Return groups of rows as those of photos, sorted; one of only near-duplicates once."""
+    copies = [tuple(ids[rows].tolist()) for rows in duplicates]
+    things = [tuple(ids[rows].tolist()) for rows in same]
+    known = set(copies)
+    groups = [Group("same-thing", members) for members in things if members not in known]
+    groups += [Group("near-duplicate", members) for members in copies]
     return sorted(groups, key=lambda group: (group.ids[0], group.kind == "near-duplicate"))
 
 
@@ -208,20 +219,6 @@ def _near_pairs(lists: NeighborLists, mutual: int) -> tuple[np.ndarray, np.ndarr
     return pairs[first], lists.distances[:, :mutual].ravel()[first], times == 2
 
 
-def _components(pairs: np.ndarray, lists: NeighborLists) -> list[np.ndarray]:
-    """Return the rows of each connected component of pairs of rows, ascending."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(lists.ids)
-    graph = coo_array((np.ones(len(pairs), bool), pairs.T), shape=(count, count))
-    _, labels = connected_components(graph, directed=False)
-    rows = np.unique(pairs)
-    rows = rows[np.argsort(labels[rows], kind="stable")]
-    starts = np.flatnonzero(np.diff(labels[rows])) + 1
-    return [part for part in np.split(rows, starts) if len(part)]
-
-
 def _divided_components(
     pairs: np.ndarray, lists: NeighborLists, limit: float, floor: float
 ) -> list[np.ndarray]:
@@ -230,11 +227,11 @@ def _divided_components(
     More than `MAX_DIVIDED` photos that stay connected below the limit `floor` are one part.
     """
     parts: list[np.ndarray] = []
-    for rows in _components(pairs, lists):
+    for rows in components(pairs, len(lists.ids)):
         if len(rows) == 2:
             parts.append(rows)
         elif len(rows) <= MAX_DIVIDED:
-            parts += _divide(rows, lists, limit)
+            parts += divide(rows, lambda part: _pair_distances(part, lists), limit)
         elif limit <= floor:
             parts.append(rows)
         else:
@@ -244,22 +241,11 @@ def _divided_components(
     return parts
 
 
-def _divide(rows: np.ndarray, lists: NeighborLists, limit: float) -> list[np.ndarray]:
-    """Divide photos into clusters whose mean distances are within a limit; leave out single ones.
+def _pair_distances(pairs: np.ndarray, lists: NeighborLists) -> np.ndarray:
+    """Return the mean distance of both directions for pairs of rows (P, 2): float64 (P,).
 
     Two photos that are not in each other's lists are at least as far apart as the last ones there.
     """
-    from scipy.cluster.hierarchy import average, fcluster
-
-    first, second = np.triu_indices(len(rows), 1)
-    pairs = np.stack([rows[first], rows[second]], axis=1)
-    labels = fcluster(average(_pair_distances(pairs, lists)), limit, "distance")
-    clusters = [rows[labels == label] for label in np.unique(labels)]
-    return [cluster for cluster in clusters if len(cluster) > 1]
-
-
-def _pair_distances(pairs: np.ndarray, lists: NeighborLists) -> np.ndarray:
-    """Return the mean distance of both directions for pairs of rows (P, 2): float64 (P,)."""
     first, second = pairs.T
     return (_distances(first, second, lists) + _distances(second, first, lists)) / 2
 

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from resight.backends import parse_address
 from resight.backends.store import Store
 from resight.collection import Photo
-from resight.evaluation import store_lists
+from resight.evaluation import group_store, store_lists
 from resight.files import user_cache
 from resight.methods.model import ModelOptions
-from resight.ranking.groups import Groups, NeighborLists, estimate_limit, group_photos
+from resight.ranking.groups import Groups, NeighborLists
 from resight.web import WebSettings
 from resight.web.pictures import Thumbnails
 from resight.web.problems import ProblemError
@@ -73,22 +73,24 @@ class GroupCache:
     def __init__(self, jobs: JobQueue) -> None:
         self._jobs = jobs
         self._lock = threading.Lock()
-        self._neighbors: tuple[str, NeighborLists, float] | None = None
-        self._groups: tuple[str, Groups] | None = None
+        self._neighbors: tuple[str, NeighborLists] | None = None
+        self._groups: tuple[str, float | None, Groups] | None = None
 
     def get(self, store: Store, limit: float | None) -> Groups:
-        """Return the groups under a limit, or under the estimated one."""
+        """Return the groups up to a limit, or by default as `evaluation.group_store` does."""
         with self._lock:
             snapshot = store.snapshot()
             stamp = snapshot.stamp()
             if self._neighbors is None or self._neighbors[0] != stamp:
                 lists = store_lists(snapshot, self._check_stop)
-                self._neighbors = stamp, lists, estimate_limit(lists)
-            _, lists, estimated = self._neighbors
-            limit = estimated if limit is None else limit
-            if self._groups is None or (self._groups[0], self._groups[1].limit) != (stamp, limit):
-                self._groups = stamp, Groups(limit, estimated, group_photos(lists, limit))
-            return self._groups[1]
+                self._neighbors = stamp, lists
+            if self._groups is None or self._groups[:2] != (stamp, limit):
+                groups = group_store(snapshot, self._neighbors[1], limit, self._check_job)
+                self._groups = stamp, limit, groups
+            return self._groups[2]
+
+    def _check_job(self, name: str, done: int, total: int) -> None:
+        self._check_stop(done, total)
 
     def _check_stop(self, done: int, total: int) -> None:
         if self._jobs.stopping:

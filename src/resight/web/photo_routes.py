@@ -158,7 +158,7 @@ def group_router(state: AppState) -> APIRouter:
                 for group in page
             ]
             return {
-                "limit": groups.limit,
+                "limit": groups.estimated_limit if groups.limit is None else groups.limit,
                 "estimated_limit": groups.estimated_limit,
                 "groups": entries,
                 "next": end if len(groups.groups) > end else None,

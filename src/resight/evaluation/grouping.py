@@ -1,0 +1,249 @@
+"""Which pairs of a collection's photos show the same thing, by the evidence kept with it.
+
+Each photo is compared with those of its nearest that are nearer than strangers; each pair once.
+
+    neighbor lists --candidate_pairs--> pairs --match--> agreements --match_foreground-->
+    agreements without background --evident_probability--> probabilities
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cachetools
+import numpy as np
+
+from resight.backends.store import Store
+from resight.evidence import Evidence
+from resight.evidence.decision import evident_probability, match_foreground, partiality
+from resight.evidence.encoding import from_bytes
+from resight.evidence.kinds import kind_of
+from resight.evidence.matching import Match, match
+from resight.evidence.probability import ALIKE, TRIED, by_descriptor, strangeness
+from resight.indexing.extraction import prefetch
+from resight.progress import Progress
+from resight.ranking.groups import NeighborLists
+from resight.ranking.linkage import LINKED
+from resight.ranking.strangers import MIN_PHOTOS, Strangers, closeness
+
+CANDIDATES = 20
+"""Nearest photos with which a photo is compared."""
+NEAREST_STRANGER = -0.08
+"""Closeness below which photos are compared only to see what strangers share; some 97 % of the
+views of the same thing that agree in local features are nearer."""
+SAMPLED = 100
+"""Photos among which evidence is looked for, to know whether the collection keeps any."""
+CACHED = 500
+"""Photos whose decoded evidence is kept, some 150 MB."""
+THREADS = min(os.cpu_count() or 1, 8)
+
+
+class Compared(NamedTuple):
+    """A pair's match, the features of the photo that has fewer, and `decision.partiality`."""
+
+    match: Match
+    features: int
+    partial: float
+
+
+@dataclass(frozen=True)
+class PhotoPairs:
+    """Pairs of photos, each once.
+
+    Attributes:
+        rows: int64 (P, 2), rows of the photos in the neighbor lists, the smaller first; ascending.
+        closeness: float64 (P,), see `ranking.strangers`, the mean of both directions.
+        chance: closeness that the nearest stranger reaches by chance.
+    """
+
+    rows: np.ndarray
+    closeness: np.ndarray
+    chance: float
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def candidate_pairs(lists: NeighborLists, dimensions: int) -> PhotoPairs:
+    """Return each photo's pairs with its nearest, by descriptors of so many `dimensions`."""
+    count = len(lists.ids)
+    near = lists.rows[:, :CANDIDATES].astype(np.int64)
+    distances = lists.distances[:, :CANDIDATES].astype(np.float64)
+    strangers = None
+    if count >= MIN_PHOTOS:
+        strangers = Strangers.of(lists.distances, count, dimensions)
+    directed = closeness(distances, strangers)
+    first = np.repeat(np.arange(count), near.shape[1])
+    pairs = np.sort(np.stack([first, near.ravel()], axis=1), axis=1)
+    keys, place, times = np.unique(
+        pairs[:, 0] * count + pairs[:, 1], return_inverse=True, return_counts=True
+    )
+    mean = np.bincount(place.ravel(), directed.ravel()) / times
+    rows = np.stack([keys // count, keys % count], axis=1)
+    return PhotoPairs(rows, mean, strangers.chance if strangers else 0.0)
+
+
+class EvidenceReader:
+    """Decodes the evidence of photos of a store; for one thread."""
+
+    def __init__(self, store: Store, ids: np.ndarray) -> None:
+        """Look up the contents of the photos `ids`, int64 (N,)."""
+        photos = store.photos_by_id(ids.tolist())
+        self.contents = [str(photos[id_].content) if id_ in photos else "" for id_ in ids.tolist()]
+        self._store = store
+        self._cache: cachetools.LRUCache[str, Evidence | None] = cachetools.LRUCache(CACHED)
+
+    def any(self) -> bool:
+        """Return whether some photo has evidence."""
+        return any(self.read(row) is not None for row in range(min(SAMPLED, len(self.contents))))
+
+    def read(self, row: int) -> Evidence | None:
+        """Return the evidence of the photo in a row; None if it has none."""
+        content = self.contents[row]
+        if content not in self._cache:
+            data = self._store.evidence([content]).get(content)
+            self._cache[content] = None if data is None else from_bytes(data)
+        return self._cache[content]
+
+    def pairs(self, rows: np.ndarray) -> Iterator[tuple[Evidence | None, Evidence | None]]:
+        """Yield the evidence of pairs of rows (P, 2)."""
+        for first, second in rows.tolist():
+            yield self.read(first), self.read(second)
+
+
+def decide_pairs(
+    reader: EvidenceReader, pairs: PhotoPairs, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decide which pairs show the same thing, and which are near-duplicates.
+
+    Pairs of which a photo has no evidence are decided by their closeness.
+
+    Returns:
+        The probabilities, float64 (P,), and bool (P,).
+    """
+    probabilities = by_descriptor(pairs.closeness)
+    duplicates = np.zeros(len(pairs), bool)
+    strange = strangeness(pairs.closeness, pairs.chance)
+    compared = _compare_pairs(reader, pairs, progress)
+    shared = _count_strangers(pairs.rows, compared, strange)
+    for place, result in enumerate(compared):
+        rows = pairs.rows[place].tolist()
+        if reader.contents[rows[0]] == reader.contents[rows[1]]:
+            probabilities[place], duplicates[place] = 1.0, True
+            continue
+        if result is None:
+            continue
+        evidence = reader.read(rows[0]), reader.read(rows[1])
+        agreement = result.match
+        if len(agreement):
+            own = strange[place] * result.partial
+            counts = [
+                _elsewhere(shared[row], agreement.matches[:, side], own)
+                for side, row in enumerate(rows)
+            ]
+            agreement = _match_foreground(agreement, evidence, counts)
+        probabilities[place] = evident_probability(
+            float(pairs.closeness[place]), agreement.log10_nfa, result.features
+        )
+        if probabilities[place] >= LINKED:
+            duplicates[place] = _is_duplicate(evidence, agreement)
+    return probabilities, duplicates
+
+
+def _compare_pairs(
+    reader: EvidenceReader, pairs: PhotoPairs, progress: Progress
+) -> list[Compared | None]:
+    """Match the pairs that may show the same thing; None for the others."""
+    compared: list[Compared | None] = [None] * len(pairs)
+    chosen = np.flatnonzero(pairs.closeness >= NEAREST_STRANGER)
+    total = len(chosen)
+    for _ in range(2):
+        # Those that agree although they are no nearer than strangers may share a background:
+        # that shows only when they are compared with strangers, too.
+        results = prefetch(_compare, reader.pairs(pairs.rows[chosen]), THREADS)
+        for done, (place, result) in enumerate(zip(chosen.tolist(), results, strict=True), 1):
+            compared[place] = result
+            progress("comparing details", total - len(chosen) + done, total)
+        doubtful = [
+            place for place in chosen.tolist() if _is_doubtful(compared[place], pairs, place)
+        ]
+        involved = np.isin(pairs.rows, pairs.rows[doubtful]).any(axis=1)
+        chosen = np.flatnonzero(involved & (pairs.closeness < NEAREST_STRANGER))
+        total += len(chosen)
+    return compared
+
+
+def _is_duplicate(evidence: tuple[Evidence | None, Evidence | None], agreement: Match) -> bool:
+    """Return whether photos that show the same thing are the same picture, whole."""
+    first, second = evidence
+    if first is None or second is None:  # removed just now
+        return False
+    return kind_of(first, second, agreement, same_content=False) not in ("view", "crop")
+
+
+def _is_doubtful(result: Compared | None, pairs: PhotoPairs, place: int) -> bool:
+    """Return whether a pair agrees although its descriptors are hardly nearer than strangers'."""
+    return (
+        result is not None
+        and result.match.log10_nfa < -TRIED
+        and bool(pairs.closeness[place] < ALIKE)
+    )
+
+
+def _compare(pair: tuple[Evidence | None, Evidence | None]) -> Compared | None:
+    """Match a pair; None if a photo has no evidence."""
+    first, second = pair
+    if first is None or second is None:
+        return None
+    agreement = match(first, second)
+    features = min(len(first), len(second))
+    return Compared(agreement, features, partiality(agreement, first, second))
+
+
+def _match_foreground(
+    agreement: Match,
+    evidence: tuple[Evidence | None, Evidence | None],
+    elsewhere: Sequence[np.ndarray],
+) -> Match:
+    """Match two photos again without the background of either, if they agree mostly on that."""
+    first, second = evidence
+    if first is None or second is None:  # removed just now
+        return agreement
+    found = (
+        match_foreground(agreement, first, second, _padded(elsewhere[0], len(first))),
+        match_foreground(agreement.reversed(), second, first, _padded(elsewhere[1], len(second))),
+    )
+    return max(found, key=lambda side: side.log10_nfa)
+
+
+def _count_strangers(
+    rows: np.ndarray, compared: Sequence[Compared | None], strange: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Return, by row, the number of strangers with which the features of a photo agree.
+
+    The arrays end with the last feature that agrees with any photo.
+    """
+    counts: dict[int, np.ndarray] = {}
+    for pair, result, weight in zip(rows.tolist(), compared, strange, strict=True):
+        if result is None or not len(result.match):
+            continue
+        for side, row in enumerate(pair):
+            features = result.match.matches[:, side]
+            present = counts.get(row, np.zeros(0, np.float32))
+            present = _padded(present, max(len(present), int(features.max()) + 1))
+            present[features] += weight * result.partial
+            counts[row] = present
+    return counts
+
+
+def _elsewhere(counts: np.ndarray, features: np.ndarray, own: float) -> np.ndarray:
+    """Return the counts without what one match contributed to its features."""
+    result = counts.copy()
+    result[features] -= own
+    return result
+
+
+def _padded(counts: np.ndarray, size: int) -> np.ndarray:
+    """Return counts with zeros behind them, up to a size."""
+    return np.pad(counts, (0, size - len(counts)))

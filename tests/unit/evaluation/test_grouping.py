@@ -1,0 +1,67 @@
+"""Groups by evidence: views are joined, and copies; shared tables and blanks join nothing."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import resight
+import samples
+from views import pasted, texture, view
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Views, copies, things on one table, strangers, and blank pictures."""
+    root = tmp_path_factory.mktemp("grouping")
+    folder = root / "photos"
+    folder.mkdir()
+    thing, other = texture(480, 360, seed=1), texture(480, 360, seed=2)
+    for number in range(3):
+        save(folder / f"view-{number}.png", view(thing, seed=number, strength=0.05))
+    save(folder / "original.png", other)
+    save(folder / "small.png", cv2.resize(other, (320, 240), interpolation=cv2.INTER_AREA))
+    table = texture(480, 360, seed=3)
+    for number in range(7):
+        on_table = pasted(view(table, seed=number), texture(280, 230, seed=60 + number), 90, 60)
+        save(folder / f"table-{number}.png", on_table)
+    for number in range(9):
+        save(folder / f"stranger-{number}.png", texture(480, 360, seed=20 + number))
+    for number in range(3):
+        save(folder / f"blank-{number}.png", np.full((90, 120, 3), 90 + number, np.uint8))
+    shutil.copy(folder / "blank-0.png", folder / "blank-copy.png")
+    samples.index(folder, root / "c")
+    return root / "c"
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    cv2.imwrite(str(path), pixels[..., ::-1])
+
+
+def named(groups: resight.Groups) -> list[tuple[str, list[str]]]:
+    return sorted((group.kind, sorted(path.stem for path in group.paths)) for group in groups)
+
+
+def test_what_shows_the_same_thing_is_grouped(collection: Path) -> None:
+    groups = resight.groups(collection)
+    assert groups.limit is None
+    assert named(groups) == [
+        ("near-duplicate", ["blank-0", "blank-copy"]),
+        ("near-duplicate", ["original", "small"]),
+        ("same-thing", ["view-0", "view-1", "view-2"]),
+    ]
+
+
+def test_a_limit_groups_by_distance_alone(collection: Path) -> None:
+    assert resight.groups(collection, limit=0).limit == 0
+    everything = resight.groups(collection, limit=1e6)
+    assert max(len(group.paths) for group in everything) > 10
+
+
+def test_details_are_compared_with_progress(collection: Path) -> None:
+    stages: list[tuple[str, int, int]] = []
+    resight.groups(collection, progress=lambda *stage: stages.append(stage))
+    details = [(done, total) for name, done, total in stages if name == "comparing details"]
+    assert details[-1][0] == details[-1][1] == len(details)
