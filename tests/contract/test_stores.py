@@ -221,6 +221,30 @@ def test_rows_are_in_the_order_of_the_ids(stores: Stores, tmp_path):
     assert store.rows(gone[:1]).global_.shape == (0, 6)
 
 
+def keep_evidence(sample: Sample, *rows: int) -> dict[str, bytes]:
+    """Record evidence of some photos; return it by content."""
+    rng = np.random.default_rng(2)
+    kept = {f"{row:064x}": rng.bytes(1000 + row) for row in rows}
+    with writing(sample.folder) as writer:
+        for content, data in kept.items():
+            writer.record_evidence(content, data)
+    return kept
+
+
+def test_evidence_is_served_by_content(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c")
+    kept = keep_evidence(sample, *range(0, 40, 2))
+    store = stores.of(sample)
+    assert store.evidence([f"{row:064x}" for row in range(60)]) == kept
+    assert store.evidence(content for content in list(kept)[3:5]) == dict(list(kept.items())[3:5])
+    assert store.evidence([]) == {}
+
+
+def test_collections_without_evidence_serve_none(stores: Stores, tmp_path):
+    store = stores.of(make(tmp_path / "c", 5))
+    assert store.evidence([f"{3:064x}"]) == {}
+
+
 def test_pages_of_photos(stores: Stores, tmp_path):
     sample = make(tmp_path / "c")
     store = stores.of(sample)
@@ -344,6 +368,78 @@ def test_photos_are_removed(remotes: Stores, tmp_path):
     assert (done.sent, done.unchanged) == (2, 18)
 
 
+def test_damaged_evidence_is_not_sent(remotes: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10)
+    kept = keep_evidence(sample, 1, 2, 3)
+    with writing(sample.folder) as writer:
+        writer.collection.connection.execute(
+            "UPDATE evidence SET data = x'00' WHERE content = ?", (f"{2:064x}",)
+        )
+    remote = remotes.remote()
+    assert remotes.send(sample, remote).evidence == 2
+    del kept[f"{2:064x}"]
+    assert remote.evidence([f"{row:064x}" for row in range(10)]) == kept
+
+
+def test_evidence_follows_later(remotes: Stores, tmp_path, monkeypatch):
+    monkeypatch.setattr("resight.backends.transfer.BATCH", 7)
+    sample = make(tmp_path / "c", 20)
+    remote = remotes.of(sample)
+    remotes.forget_evidence(remote)  # as versions without evidence create collections
+    contents = [f"{row:064x}" for row in range(20)]
+    assert remote.evidence(contents) == {}
+    remote.remove(remote.ids()[:1].tolist())
+    kept = keep_evidence(sample, *range(12))
+    stamp = remote.stamp()
+    done = remotes.send(sample, remote)
+    assert (done.sent, done.unchanged, done.evidence) == (1, 19, 12)
+    assert remote.evidence(contents) == kept
+    assert remote.stamp() != stamp
+    kept |= keep_evidence(sample, 15)
+    done, stamp = remotes.send(sample, remote), remote.stamp()
+    assert (done.sent, done.evidence) == (0, 1)
+    assert remote.evidence(contents) == kept
+    assert remotes.send(sample, remote).evidence == 0
+    assert remote.stamp() == stamp
+
+
+def test_evidence_is_removed_with_its_last_photo(remotes: Stores, tmp_path):
+    sample = make(tmp_path / "c", 20)
+    kept, twice = keep_evidence(sample, *range(20)), f"{3:064x}"
+    with writing(sample.folder) as writer:
+        record(writer, sample, 12, content=twice)
+    remote = remotes.of(sample)
+    del kept[f"{12:064x}"]
+    assert remote.evidence(f"{row:064x}" for row in range(20)) == kept
+    ids = {photo.path: photo.id for photo in remote.photos("ok")}
+    remote.remove([ids[sample.paths[row]] for row in (3, 5)])
+    assert remote.without_evidence(kept) == {f"{5:064x}"}
+    remote.remove([ids[sample.paths[12]]])
+    assert remote.without_evidence(kept) == {f"{5:064x}", twice}
+
+
+def test_evidence_of_a_replaced_content_is_removed(remotes: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10)
+    kept = keep_evidence(sample, 3, 4)
+    remote = remotes.of(sample)
+    with writing(sample.folder) as writer:
+        record(writer, sample, 3, content="aa" * 32)
+        writer.record_evidence("aa" * 32, b"new")
+    remotes.send(sample, remote)
+    del kept[f"{3:064x}"]
+    assert remote.evidence([f"{3:064x}", f"{4:064x}", "aa" * 32]) == kept | {"aa" * 32: b"new"}
+
+
+def test_evidence_is_dropped_with_the_collection(remotes: Stores, tmp_path):
+    sample = make(tmp_path / "c", 10)
+    kept = keep_evidence(sample, 3)
+    remote = remotes.of(sample)
+    assert remote.evidence(kept) == kept
+    remote.drop()
+    remotes.send(make(tmp_path / "d", 10), remote)
+    assert remote.evidence(kept) == {}
+
+
 def test_other_provenance_is_refused(remotes: Stores, tmp_path):
     remote = remotes.of(make(tmp_path / "c", 10))
     others = [
@@ -416,6 +512,8 @@ def test_concurrent_writers(remotes: Stores, tmp_path, monkeypatch):
         part.global_ = sample.global_
         with writing(part.folder) as writer:
             record(writer, part, *rows)
+            for row in rows:
+                writer.record_evidence(f"{row:064x}", bytes([row]))
     remote, failures = remotes.remote(), []
 
     def send(part: Sample) -> None:
@@ -428,6 +526,8 @@ def test_concurrent_writers(remotes: Stores, tmp_path, monkeypatch):
 
     with Collection.open(sample.folder) as opened:
         prepare(opened, remote, BackendConfig())
+    if remotes.kind == "postgres":
+        remotes.forget_evidence(remote)
     threads = [threading.Thread(target=send, args=(part,)) for part in parts]
     for thread in threads:
         thread.start()
@@ -435,6 +535,8 @@ def test_concurrent_writers(remotes: Stores, tmp_path, monkeypatch):
         thread.join()
     assert failures == []
     assert sorted(p.path for p in remote.photos("ok")) == sorted(sample.paths)
+    kept = {f"{row:064x}": bytes([row]) for row in range(40)}
+    assert remote.evidence(kept) == kept
 
 
 def test_a_collection_replaced_during_use(remotes: Stores, tmp_path):

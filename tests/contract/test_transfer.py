@@ -1,17 +1,21 @@
 """Collections that are pushed to a remote backend and pulled back."""
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
 import samples
 from postgres_server import PostgresServer
+from resight.backends import Location, open_store
 from resight.backends.manage import check, info, remove
 from resight.backends.transfer import pull, push
 from resight.collection import Collection
 from resight.collection.writer import writing
 from resight.errors import CollectionError, CollectionMismatchError
 from resight.methods.model import Model
+from resight.searching import Searcher
 from store_samples import Sample, make
 
 
@@ -27,6 +31,40 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
     return make(tmp_path / "c", 20, cam=True, dtype="float16")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a collection of real pictures with evidence."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "photos").mkdir()
+    for seed in range(12):
+        samples.textured_picture(seed).save(folder / "photos" / f"{seed}.png")
+    config = dataclasses.replace(samples.QUICK, longest_side=480, max_keypoints=300)
+    samples.index(folder / "photos", folder / "c", config=config)
+    return folder / "c"
+
+
+def evidence(collection: Path) -> dict[str, bytes]:
+    """Return the evidence in a folder by content."""
+    with Collection.open(collection) as opened:
+        assert opened.damaged_evidence() == []
+        return opened.evidence(opened.contents_with_evidence())
+
+
+def decisions(location: Location) -> tuple[list[tuple[object, ...]], list[float | None]]:
+    """Search for a crop; return what is decided on the results, and their probabilities."""
+    query = samples.textured_picture(4).crop((0, 0, 300, 220))
+    with open_store(location) as store:
+        results = Searcher(store).search(query).results
+    decided = [(r.path.name, r.verdict, r.kind, r.match and r.match.to_dict()) for r in results]
+    return decided, [r.probability for r in results]
+
+
+def assert_same_decisions(location: Location, other: Location) -> None:
+    (found, probabilities), (expected, expected_probabilities) = map(decisions, (location, other))
+    assert found == expected
+    assert probabilities == pytest.approx(expected_probabilities, abs=1e-4)
 
 
 def photos(collection: Path) -> dict[bytes, tuple[object, ...]]:
@@ -48,6 +86,50 @@ def test_pull_restores_the_collection(address: str, adapted: bool, tmp_path: Pat
         before[part] for part in ("descriptors", "fitted")
     ]
     assert check(copy).problems == []
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_remote_search_decides_as_a_local_one(
+    address: str, pictures: Path, compact: bool
+) -> None:
+    (first, second, *_), _ = decisions(pictures)
+    assert first[:3] == ("4.png", "same", "crop")
+    assert second[1] == "different"
+    assert push(pictures, address, compact=compact).evidence == 12
+    assert_same_decisions(address, pictures)
+
+
+def test_a_push_adds_the_evidence_of_photos_sent_before(
+    address: str, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "c")
+    with writing(tmp_path / "c") as writer:
+        writer.remove_evidence(writer.collection.contents_with_evidence())
+    assert push(tmp_path / "c", address).evidence == 0
+    assert_same_decisions(address, tmp_path / "c")
+    assert decisions(address)[0][0][3] is None  # it is decided by the descriptors
+    transfer = push(pictures, address)
+    assert (transfer.sent, transfer.unchanged, transfer.evidence) == (0, 12, 12)
+    assert_same_decisions(address, pictures)
+    assert push(pictures, address).evidence == 0
+
+
+def test_pull_brings_evidence_back(address: str, pictures: Path, tmp_path: Path) -> None:
+    push(pictures, address)
+    copy = tmp_path / "copy"
+    assert pull(address, copy).evidence == 12
+    assert evidence(copy) == evidence(pictures)
+    assert len(evidence(copy)) == 12
+    some = sorted(evidence(copy))[:5]
+    with writing(copy) as writer:
+        writer.remove_evidence(some)
+    transfer = pull(address, copy)
+    assert (transfer.sent, transfer.unchanged, transfer.evidence) == (0, 12, 5)
+    assert evidence(copy) == evidence(pictures)
+    with writing(copy) as writer:
+        writer.remove_evidence(some)
+        writer.keep_evidence(False)
+    assert pull(address, copy).evidence == 0
 
 
 def test_a_compact_collection_is_pulled_only_empty(

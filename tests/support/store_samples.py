@@ -145,6 +145,17 @@ class Stores:
             self._stack.callback(store.drop)
         return store
 
+    def forget_evidence(self, remote: Remote) -> None:
+        """Remove where a remote collection keeps evidence."""
+        if isinstance(remote, PostgresStore):
+            ((key,),) = self._postgres().execute(
+                "SELECT id FROM resight.collections WHERE name = "
+                f"'{remote.name.rpartition('/')[2]}'"
+            )
+            self._postgres().execute(f"DROP TABLE resight.evidence_{key}")
+        elif isinstance(remote, QdrantStore):
+            remote._client.delete_collection(f"{remote._collection}.evidence")
+
     def indexed(self, remote: Remote) -> int:
         """Return the number of descriptors in the index of Qdrant's engine."""
         return self._edge().indexed_vectors(remote.name.rpartition("/")[2])

@@ -1,6 +1,6 @@
 """The base of collections on remote backends, and the metadata that they store."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -208,6 +208,12 @@ class Remote(Store, Protocol):
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Add photos, replacing those at the same paths: all or none of them."""
+
+    def without_evidence(self, contents: Collection[str]) -> set[str]:
+        """Return those of some contents (SHA-256) that have no evidence."""
+
+    def add_evidence(self, evidence: Mapping[str, bytes]) -> None:
+        """Add evidence by the content of photos, which is removed with the last of them."""
 
     def photos_under(self, place: Path) -> list[Photo]:
         """Return the photo at an absolute path, or the photos below it, by ascending ID."""

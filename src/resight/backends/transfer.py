@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from resight.errors import CollectionError, UsageError
 from resight.photos import PathLike
 from resight.photos.images import taken_at
 from resight.progress import Progress, no_progress
+from resight.reductions import Reduction
 
 BATCH = 1000
 """Photos transferred in one transaction."""
@@ -38,6 +39,7 @@ class Transfer:
         sent: number of photos transferred.
         unchanged: number of photos that were at the target already.
         removed: number of photos removed from the target, which the source lacks.
+        evidence: number of contents whose evidence was transferred, also of unchanged photos.
         failed: path and reason of the photos left out.
     """
 
@@ -46,6 +48,7 @@ class Transfer:
     sent: int = 0
     unchanged: int = 0
     removed: int = 0
+    evidence: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,8 +69,9 @@ def push(
 ) -> Transfer:
     """Update a collection on a remote backend from a folder; an interrupted run can be resumed.
 
-    Photos that are stored with the same content are not sent again. A new collection gets the
-    folder's provenance; that of an existing one must be the same.
+    Photos that are stored with the same content are not sent again, and neither is evidence of
+    their content. A new collection gets the folder's provenance; that of an existing one must be
+    the same.
 
     Args:
         collection: the folder.
@@ -105,33 +109,56 @@ def prepare(
 
 
 def upload(source: Collection, remote: Remote, progress: Progress = no_progress) -> Transfer:
-    """Send the photos that a remote collection does not have yet."""
-    sent, skipped, failed = 0, 0, []
+    """Send the photos and the evidence that a remote collection does not have yet."""
+    sent, skipped, evidence, failed = 0, 0, 0, []
     reduction, layout = source.reduction(), remote.layout()
     photos, total = paged(source.photos_after), source.count("ok")
     while batch := list(itertools.islice(photos, BATCH)):
         unchanged = remote.existing_paths(batch)
-        records = []
+        records: list[Record] = []
         for photo in batch:
             if photo.path in unchanged:
                 continue
-            stored = source.descriptors(str(photo.content))
-            if stored is None or not stored.intact:
-                reason = "its descriptor is damaged; run resight check"
-                failed.append((photo.path, reason))
-            elif not _is_finite(stored):
-                reason = "its descriptor has values that are not finite"
-                failed.append((photo.path, reason))
+            record = _record(source, photo, reduction, layout)
+            if isinstance(record, Record):
+                records.append(record)
             else:
-                reduced = reduced_query(stored, reduction)
-                whole = Description(stored.global_, stored.local) if layout.keeps_whole else None
-                records.append(Record(photo, _taken(photo), reduced, whole))
+                failed.append((photo.path, record))
         if records:
             remote.upsert(records)
+        present = unchanged | {record.photo.path for record in records}
+        evidence += _send_evidence(source, remote, [p for p in batch if p.path in present])
         sent += len(records)
         skipped += len(unchanged)
         progress("uploading", sent + skipped + len(failed), total)
-    return Transfer(remote.name, sent=sent, unchanged=skipped, failed=failed)
+    return Transfer(remote.name, sent=sent, unchanged=skipped, evidence=evidence, failed=failed)
+
+
+def _record(
+    source: Collection, photo: Photo, reduction: Reduction | None, layout: Layout
+) -> Record | str:
+    """Return a photo with its descriptors, or the reason why it is left out."""
+    stored = source.descriptors(str(photo.content))
+    if stored is None or not stored.intact:
+        return "its descriptor is damaged; run resight check"
+    if not _is_finite(stored):
+        return "its descriptor has values that are not finite"
+    whole = Description(stored.global_, stored.local) if layout.keeps_whole else None
+    return Record(photo, _taken(photo), reduced_query(stored, reduction), whole)
+
+
+def _send_evidence(source: Collection, remote: Remote, photos: Sequence[Photo]) -> int:
+    """Send what a remote collection lacks of its photos' evidence; return for how many contents.
+
+    What is lacking is one request for all the photos; damaged evidence is left out.
+    """
+    if not source.has_evidence():
+        return 0
+    lacking = remote.without_evidence({str(photo.content) for photo in photos})
+    evidence = source.evidence(lacking)
+    if evidence:
+        remote.add_evidence(evidence)
+    return len(evidence)
 
 
 def pull(
@@ -166,17 +193,26 @@ def pull(
 
 
 def download(remote: Remote, writer: Writer, progress: Progress = no_progress) -> Transfer:
-    """Fetch the photos of a remote collection that a folder does not have yet."""
-    sent, unchanged, total = 0, 0, remote.count("ok")
+    """Fetch the photos and the evidence of a remote collection that a folder does not have yet."""
+    sent, unchanged, fetched, total = 0, 0, 0, remote.count("ok")
+    present = writer.collection.contents_with_evidence()
+    keeps_evidence = writer.collection.meta("evidence") is not False
     last_id = 0
     while batch := remote.records(last_id, BATCH):
         last_id = batch[-1].photo.id
         new = [record for record in batch if not _is_current(writer.collection, record.photo)]
-        writer.import_photos((r.photo, r.whole) for r in new if r.whole is not None)
+        contents = {str(record.photo.content) for record in batch} - present
+        evidence = remote.evidence(contents) if keeps_evidence else {}
+        with writer.transaction():
+            writer.import_photos((r.photo, r.whole) for r in new if r.whole is not None)
+            for content, data in evidence.items():
+                writer.record_evidence(content, data)
+        present |= evidence.keys()
+        fetched += len(evidence)
         sent += len(new)
         unchanged += len(batch) - len(new)
         progress("downloading", min(sent + unchanged, total), total)
-    return Transfer(writer.collection.name, sent=sent, unchanged=unchanged)
+    return Transfer(writer.collection.name, sent=sent, unchanged=unchanged, evidence=fetched)
 
 
 @contextlib.contextmanager

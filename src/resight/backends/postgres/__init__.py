@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
+from resight.backends.postgres import evidence as kept_evidence
 from resight.backends.postgres import sql as statements
 from resight.backends.postgres.server import MIGRATION_LOCK, Server
 from resight.backends.remote import (
@@ -99,7 +100,15 @@ class PostgresStore(Remote):
         }
 
     def bytes_on_disk(self) -> int:
-        return int(self._rows("SELECT pg_total_relation_size('{photos}'::regclass)")[0][0])
+        sizes = self._rows(
+            "SELECT pg_total_relation_size('{photos}'::regclass), "
+            "pg_total_relation_size(to_regclass('{evidence}'))"
+        )
+        return sum(int(size or 0) for size in sizes[0])
+
+    def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
+        key, wanted = self._state().key, list(contents)
+        return self._run(lambda connection: kept_evidence.read(connection, key, wanted))
 
     # Searching
 
@@ -139,6 +148,7 @@ class PostgresStore(Remote):
                 insert_fitted = "INSERT INTO resight.fitted VALUES (%s, %s, %s)"
                 connection.execute(insert_fitted, (row[0], name, data))
             connection.execute(statements.create_photos(row[0], layout))
+            connection.execute(kept_evidence.create_evidence(row[0]))
 
         self._server.run(insert)
         self._cached_state = None
@@ -149,6 +159,7 @@ class PostgresStore(Remote):
             delete = (
                 f"DELETE FROM resight.collections WHERE id = {int(state.key)}; "
                 f"DROP TABLE {statements.photos_table(state.key)}; "
+                f"DROP TABLE IF EXISTS {kept_evidence.evidence_table(state.key)}; "
                 f"DROP SEQUENCE {statements.changes(state.key)}"
             )
             self._server.run(lambda connection: connection.execute(delete))
@@ -164,8 +175,23 @@ class PostgresStore(Remote):
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Add or replace photos in one transaction, by COPY."""
-        table, dtype = statements.photos_table(self._state().key), self._dtype()
-        self._run(lambda connection: statements.upsert(connection, table, records, dtype))
+        key, dtype = self._state().key, self._dtype()
+
+        def work(connection: Connection) -> None:
+            table = statements.photos_table(key)
+            replaced = statements.upsert(connection, table, records, dtype)
+            kept_evidence.remove_unused(connection, key, replaced)
+
+        self._run(work)
+        self._note_change()
+
+    def without_evidence(self, contents: Collection[str]) -> set[str]:
+        key = self._state().key
+        return self._run(lambda connection: kept_evidence.without(connection, key, contents))
+
+    def add_evidence(self, evidence: Mapping[str, bytes]) -> None:
+        key = self._state().key
+        self._run(lambda connection: kept_evidence.add(connection, key, evidence))
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
@@ -174,7 +200,14 @@ class PostgresStore(Remote):
         return [statements.photo_of(row) for row in self._rows(select, values)]
 
     def remove(self, ids: Sequence[int]) -> None:
-        self._rows("DELETE FROM {photos} WHERE id = ANY(%s) RETURNING id", (list(ids),))
+        key = self._state().key
+
+        def work(connection: Connection) -> None:
+            delete = f"DELETE FROM {statements.photos_table(key)} WHERE id = ANY(%s)"
+            removed = connection.execute(f"{delete} RETURNING content", (list(ids),)).fetchall()
+            kept_evidence.remove_unused(connection, key, {content for (content,) in removed})
+
+        self._run(work)
         self._note_change()
 
     def build_index(self, progress: Progress) -> None:
@@ -218,9 +251,13 @@ class PostgresStore(Remote):
         return state_from_json(str(id_), self.name, metadata, data)
 
     def _rows(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
-        """Run a statement on the collection's table and return its rows."""
+        """Run a statement on the collection's tables and return its rows."""
         key = self._state().key
-        names = {"photos": statements.photos_table(key), "changes": statements.changes(key)}
+        names = {
+            "photos": statements.photos_table(key),
+            "evidence": kept_evidence.evidence_table(key),
+            "changes": statements.changes(key),
+        }
         composed = statement.format(**names)
         return self._run(lambda c: c.execute(composed, values or None).fetchall())
 

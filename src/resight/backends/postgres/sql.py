@@ -1,9 +1,9 @@
 """The tables of Resight in a PostgreSQL database, and the statements on them.
 
 One schema, `resight`: the collections with their provenance, and for each collection a table of its
-photos, because the length of a descriptor belongs to the column type. Photos and descriptors share
-a row, so that a search and its filters are one statement. Statements are composed of constants and
-numbers; everything else is a parameter.
+photos, because the length of a descriptor belongs to the column type, and one of their evidence
+(see `evidence`). Photos and descriptors share a row, so that a search and its filters are one
+statement. Statements are composed of constants and numbers; everything else is a parameter.
 """
 
 import os
@@ -217,10 +217,13 @@ UPLOADED = {
 
 def upsert(
     connection: psycopg.Connection[Any], table: str, records: Sequence[Record], dtype: np.dtype[Any]
-) -> None:
+) -> set[str]:
     """Add photos by COPY, replacing those at the same paths; the connection is in a transaction.
 
     Descriptors before the reduction are stored in the `dtype`.
+
+    Returns:
+        The former contents of the photos whose content changed.
     """
     columns = ", ".join(f'"{name}"' for name in UPLOADED)
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in UPLOADED)
@@ -235,10 +238,15 @@ def upsert(
         # All writers go by the order of the paths, so that they cannot deadlock.
         for record in sorted(records, key=lambda record: record.photo.path):
             copy.write_row(_row(record, dtype))
+    replaced = connection.execute(
+        f"SELECT old.content FROM {table} AS old JOIN incoming USING (path) "
+        "WHERE old.content <> incoming.content"
+    ).fetchall()
     connection.execute(
         f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming "
         f"ON CONFLICT (path) DO UPDATE SET {updates}"
     )
+    return {content for (content,) in replaced}
 
 
 def _row(record: Record, dtype: np.dtype[Any]) -> tuple[Any, ...]:

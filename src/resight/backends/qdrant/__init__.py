@@ -1,16 +1,18 @@
 """A collection in Qdrant: 8-bit codes return candidates, which the server compares exactly.
 
-A photo is a point: its descriptors are named vectors, its payload describes the file.
+A photo is a point: its descriptors are named vectors, its payload describes the file. Evidence is
+in a collection of its own.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from resight.backends.qdrant import evidence as kept_evidence
 from resight.backends.qdrant import points, server
 from resight.backends.remote import PAGE, SIDES, Layout, Record, Remote, RemoteState, database_from
 from resight.backends.store import Filter
@@ -88,6 +90,9 @@ class QdrantStore(Remote):
             "can be pulled": "yes" if self.layout().keeps_whole else "no",
         }
 
+    def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
+        return self._call(kept_evidence.read, self._client, self._collection, list(contents))
+
     # Searching
 
     def stored_query(self, content: str) -> Query | None:
@@ -137,19 +142,23 @@ class QdrantStore(Remote):
                 self._client.create_collection(self._collection, **settings)
             for field, kind in (points.PAYLOAD_INDEXES if self._indexed else {}).items():
                 self._client.create_payload_index(self._collection, field, kind)
+            kept_evidence.create(self._client, self._collection, config)
             server.write_metadata(self._client, self._collection, provenance, layout, config)
         self._cached_state = None
 
     def drop(self) -> None:
-        """Remove the metadata, then the collection."""
+        """Remove the metadata, then the collection and its evidence."""
+        collection = self._collection
+        others = collection, kept_evidence.evidence_name(collection)
         with server.explained(self.name):
-            for name in (server.metadata_name(self._collection), self._collection):
+            for name in (server.metadata_name(collection), *others):
                 if self._client.collection_exists(name):
                     self._client.delete_collection(name)
         self._cached_state = None
 
     def existing_paths(self, photos: Sequence[Photo]) -> set[Path]:
-        return {photo.path for photo, (_, same) in self._locate(photos).items() if same}
+        located = self._locate(photos).items()
+        return {photo.path for photo, (_, content) in located if content == photo.content}
 
     def upsert(self, records: Sequence[Record]) -> None:
         state = self._state()
@@ -159,6 +168,16 @@ class QdrantStore(Remote):
         for start in range(0, len(new), UPSERT_POINTS):
             batch = new[start : start + UPSERT_POINTS]
             self._call(self._client.upsert, self._collection, batch, wait=True)
+        self._remove_unused_evidence({c for p, (_, c) in located.items() if c != p.content})
+        self._note_change()
+
+    def without_evidence(self, contents: Collection[str]) -> set[str]:
+        return self._call(kept_evidence.without, self._client, self._collection, contents)
+
+    def add_evidence(self, evidence: Mapping[str, bytes]) -> None:
+        config = self._state().config
+        self._call(kept_evidence.create, self._client, self._collection, config)
+        self._call(kept_evidence.add, self._client, self._collection, evidence)
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:
@@ -169,9 +188,10 @@ class QdrantStore(Remote):
         return photos
 
     def remove(self, ids: Sequence[int]) -> None:
-        self._state()
+        contents = {(p.payload or {})["content"] for p in self._retrieve(list(ids), ["content"])}
         points_selector = models.PointIdsList(points=list(ids))
         self._call(self._client.delete, self._collection, points_selector, wait=True)
+        self._remove_unused_evidence(contents)
         self._note_change()
 
     def build_index(self, progress: Progress) -> None:
@@ -202,8 +222,21 @@ class QdrantStore(Remote):
             self._cached_state = None
             raise CollectionError(f"{self.name}: was replaced or removed meanwhile; run again")
 
-    def _locate(self, photos: Sequence[Photo]) -> dict[Photo, tuple[int, bool]]:
-        """Return the ID of each photo's point, and whether it has the same content."""
+    def _remove_unused_evidence(self, contents: Collection[str | None]) -> None:
+        """Remove the evidence of those of some contents that no photo has any more."""
+        former = {content for content in contents if content is not None}
+        if not former:
+            return
+        where = models.Filter(should=[points.equals("content", content) for content in former])
+        used: set[str] = set()
+        last_id = 0
+        while page := self._scroll(PAGE, last_id, ["content"], where=where):
+            used |= {(point.payload or {})["content"] for point in page}
+            last_id = int(page[-1].id)
+        self._call(kept_evidence.remove, self._client, self._collection, former - used)
+
+    def _locate(self, photos: Sequence[Photo]) -> dict[Photo, tuple[int, str | None]]:
+        """Return the ID of each photo's point, and the content that is stored there, if any."""
         return points.locate(photos, lambda ids: self._retrieve(ids, points.PHOTO))
 
     def _retrieve(

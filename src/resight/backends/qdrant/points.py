@@ -98,12 +98,12 @@ def path_id(path: Path, step: int = 0) -> int:
 
 def locate(
     photos: Sequence[Photo], retrieve: Callable[[list[int]], Sequence[models.Record]]
-) -> dict[Photo, tuple[int, bool]]:
-    """Return the ID of each photo's point, and whether it is stored with the same content.
+) -> dict[Photo, tuple[int, str | None]]:
+    """Return the ID of each photo's point, and the content that is stored there, if any.
 
     IDs are a hash table with linear probing: if another path has the ID, the next one is taken.
     """
-    located: dict[Photo, tuple[int, bool]] = {}
+    located: dict[Photo, tuple[int, str | None]] = {}
     remaining = list(photos)
     step = 0
     while remaining:
@@ -112,8 +112,7 @@ def locate(
         for photo in remaining:
             other = stored.get(ids[photo])
             if other is None or other.path == photo.path:
-                same = other is not None and other.content == photo.content
-                located[photo] = ids[photo], same
+                located[photo] = ids[photo], None if other is None else other.content
         remaining = [photo for photo in remaining if photo not in located]
         step += 1
     return located
