@@ -190,8 +190,10 @@ def samples(
                 if count(groups) > size:
                     by_group = draw_groups(groups, size, seed)
                     by_photo = draw_photos(groups, size, seed)
-                    yield Sample(name, "by group", size, seed, by_group)
-                    yield Sample(name, "by photo", size, seed, by_photo)
+                    drawn = {"by group": by_group, "by photo": by_photo}
+                    for how, sample in drawn.items():
+                        if any(len(members) > 1 for members in sample.values()):
+                            yield Sample(name, how, size, seed, sample)
                 half = draw_groups(groups, size // 2, seed)
                 distractors = draw_groups(others, max(0, size - count(half)), seed)
                 enough = distractors and count(half) + count(distractors) >= size
