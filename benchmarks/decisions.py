@@ -1,0 +1,206 @@
+"""Decisions against ground truth: verdicts, false alarms, calibration; and the coefficients.
+
+    python benchmarks/decisions.py FOLDER ... --strangers FOLDER -o docs/decisions.json
+
+Each FOLDER has a `groups.json` as `resight evaluate` reads it; the default method indexes it. Every
+photo is a query; its nearest are decided on and compared with the truth. The photos of the folder
+of `--strangers`, which match nothing, are queries as well. For each folder the coefficients are
+also fitted on all others, to see how well they are calibrated on photos they were not fitted on.
+Writes OUT.json and OUT.png (the reliability diagram), and prints a Markdown table.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+import resight
+from harness import machine, make_parser, markdown, save
+from resight.backends.local import LocalStore
+from resight.collection import Collection
+from resight.evaluation.measures import read_groups
+from resight.evidence.decision import decide
+from resight.evidence.encoding import from_bytes
+from resight.evidence.extraction import extract_evidence
+from resight.evidence.probability import COEFFICIENTS, observations, probability
+from resight.photos import absolute
+from resight.photos.files import find_photos
+from resight.photos.images import load_image
+from resight.ranking.strangers import RANKS
+from resight.searching import Searcher
+from resight.searching.deciding import CHUNK
+from resight.searching.nearest import strangers_of
+from resight.searching.pipeline import locate_descriptors
+from resight.searching.query import PROBABLE, SAME, open_query
+
+MISLABELED = -6.0
+"""Logarithm of the number of false alarms from which on photos of different groups show the same
+thing after all: a poster, a bottle, a facade that is in two groups. They are left out of fits."""
+BINS = 10
+
+Row = tuple[int, bool, float, float, int]
+"""Query, whether both show the same thing, closeness, log10 NFA, features of a candidate."""
+
+
+def main() -> None:
+    parser = make_parser(__doc__, output="decisions.json")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--strangers", type=Path, required=True)
+    options = parser.parse_args()
+    rows: dict[str, list[Row]] = {}
+    alarms: dict[str, list[Row]] = {}
+    strangers = [file.path for file in find_photos([absolute(options.strangers)]).photos]
+    for folder in options.folders:
+        truth = read_groups(folder / "groups.json")
+        group_of = {absolute(path): name for name, paths in truth.items() for path in paths}
+        with collection_of(folder) as searcher:
+            rows[folder.name] = list(candidates(searcher, list(group_of), group_of))
+            alarms[folder.name] = list(candidates(searcher, strangers, {}))
+    figures = {name: measure(rows, alarms, name) for name in rows}
+    fitted = fit([*rows.values(), *alarms.values()])
+    save({"machine": machine(), "fitted": fitted, "figures": figures}, options.output)
+    draw(rows, options.output.with_suffix(".png"))
+    headings = list(next(iter(figures.values())))
+    table = [[name, *map(str, values.values())] for name, values in figures.items()]
+    print(markdown(["photos of", *headings], table, "---:"))
+    print(fitted)
+
+
+@contextlib.contextmanager
+def collection_of(folder: Path) -> Iterator[Searcher]:
+    """Index a folder into a temporary collection."""
+    with tempfile.TemporaryDirectory() as temporary:
+        resight.index(folder, Path(temporary) / "c")
+        with Collection.open(Path(temporary) / "c") as collection:
+            yield Searcher(collection)
+
+
+def candidates(
+    searcher: Searcher, queries: Iterable[Path], group_of: dict[Path, str]
+) -> Iterator[Row]:
+    """Yield the candidates of each query but itself, as a search looks at them."""
+    store = searcher.store
+    assert isinstance(store, LocalStore)
+    for number, path in enumerate(queries):
+        query = open_query(path)
+        descriptors = locate_descriptors(store, query, searcher.describe)
+        (nearest,) = store.nearest([descriptors], max(RANKS, CHUNK) + 1)
+        unrelated = strangers_of(store, descriptors)
+        assert unrelated is not None
+        photos = store.photos_by_id(nearest.ids[: CHUNK + 1].tolist())
+        near = unrelated.closeness(nearest.distances)
+        places = [
+            place
+            for place, id_ in enumerate(nearest.ids[: CHUNK + 1].tolist())
+            if photos[id_].path != path
+        ][:CHUNK]
+        contents = [str(photos[int(nearest.ids[place])].content) for place in places]
+        data = store.evidence([*contents, str(query.content)])
+        own = from_bytes(data[str(query.content)]) if str(query.content) in data else None
+        evidence = own or extract_evidence(load_image(path))
+        others = [from_bytes(data[content]) for content in contents]
+        decisions = decide(evidence, others, near[places], unrelated.chance)
+        for place, other, decision in zip(places, others, decisions, strict=True):
+            assert decision.match is not None
+            assert other is not None
+            found = photos[int(nearest.ids[place])].path
+            same = path in group_of and group_of.get(found) == group_of[path]
+            features = min(len(evidence), len(other))
+            yield number, same, float(near[place]), decision.match.log10_nfa, features
+
+
+def measure(
+    rows: dict[str, list[Row]], alarms: dict[str, list[Row]], name: str
+) -> dict[str, float]:
+    """Return the figures of one folder; those of calibration also with coefficients of the others.
+
+    Decisions on pairs are counted as `resight search` shows them, from `PROBABLE` on.
+    """
+    same = np.array([row[1] for row in rows[name]])
+    values = probabilities(rows[name], COEFFICIENTS)
+    others = [part for each in (rows, alarms) for other, part in each.items() if other != name]
+    elsewhere = probabilities(rows[name], fit(others))
+    queries = np.array([row[0] for row in rows[name]])
+    found = np.array([values[(queries == q) & same].max() for q in np.unique(queries[same])])
+    alarm = probabilities(alarms[name], COEFFICIENTS)
+    asked = np.array([row[0] for row in alarms[name]])
+    worst = np.array([alarm[asked == q].max() for q in np.unique(asked)])
+    shown = values >= PROBABLE
+    return {
+        "first match found": round(float((found >= PROBABLE).mean()), 3),
+        "first match the same thing": round(float((found >= SAME).mean()), 3),
+        "precision": round(float(same[shown].mean()), 3),
+        "recall": round(float(shown[same].mean()), 3),
+        "strangers found": round(float((worst >= PROBABLE).mean()), 3),
+        "strangers the same thing": round(float((worst >= SAME).mean()), 3),
+        "calibration error": round(calibration_error(values, same), 3),
+        "fitted elsewhere": round(calibration_error(elsewhere, same), 3),
+    }
+
+
+def probabilities(rows: list[Row], coefficients: dict[str, float]) -> np.ndarray:
+    """Return the probability of each candidate, (N,)."""
+    values = [observations(*row[2:]) for row in rows]
+    columns = {name: np.array([value[name] for value in values]) for name in values[0]}
+    return probability(coefficients, columns)
+
+
+def fit(parts: list[list[Row]]) -> dict[str, float]:
+    """Fit the coefficients by maximum likelihood; all parts weigh the same."""
+    kept = [[row for row in part if row[1] or row[3] > MISLABELED] for part in parts]
+    names = list(observations(*kept[0][0][2:]))
+    values = np.array([[*observations(*row[2:]).values(), 1.0] for part in kept for row in part])
+    same = np.array([row[1] for part in kept for row in part], float)
+    weights = np.concatenate([np.full(len(part), 1 / len(part)) for part in kept]) / len(kept)
+
+    def loss(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
+        total = values @ coefficients
+        expected = 1 / (1 + np.exp(-np.clip(total, -500, 500)))
+        entropy = weights @ (np.logaddexp(0, total) - same * total)
+        return float(entropy), values.T @ (weights * (expected - same))
+
+    found = minimize(loss, np.zeros(values.shape[1]), jac=True, method="L-BFGS-B").x
+    return dict(zip([*names, "constant"], np.round(found, 2).tolist(), strict=True))
+
+
+def calibration_error(values: np.ndarray, same: np.ndarray) -> float:
+    """Return the expected calibration error over ten equal bins (Guo et al., ICML 2017)."""
+    total = 0.0
+    for members in bins(values):
+        if members.any():
+            total += members.sum() * abs(same[members].mean() - values[members].mean())
+    return total / len(values)
+
+
+def bins(values: np.ndarray) -> list[np.ndarray]:
+    """Return the members of each bin of probabilities, bool (N,)."""
+    numbers = np.minimum((values * BINS).astype(int), BINS - 1)
+    return [numbers == number for number in range(BINS)]
+
+
+def draw(rows: dict[str, list[Row]], target: Path) -> None:
+    """Draw the reliability diagram: how often photos are the same, over the probability."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(4.5, 4.5))
+    axes.plot([0, 1], [0, 1], color="0.8")
+    for name, part in rows.items():
+        values, same = probabilities(part, COEFFICIENTS), np.array([row[1] for row in part])
+        points = [
+            (values[members].mean(), same[members].mean())
+            for members in bins(values)
+            if members.sum() >= BINS
+        ]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axes.set_xlabel("probability")
+    axes.set_ylabel("share that shows the same thing")
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(target, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
