@@ -1,12 +1,13 @@
-"""Decisions against ground truth: verdicts, false alarms, calibration; and the coefficients.
+r"""Decisions against ground truth: verdicts, false alarms, calibration; and the coefficients.
 
-    python benchmarks/decisions.py FOLDER ... --strangers FOLDER -o docs/decisions.json
+    python benchmarks/decisions.py FOLDER ... --strangers FOLDER -o docs/decisions.json \
+        --picture docs/images/reliability.png
 
 Each FOLDER has a `groups.json` as `resight evaluate` reads it; the default method indexes it. Every
 photo is a query; its nearest are decided on and compared with the truth. The photos of the folder
 of `--strangers`, which match nothing, are queries as well. For each folder the coefficients are
 also fitted on all others, to see how well they are calibrated on photos they were not fitted on.
-Writes OUT.json and OUT.png (the reliability diagram), and prints a Markdown table.
+Writes OUT.json and the reliability diagram, and prints a Markdown table.
 """
 
 import contextlib
@@ -49,6 +50,7 @@ def main() -> None:
     parser = make_parser(__doc__, output="decisions.json")
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--strangers", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, default=Path("reliability.png"))
     options = parser.parse_args()
     rows: dict[str, list[Row]] = {}
     alarms: dict[str, list[Row]] = {}
@@ -62,7 +64,7 @@ def main() -> None:
     figures = {name: measure(rows, alarms, name) for name in rows}
     fitted = fit([*rows.values(), *alarms.values()])
     save({"machine": machine(), "fitted": fitted, "figures": figures}, options.output)
-    draw(rows, options.output.with_suffix(".png"))
+    draw(rows, options.picture)
     headings = list(next(iter(figures.values())))
     table = [[name, *map(str, values.values())] for name, values in figures.items()]
     print(markdown(["photos of", *headings], table, "---:"))
