@@ -114,11 +114,13 @@ def test_search_with_a_photo_that_is_not_in_the_collection(scenes, real_photos, 
     assert [result["rank"] for result in answer["results"]] == [1, 2, 3, 4, 5]
     assert all("sceaux_castle" in result["path"] for result in answer["results"])
     assert answer["results"][0]["path"] == str(castle)
+    assert answer["results"][0]["kind"] == "crop"
+    assert answer["found"] >= 3
     assert load_image(tmp_path / "s.jpg").width > 500
     run = resight("search", cut, "-c", scenes, "--verify", 4, "--verify-by", "columns", "--json")
     found = json.loads(run.stdout)["results"]
     assert found[0]["inliers"] >= 100
-    assert "inliers" not in found[4], "it was not requested"
+    assert all(result["verdict"] == "same" for result in found[:2])
 
 
 def test_search_with_a_region(scenes, real_photos, resight):
