@@ -341,7 +341,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def search_table(rows: str, values: int, seconds: dict[str, Any]) -> list[str]:
-    """Lay out the medians of searches over rows of so many values."""
+    """Format the median search times over `rows` vectors of length `values` as a table."""
     one, together = medians(seconds["one"]), medians(seconds["together"])
     lines = ["", f"| {int(rows):,} x {values} | one query, ms | {QUERIES} at once, ms |"]
     lines += ["|---|---|---|"]

@@ -64,7 +64,7 @@ class Searchable(Protocol):
         """Return the searchable photos with these IDs, by ID."""
 
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
-        """Return the evidence of some contents (SHA-256), of those that have it, intact."""
+        """Return the intact evidence by content (SHA-256); contents without any are omitted."""
         return {}
 
     def nearest(

@@ -269,7 +269,7 @@ class Collection(Provenance):
         return self._row("SELECT 1 FROM sqlite_master WHERE name = 'evidence'") is not None
 
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
-        """Return the stored evidence of some contents, of those that have it and it is intact."""
+        """Return the intact evidence by content; contents without any are omitted."""
         if not self.has_evidence():
             return {}
         select = "SELECT data, crc32 FROM evidence WHERE content = ?"

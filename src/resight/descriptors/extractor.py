@@ -26,7 +26,7 @@ separately."""
 
 @dataclass(frozen=True)
 class Description:
-    """What is stored of a photo.
+    """The descriptors and evidence of a photo.
 
     Attributes:
         global_: its descriptor, float32 (D,).

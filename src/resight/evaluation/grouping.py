@@ -66,7 +66,10 @@ class PhotoPairs:
 
 
 def candidate_pairs(lists: NeighborLists, dimensions: int) -> PhotoPairs:
-    """Return each photo's pairs with its nearest, by descriptors of so many `dimensions`."""
+    """Return the pairs of each photo and its nearest neighbors.
+
+    `dimensions` is the length of the descriptors.
+    """
     count = len(lists.ids)
     near = lists.rows[:, :CANDIDATES].astype(np.int64)
     distances = lists.distances[:, :CANDIDATES].astype(np.float64)

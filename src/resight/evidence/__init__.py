@@ -17,16 +17,16 @@ import numpy as np
 LONGEST_SIDE = 640
 """Longest side, in pixels, of the copy in which features are detected, never enlarged."""
 THUMBNAIL_SIDE = 16
-"""Side of the tiny picture, in pixels, whatever the photo's proportions."""
+"""Side of the square thumbnail, in pixels, for any aspect ratio."""
 
 Kind = Literal["copy", "resized", "crop", "edited", "mirrored", "rotated", "view"]
-"""How a photo differs from another one of the same thing: not in content; resized or re-saved;
-a part; text, border, watermark, gray or blur; mirror image; turned by quarters; another view."""
+"""The kind of match: identical file; resized or re-saved; part of the photo; with text, a border, a
+watermark, blur or in gray; mirror image; rotated by a multiple of 90 degrees; another view."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is kept of a photo to compare it with others.
+    """Local features and a thumbnail of a photo, to compare it with others.
 
     Attributes:
         size: width and height, in pixels, of the copy in which the features were detected.

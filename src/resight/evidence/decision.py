@@ -58,7 +58,7 @@ UNDECIDED = 0.4
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether two photos show the same thing.
+    """The probability that two photos show the same thing, and their match.
 
     Attributes:
         probability: from 0 to 1.

@@ -56,7 +56,7 @@ PARTLY_SHOWN = 0.3
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the first photo lies in the second.
+    """The position of the first photo in the second.
 
     Attributes:
         mirrored: the first photo is mirrored, left and right exchanged, before it is turned.

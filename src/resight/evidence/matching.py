@@ -35,13 +35,13 @@ MIN_SPREAD: dict[Model, float] = {"homography": 0.02, "affine": 0.02, "epipolar"
 """Least spread of the places that agree, see `_spread`: letters of one font agree in a spot, and
 places on one line agree on any epipolar geometry."""
 MIRROR_CLOSENESS = 0.285
-"""Closeness (`ranking.strangers`) from which on a photo may be a mirror image."""
+"""Minimum closeness (`ranking.strangers`) of a mirror image."""
 COPIED = 0.25
-"""Share of the features that agree above which a photo is no mirror image."""
+"""Maximum share of inliers of the plain match for a mirrored one to be tried."""
 MIRROR_EXCESS = 2.0
-"""How many times as certain the agreement with a mirror image must be as the plain one."""
+"""Least ratio of the log NFA of a mirrored match to that of the plain match."""
 MIRROR_CERTAIN = -6.0
-"""Least certain agreement with a mirror image, which is a copy and so agrees in much of it."""
+"""Maximum log NFA of a mirrored match: a mirrored copy has many inliers."""
 ITERATIONS = 1000
 CONFIDENCE = 0.999
 

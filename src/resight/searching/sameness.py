@@ -29,7 +29,7 @@ from resight.searching.query import (
 
 @dataclass(frozen=True)
 class Sameness:
-    """Whether two photos show the same thing.
+    """The decision on a pair of photos.
 
     Attributes:
         probability: that they do, from 0 to 1.

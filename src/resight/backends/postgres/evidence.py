@@ -30,7 +30,7 @@ def create_evidence(key: str) -> str:
 
 
 def read(connection: Connection, key: str, contents: Collection[str]) -> dict[str, bytes]:
-    """Return the evidence of some contents, of those that have it."""
+    """Return the stored evidence by content; contents without evidence are omitted."""
     if not contents or not _exists(connection, key):
         return {}
     select = f"SELECT content, data FROM {evidence_table(key)} WHERE content = ANY(%s)"

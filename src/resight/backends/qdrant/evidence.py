@@ -37,7 +37,7 @@ def create(client: QdrantClient, collection: str, config: BackendConfig) -> None
 
 
 def read(client: QdrantClient, collection: str, contents: Collection[str]) -> dict[str, bytes]:
-    """Return the evidence of some contents, of those that have it."""
+    """Return the stored evidence by content; contents without evidence are omitted."""
     return {
         content: base64.b64decode((point.payload or {})["data"])
         for content, point in _stored(client, collection, contents, payload=True)
