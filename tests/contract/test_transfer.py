@@ -1,6 +1,5 @@
 """Collections that are pushed to a remote backend and pulled back."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -36,13 +35,7 @@ def sample(tmp_path: Path) -> Sample:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a collection of real pictures with evidence."""
-    folder = tmp_path_factory.mktemp("pictures")
-    (folder / "photos").mkdir()
-    for seed in range(12):
-        samples.textured_picture(seed).save(folder / "photos" / f"{seed}.png")
-    config = dataclasses.replace(samples.QUICK, longest_side=480, max_keypoints=300)
-    samples.index(folder / "photos", folder / "c", config=config)
-    return folder / "c"
+    return samples.index_textured(tmp_path_factory.mktemp("pictures"))
 
 
 def evidence(collection: Path) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """Tiny textured pictures, a fast method, and the contents of collections."""
 
+import dataclasses
 import shutil
 import sqlite3
 import subprocess
@@ -144,3 +145,13 @@ def on_small_disk(folder: Path, kibibytes: int) -> list[str]:
     if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], check=False).returncode:
         pytest.skip("tests may not mount a small disk on this machine")
     return prefix
+
+
+def index_textured(folder: Path) -> Path:
+    """Index twelve textured pictures in `folder/photos`, with evidence; return the collection."""
+    (folder / "photos").mkdir()
+    for seed in range(12):
+        textured_picture(seed).save(folder / "photos" / f"{seed}.png")
+    config = dataclasses.replace(QUICK, longest_side=480, max_keypoints=300)
+    index(folder / "photos", folder / "c", config=config)
+    return folder / "c"

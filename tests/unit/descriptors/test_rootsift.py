@@ -8,18 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import views
 from resight.config import LocalConfig
 from resight.descriptors.local_features.rootsift import LocalFeatures, root_sift
 
 
 def texture(width: int, height: int, seed: int) -> Image.Image:
-    """Draw colored noise at several scales: hundreds of distinct keypoints."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((height, width, 3), np.float32)
-    for cell in (4, 8, 16, 32):
-        coarse = rng.normal(size=(height // cell + 2, width // cell + 2, 3)).astype(np.float32)
-        total += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return Image.fromarray(np.clip(128 + 40 * total, 0, 255).astype(np.uint8))
+    """Return a textured picture as an image."""
+    return Image.fromarray(views.texture(width, height, seed))
 
 
 def blobs(width: int, height: int, centers: list[tuple[float, float]], sigma: float) -> Image.Image:

@@ -21,16 +21,7 @@ from resight.ranking.geometry import (
     order_by_inliers,
     verify,
 )
-
-
-def texture(width: int, height: int, seed: int) -> np.ndarray:
-    """Colored noise of several sizes: hundreds of keypoints, few alike."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((height, width, 3), np.float32)
-    for cell in (4, 8, 16, 32):
-        coarse = rng.normal(size=(height // cell + 2, width // cell + 2, 3)).astype(np.float32)
-        total += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(128 + 40 * total, 0, 255).astype(np.uint8)
+from views import texture
 
 
 def features_of(pixels: np.ndarray, longest_side: int = 1024) -> LocalFeatures:

@@ -1,6 +1,5 @@
 """Searches for edited copies: found first, with the kind of sameness."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,13 +20,7 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kinds")
-    (folder / "photos").mkdir()
-    for seed in range(12):
-        samples.textured_picture(seed).save(folder / "photos" / f"{seed}.png")
-    config = dataclasses.replace(samples.QUICK, longest_side=480, max_keypoints=300)
-    samples.index(folder / "photos", folder / "c", config=config)
-    return folder / "c"
+    return samples.index_textured(tmp_path_factory.mktemp("kinds"))
 
 
 @pytest.mark.parametrize("kind", EDITS)
