@@ -1,8 +1,7 @@
 """Evidence of a photo: what is kept of it to decide whether another one shows the same thing.
 
 It is made once, when the photo is described, and stored with the collection, so that a decision
-reads no photo: the strongest RootSIFT features of a small copy, a tiny picture of the whole, and
-how sharp the photo is.
+reads no photo: the strongest RootSIFT features of a small copy, a thumbnail, and the sharpness.
 
     upright image --extraction--> Evidence --encoding--> bytes in the collection
     two Evidence --matching--> Match --decision--> probability

@@ -45,8 +45,8 @@ OVERLAY_RADIUS = 8.0
 """Pixels of the copy around a feature of an overlay in which others are its features, too."""
 OVERLAY_SHIFT = 0.03
 """Largest shift of an overlay's features between the photos, as a share of the side."""
-ALIKE_AS_A_WHOLE = 0.9
-"""Likeness of the tiny pictures from which on a photo is a copy, of which few details are left."""
+COPY_CORRELATION = 0.9
+"""Minimum correlation of the thumbnails of copies, even of small ones with few features."""
 OVERLAY_STILL = 0.8
 """Least share of the features that agree which are at the same place."""
 
@@ -181,7 +181,7 @@ def is_overlay(agreement: Match, first: Evidence, second: Evidence) -> bool:
     It is at the same place of both, and hardly anything else agrees.
     """
     share = len(agreement) / max(1, min(len(first), len(second)))
-    if share > OVERLAY_SHARE or likeness(first, second) > ALIKE_AS_A_WHOLE:
+    if share > OVERLAY_SHARE or thumbnail_correlation(first, second) > COPY_CORRELATION:
         return False
     places = first.points[agreement.matches[:, 0]] / first.size
     others = second.points[agreement.matches[:, 1]] / second.size
@@ -189,8 +189,8 @@ def is_overlay(agreement: Match, first: Evidence, second: Evidence) -> bool:
     return bool(still.mean() > OVERLAY_STILL)
 
 
-def likeness(first: Evidence, second: Evidence) -> float:
-    """Return the correlation of the brightness of two tiny pictures, from -1 to 1."""
+def thumbnail_correlation(first: Evidence, second: Evidence) -> float:
+    """Return the correlation of the brightness of two thumbnails, from -1 to 1."""
     sides = [photo.thumbnail.mean(axis=2) for photo in (first, second)]
     centered = [side - side.mean() for side in sides]
     norms = [float(np.linalg.norm(side)) for side in centered]

@@ -1,8 +1,8 @@
-"""The stored form of evidence: about 21 kB a photo, 26 kB at most.
+"""The stored form of evidence: about 22 kB a photo, 27 kB at most.
 
 Descriptors have 3 bits a value, coordinates 16, angles and sizes 8, all deflated: against floats,
-1 % fewer views of the same thing agree. The layout has a version; evidence of another version is
-as good as missing, and the next index run makes it again.
+1 % fewer views of the same thing agree. The layout has a version; evidence of another version
+counts as missing.
 """
 
 import math

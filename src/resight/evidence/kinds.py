@@ -27,7 +27,7 @@ BLURRED = 0.25
 LEAST_SHARP = 10.0
 """Sharpness of a photo with hardly any detail, of which no other one is a blurred copy."""
 LIKE_SIZES = 0.8
-"""Ratio of sizes from which on two copies should be equally sharp."""
+"""Minimum ratio of sizes at which two copies should be equally sharp."""
 MIN_MATCHES = 5
 """Fewer matches can be exact by chance."""
 WEAK = -6.0

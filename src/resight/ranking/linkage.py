@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 
 LINKED = 0.995
-"""Probability from which on a pair is a link: a wrong one costs more than a lost one."""
+"""Minimum probability of a link: a wrong one costs more than a missing one."""
 MEAN = 0.2
 """Least mean probability of the pairs between two parts of a group."""
 SUPPORT = 2
-"""Photos linked to both of a pair that was not compared, from which on it counts as linked."""
+"""Minimum number of common neighbors by which a pair that was not compared counts as linked."""
 MAX_DIVIDED = 500
 """Most photos that are divided at once, which takes 8 MB for all their pairs."""
 

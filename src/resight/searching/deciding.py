@@ -19,6 +19,7 @@ from resight.evidence.encoding import from_bytes
 from resight.evidence.probability import by_descriptor
 from resight.photos.transforms import Box, bounding_box
 from resight.ranking.strangers import Strangers, closeness
+from resight.searching.nearest import DECIDABLE
 from resight.searching.query import PROBABLE, Decided, QueryPhoto, VerifiedMatch
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 CHUNK = 20
 """Results that are decided on at first, and again as long as one of the last half is the same."""
-MAX_DECIDED = 200
-"""Most results of a search that are decided on by evidence."""
 CACHED = 2000
 """Photos whose decoded evidence is kept while many queries are evaluated: some 600 MB."""
 
@@ -59,7 +58,7 @@ class Decider:
         """
         decided: list[Decided] = []
         evidence: Evidence | None = None
-        for start in range(0, min(len(ids), MAX_DECIDED), CHUNK):
+        for start in range(0, min(len(ids), DECIDABLE), CHUNK):
             chunk = slice(start, start + CHUNK)
             by_id = self._store.photos_by_id(ids[chunk].tolist())
             photos = [by_id.get(id_) for id_ in ids[chunk].tolist()]

@@ -20,7 +20,7 @@ from resight.searching.query import Decided, VerifiedMatch
 MAX_COUNTED = 100_000
 """Largest number of photos that are counted within a maximum distance."""
 DECIDABLE = 200
-"""Results that may be decided on."""
+"""Maximum number of results that are decided on by evidence."""
 
 
 @dataclass(frozen=True)

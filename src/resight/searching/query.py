@@ -132,9 +132,9 @@ class VerifiedMatch:
 Verdict = Literal["same", "probable", "different"]
 """Same thing, probably the same thing, not the same thing."""
 SAME = 0.85
-"""Probability from which on two photos show the same thing."""
+"""Minimum probability of the verdict `same`."""
 PROBABLE = 0.5
-"""Probability from which on two photos probably show the same thing."""
+"""Minimum probability of the verdict `probable`."""
 
 
 def verdict_of(probability: float) -> Verdict:
