@@ -22,6 +22,12 @@ import resight
 from harness import machine, make_parser, markdown, save
 from resight.backends.local import LocalStore
 from resight.collection import Collection
+from resight.evaluation.decisions import (
+    QueryDecisions,
+    calibration_bins,
+    calibration_error,
+    measure_decisions,
+)
 from resight.evaluation.measures import read_groups
 from resight.evidence.decision import decide
 from resight.evidence.encoding import from_bytes
@@ -35,12 +41,13 @@ from resight.searching import Searcher
 from resight.searching.deciding import CHUNK
 from resight.searching.nearest import strangers_of
 from resight.searching.pipeline import locate_descriptors
-from resight.searching.query import PROBABLE, SAME, open_query
+from resight.searching.query import open_query
 
 MISLABELED = -6.0
 """Logarithm of the number of false alarms from which on photos of different groups show the same
 thing after all: a poster, a bottle, a facade that is in two groups. They are left out of fits."""
-BINS = 10
+PAIRS_IN_BIN = 10
+"""Fewest pairs of a bin of the reliability diagram."""
 
 Row = tuple[int, bool, float, float, int]
 """Query, whether both show the same thing, closeness, log10 NFA, features of a candidate."""
@@ -54,14 +61,16 @@ def main() -> None:
     options = parser.parse_args()
     rows: dict[str, list[Row]] = {}
     alarms: dict[str, list[Row]] = {}
+    positives: dict[str, list[int]] = {}
     strangers = [file.path for file in find_photos([absolute(options.strangers)]).photos]
     for folder in options.folders:
         truth = read_groups(folder / "groups.json")
         group_of = {absolute(path): name for name, paths in truth.items() for path in paths}
+        positives[folder.name] = [len(paths) - 1 for paths in truth.values() for _ in paths]
         with collection_of(folder) as searcher:
             rows[folder.name] = list(candidates(searcher, list(group_of), group_of))
             alarms[folder.name] = list(candidates(searcher, strangers, {}))
-    figures = {name: measure(rows, alarms, name) for name in rows}
+    figures = {name: measure(rows, alarms, name, positives[name]) for name in rows}
     fitted = fit([*rows.values(), *alarms.values()])
     save({"machine": machine(), "fitted": fitted, "figures": figures}, options.output)
     draw(rows, options.picture)
@@ -115,32 +124,40 @@ def candidates(
 
 
 def measure(
-    rows: dict[str, list[Row]], alarms: dict[str, list[Row]], name: str
-) -> dict[str, float]:
+    rows: dict[str, list[Row]], alarms: dict[str, list[Row]], name: str, positives: list[int]
+) -> dict[str, float | None]:
     """Return the figures of one folder; those of calibration also with coefficients of the others.
 
-    Decisions on pairs are counted as `resight search` shows them, from `PROBABLE` on.
+    Decisions on pairs are counted as `resight search` shows them, at least "probably" the same.
+    `positives` is the number of photos that show the same thing as each query.
     """
-    same = np.array([row[1] for row in rows[name]])
-    values = probabilities(rows[name], COEFFICIENTS)
+    found = measure_decisions(judged(rows[name], positives))
+    strangers = measure_decisions(judged(alarms[name], []))
     others = [part for each in (rows, alarms) for other, part in each.items() if other != name]
-    elsewhere = probabilities(rows[name], fit(others))
-    queries = np.array([row[0] for row in rows[name]])
-    found = np.array([values[(queries == q) & same].max() for q in np.unique(queries[same])])
-    alarm = probabilities(alarms[name], COEFFICIENTS)
-    asked = np.array([row[0] for row in alarms[name]])
-    worst = np.array([alarm[asked == q].max() for q in np.unique(asked)])
-    shown = values >= PROBABLE
-    return {
-        "first match found": round(float((found >= PROBABLE).mean()), 3),
-        "first match the same thing": round(float((found >= SAME).mean()), 3),
-        "precision": round(float(same[shown].mean()), 3),
-        "recall": round(float(shown[same].mean()), 3),
-        "strangers found": round(float((worst >= PROBABLE).mean()), 3),
-        "strangers the same thing": round(float((worst >= SAME).mean()), 3),
-        "calibration error": round(calibration_error(values, same), 3),
-        "fitted elsewhere": round(calibration_error(elsewhere, same), 3),
+    same = np.array([row[1] for row in rows[name]])
+    elsewhere = calibration_error(probabilities(rows[name], fit(others)), same)
+    figures = {
+        "first match found": found.probable.first_matches,
+        "first match the same thing": found.same.first_matches,
+        "precision": found.probable.pairs.precision,
+        "recall": found.probable.pairs.recall,
+        "strangers found": strangers.probable.false_alarms,
+        "strangers the same thing": strangers.same.false_alarms,
+        "calibration error": found.calibration_error,
+        "fitted elsewhere": elsewhere,
     }
+    return {key: None if value is None else round(value, 3) for key, value in figures.items()}
+
+
+def judged(rows: list[Row], positives: list[int]) -> list[QueryDecisions]:
+    """Return the decisions on each query; those without `positives` have no match."""
+    values = probabilities(rows, COEFFICIENTS)
+    same = np.array([row[1] for row in rows])
+    queries = np.array([row[0] for row in rows])
+    return [
+        QueryDecisions(values[queries == q], same[queries == q], positives[q] if positives else 0)
+        for q in np.unique(queries)
+    ]
 
 
 def probabilities(rows: list[Row], coefficients: dict[str, float]) -> np.ndarray:
@@ -168,21 +185,6 @@ def fit(parts: list[list[Row]]) -> dict[str, float]:
     return dict(zip([*names, "constant"], np.round(found, 2).tolist(), strict=True))
 
 
-def calibration_error(values: np.ndarray, same: np.ndarray) -> float:
-    """Return the expected calibration error over ten equal bins (Guo et al., ICML 2017)."""
-    total = 0.0
-    for members in bins(values):
-        if members.any():
-            total += members.sum() * abs(same[members].mean() - values[members].mean())
-    return total / len(values)
-
-
-def bins(values: np.ndarray) -> list[np.ndarray]:
-    """Return the members of each bin of probabilities, bool (N,)."""
-    numbers = np.minimum((values * BINS).astype(int), BINS - 1)
-    return [numbers == number for number in range(BINS)]
-
-
 def draw(rows: dict[str, list[Row]], target: Path) -> None:
     """Draw the reliability diagram: how often photos are the same, over the probability."""
     import matplotlib.pyplot as plt
@@ -193,8 +195,8 @@ def draw(rows: dict[str, list[Row]], target: Path) -> None:
         values, same = probabilities(part, COEFFICIENTS), np.array([row[1] for row in part])
         points = [
             (values[members].mean(), same[members].mean())
-            for members in bins(values)
-            if members.sum() >= BINS
+            for members in calibration_bins(values)
+            if members.sum() >= PAIRS_IN_BIN
         ]
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     axes.set_xlabel("probability")

@@ -6,14 +6,13 @@ Each FOLDER has a `groups.json` as `resight evaluate` reads it. Its photos are i
 default method, or by that of `--config`. Writes OUT.json and prints a Markdown table.
 """
 
-import itertools
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import resight
 from harness import machine, make_parser, markdown, save
+from resight.evaluation.decisions import measure_groups
 from resight.evaluation.measures import read_groups
 from resight.photos import absolute
 
@@ -33,25 +32,19 @@ def main() -> None:
 def measure(folder: Path, config: str) -> dict[str, Any]:
     """Index a folder and compare its groups with the true ones."""
     truth = read_groups(folder / "groups.json")
-    true = pairs_in([absolute(path) for path in paths] for paths in truth.values())
     with tempfile.TemporaryDirectory() as temporary:
         collection = Path(temporary) / "c"
         run = resight.index(folder, collection, config=config)
         found = resight.groups(collection)
-    same = pairs_in(group.paths for group in found)
-    right = len(same & true)
+    true = [[absolute(path) for path in paths] for paths in truth.values()]
+    pairs = measure_groups([group.paths for group in found], true)
     return {
         "photos": run.photos,
-        "pairs": len(true),
-        "found": len(same),
-        "precision": round(right / max(1, len(same)), 3),
-        "recall": round(right / max(1, len(true)), 3),
+        "pairs": pairs.true,
+        "found": pairs.found,
+        "precision": round(pairs.precision or 0.0, 3),
+        "recall": round(pairs.recall or 0.0, 3),
     }
-
-
-def pairs_in(groups: Iterable[Iterable[Path]]) -> set[tuple[Path, Path]]:
-    """Return the pairs of photos that are in one group."""
-    return {pair for group in groups for pair in itertools.combinations(sorted(group), 2)}
 
 
 if __name__ == "__main__":

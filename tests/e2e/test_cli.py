@@ -297,9 +297,9 @@ def test_evaluate(home: Path, collection: Path, resight: Run) -> None:
     done = resight("evaluate", groups, "-c", collection)
     assert succeed(done) == []
     expected = evaluate(groups, collection).report
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"mAP {100 * expected.mean_average_precision:.2f}, N-S score ")
-    assert last.endswith("(16 queries, 16 photos)")
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("mAP "))
+    assert line.startswith(f"mAP {100 * expected.mean_average_precision:.2f}, N-S score ")
+    assert line.endswith("(16 queries, 16 photos)")
 
     done = resight("evaluate", groups, "-c", collection, "--json")
     assert succeed(done) == []

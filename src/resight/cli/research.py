@@ -8,6 +8,7 @@ from resight.cli.options import argument, option
 from resight.config import DEFAULT_METHOD, RerankConfig, SearchConfig
 
 if TYPE_CHECKING:
+    from resight.evaluation.decisions import Decisions, PairMeasures
     from resight.methods.spec import MethodSpec
 
 
@@ -100,11 +101,15 @@ def evaluate(
     verify: opt.Verify = SearchConfig.verify,
     verify_by: opt.VerifyBy = SearchConfig.verify_by,
     verify_geometry: opt.VerifyGeometry = SearchConfig.verify_geometry,
+    decide: Annotated[
+        bool,
+        option("Measure decisions too, or rankings only.", "--decide/--no-decide"),
+    ] = SearchConfig.decide,
     weights: opt.Weights = None,
     runtime: opt.Runtime = "auto",
     device: opt.Device = "auto",
 ) -> None:
-    """Measure the mAP and N-S score of a collection against ground truth."""
+    """Measure mAP, N-S score and decisions of a collection against ground truth."""
     from resight.cli import output
     from resight.evaluation import evaluate
 
@@ -116,10 +121,50 @@ def evaluate(
             verify=verify,
             verify_by=verify_by,
             verify_geometry=verify_geometry,
+            decide=decide,
             model=opt.model_options(weights, runtime, device),
             progress=progress,
         )
     output.print_evaluation(evaluation, as_json=json)
+    if evaluation.decisions is not None and not json:
+        _print_decisions(evaluation.decisions)
+
+
+def _print_decisions(decisions: "Decisions") -> None:
+    """Print precision, recall and so on of verdicts and groups, in percent."""
+    from rich.table import Table
+
+    from resight.cli.output import count, print_table, say
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("verdict")
+    for heading in ("precision", "recall", "F1", "first matches", "false alarms"):
+        table.add_column(heading, justify="right")
+    for verdict, figures in (
+        ("at least probably", decisions.probable),
+        ("same thing", decisions.same),
+    ):
+        shares = (figures.first_matches, figures.false_alarms)
+        table.add_row(verdict, *map(_percent, (*_pair_shares(figures.pairs), *shares)))
+    if decisions.groups is not None:
+        table.add_row("groups", *map(_percent, _pair_shares(decisions.groups)))
+    print_table(table)
+    error = decisions.calibration_error
+    calibration = "" if error is None else f"calibration error {error:.3f} "
+    print(
+        f"{calibration}({count(decisions.compared, 'pair')}); "
+        f"{count(decisions.matched, 'query')} with a match, {decisions.unmatched} without"
+    )
+    if not decisions.evidence:
+        say("decided by descriptors only: no evidence is kept; see resight index --evidence")
+
+
+def _pair_shares(pairs: "PairMeasures") -> tuple[float | None, ...]:
+    return pairs.precision, pairs.recall, pairs.f1
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
 
 
 def demo(

@@ -1,7 +1,6 @@
 """Evaluation of a collection against ground truth, and its groups of related photos."""
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,17 @@ import numpy as np
 
 from resight.backends import open_store
 from resight.backends.store import Store, as_query
+from resight.collection import Photo
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.errors import CollectionError, DatasetError
-from resight.evaluation.measures import Report, evaluate_groups, read_groups
+from resight.evaluation.decisions import (
+    Decisions,
+    QueryDecisions,
+    judge_decisions,
+    measure_decisions,
+    measure_groups,
+)
+from resight.evaluation.measures import Judgement, Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
 from resight.photos import PathLike, absolute
 from resight.progress import Progress, no_progress
@@ -29,6 +36,9 @@ from resight.searching import Searcher, override
 from resight.searching.pipeline import make_ranker
 from resight.searching.query import QueryPhoto
 
+MAX_UNMATCHED = 1000
+"""Photos without a match that are queries, spread over the collection."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -39,14 +49,16 @@ class Evaluation:
         photos: number of ranked photos.
         missing: photos of the ground truth that are not indexed; they count neither as queries
             nor as positives.
+        decisions: how good the verdicts and the groups are; None if photos were only ranked.
     """
 
     report: Report
     photos: int
     missing: list[Path]
+    decisions: Decisions | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the measures as JSON values; mAP in percent."""
+        """Return the measures as JSON values; mAP in percent, those of decisions in 0..1."""
         report = self.report
         return {
             "mAP": 100 * report.mean_average_precision,
@@ -55,6 +67,7 @@ class Evaluation:
             "photos": self.photos,
             "missing": [str(path) for path in self.missing],
             "groups": {group: 100 * value for group, value in report.by_group().items()},
+            "decisions": None if self.decisions is None else self.decisions.to_dict(),
         }
 
 
@@ -67,13 +80,15 @@ def evaluate(
     verify: int | None = None,
     verify_by: VerifiedBy | None = None,
     verify_geometry: Geometry | None = None,
+    decide: bool | None = None,
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Mean average precision and N-S score over a folder's groups (section 9).
+    """Measure rankings and decisions by a folder's groups (section 9).
 
     Every photo of a group of two or more is a query in turn; the rankings are over the whole
-    collection, re-ranked and verified as a search's are.
+    collection, re-ranked and verified as a search's are. The decisions are also measured on photos
+    without a match: those of groups of one, and of no group, up to `MAX_UNMATCHED`.
 
     Args:
         groups: a `groups.json`.
@@ -83,6 +98,7 @@ def evaluate(
         verify: number of top results to verify spatially.
         verify_by: local features of the verification.
         verify_geometry: geometric model of the verification.
+        decide: decide which results show the same thing, and measure that; False only ranks.
         model: weights and device, needed only to verify by the network's columns.
         progress: called after each query.
 
@@ -91,36 +107,80 @@ def evaluate(
         UsageError: the method has no network whose columns could be compared.
     """
     config = override(
-        config, rerank=rerank, verify=verify, verify_by=verify_by, verify_geometry=verify_geometry
+        config,
+        rerank=rerank,
+        verify=verify,
+        verify_by=verify_by,
+        verify_geometry=verify_geometry,
+        decide=decide,
     )
     truth = read_groups(Path(groups))
     with open_store(collection) as opened:
         store = opened.snapshot()
         indexed = {photo.path: photo for photo in store.photos("ok")}
         missing = [p for paths in truth.values() for p in paths if absolute(p) not in indexed]
-        photos_of = {
-            group: [indexed[absolute(path)] for path in paths if absolute(path) in indexed]
+        ids_of = {
+            group: [indexed[absolute(path)].id for path in paths if absolute(path) in indexed]
             for group, paths in truth.items()
         }
-        if not any(photos_of.values()):
+        if not any(ids_of.values()):
             raise DatasetError(f"{groups}: none of its photos is in {store.name}; index them first")
-        photo_of = {photo.id: photo for photos in photos_of.values() for photo in photos}
-        total = sum(len(photos) for photos in photos_of.values() if len(photos) > 1)
-        done = itertools.count(1)
         store.check()
-        rank_photo = make_ranker(store, config, Searcher(store, model).columns_map)
+        photos = {photo.id: photo for photo in indexed.values()}
+        queries = _JudgedRankings(store, config, Searcher(store, model), photos, ids_of, progress)
+        report = evaluate_groups(ids_of, queries.rank)
+        decisions = queries.measure_decisions() if config.decide else None
+        return Evaluation(report, store.count("ok"), missing, decisions)
 
-        def rank(id_: int) -> np.ndarray:
-            (descriptors,) = _queries(store, np.array([id_]))
-            photo = photo_of[id_]
-            query = QueryPhoto(photo.path, photo.path, content=photo.content)
-            ids = rank_photo(descriptors, query).ids
-            progress("evaluating", next(done), total)
-            return ids
 
-        ids_of = {group: [photo.id for photo in photos] for group, photos in photos_of.items()}
-        report = evaluate_groups(ids_of, rank)
-        return Evaluation(report, store.count("ok"), missing)
+class _JudgedRankings:
+    """Ranks photos of a collection as queries, and compares the decisions with the groups."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: SearchConfig,
+        searcher: Searcher,
+        photos: Mapping[int, Photo],
+        groups: Mapping[str, Sequence[int]],
+        progress: Progress,
+    ) -> None:
+        """Prepare to rank the `photos`, by id; the ids of `groups` are the ground truth."""
+        self._store, self._photos, self._groups = store, photos, groups
+        self._rank = make_ranker(store, config, searcher.columns_map)
+        self._progress = progress
+        self._members = {id_: frozenset(ids) for ids in groups.values() for id_ in ids}
+        unmatched = [id_ for id_ in photos if len(self._members.get(id_, ())) < 2]
+        self._matched = len(photos) - len(unmatched)
+        count = min(len(unmatched), MAX_UNMATCHED) if config.decide else 0
+        self._unmatched = [unmatched[i * len(unmatched) // count] for i in range(count)]
+        self._judged: list[QueryDecisions] = []
+        self._evidence = False
+
+    def rank(self, id_: int) -> np.ndarray:
+        """Return the ids of all photos as a search with one of them ranks them."""
+        (descriptors,) = _queries(self._store, np.array([id_]))
+        photo = self._photos[id_]
+        ranking = self._rank(descriptors, QueryPhoto(photo.path, photo.path, content=photo.content))
+        probabilities = {key: decided.probability for key, decided in ranking.decided.items()}
+        members = self._members.get(id_, frozenset())
+        self._judged.append(judge_decisions(probabilities, Judgement(members, frozenset([id_]))))
+        self._evidence |= any(decided.match is not None for decided in ranking.decided.values())
+        total = self._matched + len(self._unmatched)
+        self._progress("evaluating", len(self._judged), total)
+        return ranking.ids
+
+    def measure_decisions(self) -> Decisions:
+        """Measure the decisions on all photos that were ranked, those without a match, and groups.
+
+        Call it after the others were ranked.
+        """
+        for id_ in self._unmatched:
+            self.rank(id_)
+        lists = store_lists(self._store, lambda *count: self._progress("comparing", *count))
+        found = group_store(self._store, lists, None, self._progress)
+        pairs = measure_groups([group.ids for group in found], self._groups.values())
+        return measure_decisions(self._judged, evidence=self._evidence, groups=pairs)
 
 
 def groups(
