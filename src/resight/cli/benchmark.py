@@ -65,6 +65,10 @@ def run(
     descriptors: Annotated[
         bool, option("Also write the compared descriptors (.npz).", "--descriptors")
     ] = False,
+    decisions: Annotated[
+        bool,
+        option("Also decide which photos show the same thing, and measure that.", "--decisions"),
+    ] = False,
     cache: Annotated[
         Path | None, option("Descriptor cache.", metavar="FOLDER", show_default="the user's cache")
     ] = None,
@@ -96,6 +100,7 @@ def run(
             model=opt.benchmark_model_options(weights, runtime, device),
             skip_unavailable=table is not None,
             descriptors=out if descriptors else None,
+            decisions=decisions,
             progress=progress,
         )
     if out is not None:
@@ -155,7 +160,8 @@ def _print_run(run: "BenchmarkRun", table: int | None, *, as_json: bool) -> None
     measures = run.dataset.measures
     scores = Table(box=None, pad_edge=False)
     scores.add_column("method")
-    for head in ("values", *(measure.name for measure in measures), "paper", "difference"):
+    heads = ("values", *(measure.name for measure in measures), "paper", "difference")
+    for head in (*heads, *report.decision_heads(run)):
         scores.add_column(head, justify="right")
     for row in report.rows(run, table):
         number, conditions = report.published_text(row)
@@ -167,6 +173,7 @@ def _print_run(run: "BenchmarkRun", table: int | None, *, as_json: bool) -> None
             *figures,
             paper,
             report.difference_text(row, measures[0]),
+            *report.decision_texts(row),
         )
     for method, needs in run.skipped.items():
         scores.add_row(method, needs)

@@ -1,6 +1,8 @@
 """Make the evidence of photos in an index run: along with their descriptors, or later."""
 
+from collections.abc import Set
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -62,17 +64,20 @@ def make_evidence(image: Image.Image) -> bytes:
     return to_bytes(extract_evidence(image))
 
 
-def complete_evidence(writer: Writer, workers: int, progress: Progress) -> None:
+def complete_evidence(
+    writer: Writer, workers: int, progress: Progress, among: Set[Path] | None = None
+) -> None:
     """Make the evidence of described photos that have none, as in older collections.
 
-    Photos that cannot be read any more, or whose file has changed, are left out.
+    Photos that cannot be read any more, or whose file has changed, are left out; so are those that
+    are not `among` some paths.
     """
     collection = writer.collection
     present = collection.contents_with_evidence()
     missing = {
         str(photo.content): PhotoFile(photo.path, photo.size, photo.mtime_ns)
         for photo in collection.photos("ok")
-        if photo.content not in present
+        if photo.content not in present and (among is None or photo.path in among)
     }
     files = list(missing.values())
     for done, result in enumerate(extract_photos(files, EvidenceOnly(), workers=workers), 1):

@@ -1,5 +1,6 @@
-"""Measures of decisions: hand-counted, and on collections."""
+"""Measures of decisions: hand-counted, on collections, and on a benchmark."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import samples
 from environment import Run
 from resight.config import SearchConfig
 from resight.evaluation import evaluate
+from resight.evaluation.benchmark import BenchmarkRun, run_benchmark
+from resight.evaluation.benchmark.report import as_json, html_report, markdown
+from resight.evaluation.datasets import read_dataset
 from resight.evaluation.decisions import (
     QueryDecisions,
     calibration_error,
@@ -19,6 +23,8 @@ from resight.evaluation.decisions import (
     measure_groups,
 )
 from resight.evaluation.measures import Judgement
+from resight.methods.spec import MethodSpec
+from samples import QUICK
 from views import texture, view
 
 
@@ -173,3 +179,71 @@ def test_the_command_prints_decisions(folder: Path, resight: Run) -> None:
     assert ranked.splitlines()[-1].startswith("mAP ")
     bare = resight("evaluate", folder / "photos", "-c", folder / "bare")
     assert "by descriptors only" in bare.stderr
+
+
+# A benchmark
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> dict[bool, BenchmarkRun]:
+    """Benchmark runs without decisions and with them, by one cache."""
+    dataset = read_dataset("groups", folder / "photos")
+    other = dataclasses.replace(QUICK, centers=3)
+    methods = {
+        name: MethodSpec(title=name, source="x", config=config)
+        for name, config in {"one": QUICK, "other": other}.items()
+    }
+    return {
+        decisions: run_benchmark(dataset, methods, cache=folder / "cache", decisions=decisions)
+        for decisions in (False, True)
+    }
+
+
+def test_decisions_do_not_change_the_rankings_of_a_benchmark(
+    runs: dict[bool, BenchmarkRun],
+) -> None:
+    for plain, decided in zip(runs[False], runs[True], strict=True):
+        assert plain.decisions is None
+        assert decided.values == plain.values
+        assert decided.decisions is not None
+        assert (decided.decisions.matched, decided.decisions.unmatched) == (6, 0)
+        pairs = decided.decisions.same.pairs
+        assert (pairs.found, pairs.right, pairs.true) == (12, 12, 12)
+
+
+def test_a_benchmark_decides_as_a_collection_does(
+    folder: Path, runs: dict[bool, BenchmarkRun]
+) -> None:
+    expected = evaluate(folder / "photos", folder / "c").decisions
+    actual = runs[True].results[0].decisions
+    assert expected is not None
+    assert actual is not None
+    assert actual.same.pairs == expected.same.pairs
+    assert actual.same.first_matches == expected.same.first_matches
+
+
+def test_a_region_is_decided_on_without_its_own_photo(folder: Path) -> None:
+    dataset = read_dataset("groups", folder / "photos")
+    regions = tuple(
+        dataclasses.replace(query, box=(20, 20, 420, 320)) for query in dataset.queries[:2]
+    )
+    cut = dataclasses.replace(dataset, queries=regions)
+    methods = {"one": MethodSpec(title="one", source="x", config=QUICK)}
+    (result,) = run_benchmark(cut, methods, cache=folder / "cache", decisions=True)
+    assert result.decisions is not None
+    pairs = result.decisions.same.pairs
+    assert (pairs.found, pairs.right, pairs.true) == (4, 4, 4)
+
+
+def test_reports_have_decisions_only_if_they_were_measured(runs: dict[bool, BenchmarkRun]) -> None:
+    assert "first matches" not in markdown(runs[False])
+    assert "first matches" not in html_report(runs[False])
+    assert as_json(runs[False])["methods"][0]["decisions"] is None
+    head, _, first, *_ = markdown(runs[True]).splitlines()
+    assert "| precision | recall | F1 | first matches | calibration error |" in head
+    assert "| 100.0 | 100.0 | 100.0 | 100.0 | 0." in first
+    assert len(first.split("|")) == len(head.split("|"))
+    assert html_report(runs[True]).count('<td class="n">100.0</td>') == 8
+    entry = json.loads(json.dumps(as_json(runs[True])))["methods"][0]["decisions"]
+    assert entry["same"]["f1"] == 1
+    assert entry["groups"] is None

@@ -15,6 +15,7 @@ from typing import Any
 from resight.config import MethodConfig, SearchConfig
 from resight.descriptors.extractor import Extractor
 from resight.errors import FitError, UsageError, WeightsMissingError
+from resight.evaluation.benchmark.decisions import store_evidence
 from resight.evaluation.benchmark.extraction import (
     Descriptors,
     cached_configs,
@@ -112,6 +113,7 @@ def run_benchmark(
     model: ModelOptions | None = None,
     skip_unavailable: bool = False,
     descriptors: Path | None = None,
+    decisions: bool = False,
     progress: Progress = no_progress,
 ) -> BenchmarkRun:
     """Compare methods on a dataset.
@@ -126,6 +128,8 @@ def run_benchmark(
         skip_unavailable: skip methods without weights, or that need more photos, as long as any
             method remains.
         descriptors: folder for each method's compared descriptors, `METHOD.npz`.
+        decisions: also decide, by evidence, which of the first photos of each ranking show the same
+            thing, and measure that; the rankings stay the same.
         progress: called while photos are extracted and ranked.
 
     Raises:
@@ -165,6 +169,10 @@ def run_benchmark(
         rows = {query_files[path]: row for path, row in queries.rows.items()}
         return ranked, Descriptors(queries.global_, queries.local, rows)
 
+    evidence = None
+    if decisions:
+        collection = next(iter(collections.values()))
+        evidence = store_evidence(collection, [*dataset.paths, *query_files], progress)
     results = []
     for name, spec in methods.items():
         superset = supersets[spec.config]
@@ -194,6 +202,7 @@ def run_benchmark(
             _fitted_on(spec, fit_on),
             _columns_map(spec, options),
             {query: file for file, query in query_files.items()},
+            evidence,
         )
         results.append(result)
     return BenchmarkRun(dataset, methods, results, sorted(failed.items()), conditions, skipped)

@@ -137,7 +137,9 @@ def extract(
         # The photos that are indexed first are those on which the method is fitted.
         for batch in dict.fromkeys([tuple(fit_photos if fitted else photos), tuple(photos)]):
             method = config, NoReduction()
-            pipeline.index(batch, collection, config=method, model=model, progress=progress)
+            pipeline.index(
+                batch, collection, config=method, model=model, evidence=False, progress=progress
+            )
         collections[config] = collection
     for network in dict.fromkeys((c.backbone, c.required_head) for c in shareable):
         same = [c for c in shareable if (c.backbone, c.required_head) == network]

@@ -12,8 +12,10 @@ from resight.backends.local import ArrayStore
 from resight.backends.store import as_query
 from resight.config import MethodConfig, SearchConfig
 from resight.errors import FitError, UsageError
+from resight.evaluation.benchmark.decisions import RankingJudge, StoredEvidence
 from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
+from resight.evaluation.decisions import Decisions
 from resight.evaluation.measures import judge, mean_values
 from resight.files import write_errors
 from resight.methods.spec import MethodSpec
@@ -53,7 +55,8 @@ class MethodResult:
         rankings: the first photos of each query's ranking.
         dimensions: number of compared values of a descriptor.
         fitted_on: photos on which a selection, whitening or vocabulary was fitted; empty without.
-        seconds: time of fitting and ranking, without extraction.
+        seconds: time of fitting and ranking (and deciding), without extraction.
+        decisions: how good the decisions on the rankings are; None if they were not measured.
     """
 
     method: str
@@ -63,6 +66,7 @@ class MethodResult:
     dimensions: int
     fitted_on: str
     seconds: float
+    decisions: Decisions | None = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,12 @@ def rank_queries(
     fitted_on: str,
     columns_map: ColumnsMap,
     files: Mapping[Path, Path],
+    evidence: StoredEvidence | None = None,
 ) -> MethodResult:
     """Rank the photos for every query of a dataset, and measure the rankings.
 
-    Photos that could not be read are not ranked: as positives they count as missed.
+    Photos that could not be read are not ranked: as positives they count as missed. With evidence
+    the first photos of each ranking are decided on as well; that does not change the rankings.
 
     `fitted_on` names the photos that the method was fitted on; `files` holds, by `file_name`, the
     files of queries that are not photos of the dataset.
@@ -171,6 +177,7 @@ def rank_queries(
     store_rows = {path: row for row, path in enumerate(store.paths)}
     rank = make_ranker(store, plan, columns_map)
     stored = max(MIN_RANKS, MAX_RANKS // len(dataset.queries))
+    decision_judge = None if evidence is None else RankingJudge(store, rows, evidence)
     for done, query in enumerate(dataset.queries, 1):
         vectors = _query_descriptors(query, descriptors, store_rows)
         order = None
@@ -179,6 +186,8 @@ def rank_queries(
         else:
             file = files.get(query.file_name, query.file_name)
             ranking = rank(vectors, QueryPhoto(file, file))
+            if decision_judge is not None:
+                decision_judge.add(query, file, vectors, ranking)
             order = rows[ranking.ids]
             first_rows = order[:stored].astype(np.int32)
             ranks = np.arange(len(first_rows), dtype=np.float32)
@@ -194,7 +203,8 @@ def rank_queries(
     seconds = time.perf_counter() - started
     dimensions = descriptors.photos.database.global_.shape[1]
     means = mean_values(values)
-    return MethodResult(method, means, values, rankings, dimensions, fitted_on, seconds)
+    decisions = None if decision_judge is None else decision_judge.measure()
+    return MethodResult(method, means, values, rankings, dimensions, fitted_on, seconds, decisions)
 
 
 def _query_descriptors(

@@ -14,6 +14,7 @@ from PIL import Image
 from resight.errors import ImageError
 from resight.evaluation.benchmark import TABLES, BenchmarkRun
 from resight.evaluation.benchmark.ranking import MethodResult, RankedList
+from resight.evaluation.decisions import Decisions
 from resight.evaluation.measures import Measure
 from resight.methods.spec import MethodSpec
 from resight.photos.images import data_uri, load_image
@@ -34,7 +35,7 @@ class Row:
     """A method's line: values as displayed (percent; N-S from 0 to 4), None if unknown.
 
     `published` is the paper's number on `published_on`; `difference` is ours minus that number, if
-    it is for the same, complete benchmark.
+    it is for the same, complete benchmark. `decisions` are None if they were not measured.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Row:
     published_on: str
     published_with: str
     difference: float | None
+    decisions: Decisions | None = None
 
 
 def rows(run: BenchmarkRun, table: int | None = None) -> list[Row]:
@@ -61,6 +63,7 @@ def markdown(run: BenchmarkRun, table: int | None = None) -> str:
     head = ["method", "", "values", *(measure.name for measure in measures)]
     head += [f"paper, {' and '.join(map(_with_measure, benchmarks))}"] if benchmarks else []
     head += ["difference"] if show_difference else []
+    head += decision_heads(run)
     lines = [f"| {' | '.join(head)} |", "|---|---|" + "---:|" * (len(head) - 2)]
     for row in listed:
         cells = [f"`{row.method}`", row.title, str(row.dimensions)]
@@ -69,6 +72,7 @@ def markdown(run: BenchmarkRun, table: int | None = None) -> str:
             number = "" if row.published is None else f"{row.published:g}"
             cells.append(f"{number} ({row.published_with})" if row.published_with else number)
         cells += [difference_text(row, measures[0])] if show_difference else []
+        cells += decision_texts(row)
         lines.append(f"| {' | '.join(cells)} |")
     for method, reason in run.skipped.items():
         lines.append(f"| `{method}` | {reason} |{' |' * (len(head) - 2)}")
@@ -95,6 +99,7 @@ def as_json(run: BenchmarkRun, table: int | None = None) -> dict[str, Any]:
         "methods": [
             {
                 **vars(row),
+                "decisions": None if row.decisions is None else row.decisions.to_dict(),
                 "source": run.methods[row.method].source,
                 "settings": _settings(run.methods[row.method]),
                 "fitted_on": result.fitted_on,
@@ -144,6 +149,27 @@ def difference_text(row: Row, measure: Measure) -> str:
     return "" if row.difference is None else f"{row.difference:+.{digits}f}"
 
 
+def decision_heads(run: BenchmarkRun) -> list[str]:
+    """Return the headings of `decision_texts`; none if decisions were not measured."""
+    measured = any(result.decisions is not None for result in run.results)
+    return ["precision", "recall", "F1", "first matches", "calibration error"] if measured else []
+
+
+def decision_texts(row: Row) -> list[str]:
+    """Format the measures of decisions, in percent; none if they were not measured.
+
+    Precision, recall and F1 are of pairs that show the same thing, at least probably; first matches
+    are those with the verdict `same`.
+    """
+    decisions = row.decisions
+    if decisions is None:
+        return []
+    pairs, error = decisions.probable.pairs, decisions.calibration_error
+    shares = pairs.precision, pairs.recall, pairs.f1, decisions.same.first_matches
+    texts = ["" if share is None else f"{100 * share:.1f}" for share in shares]
+    return [*texts, "" if error is None else f"{error:.3f}"]
+
+
 def published_text(row: Row) -> tuple[str, str]:
     """Format the paper's number, and where and under which conditions it was measured."""
     if row.published is None:
@@ -180,6 +206,7 @@ def _row(run: BenchmarkRun, result: MethodResult, table: int | None) -> Row:
         benchmark if published is not None else "",
         method.published.conditions if published is not None else "",
         difference,
+        result.decisions,
     )
 
 
@@ -209,6 +236,7 @@ def html_report(run: BenchmarkRun, table: int | None = None) -> str:
     heads = ["values", *(one.name for one in dataset.measures)]
     heads += ["paper"] if any(row.published is not None for row in listed) else []
     heads += ["difference"] if any(row.difference is not None for row in listed) else []
+    heads += decision_heads(run)
     source = Path(__file__).with_name("report.html").read_text("utf-8")
     return (
         jinja2.Environment(autoescape=True)
@@ -234,6 +262,7 @@ def html_report(run: BenchmarkRun, table: int | None = None) -> str:
             value_text=value_text,
             published_text=published_text,
             difference_text=difference_text,
+            decision_texts=decision_texts,
         )
     )
 
