@@ -1,10 +1,11 @@
 """Edited copies of photos: are they found first, and is it named how they differ?
 
-    python benchmarks/edited_copies.py FOLDER -n 10 -o docs/edited.json
+    python benchmarks/edited_copies.py FOLDER ... -o docs/edited.json --picture edits.jpg
 
-Photos of FOLDER are indexed with the defaults; each edit is applied to some of them, and the edited
-copies are searched. The folder is only read; copies are written to a temporary one. A collage is
-found if any of its four photos is first. Writes OUT.json and prints a Markdown table.
+Of each FOLDER, 60 photos are indexed with the defaults; each edit is applied to ten of them, and
+the edited copies are searched. The folders are only read; copies are written to a temporary one. A
+collage is found if any of its four photos is first. Writes OUT.json and a contact sheet of the
+edits of a drawn photo, and prints a Markdown table of all folders together.
 """
 
 import math
@@ -19,12 +20,18 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 import resight
 from harness import machine, make_parser, markdown, save, spread
+from resight.demo import draw_collection
+from resight.files import file_sha256, save_picture
 from resight.photos import absolute
 from resight.photos.images import load_image
+from resight.views.contact_sheet import SheetPhoto, contact_sheet
 
 OTHERS = 50
 """Photos in the collection that are not edited."""
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+COUNTED = ("copies", "found", "named")
+PICTURED = 2
+"""The drawn photo whose edits are shown."""
 RIGHT = "right"
 NOT_FOUND = "another photo"
 UNSEEN = 3
@@ -128,21 +135,40 @@ EDITS = {
 
 def main() -> None:
     parser = make_parser(__doc__, output="edited.json")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("-n", type=int, default=10, help="photos that are edited")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("-n", type=int, default=10, help="photos of each folder that are edited")
     parser.add_argument("--config", default="auto", help="the method")
+    parser.add_argument("--picture", type=Path, default=Path("edits.jpg"))
     options = parser.parse_args()
-    found = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
-    photos = [absolute(path) for path in spread(found, options.n + OTHERS)]
-    with tempfile.TemporaryDirectory() as temporary:
-        figures = measure(photos, spread(photos, options.n), Path(temporary), options.config)
-    result = {"machine": machine(), "config": options.config, "photos": len(photos)}
-    save(result | {"edits": figures}, options.output)
-    rows = [
-        [name, f"{f['found']} of {f['copies']}", f"{f['named']}", ", ".join(f["instead"]) or "-"]
-        for name, f in figures.items()
-    ]
+    draw(options.picture)
+    figures = {}
+    for folder in options.folders:
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+        photos = [absolute(path) for path in spread(found, options.n + OTHERS)]
+        with tempfile.TemporaryDirectory() as temporary:
+            edits = measure(photos, spread(photos, options.n), Path(temporary), options.config)
+        figures[folder.name] = {"photos": len(photos), "edits": edits}
+        save({"machine": machine(), "config": options.config, "figures": figures}, options.output)
+    rows = [total(name, [part["edits"][name] for part in figures.values()]) for name in EDITS]
     print(markdown(["edit", "found first", "named right", "named instead"], rows))
+
+
+def total(name: str, parts: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the line of an edit, of all folders together."""
+    copies, found, named = (sum(part[key] for part in parts) for key in COUNTED)
+    instead = sum((Counter(part["instead"]) for part in parts), Counter[str]())
+    others = ", ".join(f"{answer} ({count})" for answer, count in instead.most_common())
+    return [name, f"{found} of {copies}", str(named), others or "–"]
+
+
+def draw(target: Path) -> None:
+    """Draw the edits of a drawn photo as a contact sheet."""
+    with tempfile.TemporaryDirectory() as temporary:
+        draw_collection(Path(temporary), objects=4, views=1, clutter=0)
+        photos = [load_image(path) for path in sorted(Path(temporary).rglob("*.jpg"))]
+    photos = [photos[PICTURED], *photos[:PICTURED], *photos[PICTURED + 1 :]]
+    tiles = [SheetPhoto(edit.draw(photos), name) for name, edit in EDITS.items()]
+    save_picture(contact_sheet(SheetPhoto(photos[0], "the photo"), tiles, columns=6), target)
 
 
 def measure(
@@ -152,7 +178,7 @@ def measure(
 
     Returns:
         For each edit, the number of copies, of those found first, of those found first and named
-        right, and what the others were named, such as `view (2)`.
+        right, and how often the others were named what.
     """
     collection = folder / "c"
     resight.index(photos, collection, config=config)
@@ -166,7 +192,7 @@ def measure(
                 "copies": len(answers),
                 "found": len(answers) - wrong[NOT_FOUND],
                 "named": answers.count(RIGHT),
-                "instead": [f"{answer} ({count})" for answer, count in wrong.most_common()],
+                "instead": dict(wrong.most_common()),
             }
     return figures
 
@@ -187,7 +213,8 @@ def search_copies(
         edit.draw(photos).save(file, quality=QUALITY)
         first = searcher.search(file, resight.SearchConfig(k=1)).results[0]
         names = ("resized",) if is_unedited(edit, photos) else edit.names
-        if first.path not in paths[: edit.parts]:
+        # Some folders have a photo twice.
+        if file_sha256(first.path) not in map(file_sha256, paths[: edit.parts]):
             answers.append(NOT_FOUND)
         else:
             answers.append(RIGHT if first.kind in names else first.kind or str(first.verdict))
