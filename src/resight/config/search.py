@@ -88,6 +88,9 @@ class SearchConfig(Config):
         0.0, "least probability of a result to show the same thing"
     )
     decide: bool = option(True, "decide which results show the same thing, by evidence")
+    fold: bool = option(True, "fold photos of identical content under the first of them")
+    mirrored: bool = option(False, "also search with the mirror image of the query")
+    rotated: bool = option(False, "also search with the query turned by 90, 180 and 270 degrees")
     approximate: bool = option(False, "search with the approximate index of a large collection")
 
     def check(self) -> None:

@@ -76,18 +76,38 @@ def read_lists(places: Sequence[Path]) -> list[Path]:
     expanded = []
     for place in places:
         if str(place).startswith("@") and not os.path.lexists(place):
-            expanded += _read_list(place)
+            expanded += _read_existing(place)
         else:
             expanded.append(place)
     return expanded
 
 
-def _read_list(place: Path) -> list[Path]:
+def read_list(place: Path) -> list[Path]:
+    """Return the paths in the file that `@FILE` names.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
-        text = Path(str(place)[1:]).read_text("utf-8", "surrogateescape")
+        return split_paths(Path(str(place)[1:]).read_bytes())
     except OSError as error:
         raise UsageError(f"{place}: the list cannot be read: {error.strerror}") from None
-    lines = [Path(line.removesuffix("\r")) for line in text.split("\n") if line.strip()]
+
+
+def split_paths(data: bytes) -> list[Path]:
+    r"""Return the paths in a list: one a line, or separated by NUL if there is a NUL.
+
+    >>> [path.name for path in split_paths(b"a.jpg\r\n\nb c.jpg")]
+    ['a.jpg', 'b c.jpg']
+    """
+    if b"\0" in data:
+        return [Path(os.fsdecode(item)) for item in data.split(b"\0") if item]
+    lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
+
+
+def _read_existing(place: Path) -> list[Path]:
+    lines = read_list(place)
     missing = [
         path for path in lines if not is_remote(path) and not os.path.lexists(absolute(path))
     ]

@@ -20,6 +20,13 @@ RESIZE_FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+QUARTER_TURNS = {
+    1: Image.Transpose.ROTATE_270,
+    2: Image.Transpose.ROTATE_180,
+    3: Image.Transpose.ROTATE_90,
+}
+"""By quarters clockwise; Pillow counts counterclockwise."""
+
 
 def crop_box(image: Image.Image, box: Box) -> Image.Image:
     """Cut the region `box` out of an upright image.
@@ -47,6 +54,27 @@ def scale_box(box: Box, size: tuple[int, int], decoded: tuple[int, int]) -> Box:
     right = max(left + 1, min(decoded[0], math.ceil((x + w) * x_scale)))
     bottom = max(top + 1, min(decoded[1], math.ceil((y + h) * y_scale)))
     return left, top, right - left, bottom - top
+
+
+def turn(image: Image.Image, *, mirrored: bool, turns: int) -> Image.Image:
+    """Mirror an image (left and right exchanged), then turn it clockwise by quarters."""
+    if mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return image.transpose(QUARTER_TURNS[turns]) if turns else image
+
+
+def unturn_box(box: Box, size: tuple[int, int], *, mirrored: bool, turns: int) -> Box:
+    """Convert a box in an image that `turn` made, of `size`, to the image before.
+
+    >>> unturn_box((0, 0, 10, 20), (300, 400), mirrored=False, turns=1)
+    (0, 290, 20, 10)
+    """
+    x, y, w, h = box
+    width, height = size
+    for _ in range(turns):  # counterclockwise
+        x, y, w, h = y, width - x - w, h, w
+        width, height = height, width
+    return (width - x - w if mirrored else x), y, w, h
 
 
 def check_box(box: Box, size: tuple[int, int]) -> None:

@@ -1,12 +1,19 @@
-"""Search a collection by photos: once (`search`), or many times with one extractor (`Searcher`)."""
+"""Search a collection by photos.
+
+`search` searches once, `search_each` by each of many photos with one extractor, and a `Searcher`
+stays open.
+"""
 
 import dataclasses
+import os
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from resight.backends import Location, open_store
 from resight.backends.local import LocalStore
@@ -14,18 +21,16 @@ from resight.backends.store import Filter, Store
 from resight.collection import Collection
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
+from resight.errors import QueryError, UsageError
 from resight.methods.model import ModelOptions
 from resight.photos import PathLike, absolute
 from resight.photos.transforms import Box
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, QuerySource, SearchResults, open_query
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 
 def search(
-    query: QuerySource,
+    query: QuerySource | Sequence[QuerySource],
     collection: Location,
     config: SearchConfig | None = None,
     *,
@@ -36,6 +41,9 @@ def search(
     verify_geometry: Geometry | None = None,
     min_probability: float | None = None,
     decide: bool | None = None,
+    fold: bool | None = None,
+    mirrored: bool | None = None,
+    rotated: bool | None = None,
     approximate: bool | None = None,
     box: Box | None = None,
     under: PathLike | None = None,
@@ -47,7 +55,8 @@ def search(
     """Open a collection and search it once; `Searcher` keeps it open for many searches.
 
     Args:
-        query: a file, or an upright image: PIL, or uint8 (H, W, 3).
+        query: a file, or an upright image: PIL, or uint8 (H, W, 3); or a list of several views of
+            one thing, which get one answer.
         collection: the collection's folder, or its address on a backend.
         config: number of results, re-ranking and verification.
         k: number of results; like the following, it overrides the field of the configuration.
@@ -57,8 +66,11 @@ def search(
         verify_geometry: geometric model of the verification.
         min_probability: least probability of a result to show the same thing.
         decide: decide which results show the same thing; False ranks only.
+        fold: fold photos of identical content under one; False lists each.
+        mirrored: also search with the mirror image of the query.
+        rotated: also search with the query turned by 90, 180 and 270 degrees.
         approximate: search with the approximate index.
-        box: the region of the query, x, y, width and height in pixels.
+        box: the region of the query, x, y, width and height in pixels; only of a single one.
         under: search only the photos in or below this folder.
         taken_from: search only photos taken at or after this time (EXIF).
         taken_before: search only photos taken before this time.
@@ -66,10 +78,10 @@ def search(
         model: weights, runtime and device.
 
     Raises:
-        UsageError: the query is no image, the box is not inside it, or the configuration is
+        UsageError: a query is no image, the box is not inside it, or the configuration is
             invalid or does not fit the collection's method.
         CollectionError: the collection is empty.
-        WeightsError: the query must be described and there are no weights.
+        WeightsError: a query must be described and there are no weights.
     """
     config = override(
         config,
@@ -80,12 +92,41 @@ def search(
         verify_geometry=verify_geometry,
         min_probability=min_probability,
         decide=decide,
+        fold=fold,
+        mirrored=mirrored,
+        rotated=rotated,
         approximate=approximate,
     )
-    folder = None if under is None else absolute(Path(under))
-    where = Filter(folder, taken_from, taken_before, min_side)
+    where = _filter(under, taken_from, taken_before, min_side)
     with open_store(collection) as store:
         return Searcher(store, model).search(query, config, box, where)
+
+
+def search_each(
+    queries: Iterable[QuerySource],
+    collection: Location,
+    config: SearchConfig | None = None,
+    *,
+    where: Filter | None = None,
+    model: ModelOptions | None = None,
+    skipped: Callable[[QuerySource, QueryError], None] | None = None,
+) -> Iterator[SearchResults]:
+    """Open a collection and yield the results of each of many queries, in their order.
+
+    The arguments are those of `Searcher.search_each`.
+    """
+    with open_store(collection) as store:
+        yield from Searcher(store, model).search_each(queries, config, where, skipped=skipped)
+
+
+def _filter(
+    under: PathLike | None,
+    taken_from: datetime | None,
+    taken_before: datetime | None,
+    min_side: int | None,
+) -> Filter:
+    folder = None if under is None else absolute(Path(under))
+    return Filter(folder, taken_from, taken_before, min_side)
 
 
 def override(config: SearchConfig | None, **fields: Any) -> SearchConfig:
@@ -107,42 +148,83 @@ class Searcher:
 
     def search(
         self,
-        query: QuerySource,
+        query: QuerySource | Sequence[QuerySource],
         config: SearchConfig | None = None,
         box: Box | None = None,
         where: Filter | None = None,
     ) -> SearchResults:
-        """Find the photos nearest to a photo, or to a region of it.
+        """Find the photos nearest to a photo, to a region of it, or to several views of one thing.
 
         Args:
-            query: a file, or an upright image: PIL, or uint8 (H, W, 3).
+            query: a file, or an upright image: PIL, or uint8 (H, W, 3); or a list of views.
             config: number of results, re-ranking and verification.
-            box: the region, x, y, width and height in pixels.
+            box: the region, x, y, width and height in pixels; only of a single photo.
             where: restricts the search to some photos.
 
         Raises:
-            UsageError: the query is no image, the box is not inside it, or the configuration does
+            UsageError: a query is no image, the box is not inside it, or the configuration does
                 not fit the collection's method.
             CollectionError: the collection is empty.
-            WeightsError: the query must be described and there are no weights.
+            WeightsError: a query must be described and there are no weights.
         """
-        photo = open_query(query, box)
+        if isinstance(query, str | os.PathLike | Image.Image | np.ndarray):
+            query = [query]
+        photos = [open_query(each, box) for each in query]
+        if not photos:
+            raise UsageError("query: there is none")
+        if box is not None and len(photos) > 1:
+            raise UsageError("only with a single query", parameter="box")
         page = search_store(
             self.store,
-            photo,
+            photos,
             config or SearchConfig(),
             describe=self.describe,
             columns_map=self.columns_map,
             where=where,
         )
-        return SearchResults(photo.name, box, page.results, page.total)
+        names = tuple(photo.name for photo in photos)
+        several = names if len(names) > 1 else ()
+        return SearchResults(names[0], box, page.results, page.total, several)
+
+    def search_each(
+        self,
+        queries: Iterable[QuerySource],
+        config: SearchConfig | None = None,
+        where: Filter | None = None,
+        *,
+        skipped: Callable[[QuerySource, QueryError], None] | None = None,
+    ) -> Iterator[SearchResults]:
+        """Yield the results of each of many queries, in their order.
+
+        Args:
+            queries: files, or upright images: PIL, or uint8 (H, W, 3).
+            config: number of results, re-ranking and verification.
+            where: restricts the searches to some photos.
+            skipped: called for each query that cannot be read, which has no results; by default
+                it ends the search.
+
+        Raises:
+            QueryError: a query cannot be read, and `skipped` is not given.
+            UsageError: see `search`.
+            CollectionError: see `search`.
+            WeightsError: see `search`.
+        """
+        for query in queries:
+            try:
+                results = self.search(query, config, where=where)
+            except QueryError as error:
+                if skipped is None:
+                    raise
+                skipped(query, error)
+            else:
+                yield results
 
     def describe(self, query: QueryPhoto) -> Description:
         """Compute the descriptors of a photo by the collection's method, before the reduction."""
         extractor = self.extractor()
         return extractor.describe(extractor.prepare(query.image))
 
-    def columns_map(self, image: "Image.Image") -> np.ndarray:
+    def columns_map(self, image: Image.Image) -> np.ndarray:
         """Compute the network's map of an upright image whose columns are matched, (C, h, w).
 
         Raises:

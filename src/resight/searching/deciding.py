@@ -146,11 +146,10 @@ def _in_photos(
 def _in_query(points: np.ndarray, evidence: Evidence, query: QueryPhoto) -> Box | None:
     """Return the box around points of a query's evidence; None if its file is gone by now."""
     try:
-        left, top, width, height = query.region
+        box = _scaled(points, evidence, query.image_size)
+        return None if box is None else query.in_photo(box)
     except QueryError:
         return None
-    box = _scaled(points, evidence, (width, height))
-    return None if box is None else (box[0] + left, box[1] + top, *box[2:])
 
 
 def _scaled(points: np.ndarray, evidence: Evidence, size: tuple[int, int]) -> Box | None:

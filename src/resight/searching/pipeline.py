@@ -4,10 +4,10 @@ The command line, Python, the web page, evaluation and benchmarks all search thr
 
     photo --locate_descriptors--> descriptors --nearest--> ids, distances
           --rerank--> ids --verify--> ids, matches --decide--> ids, probabilities
-          --load_page--> results
+          --fuse (several photos of one thing)--> ids --load_page--> results
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from resight.ranking.exact import DISTANCES, Query
 from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
 from resight.ranking.strangers import closeness
+from resight.searching.fusion import fuse, fuse_turned
 from resight.searching.nearest import Ranking, rank_by_distance
 from resight.searching.query import QueryPhoto, Result, ResultPage
 
@@ -31,39 +32,43 @@ if TYPE_CHECKING:
 
 def search_store(
     store: Store,
-    query: QueryPhoto,
+    photos: Sequence[QueryPhoto],
     plan: SearchConfig,
     *,
     describe: Callable[[QueryPhoto], Description],
     columns_map: "ColumnsMap",
     where: Filter | None = None,
 ) -> ResultPage:
-    """Search a collection by a photo, or by a region of it.
+    """Search a collection by a photo, a region of it, or several views of one thing.
 
     Args:
         store: the collection.
-        query: the photo.
+        photos: the photo, or the views.
         plan: number of results, re-ranking and verification.
         describe: computes the descriptors of a photo that the collection does not hold.
         columns_map: computes the network's map for verification by columns.
         where: restricts the search to some photos.
 
     Raises:
-        UsageError: the query is no image, or the plan does not fit the collection's method.
+        UsageError: a query is no image, or the plan does not fit the collection's method.
         CollectionError: the collection is empty, or has no approximate index.
-        WeightsError: the query must be described and there are no weights.
+        WeightsError: a query must be described and there are no weights.
     """
     store.check(approximate=plan.approximate)  # before the network is loaded
-    descriptors = locate_descriptors(store, query, describe)
-    ranking = rank_photos(
-        store,
-        descriptors,
-        plan,
-        photo=query,
-        matcher=make_matcher(plan, columns_map),
-        decider=make_decider(plan, store),
-        where=where,
-    )
+    matcher, decider = make_matcher(plan, columns_map), make_decider(plan, store)
+
+    def rank(photo: QueryPhoto) -> Ranking:
+        descriptors = locate_descriptors(store, photo, describe)
+        return rank_photos(
+            store, descriptors, plan, photo=photo, matcher=matcher, decider=decider, where=where
+        )
+
+    by_rank, rankings = _reordered(plan), []
+    for photo in photos:
+        turned = photo.turned_views(mirrored=plan.mirrored, rotated=plan.rotated)
+        views = [rank(view) for view in (photo, *turned)]
+        rankings.append(fuse_turned(views, turned, by_rank=by_rank))
+    ranking = _cut(fuse(rankings, by_rank=by_rank), plan.min_probability)
     return load_page(store, ranking, plan, where)
 
 
@@ -151,21 +156,26 @@ def _decide(
     decisions = decider.decide(photo, ranking.ids, ranking.distances, ranking.strangers)
     order = np.arange(len(decisions))
     compared = any(decision.match is not None for decision in decisions)
-    if compared and not plan.verify and plan.rerank.method == "none":
+    if compared and not _reordered(plan):
         order = np.argsort([-decision.probability for decision in decisions], kind="stable")
     decided = dict(zip(ranking.ids[: len(decisions)].tolist(), decisions, strict=True))
-    ranking = replace(ranking.reordered(order, len(decisions)), decided=decided)
-    if plan.min_probability == 0:
+    return replace(ranking.reordered(order, len(decisions)), decided=decided)
+
+
+def _reordered(plan: SearchConfig) -> bool:
+    """Return whether re-ranking or spatial verification gives the order."""
+    return plan.verify > 0 or plan.rerank.method != "none"
+
+
+def _cut(ranking: Ranking, min_probability: float) -> Ranking:
+    """Keep the photos that show the same thing with a minimum probability."""
+    if min_probability == 0:
         return ranking
-    kept = np.array(
-        [
-            id_ in decided and decided[id_].probability >= plan.min_probability
-            for id_ in ranking.ids.tolist()
-        ],
-        bool,
-    )
+    decided = (ranking.decided.get(id_) for id_ in ranking.ids.tolist())
+    kept = np.array([d is not None and d.probability >= min_probability for d in decided], bool)
     ids, distances = ranking.ids[kept], ranking.distances[kept]
-    return replace(ranking, ids=ids, distances=distances, within=len(ids))
+    copies = sum(len(ranking.copies.get(id_, ())) for id_ in ids.tolist())
+    return replace(ranking, ids=ids, distances=distances, within=len(ids) + copies)
 
 
 def load_page(
@@ -189,11 +199,23 @@ def load_page(
             near = closeness(np.array([distance]), ranking.strangers)
             probability = float(by_descriptor(near)[0])
         kind = decided.kind if decided else None
-        results.append(Result(rank, photo.path, distance, match, probability, kind))
+        results.append(
+            Result(
+                rank,
+                photo.path,
+                distance,
+                match,
+                probability,
+                kind,
+                copies=tuple(copy.path for copy in ranking.copies.get(photo.id, ())),
+                view=ranking.views.get(photo.id, 0),
+            )
+        )
     total = ranking.within
     if total is None and where in (None, Filter()):
         total = store.count("ok")
-    return ResultPage(results, [photo for photo, _ in present], total)
+    loaded = [photo for photo, _ in present]
+    return ResultPage(results, loaded, [ranking.copies.get(p.id, ()) for p in loaded], total)
 
 
 def make_ranker(
@@ -204,7 +226,7 @@ def make_ranker(
     If the short list holds all photos, they are loaded for re-ranking once for all queries.
     """
     ids = store.ids()
-    plan = replace(config, k=len(ids), offset=0, max_distance=None, approximate=False)
+    plan = replace(config, k=len(ids), offset=0, max_distance=None, approximate=False, fold=False)
     matcher, decider = make_matcher(plan, columns_map), make_decider(plan, store)
     rerank_set = None
     if plan.rerank.method != "none" and len(ids) <= plan.rerank.shortlist:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from resight.evidence import Kind
 from resight.files import file_sha256
 from resight.photos import absolute, path_text
 from resight.photos.images import image_size, load_image, thumbnail_figure
-from resight.photos.transforms import Box, check_box, crop_box, scale_box
+from resight.photos.transforms import Box, check_box, crop_box, scale_box, turn, unturn_box
 
 QuerySource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]
 """A file, or an upright image: RGB, or uint8 (H, W, 3)."""
@@ -32,6 +32,8 @@ class QueryPhoto:
         box: the region.
         content: SHA-256 of the file; None if it is not a regular file, or not needed.
         picture: the image in memory.
+        mirrored: search with its mirror image.
+        turns: search with it turned clockwise by this many quarters, after mirroring.
     """
 
     name: Path | None = None
@@ -39,6 +41,8 @@ class QueryPhoto:
     box: Box | None = None
     content: str | None = None
     picture: Image.Image | None = None
+    mirrored: bool = False
+    turns: int = 0
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -56,7 +60,7 @@ class QueryPhoto:
 
     @cached_property
     def image(self) -> Image.Image:
-        """The upright photo, cropped to its box; loaded on first use.
+        """The upright photo, cropped to its box and then turned; loaded on first use.
 
         Raises:
             QueryError: the file is no image.
@@ -66,15 +70,36 @@ class QueryPhoto:
             image = self.picture or load_image(self._file)
         except ImageError as error:
             raise QueryError(f"{self.name}: {error}") from None
-        if self.box is None:
-            return image
-        check_box(self.box, self.size)
-        return crop_box(image, scale_box(self.box, self.size, image.size))
+        if self.box is not None:
+            check_box(self.box, self.size)
+            image = crop_box(image, scale_box(self.box, self.size, image.size))
+        return turn(image, mirrored=self.mirrored, turns=self.turns)
 
     @property
-    def region(self) -> Box:
-        """The part of the photo that `image` shows, in pixels of the whole."""
-        return self.box or (0, 0, *self.size)
+    def turned(self) -> bool:
+        """Whether the photo is mirrored or turned."""
+        return self.mirrored or self.turns > 0
+
+    def turned_views(self, *, mirrored: bool, rotated: bool) -> "list[QueryPhoto]":
+        """Return the photo's mirror image and its three quarter turns, as far as requested."""
+        views = []
+        if mirrored:
+            views.append(replace(self, content=None, mirrored=True))
+        if rotated:
+            views += [replace(self, content=None, turns=turns) for turns in (1, 2, 3)]
+        return views
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of `image` at full resolution."""
+        _, _, width, height = self.box or (0, 0, *self.size)
+        return (height, width) if self.turns % 2 else (width, height)
+
+    def in_photo(self, box: Box) -> Box:
+        """Convert a box in pixels of `image` at full resolution to pixels of the whole photo."""
+        x, y, w, h = unturn_box(box, self.image_size, mirrored=self.mirrored, turns=self.turns)
+        left, top = self.box[:2] if self.box else (0, 0)
+        return x + left, y + top, w, h
 
     @property
     def _file(self) -> Path:
@@ -176,6 +201,9 @@ class Result:
         probability: that it shows the same thing, from 0 to 1; None without a decision.
         kind: how it differs from the query, if it shows the same thing, at least probably; None
             without evidence.
+        copies: further photos of identical content, which are folded under this one.
+        view: of several queries, the place (from 0) of the one that shows it most probably, to
+            which `match` and `kind` refer.
     """
 
     rank: int
@@ -184,6 +212,8 @@ class Result:
     match: VerifiedMatch | None = None
     probability: float | None = None
     kind: Kind | None = None
+    copies: tuple[Path, ...] = ()
+    view: int = 0
 
     @property
     def verdict(self) -> Verdict | None:
@@ -209,9 +239,8 @@ class Result:
         """Return plain JSON values: `path`, `distance`, `rank`.
 
         A result that was decided on has `verdict` and `probability`, and `kind` if it shows the
-        same thing. One that was compared by
-        local features has `inliers`, and with any of them `region` and `query_region`, boxes
-        [x, y, w, h].
+        same thing. One that was compared by local features has `inliers`, and with any of them
+        `region` and `query_region`, boxes [x, y, w, h]. One with copies has their paths, `copies`.
         """
         entry: dict[str, Any] = {
             "path": path_text(self.path),
@@ -222,18 +251,22 @@ class Result:
             entry |= {"verdict": self.verdict, "probability": self.probability}
         if self.kind is not None:
             entry["kind"] = self.kind
+        if self.copies:
+            entry["copies"] = [path_text(path) for path in self.copies]
         return entry | (self.match.to_dict() if self.match else {})
 
 
 @dataclass(frozen=True)
 class ResultPage:
-    """A page of results, the photos' rows in the same order, and the number of all results.
+    """A page of results, in the same order the rows of the photos and of their copies.
 
-    `total` is None where counting would take too long: with a filter, without a maximum distance.
+    `total` is the number of all photos that were ranked, copies included. It is None where counting
+    would take too long: with a filter, without a maximum distance.
     """
 
     results: list[Result]
     photos: list[Photo]
+    copies: list[tuple[Photo, ...]]
     total: int | None
 
 
@@ -242,16 +275,18 @@ class SearchResults:
     """The results of one search, best first.
 
     Attributes:
-        query: the photo as it was named; None for an image in memory.
+        query: the photo as it was named, the first of several; None for an image in memory.
         box: the region of it.
         results: the photos.
-        total: number of photos that the search ranks; None with a filter.
+        total: number of photos that the search ranks, copies included; None with a filter.
+        queries: all photos, where several views of one thing were searched with.
     """
 
     query: Path | None
     box: Box | None
     results: list[Result]
     total: int | None = None
+    queries: tuple[Path | None, ...] = ()
 
     @property
     def found(self) -> int | None:
@@ -267,12 +302,23 @@ class SearchResults:
         return iter(self.results)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values: `query`, `box` where there is one, `found` and `results`."""
-        box = {"box": list(self.box)} if self.box else {}
-        query = None if self.query is None else str(self.query)
-        found = {} if self.found is None else {"found": self.found}
+        """Return plain JSON values: `query`, `box` where there is one, `found` and `results`.
+
+        With several views of one thing there is a list `queries` as well, and each result has the
+        place of its `view` there, from 0.
+        """
+        entry: dict[str, Any] = {"query": _text(self.query)}
+        if self.queries:
+            entry["queries"] = [_text(query) for query in self.queries]
+        if self.box:
+            entry["box"] = list(self.box)
+        if self.found is not None:
+            entry["found"] = self.found
         results = [result.to_dict() for result in self.results]
-        return {"query": query, **box, **found, "results": results}
+        if self.queries:
+            for result, listed in zip(self.results, results, strict=True):
+                listed["view"] = result.view
+        return entry | {"results": results}
 
     def _repr_html_(self) -> str:
         """Show thumbnails of the results in a notebook."""
@@ -281,3 +327,7 @@ class SearchResults:
             for result in self.results
         )
         return f"<div>{''.join(figures)}</div>"
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -123,7 +123,7 @@ class PhotoMatcher:
         return order_by_inliers(inliers, self._kind.min_inliers), matches
 
     def _query_features(self, query: QueryPhoto) -> tuple[LocalFeatures, Size]:
-        if query.path is None or query.box is not None:
+        if query.path is None or query.box is not None or query.turned:
             return self.features(query.image), query.image.size
         try:
             return self._file_features(query.path)
@@ -165,9 +165,7 @@ class PhotoMatcher:
             return None
         query_region = bounding_box(features.points[verified.matches[:, 0]])
         if query_region is not None:
-            left, top, *whole = query.region
-            x, y, w, h = scale_box(query_region, size, (whole[0], whole[1]))
-            query_region = x + left, y + top, w, h
+            query_region = query.in_photo(scale_box(query_region, size, query.image_size))
         return VerifiedMatch(verified.inliers, query_region, region)
 
 

@@ -63,6 +63,8 @@ class SearchOptions(RequestModel):
     verify_by: VerifiedBy = _search_option("verify_by")
     verify_geometry: Geometry = _search_option("verify_geometry")
     decide: bool = _search_option("decide")
+    mirrored: bool = _search_option("mirrored")
+    rotated: bool = _search_option("rotated")
     rerank: Reranking = Field("none", description="how the top results are re-ranked")
     rerank_with: str | None = Field(
         None,
@@ -170,7 +172,8 @@ class ResultEntry(PhotoEntry):
 
     `probability` is that of showing the same thing as the query, 0 to 1, and `kind` how it differs
     from it. `region` and `query_region` are the boxes x, y, w, h of the result and of the query
-    that hold the inliers.
+    that hold the inliers. `copies` are further photos of identical content, which are no results
+    themselves.
     """
 
     rank: int
@@ -181,6 +184,7 @@ class ResultEntry(PhotoEntry):
     inliers: int | None = None
     region: list[int] | None = None
     query_region: list[int] | None = None
+    copies: list[PhotoEntry] | None = None
 
 
 class QueryInfo(BaseModel):
@@ -193,7 +197,7 @@ class QueryInfo(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """The results of a search; `total` counts the photos within the limit.
+    """The results of a search; `total` counts the photos within the limit, copies included.
 
     It is null in a filtered search without a limit, where nothing counts them.
     """

@@ -177,6 +177,8 @@ def search_config(options: SearchOptions) -> SearchConfig:
             verify_by=options.verify_by,
             verify_geometry=options.verify_geometry,
             decide=options.decide,
+            mirrored=options.mirrored,
+            rotated=options.rotated,
         )
     except UsageError as error:
         raise ProblemError(422, f"{error}.") from None
@@ -213,7 +215,7 @@ def _as_dict(
     page: ResultPage, query: QueryImage, options: SearchOptions, state: AppState, took_ms: float
 ) -> dict[str, Any]:
     results = []
-    for photo, result in zip(page.photos, page.results, strict=True):
+    for photo, result, copies in zip(page.photos, page.results, page.copies, strict=True):
         entry = state.photo_entry(photo)
         entry |= {"rank": result.rank, "distance": result.distance}
         if result.probability is not None:
@@ -222,6 +224,8 @@ def _as_dict(
             entry["kind"] = result.kind
         if result.match is not None:
             entry |= result.match.to_dict()
+        if copies:
+            entry["copies"] = [state.photo_entry(copy) for copy in copies]
         results.append(entry)
     box = parse_box(options.box)
     width, height = query.size

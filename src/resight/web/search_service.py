@@ -27,7 +27,7 @@ from resight.errors import QueryError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.photos.files import COLLECTION_MARK
-from resight.photos.transforms import Box, scale_box
+from resight.photos.transforms import Box, scale_box, turn
 from resight.searching import Searcher
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, ResultPage
@@ -36,8 +36,8 @@ from resight.web.problems import ProblemError
 from resight.web.uploads import QueryImage
 
 T = TypeVar("T")
-CacheKey = tuple[str, str, Box | None]
-"""Fingerprint of the collection's method, content of the photo, region."""
+CacheKey = tuple[str, str, Box | None, bool, int]
+"""Fingerprint of the collection's method, content of the photo, region, mirrored, turns."""
 
 MAX_CACHED_QUERIES = 512
 """Queries whose descriptors are cached for their further pages."""
@@ -113,14 +113,14 @@ class SearchService(Searcher):
         if config.verify and config.verify_by == "columns" and not self._has_network:
             raise ProblemError(422, "This collection's method has no network to verify with.")
 
-        def describe(_: QueryPhoto) -> Description:
-            return self._describe_cached(query, box, cached_only=cached_only)
+        def describe(view: QueryPhoto) -> Description:
+            return self._describe_cached(query, view, cached_only=cached_only)
 
         photo = QueryPhoto(query.path, query.path, box, query.content)
         try:
             return search_store(
                 self.current_store(),
-                photo,
+                [photo],
                 config,
                 describe=describe,
                 columns_map=self.columns_map,
@@ -182,15 +182,17 @@ class SearchService(Searcher):
         return self.store.provenance.config.needs_network
 
     def _describe_cached(
-        self, query: QueryImage, box: Box | None, *, cached_only: bool
+        self, query: QueryImage, view: QueryPhoto, *, cached_only: bool
     ) -> Description:
-        key = str(self.store.provenance.meta("fingerprint")), query.content, box
+        fingerprint = str(self.store.provenance.meta("fingerprint"))
+        key = fingerprint, query.content, view.box, view.mirrored, view.turns
         with self._cache_lock:
             description = self._cache.get(key)
         if description is None:
             if cached_only:
                 raise _NotCachedError
-            description = self.describe(QueryPhoto(picture=query.load(box)))
+            image = turn(query.load(view.box), mirrored=view.mirrored, turns=view.turns)
+            description = self.describe(QueryPhoto(picture=image))
             with self._cache_lock:
                 self._cache[key] = description
         return description
