@@ -42,12 +42,16 @@ from .methods.model import ModelOptions as ModelOptions
 from .ranking.groups import Groups as Groups
 from .searching import Searcher as Searcher
 from .searching import search as search
+from .searching import search_each as search_each
+from .searching.export import Export as Export
+from .searching.export import export_found as export_found
 from .searching.query import Result as Result
 from .searching.query import SearchResults as SearchResults
 from .searching.sameness import Sameness as Sameness
 from .searching.sameness import same as same
 from .views.explain import Explanation as Explanation
 from .views.explain import explain as explain
+from .views.results_page import save_results_page as save_results_page
 from .web import WebSettings as WebSettings
 from .web import serve as serve
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NETWORK = "Network"
 RANKING = "Re-ranking and verification"
 FILTER = "Filter"
+OUTPUT = "Output"
 CLUSTER = "Ray cluster"
 BACKEND = "Backend (docs/backends.md)"
 
@@ -52,7 +53,7 @@ Collection = Annotated[
 Place = Annotated[
     str,
     option(
-        "Collection folder, or its address in PostgreSQL or Qdrant.",
+        "Collection folder or address.",
         "--collection",
         "-c",
         metavar="FOLDER|URL",
@@ -76,9 +77,7 @@ Output = Annotated[Path, option("File to write.", "--output", "-o", metavar="FIL
 Weights = Annotated[
     Path | None, option("Network weights, .pth or .safetensors.", metavar="FILE", panel=NETWORK)
 ]
-Runtime = Annotated[
-    str, option("Inference runtime: auto, torch, openvino or onnx.", metavar="NAME", panel=NETWORK)
-]
+Runtime = Annotated[str, option("auto, torch, openvino or onnx.", metavar="NAME", panel=NETWORK)]
 Device = Annotated[str, option("auto, cpu, cuda, cuda:1 or mps.", metavar="NAME", panel=NETWORK)]
 Precision = Annotated[
     str | None,
@@ -97,8 +96,9 @@ Cam = Annotated[
 Rerank = Annotated[
     Reranking,
     option(
-        "Re-rank the top results: aqe, alpha-qe, dba, k-reciprocal, diffusion, late-fusion.",
+        "Re-rank: aqe, alpha-qe, dba, k-reciprocal, diffusion, late-fusion.",
         metavar="METHOD",
+        show_default=False,
         panel=RANKING,
     ),
 ]
@@ -106,14 +106,30 @@ RerankWith = Annotated[
     list[str] | None,
     option("Its parameter, such as k1=20.", metavar="NAME=VALUE", panel=RANKING),
 ]
-Verify = Annotated[int, option("Verify the top N results with RANSAC.", metavar="N", panel=RANKING)]
+Verify = Annotated[
+    int,
+    option("Verify the top N results with RANSAC.", metavar="N", show_default=False, panel=RANKING),
+]
 VerifyBy = Annotated[
     VerifiedBy,
-    option("Local features: sift, or columns of the network.", metavar="NAME", panel=RANKING),
+    option("By sift or columns.", metavar="NAME", panel=RANKING),
 ]
 VerifyGeometry = Annotated[
-    Geometry, option("Geometric model: homography or affine.", metavar="NAME", panel=RANKING)
+    Geometry,
+    option("homography (default) or affine.", metavar="NAME", show_default=False, panel=RANKING),
 ]
+
+
+def one_of(**flags: bool) -> str | None:
+    """Return the name of the flag that is set, if any is.
+
+    Raises:
+        UsageError: several are.
+    """
+    given = [name for name, flag in flags.items() if flag]
+    if len(given) > 1:
+        raise UsageError(f"not together with --{given[1]}", parameter=given[0])
+    return given[0] if given else None
 
 
 def parse_settings(texts: list[str] | None, option: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from resight.indexing.pipeline import IndexRun
 from resight.photos import escape_undecodable, path_text
 from resight.progress import Progress
 from resight.ranking.groups import Groups
-from resight.searching.query import SearchResults, Verdict
+from resight.searching.query import Verdict
 
 if TYPE_CHECKING:
     from resight.demo import DemoResult
@@ -84,7 +84,7 @@ def print_index_run(run: IndexRun, collection: Path) -> None:
     print_failures(report.failed)
     if report.vanished:
         fate = "removed from the collection" if report.pruned else "remove them with --prune"
-        _list(f"gone from the disk ({fate})", map(_printable, report.vanished))
+        _list(f"gone from the disk ({fate})", map(printable, report.vanished))
     if run.selection_note:
         say(run.selection_note)
     if report.interrupted:
@@ -97,7 +97,7 @@ def print_index_run(run: IndexRun, collection: Path) -> None:
 def print_failures(failed: Sequence[tuple[Path, str]]) -> None:
     """List all photos that could not be read, with reasons."""
     if failed:
-        lines = [f"{_printable(path)}: {reason}" for path, reason in failed]
+        lines = [f"{printable(path)}: {reason}" for path, reason in failed]
         _list(f"{len(failed)} could not be read", lines, limit=None)
 
 
@@ -106,34 +106,6 @@ VERDICTS: dict[Verdict, str] = {
     "probable": "probably",
     "different": "not the same",
 }
-
-
-def print_results(results: SearchResults, *, everything: bool) -> None:
-    """Print a table of the results that show the same thing, or of `everything`."""
-    found = [result for result in results if result.verdict != "different"]
-    listed = results.results if everything else found
-    compared = any(result.inliers is not None for result in listed)
-    decided = results.found is not None
-    table = Table(box=None, pad_edge=False)
-    for heading in ("rank", "distance", *(["inliers"] if compared else [])):
-        table.add_column(heading, justify="right")
-    for heading in ["verdict", "probability"] if decided else []:
-        table.add_column(heading)
-    table.add_column("path", overflow="fold")
-    for result in listed:
-        row = [str(result.rank), f"{result.distance:.4f}"]
-        if compared:
-            row.append("" if result.inliers is None else str(result.inliers))
-        if result.verdict is not None and result.probability is not None:
-            row += [VERDICTS[result.verdict], f"{100 * result.probability:.0f} %"]
-        table.add_row(*row, escape(_printable(result.path)))
-    if listed:
-        print_table(table)
-    if decided:
-        rest = len(results) - len(found)
-        others = f"; --all also lists {count(rest, 'similar photo')}" if rest else ""
-        what = f"{count(found, 'photo')} of" if found else "nothing shows"
-        say(f"{what} the same thing{'' if everything else others}")
 
 
 def print_sameness(result: "Sameness", *, as_json: bool) -> None:
@@ -156,7 +128,7 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         _list(
             f"{len(evaluation.missing)} photos of the ground truth are not in the collection; "
             "they count neither as queries nor as positives",
-            map(_printable, evaluation.missing),
+            map(printable, evaluation.missing),
         )
     if as_json:
         print_json(evaluation.to_dict())
@@ -187,7 +159,7 @@ def print_groups(groups: Groups, *, style: str) -> None:
     for number, group in enumerate(groups, 1):
         print(f"{number} {group.kind}")
         for path in group.paths:
-            print(f"  {_printable(path)}")
+            print(f"  {printable(path)}")
     rule = "by evidence" if groups.limit is None else f"within a distance of {groups.limit:.4g}"
     say(f"{count(groups.groups, 'group')} {rule}")
 
@@ -258,7 +230,7 @@ def print_transfer(transfer: Transfer) -> None:
     photos = count(transfer.photos, "photo")
     say(f"{transfer.target}: {photos} ({_counts(counts, always='sent')})")
     if transfer.failed:
-        lines = [f"{_printable(path)}: {reason}" for path, reason in transfer.failed]
+        lines = [f"{printable(path)}: {reason}" for path, reason in transfer.failed]
         _list(f"{len(lines)} were left out", lines, limit=None)
 
 
@@ -273,8 +245,8 @@ def print_demo(result: "DemoResult") -> None:
     print("  resight search PHOTO.jpg -c my-collection --sheet results.jpg")
 
 
-def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object on stdout."""
+def print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Print one JSON object, or a list, on stdout."""
     print(json.dumps(value, indent=2))
 
 
@@ -300,7 +272,7 @@ def _list(title: str, items: Iterable[str], limit: int | None = LISTED) -> None:
         say(f"  and {len(lines) - limit} more")
 
 
-def _printable(path: Path) -> str:
+def printable(path: Path) -> str:
     """Return a path with control characters and undecodable bytes escaped."""
     text = escape_undecodable(path_text(path))
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -329,7 +301,12 @@ def progress(console: Console | None = None) -> Iterator[Progress]:
     tasks: dict[str, progress.TaskID] = {}
     rates: defaultdict[str, _Rate] = defaultdict(_Rate)
     next_line, printed = time.monotonic() + LINE_INTERVAL_S, False
-    with progress.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress.Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # results in a file or pipe stay there
+    ) as bar:
 
         def update(what: str, done: int, total: int) -> None:
             nonlocal next_line, printed

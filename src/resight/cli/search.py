@@ -9,6 +9,7 @@ import typer
 from resight.cli import options as opt
 from resight.cli.options import argument, option
 from resight.config import RerankConfig, SearchConfig
+from resight.errors import UsageError
 
 TIMES = ["%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 """Accepted time formats; a shorter one means its first moment."""
@@ -17,12 +18,17 @@ Photo = Annotated[Path, argument("PHOTO", "Query photo.")]
 
 
 def search(
-    query: Photo,
+    queries: Annotated[list[str], argument("QUERY...", "Photos, folders, @LIST, - (stdin).")],
     collection: opt.Place,
     k: Annotated[int, option("Number of results.", "-k", metavar="N")] = SearchConfig.k,
+    each: Annotated[bool, option("One answer for each QUERY.", "--each")] = False,
     box: opt.BoxText = None,
-    json: opt.Json = False,
-    sheet: Annotated[Path | None, option("Write a contact sheet.", metavar="FILE")] = None,
+    mirrored: Annotated[
+        bool, option("Also search with the mirror image.", "--mirrored")
+    ] = SearchConfig.mirrored,
+    rotated: Annotated[
+        bool, option("Also search with quarter turns.", "--rotated")
+    ] = SearchConfig.rotated,
     everything: Annotated[bool, option("List other similar photos, too.", "--all")] = False,
     only_same: Annotated[bool, option("List only what is surely the same.", "--only-same")] = False,
     min_probability: Annotated[
@@ -31,14 +37,29 @@ def search(
     fail_if_none: Annotated[
         bool, option("Exit with status 1 if none is.", "--fail-if-none")
     ] = False,
-    approximate: Annotated[
-        bool, option("Use the approximate index.", "--approximate")
-    ] = SearchConfig.approximate,
+    strict: Annotated[bool, option("Exit with 3 if one is unreadable.", "--strict")] = False,
+    json: Annotated[
+        bool, option("Print JSON and nothing else.", "--json", panel=opt.OUTPUT)
+    ] = False,
+    csv: Annotated[bool, option("Print CSV and nothing else.", "--csv", panel=opt.OUTPUT)] = False,
+    html: Annotated[Path | None, option("Write a page.", metavar="FILE", panel=opt.OUTPUT)] = None,
+    sheet: Annotated[
+        Path | None, option("Write a contact sheet.", metavar="FILE", panel=opt.OUTPUT)
+    ] = None,
+    copy_to: Annotated[
+        Path | None, option("Copy what was found.", metavar="FOLDER", panel=opt.OUTPUT)
+    ] = None,
+    link_to: Annotated[
+        Path | None, option("Link to what was found.", metavar="FOLDER", panel=opt.OUTPUT)
+    ] = None,
     rerank: opt.Rerank = RerankConfig.method,
     rerank_with: opt.RerankWith = None,
     verify: opt.Verify = SearchConfig.verify,
     verify_by: opt.VerifyBy = SearchConfig.verify_by,
     verify_geometry: opt.VerifyGeometry = SearchConfig.verify_geometry,
+    approximate: Annotated[
+        bool, option("Use the approximate index.", "--approximate", panel=opt.RANKING)
+    ] = SearchConfig.approximate,
     under: Annotated[
         Path | None, option("In or below this folder.", metavar="FOLDER", panel=opt.FILTER)
     ] = None,
@@ -59,41 +80,45 @@ def search(
     runtime: opt.Runtime = "auto",
     device: opt.Device = "auto",
 ) -> None:
-    """Find the photos that show the same thing as a query photo."""
-    from resight.cli import output
-    from resight.files import ensure_picture_writable, save_picture
-    from resight.searching import search
+    """Find photos of the same thing as a photo, or as several views of it."""
+    from resight.backends import open_store
+    from resight.cli.search_output import SearchOutput, search_list
+    from resight.searching import Searcher, make_filter
     from resight.searching.query import SAME
-    from resight.views.contact_sheet import results_sheet
+    from resight.searching.query_list import list_queries
 
-    if sheet is not None:
-        ensure_picture_writable(sheet)
-    results = search(
-        query,
-        collection,
+    config = SearchConfig(
         k=k,
+        mirrored=mirrored,
+        rotated=rotated,
+        min_probability=max(min_probability or 0.0, SAME if only_same else 0.0),
         rerank=RerankConfig.parse(rerank, rerank_with or []),
         verify=verify,
         verify_by=verify_by,
         verify_geometry=verify_geometry,
-        min_probability=max(min_probability or 0.0, SAME) if only_same else min_probability,
         approximate=approximate,
-        box=opt.parse_box(box),
-        under=under,
-        taken_from=taken_from,
-        taken_before=taken_before,
-        min_side=min_side,
-        model=opt.model_options(weights, runtime, device),
     )
-    if sheet is not None:
-        save_picture(results_sheet(results), sheet)
-        output.say(f"contact sheet: {sheet}")
-    if json:
-        output.print_json(results.to_dict())
-    else:
-        output.print_results(results, everything=everything)
-    if fail_if_none and not results.found:
+    target = SearchOutput(
+        opt.one_of(json=json, csv=csv) or "table", everything, html, sheet, copy_to, link_to
+    )
+    asked, region = list_queries(queries), opt.parse_box(box)
+    each = each or asked.listed
+    if region is not None and (each or len(asked.paths) > 1):
+        raise UsageError("only with a single query", parameter="box")
+    target.check(len(asked.paths) if each else 1)
+    where = make_filter(under, taken_from, taken_before, min_side)
+    with open_store(collection) as store:
+        searcher = Searcher(store, opt.model_options(weights, runtime, device))
+        if each:
+            answers, failed = search_list(searcher, asked, config, where, target)
+        else:
+            answers, failed = [searcher.search(asked.paths, config, region, where)], []
+            target.print_one(answers[0])
+    target.write_files(answers)
+    if fail_if_none and not any(answer.found for answer in answers):
         raise typer.Exit(1)
+    if strict and failed:
+        raise typer.Exit(3)
 
 
 def same(

@@ -97,7 +97,7 @@ def search(
         rotated=rotated,
         approximate=approximate,
     )
-    where = _filter(under, taken_from, taken_before, min_side)
+    where = make_filter(under, taken_from, taken_before, min_side)
     with open_store(collection) as store:
         return Searcher(store, model).search(query, config, box, where)
 
@@ -119,12 +119,13 @@ def search_each(
         yield from Searcher(store, model).search_each(queries, config, where, skipped=skipped)
 
 
-def _filter(
+def make_filter(
     under: PathLike | None,
     taken_from: datetime | None,
     taken_before: datetime | None,
     min_side: int | None,
 ) -> Filter:
+    """Return a filter of photos, with its folder absolute."""
     folder = None if under is None else absolute(Path(under))
     return Filter(folder, taken_from, taken_before, min_side)
 

@@ -2,11 +2,11 @@
 
     rankings --best view of each photo--> probability, distance, rank --> one order
 
-A photo shows the thing if it does so in one of the views, so its probability is that of the view
-that shows it best, and its distance is that to the nearest view: the method MQ-Max of Arandjelovic
-and Zisserman, "Multiple queries for large scale specific object retrieval", BMVC 2012. Unlike
-noisy-or, the maximum assumes nothing about how views depend on each other, and a query that is
-given twice changes nothing.
+A photo counts by its best view: its probability is the largest, its distance the smallest (MQ-Max
+of Arandjelovic and Zisserman, "Multiple queries for large scale specific object retrieval", BMVC
+2012). Unlike noisy-or, the maximum assumes nothing about how views depend on each other, and a
+query that is given twice changes nothing. The order is by verdict, and then by distance: low
+probabilities of several views are noise, and the largest of them even more so.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ import numpy as np
 
 from resight.evidence import Kind
 from resight.searching.nearest import Ranking
-from resight.searching.query import QueryPhoto
+from resight.searching.query import PROBABLE, SAME, QueryPhoto
 
 UNDECIDED = -1.0
 """Stands for the probability of photos that were not compared: behind all others."""
@@ -30,8 +30,8 @@ def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
 
     Args:
         rankings: one of each view.
-        by_rank: order by the best rank, as re-ranking and spatial verification decided on it;
-            otherwise by probability, and behind the compared photos by distance.
+        by_rank: order by the best rank, which re-ranking or spatial verification gave; otherwise
+            by verdict and distance.
     """
     if len(rankings) == 1:
         return rankings[0]
@@ -49,12 +49,11 @@ def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
     first = ranks[start]
     np.minimum.at(first, inverse, ranks)
 
-    compared = any(d.match is not None for r in rankings for d in r.decided.values())
-    order = np.lexsort((unique, nearest))
     if by_rank:
         order = np.lexsort((unique, nearest, first))
-    elif compared:
-        order = np.lexsort((unique, nearest, -probabilities[best]))
+    else:
+        verdicts = np.digitize(probabilities[best], (PROBABLE, SAME))
+        order = np.lexsort((unique, nearest, -verdicts))
     view_of = dict(zip(unique.tolist(), views[best].tolist(), strict=True))
     copies = {id_: folded for r in rankings for id_, folded in r.copies.items()}
     known = [ranking.strangers for ranking in rankings if ranking.strangers]

@@ -4,6 +4,7 @@ Sheets are RGB images. They accept photos of any shape or mode, missing photos, 
 any language (letters that the font lacks are drawn as boxes).
 """
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +16,15 @@ from resight.errors import ImageError, UsageError
 from resight.photos import escape_undecodable, path_text
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box, scaled_size
-from resight.searching.query import SearchResults
+from resight.searching.query import Result, SearchResults
 
 Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MARGIN = 28
 GAP = 18
+ROW_TILE = 200
+"""Side of the squares of `contact_sheets`, in pixels."""
 MAX_SIDE = 65_000
 """A JPEG holds at most 65535 pixels in either direction."""
 
@@ -53,28 +56,69 @@ class SheetPhoto:
 
 
 def results_sheet(results: SearchResults) -> Image.Image:
-    """Draw a query photo, with its box if it has one, and its search results."""
-    if results.query is None:
+    """Draw a query photo, with its box if it has one, and its search results.
+
+    Several views of one thing are drawn below one another. Results that show the same thing have
+    a green frame.
+
+    Raises:
+        UsageError: the query is no file, or there are too many results for one sheet.
+    """
+    queries = [query for query in results.queries or (results.query,) if query is not None]
+    if not queries:
         raise UsageError("a contact sheet needs a query file")
-    query = _tile(results.query)
+    tiles = [_tile(query) for query in queries]
     box = results.box
-    if box is not None and query.image is not None:
-        box = scale_box(box, image_size(results.query), query.image.size)
-    tiles = [_tile(result.path, f"{result.distance:.3f}") for result in results]
-    return contact_sheet(query, tiles, box=box)
+    if box is not None and tiles[0].image is not None:
+        box = scale_box(box, image_size(queries[0]), tiles[0].image.size)
+    return contact_sheet(tiles, [_result_tile(result) for result in results], box=box)
 
 
-def _tile(path: Path, detail: str = "") -> SheetPhoto:
+def results_sheets(answers: Sequence[SearchResults]) -> Image.Image:
+    """Draw each of many queries in a row with its search results.
+
+    Raises:
+        UsageError: there are too many queries or results for one sheet.
+    """
+    check_rows(len(answers))
+    return contact_sheets(
+        [
+            (_tile(answer.query or Path("query")), [_result_tile(result) for result in answer])
+            for answer in answers
+        ]
+    )
+
+
+def check_rows(count: int) -> None:
+    """Refuse more rows than a sheet can hold.
+
+    Raises:
+        UsageError: it says how many.
+    """
+    most = (MAX_SIDE - 2 * MARGIN) // (ROW_TILE + _label_height(ROW_TILE) + GAP)
+    if count > most:
+        raise UsageError(f"a sheet holds {most} queries at most; there are {count}")
+
+
+def _result_tile(result: Result) -> SheetPhoto:
+    """Load a result for a sheet, with its probability or else its distance."""
+    detail = f"{result.distance:.3f}"
+    if result.probability is not None:
+        detail += f", {100 * result.probability:.0f} %"
+    return _tile(result.path, detail, True if result.verdict == "same" else None)
+
+
+def _tile(path: Path, detail: str = "", highlight: bool | None = None) -> SheetPhoto:
     """Load a photo for a sheet; a tile without an image shows that the file cannot be read."""
     caption = escape_undecodable(path_text(Path(path.name)))
-    try:
-        return SheetPhoto(load_image(path), caption, detail)
-    except ImageError:
-        return SheetPhoto(None, caption, detail)
+    image = None
+    with contextlib.suppress(ImageError):
+        image = load_image(path, 2 * ROW_TILE)
+    return SheetPhoto(image, caption, detail, highlight)
 
 
 def contact_sheet(
-    query: SheetPhoto,
+    query: SheetPhoto | Sequence[SheetPhoto],
     results: Sequence[SheetPhoto],
     *,
     box: Box | None = None,
@@ -84,9 +128,9 @@ def contact_sheet(
     """Draw one query, large and on the left, and its results in a grid with their ranks.
 
     Args:
-        query: the photo searched with.
+        query: the photo searched with, or several views, below one another.
         results: best first; there may be none.
-        box: the region searched with, in pixels of the query's image: it gets a frame, and
+        box: the region searched with, in pixels of the (first) query's image: it gets a frame, and
             what is outside of it is dimmed. Ignored when the query cannot be read.
         columns: results in a row, at most.
         tile: side of the square a result is fitted into, in pixels.
@@ -95,15 +139,19 @@ def contact_sheet(
         UsageError: the box is not inside the query, or the sheet would be higher or wider than
             `MAX_SIDE`.
     """
+    queries = [query] if isinstance(query, SheetPhoto) else query
     columns = max(1, min(columns, len(results)))
     rows = max(1, -(-len(results) // columns))
     large, cell = tile * 3 // 2, tile + _label_height(tile)
     left, top = MARGIN + large + 2 * GAP, MARGIN
     width = left + columns * (tile + GAP) - GAP + MARGIN
-    height = top + max(large + _label_height(tile), rows * (cell + GAP) - GAP) + MARGIN
+    step = large + _label_height(tile) + GAP
+    height = top + max(len(queries) * step, rows * (cell + GAP)) - GAP + MARGIN
     sheet, draw = _new_sheet(width, height)
     draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
-    _place(sheet, query, (MARGIN, top), large, tile, box=box)
+    for i, view in enumerate(queries):
+        corner = MARGIN, top + i * step
+        _place(sheet, view, corner, large, tile, box=None if i else box)
     for i, photo in enumerate(results):
         row, column = divmod(i, columns)
         corner = left + column * (tile + GAP), top + row * (cell + GAP)
@@ -115,7 +163,7 @@ def contact_sheet(
 
 
 def contact_sheets(
-    rows: Sequence[tuple[SheetPhoto, Sequence[SheetPhoto]]], *, tile: int = 200
+    rows: Sequence[tuple[SheetPhoto, Sequence[SheetPhoto]]], *, tile: int = ROW_TILE
 ) -> Image.Image:
     """Draw several queries below one another, each followed by its results.
 
