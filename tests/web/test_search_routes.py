@@ -250,6 +250,30 @@ def test_parallel_searches_get_the_same_results(server, collection, photos):
     assert [parallel[n] for n in range(len(queries))] == sequential
 
 
+def test_copies_are_folded_on_every_page(own):
+    original = own.photos / "object-01" / "view-1.jpg"
+    for name in ("copy-1.jpg", "copy-2.jpg"):
+        shutil.copy(original, own.photos / "object-01" / name)
+    make_sift_collection(own.collection, own.photos)
+    whole = own.server.search(photo=4, k=20)
+    assert (len(whole["results"]), whole["total"]) == (6, 8)
+    first = whole["results"][0]
+    assert [copy["name"] for copy in first["copies"]] == ["copy-1.jpg", "copy-2.jpg"]
+    assert all("copies" not in result for result in whole["results"][1:])
+    pages = [own.server.search(photo=4, k=2, offset=at)["results"] for at in (0, 2, 4, 6)]
+    assert [result for page in pages for result in page] == whole["results"]
+    assert pages[-1] == []
+
+
+def test_mirrored_and_rotated_queries(server, collection, photos):
+    query = photos / "object-02" / "view-1.jpg"
+    expected = search(query, collection, mirrored=True, rotated=True)
+    assert_same(server.upload(query, mirrored=True, rotated=True), expected, collection)
+    box = (40, 30, 300, 400)
+    expected = search(query, collection, rotated=True, box=box)
+    assert_same(server.upload(query, rotated=True, **box_fields(box)), expected, collection)
+
+
 def test_a_photo_whose_file_changed_or_is_gone(own):
     server = own.server
     path = own.photos / "object-01" / "view-1.jpg"

@@ -105,7 +105,7 @@ def search(
     each = each or asked.listed
     if region is not None and (each or len(asked.paths) > 1):
         raise UsageError("only with a single query", parameter="box")
-    target.check(len(asked.paths) if each else 1)
+    target.check(asked.paths, rows=len(asked.paths) if each else 1)
     where = make_filter(under, taken_from, taken_before, min_side)
     with open_store(collection) as store:
         searcher = Searcher(store, opt.model_options(weights, runtime, device))

@@ -1,6 +1,6 @@
 """Write what searches found: tables, JSON or CSV on stdout, pages, sheets, copies of photos."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from resight.cli.output import (
     say,
 )
 from resight.config import SearchConfig
-from resight.errors import QueryError
+from resight.errors import QueryError, UsageError
 from resight.searching import Searcher
 from resight.searching.query import QuerySource, Result, SearchResults
 from resight.searching.query_list import QueryList
@@ -45,11 +45,15 @@ class SearchOutput:
     copy_to: Path | None = None
     link_to: Path | None = None
 
-    def check(self, queries: int) -> None:
-        """Refuse files and folders that cannot be written, before a search for many queries.
+    def check(self, queries: Sequence[Path], rows: int) -> None:
+        """Refuse files and folders that cannot be written, before a search.
+
+        Args:
+            queries: photos that must not be overwritten.
+            rows: number of answers.
 
         Raises:
-            UsageError: one of them cannot be, or its suffix does not fit.
+            UsageError: one of them cannot be written, is a query, or its suffix does not fit.
         """
         from resight.files import ensure_picture_writable, ensure_writable
         from resight.searching.export import ensure_folder
@@ -58,13 +62,22 @@ class SearchOutput:
 
         if self.sheet is not None:
             ensure_picture_writable(self.sheet)
-            check_rows(queries)
+            check_rows(rows)
         if self.html is not None:
             ensure_page_name(self.html)
             ensure_writable(self.html)
         for folder in (self.copy_to, self.link_to):
             if folder is not None:
                 ensure_folder(folder)
+        self._spare(queries)
+
+    def _spare(self, photos: Sequence[Path]) -> None:
+        """Refuse to overwrite a photo."""
+        targets = [file for file in (self.sheet, self.html) if file is not None and file.exists()]
+        for photo in photos:
+            for target in targets:
+                if photo.exists() and photo.samefile(target):
+                    raise UsageError(f"{target}: is a photo, which would be overwritten")
 
     def print_one(self, results: SearchResults) -> None:
         """Print the answer of a search on stdout."""
@@ -97,12 +110,17 @@ class SearchOutput:
         return printed
 
     def write_files(self, answers: list[SearchResults]) -> None:
-        """Write the page, the contact sheet, and copies of or links to what was found."""
+        """Write the page, the contact sheet, and copies of or links to what was found.
+
+        Raises:
+            UsageError: a file cannot be written, or is one of the photos.
+        """
         from resight.files import save_picture
         from resight.searching.export import export_found
         from resight.views.contact_sheet import results_sheet, results_sheets
         from resight.views.results_page import save_results_page
 
+        self._spare([path for answer in answers for r in answer for path in (r.path, *r.copies)])
         if self.sheet is not None:
             sheet = results_sheet(answers[0]) if len(answers) == 1 else results_sheets(answers)
             save_picture(sheet, self.sheet)
