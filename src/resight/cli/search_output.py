@@ -131,7 +131,7 @@ class SearchOutput:
         for folder, verb in ((self.copy_to, "copied"), (self.link_to, "linked")):
             if folder is not None:
                 export = export_found(answers, folder, link=verb == "linked")
-                there = f", {export.present} were there already" if export.present else ""
+                there = f", {len(export.present)} were there already" if export.present else ""
                 say(f"{folder}: {verb} {count(export.written, 'photo')}{there}")
                 print_failures(export.failed)
 

@@ -17,20 +17,20 @@ from resight.searching.query import SearchResults
 COLUMNS = "query", "rank", "path", "distance", "verdict", "probability", "kind", "inliers"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Export:
     """Photos that were copied or linked into a folder.
 
     Attributes:
         folder: where to.
         written: the new files.
-        present: number of photos that were there before.
+        present: photos that were there before.
         failed: path and reason of photos that could not be copied or linked.
     """
 
     folder: Path
     written: list[Path] = field(default_factory=list)
-    present: int = 0
+    present: list[Path] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -74,7 +74,7 @@ def export_found(
             export.failed.append((path, error.strerror or str(error)))
             continue
         if target is None:
-            export.present += 1
+            export.present.append(path)
         else:
             export.written.append(target)
     return export

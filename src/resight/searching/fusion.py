@@ -25,8 +25,8 @@ UNDECIDED = -1.0
 def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
     """Fuse the rankings of several views.
 
-    The first photos are those of rankings of the same depth: a photo that is missing in all of
-    them cannot be among them.
+    Among views that show a photo about as probably, the best is one of which it is a copy, and
+    otherwise the first. No photo beyond the depth of all rankings can be among the first that many.
 
     Args:
         rankings: one of each view.
@@ -42,7 +42,8 @@ def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
     probabilities = np.concatenate([_probabilities(ranking) for ranking in rankings])
 
     unique, start, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    best = np.lexsort((views, distances, -probabilities.round(2), ids))
+    inexact = np.concatenate([_inexact(ranking) for ranking in rankings])
+    best = np.lexsort((views, inexact, -probabilities.round(2), ids))
     best = best[np.searchsorted(ids[best], unique)]
     nearest = np.full(len(unique), np.inf, distances.dtype)
     np.minimum.at(nearest, inverse, distances)
@@ -73,6 +74,12 @@ def _probabilities(ranking: Ranking) -> np.ndarray:
     """Return the probability of each photo, float64 (n,), `UNDECIDED` where there is none."""
     decided = (ranking.decided.get(id_) for id_ in ranking.ids.tolist())
     return np.array([UNDECIDED if d is None else d.probability for d in decided], np.float64)
+
+
+def _inexact(ranking: Ranking) -> np.ndarray:
+    """Return which photos are no copies of the query, however edited, bool (n,)."""
+    decided = (ranking.decided.get(id_) for id_ in ranking.ids.tolist())
+    return np.array([d is None or d.kind in (None, "view") for d in decided], bool)
 
 
 def _within(rankings: Sequence[Ranking], count: int) -> int | None:

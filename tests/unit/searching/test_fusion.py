@@ -10,10 +10,11 @@ import samples
 from resight.collection import Collection
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
+from resight.evidence import Kind
 from resight.searching import Searcher
-from resight.searching.fusion import fuse
+from resight.searching.fusion import fuse, fuse_turned
 from resight.searching.nearest import Ranking
-from resight.searching.query import Decided, VerifiedMatch
+from resight.searching.query import Decided, QueryPhoto, VerifiedMatch
 
 MATCH = VerifiedMatch(9, None, None)
 
@@ -93,3 +94,20 @@ def test_a_box_needs_a_single_query(collection: Path) -> None:
             Searcher(opened).search(queries, box=(0, 0, 50, 50))
         with pytest.raises(UsageError, match="query"):
             Searcher(opened).search([])
+
+
+def test_a_copy_names_the_view_it_is_a_copy_of() -> None:
+    def view(kind: Kind, distance: float, probability: float = 1.0) -> Ranking:
+        decided = {1: Decided(probability, MATCH, kind)}
+        return Ranking(np.array([1]), np.array([distance], np.float32), decided=decided)
+
+    turned = [QueryPhoto(mirrored=True)]
+    for original, mirrored, expected in (
+        (view("view", 0.4), view("resized", 0.0), "mirrored"),
+        (view("view", 0.4), view("view", 0.3), "view"),  # it is as it was, to all appearances
+        (view("mirrored", 0.4), view("resized", 0.3), "mirrored"),
+        (view("copy", 0.0), view("mirrored", 0.3), "copy"),
+        (view("view", 0.4, 0.6), view("view", 0.3), "mirrored"),
+    ):
+        fused = fuse_turned([original, mirrored], turned, by_rank=False)
+        assert fused.decided[1].kind == expected
