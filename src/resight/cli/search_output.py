@@ -103,8 +103,10 @@ class SearchOutput:
             if self.style == "csv":
                 self._print_csv([results], header=not printed)
             else:
+                if printed:
+                    print()
                 name = "" if results.query is None else printable(results.query)
-                print(f"{chr(10) if printed else ''}{name}: {found_text(results)}")
+                print(f"{name}: {found_text(results)}")
                 self._print_table(results)
             printed.append(results)
         return printed

@@ -77,7 +77,7 @@ def rank_by_distance(
         exhausted = len(ranking.ids) < count
         if plan.fold:
             ranking = fold_copies(store, ranking)
-        if not plan.fold or exhausted or count >= FOLDED or len(ranking.ids) > shown:
+        if not plan.fold or exhausted or len(ranking.ids) > shown:
             return ranking
         count *= 4  # the page is not full, or copies of its last photo may follow
         nearest, within = _scan(store, descriptors, count, plan, where)

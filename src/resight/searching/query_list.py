@@ -1,7 +1,7 @@
 """Lists of queries: photos, folders, files that list paths, and paths from standard input."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class QueryList:
     listed: bool
 
 
-def list_queries(places: Iterable[PathLike]) -> QueryList:
+def list_queries(places: Sequence[PathLike]) -> QueryList:
     """Replace folders by the photos in them, and lists by the photos and folders that they name.
 
     Args:

@@ -66,6 +66,18 @@ def test_many_copies_leave_the_page_full(
     assert len(results.results[0].copies) == 3
 
 
+def test_pages_beyond_the_folded_ranks_are_full(
+    searcher: Searcher, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DECIDABLE", 2)
+    monkeypatch.setattr(module, "FOLDED", 4)  # the photo and its three copies
+    whole = searcher.search(photos[0], SearchConfig(k=20)).results
+    assert len(whole) == 9
+    pages = [searcher.search(photos[0], SearchConfig(k=2, offset=at)) for at in range(0, 10, 2)]
+    assert [len(page) for page in pages] == [2, 2, 2, 2, 1]
+    assert [result.path for page in pages for result in page] == [r.path for r in whole]
+
+
 def test_a_maximum_distance_counts_the_copies(searcher: Searcher, photos: list[Path]) -> None:
     near = searcher.search(photos[0], SearchConfig(max_distance=1e-4))
     assert (len(near), near.total) == (1, 4)
