@@ -83,8 +83,11 @@ def served(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     for number in range(1, OBJECTS + 1):
         name = f"object-{number:02d}"
         shutil.copytree(photos / name, copies / name)
-        for copy in range(COPIES):  # photos of the same content cost no time
+        for copy in range(COPIES):
             shutil.copytree(photos / name, copies / f"copy-{copy}" / name)
+            for photo in (copies / f"copy-{copy}" / name).iterdir():
+                with photo.open("ab") as file:  # identical files would be one result
+                    file.write(bytes(copy + 1))
     (copies / "empty.jpg").touch()
     (copies / "notes.png").write_text("not a picture")
     config = LocalConfig(

@@ -69,7 +69,7 @@ def test_format_1_is_searched(first_format: Path, tmp_path: Path) -> None:
     # two min(1, 0.5); three min(3.5 + 0.25 + 2, 0.5 + 0.125 + 1).
     query = tmp_path / "query.jpg"
     query.write_bytes(b"photo one")
-    found = search(query, first_format, SearchConfig(k=9))
+    found = search(query, first_format, SearchConfig(k=9, fold=False))
     assert [(os.fsencode(r.path), r.distance) for r in found.results] == [
         (b"/photos/one.jpg", 0.0),
         (b"/photos/copy of one.jpg", 0.0),
