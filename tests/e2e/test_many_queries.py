@@ -76,6 +76,16 @@ def test_json_is_a_list_and_csv_has_one_heading(home: Path, resight: Run) -> Non
     assert json.loads(resight("search", "--each", queries[0], "-c", home / "c", "--json").stdout)
 
 
+def test_queries_that_are_all_unreadable_are_listed(
+    home: Path, resight: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_text("no photo")
+    for option, printed in (("--json", "[]"), ("--csv", ",".join(COLUMNS))):
+        done = resight("search", tmp_path, "-c", home / "c", option, "--html", tmp_path / "p.html")
+        assert (done.returncode, done.stdout.strip()) == (0, printed)
+        assert "1 could not be read:" in done.stderr
+
+
 def test_one_searcher_serves_all_queries(
     home: Path, resight: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,10 +98,12 @@ class SearchOutput:
             answers = list(answers)
             print_json([results.to_dict() for results in answers])
             return answers
+        if self.style == "csv":
+            self._print_csv([])
         printed: list[SearchResults] = []
         for results in answers:
             if self.style == "csv":
-                self._print_csv([results], header=not printed)
+                self._print_csv([results], header=False)
             else:
                 if printed:
                     print()
