@@ -11,7 +11,7 @@ import warnings
 
 import typer
 
-from resight.cli import collection, research, search
+from resight.cli import collection, groups, research, search
 from resight.cli.benchmark import benchmark
 from resight.errors import ResightError
 
@@ -26,7 +26,7 @@ COMMANDS = {
         collection.push,
         collection.pull,
     ),
-    "Search": (search.search, search.same, search.serve, search.groups, search.explain),
+    "Search": (search.search, search.same, search.serve, groups.groups, search.explain),
     "Research": (
         research.demo,
         research.methods,
