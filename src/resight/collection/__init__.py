@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from resight.collection.database import Connections, explained
+from resight.collection.hints import Hint, Hints
 from resight.collection.provenance import FittedName, Provenance
 from resight.errors import CollectionError
 from resight.methods.model import params_to_bytes
@@ -185,6 +186,12 @@ class Collection(Provenance):
         )
         return [_photo(row) for row in rows]
 
+    def photos_with(self, contents: Iterable[str]) -> list[Photo]:
+        """Return the searchable photos with one of some contents, by ascending ID."""
+        select = f"SELECT {PHOTO} FROM photos WHERE content = ? AND state = 'ok'"
+        rows = [row for content in contents for row in self._rows(select, content)]
+        return [_photo(row) for row in sorted(rows, key=lambda row: int(row[0]))]
+
     def photo_at(self, path: Path) -> Photo | None:
         """Return the photo at an absolute path, if there is one."""
         row = self._row(f"SELECT {PHOTO} FROM photos WHERE path = ?", os.fsencode(path))
@@ -282,12 +289,29 @@ class Collection(Provenance):
             return set()
         return {content for (content,) in self._rows("SELECT content FROM evidence")}
 
+    def all_evidence(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the content and the intact evidence of every content that has any."""
+        if self.has_evidence():
+            rows = self.connection.execute("SELECT content, data, crc32 FROM evidence")
+            blobs = ((content, data or b"", crc32) for content, data, crc32 in rows)
+            yield from ((content, data) for content, data, crc in blobs if zlib.crc32(data) == crc)
+
     def damaged_evidence(self) -> list[str]:
         """Return the contents whose evidence has a wrong checksum."""
         if not self.has_evidence():
             return []
         rows = self.connection.execute("SELECT content, data, crc32 FROM evidence")
         return [content for content, data, crc32 in rows if zlib.crc32(data or b"") != crc32]
+
+    def hints(self) -> Hints:
+        """Return what a person decided about photos."""
+        if self._row("SELECT 1 FROM sqlite_master WHERE name = 'hints'") is None:
+            return Hints()
+        rows = self._rows("SELECT verdict, first, second, decided FROM hints")
+        return Hints(
+            Hint(verdict, (first, second) if second else (first,), decided)
+            for verdict, first, second, decided in rows
+        )
 
     def photo_descriptors(
         self, since: int | None = None

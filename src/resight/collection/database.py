@@ -67,6 +67,17 @@ CREATE TABLE IF NOT EXISTS evidence (
 """
 """A table that collections have only once evidence was recorded."""
 
+HINTS = """
+CREATE TABLE IF NOT EXISTS hints (     -- what a person decided about photos
+    first TEXT NOT NULL,               -- content; of a pair, the smaller one
+    second TEXT NOT NULL,              -- content, '' for the verdict keep
+    verdict TEXT NOT NULL CHECK (verdict IN ('same', 'different', 'keep')),
+    decided TEXT NOT NULL,             -- UTC, ISO 8601
+    PRIMARY KEY (first, second)
+) WITHOUT ROWID
+"""
+"""A table that collections have only once a hint was stored."""
+
 SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
 """SQL: the content of a photo's row that searches see, or NULL."""
 

@@ -18,10 +18,12 @@ from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.database import (
     COPIES,
     EVIDENCE,
+    HINTS,
     create_database,
     explained,
     transaction,
 )
+from resight.collection.hints import Hints
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
@@ -216,6 +218,19 @@ class Writer:
             self._connection.executemany(
                 "DELETE FROM evidence WHERE content = ?", [(content,) for content in contents]
             )
+
+    def store_hints(self, hints: Hints) -> None:
+        """Store these hints in place of the present ones; searches see the change."""
+        rows = [
+            (hint.contents[0], "".join(hint.contents[1:]), hint.verdict, hint.decided)
+            for hint in hints
+        ]
+        with self.transaction():
+            self._connection.execute(HINTS)
+            self._connection.execute("DELETE FROM hints")
+            self._connection.executemany("INSERT INTO hints VALUES (?, ?, ?, ?)", rows)
+            # A change of no photo, so that the stamp changes while derived arrays stay valid.
+            self._connection.execute("INSERT INTO changes (photo, what) VALUES (0, 'path')")
 
     def record_copies(self, content: str, descriptors: np.ndarray) -> None:
         """Record the descriptors of varied copies of a content, (V, D)."""

@@ -25,6 +25,7 @@ from resight.config.reduction import (
 from resight.config.search import (
     BackendConfig,
     Geometry,
+    HintVerdict,
     RerankConfig,
     Reranking,
     SearchConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "ConfigPair",
     "ExtractionConfig",
     "Geometry",
+    "HintVerdict",
     "LocalConfig",
     "MethodConfig",
     "NoReduction",

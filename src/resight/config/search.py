@@ -13,6 +13,8 @@ from resight.errors import UsageError
 VerifiedBy = Literal["sift", "columns"]
 Geometry = Literal["homography", "affine"]
 Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
+HintVerdict = Literal["same", "different", "keep"]
+"""What a person decides: the same thing, different things, the photo to keep of its group."""
 
 
 @dataclass(frozen=True, kw_only=True)
