@@ -50,9 +50,21 @@ def to_bytes(evidence: Evidence) -> bytes:
     return header + zlib.compress(b"".join([evidence.thumbnail.tobytes(), *columns]), 6)
 
 
+def sharpness_of(data: bytes) -> float | None:
+    """Return the sharpness in stored evidence; None if it is of another version."""
+    if not is_current(data):
+        return None
+    return float(HEADER.unpack_from(data)[-1])
+
+
+def is_current(data: bytes) -> bool:
+    """Return whether stored evidence is of this version."""
+    return len(data) >= HEADER.size and data[0] == VERSION
+
+
 def from_bytes(data: bytes) -> Evidence | None:
     """Return stored evidence; None if it is damaged or of another version."""
-    if len(data) < HEADER.size or data[0] != VERSION:
+    if not is_current(data):
         return None
     _, count, width, height, sharpness = HEADER.unpack_from(data)
     try:

@@ -10,6 +10,7 @@ from PIL import Image
 from resight.collection.writer import Writer
 from resight.descriptors.extractor import Description, Extractor
 from resight.evidence import LONGEST_SIDE
+from resight.evidence.encoding import is_current
 from resight.indexing.extraction import extract_photos
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
@@ -69,11 +70,11 @@ def complete_evidence(
 ) -> None:
     """Make the evidence of described photos that have none, as in older collections.
 
-    Photos that cannot be read any more, or whose file has changed, are left out; so are those that
-    are not `among` some paths.
+    Damaged evidence, and evidence of another version, is made again. Photos that cannot be read any
+    more, or whose file has changed, are left out; so are those that are not `among` some paths.
     """
     collection = writer.collection
-    present = collection.contents_with_evidence()
+    present = {content for content, data in collection.all_evidence() if is_current(data)}
     missing = {
         str(photo.content): PhotoFile(photo.path, photo.size, photo.mtime_ns)
         for photo in collection.photos("ok")

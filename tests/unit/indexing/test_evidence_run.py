@@ -1,6 +1,7 @@
 """Evidence in index runs: made once, made later, left out, damaged, removed with its photo."""
 
 import sqlite3
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import samples
 from resight.backends.manage import check, remove
 from resight.collection import Collection
 from resight.descriptors.extractor import Description
-from resight.evidence.encoding import from_bytes
+from resight.evidence.encoding import VERSION, from_bytes
 from resight.indexing.cluster.segments import Segment, decode, encode
 from resight.indexing.extraction import PhotoResult
 from resight.photos.files import PhotoFile
@@ -95,6 +96,26 @@ def test_damaged_evidence_is_found_removed_and_made_again(folder: Path, tmp_path
     assert check(collection).intact
     samples.index(folder, collection)
     assert stored(collection) == before
+
+
+@pytest.mark.parametrize("fault", ["damaged", "another version"])
+def test_a_run_makes_bad_evidence_again(folder: Path, tmp_path: Path, fault: str) -> None:
+    collection = tmp_path / "c"
+    samples.index(folder, collection)
+    before = stored(collection)
+    with closing(sqlite3.connect(collection / "resight.sqlite")) as database, database:
+        content, data, crc32 = database.execute("SELECT * FROM evidence").fetchone()
+        if fault == "damaged":
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        else:
+            data = bytes([VERSION + 1]) + data[1:]
+            crc32 = zlib.crc32(data)
+        values = data, crc32, content
+        database.execute("UPDATE evidence SET data = ?, crc32 = ? WHERE content = ?", values)
+    stages: list[str] = []
+    samples.index(folder, collection, progress=lambda name, *_: stages.append(name))
+    assert stored(collection) == before
+    assert stages.count("evidence") == 1
 
 
 def test_evidence_leaves_with_the_last_photo_of_its_content(folder: Path, tmp_path: Path) -> None:
