@@ -1,5 +1,10 @@
 # The public names, for type checkers and for the lazy imports of __init__.py.
 
+from .backends.hints import HintChange as HintChange
+from .backends.hints import decide as decide
+from .backends.hints import hints as hints
+from .backends.hints import import_hints as import_hints
+from .backends.hints import undo_hints as undo_hints
 from .backends.manage import CheckReport as CheckReport
 from .backends.manage import Info as Info
 from .backends.manage import check as check
@@ -10,6 +15,7 @@ from .backends.transfer import Transfer as Transfer
 from .backends.transfer import pull as pull
 from .backends.transfer import push as push
 from .collection import Collection as Collection
+from .collection.hints import Hint as Hint
 from .config import BackendConfig as BackendConfig
 from .config import ExtractionConfig as ExtractionConfig
 from .config import LocalConfig as LocalConfig

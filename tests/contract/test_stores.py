@@ -240,6 +240,15 @@ def test_evidence_is_served_by_content(stores: Stores, tmp_path):
     assert store.evidence([]) == {}
 
 
+def test_photos_are_found_by_content(stores: Stores, tmp_path):
+    store = stores.of(make(tmp_path / "c", 40))
+    wanted = [f"{row:064x}" for row in (7, 3, 99)]
+    found = store.photos_with(wanted)
+    assert {photo.content for photo in found} == set(wanted[:2])
+    assert [photo.id for photo in found] == sorted(photo.id for photo in found)
+    assert store.photos_with([]) == []
+
+
 def test_collections_without_evidence_serve_none(stores: Stores, tmp_path):
     store = stores.of(make(tmp_path / "c", 5))
     assert store.evidence([f"{3:064x}"]) == {}

@@ -10,6 +10,7 @@ import numpy as np
 from resight.backends.store import Filter, Store, check_queries, reduced_query
 from resight.collection import Collection, Photo, State
 from resight.collection.ann_index import ANN_DISTANCES, open_ann_index, read_ann_status
+from resight.collection.hints import Hints
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError
@@ -126,6 +127,15 @@ class LocalStore(Store):
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
         return self.collection.evidence(contents)
 
+    def photos_with(self, contents: Iterable[str]) -> list[Photo]:
+        return self.collection.photos_with(contents)
+
+    def hints(self) -> Hints:
+        return self.collection.hints()
+
+    def photos_under(self, place: Path) -> list[Photo]:
+        return self.collection.photos_under(place)
+
     def stored_query(self, content: str) -> Query | None:
         stored = self.collection.descriptors(content)
         if stored is None or not stored.intact:
@@ -229,6 +239,12 @@ class ArrayStore:
 
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
         return {}
+
+    def photos_with(self, contents: Iterable[str]) -> list[Photo]:
+        return []
+
+    def hints(self) -> Hints:
+        return Hints()
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         return {i: Photo(i, self.paths[i], 0, 0, None, None, None, "ok", None) for i in ids}

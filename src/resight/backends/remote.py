@@ -10,6 +10,7 @@ import numpy as np
 
 from resight.backends.store import Filter, Store, check_queries
 from resight.collection import Photo, State
+from resight.collection.hints import Hints
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
@@ -215,8 +216,8 @@ class Remote(Store, Protocol):
     def add_evidence(self, evidence: Mapping[str, bytes]) -> None:
         """Add evidence by the content of photos, which is removed with the last of them."""
 
-    def photos_under(self, place: Path) -> list[Photo]:
-        """Return the photo at an absolute path, or the photos below it, by ascending ID."""
+    def store_hints(self, hints: Hints) -> None:
+        """Store these hints in place of the present ones."""
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove photos."""

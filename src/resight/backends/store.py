@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from resight.collection import Photo, State, StoredDescriptors
+from resight.collection.hints import Hints
 from resight.collection.provenance import Provenance
 from resight.config import MethodConfig
 from resight.descriptors.extractor import Description
@@ -66,6 +67,14 @@ class Searchable(Protocol):
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
         """Return the intact evidence by content (SHA-256); contents without any are omitted."""
         return {}
+
+    def photos_with(self, contents: Iterable[str]) -> list[Photo]:
+        """Return the searchable photos with one of some contents (SHA-256), by ascending ID."""
+        return []
+
+    def hints(self) -> Hints:
+        """Return what a person decided about photos."""
+        return Hints()
 
     def nearest(
         self,
@@ -127,6 +136,9 @@ class Store(Searchable, Protocol):
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
         """Return the next searchable photos by ascending ID."""
+
+    def photos_under(self, place: Path) -> list[Photo]:
+        """Return the photo at an absolute path, or the photos below it, by ascending ID."""
 
     def stored_query(self, content: str) -> Query | None:
         """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from resight.backends import open_remote
+from resight.backends.hints import add_hints
 from resight.backends.remote import Layout, Record, Remote, paged
 from resight.backends.store import reduced_query
 from resight.collection import Collection, Photo, StoredDescriptors
@@ -70,8 +71,8 @@ def push(
     """Update a collection on a remote backend from a folder; an interrupted run can be resumed.
 
     Photos that are stored with the same content are not sent again, and neither is evidence of
-    their content. A new collection gets the folder's provenance; that of an existing one must be
-    the same.
+    their content. Hints are added to those there; of contradictory ones the newest win. A new
+    collection gets the folder's provenance; that of an existing one must be the same.
 
     Args:
         collection: the folder.
@@ -93,6 +94,7 @@ def push(
             remote.drop()
         prepare(source, remote, config or BackendConfig(), keeps_whole=not compact)
         transfer = upload(source, remote, progress)
+        add_hints(remote.hints(), list(source.hints()), remote.store_hints)
         removed = _prune(source, remote) if prune else 0
         remote.build_index(progress)
         return dataclasses.replace(transfer, photos=remote.count("ok"), removed=removed)
@@ -188,7 +190,10 @@ def pull(
             if writer.collection.meta("fingerprint") is None:
                 writer.copy_provenance(provenance)
             ProvenanceSnapshot.of(writer.collection).check_same(provenance)
-            transfer = Transfer(str(collection)) if empty else download(remote, writer, progress)
+            transfer = Transfer(str(collection))
+            if not empty:
+                transfer = download(remote, writer, progress)
+                add_hints(writer.collection.hints(), list(remote.hints()), writer.store_hints)
             return dataclasses.replace(transfer, photos=writer.collection.count("ok"))
 
 

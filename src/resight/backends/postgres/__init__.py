@@ -26,6 +26,7 @@ from resight.backends.remote import (
 )
 from resight.backends.store import Filter
 from resight.collection import Photo
+from resight.collection.hints import Hint, Hints
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.errors import CollectionError
@@ -86,6 +87,10 @@ class PostgresStore(Remote):
         select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE id > %s ORDER BY id LIMIT %s"
         return [statements.photo_of(row) for row in self._rows(select, (after, count))]
 
+    def photos_with(self, contents: Iterable[str]) -> list[Photo]:
+        select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE content = ANY(%s) ORDER BY id"
+        return [statements.photo_of(row) for row in self._rows(select, (list(contents),))]
+
     def details(self) -> dict[str, str]:
         state = self._state()
         postgres, pgvector = self._rows(
@@ -109,6 +114,11 @@ class PostgresStore(Remote):
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
         key, wanted = self._state().key, list(contents)
         return self._run(lambda connection: kept_evidence.read(connection, key, wanted))
+
+    def hints(self) -> Hints:
+        select = "SELECT identity -> 'hints' FROM resight.collections WHERE id = %s"
+        rows = self._rows(select, (int(self._state().key),))
+        return Hints(map(Hint.from_dict, rows[0][0] or ()) if rows else ())
 
     # Searching
 
@@ -192,6 +202,15 @@ class PostgresStore(Remote):
     def add_evidence(self, evidence: Mapping[str, bytes]) -> None:
         key = self._state().key
         self._run(lambda connection: kept_evidence.add(connection, key, evidence))
+        self._note_change()
+
+    def store_hints(self, hints: Hints) -> None:
+        key, values = int(self._state().key), Jsonb([hint.to_dict() for hint in hints])
+        update = (
+            "UPDATE resight.collections SET identity = jsonb_set(identity, '{hints}', %s) "
+            "WHERE id = %s"
+        )
+        self._run(lambda connection: connection.execute(update, (values, key)))
         self._note_change()
 
     def photos_under(self, place: Path) -> list[Photo]:

@@ -17,6 +17,7 @@ from resight.backends.qdrant import points, server
 from resight.backends.remote import PAGE, SIDES, Layout, Record, Remote, RemoteState, database_from
 from resight.backends.store import Filter
 from resight.collection import Photo
+from resight.collection.hints import Hint, Hints
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.errors import CollectionError
@@ -81,6 +82,11 @@ class QdrantStore(Remote):
     def photos_after(self, after: int, count: int) -> list[Photo]:
         return [points.photo_of(p) for p in self._scroll(count, after, points.PHOTO)]
 
+    def photos_with(self, contents: Iterable[str]) -> list[Photo]:
+        wanted = list(contents)
+        where = models.Filter(should=[points.equals("content", content) for content in wanted])
+        return self._photos_where(where) if wanted else []
+
     def details(self) -> dict[str, str]:
         config = self._state().config
         return {
@@ -92,6 +98,10 @@ class QdrantStore(Remote):
 
     def evidence(self, contents: Iterable[str]) -> dict[str, bytes]:
         return self._call(kept_evidence.read, self._client, self._collection, list(contents))
+
+    def hints(self) -> Hints:
+        stored = self._call(server.read_metadata, self._client, self._collection) or {}
+        return Hints(map(Hint.from_dict, stored.get("hints", ())))
 
     # Searching
 
@@ -180,12 +190,14 @@ class QdrantStore(Remote):
         self._call(kept_evidence.add, self._client, self._collection, evidence)
         self._note_change()
 
+    def store_hints(self, hints: Hints) -> None:
+        values = [hint.to_dict() for hint in hints]
+        self._state()
+        self._call(server.write_hints, self._client, self._collection, values)
+        self._note_change()
+
     def photos_under(self, place: Path) -> list[Photo]:
-        where = points.condition(Filter(under=place))
-        photos: list[Photo] = []
-        while page := self._scroll(PAGE, photos[-1].id if photos else 0, points.PHOTO, where=where):
-            photos += map(points.photo_of, page)
-        return photos
+        return self._photos_where(points.condition(Filter(under=place)))
 
     def remove(self, ids: Sequence[int]) -> None:
         contents = {(p.payload or {})["content"] for p in self._retrieve(list(ids), ["content"])}
@@ -234,6 +246,13 @@ class QdrantStore(Remote):
             used |= {(point.payload or {})["content"] for point in page}
             last_id = int(page[-1].id)
         self._call(kept_evidence.remove, self._client, self._collection, former - used)
+
+    def _photos_where(self, where: models.Filter | None) -> list[Photo]:
+        """Return the photos that match a filter, by ascending ID."""
+        photos: list[Photo] = []
+        while page := self._scroll(PAGE, photos[-1].id if photos else 0, points.PHOTO, where=where):
+            photos += map(points.photo_of, page)
+        return photos
 
     def _locate(self, photos: Sequence[Photo]) -> dict[Photo, tuple[int, str | None]]:
         """Return the ID of each photo's point, and the content that is stored there, if any."""

@@ -174,6 +174,12 @@ def note_change(client: QdrantClient, collection: str) -> None:
     client.set_payload(metadata_name(collection), change, points=[METADATA_ID], wait=True)
 
 
+def write_hints(client: QdrantClient, collection: str, hints: list[dict[str, Any]]) -> None:
+    """Store hints with the metadata."""
+    values = {"hints": hints}
+    client.set_payload(metadata_name(collection), values, points=[METADATA_ID], wait=True)
+
+
 def _write_fitted(client: QdrantClient, collection: str, name: str, data: bytes) -> int:
     """Write fitted data in chunks; return their number."""
     starts = range(0, len(data), CHUNK_BYTES)
