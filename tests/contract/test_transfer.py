@@ -8,11 +8,14 @@ import pytest
 import samples
 from postgres_server import PostgresServer
 from resight.backends import Location, open_store
+from resight.backends.hints import decide, hints, undo_hints
 from resight.backends.manage import check, info, remove
 from resight.backends.transfer import pull, push
 from resight.collection import Collection
+from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.writer import writing
-from resight.errors import CollectionError, CollectionMismatchError
+from resight.config import SearchConfig
+from resight.errors import CollectionError, CollectionMismatchError, UsageError
 from resight.methods.model import Model
 from resight.searching import Searcher
 from store_samples import Sample, make
@@ -163,3 +166,38 @@ def test_remote_photos_are_removed(address: str, sample: Sample) -> None:
     push(sample.folder, address)
     assert sorted(remove(["/photos/1"], address)) == sorted(sample.paths[10:])
     assert info(address).photos == 10
+
+
+def test_hints_are_pushed_and_pulled(address: str, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "c")
+    folder, copy = tmp_path / "c", tmp_path / "copy"
+    first, second, third = (pictures.parent / "photos" / f"{n}.png" for n in range(3))
+    decide("same", [first, second], folder)
+    push(str(folder), address)
+    assert hints(address) == hints(folder)
+    stamp = stamp_of(address)
+    push(str(folder), address)
+    assert stamp_of(address) == stamp  # nothing new
+    decide("different", [first, third], address)
+    assert stamp_of(address) != stamp
+    with pytest.raises(UsageError, match="contradict"):
+        decide("same", [second, third], address)
+    pull(address, str(copy))
+    assert hints(copy) == hints(address)
+    assert [hint.verdict for hint in hints(copy)] == ["same", "different"]
+    undo_hints(address, "last")
+    assert [hint.verdict for hint in hints(address)] == ["same"]
+    decide("different", [first, second], folder)
+    push(str(folder), address)
+    assert [hint.verdict for hint in hints(address)] == ["different"]  # the newest
+    with open_store(address) as store:
+        found = Searcher(store).search(first, SearchConfig(k=12))
+        results = {result.path: result for result in found}
+    assert (results[second].verdict, results[second].hint) == ("different", True)
+    with open_store(address) as store:
+        store.provenance.check_same(ProvenanceSnapshot.of(store.provenance))
+
+
+def stamp_of(location: Location) -> str:
+    with open_store(location) as store:
+        return store.stamp()

@@ -13,20 +13,21 @@ import numpy as np
 
 from resight.backends.store import Searchable
 from resight.collection import Photo
+from resight.collection.hints import Hints
 from resight.errors import QueryError
 from resight.evidence import Evidence
 from resight.evidence.encoding import from_bytes
 from resight.evidence.probability import by_descriptor
 from resight.photos.transforms import Box, bounding_box
 from resight.ranking.strangers import Strangers, closeness
-from resight.searching.nearest import DECIDABLE
+from resight.searching.hinted import obey_hints
+from resight.searching.nearest import CHUNK, DECIDABLE
 from resight.searching.query import PROBABLE, Decided, QueryPhoto, VerifiedMatch
 
 if TYPE_CHECKING:
     from resight.evidence.decision import Decision
 
-CHUNK = 20
-"""Results that are decided on at first, and again as long as one of the last half is the same."""
+NO_HINTS = Hints()
 CACHED = 2000
 """Photos whose decoded evidence is kept while many queries are evaluated: some 600 MB."""
 
@@ -44,6 +45,7 @@ class Decider:
         ids: np.ndarray,
         distances: np.ndarray,
         strangers: Strangers | None,
+        hints: Hints = NO_HINTS,
     ) -> list[Decided]:
         """Decide on the first results of a search.
 
@@ -52,6 +54,7 @@ class Decider:
             ids: of the results, best first, (n,).
             distances: of the results, (n,).
             strangers: of the query; None if there are too few photos.
+            hints: are obeyed.
 
         Returns:
             The decisions on at least the first `CHUNK` results; those behind show something else.
@@ -71,6 +74,7 @@ class Decider:
             else:
                 chance = strangers.chance if strangers else 0.0
                 new = decide_on(query, evidence, photos, others, near, chance)
+            new = obey_hints(hints, query, photos, new)
             decided += new
             if not any(decision.probability >= PROBABLE for decision in new[CHUNK // 2 :]):
                 break

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from resight.evidence import Kind
+from resight.searching.hinted import spread_refusals
 from resight.searching.nearest import Ranking
 from resight.searching.query import PROBABLE, SAME, QueryPhoto
 
@@ -35,6 +36,7 @@ def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
     """
     if len(rankings) == 1:
         return rankings[0]
+    rankings = spread_refusals(rankings)
     ids = np.concatenate([ranking.ids for ranking in rankings])
     distances = np.concatenate([ranking.distances for ranking in rankings])
     ranks = np.concatenate([np.arange(len(ranking.ids)) for ranking in rankings])

@@ -20,6 +20,8 @@ from resight.searching.query import Decided, VerifiedMatch
 
 MAX_COUNTED = 100_000
 """Largest number of photos that are counted within a maximum distance."""
+CHUNK = 20
+"""Results that are decided on at first, and again as long as one of the last half is the same."""
 DECIDABLE = 200
 """Maximum number of results that are decided on by evidence."""
 FOLDED = 10_000

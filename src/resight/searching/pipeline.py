@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.backends.store import Filter, Searchable, Store, as_query, reduced_query
+from resight.collection.hints import Hints
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.extractor import Description
 from resight.evidence.probability import by_descriptor
@@ -22,6 +23,7 @@ from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
 from resight.ranking.strangers import closeness
 from resight.searching.fusion import fuse, fuse_turned
+from resight.searching.hinted import with_hinted
 from resight.searching.nearest import Ranking, rank_by_distance
 from resight.searching.query import QueryPhoto, Result, ResultPage
 
@@ -114,7 +116,10 @@ def rank_photos(
     if matcher is not None and photo is not None:
         ranking = _verify(store, photo, ranking, plan.verify, matcher)
     if decider is not None and photo is not None:
-        ranking = _decide(store, photo, ranking, plan, decider)
+        hints = store.hints()
+        if where in (None, Filter()) and plan.max_distance is None:
+            ranking = with_hinted(store, hints, photo, descriptors, ranking, fold=plan.fold)
+        ranking = _decide(photo, ranking, plan, decider, hints)
     return ranking
 
 
@@ -147,13 +152,13 @@ def _verify(
 
 
 def _decide(
-    store: Searchable, photo: QueryPhoto, ranking: Ranking, plan: SearchConfig, decider: "Decider"
+    photo: QueryPhoto, ranking: Ranking, plan: SearchConfig, decider: "Decider", hints: Hints
 ) -> Ranking:
     """Decide on the first results, and put the most probable first.
 
     The order stays after re-ranking and spatial verification, and without evidence.
     """
-    decisions = decider.decide(photo, ranking.ids, ranking.distances, ranking.strangers)
+    decisions = decider.decide(photo, ranking.ids, ranking.distances, ranking.strangers, hints)
     order = np.arange(len(decisions))
     compared = any(decision.match is not None for decision in decisions)
     if compared and not _reordered(plan):
@@ -209,6 +214,7 @@ def load_page(
                 kind,
                 copies=tuple(copy.path for copy in ranking.copies.get(photo.id, ())),
                 view=ranking.views.get(photo.id, 0),
+                hint=decided is not None and decided.hint,
             )
         )
     total = ranking.within

@@ -181,11 +181,13 @@ class Decided:
         probability: that it shows the same thing as the query, from 0 to 1.
         match: the places that agree, in pixels of the photos; None without evidence.
         kind: how it differs from the query; None if it shows something else, or without evidence.
+        hint: whether a person decided it; then the probability is 0 or 1.
     """
 
     probability: float
     match: VerifiedMatch | None
     kind: Kind | None = None
+    hint: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ class Result:
         copies: further photos of identical content, which are folded under this one.
         view: of several queries, the place (from 0) of the one that shows it most probably, to
             which `match` and `kind` refer.
+        hint: whether a person decided that it does or does not show the same thing.
     """
 
     rank: int
@@ -214,6 +217,7 @@ class Result:
     kind: Kind | None = None
     copies: tuple[Path, ...] = ()
     view: int = 0
+    hint: bool = False
 
     @property
     def verdict(self) -> Verdict | None:
@@ -238,9 +242,10 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: `path`, `distance`, `rank`.
 
-        A result that was decided on has `verdict` and `probability`, and `kind` if it shows the
-        same thing. One that was compared by local features has `inliers`, and with any of them
-        `region` and `query_region`, boxes [x, y, w, h]. One with copies has their paths, `copies`.
+        A result that was decided on has `verdict` and `probability`, `kind` if it shows the same
+        thing, and `hint` (true) if a person decided it. One that was compared by local features
+        has `inliers`, and with any of them `region` and `query_region`, boxes [x, y, w, h]. One
+        with copies has their paths, `copies`.
         """
         entry: dict[str, Any] = {
             "path": path_text(self.path),
@@ -253,6 +258,8 @@ class Result:
             entry["kind"] = self.kind
         if self.copies:
             entry["copies"] = [path_text(path) for path in self.copies]
+        if self.hint:
+            entry["hint"] = True
         return entry | (self.match.to_dict() if self.match else {})
 
 

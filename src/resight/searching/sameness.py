@@ -9,11 +9,13 @@ import numpy as np
 from resight.backends import Location, open_store
 from resight.backends.store import Store, reduced_query
 from resight.collection import Photo
+from resight.collection.hints import Hints
 from resight.evidence import Kind
 from resight.methods.model import ModelOptions
 from resight.ranking.exact import DISTANCES, Database, distances_to
 from resight.ranking.strangers import NEUTRAL, Strangers
 from resight.searching import Searcher
+from resight.searching.hinted import obey
 from resight.searching.nearest import strangers_of
 from resight.searching.pipeline import locate_descriptors
 from resight.searching.query import (
@@ -36,12 +38,14 @@ class Sameness:
         kind: how the second differs from the first; None where they show something else.
         match: the places that agree, in pixels of the photos.
         distance: between their descriptors; None without a collection.
+        hint: whether a person decided it, by the hints of the collection.
     """
 
     probability: float
     kind: Kind | None
     match: VerifiedMatch | None
     distance: float | None = None
+    hint: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -55,6 +59,8 @@ class Sameness:
             entry["kind"] = self.kind
         if self.distance is not None:
             entry["distance"] = self.distance
+        if self.hint:
+            entry["hint"] = True
         return entry | (self.match.to_dict() if self.match else {})
 
 
@@ -74,7 +80,7 @@ def same(
         first: a file, or an upright image: PIL, or uint8 (H, W, 3).
         second: the other photo.
         collection: compare the photos' descriptors as well, by the method of this collection and
-            against the strangers in it.
+            against the strangers in it; its hints are obeyed.
         model: weights, runtime and device, for photos that the collection does not hold.
 
     Raises:
@@ -83,15 +89,17 @@ def same(
         WeightsError: a photo must be described and there are no weights.
     """
     photos = open_query(first), open_query(second)
-    closeness, chance, distance = NEUTRAL, 0.0, None
+    closeness, chance, distance, hints = NEUTRAL, 0.0, None, Hints()
     if collection is not None:
         with open_store(collection) as store:
             distance, strangers = _compare(store, *photos, model)
+            hints = store.hints()
         if strangers is not None:
             closeness = float(strangers.closeness(np.array([distance]))[0])
             chance = strangers.chance
     decided = _decide(*photos, closeness, chance)
-    return Sameness(decided.probability, decided.kind, decided.match, distance)
+    decided = obey(hints, photos[0].content, photos[1].content, decided)
+    return Sameness(decided.probability, decided.kind, decided.match, distance, decided.hint)
 
 
 def _compare(
