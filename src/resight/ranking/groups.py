@@ -18,7 +18,16 @@ import numpy as np
 
 from resight.photos.images import thumbnail_figure
 from resight.ranking.exact import Neighbors, Query
-from resight.ranking.linkage import MAX_DIVIDED, components, divide, linked_groups
+from resight.ranking.linkage import (
+    MAX_DIVIDED,
+    UNCONSTRAINED,
+    Constraints,
+    components,
+    divide,
+    keep_apart,
+    linked_groups,
+    unite,
+)
 from resight.ranking.strangers import MIN_PHOTOS, RANKS, strangers_distance
 
 Kind = Literal["same-thing", "near-duplicate"]
@@ -45,11 +54,20 @@ class Group:
         kind: `same-thing`, or `near-duplicate`: the same picture, saved again or resized.
         ids: of the photos in the collection.
         paths: of the photos' files, in the same order; empty until they are looked up.
+        best: ID of the best photo; see `evaluation.best`.
     """
 
     kind: Kind
     ids: tuple[int, ...]
     paths: tuple[Path, ...] = ()
+    best: int | None = None
+
+    @property
+    def best_path(self) -> Path | None:
+        """The file of the best photo; None until the paths are looked up."""
+        if self.best not in self.ids or not self.paths:
+            return None
+        return self.paths[self.ids.index(self.best)]
 
 
 @dataclass(frozen=True)
@@ -89,19 +107,29 @@ class Groups:
         return iter(self.groups)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the limits and, for each group, its kind and the photos' paths."""
+        """Return the limits and, for each group, its kind, the photos' paths, and the best one."""
         groups = [
-            {"kind": group.kind, "photos": list(map(_text, group.paths))} for group in self.groups
+            {
+                "kind": group.kind,
+                "photos": list(map(_text, group.paths)),
+                "best": None if group.best_path is None else _text(group.best_path),
+            }
+            for group in self.groups
         ]
         return {"limit": self.limit, "estimated_limit": self.estimated_limit, "groups": groups}
 
     def to_csv(self) -> str:
-        """Format the groups as CSV (RFC 4180): number from 1, kind, path; one row per photo."""
+        """Format the groups as CSV (RFC 4180), one row per photo.
+
+        The columns are number from 1, kind, path, and `best` ("yes" or nothing).
+        """
         target = io.StringIO()
         writer = csv.writer(target)
-        writer.writerow(("group", "kind", "path"))
+        writer.writerow(("group", "kind", "path", "best"))
         for number, group in enumerate(self.groups, 1):
-            writer.writerows((number, group.kind, _text(path)) for path in group.paths)
+            for id_, path in zip(group.ids, group.paths, strict=False):
+                best = "yes" if id_ == group.best else ""
+                writer.writerow((number, group.kind, _text(path), best))
         return target.getvalue()
 
     def _repr_html_(self) -> str:
@@ -154,7 +182,13 @@ def estimate_limit(lists: NeighborLists) -> float:
     return RELATIVE_LIMIT * float(np.median(strangers_distance(lists.distances, count)))
 
 
-def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) -> list[Group]:
+def group_photos(
+    lists: NeighborLists,
+    limit: float,
+    *,
+    mutual: int = MUTUAL,
+    constraints: Constraints = UNCONSTRAINED,
+) -> list[Group]:
     """Group photos by a limit; deterministic, sorted by first id.
 
     A group of photos of the same thing may contain near-duplicates, which are a group as well; a
@@ -165,18 +199,28 @@ def group_photos(lists: NeighborLists, limit: float, *, mutual: int = MUTUAL) ->
         limit: largest distance between linked photos, and mean distance between the parts of a
             group; for near-duplicates times `NEAR_DUPLICATE`.
         mutual: photos are linked if each is among this number of nearest of the other.
+        constraints: respected exactly.
     """
     pairs, distances, both = _near_pairs(lists, mutual)
+    allowed = ~constraints.forbidden(pairs)
+    pairs, distances, both = pairs[allowed], distances[allowed], both[allowed]
     # With more copies than a list is long, they are not all in each other's lists.
     duplicate = NEAR_DUPLICATE * limit
     copied = distances <= duplicate
-    copies = components(pairs[copied], len(lists.ids))
+    copies = _components_apart(pairs[copied], len(lists.ids), constraints)
     linked = pairs[copied | (both & (distances <= limit))]
-    return _listed(lists.ids, _divided_components(linked, lists, limit, duplicate), copies)
+    things = _divided_components(linked, lists, limit, duplicate, constraints)
+    return _listed(lists.ids, unite(things, constraints), copies)
 
 
 def group_pairs(
-    ids: np.ndarray, pairs: np.ndarray, probabilities: np.ndarray, copies: np.ndarray
+    ids: np.ndarray,
+    pairs: np.ndarray,
+    probabilities: np.ndarray,
+    copies: np.ndarray,
+    *,
+    linked: np.ndarray | None = None,
+    constraints: Constraints = UNCONSTRAINED,
 ) -> list[Group]:
     """Group photos by the pairs that show the same thing; deterministic, sorted by first id.
 
@@ -185,10 +229,19 @@ def group_pairs(
         pairs: int64 (P, 2), rows in `ids` of photos that were compared, the smaller first.
         probabilities: (P,), of showing the same thing.
         copies: bool (P,), near-duplicates.
+        linked: bool (P,), pairs that are links; see `linked_groups`.
+        constraints: respected exactly.
     """
-    same = linked_groups(len(ids), pairs, probabilities)
-    duplicates = components(pairs[copies], len(ids))
-    return _listed(ids, same, duplicates)
+    same = linked_groups(len(ids), pairs, probabilities, linked=linked, constraints=constraints)
+    allowed = pairs[copies & ~constraints.forbidden(pairs)]
+    return _listed(ids, same, _components_apart(allowed, len(ids), constraints))
+
+
+def _components_apart(links: np.ndarray, count: int, constraints: Constraints) -> list[np.ndarray]:
+    """Return the rows of each component of links (P, 2), divided where photos must be apart."""
+    return [
+        part for rows in components(links, count) for part in keep_apart(rows, links, constraints)
+    ]
 
 
 def _listed(
@@ -220,7 +273,11 @@ def _near_pairs(lists: NeighborLists, mutual: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _divided_components(
-    pairs: np.ndarray, lists: NeighborLists, limit: float, floor: float
+    pairs: np.ndarray,
+    lists: NeighborLists,
+    limit: float,
+    floor: float,
+    constraints: Constraints,
 ) -> list[np.ndarray]:
     """Divide the components of linked pairs by average linkage; return the rows of each part.
 
@@ -231,13 +288,13 @@ def _divided_components(
         if len(rows) == 2:
             parts.append(rows)
         elif len(rows) <= MAX_DIVIDED:
-            parts += divide(rows, lambda part: _pair_distances(part, lists), limit)
+            parts += divide(rows, lambda part: _pair_distances(part, lists), limit, constraints)
         elif limit <= floor:
-            parts.append(rows)
+            parts += keep_apart(rows, pairs, constraints)
         else:
             within, tighter = pairs[np.isin(pairs[:, 0], rows)], limit * TIGHTENING
             near = _pair_distances(within, lists) <= tighter
-            parts += _divided_components(within[near], lists, tighter, floor)
+            parts += _divided_components(within[near], lists, tighter, floor, constraints)
     return parts
 
 

@@ -7,7 +7,10 @@ Average linkage: Sokal and Michener, "A statistical method for evaluating system
 1958.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,30 +27,85 @@ PairDistances = Callable[[np.ndarray], np.ndarray]
 """From pairs of rows (P, 2) to their distances (P,)."""
 
 
-def linked_groups(count: int, pairs: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray]:
+@dataclass(frozen=True)
+class Constraints:
+    """Photos that belong into one group, and photos that must not be in one group.
+
+    Attributes:
+        labels: int64 (N,), by row: the set of photos that belong together; -1 for none. Empty
+            without any constraint.
+        apart: pairs of labels, the smaller first, whose photos are in no group together.
+    """
+
+    labels: np.ndarray
+    apart: frozenset[tuple[int, int]]
+
+    def forbidden(self, pairs: np.ndarray) -> np.ndarray:
+        """Return which pairs of rows (P, 2) must not be in one group: bool (P,)."""
+        if not self.apart or not len(pairs):
+            return np.zeros(len(pairs), bool)
+        size = 1 + max(high for _, high in self.apart)
+        apart = [low * size + high for low, high in self.apart]
+        low, high = np.sort(self.labels[pairs], axis=1).T
+        return (low >= 0) & (high < size) & np.isin(low * size + high, apart)
+
+    def of(self, rows: np.ndarray) -> "Constraints":
+        """Return the constraints of some photos, by their places in `rows`."""
+        if not len(self.labels):
+            return self
+        labels = self.labels[rows]
+        present = set(labels.tolist())
+        return Constraints(labels, frozenset(pair for pair in self.apart if present >= set(pair)))
+
+    def allow(self, labels: AbstractSet[int]) -> bool:
+        """Return whether photos of all these labels may be in one group."""
+        pairs = itertools.combinations(sorted(labels), 2)
+        return self.apart.isdisjoint(pairs)
+
+
+UNCONSTRAINED = Constraints(np.zeros(0, np.int64), frozenset())
+
+
+def linked_groups(
+    count: int,
+    pairs: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    linked: np.ndarray | None = None,
+    constraints: Constraints = UNCONSTRAINED,
+) -> list[np.ndarray]:
     """Return the rows of each group of two or more photos, ascending.
 
     Args:
         count: number of photos.
         pairs: int64 (P, 2), rows of the photos that were compared, the smaller first, each once.
         probabilities: (P,), of showing the same thing.
+        linked: bool (P,), pairs that are links; by default those of a probability of `LINKED`.
+        constraints: respected exactly.
     """
     from scipy.sparse import csr_array
 
+    if linked is None:
+        linked = probabilities >= LINKED
+    linked = linked & ~constraints.forbidden(pairs)
     compared = csr_array((probabilities + 1, pairs.T), shape=(count, count))
+    links = csr_array((linked, pairs.T), shape=(count, count))
+    strongest_first = np.argsort(-probabilities[linked], kind="stable")
     groups: list[np.ndarray] = []
-    for rows in components(pairs[probabilities >= LINKED], count):
+    for rows in components(pairs[linked], count):
         if 2 < len(rows) <= MAX_DIVIDED:
-            known = compared[rows][:, rows].toarray()
-            groups += [rows[part] for part in _divide_compared(known + known.T)]
+            known, strong = compared[rows][:, rows].toarray(), links[rows][:, rows].toarray()
+            parts = _divide_compared(known + known.T, strong | strong.T, constraints.of(rows))
+            groups += [rows[part] for part in parts]
         else:
-            groups.append(rows)
-    return groups
+            groups += keep_apart(rows, pairs[linked][strongest_first], constraints)
+    return unite(groups, constraints)
 
 
-def _divide_compared(known: np.ndarray) -> list[np.ndarray]:
+def _divide_compared(
+    known: np.ndarray, linked: np.ndarray, constraints: Constraints
+) -> list[np.ndarray]:
     """Divide photos by the probabilities of their pairs plus 1, 0 where not compared, (n, n)."""
-    linked = known >= 1 + LINKED
     while True:  # in a burst longer than the neighbor lists, support spreads frame by frame
         shared = linked.astype(np.float32) @ linked
         supported = linked | ((known == 0) & (shared >= SUPPORT))
@@ -58,7 +116,9 @@ def _divide_compared(known: np.ndarray) -> list[np.ndarray]:
     distances = np.where(linked, 0.0, 1.0)
     distances = np.where(known > 0, 2 - known, distances)
     everything = np.arange(len(known))
-    return divide(everything, lambda pairs: distances[pairs[:, 0], pairs[:, 1]], 1 - MEAN)
+    return divide(
+        everything, lambda pairs: distances[pairs[:, 0], pairs[:, 1]], 1 - MEAN, constraints
+    )
 
 
 def components(pairs: np.ndarray, count: int) -> list[np.ndarray]:
@@ -74,18 +134,85 @@ def components(pairs: np.ndarray, count: int) -> list[np.ndarray]:
     return [part for part in np.split(rows, starts) if len(part)]
 
 
-def divide(rows: np.ndarray, distances: PairDistances, limit: float) -> list[np.ndarray]:
+def divide(
+    rows: np.ndarray,
+    distances: PairDistances,
+    limit: float,
+    constraints: Constraints = UNCONSTRAINED,
+) -> list[np.ndarray]:
     """Divide photos into clusters whose mean distances are within a limit; leave out single ones.
 
     Args:
         rows: of the photos, ascending.
         distances: of pairs of rows.
         limit: largest mean distance between the parts of a cluster.
+        constraints: photos that are in no cluster together.
     """
     from scipy.cluster.hierarchy import average, fcluster
 
     first, second = np.triu_indices(len(rows), 1)
     pairs = np.stack([rows[first], rows[second]], axis=1)
-    labels = fcluster(average(distances(pairs)), limit, "distance")
+    values = distances(pairs)
+    # One forbidden pair puts the mean of all pairs of two clusters beyond the limit.
+    beyond = (1 + limit + float(values.max(initial=0))) * len(rows) ** 2
+    values = np.where(constraints.forbidden(pairs), beyond, values)
+    labels = fcluster(average(values), limit, "distance")
     clusters = [rows[labels == label] for label in np.unique(labels)]
     return [cluster for cluster in clusters if len(cluster) > 1]
+
+
+def keep_apart(rows: np.ndarray, links: np.ndarray, constraints: Constraints) -> list[np.ndarray]:
+    """Divide connected photos into parts without forbidden pairs; leave out single ones.
+
+    Links are followed in their order, except those that would join such photos.
+
+    Args:
+        rows: of the photos, ascending.
+        links: pairs of rows (P, 2), also of other photos.
+        constraints: photos that are in no part together.
+    """
+    here = constraints.of(rows)
+    if not here.apart:
+        return [rows]
+    from scipy.cluster.hierarchy import DisjointSet
+
+    joined = DisjointSet(range(len(rows)))
+    labels = {row: {label} - {-1} for row, label in enumerate(here.labels.tolist())}
+    for first, second in np.searchsorted(rows, links[np.isin(links[:, 0], rows)]).tolist():
+        both = labels[joined[first]] | labels[joined[second]]
+        if here.allow(both):
+            joined.merge(first, second)
+            labels[joined[first]] = both
+    parts = [rows[sorted(subset)] for subset in joined.subsets()]
+    return [part for part in parts if len(part) > 1]
+
+
+def unite(groups: Sequence[np.ndarray], constraints: Constraints) -> list[np.ndarray]:
+    """Put photos that belong together into one group each, ascending.
+
+    Their groups are joined whole; where that would join photos that must be apart, only the
+    photos that belong together move.
+
+    Args:
+        groups: rows of photos, none of them in two groups, without forbidden pairs.
+        constraints: respected exactly.
+    """
+    if not len(constraints.labels):
+        return list(groups)
+    united = {number: set(rows.tolist()) for number, rows in enumerate(groups)}
+    group_of = {row: number for number, rows in united.items() for row in rows}
+    order = np.argsort(constraints.labels, kind="stable")
+    order = order[constraints.labels[order] >= 0]
+    starts = np.flatnonzero(np.diff(constraints.labels[order])) + 1
+    for members in np.split(order, starts):
+        rows = set(members.tolist())
+        numbers = sorted({group_of[row] for row in rows if row in group_of})
+        whole = rows.union(*(united[number] for number in numbers))
+        if not constraints.allow(set(constraints.labels[sorted(whole)].tolist()) - {-1}):
+            target = max(numbers, key=lambda number: len(united[number]))
+            whole = united[target] | rows
+        for number in numbers:
+            united[number] -= whole
+        united[number := len(united)] = whole
+        group_of |= dict.fromkeys(whole, number)
+    return [np.array(sorted(rows)) for rows in united.values() if len(rows) > 1]

@@ -273,7 +273,7 @@ EXPORTED = Groups(
     2.5,
     2.0,
     [
-        Group("same-thing", (1, 3), (A, LINES)),
+        Group("same-thing", (1, 3), (A, LINES), best=1),
         Group("near-duplicate", (1, 2), (A, QUOTED)),
         Group("same-thing", (7, 8), (BAD, Z)),
     ],
@@ -287,6 +287,7 @@ def test_json_export() -> None:
     assert (read["limit"], read["estimated_limit"]) == (2.5, 2.0)
     assert [g["kind"] for g in read["groups"]] == ["same-thing", "near-duplicate", "same-thing"]
     assert read["groups"][0]["photos"] == ["/photos/a.jpg", "/photos/línea\nnueva.jpg"]
+    assert [g["best"] for g in read["groups"]] == ["/photos/a.jpg", None, None]
     assert read["groups"][2]["photos"] == ["/photos/bad-\\udcff.jpg", "/photos/z.jpg"]
 
 
@@ -294,11 +295,11 @@ def test_csv_export() -> None:
     text = EXPORTED.to_csv()
     text.encode("utf-8")
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    assert rows[0] == ["group", "kind", "path"]
+    assert rows[0] == ["group", "kind", "path", "best"]
     assert rows[1:4] == [
-        ["1", "same-thing", "/photos/a.jpg"],
-        ["1", "same-thing", "/photos/línea\nnueva.jpg"],
-        ["2", "near-duplicate", "/photos/a.jpg"],
+        ["1", "same-thing", "/photos/a.jpg", "yes"],
+        ["1", "same-thing", "/photos/línea\nnueva.jpg", ""],
+        ["2", "near-duplicate", "/photos/a.jpg", ""],
     ]
     assert rows[4][2] == '/photos/with "quotes", <commas>.jpg'
     assert len(rows) == 7

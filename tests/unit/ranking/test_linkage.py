@@ -22,6 +22,15 @@ def test_pairs_and_single_photos() -> None:
     assert groups(3, {}) == []
 
 
+def test_other_links_than_the_strong_ones() -> None:
+    pairs = np.array([[0, 1], [1, 2], [2, 3]])
+    probabilities = np.array([0.6, 0.6, 0.6])
+    assert linked_groups(4, pairs, probabilities) == []
+    linked = np.array([True, True, False])
+    found = linked_groups(4, pairs, probabilities, linked=linked)
+    assert [part.tolist() for part in found] == [[0, 1, 2]]
+
+
 def test_one_wrong_link_does_not_join_two_groups() -> None:
     cross = dict.fromkeys(itertools.product(range(5), range(5, 10)), 0.0)
     pairs = clique(range(5)) | clique(range(5, 10)) | cross | {(4, 5): 1.0}
