@@ -174,7 +174,11 @@ def test_groups_name_their_photos(collection: Path) -> None:
     assert (len(groups), group.kind) == (1, "near-duplicate")
     assert group.paths == (photos / "000.png", photos / "copy.png")
     assert plain(groups)["groups"] == [
-        {"kind": "near-duplicate", "photos": list(map(str, group.paths))}
+        {
+            "kind": "near-duplicate",
+            "photos": list(map(str, group.paths)),
+            "best": str(photos / "000.png"),
+        }
     ]
     assert groups._repr_html_().count("data:image/jpeg;base64,") == 2
 

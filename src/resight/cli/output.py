@@ -159,7 +159,7 @@ def print_groups(groups: Groups, *, style: str) -> None:
     for number, group in enumerate(groups, 1):
         print(f"{number} {group.kind}")
         for path in group.paths:
-            print(f"  {printable(path)}")
+            print(f"  {printable(path)}{'  (best)' if path == group.best_path else ''}")
     rule = "by evidence" if groups.limit is None else f"within a distance of {groups.limit:.4g}"
     say(f"{count(groups.groups, 'group')} {rule}")
 
@@ -274,7 +274,12 @@ def _list(title: str, items: Iterable[str], limit: int | None = LISTED) -> None:
 
 def printable(path: Path) -> str:
     """Return a path with control characters and undecodable bytes escaped."""
-    text = escape_undecodable(path_text(path))
+    return printable_text(path_text(path))
+
+
+def printable_text(text: str) -> str:
+    """Return a text with control characters and undecodable bytes escaped."""
+    text = escape_undecodable(text)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

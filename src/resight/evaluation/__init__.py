@@ -11,7 +11,8 @@ from resight.backends import open_store
 from resight.backends.store import Store, as_query
 from resight.collection import Photo
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
-from resight.errors import CollectionError, DatasetError
+from resight.errors import CollectionError, DatasetError, UsageError
+from resight.evaluation.best import with_best
 from resight.evaluation.decisions import (
     Decisions,
     QueryDecisions,
@@ -19,6 +20,7 @@ from resight.evaluation.decisions import (
     measure_decisions,
     measure_groups,
 )
+from resight.evaluation.evidence_reader import EvidenceReader
 from resight.evaluation.measures import Judgement, Report, evaluate_groups, read_groups
 from resight.methods.model import ModelOptions
 from resight.photos import PathLike, absolute
@@ -184,20 +186,30 @@ class _JudgedRankings:
 
 
 def groups(
-    collection: PathLike, *, limit: float | None = None, progress: Progress = no_progress
+    collection: PathLike,
+    *,
+    limit: float | None = None,
+    gap: float | None = None,
+    progress: Progress = no_progress,
 ) -> Groups:
-    """Find the groups of photos of the same thing, and near-duplicates.
+    """Find the groups of photos of the same thing, and near-duplicates; hints are obeyed.
 
     Args:
         collection: the collection's folder, or its address on a backend.
         limit: group by descriptors alone, with this largest distance between linked photos; None
             groups by evidence, or up to the estimated limit in a collection without any.
+        gap: seconds within which two photos were taken (EXIF) that are joined although they are
+            only probably the same, as frames of a burst are; None ignores the time.
         progress: called after each photo.
+
+    Raises:
+        UsageError: `gap` is not positive, or there is no evidence to find probable pairs by.
     """
+    check_gap(gap, limit)
     with open_store(collection) as opened:
         store = opened.snapshot()
         lists = store_lists(store, lambda done, total: progress("comparing", done, total))
-        found = group_store(store, lists, limit, progress)
+        found = group_store(store, lists, limit, progress, gap=gap)
         photos = store.photos_by_id([id_ for group in found for id_ in group.ids])
         named = [
             replace(group, paths=tuple(photos[id_].path for id_ in group.ids)) for group in found
@@ -205,24 +217,48 @@ def groups(
         return replace(found, groups=named)
 
 
+def check_gap(gap: float | None, limit: float | None) -> None:
+    """Refuse a gap that is no time, or that is not used."""
+    if gap is None:
+        return
+    if not 0 < gap < np.inf:
+        raise UsageError(f"expected seconds, more than 0, not {gap}", parameter="gap")
+    if limit is not None:
+        raise UsageError("only by evidence, not with a limit", parameter="gap")
+
+
 def group_store(
-    store: Store, lists: NeighborLists, limit: float | None, progress: Progress
+    store: Store,
+    lists: NeighborLists,
+    limit: float | None,
+    progress: Progress,
+    *,
+    gap: float | None = None,
 ) -> Groups:
     """Group the photos of a collection; the groups have no paths yet."""
     from resight.evaluation.grouping import (  # imports OpenCV
-        EvidenceReader,
         candidate_pairs,
+        constraints_of,
         decide_pairs,
+        link_pairs,
     )
 
-    estimated = estimate_limit(lists)
+    estimated, hints = estimate_limit(lists), store.hints()
     reader = EvidenceReader(store, lists.ids)
+    constraints = constraints_of(hints, reader.contents)
     if limit is not None or not reader.any():
+        if gap is not None:
+            raise UsageError("the collection keeps no evidence; index again", parameter="gap")
         applied = estimated if limit is None else limit
-        return Groups(applied, estimated, group_photos(lists, applied))
+        found = group_photos(lists, applied, constraints=constraints)
+        return Groups(applied, estimated, with_best(found, store, reader, hints))
     pairs = candidate_pairs(lists, store.rows(lists.ids[:1]).global_.shape[1])
     probabilities, copies = decide_pairs(reader, pairs, progress)
-    return Groups(None, estimated, group_pairs(lists.ids, pairs.rows, probabilities, copies))
+    linked = link_pairs(reader, pairs, probabilities, gap)
+    found = group_pairs(
+        lists.ids, pairs.rows, probabilities, copies, linked=linked, constraints=constraints
+    )
+    return Groups(None, estimated, with_best(found, store, reader, hints))
 
 
 def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborLists:

@@ -6,36 +6,33 @@ Each photo is compared with those of its nearest that are nearer than strangers;
     agreements without background --evident_probability--> probabilities
 """
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cachetools
 import numpy as np
 
-from resight.backends.store import Store
+from resight.collection.hints import Hints
+from resight.evaluation.evidence_reader import EvidenceReader
 from resight.evidence import Evidence
 from resight.evidence.decision import evident_probability, match_foreground, partiality
-from resight.evidence.encoding import from_bytes
 from resight.evidence.kinds import kind_of
 from resight.evidence.matching import Match, match
 from resight.evidence.probability import ALIKE, TRIED, by_descriptor, strangeness
 from resight.indexing.extraction import prefetch
 from resight.progress import Progress
 from resight.ranking.groups import NeighborLists
-from resight.ranking.linkage import LINKED
+from resight.ranking.linkage import LINKED, UNCONSTRAINED, Constraints
 from resight.ranking.strangers import MIN_PHOTOS, Strangers, closeness
+from resight.searching.query import PROBABLE
 
 CANDIDATES = 20
 """Nearest photos with which a photo is compared."""
 NEAREST_STRANGER = -0.08
 """Closeness below which photos are compared only to see what strangers share; some 97 % of the
 views of the same thing that agree in local features are nearer."""
-SAMPLED = 100
-"""Photos among which evidence is looked for, to know whether the collection keeps any."""
-CACHED = 500
-"""Photos whose decoded evidence is kept, some 150 MB."""
 THREADS = min(os.cpu_count() or 1, 8)
 
 
@@ -87,32 +84,31 @@ def candidate_pairs(lists: NeighborLists, dimensions: int) -> PhotoPairs:
     return PhotoPairs(rows, mean, strangers.chance if strangers else 0.0)
 
 
-class EvidenceReader:
-    """Decodes the evidence of photos of a store; for one thread."""
+def constraints_of(hints: Hints, contents: Sequence[str]) -> Constraints:
+    """Return what hints say about rows of photos, by their contents."""
+    if not hints.labels:
+        return UNCONSTRAINED
+    labels = np.array([hints.labels.get(content, -1) for content in contents], np.int64)
+    return Constraints(labels, hints.apart)
 
-    def __init__(self, store: Store, ids: np.ndarray) -> None:
-        """Look up the contents of the photos `ids`, int64 (N,)."""
-        photos = store.photos_by_id(ids.tolist())
-        self.contents = [str(photos[id_].content) if id_ in photos else "" for id_ in ids.tolist()]
-        self._store = store
-        self._cache: cachetools.LRUCache[str, Evidence | None] = cachetools.LRUCache(CACHED)
 
-    def any(self) -> bool:
-        """Return whether some photo has evidence."""
-        return any(self.read(row) is not None for row in range(min(SAMPLED, len(self.contents))))
+def link_pairs(
+    reader: EvidenceReader, pairs: PhotoPairs, probabilities: np.ndarray, gap: float | None
+) -> np.ndarray:
+    """Return which pairs are links: bool (P,).
 
-    def read(self, row: int) -> Evidence | None:
-        """Return the evidence of the photo in a row; None if it has none."""
-        content = self.contents[row]
-        if content not in self._cache:
-            data = self._store.evidence([content]).get(content)
-            self._cache[content] = None if data is None else from_bytes(data)
-        return self._cache[content]
-
-    def pairs(self, rows: np.ndarray) -> Iterator[tuple[Evidence | None, Evidence | None]]:
-        """Yield the evidence of pairs of rows (P, 2)."""
-        for first, second in rows.tolist():
-            yield self.read(first), self.read(second)
+    Photos that were taken within `gap` seconds of each other need only be probably the same. The
+    times of only these are read, from their files; photos without a time are not helped.
+    """
+    linked = probabilities >= LINKED
+    if gap is None:
+        return linked
+    taken = functools.cache(reader.taken)
+    for place in np.flatnonzero(~linked & (probabilities >= PROBABLE)).tolist():
+        first, second = (taken(row) for row in pairs.rows[place].tolist())
+        if first and second:
+            linked[place] = abs((first - second).total_seconds()) <= gap
+    return linked
 
 
 def decide_pairs(
@@ -130,14 +126,15 @@ def decide_pairs(
     strange = strangeness(pairs.closeness, pairs.chance)
     compared = _compare_pairs(reader, pairs, progress)
     shared = _count_strangers(pairs.rows, compared, strange)
+    evidence_of_pairs = reader.pairs(pairs.rows[[each is not None for each in compared]])
     for place, result in enumerate(compared):
+        evidence = (None, None) if result is None else next(evidence_of_pairs)
         rows = pairs.rows[place].tolist()
         if reader.contents[rows[0]] == reader.contents[rows[1]]:
             probabilities[place], duplicates[place] = 1.0, True
             continue
         if result is None:
             continue
-        evidence = reader.read(rows[0]), reader.read(rows[1])
         agreement = result.match
         if len(agreement):
             own = strange[place] * result.partial

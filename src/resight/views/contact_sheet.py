@@ -95,7 +95,7 @@ def check_rows(count: int) -> None:
     Raises:
         UsageError: it says how many.
     """
-    most = (MAX_SIDE - 2 * MARGIN) // (ROW_TILE + _label_height(ROW_TILE) + GAP)
+    most = (MAX_SIDE - 2 * MARGIN) // (ROW_TILE + label_height(ROW_TILE) + GAP)
     if count > most:
         raise UsageError(f"a sheet holds {most} queries at most; there are {count}")
 
@@ -142,20 +142,20 @@ def contact_sheet(
     queries = [query] if isinstance(query, SheetPhoto) else query
     columns = max(1, min(columns, len(results)))
     rows = max(1, -(-len(results) // columns))
-    large, cell = tile * 3 // 2, tile + _label_height(tile)
+    large, cell = tile * 3 // 2, tile + label_height(tile)
     left, top = MARGIN + large + 2 * GAP, MARGIN
     width = left + columns * (tile + GAP) - GAP + MARGIN
-    step = large + _label_height(tile) + GAP
+    step = large + label_height(tile) + GAP
     height = top + max(len(queries) * step, rows * (cell + GAP)) - GAP + MARGIN
-    sheet, draw = _new_sheet(width, height)
+    sheet, draw = new_sheet(width, height)
     draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
     for i, view in enumerate(queries):
         corner = MARGIN, top + i * step
-        _place(sheet, view, corner, large, tile, box=None if i else box)
+        place_photo(sheet, view, corner, large, tile, box=None if i else box)
     for i, photo in enumerate(results):
         row, column = divmod(i, columns)
         corner = left + column * (tile + GAP), top + row * (cell + GAP)
-        _place(sheet, photo, corner, tile, tile, rank=i + 1)
+        place_photo(sheet, photo, corner, tile, tile, rank=i + 1)
     if not results:
         center = (left + tile / 2, top + tile / 2)
         draw.text(center, "no results", fill=FAINT, font=_font(_text_size(tile)), anchor="mm")
@@ -174,19 +174,19 @@ def contact_sheets(
     Raises:
         UsageError: the sheet would be higher or wider than `MAX_SIDE`.
     """
-    cell = tile + _label_height(tile)
+    cell = tile + label_height(tile)
     longest = max((len(results) for _, results in rows), default=0)
     left, top = MARGIN + tile + 2 * GAP, MARGIN
     width = left + max(1, longest) * (tile + GAP) - GAP + MARGIN
     height = top + max(0, len(rows) * (cell + GAP) - GAP) + MARGIN
-    sheet, draw = _new_sheet(width, height)
+    sheet, draw = new_sheet(width, height)
     if rows:
         draw.line((left - GAP, top, left - GAP, height - MARGIN), fill=LINE)
     for i, (query, results) in enumerate(rows):
         y = top + i * (cell + GAP)
-        _place(sheet, query, (MARGIN, y), tile, tile)
+        place_photo(sheet, query, (MARGIN, y), tile, tile)
         for k, photo in enumerate(results):
-            _place(sheet, photo, (left + k * (tile + GAP), y), tile, tile, rank=k + 1)
+            place_photo(sheet, photo, (left + k * (tile + GAP), y), tile, tile, rank=k + 1)
     return sheet
 
 
@@ -212,7 +212,12 @@ def _cut(text: str, count: int) -> str:
     return text[:front] + "..." + text[len(text) - back :]
 
 
-def _new_sheet(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def new_sheet(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """Return an empty sheet of a size in pixels, and what draws on it.
+
+    Raises:
+        UsageError: it would be higher or wider than `MAX_SIDE`.
+    """
     if width > MAX_SIDE or height > MAX_SIDE:
         raise UsageError(
             f"the sheet would be {width} x {height} pixels, more than {MAX_SIDE}: show less on it"
@@ -221,7 +226,7 @@ def _new_sheet(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDra
     return sheet, ImageDraw.Draw(sheet)
 
 
-def _place(
+def place_photo(
     sheet: Image.Image,
     photo: SheetPhoto,
     corner: tuple[int, int],
@@ -283,5 +288,11 @@ def _line_height(tile: int) -> int:
     return _text_size(tile) * 4 // 3
 
 
-def _label_height(tile: int) -> int:
+def label_font(tile: int) -> Font:
+    """Return the font of captions below tiles of a side."""
+    return _font(_text_size(tile))
+
+
+def label_height(tile: int) -> int:
+    """Return the height of the captions below a tile."""
     return _line_height(tile) * 5 // 2
