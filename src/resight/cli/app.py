@@ -8,15 +8,16 @@ or two photos that differ by `same`, 2 an error in one line, 3 unreadable photos
 import os
 import sys
 import warnings
+from collections.abc import Callable
 
 import typer
 
-from resight.cli import collection, groups, research, search
+from resight.cli import collection, groups, hints, research, search
 from resight.cli.benchmark import benchmark
 from resight.errors import ResightError
 
 INTERRUPTED = 130
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Collections": (
         collection.index,
         collection.info,
@@ -26,7 +27,15 @@ COMMANDS = {
         collection.push,
         collection.pull,
     ),
-    "Search": (search.search, search.same, search.serve, groups.groups, search.explain),
+    "Search": (
+        search.search,
+        search.same,
+        search.serve,
+        groups.groups,
+        hints.decide,
+        hints.hints,
+        search.explain,
+    ),
     "Research": (
         research.demo,
         research.methods,
