@@ -1,5 +1,6 @@
 """Property tests of the HTTP interface, generated from its OpenAPI description."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ OPERATIONS = {
     ("get", f"{V1}/jobs/{{id}}"),
     ("delete", f"{V1}/jobs/{{id}}"),
     ("get", f"{V1}/jobs/{{id}}/events"),
+    ("get", f"{V1}/hints"),
+    ("post", f"{V1}/hints"),
+    ("delete", f"{V1}/hints/{{id}}"),
     ("get", f"{V1}/health"),
     ("get", "/metrics"),
 }
@@ -53,8 +57,10 @@ CONFORM = [
 
 
 @pytest.fixture(scope="module")
-def server(few_collection: Path) -> Iterator[Running]:
-    with running(few_collection) as started:
+def server(few_collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    own = tmp_path_factory.mktemp("schema") / "collection"
+    shutil.copytree(few_collection, own)
+    with running(own) as started:
         # No other job may start here and empty the collection.
         started.state.jobs.start("index", _wait)
         yield started

@@ -13,7 +13,15 @@ from starlette.staticfiles import StaticFiles
 
 import resight
 from resight.methods.model import ModelOptions
-from resight.web import WebSettings, job_routes, photo_routes, problems, schemas, search_routes
+from resight.web import (
+    WebSettings,
+    hint_routes,
+    job_routes,
+    photo_routes,
+    problems,
+    schemas,
+    search_routes,
+)
 from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
 
@@ -90,6 +98,7 @@ def create_app(
         photo_routes.group_router,
         search_routes.router,
         job_routes.router,
+        hint_routes.router,
     )
     for router in routers:
         app.include_router(router(state), prefix=API)

@@ -154,6 +154,7 @@ def group_router(state: AppState) -> APIRouter:
                 {
                     "kind": group.kind,
                     "photos": [state.photo_entry(photos[id_]) for id_ in group.ids],
+                    "best": group.best if group.best in photos else None,
                 }
                 for group in page
             ]
@@ -190,7 +191,7 @@ def group_router(state: AppState) -> APIRouter:
 
     @routes.get("/groups.csv", response_class=Response, responses=csv)
     async def groups_csv(request: Request, limit: Limit = None) -> Response:
-        """Return all groups as CSV: number of the group, kind, path."""
+        """Return all groups as CSV: number of the group, kind, path, whether it is the best."""
         media_type = "text/csv; charset=utf-8"
         return await export(request, limit, Groups.to_csv, media_type, "groups.csv")
 

@@ -6,7 +6,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 
-from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
+from resight.config import Geometry, HintVerdict, Reranking, SearchConfig, VerifiedBy
 from resight.evidence import Kind
 from resight.photos.transforms import Box
 from resight.searching.query import Verdict
@@ -147,6 +147,19 @@ class JobRequest(RequestModel):
         return self
 
 
+class HintRequest(RequestModel):
+    """A decision on photos: all the same as the first, all different, or the ones to keep."""
+
+    verdict: HintVerdict
+    photos: list[Id] = Field(min_length=1, max_length=100, description="the ids of the photos")
+
+    @model_validator(mode="after")
+    def _check_count(self) -> "HintRequest":
+        if self.verdict != "keep" and len(self.photos) < 2:
+            raise ValueError("same and different need two photos or more")
+        return self
+
+
 class ProblemDetails(BaseModel):
     """An error (RFC 9457); `detail` is a sentence for a person."""
 
@@ -181,6 +194,7 @@ class ResultEntry(PhotoEntry):
     verdict: Verdict | None = None
     probability: float | None = None
     kind: Kind | None = None
+    hint: bool | None = Field(None, description="true: a person decided it")
     inliers: int | None = None
     region: list[int] | None = None
     query_region: list[int] | None = None
@@ -298,6 +312,7 @@ class GroupEntry(BaseModel):
 
     kind: Literal["same-thing", "near-duplicate"]
     photos: list[PhotoEntry]
+    best: int | None = Field(description="the id of the best photo")
 
 
 class GroupsResponse(BaseModel):
@@ -307,6 +322,21 @@ class GroupsResponse(BaseModel):
     estimated_limit: float
     groups: list[GroupEntry]
     next: int | None
+
+
+class HintEntry(BaseModel):
+    """What a person decided about one or two photos; null for one that is not indexed any more."""
+
+    id: str
+    verdict: HintVerdict
+    decided: str = Field(description="when, in UTC")
+    photos: list[PhotoEntry | None]
+
+
+class HintsResponse(BaseModel):
+    """Hints."""
+
+    hints: list[HintEntry]
 
 
 class HealthResponse(BaseModel):
@@ -341,6 +371,7 @@ READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (
     SearchForm,
     ExplainRequest,
     JobRequest,
+    HintRequest,
 )
 """Models that no endpoint names in its signature."""
 

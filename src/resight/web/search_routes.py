@@ -222,6 +222,8 @@ def _as_dict(
             entry |= {"verdict": result.verdict, "probability": result.probability}
         if result.kind is not None:
             entry["kind"] = result.kind
+        if result.hint:
+            entry["hint"] = True
         if result.match is not None:
             entry |= result.match.to_dict()
         if copies:
