@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import typer
 
-from resight.cli import collection, groups, hints, research, search
+from resight.cli import collection, compare, groups, hints, research, search
 from resight.cli.benchmark import benchmark
 from resight.errors import ResightError
 
@@ -29,12 +29,12 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Search": (
         search.search,
-        search.same,
+        compare.same,
         search.serve,
         groups.groups,
         hints.decide,
         hints.hints,
-        search.explain,
+        compare.explain,
     ),
     "Research": (
         research.demo,
