@@ -115,7 +115,7 @@ def test_explain(home: Path, resight: Run, tmp_path: Path) -> None:
     for number, options in enumerate(([], ["-c", home / "c"])):
         out = tmp_path / f"{number}.png"
         (line,) = succeed(resight("explain", *pair, "-o", out, *options))
-        assert "in common" in line
+        assert f"{number}.png: same thing (" in line
         with Image.open(out) as picture:
             assert min(picture.size) > 100
 

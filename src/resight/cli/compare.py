@@ -7,6 +7,7 @@ import typer
 
 from resight.cli import options as opt
 from resight.cli.options import argument, option
+from resight.errors import UsageError
 
 
 def same(
@@ -39,25 +40,30 @@ def same(
 def explain(
     query: Annotated[Path, argument("PHOTO", "Query photo.")],
     other: Annotated[Path, argument("OTHER", "Another photo.")],
-    out: opt.Output,
+    out: Annotated[
+        Path | None, option("Picture to write.", "--output", "-o", metavar="FILE")
+    ] = None,
     collection: Annotated[
         str | None,
         option("Explain by this collection's method.", "--collection", "-c", metavar="FOLDER|URL"),
     ] = None,
     config: opt.Config = None,
     box: opt.BoxText = None,
+    json: opt.Json = False,
     weights: opt.Weights = None,
     runtime: opt.Runtime = "auto",
     device: opt.Device = "auto",
 ) -> None:
-    """Draw why two photos match: similar areas and corresponding points."""
+    """Show why two photos are the same thing or not: similar areas, places that agree."""
     from resight.cli import output
     from resight.files import ensure_picture_writable, save_picture
-    from resight.searching.query import open_query
     from resight.views.explain import explain
     from resight.views.overlay import draw_explanation
 
-    ensure_picture_writable(out)
+    if out is None and not json:
+        raise UsageError("explain: give a picture to write, -o FILE, or --json")
+    if out is not None:
+        ensure_picture_writable(out)
     explanation = explain(
         query,
         other,
@@ -66,9 +72,8 @@ def explain(
         box=opt.parse_box(box),
         model=opt.model_options(weights, runtime, device),
     )
-    picture = draw_explanation(open_query(query).image, open_query(other).image, explanation)
-    save_picture(picture, out)
-    output.say(
-        f"{out}: distance {explanation.distance:.4f}, {100 * explanation.agreement:.0f} % in "
-        f"common, {explanation.inliers} places match"
-    )
+    if out is not None:
+        save_picture(draw_explanation(explanation), out)
+        output.say(f"{out}: {explanation.sameness}")
+    if json:
+        output.print_json(explanation.to_dict())

@@ -113,12 +113,7 @@ def print_sameness(result: "Sameness", *, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
         return
-    details = [f"{100 * result.probability:.0f} %"]
-    if result.kind is not None:
-        details.append(result.kind)
-    if result.match is not None:
-        details.append(count(result.match.inliers, "place") + " agree")
-    print(f"{VERDICTS[result.verdict]} ({', '.join(details)})")
+    print(result)
 
 
 def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:

@@ -63,18 +63,32 @@ def turn(image: Image.Image, *, mirrored: bool, turns: int) -> Image.Image:
     return image.transpose(QUARTER_TURNS[turns]) if turns else image
 
 
+def unturn(points: np.ndarray, size: tuple[int, int], *, mirrored: bool, turns: int) -> np.ndarray:
+    """Convert points (n, 2) of an image that `turn` made, of `size`, to the image before.
+
+    >>> unturn(np.array([[0, 0], [9, 19]]), (300, 400), mirrored=False, turns=1).tolist()
+    [[0, 299], [19, 290]]
+    """
+    x, y = points.T
+    width, height = size
+    for _ in range(turns):  # counterclockwise
+        x, y = y, width - 1 - x
+        width, height = height, width
+    return np.stack([width - 1 - x if mirrored else x, y], axis=1)
+
+
 def unturn_box(box: Box, size: tuple[int, int], *, mirrored: bool, turns: int) -> Box:
-    """Convert a box in an image that `turn` made, of `size`, to the image before.
+    """Convert a box as `unturn` does points.
 
     >>> unturn_box((0, 0, 10, 20), (300, 400), mirrored=False, turns=1)
     (0, 290, 20, 10)
     """
     x, y, w, h = box
-    width, height = size
-    for _ in range(turns):  # counterclockwise
-        x, y, w, h = y, width - x - w, h, w
-        width, height = height, width
-    return (width - x - w if mirrored else x), y, w, h
+    corners = unturn(
+        np.array([[x, y], [x + w - 1, y + h - 1]]), size, mirrored=mirrored, turns=turns
+    )
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    return left, top, right - left + 1, bottom - top + 1
 
 
 def check_box(box: Box, size: tuple[int, int]) -> None:

@@ -48,11 +48,6 @@ class Verification:
     homography: np.ndarray | None
     matches: np.ndarray
 
-    def points(self, query: LocalFeatures, other: LocalFeatures) -> np.ndarray:
-        """Return the matches as float32 (inliers, 4): x, y in the query, x, y in the other."""
-        sides = query.points[self.matches[:, 0]], other.points[self.matches[:, 1]]
-        return np.concatenate(sides, axis=1).astype(np.float32)
-
 
 def verify(
     query: LocalFeatures,

@@ -18,7 +18,7 @@ from resight.errors import QueryError
 from resight.evidence import Evidence
 from resight.evidence.encoding import from_bytes
 from resight.evidence.probability import by_descriptor
-from resight.photos.transforms import Box, bounding_box
+from resight.photos.transforms import bounding_box
 from resight.ranking.strangers import Strangers, closeness
 from resight.searching.hinted import obey_hints
 from resight.searching.nearest import CHUNK, DECIDABLE
@@ -142,21 +142,27 @@ def _in_photos(
     if probability >= PROBABLE:
         kind = kind_of(evidence, other, decision.match, same_content=identical)
     inliers = decision.match.matches
-    region = _scaled(other.points[inliers[:, 1]], other, (photo.width or 1, photo.height or 1))
-    query_region = _in_query(evidence.points[inliers[:, 0]], evidence, query)
-    return Decided(probability, VerifiedMatch(len(inliers), query_region, region), kind)
+    size = photo.width or 1, photo.height or 1
+    at_photo = _scaled(other.points[inliers[:, 1]], other, size)
+    at_query = _in_query(evidence.points[inliers[:, 0]], evidence, query)
+    match = VerifiedMatch(
+        len(inliers),
+        None if at_query is None else bounding_box(at_query),
+        bounding_box(at_photo),
+        None if at_query is None else np.concatenate([at_query, at_photo], axis=1),
+    )
+    return Decided(probability, match, kind)
 
 
-def _in_query(points: np.ndarray, evidence: Evidence, query: QueryPhoto) -> Box | None:
-    """Return the box around points of a query's evidence; None if its file is gone by now."""
+def _in_query(points: np.ndarray, evidence: Evidence, query: QueryPhoto) -> np.ndarray | None:
+    """Convert points of a query's evidence to pixels of it; None if its file is gone by now."""
     try:
-        box = _scaled(points, evidence, query.image_size)
-        return None if box is None else query.in_photo(box)
+        return query.points_in_photo(_scaled(points, evidence, query.image_size))
     except QueryError:
         return None
 
 
-def _scaled(points: np.ndarray, evidence: Evidence, size: tuple[int, int]) -> Box | None:
-    """Return the box around points of evidence in pixels of its photo, of `size`."""
+def _scaled(points: np.ndarray, evidence: Evidence, size: tuple[int, int]) -> np.ndarray:
+    """Convert points (n, 2) of evidence to pixels of its photo, of `size`: float32 (n, 2)."""
     ratio = np.array(size) / evidence.size
-    return bounding_box(np.clip((points + 0.5) * ratio - 0.5, 0, np.array(size) - 1))
+    return np.clip((points + 0.5) * ratio - 0.5, 0, np.array(size) - 1).astype(np.float32)

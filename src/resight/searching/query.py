@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from resight.evidence import Kind
 from resight.files import file_sha256
 from resight.photos import absolute, path_text
 from resight.photos.images import image_size, load_image, thumbnail_figure
-from resight.photos.transforms import Box, check_box, crop_box, scale_box, turn, unturn_box
+from resight.photos.transforms import Box, check_box, crop_box, scale_box, turn, unturn, unturn_box
 
 QuerySource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]
 """A file, or an upright image: RGB, or uint8 (H, W, 3)."""
@@ -101,6 +101,12 @@ class QueryPhoto:
         left, top = self.box[:2] if self.box else (0, 0)
         return x + left, y + top, w, h
 
+    def points_in_photo(self, points: np.ndarray) -> np.ndarray:
+        """Convert points (n, 2) of `image` at full resolution to pixels of the whole photo."""
+        upright = unturn(points, self.image_size, mirrored=self.mirrored, turns=self.turns)
+        corner = self.box[:2] if self.box else (0, 0)
+        return upright + np.array(corner, np.float32)
+
     @property
     def _file(self) -> Path:
         assert self.path is not None  # without a path there is a picture
@@ -140,11 +146,14 @@ class VerifiedMatch:
         inliers: number of local features that agree on one geometry.
         query_region: smallest box around them in the query; None without any.
         region: smallest box around them in the result; None without any.
+        places: float32 (inliers, 4), x and y of each in the query, x and y in the result, in pixels
+            of the upright photos; None from spatial verification, or where the query is gone.
     """
 
     inliers: int
     query_region: Box | None
     region: Box | None
+    places: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; no regions where there are none."""

@@ -1,6 +1,7 @@
 """Decide whether two photos show the same thing."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 from resight.backends import Location, open_store
 from resight.backends.store import Store, reduced_query
 from resight.collection import Photo
-from resight.collection.hints import Hints
+from resight.config import SearchConfig
+from resight.descriptors.extractor import Description
 from resight.evidence import Kind
 from resight.methods.model import ModelOptions
-from resight.ranking.exact import DISTANCES, Database, distances_to
-from resight.ranking.strangers import NEUTRAL, Strangers
+from resight.ranking.exact import DISTANCES, Database, Query, distances_to
+from resight.ranking.strangers import NEUTRAL
 from resight.searching import Searcher
 from resight.searching.hinted import obey
-from resight.searching.nearest import strangers_of
+from resight.searching.nearest import Ranking, rank_by_distance
 from resight.searching.pipeline import locate_descriptors
 from resight.searching.query import (
     Decided,
@@ -28,6 +30,21 @@ from resight.searching.query import (
     verdict_of,
 )
 
+VERDICTS: dict[Verdict, str] = {
+    "same": "same thing",
+    "probable": "probably the same thing",
+    "different": "not the same thing",
+}
+KINDS: dict[Kind, str] = {
+    "copy": "identical file",
+    "resized": "resized or re-saved",
+    "crop": "cropped",
+    "edited": "edited",
+    "mirrored": "mirrored",
+    "rotated": "rotated",
+    "view": "another view",
+}
+
 
 @dataclass(frozen=True)
 class Sameness:
@@ -38,7 +55,7 @@ class Sameness:
         kind: how the second differs from the first; None where they show something else.
         match: the places that agree, in pixels of the photos.
         distance: between their descriptors; None without a collection.
-        hint: whether a person decided it, by the hints of the collection.
+        hint: the decision is a person's, remembered in the collection.
     """
 
     probability: float
@@ -47,10 +64,28 @@ class Sameness:
     distance: float | None = None
     hint: bool = False
 
+    def __str__(self) -> str:
+        """Return the decision as a phrase.
+
+        >>> print(Sameness(0.981, "crop", VerifiedMatch(61, None, None)))
+        same thing (98 %), cropped: 61 places agree
+        """
+        kind = f", {KINDS[self.kind]}" if self.kind else ""
+        count = self.match.inliers if self.match else 0
+        places = f"{count or 'no'} place{' agrees' if count == 1 else 's agree'}"
+        return f"{VERDICTS[self.verdict]} ({100 * self.probability:.0f} %){kind}: {places}"
+
     @property
     def verdict(self) -> Verdict:
         """The probability as a word."""
         return verdict_of(self.probability)
+
+    @property
+    def places(self) -> np.ndarray:
+        """The places that agree, see `VerifiedMatch`, float32 (n, 4)."""
+        if self.match is None or self.match.places is None:
+            return np.zeros((0, 4), np.float32)
+        return self.match.places
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -59,8 +94,6 @@ class Sameness:
             entry["kind"] = self.kind
         if self.distance is not None:
             entry["distance"] = self.distance
-        if self.hint:
-            entry["hint"] = True
         return entry | (self.match.to_dict() if self.match else {})
 
 
@@ -80,7 +113,7 @@ def same(
         first: a file, or an upright image: PIL, or uint8 (H, W, 3).
         second: the other photo.
         collection: compare the photos' descriptors as well, by the method of this collection and
-            against the strangers in it; its hints are obeyed.
+            against the strangers in it.
         model: weights, runtime and device, for photos that the collection does not hold.
 
     Raises:
@@ -89,42 +122,22 @@ def same(
         WeightsError: a photo must be described and there are no weights.
     """
     photos = open_query(first), open_query(second)
-    closeness, chance, distance, hints = NEUTRAL, 0.0, None, Hints()
-    if collection is not None:
-        with open_store(collection) as store:
-            distance, strangers = _compare(store, *photos, model)
-            hints = store.hints()
-        if strangers is not None:
-            closeness = float(strangers.closeness(np.array([distance]))[0])
-            chance = strangers.chance
-    decided = _decide(*photos, closeness, chance)
-    decided = obey(hints, photos[0].content, photos[1].content, decided)
-    return Sameness(decided.probability, decided.kind, decided.match, distance, decided.hint)
+    if collection is None:
+        return compare(*photos)
+    with open_store(collection) as store:
+        return compare_within(store, Searcher(store, model).describe, *photos)
 
 
-def _compare(
-    store: Store, first: QueryPhoto, second: QueryPhoto, model: ModelOptions | None
-) -> tuple[float, Strangers | None]:
-    """Return the distance of two photos in a collection's method, and the strangers of the first.
+def compare(
+    first: QueryPhoto, second: QueryPhoto, closeness: float = NEUTRAL, chance: float = 0.0
+) -> Sameness:
+    """Decide by the evidence of two photos, and by the closeness of their descriptors.
 
-    The strangers are None where there are too few photos.
+    See `evidence.decision.decide` for the closeness and for what it reaches by chance.
+
+    Raises:
+        QueryError: one of the photos cannot be read.
     """
-    store.check()
-    searcher = Searcher(store, model)
-    query = locate_descriptors(store, first, searcher.describe)
-    stored = None if second.content is None else store.stored_query(second.content)
-    other = stored or reduced_query(searcher.describe(second), store.reduction())
-    row = Database(
-        np.zeros(1, np.int64),
-        other.global_[None, :],
-        None if other.local is None else other.local[None, :],
-    )
-    distance = float(distances_to(query, row, DISTANCES[store.distance])[0])
-    return distance, strangers_of(store, query)
-
-
-def _decide(first: QueryPhoto, second: QueryPhoto, closeness: float, chance: float) -> Decided:
-    """Decide by the evidence of two photos, and by the closeness of their descriptors."""
     from resight.evidence.extraction import extract_evidence  # imports OpenCV
     from resight.searching.deciding import decide_on
 
@@ -135,4 +148,78 @@ def _decide(first: QueryPhoto, second: QueryPhoto, closeness: float, chance: flo
     (decided,) = decide_on(
         first, evidence[0], [photo], [evidence[1]], np.array([closeness]), chance
     )
-    return decided
+    return Sameness(decided.probability, decided.kind, decided.match)
+
+
+def compare_within(
+    store: Store,
+    describe: Callable[[QueryPhoto], Description],
+    first: QueryPhoto,
+    second: QueryPhoto,
+) -> Sameness:
+    """Decide also by the descriptors of two photos, against the strangers in a collection.
+
+    The decision on a photo that a search with the first decides on is that of the search.
+
+    Args:
+        store: the collection.
+        describe: computes the descriptors of a photo that the collection does not hold.
+        first: a photo.
+        second: the other one.
+
+    Raises:
+        QueryError: one of the photos cannot be read.
+        CollectionError: the collection is empty.
+        WeightsError: a photo must be described and there are no weights.
+    """
+    store.check()
+    query = locate_descriptors(store, first, describe)
+    ranking = rank_by_distance(store, query, SearchConfig(), None)
+    found = _decide_in_search(store, ranking, first, second.content)
+    if found is None:
+        distance = _distance(store, describe, query, second)
+        near, chance = NEUTRAL, 0.0
+        if ranking.strangers is not None:
+            near = float(ranking.strangers.closeness(np.array([distance]))[0])
+            chance = ranking.strangers.chance
+        found = replace(compare(first, second, near, chance), distance=distance)
+    content = first.content if first.box is None else None
+    decided = Decided(found.probability, found.match, found.kind)
+    obeyed = obey(store.hints(), content, second.content, decided)
+    return replace(found, probability=obeyed.probability, kind=obeyed.kind, hint=obeyed.hint)
+
+
+def _decide_in_search(
+    store: Store, ranking: Ranking, first: QueryPhoto, content: str | None
+) -> Sameness | None:
+    """Return the decision of a search on the photo with a content; None if it does not compare it.
+
+    Its strangers tell what of the photos is background.
+    """
+    from resight.searching.deciding import Decider  # imports OpenCV
+
+    photos = store.photos_by_id(ranking.ids.tolist())
+    contents = [photos[id_].content if id_ in photos else None for id_ in ranking.ids.tolist()]
+    if content is None or content not in contents:
+        return None
+    rank = contents.index(content)
+    decisions = Decider(store).decide(first, ranking.ids, ranking.distances, ranking.strangers)
+    if rank >= len(decisions) or decisions[rank].match is None:
+        return None
+    decided = decisions[rank]
+    distance = float(ranking.distances[rank])
+    return Sameness(decided.probability, decided.kind, decided.match, distance)
+
+
+def _distance(
+    store: Store, describe: Callable[[QueryPhoto], Description], query: Query, photo: QueryPhoto
+) -> float:
+    """Return the distance of a query to a photo, in the collection or not."""
+    stored = None if photo.content is None else store.stored_query(photo.content)
+    other = stored or reduced_query(describe(photo), store.reduction())
+    row = Database(
+        np.zeros(1, np.int64),
+        other.global_[None, :],
+        None if other.local is None else other.local[None, :],
+    )
+    return float(distances_to(query, row, DISTANCES[store.distance])[0])

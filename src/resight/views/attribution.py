@@ -3,7 +3,7 @@
 Every pooling's vector is a sum over positions. A maximum belongs to the positions that hold it; a
 (generalized) mean to all positions by their shares of it; regions are summed; a whitening or a
 trained projection is linear, so that it is applied to the parts of the positions (its bias is
-spread evenly). The sum over the positions is the descriptor.
+spread evenly), and so is a reduction. The sum over the positions is the descriptor.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,11 @@ from resight.descriptors.pooling.rmac import ALPHA, region_grid, region_vectors
 from resight.descriptors.pooling.spoc import center_prior
 from resight.errors import UsageError
 from resight.networks.checkpoints import RetrievalHead
+from resight.reductions import Reduction
+from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
+from resight.reductions.wccn import Wccn
+from resight.reductions.whitening import Whitening
 from resight.vectors import Projection
 
 TINY = np.finfo(np.float32).tiny
@@ -48,13 +52,14 @@ def attribute_photo(
     config: ExtractionConfig,
     *,
     mask: np.ndarray | None = None,
-    selection: Selection | None = None,
+    reduction: Reduction | None = None,
     state: PoolingState = NO_STATE,
 ) -> dict[str, Attribution]:
     """Split a photo's descriptor over the positions of each layer.
 
-    A mask (H, W) of the last stage yields the local descriptor; a selection restricts the
-    descriptor to the selected values.
+    A mask (H, W) of the last stage yields the local descriptor, a reduction the reduced one without
+    the correction of an adaptation, which belongs to no place; of a selection with a whitening, the
+    selected values.
 
     Raises:
         UsageError: the pooling is NetVLAD.
@@ -81,7 +86,16 @@ def attribute_photo(
             parts[layer] = Attribution(parts[layer].values * share, parts[layer].columns)
     if config.normalize_concatenation:
         parts = _unit_length(parts)
-    return parts if selection is None else _select(parts, selection)
+    match reduction:
+        case None:
+            return parts
+        case Whitening():
+            return _whiten(parts, reduction)
+        case Wccn():
+            return _whiten(parts, reduction.projection)
+        case SelectionPlusWhitening():
+            return _select(parts, reduction.selection)
+    return _select(parts, reduction)
 
 
 # Positions of a pooling: non-negative parts (C, H, W), before any projection
@@ -289,3 +303,25 @@ def _select(parts: dict[str, Attribution], selection: Selection) -> dict[str, At
         selected[layer] = Attribution(values.transpose(2, 0, 1), part.columns)
         start += size
     return _unit_length(selected) if selection.renormalize else selected
+
+
+def _whiten(parts: dict[str, Attribution], whitening: Whitening) -> dict[str, Attribution]:
+    """Split whitened descriptors: a power law is a factor of each value, the mean is spread evenly.
+
+    A projection is linear, so that it is applied to the parts.
+    """
+    whitened: dict[str, Attribution] = {}
+    start = 0
+    for (layer, part), projection in zip(parts.items(), whitening.parts, strict=True):
+        values = part.values
+        if whitening.power != 1:
+            sums = np.abs(values.sum(axis=(1, 2)))
+            factors = np.where(sums > TINY, np.maximum(sums, TINY) ** (whitening.power - 1), 0)
+            values = values * factors[:, None, None].astype(np.float32)
+        means = whitening.means[start : start + len(values)] / values[0].size
+        centered = values - means[:, None, None]
+        whitened[layer] = Attribution(
+            _unit(np.tensordot(projection.T, centered, axes=1)), part.columns
+        )
+        start += len(values)
+    return _unit_length(whitened)

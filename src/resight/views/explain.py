@@ -1,12 +1,13 @@
-"""Explanations of a match: heat maps, masks and matching places of two photos.
+"""Explanations: the decision on two photos, the places that agree, and similar areas.
 
-`heatmaps` explains the descriptors of a network and those of SIFT; `overlay` draws them.
+`sameness` decides; `heatmaps` finds the areas that are similar by the descriptors of a network or
+by those of local features; `overlay` draws both.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,6 @@ from resight.backends import open_store
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor
 from resight.descriptors.fusion import rescale
-from resight.descriptors.local_features.rootsift import root_sift
 from resight.descriptors.pipeline import (
     NO_STATE,
     FeatureMaps,
@@ -30,78 +30,89 @@ from resight.methods import resolve_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.networks.parameters import Classifier
 from resight.photos.images import data_uri
-from resight.photos.transforms import Box, check_box, crop_box
-from resight.ranking.exact import DISTANCES, Distance, manhattan
-from resight.ranking.geometry import verify
+from resight.photos.transforms import Box
+from resight.ranking.exact import DISTANCES
 from resight.reductions import Reduction, to_query
-from resight.reductions.combined import SelectionPlusWhitening
-from resight.reductions.pfa import Selection
 from resight.searching import Searcher
-from resight.searching.query import QuerySource, open_query
+from resight.searching.query import QueryPhoto, QuerySource, open_query
+from resight.searching.sameness import Sameness, compare, compare_within
 from resight.views.attribution import attribute_photo
-from resight.views.heatmaps import add_layers, column_matches, feature_heats, heat_map
-
-if TYPE_CHECKING:
-    from resight.descriptors.local_extractor import LocalExtractor
+from resight.views.heatmaps import add_layers, attributable, feature_heats, heat_map
 
 BOX_GRID = 320
 """Cells along the longer side of the heat map of a whole photo with a box."""
+
+NO_HEAT = np.zeros((1, 1), np.float32)
+"""Of descriptors whose values are not sums over places: NetVLAD, and most of local features."""
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """The reasons for a match.
+class SimilarAreas:
+    """Where two photos are similar by a method's descriptors.
 
     Maps cover the whole upright photo, row by row, whatever their number of cells; with a box the
     query's are zero outside of it.
 
     Attributes:
         heat_query: float32 (h, w), 0 to 1: how much each place of the query makes the photos
-            close; zeros where they have nothing in common.
+            close; zeros where they have nothing in common, or where the descriptors of the method
+            are not those of places.
         heat_other: float32 (h', w'), the same for the other photo.
         mask_query: bool (h, w), the places above the threshold of the class activation map, where
             the masked descriptors were the closer ones; else None.
         mask_other: bool (h', w'), the same for the other photo.
-        matches: float32 (M, 4), places that match and agree on one geometry: x and y in the
-            query, x and y in the other, in pixels of the upright photos.
         distance: as in a search of the collection.
         agreement: share of the two descriptors that is common, 0 to 1.
-        images: the upright query and the other photo, RGB; None if only maps were explained.
     """
 
     heat_query: np.ndarray
     heat_other: np.ndarray
     mask_query: np.ndarray | None
     mask_other: np.ndarray | None
-    matches: np.ndarray
     distance: float
     agreement: float
-    images: tuple[Image.Image, Image.Image] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Explanation(SimilarAreas):
+    """The reasons for a match: the decision with the places that agree, and similar areas.
+
+    Attributes:
+        sameness: whether both show the same thing, as `same` and searches decide.
+        images: the whole upright query and the other photo, RGB.
+    """
+
+    sameness: Sameness
+    images: tuple[Image.Image, Image.Image] = field(repr=False, compare=False)
+
+    @property
+    def matches(self) -> np.ndarray:
+        """The places by which was decided: x and y in the query, x and y in the other, (M, 4)."""
+        return self.sameness.places
+
+    @property
+    def inliers(self) -> int:
+        """Number M of matches."""
+        return len(self.matches)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return distance, agreement and matches as JSON values, without the maps."""
+        """Return decision, distance, agreement and matches as JSON values, without the maps."""
         return {
+            **self.sameness.to_dict(),
             "distance": self.distance,
             "agreement": self.agreement,
             "inliers": self.inliers,
             "matches": self.matches.tolist(),
         }
 
-    def _repr_html_(self) -> str | None:
+    def _repr_html_(self) -> str:
         """Draw the explanation in a notebook."""
         from resight.views.overlay import draw_explanation
 
-        if self.images is None:
-            return None
-        picture = draw_explanation(*self.images, self)
-        return f'<img src="{data_uri(picture)}" alt="explanation of the match">'
-
-    @property
-    def inliers(self) -> int:
-        """Number M of matches."""
-        return len(self.matches)
+        picture = draw_explanation(self)
+        return f'<img src="{data_uri(picture)}" alt="{self.sameness}">'
 
 
 def explain(
@@ -118,7 +129,8 @@ def explain(
     Args:
         query: a photo; it need not be in the collection.
         other: another one.
-        collection: whose method, selection and model to use; a folder, or an address on a backend.
+        collection: whose method, selection, strangers and model to use; a folder, or an address on
+            a backend.
         config: a method, a TOML file or a configuration, instead of a collection; None and no
             collection is `auto`.
         box: the region of the query.
@@ -130,71 +142,62 @@ def explain(
         WeightsError: there are no weights.
         CollectionError: see `resight.errors`.
     """
-    images = open_query(query).image, open_query(other).image
-    if box is not None:
-        check_box(box, images[0].size)  # before the network is loaded
+    photos = open_query(query, box), open_query(other)
+    for photo in photos:
+        _ = photo.image  # can be read, before the network is loaded
     if collection is not None:
         if config is not None:
             raise UsageError("explain: a collection has its own configuration; give one of them")
         with open_store(collection) as opened:
-            return explain_images(Searcher(opened, model), *images, box=box)
+            searcher = Searcher(opened, model)
+            sameness = compare_within(opened, searcher.describe, *photos)
+            return explain_photos(searcher, *photos, sameness)
     method, _ = resolve_config(config, cam=None)
     if not isinstance(method, ExtractionConfig) or method.learns:
         raise UsageError("explain: the method needs a collection, from whose photos it learns")
     model = model or ModelOptions()
     extractor = FittedMethod(method, find_model(method, model)).load_extractor(model)
-    return _explain(extractor, None, manhattan, *images, box)
+    return _explain(extractor, None, *photos, compare(*photos))
 
 
-def explain_images(
-    searcher: Searcher, query: Image.Image, other: Image.Image, *, box: Box | None = None
+def explain_photos(
+    searcher: Searcher, query: QueryPhoto, other: QueryPhoto, sameness: Sameness
 ) -> Explanation:
-    """Explain the match of two upright RGB photos by the method of an open collection.
+    """Explain a decision on two photos by the method of an open collection.
 
     Raises:
-        UsageError: the box is not inside the query.
+        QueryError: a photo cannot be read.
         WeightsError: there are no weights.
     """
-    provenance = searcher.store.provenance
-    distance = DISTANCES[provenance.distance]
-    return _explain(searcher.extractor(), provenance.reduction(), distance, query, other, box)
+    reduction = searcher.store.provenance.reduction()
+    return _explain(searcher.extractor(), reduction, query, other, sameness)
 
 
 def _explain(
     extractor: Extractor,
-    selection: Reduction | None,
-    distance: Distance,
-    query: Image.Image,
-    other: Image.Image,
-    box: Box | None,
-) -> Explanation:
-    from resight.descriptors.local_extractor import LocalExtractor
-
-    part = query if box is None else crop_box(query, box)
-    if isinstance(extractor, LocalExtractor):
-        explanation = _explain_sift(extractor, distance, part, other)
-    else:
-        explanation = _explain_cnn(extractor, selection, part, other)
-    if box is not None:
-        explanation = _on_whole(explanation, box, query.size)
-    return replace(explanation, images=(query, other))
-
-
-def _explain_cnn(
-    extractor: Extractor, selection: Reduction | None, query: Image.Image, other: Image.Image
+    reduction: Reduction | None,
+    query: QueryPhoto,
+    other: QueryPhoto,
+    sameness: Sameness,
 ) -> Explanation:
     from resight.descriptors.cnn_extractor import CnnExtractor
 
-    if not isinstance(extractor, CnnExtractor):
-        raise UsageError(f"explain: does not know the method {type(extractor).__name__}")
-    config = extractor.config
-    a, b = (extractor.feature_maps(extractor.prepare(image)) for image in (query, other))
-    result = explain_maps(
-        a, b, config, classifier=extractor.classifier, reduction=selection, state=extractor.state
-    )
-    stage = config.spec.matching_layer
-    columns = fuse(a, stage, config), fuse(b, stage, config)
-    return replace(result, matches=column_matches(*columns, query.size, other.size))
+    if isinstance(extractor, CnnExtractor):
+        maps = [extractor.feature_maps(extractor.prepare(each.image)) for each in (query, other)]
+        areas = explain_maps(
+            maps[0],
+            maps[1],
+            extractor.config,
+            classifier=extractor.classifier,
+            reduction=reduction,
+            state=extractor.state,
+        )
+    else:
+        areas = _explain_features(extractor, reduction, query.image, other.image)
+    if query.box is not None:
+        areas = _on_whole(areas, query.box, query.size)
+    whole = replace(query, box=None).image
+    return Explanation(**vars(areas), sameness=sameness, images=(whole, other.image))
 
 
 def explain_maps(
@@ -205,15 +208,11 @@ def explain_maps(
     classifier: Classifier | None = None,
     reduction: Reduction | None = None,
     state: PoolingState = NO_STATE,
-) -> Explanation:
-    """Explain why two photos are close, from their feature maps; without matches.
+) -> SimilarAreas:
+    """Explain why two photos are close, from their feature maps.
 
-    With a classifier, the local descriptors are explained where they are the closer ones. With a
-    selection only its values count; with whitening the heat is that of the values before it, and
-    the distance is that after it.
-
-    Raises:
-        UsageError: the pooling is NetVLAD.
+    With a classifier, the local descriptors are explained where they are the closer ones. The heat
+    is that of the reduced descriptors, of a selection with a whitening that of the selection.
     """
     photos = (query, other)
     pooled = [describe_maps(maps, config, classifier, state) for maps in photos]
@@ -231,36 +230,34 @@ def explain_maps(
         if local_distance < distance:
             vectors, distance = local, local_distance
             masks = [_mask(maps, config, classifier) for maps in photos]
-    selection = reduction
-    if isinstance(reduction, SelectionPlusWhitening):
-        selection = reduction.selection
-    parts = [
-        attribute_photo(
-            maps,
-            config,
-            mask=masks[i] if masks else None,
-            selection=selection if isinstance(selection, Selection) else None,
-            state=state,
-        )
-        for i, maps in enumerate(photos)
-    ]
-    heats = add_layers(parts[0], parts[1])
-    # The common share of the sum; for vectors of unit length the cosine.
+    heats = NO_HEAT, NO_HEAT
+    if config.pooling != "netvlad":
+        parts = [
+            attribute_photo(
+                maps, config, mask=masks[i] if masks else None, reduction=reduction, state=state
+            )
+            for i, maps in enumerate(photos)
+        ]
+        heats = add_layers(parts[0], parts[1])
+    grids = [_on_grid(*pair) for pair in zip(masks, heats, strict=True)] if masks else [None, None]
+    return SimilarAreas(
+        heat_query=heats[0],
+        heat_other=heats[1],
+        mask_query=grids[0],
+        mask_other=grids[1],
+        distance=distance,
+        agreement=_agreement(vectors, distance, distance_name),
+    )
+
+
+def _agreement(vectors: Sequence[np.ndarray], distance: float, distance_name: str) -> float:
+    """Return the common share of the sum of two descriptors; at unit length, their cosine."""
     total, difference = 1.0, distance
     if distance_name == "manhattan":
         total = float(sum(np.abs(vector).sum() for vector in vectors))
     elif distance_name == "euclidean":
         difference = distance**2 / 2
-    grids = [_on_grid(*pair) for pair in zip(masks, heats, strict=True)] if masks else [None, None]
-    return Explanation(
-        heat_query=heats[0],
-        heat_other=heats[1],
-        mask_query=grids[0],
-        mask_other=grids[1],
-        matches=np.zeros((0, 4), np.float32),
-        distance=distance,
-        agreement=min(1.0, max(0.0, 1 - difference / total)) if total > 0 else 0.0,
-    )
+    return min(1.0, max(0.0, 1 - difference / total)) if total > 0 else 0.0
 
 
 def _on_grid(mask: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -276,38 +273,44 @@ def _mask(
     return cam_mask(heat, config.cam_threshold)
 
 
-def _explain_sift(
-    extractor: "LocalExtractor", distance: Distance, query: Image.Image, other: Image.Image
-) -> Explanation:
-    config = extractor.config
-    if (config.features, config.aggregation, config.assigned) != ("rootsift", "vlad", 1):
-        raise UsageError(f"explain: does not know {config.aggregation} of {config.features}")
-    vocabulary = extractor.params["words"]
-    first, second = root_sift(query, config), root_sift(other, config)
-    heat, other_heat = feature_heats(first, second, vocabulary, config.power)
-    a, b = (extractor.describe(features).global_ for features in (first, second))
-    return Explanation(
-        heat_query=heat_map(first.points, heat, query.size),
-        heat_other=heat_map(second.points, other_heat, other.size),
+def _explain_features(
+    extractor: Extractor, reduction: Reduction | None, query: Image.Image, other: Image.Image
+) -> SimilarAreas:
+    """Explain descriptors that are aggregated local features; heat is that of VLAD by RootSIFT."""
+    from resight.descriptors.local_extractor import LocalExtractor
+
+    config, images = extractor.config, (query, other)
+    features = [extractor.prepare(image) for image in images]
+    vectors = [extractor.describe(each).global_ for each in features]
+    distance_name = config.descriptor_distance
+    if reduction is not None:
+        distance_name = reduction.distance
+        vectors = [to_query(reduction, reduction.apply(vectors[0])), reduction.apply(vectors[1])]
+    distance = float(DISTANCES[distance_name](vectors[0], vectors[1][None])[0])
+    heats = [NO_HEAT, NO_HEAT]
+    if isinstance(extractor, LocalExtractor) and reduction is None and attributable(config):
+        of_features = feature_heats(features[0], features[1], extractor.params, extractor.config)
+        heats = [
+            heat_map(each.points, heat, image.size)
+            for each, heat, image in zip(features, of_features, images, strict=True)
+        ]
+    return SimilarAreas(
+        heat_query=heats[0],
+        heat_other=heats[1],
         mask_query=None,
         mask_other=None,
-        matches=verify(first, second).points(first, second),
-        distance=float(distance(a, b[None])[0]),
-        # Both vectors have unit length (or are zero), whatever distance the collection uses.
-        agreement=min(1.0, max(0.0, float(a @ b))),
+        distance=distance,
+        agreement=_agreement(vectors, distance, distance_name),
     )
 
 
-def _on_whole(part: Explanation, box: Box, size: Size) -> Explanation:
-    """Convert an explanation of the region `box` to one of the whole photo."""
-    matches = part.matches.copy()
-    matches[:, :2] += box[:2]
+def _on_whole(part: SimilarAreas, box: Box, size: Size) -> SimilarAreas:
+    """Convert similar areas of the region `box` to those of the whole photo."""
     mask = part.mask_query
     return replace(
         part,
         heat_query=_lay(part.heat_query, box, size, Image.Resampling.BILINEAR),
         mask_query=None if mask is None else _lay(mask, box, size, Image.Resampling.NEAREST) > 0,
-        matches=matches,
     )
 
 

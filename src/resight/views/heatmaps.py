@@ -11,10 +11,11 @@ agree in many values. So a pair of positions counts as much as the columns of th
 both positions are similar, beyond what two positions of the photos are on average. The heat of a
 position is the sum over its pairs.
 
-For SIFT, a word's block of a VLAD is its sum of residuals `s`, scaled for each value by
+For local features, a word's block of a VLAD is its sum of residuals `s`, scaled for each value by
 `g = |s|**(power - 1)` and by the lengths, so that `v = g * s` is linear in the residuals once `g`
 is computed. The cosine is then, exactly, a sum over pairs of features with the same word:
-`sum((r * g) * (r' * g'))`. Such a pair, too, counts as much as the two features look alike.
+`sum((r * g) * (r' * g'))`. Such a pair, too, counts as much as the two features look alike. A bag
+of words is the same with the features' weights in place of the residuals.
 """
 
 import math
@@ -22,17 +23,14 @@ import math
 import cv2
 import numpy as np
 
-from resight.descriptors.aggregation.vlad import ROUNDING
+from resight.config import LocalConfig, MethodConfig
+from resight.descriptors.aggregation.bag_of_words import SIGMA2
+from resight.descriptors.aggregation.vlad import ROUNDING, assign
+from resight.descriptors.aggregation.vocabulary import nearest_words, soft_weights
+from resight.descriptors.extractor import FittedParams
 from resight.descriptors.fusion import rescale
 from resight.descriptors.local_features.rootsift import LocalFeatures
-from resight.ranking.geometry import verify
-from resight.searching.spatial_verification import (
-    LOCAL_FEATURES,
-    border,
-    column_features,
-    positions,
-    unit_columns,
-)
+from resight.searching.spatial_verification import border, positions, unit_columns
 from resight.views.attribution import TINY, Attribution, resample
 
 SIMILARITY_POWER = 3
@@ -87,21 +85,6 @@ def shared_heat(query: Attribution, other: Attribution) -> tuple[np.ndarray, np.
         heat[block] = pairs.sum(axis=1)
         other_heat += pairs.sum(axis=0)
     return _smooth(heat, query, shape), _smooth(other_heat, other, other_shape)
-
-
-def column_matches(
-    query: np.ndarray, other: np.ndarray, query_size: tuple[int, int], other_size: tuple[int, int]
-) -> np.ndarray:
-    """Match the columns of feature maps (C, H, W) of two photos (sizes: width, height in pixels).
-
-    Returns:
-        float32 (M, 4), x and y in pixels of the query, x and y in pixels of the other; M is 0
-        without a homography.
-    """
-    first, second = column_features(query, query_size), column_features(other, other_size)
-    kind = LOCAL_FEATURES["columns"]
-    verified = verify(first, second, ratio=kind.ratio, max_error=kind.max_error)
-    return verified.points(first, second)
 
 
 def add_layers(
@@ -165,22 +148,34 @@ def _mean_column(columns: np.ndarray) -> np.ndarray:
     return nonzero @ columns / max(1, nonzero.sum())
 
 
-# SIFT
+# Local features
+
+
+def attributable(config: MethodConfig) -> bool:
+    """Return whether `feature_attribution` splits the descriptors of a method."""
+    if not isinstance(config, LocalConfig) or config.features != "rootsift":
+        return False
+    return config.aggregation in ("vlad", "words")
 
 
 def feature_attribution(
-    features: LocalFeatures, vocabulary: np.ndarray, power: float
+    features: LocalFeatures, params: FittedParams, config: LocalConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split the VLAD of a photo over its N local features; the vocabulary is float32 (K, 128).
+    """Split the VLAD or the bag of words of a photo over its N local features.
 
     Returns:
-        Words int64 (N,) and parts float64 (N, 128); the parts of a word's features add up to the
-        word's block of `vlad`.
+        Words int64 (N, r) of each feature, and its parts in their blocks of the descriptor, float64
+        (N, r, d); they add up to the descriptor. d is 128 of VLAD and 1 of a bag of words.
     """
-    words = np.asarray(vocabulary, dtype=np.float64)
-    descriptors = features.descriptors.astype(np.float64)
-    nearest = np.argmin((words**2).sum(axis=1) - 2.0 * (descriptors @ words.T), axis=1)
-    parts = descriptors - words[nearest]
+    if config.aggregation == "words":
+        nearest, squared = nearest_words(features.descriptors, params["words"], config.assigned)
+        parts = (soft_weights(squared, SIGMA2) * params["idf"][nearest])[..., None]
+        length = np.linalg.norm(np.bincount(nearest.ravel(), parts.ravel()))
+        return nearest, parts / (length or 1.0)
+    words = np.asarray(params["words"], np.float64)
+    nearest, weights = assign(features.descriptors, words, config.assigned)
+    residuals = features.descriptors.astype(np.float64)[:, None, :] - words[nearest]
+    parts = weights[..., None] * residuals
     blocks = 0
     for word in np.unique(nearest):
         members = nearest == word
@@ -190,28 +185,29 @@ def feature_attribution(
             continue
         nonzero = sums != 0
         gain = np.zeros_like(sums)
-        gain[nonzero] = np.abs(sums[nonzero]) ** (power - 1)
+        gain[nonzero] = np.abs(sums[nonzero]) ** (config.power - 1)
         parts[members] *= gain / np.linalg.norm(gain * sums)
         blocks += 1
     return nearest, parts / math.sqrt(max(1, blocks))
 
 
 def feature_heats(
-    query: LocalFeatures, other: LocalFeatures, vocabulary: np.ndarray, power: float
+    query: LocalFeatures, other: LocalFeatures, params: FittedParams, config: LocalConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute what each feature of two photos adds to their cosine, float64 (N,), (M,), >= 0."""
-    words, parts = feature_attribution(query, vocabulary, power)
-    other_words, other_parts = feature_attribution(other, vocabulary, power)
+    words, parts = feature_attribution(query, params, config)
+    other_words, other_parts = feature_attribution(other, params, config)
     heat, other_heat = np.zeros(len(words)), np.zeros(len(other_words))
     if not len(words) or not len(other_words):
         return heat, other_heat
     average = float(query.descriptors.mean(axis=0) @ other.descriptors.mean(axis=0))
     for word in np.intersect1d(words, other_words):
-        mine, theirs = np.flatnonzero(words == word), np.flatnonzero(other_words == word)
-        similarity = query.descriptors[mine] @ other.descriptors[theirs].T - average
+        mine, theirs = np.nonzero(words == word), np.nonzero(other_words == word)
         pairs = np.maximum(parts[mine] @ other_parts[theirs].T, 0)
+        similarity = query.descriptors[mine[0]] @ other.descriptors[theirs[0]].T - average
         pairs *= np.maximum(similarity, 0) ** SIMILARITY_POWER
-        heat[mine], other_heat[theirs] = pairs.sum(axis=1), pairs.sum(axis=0)
+        np.add.at(heat, mine[0], pairs.sum(axis=1))
+        np.add.at(other_heat, theirs[0], pairs.sum(axis=0))
     return heat, other_heat
 
 

@@ -1,10 +1,10 @@
-"""Pictures of explanations: two photos side by side, heat maps, and lines between matches."""
+"""Pictures of explanations: two photos, heat maps, lines between places, and the decision."""
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from resight.views.contact_sheet import BACKGROUND
+from resight.views.contact_sheet import BACKGROUND, INK, shorten
 from resight.views.explain import Explanation
 
 HEIGHT = 640
@@ -13,6 +13,10 @@ MAX_WIDTH = 1400
 """Largest width of a photo; panoramas are drawn lower."""
 GAP = 24
 MARGIN = 24
+CAPTION = 36
+"""Height of the decision below the photos, in pixels."""
+CAPTION_SIZE, MIN_CAPTION_SIZE = 22, 10
+"""Size of its letters, where it fits and at least, in pixels."""
 MAX_LINES = 60
 SMOOTH = 2
 """Lines are drawn at twice the size and shrunk, which smooths them."""
@@ -39,32 +43,42 @@ OUTLINE = (255, 255, 255)
 LINE = (94, 234, 212)
 
 
-def draw_explanation(
-    query: Image.Image, other: Image.Image, explanation: Explanation, *, height: int = HEIGHT
-) -> Image.Image:
-    """Draw two upright photos side by side, with heat, mask outlines and lines, RGB.
+def draw_explanation(explanation: Explanation, *, height: int = HEIGHT) -> Image.Image:
+    """Draw both photos side by side, with heat, mask outlines, lines and the decision, RGB.
 
     `height` is that of the photos, in pixels; very wide photos are drawn lower.
     """
-    sizes = [_fitted(image, height) for image in (query, other)]
-    left = _photo(query, sizes[0], explanation.heat_query, explanation.mask_query)
-    right = _photo(other, sizes[1], explanation.heat_other, explanation.mask_other)
+    images = explanation.images
+    sizes = [_fitted(image, height) for image in images]
+    left = _photo(images[0], sizes[0], explanation.heat_query, explanation.mask_query)
+    right = _photo(images[1], sizes[1], explanation.heat_other, explanation.mask_other)
     tallest = max(left.height, right.height)
-    canvas = Image.new(
-        "RGB", (left.width + right.width + GAP + 2 * MARGIN, tallest + 2 * MARGIN), BACKGROUND
-    )
+    width = left.width + right.width + GAP + 2 * MARGIN
+    canvas = Image.new("RGB", (width, tallest + 2 * MARGIN + CAPTION), BACKGROUND)
     corners = [
         (MARGIN, MARGIN + (tallest - left.height) // 2),
         (MARGIN + left.width + GAP, MARGIN + (tallest - right.height) // 2),
     ]
     canvas.paste(left, corners[0])
     canvas.paste(right, corners[1])
+    _write(canvas, str(explanation.sameness))
     ends = [
         _placed(explanation.matches[:, 2 * side : 2 * side + 2], image, size, corner)
-        for side, image, size, corner in zip((0, 1), (query, other), sizes, corners, strict=True)
+        for side, image, size, corner in zip((0, 1), images, sizes, corners, strict=True)
     ]
     chosen = spread_out(ends[0], MAX_LINES)
     return _lines(canvas, ends[0][chosen], ends[1][chosen]) if len(chosen) else canvas
+
+
+def _write(canvas: Image.Image, text: str) -> None:
+    """Write a line of text below the photos, as large as fits."""
+    width = canvas.width - 2 * MARGIN
+    fonts = (ImageFont.load_default(size) for size in range(CAPTION_SIZE, MIN_CAPTION_SIZE, -1))
+    smallest = ImageFont.load_default(MIN_CAPTION_SIZE)
+    font = next((font for font in fonts if font.getlength(text) <= width), smallest)
+    at = canvas.width / 2, canvas.height - MARGIN
+    draw = ImageDraw.Draw(canvas)
+    draw.text(at, shorten(text, font, width), fill=INK, font=font, anchor="ms")
 
 
 def heat_overlay(heat: np.ndarray, size: tuple[int, int]) -> Image.Image:

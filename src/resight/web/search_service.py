@@ -4,10 +4,10 @@ The network has its own thread and describes one photo at a time: its libraries 
 and working memory for each thread that calls them.
 """
 
-import dataclasses
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +31,8 @@ from resight.photos.transforms import Box, scale_box, turn
 from resight.searching import Searcher
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, ResultPage
-from resight.views.explain import Explanation, explain_images
+from resight.searching.sameness import Sameness, compare_within
+from resight.views.explain import Explanation, explain_photos
 from resight.web.problems import ProblemError
 from resight.web.uploads import QueryImage
 
@@ -131,23 +132,27 @@ class SearchService(Searcher):
         except QueryError:  # its message names the file, which clients must not see
             raise ProblemError(422, "The photo to verify with cannot be read any more.") from None
 
+    def compare(self, query: QueryImage, box: Box | None, other: QueryImage) -> Sameness:
+        """Decide whether two photos show the same thing, as a search does."""
+        first, second = _photos(query, box, other)
+
+        def describe(photo: QueryPhoto) -> Description:
+            chosen = (query, box) if photo is first else (other, None)
+            return self._describe_cached(*chosen, cached_only=False)
+
+        with _unreadable_as_problem():
+            return compare_within(self.current_store(), describe, first, second)
+
     def explain(self, query: QueryImage, box: Box | None, result: QueryImage) -> Explanation:
-        """Explain why two photos match; matches are in pixels of the upright photos."""
-        images = query.load(None), result.load(None)
-        if box is not None:
-            box = scale_box(box, query.size, images[0].size)
+        """Explain why two photos match; places are in pixels of the upright photos."""
+        sameness = self.compare(query, box, result)
 
         def run() -> Explanation:
-            return explain_images(self, *images, box=box)
+            return explain_photos(self, *_photos(query, box, result), sameness)
 
-        # Local features need no network: it can serve other requests meanwhile.
-        explanation = self._on_network(run) if self._has_network else run()
-        scales = [
-            full / decoded
-            for photo, image in zip((query, result), images, strict=True)
-            for full, decoded in zip(photo.size, image.size, strict=True)
-        ]
-        return dataclasses.replace(explanation, matches=explanation.matches * np.array(scales))
+        with _unreadable_as_problem():
+            # Local features need no network: it can serve other requests meanwhile.
+            return self._on_network(run) if self._has_network else run()
 
     def describe(self, query: QueryPhoto) -> Description:
         """Compute the descriptors of a photo in the network's thread."""
@@ -232,3 +237,17 @@ class SearchService(Searcher):
                     now = time.monotonic()
                     self._rest_until = now + REST_FACTOR * (now - started)
             return self._arrays
+
+
+def _photos(query: QueryImage, box: Box | None, other: QueryImage) -> tuple[QueryPhoto, QueryPhoto]:
+    first = QueryPhoto(query.path, query.path, box, query.content)
+    return first, QueryPhoto(other.path, other.path, None, other.content)
+
+
+@contextlib.contextmanager
+def _unreadable_as_problem() -> Iterator[None]:
+    """Answer an unreadable photo without its file's name, which clients must not see."""
+    try:
+        yield
+    except QueryError:
+        raise ProblemError(422, "One of the photos cannot be read any more.") from None

@@ -1,6 +1,7 @@
 """Searches that decide: verdicts, places, filters, and what happens without evidence."""
 
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -10,7 +11,10 @@ import resight
 import samples
 from resight.config import SearchConfig
 from resight.errors import UsageError
-from resight.searching.query import SAME, verdict_of
+from resight.evidence import Kind
+from resight.photos.transforms import bounding_box
+from resight.searching.query import SAME, Verdict, VerifiedMatch, verdict_of
+from resight.searching.sameness import KINDS, VERDICTS, Sameness
 from views import texture, view
 
 
@@ -129,6 +133,33 @@ def test_two_photos_alone(folder: Path) -> None:
         next(result.distance for result in results if result.path == things[1]), rel=1e-5
     )
     assert resight.same(things[0], other, collection=folder / "c").verdict == "different"
+
+
+def test_pairs_are_decided_and_explained_as_in_searches(folder: Path) -> None:
+    results = resight.search(folder / "query.png", folder / "c", k=12)
+    assert results.found == 3
+    for result in results:
+        pair = folder / "query.png", result.path
+        decided = resight.same(*pair, collection=folder / "c")
+        assert decided == Sameness(
+            result.probability, result.kind, result.match, pytest.approx(result.distance)
+        )
+    best = results.results[0]
+    why = resight.explain(folder / "query.png", best.path, collection=folder / "c")
+    assert (why.sameness.verdict, why.sameness.kind) == (best.verdict, best.kind)
+    assert len(why.matches) == best.inliers
+    assert bounding_box(why.matches[:, :2]) == best.query_region
+    assert bounding_box(why.matches[:, 2:]) == best.region
+
+
+def test_decisions_as_phrases() -> None:
+    one = VerifiedMatch(1, (0, 0, 1, 1), (0, 0, 1, 1))
+    assert str(Sameness(0.6, "view", one)) == (
+        "probably the same thing (60 %), another view: 1 place agrees"
+    )
+    assert str(Sameness(0.031, None, None)) == "not the same thing (3 %): no places agree"
+    assert KINDS.keys() == set(get_args(Kind))
+    assert VERDICTS.keys() == set(get_args(Verdict))
 
 
 def test_verdicts() -> None:

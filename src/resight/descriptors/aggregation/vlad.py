@@ -89,11 +89,19 @@ def _residual_sums(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
 
 def _soft_residual_sums(descriptors: np.ndarray, words: np.ndarray, assigned: int) -> np.ndarray:
     """Sum the residuals to the nearest words with their weights, float64 (K, D)."""
-    nearest, squared = nearest_words(descriptors, words, assigned)
-    weights = soft_weights(squared, float(squared[:, 0].mean()) or 1.0) if len(squared) else squared
+    nearest, weights = assign(descriptors, words, assigned)
     sums: np.ndarray = np.zeros(words.shape)
     x = np.asarray(descriptors, np.float64)
     for rank in range(nearest.shape[1]):
         word = nearest[:, rank]
         np.add.at(sums, word, weights[:, rank, None] * (x - words[word]))
     return sums
+
+
+def assign(
+    descriptors: np.ndarray, words: np.ndarray, assigned: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest words of descriptors, int64 (N, r), and their weights, (N, r)."""
+    nearest, squared = nearest_words(descriptors, words, assigned)
+    variance = float(squared[:, 0].mean()) if len(squared) else 0.0
+    return nearest, soft_weights(squared, variance or 1.0)
