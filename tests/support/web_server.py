@@ -42,6 +42,10 @@ class Running:
         files = {"file": ("photo.jpg", data, "image/jpeg")}
         return checked(self.client.post(f"{V1}/search", files=files, data=texts), status)
 
+    def same(self, status: int = 200, **pair: Any) -> dict[str, Any]:
+        """Decide on two photos."""
+        return checked(self.client.post(f"{V1}/same", json=pair), status)
+
     def get(self, path: str, status: int = 200, **parameters: Any) -> dict[str, Any]:
         """Read JSON."""
         return checked(self.client.get(f"{V1}{path}", params=parameters), status)

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from database_groups import find_groups
@@ -40,6 +41,9 @@ def test_an_explanation_equals_the_python_interface(server, collection, photos):
         response = explained(server, {"query": {"photo": ids[0]}, "result": ids[1], "box": text})
         assert response["inliers"] == expected.inliers == len(response["matches"])
         assert expected.inliers >= 8
+        assert response["summary"] == str(expected.sameness)
+        decided = server.same(first={"photo": ids[0]}, second={"photo": ids[1]}, box=text)
+        assert decided.items() <= response.items()
         assert response["distance"] == expected.distance
         assert response["agreement"] == expected.agreement
         assert np.abs(np.array(response["matches"]) - expected.matches).max() <= 0.051
@@ -63,6 +67,33 @@ def test_an_explanation_of_an_upload_and_refused_ones(server, photos):
     explained(server, {"query": {"upload": upload, "photo": 1}, "result": 8}, 422)
     explained(server, {"query": {"upload": upload}}, 422)
     explained(server, {"query": {"upload": upload}, "result": 8, "box": "0,0,641,9"}, 422)
+
+
+def test_verdicts_are_those_of_searches(server, photos):
+    query = photos / "object-02" / "view-1.jpg"
+    search = server.upload(query, k=15)
+    upload = {"upload": search["query"]["upload"]}
+    assert search["found"] == sum(r["verdict"] != "different" for r in search["results"]) > 0
+    for result in search["results"]:
+        decided = server.same(first=upload, second={"photo": result["id"]})
+        fields = ("verdict", "probability", "kind", "inliers", "region", "query_region")
+        assert [decided.get(name) for name in fields] == [result.get(name) for name in fields]
+        assert decided["distance"] == pytest.approx(result["distance"], abs=1e-6)
+        why = explained(server, {"query": upload, "result": result["id"]})
+        assert why["summary"] == decided["summary"]
+    assert server.upload(query, decide="false")["found"] is None
+    server.same(404, first=upload, second={"photo": 999})
+    server.same(422, first=upload, second={})
+
+
+def test_a_photo_whose_file_is_gone_is_not_named(own):
+    ids = ids_of(own.collection)
+    path, other = (own.photos / "object-01" / f"view-{n}.jpg" for n in (1, 2))
+    path.unlink()
+    first, second = ({"photo": ids[str(each)]} for each in (path, other))
+    assert own.server.same(first=first, second=second)["verdict"] == "same"  # by evidence
+    problem = explained(own.server, {"query": first, "result": second["photo"]}, 422)
+    assert problem["detail"] == "One of the photos cannot be read any more."
 
 
 def test_overlays_of_nothing():

@@ -33,6 +33,7 @@ OPERATIONS = {
     ("get", f"{V1}/failed"),
     ("post", f"{V1}/search"),
     ("post", f"{V1}/explain"),
+    ("post", f"{V1}/same"),
     ("get", f"{V1}/groups"),
     ("get", f"{V1}/groups.csv"),
     ("get", f"{V1}/groups.json"),

@@ -124,6 +124,14 @@ class ExplainRequest(RequestModel):
     result: Id = Field(description="the id of the photo that matched")
 
 
+class SameRequest(RequestModel):
+    """A request for whether two photos, or a region of the first and a photo, are the same."""
+
+    first: QueryReference
+    second: QueryReference
+    box: BoxText | None = Field(None, description="the region of the first photo")
+
+
 class JobRequest(RequestModel):
     """A job: re-index the collection's folders (or index other ones), or remove photos from it."""
 
@@ -213,12 +221,14 @@ class QueryInfo(BaseModel):
 class SearchResponse(BaseModel):
     """The results of a search; `total` counts the photos within the limit, copies included.
 
-    It is null in a filtered search without a limit, where nothing counts them.
+    It is null in a filtered search without a limit, where nothing counts them. `found` counts the
+    results of this page that show the same thing, at least probably; null without decisions.
     """
 
     query: QueryInfo
     box: list[int] | None
     results: list[ResultEntry]
+    found: int | None
     total: int | None
     took_ms: float
 
@@ -296,14 +306,30 @@ class ExplainedPhoto(BaseModel):
     cam: str | None
 
 
-class ExplainResponse(BaseModel):
-    """Why two photos matched; matches are x1, y1, x2, y2 in pixels of the upright photos."""
+class SameResponse(BaseModel):
+    """The decision on two photos, with the fields of a result; `summary` says it in words."""
+
+    verdict: Verdict
+    probability: float
+    kind: Kind | None = None
+    summary: str
+    distance: float
+    inliers: int | None = None
+    region: list[int] | None = None
+    query_region: list[int] | None = None
+
+
+class ExplainResponse(SameResponse):
+    """Why two photos matched or not.
+
+    `matches` are the places that agree, by which was decided: x1, y1, x2, y2 in pixels of the
+    upright photos. `agreement` is the share of the descriptors that is common.
+    """
 
     query: ExplainedPhoto
     result: ExplainedPhoto
     matches: list[list[float]]
     inliers: int
-    distance: float
     agreement: float | None
 
 
@@ -370,6 +396,7 @@ READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (
     SearchRequest,
     SearchForm,
     ExplainRequest,
+    SameRequest,
     JobRequest,
     HintRequest,
 )

@@ -18,7 +18,8 @@ from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
 from resight.photos import absolute
-from resight.searching.query import ResultPage
+from resight.searching.query import ResultPage, SearchResults
+from resight.searching.sameness import Sameness
 from resight.web import schemas
 from resight.web.app_state import AppState, photo_by_id
 from resight.web.pictures import heat_overlay, mask_overlay
@@ -63,7 +64,7 @@ def router(state: AppState) -> APIRouter:
         openapi_extra=schemas.body(json=schemas.ExplainRequest),
     )
     async def explain(request: Request) -> Response:
-        """Explain why a photo matched: heat maps of both photos, and matching places."""
+        """Explain why a photo matched or not: the decision, the places that agree, heat maps."""
         body = await read_json(request, schemas.ExplainRequest)
         query = await _find_query(request, state, body.query)
         box = parse_box(body.box)
@@ -77,10 +78,29 @@ def router(state: AppState) -> APIRouter:
                 "query": _side(query, explanation.heat_query, explanation.mask_query),
                 "result": _side(result, explanation.heat_other, explanation.mask_other),
                 "matches": explanation.matches.round(1).astype(float).tolist(),
-                "inliers": explanation.inliers,
-                "distance": explanation.distance,
                 "agreement": explanation.agreement,
+                **_decision(explanation.sameness),
+                "distance": explanation.distance,
+                "inliers": explanation.inliers,
             }
+
+        return JSONResponse(await state.search_queue.run(request, run))
+
+    @routes.post(
+        "/same",
+        response_model=schemas.SameResponse,
+        openapi_extra=schemas.body(json=schemas.SameRequest),
+    )
+    async def same(request: Request) -> Response:
+        """Decide whether two photos show the same thing, as a search with the first would."""
+        body = await read_json(request, schemas.SameRequest)
+        first = await _find_query(request, state, body.first)
+        second = await _find_query(request, state, body.second)
+        box = parse_box(body.box)
+        first.check_box(box)
+
+        def run() -> dict[str, Any]:
+            return _decision(state.service.compare(first, box, second))
 
         return JSONResponse(await state.search_queue.run(request, run))
 
@@ -235,9 +255,14 @@ def _as_dict(
         "query": {"photo": query.photo, "upload": query.upload, "width": width, "height": height},
         "box": list(box) if box else None,
         "results": results,
+        "found": SearchResults(None, None, page.results).found,
         "total": page.total,
         "took_ms": took_ms,
     }
+
+
+def _decision(sameness: Sameness) -> dict[str, Any]:
+    return {**sameness.to_dict(), "summary": str(sameness)}
 
 
 def _side(image: QueryImage, heat: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:

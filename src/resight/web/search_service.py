@@ -27,7 +27,7 @@ from resight.errors import QueryError, WeightsError
 from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.photos.files import COLLECTION_MARK
-from resight.photos.transforms import Box, scale_box, turn
+from resight.photos.transforms import Box, turn
 from resight.searching import Searcher
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, ResultPage
