@@ -27,10 +27,12 @@ from resight.reductions.combined import SelectionPlusWhitening
 from resight.reductions.pfa import Selection
 from resight.reductions.wccn import Wccn
 from resight.reductions.whitening import Whitening
-from resight.vectors import Projection
+from resight.vectors import Projection, signed_power
 
 TINY = np.finfo(np.float32).tiny
 """Smallest divisor."""
+MIN_VALUE = 1e-6
+"""Values of a descriptor nearer to 0 have no positions of their own."""
 
 
 @dataclass(frozen=True)
@@ -306,22 +308,22 @@ def _select(parts: dict[str, Attribution], selection: Selection) -> dict[str, At
 
 
 def _whiten(parts: dict[str, Attribution], whitening: Whitening) -> dict[str, Attribution]:
-    """Split whitened descriptors: a power law is a factor of each value, the mean is spread evenly.
+    """Split whitened descriptors: the projection of a layer is linear, and is applied to its parts.
 
-    A projection is linear, so that it is applied to the parts.
+    The power law and the mean, which is subtracted, scale each value, whose positions keep their
+    shares of it. Spreading the mean evenly would warm places that two photos merely both lack.
     """
     whitened: dict[str, Attribution] = {}
     start = 0
     for (layer, part), projection in zip(parts.items(), whitening.parts, strict=True):
-        values = part.values
-        if whitening.power != 1:
-            sums = np.abs(values.sum(axis=(1, 2)))
-            factors = np.where(sums > TINY, np.maximum(sums, TINY) ** (whitening.power - 1), 0)
-            values = values * factors[:, None, None].astype(np.float32)
-        means = whitening.means[start : start + len(values)] / values[0].size
-        centered = values - means[:, None, None]
-        whitened[layer] = Attribution(
-            _unit(np.tensordot(projection.T, centered, axes=1)), part.columns
-        )
-        start += len(values)
+        size = len(part.values)
+        values = part.values.sum(axis=(1, 2))
+        centered = signed_power(values, whitening.power) - whitening.means[start : start + size]
+        present = np.abs(values) > MIN_VALUE
+        factors = np.where(present, centered / np.where(present, values, 1), 0)
+        absent = np.where(present, 0, centered) / part.values[0].size  # belongs to no position
+        scaled = part.values * factors[:, None, None] + absent[:, None, None]
+        scaled = np.tensordot(projection.T, scaled.astype(np.float32), axes=1)
+        whitened[layer] = Attribution(_unit(scaled), part.columns)
+        start += size
     return _unit_length(whitened)

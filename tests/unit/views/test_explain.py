@@ -240,6 +240,38 @@ def test_heat_of_every_pooling_lies_on_the_common_patch(pooling: str) -> None:
         assert heat[inside].mean() > 5 * heat[~inside].mean()
 
 
+def test_empty_places_have_no_part_of_a_whitened_descriptor() -> None:
+    """Although they lack what the mean has: two skies would count as alike."""
+    config, _ = pooling_case("spoc", 16)
+    rng = np.random.default_rng(0)
+    feature_map = rng.random((16, 8, 9), np.float32)
+    feature_map[:, :, 5:] = 0
+    reduction = Whitening(np.full(16, 0.3, np.float32), (rng.random((16, 4), np.float32),))
+    parts = attribute_photo([{"layer4": feature_map}], config, reduction=reduction)["layer4"]
+    assert not parts.values[:, :, 5:].any()
+    assert parts.values[:, :, :5].any()
+
+
+@pytest.mark.parametrize("pooling", ["modified-rmac", "gem", "spoc"])
+def test_heat_of_adapted_descriptors_lies_on_the_common_patch(pooling: str) -> None:
+    config, _ = pooling_case(pooling, 64)
+    rng = np.random.default_rng(0)
+    maps = [0.05 * rng.random((64, 16, 18), np.float32) for _ in range(2)]
+    patch = rng.random((64, 4, 4), np.float32)
+    maps[0][:, 2:6, 2:6] = patch
+    maps[1][:, 9:13, 11:15] = patch
+    others = [[{"layer4": rng.random((64, 16, 18), np.float32) ** 4}] for _ in range(30)]
+    means = np.mean([describe_maps(other, config).global_ for other in others], axis=0)
+    projection, _ = np.linalg.qr(rng.standard_normal((64, 64)))
+    reduction = Wccn(Whitening(means, (projection[:, :32].astype(np.float32),)))
+    result = explain_maps([{"layer4": maps[0]}], [{"layer4": maps[1]}], config, reduction=reduction)
+    for heat, top, left in ((result.heat_query, 2, 2), (result.heat_other, 9, 11)):
+        inside = np.zeros(heat.shape, bool)
+        inside[top : top + 4, left : left + 4] = True
+        assert inside.flat[heat.argmax()]
+        assert heat[inside].mean() > 5 * heat[~inside].mean()
+
+
 def test_netvlad_is_not_attributed() -> None:
     config = ExtractionConfig(
         backbone="vgg16", pooling="netvlad", fusion="late", layers=("conv5_3",)
