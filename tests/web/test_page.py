@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -22,6 +24,7 @@ from resight.backends.manage import remove
 from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
 from resight.searching import search
+from resight.searching.query import Result
 
 expect.set_options(timeout=20_000)
 
@@ -254,7 +257,7 @@ def test_results_of_a_box_equal_the_python_interface(visit: Visit) -> None:
 
 
 def test_a_box_is_moved_resized_and_removed_with_the_mouse(visit: Visit) -> None:
-    page = visit.open("#/search?photo=1&box=100,100,200,200")
+    page = visit.open("#/search?photo=1&others=1&box=100,100,200,200")
     visit.results(page)
     width, height = page.locator("#stage img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
     drag(page, (200 / width, 200 / height), (240 / width, 220 / height))
@@ -310,25 +313,79 @@ def test_a_finger_scrolls_the_page_but_moves_the_box(phone: Visit) -> None:
 
 
 def test_scrolling_loads_results_and_renders_only_visible_ones(visit: Visit) -> None:
-    page = visit.open("#/search?photo=1")
+    page = visit.open("#/search?photo=1&others=1")
     visit.results(page)
-    expect(page.locator("#search-heading")).to_have_text(f"{TOTAL} photos, nearest first")
+    similar = TOTAL - len(found_for(visit.served, visit.served.query(1)))
     for _ in range(30):
         page.mouse.move(800, 500)
         page.mouse.wheel(0, 900)
         page.wait_for_timeout(40)
-    last = page.locator(f'#search .tile[aria-posinset="{TOTAL}"]')
+    last = page.locator(f'#others .tile[aria-posinset="{similar}"]')
     expect(last).to_be_visible()
     assert page.locator("#search .tile").count() < TOTAL
-    expect(last).to_have_attribute("aria-setsize", str(TOTAL))
+    expect(last).to_have_attribute("aria-setsize", str(similar))
     distances = [float(distance) for _, distance in visit.results(page)]
-    assert distances == sorted(distances)
+    assert distances[-10:] == sorted(distances[-10:])  # behind those that were decided on
+
+
+def found_for(served: Served, query: Path) -> list[Result]:
+    """Return what the Python interface finds of the same thing."""
+    return [r for r in search(query, served.collection, k=TOTAL) if r.verdict != "different"]
+
+
+def test_what_shows_the_same_thing_is_shown_with_the_verdict(visit: Visit) -> None:
+    expected = found_for(visit.served, visit.served.query(2))
+    assert 0 < len(expected) < TOTAL
+    page = visit.open()
+    page.set_input_files("#picker", visit.served.query(2))
+    visit.results(page)
+    expect(page.locator("#search-heading")).to_have_text(
+        f"{len(expected)} photos of the same thing"
+    )
+    words = {"same": "Same thing", "probable": "Probably"}
+    for tile, result in zip(page.locator("#search .tile").all(), expected, strict=False):
+        caption = tile.locator(".caption")
+        expect(caption).to_contain_text(words[result.verdict])
+        expect(caption).to_contain_text(f"{100 * result.probability:.0f} %")
+        link = tile.get_by_role("link", name=re.compile(words[result.verdict], re.IGNORECASE))
+        expect(link).to_be_attached()
+    expect(page.locator("#search .tile").first).to_contain_text("identical file")
+    expect(page.get_by_text("Nothing in this collection")).to_be_hidden()
+    more = page.get_by_role("button", name=f"Show {TOTAL - len(expected)} other similar photos")
+    expect(more).to_have_attribute("aria-expanded", "false")
+    expect(page.get_by_role("list", name="Other similar photos")).to_be_hidden()
+    more.click()
+    others = page.get_by_role("list", name="Other similar photos")
+    expect(others.locator(".tile").first).to_be_attached()
+    expect(others.locator(".badge")).to_have_count(0)
+    hide = page.get_by_role("button", name=re.compile("^Hide"))
+    expect(hide).to_have_attribute("aria-expanded", "true")
+    hide.click()
+    expect(others).to_be_hidden()
+
+
+def test_a_query_that_is_nowhere_finds_nothing(visit: Visit, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    stranger = tmp_path / "stranger.png"
+    Image.fromarray(noise).resize((800, 600)).save(stranger)
+    assert found_for(visit.served, stranger) == []
+    page = visit.open()
+    page.set_input_files("#picker", stranger)
+    expect(page.get_by_text("Nothing in this collection shows the same thing")).to_be_visible()
+    expect(page.locator("#search-heading")).to_have_text("Nothing found")
+    expect(page.locator("#search .tile")).to_have_count(0)
+    page.get_by_role("button", name=f"Show {TOTAL} similar photos").click()
+    visit.results(page)
+    page.locator("#search .tile a").nth(1).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".explanation")).to_contain_text("Not the same thing")
+    expect(dialog.get_by_role("heading").first).to_contain_text("Result 2")
 
 
 def test_search_from_a_result_and_back_to_the_scroll_position(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     first = visit.results(page)
-    page.evaluate("scrollTo(0, 300)")
+    page.evaluate("scrollTo(0, 200)")
     tile = page.locator("#search .tile").nth(9)
     tile.hover()
     name = tile.locator(".name").text_content()
@@ -340,7 +397,7 @@ def test_search_from_a_result_and_back_to_the_scroll_position(visit: Visit) -> N
     assert visit.results(page) != first
     page.go_back()
     expect(page.locator("#search .tile").first).to_be_visible()
-    assert page.evaluate("scrollY") == 300
+    assert page.evaluate("scrollY") == 200
 
 
 def test_a_box_is_drawn_in_a_result(visit: Visit) -> None:
@@ -370,13 +427,22 @@ def test_options_verify_geometry_and_limit_the_distance(visit: Visit) -> None:
 # Comparison
 
 
+def verdict_over_http(served: Served, first: int, second: int) -> str:
+    pair = {"first": {"photo": first}, "second": {"photo": second}}
+    summary = httpx.post(f"{served.address}api/v1/same", json=pair).json()["summary"]
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
 def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     visit.results(page)
-    page.locator("#search .tile a").nth(5).click()
+    link = page.locator("#search .tile a").nth(5)
+    result = int(re.search(r"compare=(\d+)", link.get_attribute("href") or "").group(1))
+    phrase = verdict_over_http(visit.served, 1, result)
+    link.click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator(".match").first).to_be_attached()
-    expect(dialog.locator(".explanation")).to_contain_text("match")
+    expect(dialog.locator(".explanation strong")).to_have_text(phrase)
     outside = """lines => {
         const inside = (x, y, stage) => {
             const a = stage.getBoundingClientRect();
@@ -554,7 +620,8 @@ def test_everything_is_reachable_by_keyboard(visit: Visit) -> None:
     expect(page.locator('#search .tile[aria-posinset="3"] a')).to_be_focused()
 
 
-VIEWS = ("", "#/search?photo=1&box=50,50,300,200", "#/search?photo=1&compare=2", "#/groups",
+VIEWS = ("", "#/search?photo=1&box=50,50,300,200", "#/search?photo=1&others=1",
+         "#/search?photo=1&compare=2", "#/groups",
          "#/collection")  # fmt: skip
 
 

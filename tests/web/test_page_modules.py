@@ -140,7 +140,7 @@ def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int]
         {"page": "home"},
         {"page": "groups", "limit": 0.25},
         {"page": "search", "photo": 3, "box": [1, 2, 30, 40], "compare": 9, "verify": 20},
-        {"page": "search", "upload": "a-b_c", "large": True},
+        {"page": "search", "upload": "a-b_c", "large": True, "others": True},
     ],
 )
 def test_a_state_survives_formatting_and_parsing(page: Page, state: dict[str, object]) -> None:

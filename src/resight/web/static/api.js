@@ -3,7 +3,8 @@
 /**
  * @typedef {{id: number, name: string, path?: string, width: number, height: number,
  *   version?: string}} Photo  `version` changes with the content
- * @typedef {Photo & {rank: number, distance: number, inliers?: number|null}} Result
+ * @typedef {Photo & {rank: number, distance: number, verdict?: "same"|"probable"|"different",
+ *   probability?: number, kind?: string, inliers?: number}} Result
  * @typedef {[number, number, number, number]} Box  x, y, w, h in pixels of the upright photo
  * @typedef {{photo?: number, upload?: string, url?: string, blob?: File}} Query
  */

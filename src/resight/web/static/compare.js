@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { placeBox } from "./boxes.js";
-import { announce, button, count, element, sentence, shortDistance, svg } from "./dom.js";
+import { announce, button, element, sentence, shortDistance, svg } from "./dom.js";
 import { localFile } from "./files.js";
 
 const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
@@ -128,7 +128,7 @@ export function createCompare(dialog, page) {
     heading.textContent = heading.textContent.replace(/^Comparison$/, `Distance ${shortDistance(distance)}`);
     const layers = { heat: query.heat || result.heat, cam: query.cam || result.cam, lines: matches.length > 0 };
     for (const [name, toggle] of toggles) toggle.hidden = toggle.disabled = !layers[name];
-    summary.textContent = summarize(response);
+    summary.replaceChildren(element("strong", { text: sentence(response.summary) }), ` ${details(response)}`);
     announce(summary.textContent);
     requestAnimationFrame(redraw);
   }
@@ -214,12 +214,9 @@ function projection(stage, size, frame) {
   ];
 }
 
-/** Summarize an explanation in a few sentences. */
-function summarize({ inliers, matches, agreement, query }) {
+/** Return what an explanation adds to the decision. */
+function details({ agreement, query }) {
   const sentences = [];
-  if (inliers > 0) sentences.push(`${count(inliers, "local feature")} match and agree on one geometry.`);
-  else if (matches.length > 0) sentences.push(`${count(matches.length, "local feature")} match, but they agree on no common geometry.`);
-  else sentences.push("No local features match.");
   if (agreement > 0 && agreement <= 1) sentences.push(`The descriptors have ${Math.round(100 * agreement)} % in common.`);
   if (query.heat) sentences.push("Warm colors show the regions that contribute most.");
   return sentences.join(" ");

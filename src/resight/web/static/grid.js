@@ -85,9 +85,10 @@ export function neighborRow(rows, index, direction) {
 
 /**
  * Create a grid in a list element. `fill(tile, photo, image)` adds a tile's link and texts around its image; `caption`
- * is the height of the texts in pixels. Tab reaches one tile; arrow keys, Home and End move from there.
+ * is the height of the texts in pixels, `narrow` how many square photos are side by side on a phone. Tab reaches one
+ * tile; arrow keys, Home and End move from there.
  */
-export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
+export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fill }) {
   let photos = [];
   let rows = [];
   let measures = null;
@@ -103,7 +104,7 @@ export function createGrid(list, { label, caption = 0, onNearEnd, fill }) {
   function measure() {
     const width = Math.floor(list.clientWidth);
     if (!width) return null;
-    const rowHeight = width < 520 ? Math.max(100, width / 3) : Math.min(244, Math.max(170, width / 4.3));
+    const rowHeight = width < 520 ? Math.max(100, width / narrow) : Math.min(244, Math.max(170, width / 4.3));
     return { width, rowHeight, gap: width < 520 ? 6 : GAP, caption };
   }
 

@@ -3,16 +3,16 @@
 import * as api from "./api.js";
 import { insideBox, sameBox } from "./boxes.js";
 import { announce, button, count, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
-import { linkUpload, localFile } from "./files.js";
+import { localFile } from "./files.js";
 import { createGrid } from "./grid.js";
 import { createQueryPanel } from "./query.js";
+import { cachedResults, clearResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
+import { isFound, verdictParts, verdictPhrase } from "./verdict.js";
 
 const VERIFIED = 20;
 const CAPTION_HEIGHT = 26;
-const PAGE_SIZE = 60;
-const MAX_CACHED = 10;
-const cache = new Map();
+const FOUND_HEIGHT = 68; // with the verdict, three lines in a narrow tile
 
 export function createSearch(root, { pick }) {
   let state = null;
@@ -34,9 +34,17 @@ export function createSearch(root, { pick }) {
       element("label", {}, "Maximum distance ", limit),
     ),
   );
-  const list = element("ul");
+  const nothing = element("div", { hidden: true });
+  const foundList = element("ul");
+  const others = button({ text: "Show other photos", class: "button", "aria-controls": "others", press: () => toggleOthers() });
+  const divider = element("div", { class: "divider", hidden: true }, others);
+  const othersList = element("ul", { id: "others" });
   const end = element("div", { class: "state" });
-  const panes = element("div", { class: "results" }, element("div", { class: "results-bar" }, title, options), list, end);
+  const panes = element(
+    "div", { class: "results" },
+    element("div", { class: "results-bar" }, title, options), nothing, foundList, divider, othersList, end,
+  );
+  nothing.append(emptyState({ title: "Nothing in this collection shows the same thing", icon: "search" }));
   root.append(element("div", { class: "search-layout" }, aside, panes));
 
   const panel = createQueryPanel(aside, {
@@ -47,12 +55,29 @@ export function createSearch(root, { pick }) {
     onEnlarge: () => go({ ...current(), large: !state.large }, { replace: true }),
     pick,
   });
-  const grid = createGrid(list, {
-    label: "Results, nearest first",
+  const found = createGrid(foundList, {
+    label: "Photos of the same thing",
+    caption: FOUND_HEIGHT,
+    narrow: 2.1, // the verdict needs some width
+    fill: fillTile,
+    onNearEnd: () => divided().rest.length || loadMore(), // what is found comes first
+  });
+  const rest = createGrid(othersList, {
+    label: "Other similar photos",
     caption: CAPTION_HEIGHT,
     fill: fillTile,
     onNearEnd: () => loadMore(),
   });
+
+  /** Divide the results into what shows the same thing and what is only similar. */
+  function divided() {
+    const items = results?.items ?? [];
+    return { same: items.filter(isFound), rest: items.filter((result) => !isFound(result)) };
+  }
+
+  function toggleOthers() {
+    go({ ...current(), others: !state.others }, { replace: true });
+  }
   verify.addEventListener("change", () => go({ ...state, verify: verify.checked ? VERIFIED : undefined }));
   limit.addEventListener("change", () => go({ ...state, limit: limit.value === "" ? undefined : Number(limit.value) }));
   options.addEventListener("keydown", (event) => {
@@ -68,8 +93,9 @@ export function createSearch(root, { pick }) {
   function fillTile(tile, result, image) {
     const { id, name, rank, distance, inliers } = result;
     const compareLink = () => formatHash({ ...state, compare: id });
-    const label = `Result ${rank}: ${name}, distance ${shortDistance(distance)}. Compare`;
-    const link = element("a", { class: "tile-photo", href: compareLink(), title: name, "aria-label": label }, image);
+    const label = [`Result ${rank}: ${name}`, verdictPhrase(result), `distance ${shortDistance(distance)}`];
+    const spoken = `${label.filter(Boolean).join(", ")}. Compare`;
+    const link = element("a", { class: "tile-photo", href: compareLink(), title: name, "aria-label": spoken }, image);
     // The query or its box may have changed in the address since the tile was created.
     link.addEventListener("click", () => link.setAttribute("href", compareLink()), { capture: true });
     const tools = element(
@@ -79,8 +105,9 @@ export function createSearch(root, { pick }) {
     );
     const caption = element(
       "p", { class: "caption" },
+      ...(result.verdict === undefined ? [] : verdictParts(result)),
       element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
-      inliers && element("span", { class: "inliers", text: count(inliers, "inlier"), title: `${count(inliers, "local feature")} agree on one geometry` }),
+      inliers && isFound(result) && element("span", { class: "inliers", text: count(inliers, "place"), title: `${count(inliers, "place")} of both photos agree` }),
       element("span", { class: "name", text: name, title: name }),
     );
     tile.append(link, tools, caption);
@@ -104,11 +131,29 @@ export function createSearch(root, { pick }) {
       controller = new AbortController();
     }
     panel.show(state, controller.signal);
-    if (same) return grid.refresh();
+    if (same) {
+      const reveals = Boolean(previous.others) !== Boolean(state.others);
+      return reveals ? present({ keep: true }) : refresh();
+    }
     busy = false;
     results = cachedResults(state);
     if (results.items.length || results.complete) present({ keep: false });
     else begin(previous);
+  }
+
+  function refresh() {
+    found.refresh();
+    rest.refresh();
+  }
+
+  function showPhotos(same, similar, keep) {
+    const { total } = results;
+    const decided = same[0]?.verdict !== undefined;
+    foundList.hidden = !same.length;
+    foundList.classList.toggle("decided", decided);
+    found.setPhotos(same, { keep, total: decided ? same.length : total });
+    othersList.hidden = !state.others || !similar.length;
+    rest.setPhotos(similar, { keep, total: total - same.length });
   }
 
   function begin(previous) {
@@ -116,7 +161,7 @@ export function createSearch(root, { pick }) {
     // With another box of the same photo the old results stay, dimmed, until the new ones come.
     const samePhoto = previous && ["photo", "upload", "file"].every((key) => previous[key] === state[key]);
     if (!samePhoto) {
-      grid.setPhotos([]);
+      clear();
       title.textContent = "Searching";
       end.replaceChildren(loading(localFile(state) && !state.upload ? "Uploading your photo" : "Searching the collection"));
     }
@@ -169,18 +214,47 @@ export function createSearch(root, { pick }) {
       const inside = insideBox(state.box, query);
       if (state.box && !sameBox(inside, state.box)) panel.show({ ...state, box: inside ?? undefined });
     }
-    title.textContent = items.length ? `${count(total, "photo")}, nearest first` : "No results";
-    if (!items.length) {
-      const text = state.limit === undefined ? "The collection has no photos to search." : "No photo is within this distance.";
-      end.replaceChildren(emptyState({ title: "No results", text }));
-    } else if (complete) end.replaceChildren(element("p", { class: "end", text: items.length < 8 ? "" : "End of results" }));
-    else end.replaceChildren(loading("Loading more"));
+    const { same, rest: similar } = divided();
+    title.textContent = heading(same, similar);
+    nothing.hidden = same.length > 0 || !items.length;
+    divider.hidden = !similar.length;
+    others.setAttribute("aria-expanded", String(Boolean(state.others)));
+    const number = count(total - same.length, same.length ? "other similar photo" : "similar photo");
+    others.querySelector("span").textContent = `${state.others ? "Hide" : "Show"} ${number}`;
+    showEnd(endState(complete, similar), true);
     if (!keep && items.length) {
-      announce(`${count(total, "result")}. Nearest: ${items[0].name}, distance ${shortDistance(items[0].distance)}`);
+      const [best] = items;
+      announce([title.textContent, `Best: ${best.name}`, verdictPhrase(best)].filter(Boolean).join(". "));
     }
-    grid.setPhotos(items, { keep, total });
+    showPhotos(same, similar, keep);
     if (armNext) panel.arm();
     armNext = false;
+  }
+
+  function heading(same, similar) {
+    const { items, total, complete } = results;
+    if (!items.length) return "No results";
+    if (items[0].verdict === undefined) return `${count(total, "photo")}, nearest first`;
+    if (!same.length) return "Nothing found";
+    const more = similar.length || complete ? "" : "At least ";
+    return `${more}${count(same.length, "photo")} of the same thing`;
+  }
+
+  function endState(complete, similar) {
+    if (!results.items.length) {
+      const text = state.limit === undefined ? "The collection has no photos to search." : "No photo is within this distance.";
+      return emptyState({ title: "No results", text });
+    }
+    if (similar.length && !state.others) return "";
+    if (!complete) return loading("Loading more");
+    return element("p", { class: "end", text: results.items.length < 8 ? "" : "End of results" });
+  }
+
+  /** Remove the results of another query. */
+  function clear() {
+    nothing.hidden = true;
+    divider.hidden = true;
+    showPhotos([], [], false);
   }
 
   function showProblem(problem, keep) {
@@ -199,7 +273,7 @@ export function createSearch(root, { pick }) {
   function showEnd(block, keep) {
     panes.classList.remove("waiting");
     if (!keep) {
-      grid.setPhotos([]);
+      clear();
       title.textContent = "No results";
     }
     end.replaceChildren(block);
@@ -209,53 +283,20 @@ export function createSearch(root, { pick }) {
     show,
     drawIn,
     /** Return the results shown, to step through them. */
-    shownResults: () => results?.items ?? [],
+    shownResults() {
+      const { same, rest: similar } = divided();
+      return state?.others ? [...same, ...similar] : same;
+    },
     query: () => results?.query ?? null,
     /** Search again next time: the collection has changed. */
     reset() {
-      cache.clear();
+      clearResults();
       results = null;
     },
-    focusResult: (index) => grid.focus(index),
+    focusResult(index) {
+      const { length } = divided().same;
+      if (index < length) found.focus(index);
+      else rest.focus(index - length);
+    },
   };
-}
-
-/** Return the cache key of a state's query and options. */
-function resultsKey({ photo, upload, file, box, verify, limit }) {
-  return formatHash({ page: "search", photo, upload, file, box, verify, limit });
-}
-
-/** Return the results fetched so far, empty for a new query. */
-function cachedResults(state) {
-  const key = resultsKey(state);
-  const results = cache.get(key) ?? { key, items: [], total: 0, query: null, complete: false };
-  cache.delete(key);
-  cache.set(key, results);
-  if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value);
-  return results;
-}
-
-/** Fetch the next page of results. A file is uploaded the first time, and again when the server no longer has it. */
-async function fetchMore(state, results, signal) {
-  const offset = results.items.length;
-  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
-  const file = localFile(state);
-  const { photo, upload } = state;
-  const query = photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
-  const page = await api.search(query, options, signal).catch((problem) => {
-    if (!file || query.blob || ![400, 404].includes(problem.status)) throw problem;
-    return api.search({ blob: file.blob }, options, signal);
-  });
-  results.query = page.query;
-  results.total = page.total;
-  results.items = results.items.concat(page.results);
-  results.complete = page.results.length < PAGE_SIZE || results.items.length >= page.total;
-  if (file && page.query.upload) linkUpload(file, page.query.upload);
-}
-
-/** Move results to the key of a state that names the upload. */
-function renameResults(results, state) {
-  cache.delete(results.key);
-  results.key = resultsKey(state);
-  cache.set(results.key, results);
 }

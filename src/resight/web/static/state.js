@@ -4,11 +4,11 @@
  * @typedef {import("./api.js").Box} Box
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
- *   large?: boolean}} State
+ *   large?: boolean, others?: boolean}} State  `others`: also show photos that are only similar
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "compare"];
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "compare"];
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
@@ -25,7 +25,7 @@ export function parseHash(hash) {
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
   for (const key of ["upload", "file"]) if (values.get(key)) state[key] = values.get(key);
-  if (values.get("large")) state.large = true;
+  for (const key of ["large", "others"]) if (values.get(key)) state[key] = true;
   const box = values.get("box")?.split(",").map(Number);
   const valid = box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0);
   if (valid && box[2] > 0 && box[3] > 0) state.box = box;
