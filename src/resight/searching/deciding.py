@@ -17,7 +17,7 @@ from resight.collection.hints import Hints
 from resight.errors import QueryError
 from resight.evidence import Evidence
 from resight.evidence.encoding import from_bytes
-from resight.evidence.probability import by_descriptor
+from resight.evidence.probability import TRIED, by_descriptor
 from resight.photos.transforms import bounding_box
 from resight.ranking.strangers import Strangers, closeness
 from resight.searching.hinted import obey_hints
@@ -142,6 +142,8 @@ def _in_photos(
     if probability >= PROBABLE:
         kind = kind_of(evidence, other, decision.match, same_content=identical)
     inliers = decision.match.matches
+    if decision.match.log10_nfa >= -TRIED:  # as by chance: without weight in the decision
+        inliers = inliers[:0]
     size = photo.width or 1, photo.height or 1
     at_photo = _scaled(other.points[inliers[:, 1]], other, size)
     at_query = _in_query(evidence.points[inliers[:, 0]], evidence, query)

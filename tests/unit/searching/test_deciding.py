@@ -137,7 +137,8 @@ def test_two_photos_alone(folder: Path) -> None:
 
 def test_pairs_are_decided_and_explained_as_in_searches(folder: Path) -> None:
     results = resight.search(folder / "query.png", folder / "c", k=12)
-    assert results.found == 3
+    assert [result.inliers > 20 for result in results] == [True] * 3 + [False] * 9
+    assert {result.inliers for result in results.results[3:]} == {0}  # chance does not count
     for result in results:
         pair = folder / "query.png", result.path
         decided = resight.same(*pair, collection=folder / "c")
