@@ -20,7 +20,7 @@ from resight.indexing import pipeline
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1280, "height": 800}
-QUERY, BOX, RESULT = "object-05/view-3.jpg", (0.04, 0.3, 0.82, 0.92), 1
+QUERY, BOX, RESULT = "object-10/view-3.jpg", (0.12, 0.14, 0.83, 0.9), 1
 
 
 @contextmanager
