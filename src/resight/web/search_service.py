@@ -137,8 +137,8 @@ class SearchService(Searcher):
         first, second = _photos(query, box, other)
 
         def describe(photo: QueryPhoto) -> Description:
-            chosen = (query, box) if photo is first else (other, None)
-            return self._describe_cached(*chosen, cached_only=False)
+            image = query if photo is first else other
+            return self._describe_cached(image, photo, cached_only=False)
 
         with _unreadable_as_problem():
             return compare_within(self.current_store(), describe, first, second)
