@@ -92,6 +92,8 @@ class Sameness:
         entry: dict[str, Any] = {"verdict": self.verdict, "probability": self.probability}
         if self.kind is not None:
             entry["kind"] = self.kind
+        if self.hint:
+            entry["hint"] = True
         if self.distance is not None:
             entry["distance"] = self.distance
         return entry | (self.match.to_dict() if self.match else {})
@@ -113,7 +115,7 @@ def same(
         first: a file, or an upright image: PIL, or uint8 (H, W, 3).
         second: the other photo.
         collection: compare the photos' descriptors as well, by the method of this collection and
-            against the strangers in it.
+            against the strangers in it; its hints are obeyed.
         model: weights, runtime and device, for photos that the collection does not hold.
 
     Raises:
