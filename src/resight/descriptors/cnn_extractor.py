@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from resight.config import ExtractionConfig
+from resight.descriptors.columns import code_columns
 from resight.descriptors.extractor import Description, Features, FittedParams, check_names
 from resight.descriptors.layer_weights import fit_layer_weights
 from resight.descriptors.pipeline import FeatureMaps, PoolingState, describe_maps, fuse
@@ -118,10 +119,14 @@ class CnnExtractor:
         with self._slots:
             return [self.network.feature_maps(pixels) for pixels in copies]
 
-    def describe(self, prepared: list[np.ndarray]) -> Description:
-        """Compute the descriptors of a photo from its copies."""
+    def describe(self, prepared: list[np.ndarray], *, columns: bool = False) -> Description:
+        """Compute the descriptors of a photo from its copies; see `Extractor.describe`."""
         maps = self.feature_maps(prepared)
-        return describe_maps(maps, self.config, self.classifier, self.state)
+        description = describe_maps(maps, self.config, self.classifier, self.state)
+        if not columns:
+            return description
+        coded = code_columns(maps[0][self.config.spec.matching_layer])
+        return dataclasses.replace(description, columns=coded)
 
     def sample(self, image: Image.Image) -> Features:
         """Return, for each layer, the vectors of the image's regions or the layer's descriptor."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from resight.config import ExtractionConfig, LocalConfig, MethodConfig
 from resight.config.extraction import HEADS
+from resight.descriptors.columns import Columns
 from resight.errors import UsageError
 
 FittedParams = Mapping[str, np.ndarray]
@@ -31,11 +32,13 @@ class Description:
     Attributes:
         global_: its descriptor, float32 (D,).
         local: the same under the class activation map, only with class activation maps.
+        columns: of the network's map, to be matched; None if not asked for, or without a network.
         evidence: see `evidence.encoding.to_bytes`; None where none is kept.
     """
 
     global_: np.ndarray
     local: np.ndarray | None = None
+    columns: Columns | None = None
     evidence: bytes | None = None
 
 
@@ -68,8 +71,13 @@ class Extractor(Protocol):
     def prepare(self, image: Image.Image) -> Any:
         """Prepare an image for `describe`; may run in any thread."""
 
-    def describe(self, prepared: Any) -> Description:
-        """Compute the descriptors of a prepared image; may run in several threads."""
+    def describe(self, prepared: Any, *, columns: bool = False) -> Description:
+        """Compute the descriptors of a prepared image; may run in several threads.
+
+        Args:
+            prepared: by `prepare`.
+            columns: also code the columns of the network's first map, if the method has one.
+        """
 
     def feature_maps(self, copies: list[np.ndarray]) -> Sequence[Mapping[str, np.ndarray]]:
         """Return the network's maps of each copy, uint8 (H, W, 3), at the stages it was loaded for.

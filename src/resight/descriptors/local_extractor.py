@@ -74,8 +74,8 @@ class LocalExtractor:
         with self._slot:
             return [self.network.feature_maps(pixels) for pixels in copies]
 
-    def describe(self, prepared: Any) -> Description:
-        """Compute the descriptor of a photo."""
+    def describe(self, prepared: Any, *, columns: bool = False) -> Description:
+        """Compute the descriptor of a photo; it has no columns."""
         # A sampled photo is described only once, so that its features can leave the cache.
         cached = self._sampled.pop(_key(prepared), None) if self._sampled else None
         scales = cached or self._extract(prepared)
