@@ -1,7 +1,8 @@
 """Evidence of a photo: what is kept of it to decide whether another one shows the same thing.
 
 It is made once, when the photo is described, and stored with the collection, so that a decision
-reads no photo: the strongest RootSIFT features of a small copy, a thumbnail, and the sharpness.
+reads no photo: the strongest RootSIFT features of a small copy, the most distinctive columns of the
+network's map, a thumbnail, and the sharpness.
 
     upright image --extraction--> Evidence --encoding--> bytes in the collection
     two Evidence --matching--> Match --decision--> probability
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+from resight.descriptors.columns import Columns
 
 LONGEST_SIDE = 640
 """Longest side, in pixels, of the copy in which features are detected, never enlarged."""
@@ -27,6 +30,8 @@ watermark, blur or in gray; mirror image; rotated by a multiple of 90 degrees; a
 class Evidence:
     """Local features and a thumbnail of a photo, to compare it with others.
 
+    Its length is the number of SIFT features.
+
     Attributes:
         size: width and height, in pixels, of the copy in which the features were detected.
         points: float32 (N, 2), x and y of the features in pixels of that copy.
@@ -34,6 +39,7 @@ class Evidence:
         descriptors: float32 (N, 128), RootSIFT, rows of unit length or zero.
         thumbnail: uint8 (16, 16, 3), the whole photo in RGB.
         sharpness: variance of the Laplacian of the copy's brightness; larger is sharper.
+        columns: of the network's map; None without a network.
     """
 
     size: tuple[int, int]
@@ -42,6 +48,7 @@ class Evidence:
     descriptors: np.ndarray
     thumbnail: np.ndarray
     sharpness: float
+    columns: Columns | None = None
 
     def __len__(self) -> int:
         return len(self.points)

@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from resight.config import LocalConfig
+from resight.descriptors.columns import Columns
 from resight.descriptors.local_features.rootsift import root_sift
 from resight.evidence import LONGEST_SIDE, THUMBNAIL_SIDE, Evidence
 from resight.photos.transforms import scaled_size
@@ -21,8 +22,8 @@ SIFT = LocalConfig(
 )
 
 
-def extract_evidence(image: Image.Image) -> Evidence:
-    """Return the evidence of an upright RGB image; deterministic."""
+def extract_evidence(image: Image.Image, columns: Columns | None = None) -> Evidence:
+    """Return the evidence of an upright RGB image, with the columns of its map; deterministic."""
     size = scaled_size(image.width, image.height, LONGEST_SIDE, upscale=False)
     features = root_sift(image, SIFT)
     ratio = np.array(size) / [image.width, image.height]
@@ -37,4 +38,5 @@ def extract_evidence(image: Image.Image) -> Evidence:
         features.descriptors,
         np.asarray(thumbnail),
         float(cv2.Laplacian(gray, cv2.CV_64F).var()),
+        columns,
     )

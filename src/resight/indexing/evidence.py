@@ -1,6 +1,6 @@
 """Make the evidence of photos in an index run: along with their descriptors, or later."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from PIL import Image
 
 from resight.collection.writer import Writer
 from resight.descriptors.extractor import Description, Extractor
-from resight.evidence import LONGEST_SIDE
-from resight.evidence.encoding import is_current
+from resight.evidence import LONGEST_SIDE, Evidence
+from resight.evidence.encoding import is_current, to_bytes
 from resight.indexing.extraction import extract_photos
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
@@ -32,43 +32,64 @@ class WithEvidence:
         """As the extractor's."""
         return self.extractor.concurrency
 
-    def prepare(self, image: Image.Image) -> tuple[Any, bytes]:
-        """Prepare an image, and return its evidence with it."""
-        return self.extractor.prepare(image), make_evidence(image)
+    def prepare(self, image: Image.Image) -> tuple[Any, Evidence]:
+        """Prepare an image, and return its evidence without columns with it."""
+        from resight.evidence.extraction import extract_evidence  # imports OpenCV
 
-    def describe(self, prepared: tuple[Any, bytes]) -> Description:
-        """Compute the descriptors of a prepared image."""
+        return self.extractor.prepare(image), extract_evidence(image)
+
+    def describe(self, prepared: tuple[Any, Evidence]) -> Description:
+        """Compute the descriptors of a prepared image, and add the columns to its evidence."""
         image, evidence = prepared
-        return replace(self.extractor.describe(image), evidence=evidence)
+        description = self.extractor.describe(image, columns=True)
+        data = to_bytes(replace(evidence, columns=description.columns))
+        return replace(description, columns=None, evidence=data)
 
 
+@dataclass(frozen=True)
 class EvidenceOnly:
-    """Makes evidence in the place of descriptors."""
+    """Makes evidence in the place of descriptors; with columns if there is an extractor."""
 
-    decode_size = 2 * LONGEST_SIDE
-    concurrency = 1
+    extractor: Extractor | None = None
 
-    def prepare(self, image: Image.Image) -> bytes:
-        """Return the evidence of an image."""
-        return make_evidence(image)
+    @property
+    def decode_size(self) -> int | None:
+        """As in `PhotoDescriber`."""
+        return 2 * LONGEST_SIDE if self.extractor is None else self.extractor.decode_size
 
-    def describe(self, prepared: bytes) -> bytes:
-        """Return the evidence as it is."""
-        return prepared
+    @property
+    def concurrency(self) -> int:
+        """As in `PhotoDescriber`."""
+        return 1 if self.extractor is None else self.extractor.concurrency
 
+    def prepare(self, image: Image.Image) -> tuple[Any, Evidence]:
+        """Prepare an image, and return its evidence without columns with it."""
+        from resight.evidence.extraction import extract_evidence  # imports OpenCV
 
-def make_evidence(image: Image.Image) -> bytes:
-    """Return the stored form of an image's evidence."""
-    from resight.evidence.encoding import to_bytes
-    from resight.evidence.extraction import extract_evidence  # imports OpenCV
+        prepared = None if self.extractor is None else self.extractor.prepare(image)
+        return prepared, extract_evidence(image)
 
-    return to_bytes(extract_evidence(image))
+    def describe(self, prepared: tuple[Any, Evidence]) -> bytes:
+        """Return the evidence of a prepared image."""
+        image, evidence = prepared
+        if self.extractor is None:
+            return to_bytes(evidence)
+        return to_bytes(
+            replace(evidence, columns=self.extractor.describe(image, columns=True).columns)
+        )
 
 
 def complete_evidence(
-    writer: Writer, workers: int, progress: Progress, among: Set[Path] | None = None
+    writer: Writer,
+    workers: int,
+    progress: Progress,
+    *,
+    load: Callable[[], Extractor] | None = None,
+    among: Set[Path] | None = None,
 ) -> None:
     """Make the evidence of described photos that have none, as in older collections.
+
+    It has columns if `load` is given, which loads the extractor if there is anything to do.
 
     Damaged evidence, and evidence of another version, is made again. Photos that cannot be read any
     more, or whose file has changed, are left out; so are those that are not `among` some paths.
@@ -80,8 +101,10 @@ def complete_evidence(
         for photo in collection.photos("ok")
         if photo.content not in present and (among is None or photo.path in among)
     }
-    files = list(missing.values())
-    for done, result in enumerate(extract_photos(files, EvidenceOnly(), workers=workers), 1):
+    if not missing:
+        return
+    files, describer = list(missing.values()), EvidenceOnly(load() if load else None)
+    for done, result in enumerate(extract_photos(files, describer, workers=workers), 1):
         if result.description is not None and result.content in missing:
             writer.record_evidence(result.content, result.description)
         progress("evidence", done, len(files))

@@ -1,6 +1,7 @@
 """The photo path: from folders of photos to an indexed collection."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,7 +136,9 @@ def index(
             )
         report = record_results(writer, plan, results, progress)
         if keep and not report.interrupted:
-            complete_evidence(writer, workers, progress)
+            load = functools.partial(_load_described, writer.collection, extractor, options)
+            network = writer.collection.config.needs_network
+            complete_evidence(writer, workers, progress, load=load if network else None)
         if prune and not report.interrupted:
             report = replace(report, pruned=_prune(writer, plan, report))
         return finish_run(writer, report, approximate, options, progress)
@@ -168,6 +171,13 @@ def _extract_locally(
         describer = WithEvidence(extractor) if evidence else extractor
         for result in extract_photos(plan.todo, describer, cached=cached, workers=workers):
             yield (result,)
+
+
+def _load_described(
+    collection: Collection, extractor: Extractor | None, options: ModelOptions
+) -> Extractor:
+    """Return the extractor of a collection, which a run without new photos has not loaded."""
+    return extractor or collection.fitted_method(options).load_extractor(options)
 
 
 def _keeps_evidence(writer: Writer, evidence: bool | None) -> bool:

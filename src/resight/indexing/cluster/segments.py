@@ -153,7 +153,7 @@ def _decode_result(
         description = Description(
             tensors["global"][row],
             None if local is None else local[row],
-            evidence.read(length) or None,
+            evidence=evidence.read(length) or None,
         )
     file = PhotoFile(Path(path), size, mtime_ns)
     return PhotoResult(file, content, tuple(pixels) if pixels else None, description, reason)
