@@ -17,9 +17,14 @@ import numpy as np
 from resight.collection.hints import Hints
 from resight.evaluation.evidence_reader import EvidenceReader
 from resight.evidence import Evidence
-from resight.evidence.decision import evident_probability, match_foreground, partiality
+from resight.evidence.decision import (
+    evident_probability,
+    is_sure,
+    match_foreground,
+    partiality,
+)
 from resight.evidence.kinds import kind_of
-from resight.evidence.matching import Match, match
+from resight.evidence.matching import COLUMNS, SIFT, Match, Rules, features_of, match
 from resight.evidence.probability import ALIKE, TRIED, by_descriptor, strangeness
 from resight.indexing.extraction import prefetch
 from resight.progress import Progress
@@ -37,11 +42,15 @@ THREADS = min(os.cpu_count() or 1, 8)
 
 
 class Compared(NamedTuple):
-    """A pair's match, the features of the photo that has fewer, and `decision.partiality`."""
+    """A pair's match, the features of the photo that has fewer, and `decision.partiality`.
+
+    Both photos may have `columns`.
+    """
 
     match: Match
     features: int
     partial: float
+    columns: bool
 
 
 @dataclass(frozen=True)
@@ -122,33 +131,63 @@ def decide_pairs(
         The probabilities, float64 (P,), and bool (P,).
     """
     probabilities = by_descriptor(pairs.closeness)
-    duplicates = np.zeros(len(pairs), bool)
     strange = strangeness(pairs.closeness, pairs.chance)
     compared = _compare_pairs(reader, pairs, progress)
-    shared = _count_strangers(pairs.rows, compared, strange)
-    evidence_of_pairs = reader.pairs(pairs.rows[[each is not None for each in compared]])
-    for place, result in enumerate(compared):
-        evidence = (None, None) if result is None else next(evidence_of_pairs)
-        rows = pairs.rows[place].tolist()
-        if reader.contents[rows[0]] == reader.contents[rows[1]]:
-            probabilities[place], duplicates[place] = 1.0, True
-            continue
-        if result is None:
-            continue
-        agreement = result.match
-        if len(agreement):
-            own = strange[place] * result.partial
-            counts = [
-                _elsewhere(shared[row], agreement.matches[:, side], own)
-                for side, row in enumerate(rows)
-            ]
-            agreement = _match_foreground(agreement, evidence, counts)
-        probabilities[place] = evident_probability(
-            float(pairs.closeness[place]), agreement.log10_nfa, result.features
-        )
-        if probabilities[place] >= LINKED:
-            duplicates[place] = _is_duplicate(evidence, agreement)
+    found = _without_background(reader, pairs.rows, compared, strange, SIFT)
+    by_columns = _compare_columns(reader, pairs.rows, compared, progress)
+    columns = _without_background(reader, pairs.rows, by_columns, strange, COLUMNS)
+    for place, (result, agreement) in enumerate(zip(compared, found, strict=True)):
+        if result is not None and agreement is not None:
+            agreed = columns[place]
+            unknown = np.inf if result.columns else None
+            probabilities[place] = evident_probability(
+                float(pairs.closeness[place]),
+                agreement.log10_nfa,
+                result.features,
+                unknown if agreed is None else agreed.log10_nfa,
+            )
+    contents = np.array(reader.contents)[pairs.rows]
+    identical = contents[:, 0] == contents[:, 1]
+    probabilities[identical] = 1.0
+    linked = np.flatnonzero((probabilities >= LINKED) & ~identical)
+    duplicates = identical.copy()
+    for place, evidence in zip(linked.tolist(), reader.pairs(pairs.rows[linked]), strict=True):
+        duplicates[place] = _is_duplicate(evidence, found[place])
     return probabilities, duplicates
+
+
+def _without_background(
+    reader: EvidenceReader,
+    rows: np.ndarray,
+    compared: Sequence[Compared | None],
+    strange: np.ndarray,
+    rules: Rules,
+) -> list[Match | None]:
+    """Match pairs that agree mostly on background or an overlay again without it."""
+    found = [None if result is None else result.match for result in compared]
+    agreeing = [
+        place for place, agreement in enumerate(found) if agreement is not None and len(agreement)
+    ]
+    shared = _count_strangers(rows, compared, strange)
+    evidence = reader.pairs(rows[agreeing])
+    for place, (first, second) in zip(agreeing, evidence, strict=True):
+        agreement, result = found[place], compared[place]
+        one, other = features_of(first, rules), features_of(second, rules)
+        if agreement is None or result is None or one is None or other is None:
+            continue  # removed just now
+        own = strange[place] * result.partial
+        counts = [
+            _elsewhere(shared[row], agreement.matches[:, side], own, len(features))
+            for side, (row, features) in enumerate(
+                zip(rows[place].tolist(), (one, other), strict=True)
+            )
+        ]
+        found[place] = max(
+            match_foreground(agreement, one, other, counts[0], rules),
+            match_foreground(agreement.reversed(), other, one, counts[1], rules),
+            key=lambda side: side.log10_nfa,
+        )
+    return found
 
 
 def _compare_pairs(
@@ -174,10 +213,33 @@ def _compare_pairs(
     return compared
 
 
-def _is_duplicate(evidence: tuple[Evidence | None, Evidence | None], agreement: Match) -> bool:
+def _compare_columns(
+    reader: EvidenceReader,
+    rows: np.ndarray,
+    compared: Sequence[Compared | None],
+    progress: Progress,
+) -> list[Compared | None]:
+    """Match the columns of pairs whose SIFT features were compared and are not sure."""
+    found: list[Compared | None] = [None] * len(rows)
+    chosen = [
+        place
+        for place, result in enumerate(compared)
+        if result is not None and result.columns and not is_sure(result.match.log10_nfa)
+    ]
+    compare = functools.partial(_compare, rules=COLUMNS)
+    results = prefetch(compare, reader.pairs(rows[chosen]), THREADS)
+    for done, (place, result) in enumerate(zip(chosen, results, strict=True), 1):
+        found[place] = result
+        progress("comparing columns", done, len(chosen))
+    return found
+
+
+def _is_duplicate(
+    evidence: tuple[Evidence | None, Evidence | None], agreement: Match | None
+) -> bool:
     """Return whether photos that show the same thing are the same picture, whole."""
     first, second = evidence
-    if first is None or second is None:  # removed just now
+    if first is None or second is None or agreement is None:  # not compared, or removed just now
         return False
     return kind_of(first, second, agreement, same_content=False) not in ("view", "crop")
 
@@ -191,30 +253,18 @@ def _is_doubtful(result: Compared | None, pairs: PhotoPairs, place: int) -> bool
     )
 
 
-def _compare(pair: tuple[Evidence | None, Evidence | None]) -> Compared | None:
+def _compare(pair: tuple[Evidence | None, Evidence | None], rules: Rules = SIFT) -> Compared | None:
     """Match a pair; None if a photo has no evidence."""
-    first, second = pair
+    first, second = (features_of(evidence, rules) for evidence in pair)
     if first is None or second is None:
         return None
-    agreement = match(first, second)
-    features = min(len(first), len(second))
-    return Compared(agreement, features, partiality(agreement, first, second))
-
-
-def _match_foreground(
-    agreement: Match,
-    evidence: tuple[Evidence | None, Evidence | None],
-    elsewhere: Sequence[np.ndarray],
-) -> Match:
-    """Match two photos again without the background of either, if they agree mostly on that."""
-    first, second = evidence
-    if first is None or second is None:  # removed just now
-        return agreement
-    found = (
-        match_foreground(agreement, first, second, _padded(elsewhere[0], len(first))),
-        match_foreground(agreement.reversed(), second, first, _padded(elsewhere[1], len(second))),
+    agreement = match(first, second, rules=rules)
+    return Compared(
+        agreement,
+        min(len(first), len(second)),
+        partiality(agreement, first, second),
+        all(evidence is not None and evidence.columns is not None for evidence in pair),
     )
-    return max(found, key=lambda side: side.log10_nfa)
 
 
 def _count_strangers(
@@ -237,13 +287,13 @@ def _count_strangers(
     return counts
 
 
-def _elsewhere(counts: np.ndarray, features: np.ndarray, own: float) -> np.ndarray:
-    """Return the counts without what one match contributed to its features."""
-    result = counts.copy()
+def _elsewhere(counts: np.ndarray, features: np.ndarray, own: float, size: int) -> np.ndarray:
+    """Return the counts, (size,), without what one match contributed to its features."""
+    result = _padded(counts, size)
     result[features] -= own
     return result
 
 
 def _padded(counts: np.ndarray, size: int) -> np.ndarray:
-    """Return counts with zeros behind them, up to a size."""
+    """Return a copy of counts with zeros behind them, up to a size."""
     return np.pad(counts, (0, size - len(counts)))

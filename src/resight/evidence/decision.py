@@ -3,8 +3,9 @@
 Three observations are combined by a logistic function with published coefficients:
 
 - the descriptor: how much nearer a photo is than strangers of this collection are;
-- the geometry: how surely the local features of the two photos agree (`matching`), where features
-  that agree with many strangers, such as a table under many things, do not count;
+- the geometry: how surely the local features of the two photos agree (`matching`), SIFT and, where
+  these are not sure, columns of the network's map; features that agree with many strangers, such as
+  those of a table under many things, do not count;
 - that nothing agrees although both photos have texture enough to.
 
 Rarity: Knopp, Sivic and Pajdla, "Avoiding confusing features in place recognition", ECCV 2010;
@@ -17,10 +18,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resight.descriptors.columns import Columns
 from resight.evidence import Evidence
-from resight.evidence.matching import Match, match, match_near
+from resight.evidence.matching import (
+    COLUMNS,
+    NO_AGREEMENT,
+    SIFT,
+    Features,
+    Match,
+    Rules,
+    features_of,
+    match,
+    match_near,
+)
 from resight.evidence.probability import (
     COEFFICIENTS,
+    SURE,
+    TRIED,
+    TRIED_BY_COLUMNS,
+    WITHOUT_COLUMNS,
     by_descriptor,
     observations,
     probability,
@@ -28,27 +44,23 @@ from resight.evidence.probability import (
 )
 
 COMMON = 1.0
-"""Strangers that share the median feature of an agreement that is called background."""
+"""Strangers with which a feature of the background agrees; an agreement is called background if its
+median feature is."""
 GRID = 8
 """Cells along a side in which agreement is counted."""
 PART, WHOLE = 0.65, 0.85
 """Share of the cells with features in which photos agree that share a background at most, and from
 which on they agree as a whole."""
-SHARED = 0.5
-"""Strangers that share a feature of the background."""
-BACKGROUND_RADIUS = 64.0
-"""Pixels of the copy around a feature of the background that belong to it: no stranger happens to
-share all features of a table."""
 OVERLAY_SHARE = 0.1
 """Largest share of the features that an overlay has; of a copy's features at least 13 % agree."""
 OVERLAY_RADIUS = 8.0
 """Pixels of the copy around a feature of an overlay in which others are its features, too."""
-OVERLAY_SHIFT = 0.03
-"""Largest shift of an overlay's features between the photos, as a share of the side."""
+SAME_PLACE = 0.03
+"""Largest shift of features that are at the same place of two photos, as a share of the side."""
 COPY_CORRELATION = 0.9
 """Minimum correlation of the thumbnails of copies, even of small ones with few features."""
-OVERLAY_STILL = 0.8
-"""Least share of the features that agree which are at the same place."""
+STILL = 0.8
+"""Least share of the features that agree which are at the same place, of an overlay or a layout."""
 
 MIN_FEATURES = 8
 """Fewest features of a photo that can be decided on: of blank walls and skies nobody can say."""
@@ -58,15 +70,45 @@ UNDECIDED = 0.4
 
 @dataclass(frozen=True)
 class Decision:
-    """The probability that two photos show the same thing, and their match.
+    """The probability that two photos show the same thing, and their matches.
 
     Attributes:
         probability: from 0 to 1.
-        match: how the local features agree; None without evidence.
+        match: how the SIFT features agree; None without evidence.
+        columns: how the columns agree; None if the SIFT features are sure, or without columns.
     """
 
     probability: float
     match: Match | None
+    columns: Match | None = None
+
+    def points(self, first: Evidence, second: Evidence) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places that agree, float32 (k, 2) in pixels of either copy.
+
+        They are those of the kind of features that agrees more surely; none that agree as by
+        chance, which have no weight in the decision.
+        """
+        found = [(SIFT, self.match, TRIED), (COLUMNS, self.columns, TRIED_BY_COLUMNS)]
+        surely = [
+            (best.log10_nfa + tried, rules, best)
+            for rules, best, tried in found
+            if best is not None and best.log10_nfa < -tried
+        ]
+        if not surely:
+            return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
+        _, rules, best = min(surely, key=lambda each: each[0])
+        return (
+            _in_copy(first, best.matches[:, 0], rules),
+            _in_copy(second, best.matches[:, 1], rules),
+        )
+
+
+def _in_copy(evidence: Evidence, rows: np.ndarray, rules: Rules) -> np.ndarray:
+    """Return the places of some features in pixels of the copy."""
+    features = features_of(evidence, rules)
+    assert features is not None
+    ratio = np.array(evidence.size) / features.size
+    return ((features.points[rows] + 0.5) * ratio - 0.5).astype(np.float32)
 
 
 def decide(
@@ -83,38 +125,87 @@ def decide(
         closeness: of the candidates, see `ranking.strangers`.
         chance: closeness that the nearest stranger reaches by chance.
     """
-    alone = by_descriptor(closeness)
-    matches = [
+    strange = strangeness(closeness, chance)
+    whole = [
         None if other is None else match_near(query, other, float(near))
         for other, near in zip(candidates, closeness, strict=True)
     ]
-    matches = without_background(query, candidates, matches, strangeness(closeness, chance))
+    matches = without_background(query, candidates, whole, strange, SIFT)
+    columns = _match_columns(query, candidates, whole, strange)
+    alone = by_descriptor(closeness)
     return [
         Decision(float(without), None)
         if agreement is None or other is None
         else Decision(
-            evident_probability(float(near), agreement.log10_nfa, min(len(query), len(other))),
+            evident_probability(
+                float(near),
+                agreement.log10_nfa,
+                min(len(query), len(other)),
+                columns_nfa(query, other, by_columns),
+            ),
             agreement,
+            by_columns,
         )
-        for without, near, agreement, other in zip(
-            alone, closeness, matches, candidates, strict=True
+        for without, near, agreement, by_columns, other in zip(
+            alone, closeness, matches, columns, candidates, strict=True
         )
     ]
 
 
-def without_background(
+def columns_nfa(first: Evidence, second: Evidence, agreement: Match | None) -> float | None:
+    """Return the logarithm of the number of false alarms of columns, infinite if not compared.
+
+    None if a photo has no columns.
+    """
+    if first.columns is None or second.columns is None:
+        return None
+    return np.inf if agreement is None else agreement.log10_nfa
+
+
+def is_sure(log10_nfa: float) -> bool:
+    """Return whether SIFT features agree so surely that columns are not compared."""
+    return log10_nfa <= -TRIED - SURE
+
+
+def _match_columns(
     query: Evidence,
     candidates: Sequence[Evidence | None],
     matches: Sequence[Match | None],
     strange: np.ndarray,
 ) -> list[Match | None]:
+    """Match the columns of a photo with those of candidates whose SIFT features are not sure.
+
+    Where these agree surely, be it on the background, columns would agree on the same.
+    """
+    if query.columns is None:
+        return [None] * len(candidates)
+    unsure = [
+        None
+        if agreement is None or is_sure(agreement.log10_nfa) or other is None
+        else other.columns
+        for agreement, other in zip(matches, candidates, strict=True)
+    ]
+    found = [
+        None if other is None else match(query.columns, other, rules=COLUMNS) for other in unsure
+    ]
+    return without_background(query.columns, unsure, found, strange, COLUMNS)
+
+
+def without_background(
+    query: Features,
+    candidates: Sequence[Features | None],
+    matches: Sequence[Match | None],
+    strange: np.ndarray,
+    rules: Rules,
+) -> list[Match | None]:
     """Match again, without it, the candidates that agree mostly on background or an overlay.
 
     Args:
-        query: evidence of a photo.
-        candidates: of its nearest.
+        query: features of a photo.
+        candidates: those of its nearest.
         matches: of the photo with each of them.
         strange: how surely each candidate is a stranger.
+        rules: of the kind of features.
     """
     agreeing = np.zeros((len(candidates), len(query)))
     for row, (agreement, other) in enumerate(zip(matches, candidates, strict=True)):
@@ -125,12 +216,12 @@ def without_background(
     return [
         None
         if agreement is None or other is None
-        else match_foreground(agreement, query, other, counts - agreeing[row])
+        else match_foreground(agreement, query, other, counts - agreeing[row], rules)
         for row, (agreement, other) in enumerate(zip(matches, candidates, strict=True))
     ]
 
 
-def partiality(agreement: Match, first: Evidence, second: Evidence) -> float:
+def partiality(agreement: Match, first: Features, second: Features) -> float:
     """Return 1 where two photos agree in a part, 0 where they agree as a whole.
 
     Photos that agree nearly everywhere are no strangers that share a background, whatever their
@@ -144,31 +235,39 @@ def partiality(agreement: Match, first: Evidence, second: Evidence) -> float:
     return min(max((WHOLE - share) / (WHOLE - PART), 0.0), 1.0)
 
 
-def _cells(points: np.ndarray, evidence: Evidence) -> np.ndarray:
+def _cells(points: np.ndarray, features: Features) -> np.ndarray:
     """Return the numbers of the grid's cells with any of some points of a photo."""
-    cells = np.clip((points + 0.5) / evidence.size * GRID, 0, GRID - 1).astype(int)
+    cells = np.clip((points + 0.5) / features.size * GRID, 0, GRID - 1).astype(int)
     return np.unique(cells @ [1, GRID])
 
 
 def match_foreground(
-    agreement: Match, first: Evidence, second: Evidence, elsewhere: np.ndarray
+    agreement: Match, first: Features, second: Features, elsewhere: np.ndarray, rules: Rules
 ) -> Match:
     """Match two photos again if they agree mostly on background or an overlay, without it.
 
     Args:
         agreement: their match.
-        first: evidence of one photo.
-        second: evidence of the other.
+        first: features of one photo.
+        second: features of the other.
         elsewhere: number of strangers, without the second photo, with which each feature of the
             first agrees, (N,).
+        rules: of the kind of features.
     """
     inliers = agreement.matches[:, 0]
     if not len(inliers) or agreement.mirrored:
         return agreement
     if np.median(elsewhere[inliers]) > COMMON:
-        background = _near(first.points, elsewhere > SHARED, BACKGROUND_RADIUS)
-        return match(first, second, without=background)
-    if is_overlay(agreement, first, second):
+        background = _near(first.points, elsewhere > COMMON, rules.background_radius)
+        return match(first, second, background, rules)
+    if isinstance(first, Columns):
+        # Blank photos and pages of one layout have like columns at like places.
+        return NO_AGREEMENT if _still_share(agreement, first, second) > STILL else agreement
+    if (
+        isinstance(first, Evidence)
+        and isinstance(second, Evidence)
+        and is_overlay(agreement, first, second)
+    ):
         overlaid = np.zeros(len(first), bool)
         overlaid[inliers] = True
         return match(first, second, without=_near(first.points, overlaid, OVERLAY_RADIUS))
@@ -183,10 +282,14 @@ def is_overlay(agreement: Match, first: Evidence, second: Evidence) -> bool:
     share = len(agreement) / max(1, min(len(first), len(second)))
     if share > OVERLAY_SHARE or thumbnail_correlation(first, second) > COPY_CORRELATION:
         return False
+    return _still_share(agreement, first, second) > STILL
+
+
+def _still_share(agreement: Match, first: Features, second: Features) -> float:
+    """Return the share of the features that agree which are at the same place of two photos."""
     places = first.points[agreement.matches[:, 0]] / first.size
     others = second.points[agreement.matches[:, 1]] / second.size
-    still = np.abs(places - others).max(axis=1) < OVERLAY_SHIFT
-    return bool(still.mean() > OVERLAY_STILL)
+    return float((np.abs(places - others).max(axis=1) < SAME_PLACE).mean())
 
 
 def thumbnail_correlation(first: Evidence, second: Evidence) -> float:
@@ -203,10 +306,17 @@ def _near(points: np.ndarray, chosen: np.ndarray, radius: float) -> np.ndarray:
     return np.asarray(((offsets**2).sum(axis=2) <= radius**2).any(axis=1))
 
 
-def evident_probability(closeness: float, log10_nfa: float, features: int) -> float:
+def evident_probability(
+    closeness: float, log10_nfa: float, features: int, columns: float | None = None
+) -> float:
     """Return the probability that two photos with evidence show the same thing.
 
-    The arguments are those of `probability.observations`.
+    The arguments are those of `probability.observations`; `columns` is None without columns.
     """
-    found = float(probability(COEFFICIENTS, observations(closeness, log10_nfa, features)))
+    if columns is None:
+        values = observations(closeness, log10_nfa, features)
+        found = float(probability(WITHOUT_COLUMNS, values))
+    else:
+        values = observations(closeness, log10_nfa, features, columns)
+        found = float(probability(COEFFICIENTS, values))
     return min(found, UNDECIDED) if features < MIN_FEATURES else found

@@ -6,34 +6,32 @@ scored a contrario (`a_contrario`); the one with the fewest false alarms counts.
 
 SIFT is not invariant to reflections: mirror images are matched by reflecting features.
 
-MAGSAC++: Barath et al., CVPR 2020, as in OpenCV.
+Columns of a network's map are matched alike. Neighboring columns see almost the same, so that their
+ratio test is mild.
 """
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Protocol
 
-import cv2
 import numpy as np
 
+from resight.descriptors.columns import CELL
 from resight.evidence import Evidence
-from resight.evidence.a_contrario import Agreement, best_agreement
-from resight.ranking.geometry import ROUNDING, one_per_place, plausible, project
+from resight.evidence.models import SAMPLES, Model, estimate, score
+from resight.ranking.geometry import ROUNDING, one_per_place
 
-Model = Literal["homography", "affine", "epipolar"]
-
-RATIO = 0.85
-"""Of the ratio test; a milder one than for counting inliers, as chance is accounted for."""
 MIN_MATCHES = 5
 """With fewer matches no model has fewer than one false alarm."""
-MAX_ERRORS: dict[Model, float] = {"homography": 4.0, "affine": 4.0, "epipolar": 2.0}
-"""Pixels of the copies; the estimators' thresholds, not that of the agreement."""
-SAMPLES: dict[Model, int] = {"homography": 4, "affine": 3, "epipolar": 7}
 CERTAIN = -8.0
 """From this logarithm of the number of false alarms on, no further model is tried."""
 MIN_SPREAD: dict[Model, float] = {"homography": 0.02, "affine": 0.02, "epipolar": 0.06}
 """Least spread of the places that agree, see `_spread`: letters of one font agree in a spot, and
 places on one line agree on any epipolar geometry."""
+AXES = np.stack([[np.cos(a), np.sin(a)] for a in np.arange(8) * np.pi / 8])
+"""Directions along which places are spread, (8, 2)."""
+NORMAL_DEVIATION = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 MIRROR_CLOSENESS = 0.285
 """Minimum closeness (`ranking.strangers`) of a mirror image."""
 COPIED = 0.25
@@ -42,8 +40,50 @@ MIRROR_EXCESS = 2.0
 """Least ratio of the log NFA of a mirrored match to that of the plain match."""
 MIRROR_CERTAIN = -6.0
 """Maximum log NFA of a mirrored match: a mirrored copy has many inliers."""
-ITERATIONS = 1000
-CONFIDENCE = 0.999
+
+
+class Features(Protocol):
+    """Local features: SIFT (`Evidence`) or columns of a map."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what `points` lie in."""
+
+    @property
+    def points(self) -> np.ndarray:
+        """Places, float32 (N, 2)."""
+
+    @property
+    def descriptors(self) -> np.ndarray:
+        """Rows of unit length, float32 (N, D)."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a kind of features is matched.
+
+    Attributes:
+        ratio: of the ratio test.
+        models: that are tried.
+        background_radius: around a feature of the background within which others belong to it, in
+            the unit of the points: no stranger happens to share all features of a table.
+    """
+
+    ratio: float
+    models: tuple[Model, ...]
+    background_radius: float
+
+
+SIFT = Rules(0.85, ("homography", "affine", "epipolar"), 64.0)
+"""The ratio is milder than for counting inliers, as chance is accounted for."""
+COLUMNS = Rules(0.98, ("homography", "affine"), 3 * CELL)
+
+
+def features_of(evidence: Evidence | None, rules: Rules) -> Features | None:
+    """Return a photo's features of the kind that rules are for; None if it has none."""
+    return evidence if evidence is None or rules is SIFT else evidence.columns
 
 
 @dataclass(frozen=True)
@@ -76,36 +116,43 @@ class Match:
         return replace(self, map=back, matches=self.matches[:, ::-1])
 
 
-def match(first: Evidence, second: Evidence, without: np.ndarray | None = None) -> Match:
+NO_AGREEMENT = Match(np.inf, None, None, np.zeros((0, 2), np.int64), 0)
+
+
+def match(
+    first: Features, second: Features, without: np.ndarray | None = None, rules: Rules = SIFT
+) -> Match:
     """Match two photos; the same for equal input.
 
     Args:
-        first: evidence of one photo.
-        second: evidence of the other.
+        first: features of one photo.
+        second: features of the other.
         without: bool (N,), features of the first that are left out.
+        rules: of the kind of features.
     """
-    pairs = _mutual_matches(first.descriptors, second.descriptors)
+    pairs = _mutual_matches(first.descriptors, second.descriptors, rules.ratio)
     if without is not None:
         pairs = pairs[~without[pairs[:, 0]]]
     pairs = one_per_place(one_per_place(pairs, first.points, 0), second.points, 1)
     source = first.points[pairs[:, 0]].astype(np.float64)
     target = second.points[pairs[:, 1]].astype(np.float64)
-    best = Match(np.inf, None, None, pairs[:0], len(pairs))
+    best = replace(NO_AGREEMENT, tentative=len(pairs))
     if len(pairs) < MIN_MATCHES:
         return best
-    for model, sample in SAMPLES.items():
+    for model in rules.models:
+        sample = SAMPLES[model]
         if len(pairs) <= sample or best.log10_nfa <= CERTAIN:
             continue
-        matrix = _estimate(model, source, target)
+        matrix = estimate(model, source, target)
         if matrix is None:
             continue
-        agreement = _score(model, matrix, source, target, first.size, second.size)
+        agreement = score(model, matrix, source, target, first.size, second.size)
         inliers = pairs[agreement.inliers]
         if len(inliers) <= sample:
             continue
         if _spread(model, matrix, first, second, inliers) < MIN_SPREAD[model]:
             continue
-        log10_nfa = agreement.log10_nfa + math.log10(len(SAMPLES))  # as many models are tried
+        log10_nfa = agreement.log10_nfa + math.log10(len(rules.models))  # that are tried
         if log10_nfa < best.log10_nfa:
             map_ = None if model == "epipolar" else matrix
             best = Match(log10_nfa, model, map_, inliers, len(pairs))
@@ -113,24 +160,24 @@ def match(first: Evidence, second: Evidence, without: np.ndarray | None = None) 
 
 
 def _spread(
-    model: Model, matrix: np.ndarray, first: Evidence, second: Evidence, inliers: np.ndarray
+    model: Model, matrix: np.ndarray, first: Features, second: Features, inliers: np.ndarray
 ) -> float:
     """Return how far the places that agree are spread, in the photo where it is more.
 
-    It is their deviation along the smaller axis, or across the epipolar lines, as a share of the
-    diagonal.
+    It is their deviation along the axis where it is least, or across the epipolar lines, as a share
+    of the diagonal. It is estimated by the median, so that most places must be spread: a word that
+    is printed on both photos, and a few places that agree by chance, are not.
     """
     spreads = []
     for photo, rows, map_ in zip((first, second), inliers.T, (matrix.T, matrix), strict=True):
         points = photo.points[rows].astype(np.float64)
-        scatter = np.atleast_2d(np.cov(points.T))
+        axes = AXES
         if model == "epipolar":
             others = (second if photo is first else first).points
-            across = _line_normals(map_, others[inliers[:, 1 if photo is first else 0]])
-            variance = float(across @ scatter @ across)
-        else:
-            variance = float(np.linalg.eigvalsh(scatter)[0])
-        spreads.append(np.sqrt(max(variance, 0.0)) / np.hypot(*photo.size))
+            axes = _line_normals(map_, others[inliers[:, 1 if photo is first else 0]])[None, :]
+        along = points @ axes.T
+        deviations = np.median(np.abs(along - np.median(along, axis=0)), axis=0)
+        spreads.append(NORMAL_DEVIATION * float(deviations.min()) / np.hypot(*photo.size))
     return max(spreads)
 
 
@@ -192,7 +239,7 @@ def mirrored(evidence: Evidence) -> Evidence:
     )
 
 
-def _mutual_matches(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _mutual_matches(first: np.ndarray, second: np.ndarray, ratio: float) -> np.ndarray:
     """Find pairs of unit vectors that are each other's nearest and pass the ratio test.
 
     As `geometry.mutual_matches`, ten times faster for the few hundred features of evidence, as the
@@ -208,81 +255,7 @@ def _mutual_matches(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     runner_up = products.max(axis=1)
     products[rows, nearest] = best
     # Squared distances of unit vectors are 2 - 2 times their products.
-    passes = np.flatnonzero(2 - 2 * best < RATIO**2 * (2 - 2 * runner_up) - ROUNDING)
+    passes = np.flatnonzero(2 - 2 * best < ratio**2 * (2 - 2 * runner_up) - ROUNDING)
     back = products[:, nearest[passes]].argmax(axis=0)
     mutual = passes[back == passes]
     return np.stack([mutual, nearest[mutual]], axis=1)
-
-
-def _estimate(model: Model, source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
-    """Estimate a model robustly; return its matrix (3, 3), if there is one."""
-    params = cv2.UsacParams()
-    params.score = cv2.SCORE_METHOD_MAGSAC
-    params.loMethod = cv2.LOCAL_OPTIM_SIGMA
-    params.sampler = cv2.SAMPLING_UNIFORM
-    params.isParallel = False  # parallel runs are not repeatable
-    params.randomGeneratorState = 0
-    params.threshold = MAX_ERRORS[model]
-    params.maxIterations = ITERATIONS
-    params.confidence = CONFIDENCE
-    try:
-        if model == "affine":
-            affine, _ = cv2.estimateAffine2D(source, target, params)
-            matrix = None if affine is None else np.concatenate([affine, [[0, 0, 1]]])
-        elif model == "homography":
-            matrix, _ = cv2.findHomography(source, target, params)
-        else:
-            matrix, _ = cv2.findFundamentalMat(source, target, params)
-    except cv2.error:  # OpenCV 5 asserts, where it should find no model: all points on a line
-        return None
-    if matrix is None or matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-        return None
-    return np.asarray(matrix, np.float64)
-
-
-def _score(
-    model: Model,
-    matrix: np.ndarray,
-    source: np.ndarray,
-    target: np.ndarray,
-    source_size: tuple[int, int],
-    target_size: tuple[int, int],
-) -> Agreement:
-    """Score a model; a random match lies anywhere in the smaller of the two copies."""
-    areas = [w * h for w, h in (source_size, target_size)]
-    area = float(min(areas))
-    if model != "epipolar":
-        errors = _transfer_errors(matrix, source, target)
-        return best_agreement(errors, SAMPLES[model], lambda r: np.pi * r**2 / area)
-    diagonal = float(np.hypot(*(source_size, target_size)[int(np.argmin(areas))]))
-    errors = _epipolar_errors(matrix, source, target)
-    return best_agreement(errors, SAMPLES[model], lambda r: 2 * diagonal * r / area)
-
-
-def _transfer_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the larger of both directions' errors (n,), infinite where the map is not a view."""
-    none = np.full(len(source), np.inf)
-    determinant = np.linalg.det(matrix)
-    if abs(matrix[2, 2]) < 1e-12 or abs(determinant) < 1e-12:
-        return none
-    matrix = matrix / matrix[2, 2]
-    there, depth = project(matrix, source)
-    back, _ = project(np.linalg.inv(matrix), target)
-    forth = np.linalg.norm(there - target, axis=1)
-    errors = np.maximum(forth, np.linalg.norm(back - source, axis=1))
-    # The determinant of the Jacobian at a point is det(H) / depth**3: negative is mirrored.
-    errors[~(depth * np.linalg.det(matrix) > 0) | ~np.isfinite(errors)] = np.inf
-    near = np.isfinite(errors)
-    near[near] = plausible(matrix, source[near])
-    return np.where(near, errors, np.inf)
-
-
-def _epipolar_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the larger of both distances to the epipolar lines (n,)."""
-    ones = np.ones((len(source), 1))
-    left, right = np.hstack([source, ones]), np.hstack([target, ones])
-    lines, other_lines = left @ matrix.T, right @ matrix
-    products = np.abs((right * lines).sum(axis=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        errors = products / np.minimum(np.hypot(*lines[:, :2].T), np.hypot(*other_lines[:, :2].T))
-    return np.where(np.isfinite(errors), errors, np.inf)

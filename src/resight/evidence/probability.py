@@ -10,23 +10,38 @@ import numpy as np
 
 TRIED = 1.3
 """Logarithm of the number of candidates that are tried, each of which may be a false alarm."""
+TRIED_BY_COLUMNS = 4.0
+"""The same for columns, which are not independent: neighbors see almost the same."""
 SURE = 3.0
 """Minus the logarithm of the number of false alarms among all candidates, from which on the
 geometry is sure."""
+FULLY_SURE = 10.0
+"""The same, from which on nothing contradicts: textured photos that are near agree in many places
+if they show the same thing."""
 TEXTURED = 600
 """Features of a photo that is full of texture."""
 ALIKE = 0.235
 """Closeness from which on textured photos that agree in no detail are different things of the same
 kind, such as pages of text."""
+ALIKE_RANGE = 0.1
+"""Closeness beyond `ALIKE` at which agreeing columns prove nothing any more."""
 
 COEFFICIENTS = {
-    "constant": -2.09,
-    "closeness": 10.74,
-    "sureness": 7.43,
-    "unverified closeness": 5.31,
-    "contradiction": -56.57,
+    "constant": -2.83,
+    "closeness": 7.7,
+    "sureness": 5.81,
+    "columns": 3.87,
+    "contradiction": -12.54,
 }
 """Of `observations`; fitted on all photos of docs/decisions.md."""
+WITHOUT_COLUMNS = {
+    "constant": -2.52,
+    "closeness": 9.66,
+    "sureness": 5.68,
+    "columns": 0.0,
+    "contradiction": -16.83,
+}
+"""The same for photos without columns, as of methods without a network."""
 DESCRIPTOR_ONLY = {"constant": -1.04, "closeness": 26.33}
 """For photos without evidence."""
 
@@ -34,22 +49,30 @@ UNRELATED = {"constant": -5.8, "closeness": 40.2}
 """For `strangeness`."""
 
 
-def observations(closeness: float, log10_nfa: float, features: int) -> dict[str, float]:
+def observations(
+    closeness: float, log10_nfa: float, features: int, columns: float = np.inf
+) -> dict[str, float]:
     """Return what the probability depends on.
 
     Args:
         closeness: see `ranking.strangers`.
-        log10_nfa: of the match.
+        log10_nfa: logarithm of the number of false alarms of the match of SIFT features.
         features: number of features of the photo that has fewer.
+        columns: as `log10_nfa`, of the match of columns; it counts as far as that of the features
+            is not sure, and as far as the photos do not look alike as a whole.
     """
     sureness = max(0.0, -log10_nfa - TRIED)
     unverified = 1 - min(sureness / SURE, 1.0)
+    by_columns = max(0.0, -columns - TRIED_BY_COLUMNS)
     texture = min(features / TEXTURED, 1.0)
+    alike = max(0.0, closeness - ALIKE)
+    # What looks alike has like columns, too.
+    independent = 1 - texture**2 * min(alike / ALIKE_RANGE, 1.0)
     return {
         "closeness": closeness,
         "sureness": float(np.log10(1 + sureness)),
-        "unverified closeness": unverified * closeness,
-        "contradiction": unverified * texture**2 * max(0.0, closeness - ALIKE),
+        "columns": unverified * independent * float(np.log10(1 + by_columns)),
+        "contradiction": (1 - min(sureness / FULLY_SURE, 1.0)) * texture**2 * alike,
     }
 
 
@@ -65,7 +88,7 @@ def strangeness(closeness: np.ndarray, chance: float) -> np.ndarray:
 def probability(
     coefficients: Mapping[str, float], values: Mapping[str, float | np.ndarray]
 ) -> np.ndarray:
-    """Return the logistic function of a weighted sum."""
+    """Return the logistic function of the weighted sum of some values."""
     total = coefficients["constant"] + sum(coefficients[n] * v for n, v in values.items())
     return np.asarray(1 / (1 + np.exp(-np.clip(total, -500, 500))))
 

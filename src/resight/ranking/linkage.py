@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LINKED = 0.995
+LINKED = 0.9
 """Minimum probability of a link: a wrong one costs more than a missing one."""
 MEAN = 0.2
 """Least mean probability of the pairs between two parts of a group."""

@@ -223,7 +223,7 @@ class Searcher:
     def describe(self, query: QueryPhoto) -> Description:
         """Compute the descriptors of a photo by the collection's method, before the reduction."""
         extractor = self.extractor()
-        return extractor.describe(extractor.prepare(query.image))
+        return extractor.describe(extractor.prepare(query.image), columns=True)
 
     def columns_map(self, image: Image.Image) -> np.ndarray:
         """Compute the network's map of an upright image whose columns are matched, (C, h, w).

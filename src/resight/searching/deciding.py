@@ -5,7 +5,7 @@
 No photo of the collection is read and no network runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import cachetools
@@ -14,10 +14,11 @@ import numpy as np
 from resight.backends.store import Searchable
 from resight.collection import Photo
 from resight.collection.hints import Hints
+from resight.descriptors.columns import Columns
 from resight.errors import QueryError
 from resight.evidence import Evidence
 from resight.evidence.encoding import from_bytes
-from resight.evidence.probability import TRIED, by_descriptor
+from resight.evidence.probability import by_descriptor
 from resight.photos.transforms import bounding_box
 from resight.ranking.strangers import Strangers, closeness
 from resight.searching.hinted import obey_hints
@@ -32,11 +33,18 @@ CACHED = 2000
 """Photos whose decoded evidence is kept while many queries are evaluated: some 600 MB."""
 
 
+def no_columns(query: QueryPhoto) -> None:
+    """Return no columns, of whatever photo."""
+
+
 class Decider:
     """Decides on results of searches in one collection; for one thread."""
 
-    def __init__(self, store: Searchable) -> None:
-        self._store = store
+    def __init__(
+        self, store: Searchable, columns_of: Callable[[QueryPhoto], Columns | None] = no_columns
+    ) -> None:
+        """Decide by the evidence of a store, and by the columns of queries it does not hold."""
+        self._store, self._columns_of = store, columns_of
         self._cache: cachetools.LRUCache[str, Evidence | None] = cachetools.LRUCache(CACHED)
 
     def decide(
@@ -67,7 +75,7 @@ class Decider:
             photos = [by_id.get(id_) for id_ in ids[chunk].tolist()]
             others = self._stored(photos)
             if evidence is None and any(other is not None for other in others):
-                evidence = self._of_query(query)
+                evidence = self.evidence_of(query)
             near = closeness(distances[chunk], strangers)
             if evidence is None:
                 new = [Decided(float(p), None) for p in by_descriptor(near)]
@@ -80,8 +88,8 @@ class Decider:
                 break
         return decided
 
-    def _of_query(self, query: QueryPhoto) -> Evidence | None:
-        """Return the evidence of a query, stored if the collection holds the same file.
+    def evidence_of(self, query: QueryPhoto) -> Evidence | None:
+        """Return the evidence of a photo, stored if the collection holds the same file.
 
         None if it is not stored and the file is gone.
         """
@@ -92,7 +100,7 @@ class Decider:
         from resight.evidence.extraction import extract_evidence  # imports OpenCV
 
         try:
-            return extract_evidence(query.image)
+            return extract_evidence(query.image, self._columns_of(query))
         except QueryError:
             return None
 
@@ -141,14 +149,11 @@ def _in_photos(
     kind = None
     if probability >= PROBABLE:
         kind = kind_of(evidence, other, decision.match, same_content=identical)
-    inliers = decision.match.matches
-    if decision.match.log10_nfa >= -TRIED:  # as by chance: without weight in the decision
-        inliers = inliers[:0]
-    size = photo.width or 1, photo.height or 1
-    at_photo = _scaled(other.points[inliers[:, 1]], other, size)
-    at_query = _in_query(evidence.points[inliers[:, 0]], evidence, query)
+    points, other_points = decision.points(evidence, other)
+    at_photo = _scaled(other_points, other, (photo.width or 1, photo.height or 1))
+    at_query = _in_query(points, evidence, query)
     match = VerifiedMatch(
-        len(inliers),
+        len(points),
         None if at_query is None else bounding_box(at_query),
         bounding_box(at_photo),
         None if at_query is None else np.concatenate([at_query, at_photo], axis=1),

@@ -16,6 +16,7 @@ import numpy as np
 from resight.backends.store import Filter, Searchable, Store, as_query, reduced_query
 from resight.collection.hints import Hints
 from resight.config import RerankConfig, SearchConfig
+from resight.descriptors.columns import Columns
 from resight.descriptors.extractor import Description
 from resight.evidence.probability import by_descriptor
 from resight.ranking.exact import DISTANCES, Query
@@ -57,10 +58,12 @@ def search_store(
         WeightsError: a query must be described and there are no weights.
     """
     store.check(approximate=plan.approximate)  # before the network is loaded
-    matcher, decider = make_matcher(plan, columns_map), make_decider(plan, store)
+    described = Described(describe)
+    matcher = make_matcher(plan, columns_map)
+    decider = make_decider(plan, store, described.columns)
 
     def rank(photo: QueryPhoto) -> Ranking:
-        descriptors = locate_descriptors(store, photo, describe)
+        descriptors = locate_descriptors(store, photo, described)
         return rank_photos(
             store, descriptors, plan, photo=photo, matcher=matcher, decider=decider, where=where
         )
@@ -72,6 +75,24 @@ def search_store(
         rankings.append(fuse_turned(views, turned, by_rank=by_rank))
     ranking = _cut(fuse(rankings, by_rank=by_rank), plan.min_probability)
     return load_page(store, ranking, plan, where)
+
+
+class Described:
+    """Computes the descriptors of photos, and remembers their columns for decisions."""
+
+    def __init__(self, describe: Callable[[QueryPhoto], Description]) -> None:
+        self._describe = describe
+        self._known: list[tuple[QueryPhoto, Columns | None]] = []
+
+    def __call__(self, photo: QueryPhoto) -> Description:
+        """Compute the descriptors of a photo."""
+        description = self._describe(photo)
+        self._known.append((photo, description.columns))
+        return description
+
+    def columns(self, photo: QueryPhoto) -> Columns | None:
+        """Return the columns of a photo that was described; None of others."""
+        return next((columns for known, columns in self._known if known is photo), None)
 
 
 def locate_descriptors(
@@ -261,13 +282,17 @@ def make_matcher(plan: SearchConfig, columns_map: "ColumnsMap") -> "PhotoMatcher
     return PhotoMatcher(plan.verify_by, columns_map, plan.verify_geometry)
 
 
-def make_decider(plan: SearchConfig, store: Searchable) -> "Decider | None":
+def make_decider(
+    plan: SearchConfig,
+    store: Searchable,
+    columns_of: Callable[[QueryPhoto], Columns | None] | None = None,
+) -> "Decider | None":
     """Return what decides on results as the plan says; None without decisions."""
     if not plan.decide:
         return None
     from resight.searching.deciding import Decider
 
-    return Decider(store)
+    return Decider(store, columns_of) if columns_of else Decider(store)
 
 
 def _load_rerank_set(store: Searchable, ids: np.ndarray, config: RerankConfig) -> RerankSet:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from resight.ranking.strangers import NEUTRAL
 from resight.searching import Searcher
 from resight.searching.hinted import obey
 from resight.searching.nearest import Ranking, rank_by_distance
-from resight.searching.pipeline import locate_descriptors
+from resight.searching.pipeline import Described, locate_descriptors
 from resight.searching.query import (
     Decided,
     QueryPhoto,
@@ -29,6 +29,9 @@ from resight.searching.query import (
     open_query,
     verdict_of,
 )
+
+if TYPE_CHECKING:
+    from resight.searching.deciding import Decider
 
 VERDICTS: dict[Verdict, str] = {
     "same": "same thing",
@@ -131,11 +134,16 @@ def same(
 
 
 def compare(
-    first: QueryPhoto, second: QueryPhoto, closeness: float = NEUTRAL, chance: float = 0.0
+    first: QueryPhoto,
+    second: QueryPhoto,
+    closeness: float = NEUTRAL,
+    chance: float = 0.0,
+    decider: "Decider | None" = None,
 ) -> Sameness:
     """Decide by the evidence of two photos, and by the closeness of their descriptors.
 
-    See `evidence.decision.decide` for the closeness and for what it reaches by chance.
+    See `evidence.decision.decide` for the closeness and for what it reaches by chance. A decider
+    knows the evidence of a collection's photos, and the columns of others.
 
     Raises:
         QueryError: one of the photos cannot be read.
@@ -146,7 +154,10 @@ def compare(
     width, height = second.size
     path = second.path or Path("second")
     photo = Photo(0, path, 0, 0, second.content, width, height, "ok", None)
-    evidence = [extract_evidence(each.image) for each in (first, second)]
+    evidence = [
+        (decider and decider.evidence_of(each)) or extract_evidence(each.image)
+        for each in (first, second)
+    ]
     (decided,) = decide_on(
         first, evidence[0], [photo], [evidence[1]], np.array([closeness]), chance
     )
@@ -174,17 +185,21 @@ def compare_within(
         CollectionError: the collection is empty.
         WeightsError: a photo must be described and there are no weights.
     """
+    from resight.searching.deciding import Decider  # imports OpenCV
+
     store.check()
-    query = locate_descriptors(store, first, describe)
+    described = Described(describe)
+    decider = Decider(store, described.columns)
+    query = locate_descriptors(store, first, described)
     ranking = rank_by_distance(store, query, SearchConfig(), None)
-    found = _decide_in_search(store, ranking, first, second.content)
+    found = _decide_in_search(store, decider, ranking, first, second.content)
     if found is None:
-        distance = _distance(store, describe, query, second)
+        distance = _distance(store, described, query, second)
         near, chance = NEUTRAL, 0.0
         if ranking.strangers is not None:
             near = float(ranking.strangers.closeness(np.array([distance]))[0])
             chance = ranking.strangers.chance
-        found = replace(compare(first, second, near, chance), distance=distance)
+        found = replace(compare(first, second, near, chance, decider), distance=distance)
     content = first.content if first.box is None else None
     decided = Decided(found.probability, found.match, found.kind)
     obeyed = obey(store.hints(), content, second.content, decided)
@@ -192,20 +207,18 @@ def compare_within(
 
 
 def _decide_in_search(
-    store: Store, ranking: Ranking, first: QueryPhoto, content: str | None
+    store: Store, decider: "Decider", ranking: Ranking, first: QueryPhoto, content: str | None
 ) -> Sameness | None:
     """Return the decision of a search on the photo with a content; None if it does not compare it.
 
     Its strangers tell what of the photos is background.
     """
-    from resight.searching.deciding import Decider  # imports OpenCV
-
     photos = store.photos_by_id(ranking.ids.tolist())
     contents = [photos[id_].content if id_ in photos else None for id_ in ranking.ids.tolist()]
     if content is None or content not in contents:
         return None
     rank = contents.index(content)
-    decisions = Decider(store).decide(first, ranking.ids, ranking.distances, ranking.strangers)
+    decisions = decider.decide(first, ranking.ids, ranking.distances, ranking.strangers)
     if rank >= len(decisions) or decisions[rank].match is None:
         return None
     decided = decisions[rank]

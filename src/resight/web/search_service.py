@@ -158,7 +158,7 @@ class SearchService(Searcher):
         """Compute the descriptors of a photo in the network's thread."""
         extractor = self.extractor()
         prepared = extractor.prepare(query.image)
-        return self._on_network(lambda: extractor.describe(prepared))
+        return self._on_network(lambda: extractor.describe(prepared, columns=True))
 
     def columns_map(self, image: Image.Image) -> np.ndarray:
         """Compute the map whose columns are matched, (C, h, w), in the network's thread."""

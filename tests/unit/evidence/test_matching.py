@@ -8,7 +8,7 @@ from PIL import Image
 from resight.evidence import Evidence
 from resight.evidence.encoding import from_bytes, to_bytes
 from resight.evidence.extraction import extract_evidence
-from resight.evidence.matching import RATIO, _mutual_matches, match
+from resight.evidence.matching import SIFT, _mutual_matches, match
 from resight.ranking.geometry import mutual_matches
 from views import texture, view
 
@@ -105,5 +105,5 @@ def test_equal_to_the_general_matcher() -> None:
         first, second = (
             rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second)
         )
-        expected = mutual_matches(first, second, RATIO)
-        np.testing.assert_array_equal(_mutual_matches(first, second), expected)
+        expected = mutual_matches(first, second, SIFT.ratio)
+        np.testing.assert_array_equal(_mutual_matches(first, second, SIFT.ratio), expected)

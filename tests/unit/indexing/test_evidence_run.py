@@ -11,11 +11,14 @@ import pytest
 import samples
 from resight.backends.manage import check, remove
 from resight.collection import Collection
+from resight.config import ExtractionConfig
 from resight.descriptors.extractor import Description
 from resight.evidence.encoding import VERSION, from_bytes
 from resight.indexing.cluster.segments import Segment, decode, encode
 from resight.indexing.extraction import PhotoResult
 from resight.photos.files import PhotoFile
+from resight.searching import Searcher
+from resight.searching.query import open_query
 
 
 @pytest.fixture
@@ -41,6 +44,29 @@ def test_a_run_keeps_evidence_of_every_photo(folder: Path, tmp_path: Path) -> No
         assert evidence is not None
         assert evidence.size == (120, 90)
         assert len(evidence) > 20
+
+
+def test_columns_are_those_of_the_network_and_the_same_when_made_later(
+    folder: Path, tmp_path: Path
+) -> None:
+    config = ExtractionConfig(
+        backbone="efficientnet-lite0", resolutions=(160,), layers=("expand",), upscale=True
+    )
+    samples.index(folder, tmp_path / "c", config=config)
+    samples.index(folder, tmp_path / "late", config=config, evidence=False)
+    samples.index(folder, tmp_path / "late", config=config, evidence=True)
+    assert stored(tmp_path / "late") == stored(tmp_path / "c")
+    with Collection.open(tmp_path / "c") as collection:
+        searcher = Searcher(collection)
+        for name, data in stored(tmp_path / "c").items():
+            evidence = from_bytes(data)
+            expected = searcher.describe(open_query(folder / name)).columns
+            assert evidence is not None
+            assert evidence.columns is not None
+            assert expected is not None
+            assert len(expected) > 20
+            np.testing.assert_array_equal(evidence.columns.codes, expected.codes)
+            np.testing.assert_array_equal(evidence.columns.places, expected.places)
 
 
 def test_evidence_changes_no_descriptor(folder: Path, tmp_path: Path) -> None:
@@ -132,7 +158,7 @@ def test_segments_carry_evidence() -> None:
     def result(number: int, evidence: bytes | None) -> PhotoResult[Description]:
         values = np.full(3, number, np.float32)
         file = PhotoFile(Path(f"/{number}.jpg"), number, number)
-        return PhotoResult(file, f"{number}", (4, 3), Description(values, None, evidence))
+        return PhotoResult(file, f"{number}", (4, 3), Description(values, evidence=evidence))
 
     failed: PhotoResult[Description] = PhotoResult(PhotoFile(Path("/f.jpg"), 1, 1), reason="no")
     results = (result(1, b"one"), failed, result(2, None), result(3, b"three"))

@@ -18,7 +18,7 @@ def clique(members: range, value: float = 1.0) -> dict[tuple[int, int], float]:
 
 
 def test_pairs_and_single_photos() -> None:
-    assert groups(5, {(0, 1): 1.0, (2, 3): 0.9, (1, 4): 0.0}) == [[0, 1]]
+    assert groups(5, {(0, 1): 1.0, (2, 3): 0.89, (1, 4): 0.0}) == [[0, 1]]
     assert groups(3, {}) == []
 
 

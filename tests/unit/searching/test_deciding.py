@@ -6,14 +6,28 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
+from PIL import ImageFilter
 
 import resight
 import samples
-from resight.config import SearchConfig
+from resight.collection import Collection
+from resight.config import ExtractionConfig, SearchConfig
+from resight.demo.objects import vase
+from resight.demo.scenes import photograph
+from resight.descriptors.extractor import Description
 from resight.errors import UsageError
 from resight.evidence import Kind
 from resight.photos.transforms import bounding_box
-from resight.searching.query import SAME, Verdict, VerifiedMatch, verdict_of
+from resight.searching import Searcher
+from resight.searching.pipeline import search_store
+from resight.searching.query import (
+    SAME,
+    QueryPhoto,
+    Verdict,
+    VerifiedMatch,
+    open_query,
+    verdict_of,
+)
 from resight.searching.sameness import KINDS, VERDICTS, Sameness
 from views import texture, view
 
@@ -168,3 +182,42 @@ def test_verdicts() -> None:
         *("different", "different", "probable"),
         *("probable", "same", "same"),
     ]
+
+
+def test_a_new_query_is_described_once_and_compared_by_its_columns(tmp_path: Path) -> None:
+    """Night and snow leave little of SIFT features; here the query is too blurred for them."""
+    config = ExtractionConfig(
+        backbone="efficientnet-lite0", resolutions=(320,), layers=("expand",), upscale=True
+    )
+    (tmp_path / "photos").mkdir()
+    things = [
+        photograph(np.random.default_rng(seed), vase(np.random.default_rng(seed)), 1.0)
+        for seed in range(6)
+    ]
+    for number, thing in enumerate(things):
+        thing.save(tmp_path / "photos" / f"{number}.png")
+    samples.index(tmp_path / "photos", tmp_path / "c", config=config)
+    width, height = things[2].size
+    part = things[2].crop((width // 8, height // 8, width, height))
+    query = open_query(part.filter(ImageFilter.GaussianBlur(9)))
+    described = []
+
+    with Collection.open(tmp_path / "c") as collection:
+        searcher = Searcher(collection)
+
+        def describe(photo: QueryPhoto) -> Description:
+            described.append(photo)
+            return searcher.describe(photo)
+
+        page = search_store(
+            searcher.store,
+            [query],
+            SearchConfig(k=6),
+            describe=describe,
+            columns_map=searcher.columns_map,
+        )
+    assert described == [query]
+    assert page.results[0].path.stem == "2"
+    assert page.results[0].inliers is not None
+    assert page.results[0].inliers > 8
+    assert all(not result.inliers for result in page.results[1:])

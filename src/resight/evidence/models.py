@@ -1,0 +1,95 @@
+"""Geometric models of the agreement of two photos: estimation, and scores a contrario.
+
+MAGSAC++: Barath et al., CVPR 2020, as in OpenCV.
+"""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from resight.evidence.a_contrario import Agreement, best_agreement
+from resight.ranking.geometry import plausible, project
+
+Model = Literal["homography", "affine", "epipolar"]
+
+MAX_ERRORS: dict[Model, float] = {"homography": 4.0, "affine": 4.0, "epipolar": 2.0}
+"""Pixels of the copies; the estimators' thresholds, not that of the agreement."""
+SAMPLES: dict[Model, int] = {"homography": 4, "affine": 3, "epipolar": 7}
+"""Matches that define a model."""
+ITERATIONS = 1000
+CONFIDENCE = 0.999
+
+
+def estimate(model: Model, source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
+    """Estimate a model robustly; return its matrix (3, 3), if there is one."""
+    params = cv2.UsacParams()
+    params.score = cv2.SCORE_METHOD_MAGSAC
+    params.loMethod = cv2.LOCAL_OPTIM_SIGMA
+    params.sampler = cv2.SAMPLING_UNIFORM
+    params.isParallel = False  # parallel runs are not repeatable
+    params.randomGeneratorState = 0
+    params.threshold = MAX_ERRORS[model]
+    params.maxIterations = ITERATIONS
+    params.confidence = CONFIDENCE
+    try:
+        if model == "affine":
+            affine, _ = cv2.estimateAffine2D(source, target, params)
+            matrix = None if affine is None else np.concatenate([affine, [[0, 0, 1]]])
+        elif model == "homography":
+            matrix, _ = cv2.findHomography(source, target, params)
+        else:
+            matrix, _ = cv2.findFundamentalMat(source, target, params)
+    except cv2.error:  # OpenCV 5 asserts, where it should find no model: all points on a line
+        return None
+    if matrix is None or matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        return None
+    return np.asarray(matrix, np.float64)
+
+
+def score(
+    model: Model,
+    matrix: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+) -> Agreement:
+    """Score a model; a random match lies anywhere in the smaller of the two copies."""
+    areas = [w * h for w, h in (source_size, target_size)]
+    area = float(min(areas))
+    if model != "epipolar":
+        errors = _transfer_errors(matrix, source, target)
+        return best_agreement(errors, SAMPLES[model], lambda r: np.pi * r**2 / area)
+    diagonal = float(np.hypot(*(source_size, target_size)[int(np.argmin(areas))]))
+    errors = _epipolar_errors(matrix, source, target)
+    return best_agreement(errors, SAMPLES[model], lambda r: 2 * diagonal * r / area)
+
+
+def _transfer_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the larger of both directions' errors (n,), infinite where the map is not a view."""
+    none = np.full(len(source), np.inf)
+    determinant = np.linalg.det(matrix)
+    if abs(matrix[2, 2]) < 1e-12 or abs(determinant) < 1e-12:
+        return none
+    matrix = matrix / matrix[2, 2]
+    there, depth = project(matrix, source)
+    back, _ = project(np.linalg.inv(matrix), target)
+    forth = np.linalg.norm(there - target, axis=1)
+    errors = np.maximum(forth, np.linalg.norm(back - source, axis=1))
+    # The determinant of the Jacobian at a point is det(H) / depth**3: negative is mirrored.
+    errors[~(depth * np.linalg.det(matrix) > 0) | ~np.isfinite(errors)] = np.inf
+    near = np.isfinite(errors)
+    near[near] = plausible(matrix, source[near])
+    return np.where(near, errors, np.inf)
+
+
+def _epipolar_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the larger of both distances to the epipolar lines (n,)."""
+    ones = np.ones((len(source), 1))
+    left, right = np.hstack([source, ones]), np.hstack([target, ones])
+    lines, other_lines = left @ matrix.T, right @ matrix
+    products = np.abs((right * lines).sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = products / np.minimum(np.hypot(*lines[:, :2].T), np.hypot(*other_lines[:, :2].T))
+    return np.where(np.isfinite(errors), errors, np.inf)
