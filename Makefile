@@ -11,7 +11,7 @@ demo: $(VENV)/installed  ## set everything up and run the main job
 	@echo "resight is installed as $(BIN)/resight"
 
 test: check  ## set everything up and run all tests
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 quick: $(VENV)/installed-dev  ## run the quick tests only
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" tests/unit tests/contract
