@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from environment import SHARED, Run
+from shared_folders import made_once
 
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
@@ -60,10 +61,10 @@ def real_photos() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the demo's pictures with their groups.json."""
+    """Return the demo's pictures with their groups.json; tests must not change them."""
     from resight.demo import draw_collection
 
-    return draw_collection(tmp_path_factory.mktemp("demo") / "photos").parent
+    return made_once(tmp_path_factory, "demo-photos", draw_collection)
 
 
 @pytest.fixture(scope="session")

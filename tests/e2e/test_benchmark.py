@@ -144,18 +144,24 @@ def test_a_method_verifies_as_a_collection_of_it_does(
     photos: Path,
     small_weights: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("resight.searching.spatial_verification.COLUMNS_SIDE", 400)
     actual, cache = run
+    dataset = dataclasses.replace(actual.dataset, queries=actual.dataset.queries[2::3])
     spec = dataclasses.replace(SMALL_METHODS[name], verify=3, verify_by=by)
     options = ModelOptions(small_weights)
-    checked = run_benchmark(actual.dataset, {name: spec}, cache=cache, model=options).results[0]
+    checked = run_benchmark(dataset, {name: spec}, cache=cache, model=options).results[0]
     pipeline.index([photos], tmp_path / "c", config=spec.config, model=options)
-    for query, ranked in zip(actual.dataset.queries, checked.rankings, strict=True):
+    for query, ranked in zip(dataset.queries, checked.rankings, strict=True):
         config = SearchConfig(k=13, verify=3, verify_by=by)
         expected = search(query.path, tmp_path / "c", config, model=options).results
         assert ranked is not None
-        assert [actual.dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
+        assert [dataset.paths[row] for row in ranked.rows] == [r.path for r in expected]
         assert (np.diff(ranked.distances) >= 0).all()
+    (plain,) = (result for result in actual.results if result.method == name)
+    pairs = zip(plain.rankings[2::3], checked.rankings, strict=True)
+    assert any(list(one.rows) != list(other.rows) for one, other in pairs), "verified for nothing"
 
 
 def test_descriptors_equal_those_of_a_single_method(

@@ -1,5 +1,7 @@
 """The demo prints what the README claims, by real retrieval."""
 
+import itertools
+import json
 import re
 import shutil
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 from environment import ROOT, Run
+from resight import groups
 from resight.config import SearchConfig
 from resight.evaluation import evaluate
 
@@ -35,6 +38,19 @@ def test_the_demo_prints_the_figures_of_the_readme(resight: Run, folder: Path) -
     ]
     with Image.open(folder / "matches.jpg") as sheet:
         assert min(sheet.size) > 1000
+    check_groups(folder / "photos", folder / "collection-auto")
+
+
+def check_groups(photos: Path, collection: Path) -> None:
+    """Check that pictures of one object are joined, and those of different ones are not."""
+    truth = json.loads((photos / "groups.json").read_text("utf-8"))
+    label = {(photos / p).resolve(): name for name, ps in truth.items() for p in ps}
+    related = [p for p in itertools.combinations(sorted(label), 2) if label[p[0]] == label[p[1]]]
+    found = [sorted(path.resolve() for path in g.paths) for g in groups(collection)]
+    pairs = {pair for paths in found for pair in itertools.combinations(paths, 2)}
+    right = {pair for pair in pairs if label[pair[0]] == label[pair[1]]}
+    assert len(right) >= 0.9 * len(pairs)
+    assert len(right) >= 0.7 * len(related)
 
 
 @pytest.mark.slow
@@ -42,8 +58,8 @@ def test_the_demo_is_not_trivial(resight: Run, folder: Path) -> None:
     done = resight("demo", folder, "--config", "sift-vlad")
     assert done.returncode == 0
     (printed,) = re.findall(FIGURES + r" \(sift-vlad\)", done.stdout)
-    groups, collection = folder / "photos" / "groups.json", folder / "collection-sift-vlad"
-    ranked = evaluate(groups, collection, SearchConfig(decide=False)).report
+    truth, collection = folder / "photos" / "groups.json", folder / "collection-sift-vlad"
+    ranked = evaluate(truth, collection, SearchConfig(decide=False)).report
     assert 55 < 100 * ranked.mean_average_precision < 80
     assert float(printed[0]) > 100 * ranked.mean_average_precision
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import browser
+from shared_folders import made_once
 from web_server import Running, make_photos, make_sift_collection, running
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Draw 15 photos: three views each of four objects, and three of clutter."""
-    return make_photos(tmp_path_factory.mktemp("web") / "photos")
+    return made_once(tmp_path_factory, "web-photos", make_photos)
 
 
 @pytest.fixture(scope="session")
-def collection(photos: Path) -> Path:
+def collection(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a collection of the 15 photos; tests must not change it."""
-    return make_sift_collection(photos.parent / "collection", photos)
+    return make_sift_collection(tmp_path_factory.mktemp("web") / "collection", photos)
 
 
 @pytest.fixture(scope="module")

@@ -313,24 +313,6 @@ def test_notebooks_show_escaped_paths_of_missing_files() -> None:
     shown.encode("utf-8")
 
 
-@pytest.mark.slow
-def test_demo_pictures_are_sorted(tmp_path: Path) -> None:
-    """Pictures of one object are joined and those of different ones are not, by `auto`."""
-    import resight
-    from resight.demo import draw_collection
-
-    photos = draw_collection(tmp_path / "photos", objects=8, clutter=8).parent
-    resight.index([photos], tmp_path / "c", config="auto")
-    truth = json.loads((photos / "groups.json").read_text("utf-8"))
-    label = {(photos / p).resolve(): name for name, ps in truth.items() for p in ps}
-    related = [p for p in itertools.combinations(sorted(label), 2) if label[p[0]] == label[p[1]]]
-    found = [sorted(path.resolve() for path in g.paths) for g in resight.groups(tmp_path / "c")]
-    pairs = {pair for paths in found for pair in itertools.combinations(paths, 2)}
-    right = {pair for pair in pairs if label[pair[0]] == label[pair[1]]}
-    assert len(right) >= 0.9 * len(pairs)
-    assert len(right) >= 0.7 * len(related)
-
-
 def test_lists_of_any_length_are_accepted() -> None:
     lists = NeighborLists(
         np.array([1, 2]), np.array([[1], [0]], np.int32), np.array([[1], [1]], np.float32)

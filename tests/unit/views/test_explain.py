@@ -513,8 +513,15 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
     assert np.mean(np.array(inside) >= 3 * np.array(outside)) >= 0.9
 
 
+@pytest.fixture(scope="module")
+def pairs() -> list[list[tuple[Image.Image, Box]]]:
+    return pasted_pairs(12, seed=21)
+
+
 @pytest.mark.slow
-def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
+def test_the_heat_lies_on_the_common_object(
+    real_weights: Path, pairs: list[list[tuple[Image.Image, Box]]]
+) -> None:
     from resight.descriptors.cnn_extractor import CnnExtractor
 
     config = ExtractionConfig(resolutions=(400,))
@@ -525,7 +532,7 @@ def test_the_heat_lies_on_the_common_object(real_weights: Path) -> None:
         actual = explain_maps(*maps, config)
         return actual.heat_query, actual.heat_other
 
-    check_heat(pasted_pairs(30, seed=20), explain_pair)
+    check_heat(pairs, explain_pair)
 
 
 @pytest.fixture(scope="module")
@@ -542,14 +549,16 @@ def words() -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_the_heat_of_sift_vlad_lies_on_the_common_object(words: np.ndarray) -> None:
+def test_the_heat_of_sift_vlad_lies_on_the_common_object(
+    words: np.ndarray, pairs: list[list[tuple[Image.Image, Box]]]
+) -> None:
     def explain_pair(image: Image.Image, other: Image.Image) -> tuple[np.ndarray, np.ndarray]:
         config = LocalConfig(method="sift-vlad", max_keypoints=1000)
         a, b = root_sift(image, config), root_sift(other, config)
         heat, other_heat = feature_heats(a, b, {"words": words}, config)
         return heat_map(a.points, heat, image.size), heat_map(b.points, other_heat, other.size)
 
-    check_heat(pasted_pairs(12, seed=21), explain_pair)
+    check_heat(pairs, explain_pair)
 
 
 @given(
