@@ -170,7 +170,7 @@ def test_two_photos_are_decided_on(
 ) -> None:
     done = resight("same", query, query)
     assert succeed(done) == []
-    assert done.stdout.startswith("same thing (100 %, copy, ")
+    assert done.stdout.startswith("same thing (100 %), identical file: ")
     stranger = samples.draw(tmp_path / "stranger.png", 77)
     other = resight("same", query, stranger, "-c", collection, "--json")
     assert other.returncode == 1

@@ -129,7 +129,7 @@ def test_groups_equal_the_python_interface(own):
             assert [g["kind"] for g in exported.json()["groups"]] == [kind for kind, _ in groups]
             table = server.client.get(f"{V1}/groups.csv", params=parameters)
             rows = [*csv.reader(io.StringIO(table.text))]
-            assert rows[0] == ["group", "kind", "path"]
+            assert rows[0] == ["group", "kind", "path", "best"]
             assert len(rows) - 1 == sum(len(ids) for _, ids in groups)
             assert all(Path(row[2]).is_relative_to(own.photos) for row in rows[1:])
     pair = {ids_of(own.collection)[str(path)] for path in (original, copy)}
