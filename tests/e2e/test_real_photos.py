@@ -79,17 +79,22 @@ def assert_equal(ours, plain, name):
     assert np.abs(ours - plain).max() <= 1e-4, name
 
 
+def copy_groups(folder, groups, target):
+    """Copy the photos of some groups of a folder, with their `groups.json`."""
+    for photo in (photo for photos in groups.values() for photo in photos):
+        (target / photo).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / photo, target / photo)
+    (target / "groups.json").write_text(json.dumps(groups))
+    return target
+
+
 @pytest.fixture(scope="module")
 def scene_photos(real_photos, tmp_path_factory):
     """Return a folder with up to five photos of each of three places, 13 in all."""
-    folder = tmp_path_factory.mktemp("scenes") / "photos"
-    groups = json.loads((real_photos / "scenes" / "groups.json").read_text())
-    groups = {name: sorted(photos)[:5] for name, photos in groups.items()}
-    for photo in (photo for photos in groups.values() for photo in photos):
-        (folder / photo).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(real_photos / "scenes" / photo, folder / photo)
-    (folder / "groups.json").write_text(json.dumps(groups))
-    return folder
+    folder = real_photos / "scenes"
+    groups = json.loads((folder / "groups.json").read_text())
+    few = {name: sorted(photos)[:5] for name, photos in groups.items()}
+    return copy_groups(folder, few, tmp_path_factory.mktemp("scenes") / "photos")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +119,7 @@ def test_every_scene_finds_its_place(scenes, scene_photos, resight):
 
 
 def test_search_with_a_photo_that_is_not_in_the_collection(scenes, scene_photos, resight, tmp_path):
-    castle = next((scene_photos / "sceaux_castle").glob("*.jpg"))
+    castle = min((scene_photos / "sceaux_castle").glob("*.jpg"))
     image = load_image(castle)
     cut = tmp_path / "cut.png"
     image.crop((40, 40, image.width - 40, image.height - 40)).save(cut)
@@ -177,12 +182,9 @@ def dataset(real_photos, all_photos, tmp_path_factory):
         return read_dataset("groups", folder)
     groups = json.loads((folder / "groups.json").read_text())
     names = sorted(name for name, photos in groups.items() if len(photos) > 1)[::3]
-    part = tmp_path_factory.mktemp("buildings")
-    for photo in (photo for name in names for photo in groups[name]):
-        (part / photo).parent.mkdir(parents=True, exist_ok=True)
-        (part / photo).symlink_to(folder / photo)
-    (part / "groups.json").write_text(json.dumps({name: groups[name] for name in names}))
-    return read_dataset("groups", part)
+    part = {name: groups[name] for name in names}
+    target = tmp_path_factory.mktemp("buildings")
+    return read_dataset("groups", copy_groups(folder, part, target))
 
 
 @pytest.fixture(scope="module")
