@@ -27,7 +27,7 @@ from resight.photos.files import PhotoFile
 from resight.searching import search
 
 PHOTOS = 70
-MOMENTS = 20
+MOMENTS = 12
 SLOWER = replace(samples.QUICK, centers=64, max_keypoints=2000)
 """Slow enough per photo that there is something to interrupt."""
 
