@@ -7,6 +7,7 @@ Each FOLDER has a `groups.json` as `resight evaluate` reads it; the default meth
 photo is a query; its nearest are decided on and compared with the truth. The photos of the folder
 of `--strangers`, which match nothing, are queries as well. For each folder the coefficients are
 also fitted on all others, to see how well they are calibrated on photos they were not fitted on.
+Folders of `--drawn`, as `misleading.py` draws them, count less in the fit.
 Writes OUT.json and the reliability diagram, and prints a Markdown table.
 """
 
@@ -29,51 +30,57 @@ from resight.evaluation.decisions import (
     measure_decisions,
 )
 from resight.evaluation.measures import read_groups
-from resight.evidence.decision import decide
+from resight.evidence.decision import MIN_FEATURES, decide
 from resight.evidence.encoding import from_bytes
-from resight.evidence.extraction import extract_evidence
 from resight.evidence.probability import COEFFICIENTS, observations, probability
 from resight.photos import absolute
 from resight.photos.files import find_photos
-from resight.photos.images import load_image
 from resight.ranking.strangers import RANKS
 from resight.searching import Searcher
-from resight.searching.deciding import CHUNK
+from resight.searching.deciding import CHUNK, Decider
 from resight.searching.nearest import strangers_of
-from resight.searching.pipeline import locate_descriptors
+from resight.searching.pipeline import Described, locate_descriptors
 from resight.searching.query import open_query
 
 MISLABELED = -6.0
 """Logarithm of the number of false alarms from which on photos of different groups show the same
 thing after all: a poster, a bottle, a facade that is in two groups. They are left out of fits."""
+DRAWN = 0.3
+"""Weight of a folder of drawn pictures in fits: many of them have windows and words in common."""
 PAIRS_IN_BIN = 10
 """Fewest pairs of a bin of the reliability diagram."""
 
-Row = tuple[int, bool, float, float, int]
-"""Query, whether both show the same thing, closeness, log10 NFA, features of a candidate."""
+Row = tuple[int, bool, float, float, int, float]
+"""Query, whether both show the same thing, closeness, log10 NFA, features, and log10 NFA of the
+columns of a candidate."""
 
 
 def main() -> None:
     parser = make_parser(__doc__, output="decisions.json")
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--strangers", type=Path, required=True)
+    parser.add_argument("--drawn", type=Path, nargs="*", default=[])
     parser.add_argument("--picture", type=Path, default=Path("reliability.png"))
     options = parser.parse_args()
     rows: dict[str, list[Row]] = {}
     alarms: dict[str, list[Row]] = {}
     positives: dict[str, list[int]] = {}
     strangers = [file.path for file in find_photos([absolute(options.strangers)]).photos]
-    for folder in options.folders:
+    for folder in [*options.folders, *options.drawn]:
         truth = read_groups(folder / "groups.json")
         group_of = {absolute(path): name for name, paths in truth.items() for path in paths}
         positives[folder.name] = [len(paths) - 1 for paths in truth.values() for _ in paths]
         with collection_of(folder) as searcher:
             rows[folder.name] = list(candidates(searcher, list(group_of), group_of))
-            alarms[folder.name] = list(candidates(searcher, strangers, {}))
-    figures = {name: measure(rows, alarms, name, positives[name]) for name in rows}
-    fitted = fit([*rows.values(), *alarms.values()])
+            if folder not in options.drawn:
+                alarms[folder.name] = list(candidates(searcher, strangers, {}))
+    figures = {
+        folder.name: measure(rows, alarms, folder.name, positives[folder.name])
+        for folder in options.folders
+    }
+    fitted = fit(rows, alarms)
     save({"machine": machine(), "fitted": fitted, "figures": figures}, options.output)
-    draw(rows, options.picture)
+    draw({name: rows[name] for name in figures}, options.picture)
     headings = list(next(iter(figures.values())))
     table = [[name, *map(str, values.values())] for name, values in figures.items()]
     print(markdown(["photos of", *headings], table, "---:"))
@@ -95,9 +102,11 @@ def candidates(
     """Yield the candidates of each query but itself, as a search looks at them."""
     store = searcher.store
     assert isinstance(store, LocalStore)
+    described = Described(searcher.describe)
+    decider = Decider(store, described.columns)
     for number, path in enumerate(queries):
         query = open_query(path)
-        descriptors = locate_descriptors(store, query, searcher.describe)
+        descriptors = locate_descriptors(store, query, described)
         (nearest,) = store.nearest([descriptors], max(RANKS, CHUNK) + 1)
         unrelated = strangers_of(store, descriptors)
         assert unrelated is not None
@@ -109,9 +118,9 @@ def candidates(
             if photos[id_].path != path
         ][:CHUNK]
         contents = [str(photos[int(nearest.ids[place])].content) for place in places]
-        data = store.evidence([*contents, str(query.content)])
-        own = from_bytes(data[str(query.content)]) if str(query.content) in data else None
-        evidence = own or extract_evidence(load_image(path))
+        data = store.evidence(contents)
+        evidence = decider.evidence_of(query)
+        assert evidence is not None
         others = [from_bytes(data[content]) for content in contents]
         decisions = decide(evidence, others, near[places], unrelated.chance)
         for place, other, decision in zip(places, others, decisions, strict=True):
@@ -120,7 +129,8 @@ def candidates(
             found = photos[int(nearest.ids[place])].path
             same = path in group_of and group_of.get(found) == group_of[path]
             features = min(len(evidence), len(other))
-            yield number, same, float(near[place]), decision.match.log10_nfa, features
+            columns = np.inf if decision.columns is None else decision.columns.log10_nfa
+            yield number, same, float(near[place]), decision.match.log10_nfa, features, columns
 
 
 def measure(
@@ -133,9 +143,8 @@ def measure(
     """
     found = measure_decisions(judged(rows[name], positives))
     strangers = measure_decisions(judged(alarms[name], []))
-    others = [part for each in (rows, alarms) for other, part in each.items() if other != name]
     same = np.array([row[1] for row in rows[name]])
-    elsewhere = calibration_error(probabilities(rows[name], fit(others)), same)
+    elsewhere = calibration_error(probabilities(rows[name], fit(rows, alarms, name)), same)
     figures = {
         "first match found": found.probable.first_matches,
         "first match the same thing": found.same.first_matches,
@@ -167,13 +176,30 @@ def probabilities(rows: list[Row], coefficients: dict[str, float]) -> np.ndarray
     return probability(coefficients, columns)
 
 
-def fit(parts: list[list[Row]]) -> dict[str, float]:
-    """Fit the coefficients by maximum likelihood; all parts weigh the same."""
-    kept = [[row for row in part if row[1] or row[3] > MISLABELED] for part in parts]
-    names = list(observations(*kept[0][0][2:]))
-    values = np.array([[*observations(*row[2:]).values(), 1.0] for part in kept for row in part])
-    same = np.array([row[1] for part in kept for row in part], float)
-    weights = np.concatenate([np.full(len(part), 1 / len(part)) for part in kept]) / len(kept)
+def fit(
+    rows: dict[str, list[Row]], alarms: dict[str, list[Row]], without: str | None = None
+) -> dict[str, float]:
+    """Fit the coefficients by maximum likelihood, perhaps without one folder.
+
+    Folders weigh the same, and strangers in a folder as much as its own photos; drawn ones, which
+    have no strangers, weigh `DRAWN`.
+    """
+    kept = [
+        (
+            [row for row in part if row[4] >= MIN_FEATURES and (drawn or is_reliable(row))],
+            DRAWN if drawn else 1.0,
+        )
+        for each in (rows, alarms)
+        for name, part in each.items()
+        for drawn in [name not in alarms]
+        if name != without
+    ]
+    names = list(observations(*kept[0][0][0][2:]))
+    chosen = [row for part, _ in kept for row in part]
+    values = np.array([[*observations(*row[2:]).values(), 1.0] for row in chosen])
+    same = np.array([row[1] for row in chosen], float)
+    weights = np.concatenate([np.full(len(part), weight / len(part)) for part, weight in kept])
+    weights /= weights.sum()
 
     def loss(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
         total = values @ coefficients
@@ -183,6 +209,11 @@ def fit(parts: list[list[Row]]) -> dict[str, float]:
 
     found = minimize(loss, np.zeros(values.shape[1]), jac=True, method="L-BFGS-B").x
     return dict(zip([*names, "constant"], np.round(found, 2).tolist(), strict=True))
+
+
+def is_reliable(row: Row) -> bool:
+    """Return whether the label of a candidate is to be trusted."""
+    return row[1] or min(row[3], row[5]) > MISLABELED
 
 
 def draw(rows: dict[str, list[Row]], target: Path) -> None:
