@@ -219,3 +219,19 @@ def test_only_tiles_near_the_window_are_in_the_document(page: Page) -> None:
     assert result["stable"]  # loading moves nothing
     assert result["height"] > 100_000
     assert result["bare"] == 0  # once scrolling stops, every picture is loaded
+
+
+def test_folded_copies_leave_no_empty_tiles(page: Page) -> None:
+    """The server's total counts copies; the page has a tile for each result."""
+    results = [{"id": number, "copies": [{"id": 10 + number}]} for number in range(3)]
+    answer = {"query": {"width": 8, "height": 6}, "total": 6, "results": results}
+    page.route("**/api/v1/search*", lambda route: route.fulfill(json=answer))
+    script = """async () => {
+        const { cachedResults, fetchMore } = await import('/results.js');
+        const state = { photo: 7 };
+        const results = cachedResults(state);
+        await fetchMore(state, results);
+        return [results.items.length, results.total, results.complete];
+    }"""
+    assert page.evaluate(script) == [3, 3, True]
+    page.unroute("**/api/v1/search*")

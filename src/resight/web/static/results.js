@@ -35,9 +35,10 @@ export async function fetchMore(state, results, signal) {
     return api.search({ blob: file.blob }, options, signal);
   });
   results.query = page.query;
-  results.total = page.total;
   results.items = results.items.concat(page.results);
   results.complete = page.results.length < PAGE_SIZE || results.items.length >= page.total;
+  // The server counts copies, too, which are folded under one result.
+  results.total = results.complete ? results.items.length : page.total;
   if (file && page.query.upload) linkUpload(file, page.query.upload);
 }
 
