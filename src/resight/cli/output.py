@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.backends.manage import CheckReport, Info
-from resight.backends.transfer import Transfer
 from resight.config import DEFAULT_METHOD
-from resight.evaluation import Evaluation
-from resight.indexing.pipeline import IndexRun
 from resight.photos import escape_undecodable, path_text
 from resight.progress import Progress
-from resight.ranking.groups import Groups
 from resight.searching.query import Verdict
 
 if TYPE_CHECKING:
+    from resight.backends.manage import CheckReport, Info
+    from resight.backends.transfer import Transfer
     from resight.demo import DemoResult
+    from resight.evaluation import Evaluation
+    from resight.indexing.pipeline import IndexRun
+    from resight.ranking.groups import Groups
     from resight.searching.sameness import Sameness
 
 LISTED = 20
@@ -64,7 +64,7 @@ def count(items: int | Sized, noun: str) -> str:
     return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
-def print_index_run(run: IndexRun, collection: Path) -> None:
+def print_index_run(run: "IndexRun", collection: Path) -> None:
     """Print the counts of an index run, the failures, and how to continue."""
     report = run.report
     counts = {
@@ -116,7 +116,7 @@ def print_sameness(result: "Sameness", *, as_json: bool) -> None:
     print(result)
 
 
-def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
     """Print mAP (in percent) and N-S score, also of each group."""
     report = evaluation.report
     if evaluation.missing:
@@ -143,7 +143,7 @@ def print_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     )
 
 
-def print_groups(groups: Groups, *, style: str) -> None:
+def print_groups(groups: "Groups", *, style: str) -> None:
     """Print groups as a list, as JSON or as CSV (`style`: table, json, csv)."""
     if style == "json":
         print_json(groups.to_dict())
@@ -159,7 +159,7 @@ def print_groups(groups: Groups, *, style: str) -> None:
     say(f"{count(groups.groups, 'group')} {rule}")
 
 
-def print_info(info: Info, *, as_json: bool) -> None:
+def print_info(info: "Info", *, as_json: bool) -> None:
     """Print the method, size and failures of a collection."""
     if as_json:
         print_json(info.to_dict())
@@ -173,7 +173,7 @@ def print_info(info: Info, *, as_json: bool) -> None:
     print_failures(info.failed)
 
 
-def _info_rows(info: Info) -> dict[str, str]:
+def _info_rows(info: "Info") -> dict[str, str]:
     selection = "none"
     if info.selection:
         config = info.selection["config"]
@@ -203,7 +203,7 @@ def _info_rows(info: Info) -> dict[str, str]:
     }
 
 
-def print_check(report: CheckReport, collection: Path) -> None:
+def print_check(report: "CheckReport", collection: Path) -> None:
     """Print the problems that a check found and repaired."""
     for line in (*report.problems, *report.repaired):
         say(line)
@@ -214,7 +214,7 @@ def print_check(report: CheckReport, collection: Path) -> None:
     say(f"{collection}: {count(report.photos, 'photo')}, {state}")
 
 
-def print_transfer(transfer: Transfer) -> None:
+def print_transfer(transfer: "Transfer") -> None:
     """Print how many photos were copied, and which were left out."""
     counts = {
         "sent": transfer.sent,
