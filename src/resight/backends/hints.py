@@ -225,7 +225,7 @@ def _read(file: Path) -> list[Hint]:
         value = json.loads(file.read_bytes())
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):  # recursion: lists in lists, thousands deep
         raise UsageError(f"{file}: is no JSON") from None
     entries = value.get("hints") if isinstance(value, dict) else None
     if not isinstance(entries, list):

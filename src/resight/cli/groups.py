@@ -34,6 +34,7 @@ def groups(
     from resight.files import ensure_picture_writable, save_picture
     from resight.views.group_sheet import MAX_GROUPS, groups_sheet
 
+    style = opt.one_of(json=json, csv=csv) or "table"
     if sheet is not None:
         ensure_picture_writable(sheet)
     with output.progress() as progress:
@@ -43,4 +44,4 @@ def groups(
         hidden = len(result) - MAX_GROUPS
         rest = f" ({output.count(hidden, 'group')} more are not shown)" if hidden > 0 else ""
         output.say(f"contact sheet: {sheet}{rest}")
-    output.print_groups(result, style="json" if json else "csv" if csv else "table")
+    output.print_groups(result, style=style)

@@ -58,10 +58,10 @@ class Hint:
         if not all(_is_hash(content) for content in contents):
             raise UsageError("contents are the SHA-256 of files, 64 hexadecimal digits")
         try:
-            decided = datetime.fromisoformat(str(value.get("decided")))
-        except ValueError:
+            decided = timestamp(datetime.fromisoformat(str(value.get("decided"))))
+        except (ValueError, OverflowError):  # overflow: in UTC before year 1 or after 9999
             raise UsageError("decided is no time") from None
-        return cls(verdict, tuple(sorted(contents)), timestamp(decided))
+        return cls(verdict, tuple(sorted(contents)), decided)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

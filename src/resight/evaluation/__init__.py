@@ -203,8 +203,10 @@ def groups(
         progress: called after each photo.
 
     Raises:
-        UsageError: `gap` is not positive, or there is no evidence to find probable pairs by.
+        UsageError: `gap` is not positive, `limit` is negative, or there is no evidence to find
+            probable pairs by.
     """
+    check_limit(limit)
     check_gap(gap, limit)
     with open_store(collection) as opened:
         store = opened.snapshot()
@@ -215,6 +217,12 @@ def groups(
             replace(group, paths=tuple(photos[id_].path for id_ in group.ids)) for group in found
         ]
         return replace(found, groups=named)
+
+
+def check_limit(limit: float | None) -> None:
+    """Refuse a limit that is no distance."""
+    if limit is not None and not limit >= 0:  # not a number is refused, too
+        raise UsageError(f"expected a distance, 0 or more, not {limit}", parameter="limit")
 
 
 def check_gap(gap: float | None, limit: float | None) -> None:
@@ -248,7 +256,9 @@ def group_store(
     constraints = constraints_of(hints, reader.contents)
     if limit is not None or not reader.any():
         if gap is not None:
-            raise UsageError("the collection keeps no evidence; index again", parameter="gap")
+            raise UsageError(
+                "the collection keeps no evidence; index it with evidence", parameter="gap"
+            )
         applied = estimated if limit is None else limit
         found = group_photos(lists, applied, constraints=constraints)
         return Groups(applied, estimated, with_best(found, store, reader, hints))

@@ -68,6 +68,9 @@ def test_decisions_are_printed_listed_exported_and_undone(
         (("hints", "--import", "nowhere.json"), "nowhere.json: cannot be read"),
         (("groups", "--gap", "-5"), "--gap: expected seconds"),
         (("groups", "--gap", "5", "--limit", "1"), "--gap: only by evidence"),
+        (("groups", "--limit", "nan"), "--limit: expected a distance"),
+        (("groups", "--limit", "-1"), "--limit: expected a distance"),
+        (("groups", "--json", "--csv"), "--json: not together with --csv"),
         (("groups", "--sheet", "sheet.txt"), "name it with .jpg or .png"),
     ],
 )
@@ -79,3 +82,10 @@ def test_mistakes_are_one_line(
     assert done.stderr.startswith("resight: ")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_json_too_deep_to_read_is_no_json(resight: Run, collection: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    done = resight("hints", "--import", tmp_path / "deep.json", "-c", collection)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("deep.json: is no JSON\n")

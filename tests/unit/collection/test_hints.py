@@ -99,6 +99,14 @@ def test_merging_does_not_depend_on_the_order() -> None:
         ({"verdict": "keep", "contents": [7]}, "SHA-256"),
         ({"verdict": "keep", "contents": [hash_of("a")]}, "time"),
         ({"verdict": "keep", "contents": [hash_of("a")], "decided": "now"}, "time"),
+        (
+            {
+                "verdict": "keep",
+                "contents": [hash_of("a")],
+                "decided": "9999-12-31T23:59:59-23:59",
+            },
+            "time",
+        ),
     ],
 )
 def test_what_is_no_hint_is_refused(value: Any, message: str) -> None:
