@@ -69,6 +69,7 @@ def test_links(photos: list[Path], tmp_path: Path) -> None:
     links = {path.name: path.readlink() for path in folder.iterdir()}
     assert links == {"x.png": photos[0], "x-2.png": photos[1], "y.png": photos[2]}
     assert export_found(found(*photos), folder, link=True).present == photos
+    assert export_found(found(photos[0]), tmp_path / "a", link=True).present == photos[:1]
     (failed,) = export_found(found(Path("s3:/bucket/a.jpg")), folder, link=True).failed
     assert "object store" in failed[1]
 
