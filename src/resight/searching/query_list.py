@@ -36,11 +36,13 @@ def list_queries(places: Sequence[PathLike]) -> QueryList:
             instead.
 
     Raises:
-        UsageError: a list cannot be read, or there is no photo.
+        UsageError: a list cannot be read, a place is empty, or there is no photo.
     """
     paths: dict[Path, None] = {}
     failed: list[tuple[Path, str]] = []
     listed = False
+    if "" in places:  # an unset variable; as a path it would be the current folder
+        raise UsageError("a query is empty; name a photo")
     for place in map(Path, places):
         named = _read_list(place)
         for path in [place] if named is None else named:

@@ -68,3 +68,8 @@ def test_nothing_to_search_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         list_queries(["-"])
     with pytest.raises(UsageError, match="@missing: the list cannot be read"):
         list_queries(["@missing"])
+
+
+def test_an_empty_query_is_not_the_current_folder(folder: Path) -> None:
+    with pytest.raises(UsageError, match="a query is empty"):
+        list_queries(["photos/x.png", ""])
