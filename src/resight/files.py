@@ -14,6 +14,10 @@ from resight.errors import UsageError
 if TYPE_CHECKING:
     from PIL import Image
 
+SOFTWARE = 0x0131
+"""The EXIF tag that names the program; it marks pictures that may be overwritten."""
+NAME = "Resight"
+
 
 @contextlib.contextmanager
 def write_atomically(target: Path) -> Iterator[Path]:
@@ -70,26 +74,44 @@ def ensure_picture_writable(target: Path) -> None:
     """Refuse a picture that cannot be written, without changing anything.
 
     Raises:
-        UsageError: see `ensure_writable`, or the suffix names no image format.
+        UsageError: see `ensure_writable`, the suffix names no image format, or the file exists and
+            was not written by `save_picture`, so it may be a photo.
     """
     from PIL import Image
 
     if Image.registered_extensions().get(target.suffix.lower()) not in Image.SAVE:
         raise _unknown_format(target)
     ensure_writable(target)
+    if target.is_file() and target.stat().st_size and not _is_own_picture(target):
+        raise UsageError(f"{target}: exists, and may be a photo, which would be overwritten")
 
 
 def save_picture(image: "Image.Image", target: Path) -> None:
-    """Save a picture in the format that its suffix names.
+    """Save a picture in the format that its suffix names, marked as written by Resight.
 
     Raises:
         UsageError: the file cannot be written, or its suffix names no image format.
     """
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[SOFTWARE] = NAME
     try:
         with write_errors(target):
-            image.save(target, quality=90)
+            image.save(target, quality=90, exif=exif)
     except (ValueError, KeyError):  # an unknown suffix, or a format that can only be read
         raise _unknown_format(target) from None
+
+
+def _is_own_picture(target: Path) -> bool:
+    """Return whether `save_picture` wrote a file; formats without EXIF, such as BMP, do not tell."""
+    from PIL import Image
+
+    try:
+        with Image.open(target) as image:
+            return bool(image.getexif().get(SOFTWARE) == NAME)
+    except Exception:  # Pillow raises errors of many kinds for damaged files
+        return False
 
 
 def _unknown_format(target: Path) -> UsageError:

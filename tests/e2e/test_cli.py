@@ -600,7 +600,7 @@ BAD_INPUT = [
     ("search {QUERY} -c {C} --json --csv", "--json: not together with --csv"),
     ("search {QUERY} -c {C} --html {BAD}/text.jpg", "text.jpg: name it with .html"),
     ("search {QUERY} -c {C} --html {BAD}/nowhere/a.html", "a.html: cannot be written"),
-    ("search {QUERY} -c {C} --sheet {QUERY}", "is a photo, which would be overwritten"),
+    ("search {QUERY} -c {C} --sheet {QUERY}", "may be a photo, which would be overwritten"),
     ("search {QUERY} -c {C} --copy-to {BAD}/text.jpg", "text.jpg: cannot be written"),
     ("search {QUERY} -c {C} --link-to {BAD}/text.jpg", "text.jpg: cannot be written"),
     ("search {QUERY} -c {C} -k 0", "k: expected int >= 1"),

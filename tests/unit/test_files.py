@@ -69,3 +69,21 @@ def test_a_picture_has_the_suffix_of_a_format(folder: Path, name: str) -> None:
     for good in ("a.jpg", "a.PNG", "a.webp"):
         ensure_picture_writable(folder / good)
         save_picture(picture, folder / good)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_only_own_pictures_are_overwritten(tmp_path: Path, name: str) -> None:
+    target, picture = tmp_path / name, Image.new("RGB", (4, 3))
+    picture.save(target)
+    before = state(tmp_path)
+    with pytest.raises(UsageError, match="may be a photo"):
+        ensure_picture_writable(target)
+    (tmp_path / f"link-{name}").symlink_to(target)
+    with pytest.raises(UsageError, match="may be a photo"):
+        ensure_picture_writable(tmp_path / f"link-{name}")
+    (tmp_path / f"link-{name}").unlink()
+    assert state(tmp_path) == before
+    target.write_bytes(b"")  # as mktemp makes it
+    for _ in range(2):
+        ensure_picture_writable(target)
+        save_picture(picture, target)
