@@ -104,13 +104,13 @@ def save_picture(image: "Image.Image", target: Path) -> None:
 
 
 def _is_own_picture(target: Path) -> bool:
-    """Return whether `save_picture` wrote a file; formats without EXIF, such as BMP, do not tell."""
+    """Return whether `save_picture` wrote a file, as far as its format has EXIF."""
     from PIL import Image
 
     try:
         with Image.open(target) as image:
             return bool(image.getexif().get(SOFTWARE) == NAME)
-    except Exception:  # Pillow raises errors of many kinds for damaged files
+    except Exception:  # noqa: BLE001 - Pillow raises errors of many kinds for damaged files
         return False
 
 

@@ -133,7 +133,7 @@ def _copy(path: Path, folder: Path) -> Path | None:
 
 
 def _link(path: Path, folder: Path) -> Path | None:
-    """Link to a photo from a folder under a new name; None if it or a link to it is there already."""
+    """Link to a photo from a folder under a new name; None if it is there already."""
     if is_remote(path):
         raise OSError("a link to an object store is not possible")
     for target in _names(path, folder):
