@@ -69,8 +69,9 @@ def describe(
     """Write the descriptors of photos as NumPy arrays (.npz)."""
     from resight.cli import output
     from resight.files import ensure_writable
-    from resight.indexing.describe import describe
+    from resight.indexing.describe import check_npz, describe
 
+    check_npz(out)
     ensure_writable(out)
     with output.progress() as progress:
         described = describe(

@@ -91,6 +91,8 @@ class SearchOutput:
                 rest = len(results) - results.found
                 others = f"; --all also lists {count(rest, 'similar photo')}" if rest else ""
                 say(found_text(results) + ("" if self.everything else others))
+            if results.found is not None and len(results) and not any(r.match for r in results):
+                say("decided by descriptors alone: there is no evidence; index --evidence makes it")
 
     def print_each(self, answers: Iterable[SearchResults]) -> list[SearchResults]:
         """Print the answers of many searches as they come, JSON as one list; return them."""

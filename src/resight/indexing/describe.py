@@ -50,13 +50,24 @@ class Described:
         """Write `paths`, `descriptors` and, if any, `local` as an `.npz` file.
 
         Raises:
-            UsageError: the file cannot be written.
+            UsageError: the file cannot be written, or its name ends in something else.
         """
+        check_npz(path)
         arrays = {"paths": np.array([str(p) for p in self.paths]), "descriptors": self.descriptors}
         if self.local is not None:
             arrays["local"] = self.local
         with write_errors(Path(path)), Path(path).open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def check_npz(path: PathLike) -> None:
+    """Refuse a file that is not named as NumPy's archives are: it could be a photo.
+
+    Raises:
+        UsageError: its name does not end in .npz.
+    """
+    if Path(path).suffix.lower() != ".npz":
+        raise UsageError(f"{path}: name it with .npz")
 
 
 def describe(

@@ -10,6 +10,7 @@ from PIL import ImageFilter
 
 import resight
 import samples
+from resight.cli.search_output import SearchOutput
 from resight.collection import Collection
 from resight.config import ExtractionConfig, SearchConfig
 from resight.demo.objects import vase
@@ -221,3 +222,12 @@ def test_a_new_query_is_described_once_and_compared_by_its_columns(tmp_path: Pat
     assert page.results[0].inliers is not None
     assert page.results[0].inliers > 8
     assert all(not result.inliers for result in page.results[1:])
+
+
+def test_the_fallback_to_descriptors_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("c", "bare"):
+        SearchOutput().print_one(resight.search(folder / "query.png", folder / name, k=12))
+        said = capsys.readouterr().err
+        assert ("decided by descriptors alone" in said) == (name == "bare")

@@ -1,0 +1,30 @@
+"""Files of descriptors never replace photos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samples
+from resight.errors import UsageError
+from resight.indexing.describe import Described
+
+DESCRIBED = Described([Path("/a.jpg")], np.ones((1, 3), np.float32), None, [])
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo"])
+def test_a_name_that_is_no_archive_is_refused(tmp_path: Path, name: str) -> None:
+    photo = tmp_path / name
+    samples.draw(tmp_path / "drawn.png", 1)
+    photo.write_bytes((tmp_path / "drawn.png").read_bytes())
+    before = photo.read_bytes()
+    with pytest.raises(UsageError, match=r"name it with \.npz"):
+        DESCRIBED.save(photo)
+    assert photo.read_bytes() == before
+
+
+def test_an_archive_is_written(tmp_path: Path) -> None:
+    DESCRIBED.save(tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as arrays:
+        assert arrays["paths"].tolist() == ["/a.jpg"]
+        assert (arrays["descriptors"] == 1).all()
