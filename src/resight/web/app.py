@@ -16,6 +16,7 @@ from resight.methods.model import ModelOptions
 from resight.web import (
     WebSettings,
     hint_routes,
+    hint_schemas,
     job_routes,
     photo_routes,
     problems,
@@ -52,7 +53,7 @@ class WebApp(FastAPI):
         """Return the description of the interface."""
         if self.openapi_schema is None:
             components = super().openapi()["components"]["schemas"]
-            for model in schemas.READ_BY_ENDPOINTS:
+            for model in schemas.READ_BY_ENDPOINTS + hint_schemas.READ_BY_ENDPOINTS:
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components.update(described.pop("$defs", {}))
                 components[model.__name__] = described

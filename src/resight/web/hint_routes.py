@@ -12,6 +12,7 @@ from resight.collection.hints import Hint
 from resight.errors import UsageError
 from resight.web import schemas
 from resight.web.app_state import AppState, photo_by_id
+from resight.web.hint_schemas import HintRequest, HintsResponse
 from resight.web.problems import ProblemError, problem_responses
 from resight.web.schemas import read_json
 
@@ -27,7 +28,7 @@ def router(state: AppState) -> APIRouter:
     errors = problem_responses(404, 409, 413, 415, 422, 429, 503)
     routes = APIRouter(tags=["hints"], responses=errors)
 
-    @routes.get("/hints", response_model=schemas.HintsResponse)
+    @routes.get("/hints", response_model=HintsResponse)
     async def hints(request: Request) -> Response:
         """Return the hints, oldest first."""
 
@@ -38,12 +39,12 @@ def router(state: AppState) -> APIRouter:
 
     @routes.post(
         "/hints",
-        response_model=schemas.HintsResponse,
-        openapi_extra=schemas.body(json=schemas.HintRequest),
+        response_model=HintsResponse,
+        openapi_extra=schemas.body(json=HintRequest),
     )
     async def add(request: Request) -> Response:
         """Decide that photos are the same or different, or which to keep; return the new hints."""
-        body = await read_json(request, schemas.HintRequest)
+        body = await read_json(request, HintRequest)
 
         def run(store: Store) -> dict[str, Any]:
             photos = [photo_by_id(store, id_).path for id_ in body.photos]
@@ -56,7 +57,7 @@ def router(state: AppState) -> APIRouter:
 
         return JSONResponse(await state.lookup(request, run))
 
-    @routes.delete("/hints/{id}", response_model=schemas.HintsResponse)
+    @routes.delete("/hints/{id}", response_model=HintsResponse)
     async def undo(request: Request, id: HintId) -> Response:
         """Undo a hint; return it."""
 

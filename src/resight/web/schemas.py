@@ -6,7 +6,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 
-from resight.config import Geometry, HintVerdict, Reranking, SearchConfig, VerifiedBy
+from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
 from resight.evidence import Kind
 from resight.photos.transforms import Box
 from resight.searching.query import Verdict
@@ -152,19 +152,6 @@ class JobRequest(RequestModel):
             raise ValueError("photos are for the action remove")
         if self.action == "remove" and (self.photos is None or self.folders is not None):
             raise ValueError("the action remove needs photos, and nothing else")
-        return self
-
-
-class HintRequest(RequestModel):
-    """A decision on photos: all the same as the first, all different, or the ones to keep."""
-
-    verdict: HintVerdict
-    photos: list[Id] = Field(min_length=1, max_length=100, description="the ids of the photos")
-
-    @model_validator(mode="after")
-    def _check_count(self) -> "HintRequest":
-        if self.verdict != "keep" and len(self.photos) < 2:
-            raise ValueError("same and different need two photos or more")
         return self
 
 
@@ -350,21 +337,6 @@ class GroupsResponse(BaseModel):
     next: int | None
 
 
-class HintEntry(BaseModel):
-    """What a person decided about one or two photos; null for one that is not indexed any more."""
-
-    id: str
-    verdict: HintVerdict
-    decided: str = Field(description="when, in UTC")
-    photos: list[PhotoEntry | None]
-
-
-class HintsResponse(BaseModel):
-    """Hints."""
-
-    hints: list[HintEntry]
-
-
 class HealthResponse(BaseModel):
     """The server is up."""
 
@@ -398,7 +370,6 @@ READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (
     ExplainRequest,
     SameRequest,
     JobRequest,
-    HintRequest,
 )
 """Models that no endpoint names in its signature."""
 
