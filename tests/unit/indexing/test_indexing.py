@@ -49,9 +49,9 @@ class Counting:
     def prepare(self, image: Image.Image) -> Any:
         return self.real.prepare(image)
 
-    def describe(self, prepared: Any) -> Description:
+    def describe(self, prepared: Any, *, columns: bool = False) -> Description:
         self.described += 1
-        return self.real.describe(prepared)
+        return self.real.describe(prepared, columns=columns)
 
 
 class Library:
