@@ -657,6 +657,7 @@ BAD_INPUT = [
     # Output files are checked first: the photos do not even exist.
     ("describe {BAD}/gone.jpg -o {BAD}/nowhere/out.npz", "nowhere/out.npz: cannot be written"),
     ("describe {BAD}/gone.jpg -o {BAD}/empty", "empty: cannot be written: Is a directory"),
+    ("describe {BAD}/gone.jpg -o {BAD}/new.jpg", "new.jpg: name it with .npz"),
     ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/nowhere/a.jpg", "a.jpg: cannot be written"),
     ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/out.xyz", "out.xyz: name it with .jpg or .png"),
     ("explain {BAD}/gone.jpg {QUERY} -o {BAD}/nowhere/a.png", "a.png: cannot be written"),

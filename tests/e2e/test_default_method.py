@@ -194,7 +194,7 @@ def test_a_collection_keeps_its_method(tmp_path: Path, small_weights: Path, resi
 
 @pytest.mark.parametrize(
     "command",
-    ["index {0} {1} -c {new}", "describe {0} {1} -o {new}", "explain {0} {1} -o {new}.png"],
+    ["index {0} {1} -c {new}", "describe {0} {1} -o {new}.npz", "explain {0} {1} -o {new}.png"],
 )
 def test_weights_of_another_network_name_a_method_for_them(
     command: str, home: Path, tmp_path: Path, small_weights: Path, resight: Run

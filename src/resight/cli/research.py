@@ -71,8 +71,8 @@ def describe(
     from resight.files import ensure_writable
     from resight.indexing.describe import check_npz, describe
 
-    check_npz(out)
     ensure_writable(out)
+    check_npz(out)
     with output.progress() as progress:
         described = describe(
             images,
