@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from resight.ranking.groups import Groups
     from resight.searching.sameness import Sameness
 
+NO_EVIDENCE = "decided by descriptors alone, without evidence; resight index --evidence adds it"
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""
 

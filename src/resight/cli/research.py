@@ -135,7 +135,7 @@ def _print_decisions(decisions: "Decisions") -> None:
     """Print precision, recall and so on of verdicts and groups, in percent."""
     from rich.table import Table
 
-    from resight.cli.output import count, print_table, say
+    from resight.cli.output import NO_EVIDENCE, count, print_table, say
 
     table = Table(box=None, pad_edge=False)
     table.add_column("verdict")
@@ -157,7 +157,7 @@ def _print_decisions(decisions: "Decisions") -> None:
         f"{count(decisions.matched, 'query')} with a match, {decisions.unmatched} without"
     )
     if not decisions.evidence:
-        say("decided by descriptors only: no evidence is kept; see resight index --evidence")
+        say(NO_EVIDENCE)
 
 
 def _pair_shares(pairs: "PairMeasures") -> tuple[float | None, ...]:

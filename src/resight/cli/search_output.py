@@ -9,6 +9,7 @@ from rich.table import Table
 
 from resight.backends.store import Filter
 from resight.cli.output import (
+    NO_EVIDENCE,
     VERDICTS,
     count,
     print_failures,
@@ -27,7 +28,7 @@ from resight.searching.query_list import QueryList
 
 @dataclass(frozen=True)
 class SearchOutput:
-    """Where and how the answers of a search are written.
+    """Output options of a search.
 
     Attributes:
         style: on stdout: table, json or csv.
@@ -92,7 +93,7 @@ class SearchOutput:
                 others = f"; --all also lists {count(rest, 'similar photo')}" if rest else ""
                 say(found_text(results) + ("" if self.everything else others))
             if results.found is not None and len(results) and not any(r.match for r in results):
-                say("decided by descriptors alone: there is no evidence; index --evidence makes it")
+                say(NO_EVIDENCE)
 
     def print_each(self, answers: Iterable[SearchResults]) -> list[SearchResults]:
         """Print the answers of many searches as they come, JSON as one list; return them."""

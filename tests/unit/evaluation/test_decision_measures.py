@@ -178,7 +178,7 @@ def test_the_command_prints_decisions(folder: Path, resight: Run) -> None:
     assert "verdict" not in ranked
     assert ranked.splitlines()[-1].startswith("mAP ")
     bare = resight("evaluate", folder / "photos", "-c", folder / "bare")
-    assert "by descriptors only" in bare.stderr
+    assert "decided by descriptors alone" in bare.stderr
 
 
 # A benchmark
