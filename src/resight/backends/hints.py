@@ -25,7 +25,7 @@ from resight.photos import PathLike, absolute, as_paths, path_text
 
 @dataclass(frozen=True)
 class HintChange:
-    """What a change of the hints of a collection did.
+    """Result of changing the hints of a collection.
 
     Attributes:
         added: hints that the collection has now and had not before.

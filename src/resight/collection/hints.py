@@ -78,7 +78,7 @@ class Hints:
     """Hints without contradictions, oldest first."""
 
     def __init__(self, hints: Iterable[Hint] = ()) -> None:
-        """Order the hints, of which each is about other contents."""
+        """Sort the hints by age; no two are about the same contents."""
         self._hints = sorted(hints, key=lambda hint: (hint.decided, hint.contents))
 
     def __len__(self) -> int:

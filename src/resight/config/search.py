@@ -14,7 +14,7 @@ VerifiedBy = Literal["sift", "columns"]
 Geometry = Literal["homography", "affine"]
 Reranking = Literal["none", "aqe", "alpha-qe", "dba", "k-reciprocal", "diffusion", "late-fusion"]
 HintVerdict = Literal["same", "different", "keep"]
-"""What a person decides: the same thing, different things, the photo to keep of its group."""
+"""Verdict of a hint: same thing, different things, or the photo to keep of its group."""
 
 
 @dataclass(frozen=True, kw_only=True)

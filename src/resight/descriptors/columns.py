@@ -17,7 +17,7 @@ import numpy as np
 BITS = 128
 """Signs of a column."""
 MAX_COLUMNS = 256
-"""Columns kept of a photo: those that differ most from its mean."""
+"""Maximum number of columns of a photo, the most distant from its mean column."""
 MAX_SIDE = 255
 """Positions along the longer side of a map whose columns are coded; coordinates are bytes."""
 CELL = 4.0

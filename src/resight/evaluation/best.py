@@ -6,8 +6,8 @@ A photo that a person decided to keep is the best; of several, the one decided l
 2. of these, photos with at least `ENOUGH` of the greatest sharpness,
 3. of these, the largest file is the best; of equal ones, the first that was indexed.
 
-The sharpness is the variance of the Laplacian of a copy of at most 640 pixels, which is kept with
-the evidence. It compares photos of the same thing, not photos of different things.
+The sharpness is the variance of the Laplacian of a copy of at most 640 pixels, stored with the
+evidence. It compares photos of the same thing, not photos of different things.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ ENOUGH = 0.8
 
 @dataclass(frozen=True)
 class Candidate:
-    """What decides which photo of a group is the best.
+    """Properties of a photo by which the best of its group is chosen.
 
     Attributes:
         id: of the photo.

@@ -38,7 +38,7 @@ class QueryDecisions:
 
 @dataclass(frozen=True)
 class PairMeasures:
-    """How well pairs that show the same thing are found.
+    """Precision and recall of pairs that show the same thing.
 
     Attributes:
         found: number of pairs taken for the same thing.
@@ -99,7 +99,7 @@ class VerdictMeasures:
 
 @dataclass(frozen=True)
 class Decisions:
-    """How good the decisions of searches, and the groups, are.
+    """Quality of the decisions of searches, and of groups.
 
     Attributes:
         matched: number of queries with a match.

@@ -14,7 +14,7 @@ from resight.photos.images import taken_at
 SAMPLED = 100
 """Photos among which evidence is looked for, to know whether the collection keeps any."""
 CACHED = 500
-"""Photos whose decoded evidence is kept, some 150 MB."""
+"""Maximum number of photos whose decoded evidence is cached, some 150 MB."""
 BATCH = 100
 """Pairs whose evidence is read at once."""
 

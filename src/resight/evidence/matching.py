@@ -62,7 +62,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """How a kind of features is matched.
+    """Matching parameters of a kind of features.
 
     Attributes:
         ratio: of the ratio test.

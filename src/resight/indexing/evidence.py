@@ -92,7 +92,8 @@ def complete_evidence(
     It has columns if `load` is given, which loads the extractor if there is anything to do.
 
     Damaged evidence, and evidence of another version, is made again. Photos that cannot be read any
-    more, or whose file has changed, are left out; so are those that are not `among` some paths.
+    more, or whose file has changed, are skipped, and so are all photos
+    not `among` the paths, if these are given.
     """
     collection = writer.collection
     present = {content for content, data in collection.all_evidence() if is_current(data)}

@@ -164,7 +164,7 @@ def divide(
 def keep_apart(rows: np.ndarray, links: np.ndarray, constraints: Constraints) -> list[np.ndarray]:
     """Divide connected photos into parts without forbidden pairs; leave out single ones.
 
-    Links are followed in their order, except those that would join such photos.
+    Links are followed in their order, except links that would join such photos.
 
     Args:
         rows: of the photos, ascending.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NO_HINTS = Hints()
 CACHED = 2000
-"""Photos whose decoded evidence is kept while many queries are evaluated: some 600 MB."""
+"""Maximum number of photos whose decoded evidence is cached, some 600 MB."""
 
 
 def no_columns(query: QueryPhoto) -> None:

@@ -26,8 +26,8 @@ UNDECIDED = -1.0
 def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
     """Fuse the rankings of several views.
 
-    Among views that show a photo about as probably, the best is one of which it is a copy, and
-    otherwise the first. No photo beyond the depth of all rankings can be among the first that many.
+    If several views show a photo with about the same probability, a view whose copy it is counts as
+    the best, and otherwise the first view. Rankings must be as deep as the fused one has to be.
 
     Args:
         rankings: one of each view.

@@ -50,7 +50,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class SimilarAreas:
-    """Where two photos are similar by a method's descriptors.
+    """Areas that make the descriptors of two photos similar.
 
     Maps cover the whole upright photo, row by row, whatever their number of cells; with a box the
     query's are zero outside of it.

@@ -20,7 +20,7 @@ class HintRequest(RequestModel):
 
 
 class HintEntry(BaseModel):
-    """What a person decided about one or two photos; null for one that is not indexed any more."""
+    """A decision on one or two photos; a photo that is no longer indexed is null."""
 
     id: str
     verdict: HintVerdict
