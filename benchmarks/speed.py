@@ -89,7 +89,7 @@ def rounds(contenders: Contenders, before: Callable[[int], None] = lambda _: Non
 
 def measure_extraction(folder: Path, weights: Path | None) -> dict[str, Any]:
     """Measure `paper` on every runtime: one photo at a time, and in an index run."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests/support"))
     import torch
 
     import oracle
