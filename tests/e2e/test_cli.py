@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -603,6 +604,10 @@ BAD_INPUT = [
     ("search {QUERY} -c {C} --sheet {QUERY}", "may be a photo, which would be overwritten"),
     ("search {QUERY} -c {C} --copy-to {BAD}/text.jpg", "text.jpg: cannot be written"),
     ("search {QUERY} -c {C} --link-to {BAD}/text.jpg", "text.jpg: cannot be written"),
+    ("search {QUERY} -c {C} --copy-to {C}/found", "is a collection"),
+    ("search {QUERY} -c {C} --copy-to ''", "an argument is empty"),
+    ("index '' -c {NEW}", "an argument is empty"),
+    ("search {QUERY} -c {C} --min-probability -1", "--min-probability"),
     ("search {QUERY} -c {C} -k 0", "k: expected int >= 1"),
     ("search {QUERY} -c {C} -k many", "'-k'"),
     ("search {QUERY} -c {C} --verify -1", "verify: expected int >= 0"),
@@ -675,7 +680,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 def arguments(command: str, bad: dict[str, Any], request: pytest.FixtureRequest) -> list[str]:
     weights = request.getfixturevalue("small_weights") if "{WEIGHTS}" in command else None
-    return [part.format(**bad, WEIGHTS=weights) for part in command.split()]
+    return [part.format(**bad, WEIGHTS=weights) for part in shlex.split(command)]
 
 
 @pytest.fixture

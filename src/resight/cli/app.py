@@ -14,7 +14,7 @@ import typer
 
 from resight.cli import collection, compare, groups, hints, research, search
 from resight.cli.benchmark import benchmark
-from resight.errors import ResightError
+from resight.errors import ResightError, UsageError
 
 INTERRUPTED = 130
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -64,7 +64,10 @@ def main() -> None:
     """Run the command line; print an expected error as one line on stderr."""
     warnings.filterwarnings("ignore", module=r"PIL\.")  # Pillow warns about odd files
     try:
-        status = app(sys.argv[1:] or ["--help"], prog_name="resight", standalone_mode=False)
+        arguments = sys.argv[1:] or ["--help"]
+        if "" in arguments:  # which Path would take for the current folder
+            raise UsageError("an argument is empty; is a variable of the shell not set?")
+        status = app(arguments, prog_name="resight", standalone_mode=False)
         sys.stdout.flush()
     except ResightError as error:
         status = _fail(_message(error))

@@ -77,6 +77,8 @@ def print_index_run(run: "IndexRun", collection: Path) -> None:
         "vanished": len(report.vanished),
     }
     say(f"{collection}: {count(run.photos, 'photo')} ({_counts(counts, always='new')})")
+    if report.evidence:
+        say(f"made the missing evidence of {count(report.evidence, 'photo')}")
     if report.copied:
         say(f"{report.copied} of the new photos are copies of indexed ones")
     if report.ignored:

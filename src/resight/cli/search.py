@@ -32,7 +32,7 @@ def search(
     everything: Annotated[bool, option("List other similar photos, too.", "--all")] = False,
     only_same: Annotated[bool, option("List only what is surely the same.", "--only-same")] = False,
     min_probability: Annotated[
-        float | None, option("Least probability to be the same.", metavar="P")
+        float | None, option("Least probability to be the same.", metavar="P", min=0, max=1)
     ] = None,
     fail_if_none: Annotated[
         bool, option("Exit with status 1 if none is.", "--fail-if-none")

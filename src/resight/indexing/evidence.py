@@ -86,7 +86,7 @@ def complete_evidence(
     *,
     load: Callable[[], Extractor] | None = None,
     among: Set[Path] | None = None,
-) -> None:
+) -> int:
     """Make the evidence of described photos that have none, as in older collections.
 
     It has columns if `load` is given, which loads the extractor if there is anything to do.
@@ -94,6 +94,9 @@ def complete_evidence(
     Damaged evidence, and evidence of another version, is made again. Photos that cannot be read any
     more, or whose file has changed, are skipped, and so are all photos
     not `among` the paths, if these are given.
+
+    Returns:
+        The number of photos whose evidence was made; copies count once.
     """
     collection = writer.collection
     present = {content for content, data in collection.all_evidence() if is_current(data)}
@@ -102,10 +105,13 @@ def complete_evidence(
         for photo in collection.photos("ok")
         if photo.content not in present and (among is None or photo.path in among)
     }
+    made = 0
     if not missing:
-        return
+        return made
     files, describer = list(missing.values()), EvidenceOnly(load() if load else None)
     for done, result in enumerate(extract_photos(files, describer, workers=workers), 1):
         if result.description is not None and result.content in missing:
             writer.record_evidence(result.content, result.description)
+            made += 1
         progress("evidence", done, len(files))
+    return made

@@ -138,7 +138,8 @@ def index(
         if keep and not report.interrupted:
             load = functools.partial(_load_described, writer.collection, extractor, options)
             network = writer.collection.config.needs_network
-            complete_evidence(writer, workers, progress, load=load if network else None)
+            made = complete_evidence(writer, workers, progress, load=load if network else None)
+            report = replace(report, evidence=made)
         if prune and not report.interrupted:
             report = replace(report, pruned=_prune(writer, plan, report))
         return finish_run(writer, report, approximate, options, progress)

@@ -28,6 +28,7 @@ class IndexReport:
         vanished: photos of the collection whose files are gone.
         pruned: number of vanished photos removed from the collection.
         ignored: number of files that are not photos, by suffix.
+        evidence: number of photos described earlier whose evidence was made.
         interrupted: number of photos left to do when the run was stopped.
     """
 
@@ -40,6 +41,7 @@ class IndexReport:
     vanished: list[Path] = field(default_factory=list)
     pruned: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
+    evidence: int = 0
     interrupted: int = 0
 
     def to_dict(self) -> dict[str, Any]:

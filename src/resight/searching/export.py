@@ -12,6 +12,7 @@ from pathlib import Path
 from resight.errors import UsageError
 from resight.files import write_errors
 from resight.photos import PathLike, absolute, escape_undecodable, is_remote, open_photo, path_text
+from resight.photos.files import COLLECTION_MARK
 from resight.searching.query import SearchResults
 
 COLUMNS = "query", "rank", "path", "distance", "verdict", "probability", "kind", "inliers"
@@ -38,9 +39,13 @@ def ensure_folder(folder: PathLike) -> Path:
     """Create a folder, with those above it, and refuse one that cannot be written to.
 
     Raises:
-        UsageError: it is a file, or cannot be created or written to.
+        UsageError: it is a file, cannot be created or written to, or is (in) a collection.
     """
     path = Path(folder)
+    whole = absolute(path)
+    for parent in (whole, *whole.parents):
+        if (parent / COLLECTION_MARK).exists():
+            raise UsageError(f"{parent}: is a collection, which holds no photos")
     with write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK | os.X_OK):
@@ -62,7 +67,7 @@ def export_found(
         link: make symbolic links to the photos instead of copies, which keep the photos' times.
 
     Raises:
-        UsageError: the folder is a file, or cannot be created or written to.
+        UsageError: as `ensure_folder`.
     """
     each = [results] if isinstance(results, SearchResults) else results
     export = Export(ensure_folder(folder))

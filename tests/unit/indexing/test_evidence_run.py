@@ -139,8 +139,9 @@ def test_a_run_makes_bad_evidence_again(folder: Path, tmp_path: Path, fault: str
         values = data, crc32, content
         database.execute("UPDATE evidence SET data = ?, crc32 = ? WHERE content = ?", values)
     stages: list[str] = []
-    samples.index(folder, collection, progress=lambda name, *_: stages.append(name))
+    run = samples.index(folder, collection, progress=lambda name, *_: stages.append(name))
     assert stored(collection) == before
+    assert run.report.evidence == 1
     assert stages.count("evidence") == 1
 
 

@@ -94,6 +94,15 @@ def test_a_file_is_no_folder(photos: list[Path]) -> None:
     assert photos[0].read_bytes() == before
 
 
+def test_nothing_is_copied_into_a_collection(photos: list[Path], tmp_path: Path) -> None:
+    collection = tmp_path / "c"
+    collection.mkdir()
+    (collection / "resight.sqlite").touch()
+    with pytest.raises(UsageError, match="is a collection"):
+        export_found(found(photos[0]), collection / "found")
+    assert content(collection) == {"resight.sqlite": b""}
+
+
 def test_csv(tmp_path: Path) -> None:
     odd = Path(os.fsdecode(b'/p/a "b",\n\xff.jpg'))
     text = results_csv([found(odd), found(Path("/p/c.jpg"), query="r.jpg")])
