@@ -45,14 +45,17 @@ from resight.searching.query import open_query
 MISLABELED = -6.0
 """Logarithm of the number of false alarms from which on photos of different groups show the same
 thing after all: a poster, a bottle, a facade that is in two groups. They are left out of fits."""
+GEOMETRY = {"sureness": 6.0, "columns": 4.5}
+"""Coefficients that are not fitted. The most likely ones are larger by half, but then more things
+with common parts, such as houses with the same windows, are called the same."""
 DRAWN = 0.3
 """Weight of a folder of drawn pictures in fits: many of them have windows and words in common."""
 PAIRS_IN_BIN = 10
 """Fewest pairs of a bin of the reliability diagram."""
 
-Row = tuple[int, bool, float, float, int, float]
-"""Query, whether both show the same thing, closeness, log10 NFA, features, and log10 NFA of the
-columns of a candidate."""
+Row = tuple[int, bool, float, float, float, int, float]
+"""Query, whether both show the same thing, closeness, log10 NFA of the distance and of the SIFT
+features, number of features, and log10 NFA of the columns of a candidate."""
 
 
 def main() -> None:
@@ -111,7 +114,6 @@ def candidates(
         unrelated = strangers_of(store, descriptors)
         assert unrelated is not None
         photos = store.photos_by_id(nearest.ids[: CHUNK + 1].tolist())
-        near = unrelated.closeness(nearest.distances)
         places = [
             place
             for place, id_ in enumerate(nearest.ids[: CHUNK + 1].tolist())
@@ -122,15 +124,24 @@ def candidates(
         evidence = decider.evidence_of(query)
         assert evidence is not None
         others = [from_bytes(data[content]) for content in contents]
-        decisions = decide(evidence, others, near[places], unrelated.chance)
-        for place, other, decision in zip(places, others, decisions, strict=True):
+        near = unrelated.nearness(nearest.distances[places])
+        decisions = decide(evidence, others, near)
+        for row, (place, other, decision) in enumerate(zip(places, others, decisions, strict=True)):
             assert decision.match is not None
             assert other is not None
             found = photos[int(nearest.ids[place])].path
             same = path in group_of and group_of.get(found) == group_of[path]
             features = min(len(evidence), len(other))
             columns = np.inf if decision.columns is None else decision.columns.log10_nfa
-            yield number, same, float(near[place]), decision.match.log10_nfa, features, columns
+            yield (
+                number,
+                same,
+                float(near.closeness[row]),
+                float(near.log10_nfa[row]),
+                decision.match.log10_nfa,
+                features,
+                columns,
+            )
 
 
 def measure(
@@ -186,7 +197,7 @@ def fit(
     """
     kept = [
         (
-            [row for row in part if row[4] >= MIN_FEATURES and (drawn or is_reliable(row))],
+            [row for row in part if row[5] >= MIN_FEATURES and (drawn or is_reliable(row))],
             DRAWN if drawn else 1.0,
         )
         for each in (rows, alarms)
@@ -194,26 +205,28 @@ def fit(
         for drawn in [name not in alarms]
         if name != without
     ]
-    names = list(observations(*kept[0][0][0][2:]))
     chosen = [row for part, _ in kept for row in part]
-    values = np.array([[*observations(*row[2:]).values(), 1.0] for row in chosen])
+    observed = [{**observations(*row[2:]), "constant": 1.0} for row in chosen]
+    names = [name for name in observed[0] if name not in GEOMETRY]
+    values = np.array([[each[name] for name in names] for each in observed])
+    geometry = np.array([sum(v * each[name] for name, v in GEOMETRY.items()) for each in observed])
     same = np.array([row[1] for row in chosen], float)
     weights = np.concatenate([np.full(len(part), weight / len(part)) for part, weight in kept])
     weights /= weights.sum()
 
     def loss(coefficients: np.ndarray) -> tuple[float, np.ndarray]:
-        total = values @ coefficients
+        total = values @ coefficients + geometry
         expected = 1 / (1 + np.exp(-np.clip(total, -500, 500)))
         entropy = weights @ (np.logaddexp(0, total) - same * total)
         return float(entropy), values.T @ (weights * (expected - same))
 
     found = minimize(loss, np.zeros(values.shape[1]), jac=True, method="L-BFGS-B").x
-    return dict(zip([*names, "constant"], np.round(found, 2).tolist(), strict=True))
+    return GEOMETRY | dict(zip(names, np.round(found, 2).tolist(), strict=True))
 
 
 def is_reliable(row: Row) -> bool:
     """Return whether the label of a candidate is to be trusted."""
-    return row[1] or min(row[3], row[5]) > MISLABELED
+    return row[1] or min(row[4], row[6]) > MISLABELED
 
 
 def draw(rows: dict[str, list[Row]], target: Path) -> None:

@@ -607,7 +607,7 @@ BAD_INPUT = [
     ("search {QUERY} -c {C} --copy-to {C}/found", "is a collection"),
     ("search {QUERY} -c {C} --copy-to ''", "an argument is empty"),
     ("index '' -c {NEW}", "an argument is empty"),
-    ("search {QUERY} -c {C} --min-probability -1", "--min-probability"),
+    ("search {QUERY} -c {C} --min-probability -1", "min_probability: expected float >= 0"),
     ("search {QUERY} -c {C} -k 0", "k: expected int >= 1"),
     ("search {QUERY} -c {C} -k many", "'-k'"),
     ("search {QUERY} -c {C} --verify -1", "verify: expected int >= 0"),

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from resight.ranking.strangers import Nearness
+
 
 def texture(width: int, height: int, seed: int) -> np.ndarray:
     """Colored noise of several sizes, uint8 (h, w, 3): hundreds of keypoints, few alike."""
@@ -32,3 +34,9 @@ def pasted(background: np.ndarray, thing: np.ndarray, x: int, y: int) -> np.ndar
     result = background.copy()
     result[y : y + thing.shape[0], x : x + thing.shape[1]] = thing
     return result
+
+
+def near(*closeness: float) -> Nearness:
+    """Return how near photos of a collection of some hundred are, by their closeness."""
+    values = np.array(closeness)
+    return Nearness(values, -15 * np.maximum(values, 0), chance=0.12)

@@ -32,7 +32,7 @@ def search(
     everything: Annotated[bool, option("List other similar photos, too.", "--all")] = False,
     only_same: Annotated[bool, option("List only what is surely the same.", "--only-same")] = False,
     min_probability: Annotated[
-        float | None, option("Least probability to be the same.", metavar="P", min=0, max=1)
+        float | None, option("Least probability to be the same.", metavar="P")
     ] = None,
     fail_if_none: Annotated[
         bool, option("Exit with status 1 if none is.", "--fail-if-none")
@@ -87,11 +87,12 @@ def search(
     from resight.searching.query import SAME
     from resight.searching.query_list import list_queries
 
+    least = min_probability or 0.0
     config = SearchConfig(
         k=k,
         mirrored=mirrored,
         rotated=rotated,
-        min_probability=max(min_probability or 0.0, SAME if only_same else 0.0),
+        min_probability=SAME if only_same and 0 <= least < SAME else least,
         rerank=RerankConfig.parse(rerank, rerank_with or []),
         verify=verify,
         verify_by=verify_by,

@@ -30,7 +30,7 @@ from resight.indexing.extraction import prefetch
 from resight.progress import Progress
 from resight.ranking.groups import NeighborLists
 from resight.ranking.linkage import LINKED, UNCONSTRAINED, Constraints
-from resight.ranking.strangers import MIN_PHOTOS, Strangers, closeness
+from resight.ranking.strangers import MIN_PHOTOS, Nearness, Strangers
 from resight.searching.query import PROBABLE
 
 CANDIDATES = 20
@@ -59,13 +59,11 @@ class PhotoPairs:
 
     Attributes:
         rows: int64 (P, 2), rows of the photos in the neighbor lists, the smaller first; ascending.
-        closeness: float64 (P,), see `ranking.strangers`, the mean of both directions.
-        chance: closeness that the nearest stranger reaches by chance.
+        near: how near the two photos of each pair are, the mean of both directions.
     """
 
     rows: np.ndarray
-    closeness: np.ndarray
-    chance: float
+    near: Nearness
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,18 +77,21 @@ def candidate_pairs(lists: NeighborLists, dimensions: int) -> PhotoPairs:
     count = len(lists.ids)
     near = lists.rows[:, :CANDIDATES].astype(np.int64)
     distances = lists.distances[:, :CANDIDATES].astype(np.float64)
-    strangers = None
     if count >= MIN_PHOTOS:
-        strangers = Strangers.of(lists.distances, count, dimensions)
-    directed = closeness(distances, strangers)
+        directed = Strangers.of(lists.distances, count, dimensions).nearness(distances)
+    else:
+        directed = Nearness.unknown(distances.size)
     first = np.repeat(np.arange(count), near.shape[1])
     pairs = np.sort(np.stack([first, near.ravel()], axis=1), axis=1)
     keys, place, times = np.unique(
         pairs[:, 0] * count + pairs[:, 1], return_inverse=True, return_counts=True
     )
-    mean = np.bincount(place.ravel(), directed.ravel()) / times
+    closeness, log10_nfa = (
+        np.bincount(place.ravel(), values.ravel()) / times
+        for values in (directed.closeness, directed.log10_nfa)
+    )
     rows = np.stack([keys // count, keys % count], axis=1)
-    return PhotoPairs(rows, mean, strangers.chance if strangers else 0.0)
+    return PhotoPairs(rows, Nearness(closeness, log10_nfa, directed.chance))
 
 
 def constraints_of(hints: Hints, contents: Sequence[str]) -> Constraints:
@@ -130,8 +131,8 @@ def decide_pairs(
     Returns:
         The probabilities, float64 (P,), and bool (P,).
     """
-    probabilities = by_descriptor(pairs.closeness)
-    strange = strangeness(pairs.closeness, pairs.chance)
+    probabilities = by_descriptor(pairs.near.log10_nfa)
+    strange = strangeness(pairs.near)
     compared = _compare_pairs(reader, pairs, progress)
     found = _without_background(reader, pairs.rows, compared, strange, SIFT)
     by_columns = _compare_columns(reader, pairs.rows, compared, progress)
@@ -141,7 +142,8 @@ def decide_pairs(
             agreed = columns[place]
             unknown = np.inf if result.columns else None
             probabilities[place] = evident_probability(
-                float(pairs.closeness[place]),
+                float(pairs.near.closeness[place]),
+                float(pairs.near.log10_nfa[place]),
                 agreement.log10_nfa,
                 result.features,
                 unknown if agreed is None else agreed.log10_nfa,
@@ -195,7 +197,7 @@ def _compare_pairs(
 ) -> list[Compared | None]:
     """Match the pairs that may show the same thing; None for the others."""
     compared: list[Compared | None] = [None] * len(pairs)
-    chosen = np.flatnonzero(pairs.closeness >= NEAREST_STRANGER)
+    chosen = np.flatnonzero(pairs.near.closeness >= NEAREST_STRANGER)
     total = len(chosen)
     for _ in range(2):
         # Those that agree although they are no nearer than strangers may share a background:
@@ -208,7 +210,7 @@ def _compare_pairs(
             place for place in chosen.tolist() if _is_doubtful(compared[place], pairs, place)
         ]
         involved = np.isin(pairs.rows, pairs.rows[doubtful]).any(axis=1)
-        chosen = np.flatnonzero(involved & (pairs.closeness < NEAREST_STRANGER))
+        chosen = np.flatnonzero(involved & (pairs.near.closeness < NEAREST_STRANGER))
         total += len(chosen)
     return compared
 
@@ -249,7 +251,7 @@ def _is_doubtful(result: Compared | None, pairs: PhotoPairs, place: int) -> bool
     return (
         result is not None
         and result.match.log10_nfa < -TRIED
-        and bool(pairs.closeness[place] < ALIKE)
+        and bool(pairs.near.closeness[place] < ALIKE)
     )
 
 

@@ -2,7 +2,7 @@
 
 Three observations are combined by a logistic function with published coefficients:
 
-- the descriptor: how much nearer a photo is than strangers of this collection are;
+- the descriptor: how many strangers of this collection are expected to be as near as a photo;
 - the geometry: how surely the local features of the two photos agree (`matching`), SIFT and, where
   these are not sure, columns of the network's map; features that agree with many strangers, such as
   those of a table under many things, do not count;
@@ -42,6 +42,7 @@ from resight.evidence.probability import (
     probability,
     strangeness,
 )
+from resight.ranking.strangers import Nearness
 
 COMMON = 1.0
 """Strangers with which a feature of the background agrees; an agreement is called background if its
@@ -114,31 +115,30 @@ def _in_copy(evidence: Evidence, rows: np.ndarray, rules: Rules) -> np.ndarray:
 def decide(
     query: Evidence,
     candidates: Sequence[Evidence | None],
-    closeness: np.ndarray,
-    chance: float,
+    near: Nearness,
 ) -> list[Decision]:
     """Decide which candidates show the same thing as a photo.
 
     Args:
         query: evidence of the photo.
         candidates: evidence of its nearest; None for those without any.
-        closeness: of the candidates, see `ranking.strangers`.
-        chance: closeness that the nearest stranger reaches by chance.
+        near: how near the candidates are.
     """
-    strange = strangeness(closeness, chance)
+    strange = strangeness(near)
     whole = [
-        None if other is None else match_near(query, other, float(near))
-        for other, near in zip(candidates, closeness, strict=True)
+        None if other is None else match_near(query, other, closeness)
+        for other, closeness in zip(candidates, near.closeness.tolist(), strict=True)
     ]
     matches = without_background(query, candidates, whole, strange, SIFT)
     columns = _match_columns(query, candidates, whole, strange)
-    alone = by_descriptor(closeness)
+    alone = by_descriptor(near.log10_nfa)
     return [
         Decision(float(without), None)
         if agreement is None or other is None
         else Decision(
             evident_probability(
-                float(near),
+                float(near.closeness[place]),
+                float(near.log10_nfa[place]),
                 agreement.log10_nfa,
                 min(len(query), len(other)),
                 columns_nfa(query, other, by_columns),
@@ -146,8 +146,8 @@ def decide(
             agreement,
             by_columns,
         )
-        for without, near, agreement, by_columns, other in zip(
-            alone, closeness, matches, columns, candidates, strict=True
+        for place, (without, agreement, by_columns, other) in enumerate(
+            zip(alone, matches, columns, candidates, strict=True)
         )
     ]
 
@@ -307,16 +307,20 @@ def _near(points: np.ndarray, chosen: np.ndarray, radius: float) -> np.ndarray:
 
 
 def evident_probability(
-    closeness: float, log10_nfa: float, features: int, columns: float | None = None
+    closeness: float,
+    nearness: float,
+    log10_nfa: float,
+    features: int,
+    columns: float | None = None,
 ) -> float:
     """Return the probability that two photos with evidence show the same thing.
 
     The arguments are those of `probability.observations`; `columns` is None without columns.
     """
     if columns is None:
-        values = observations(closeness, log10_nfa, features)
+        values = observations(closeness, nearness, log10_nfa, features)
         found = float(probability(WITHOUT_COLUMNS, values))
     else:
-        values = observations(closeness, log10_nfa, features, columns)
+        values = observations(closeness, nearness, log10_nfa, features, columns)
         found = float(probability(COEFFICIENTS, values))
     return min(found, UNDECIDED) if features < MIN_FEATURES else found

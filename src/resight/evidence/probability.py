@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from resight.ranking.strangers import Nearness
+
 TRIED = 1.3
 """Logarithm of the number of candidates that are tried, each of which may be a false alarm."""
 TRIED_BY_COLUMNS = 4.0
@@ -27,22 +29,22 @@ ALIKE_RANGE = 0.1
 """Closeness beyond `ALIKE` at which agreeing columns prove nothing any more."""
 
 COEFFICIENTS = {
-    "constant": -2.83,
-    "closeness": 7.7,
-    "sureness": 5.81,
-    "columns": 3.87,
-    "contradiction": -12.54,
+    "constant": -3.97,
+    "nearness": 6.01,
+    "sureness": 6.0,
+    "columns": 4.5,
+    "contradiction": -26.67,
 }
 """Of `observations`; fitted on all photos of docs/decisions.md."""
 WITHOUT_COLUMNS = {
-    "constant": -2.52,
-    "closeness": 9.66,
-    "sureness": 5.68,
+    "constant": -3.96,
+    "nearness": 6.01,
+    "sureness": 6.0,
     "columns": 0.0,
-    "contradiction": -16.83,
+    "contradiction": -26.91,
 }
 """The same for photos without columns, as of methods without a network."""
-DESCRIPTOR_ONLY = {"constant": -1.04, "closeness": 26.33}
+DESCRIPTOR_ONLY = {"constant": -3.09, "nearness": 6.15}
 """For photos without evidence."""
 
 UNRELATED = {"constant": -5.8, "closeness": 40.2}
@@ -50,12 +52,13 @@ UNRELATED = {"constant": -5.8, "closeness": 40.2}
 
 
 def observations(
-    closeness: float, log10_nfa: float, features: int, columns: float = np.inf
+    closeness: float, nearness: float, log10_nfa: float, features: int, columns: float = np.inf
 ) -> dict[str, float]:
     """Return what the probability depends on.
 
     Args:
         closeness: see `ranking.strangers`.
+        nearness: logarithm of the number of strangers expected as near, see there.
         log10_nfa: logarithm of the number of false alarms of the match of SIFT features.
         features: number of features of the photo that has fewer.
         columns: as `log10_nfa`, of the match of columns; it counts as far as that of the features
@@ -63,26 +66,30 @@ def observations(
     """
     sureness = max(0.0, -log10_nfa - TRIED)
     unverified = 1 - min(sureness / SURE, 1.0)
-    by_columns = max(0.0, -columns - TRIED_BY_COLUMNS)
     texture = min(features / TEXTURED, 1.0)
     alike = max(0.0, closeness - ALIKE)
     # What looks alike has like columns, too.
     independent = 1 - texture**2 * min(alike / ALIKE_RANGE, 1.0)
     return {
-        "closeness": closeness,
-        "sureness": float(np.log10(1 + sureness)),
-        "columns": unverified * independent * float(np.log10(1 + by_columns)),
+        "nearness": float(surprise(nearness)),
+        "sureness": float(surprise(log10_nfa + TRIED)),
+        "columns": unverified * independent * float(surprise(columns + TRIED_BY_COLUMNS)),
         "contradiction": (1 - min(sureness / FULLY_SURE, 1.0)) * texture**2 * alike,
     }
 
 
-def strangeness(closeness: np.ndarray, chance: float) -> np.ndarray:
+def surprise(log10_nfa: float | np.ndarray) -> np.ndarray:
+    """Return what numbers of false alarms contribute: log10(1 + e) for 10^-e, 0 for one or more."""
+    return np.asarray(np.log10(1 + np.maximum(0.0, -np.asarray(log10_nfa))))
+
+
+def strangeness(near: Nearness) -> np.ndarray:
     """Return how surely photos are strangers that can tell what is background, (N,), 0 to 1.
 
     In small collections, where the nearest strangers are near by chance, photos of the same thing
     would be taken for strangers, and it for background: so chance is not subtracted.
     """
-    return 1 - probability(UNRELATED, {"closeness": closeness + chance})
+    return 1 - probability(UNRELATED, {"closeness": near.closeness + near.chance})
 
 
 def probability(
@@ -93,6 +100,9 @@ def probability(
     return np.asarray(1 / (1 + np.exp(-np.clip(total, -500, 500))))
 
 
-def by_descriptor(closeness: np.ndarray) -> np.ndarray:
-    """Return the probability of photos without evidence, (N,)."""
-    return probability(DESCRIPTOR_ONLY, {"closeness": closeness})
+def by_descriptor(log10_nfa: np.ndarray) -> np.ndarray:
+    """Return the probability of photos without evidence, (N,).
+
+    `log10_nfa` is the logarithm of the number of strangers expected as near.
+    """
+    return probability(DESCRIPTOR_ONLY, {"nearness": surprise(log10_nfa)})

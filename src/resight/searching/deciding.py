@@ -20,7 +20,7 @@ from resight.evidence import Evidence
 from resight.evidence.encoding import from_bytes
 from resight.evidence.probability import by_descriptor
 from resight.photos.transforms import bounding_box
-from resight.ranking.strangers import Strangers, closeness
+from resight.ranking.strangers import Nearness, Strangers, nearness
 from resight.searching.hinted import obey_hints
 from resight.searching.nearest import CHUNK, DECIDABLE
 from resight.searching.query import PROBABLE, Decided, QueryPhoto, VerifiedMatch
@@ -76,12 +76,11 @@ class Decider:
             others = self._stored(photos)
             if evidence is None and any(other is not None for other in others):
                 evidence = self.evidence_of(query)
-            near = closeness(distances[chunk], strangers)
+            near = nearness(distances[chunk], strangers)
             if evidence is None:
-                new = [Decided(float(p), None) for p in by_descriptor(near)]
+                new = [Decided(float(p), None) for p in by_descriptor(near.log10_nfa)]
             else:
-                chance = strangers.chance if strangers else 0.0
-                new = decide_on(query, evidence, photos, others, near, chance)
+                new = decide_on(query, evidence, photos, others, near)
             new = obey_hints(hints, query, photos, new)
             decided += new
             if not any(decision.probability >= PROBABLE for decision in new[CHUNK // 2 :]):
@@ -118,16 +117,15 @@ def decide_on(
     evidence: Evidence,
     photos: Sequence[Photo | None],
     others: Sequence[Evidence | None],
-    near: np.ndarray,
-    chance: float,
+    near: Nearness,
 ) -> list[Decided]:
-    """Decide by the evidence of a query and of photos; `near` and `chance` as in `decide`."""
+    """Decide by the evidence of a query and of photos, and by how near these are."""
     from resight.evidence.decision import decide  # imports OpenCV
 
     return [
         _in_photos(decision, query, evidence, photo, other)
         for decision, photo, other in zip(
-            decide(evidence, others, near, chance), photos, others, strict=True
+            decide(evidence, others, near), photos, others, strict=True
         )
     ]
 

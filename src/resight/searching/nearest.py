@@ -13,8 +13,6 @@ from resight.ranking.strangers import (
     MIN_PHOTOS,
     RANKS,
     Strangers,
-    chance_closeness,
-    strangers_distance,
 )
 from resight.searching.query import Decided, VerifiedMatch
 
@@ -132,5 +130,4 @@ def _strangers(store: Searchable, descriptors: Query, distances: np.ndarray) -> 
     if count < MIN_PHOTOS:
         return None
     dimensions = len(descriptors.global_)
-    mean = float(strangers_distance(distances[None, :], count)[0])
-    return Strangers(mean, chance_closeness(count, dimensions))
+    return Strangers.of(distances[None, :], count, dimensions)

@@ -22,7 +22,7 @@ from resight.evidence.probability import by_descriptor
 from resight.ranking.exact import DISTANCES, Query
 from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
-from resight.ranking.strangers import closeness
+from resight.ranking.strangers import nearness
 from resight.searching.fusion import fuse, fuse_turned
 from resight.searching.hinted import with_hinted
 from resight.searching.nearest import Ranking, rank_by_distance
@@ -222,8 +222,8 @@ def load_page(
         match = ranking.matches.get(photo.id) or (decided.match if decided else None)
         probability = decided.probability if decided else None
         if ranking.decided and decided is None:  # behind those that were compared
-            near = closeness(np.array([distance]), ranking.strangers)
-            probability = float(by_descriptor(near)[0])
+            near = nearness(np.array([distance]), ranking.strangers)
+            probability = float(by_descriptor(near.log10_nfa)[0])
         kind = decided.kind if decided else None
         results.append(
             Result(

@@ -15,7 +15,7 @@ from resight.descriptors.extractor import Description
 from resight.evidence import Kind
 from resight.methods.model import ModelOptions
 from resight.ranking.exact import DISTANCES, Database, Query, distances_to
-from resight.ranking.strangers import NEUTRAL
+from resight.ranking.strangers import Nearness, nearness
 from resight.searching import Searcher
 from resight.searching.hinted import obey
 from resight.searching.nearest import Ranking, rank_by_distance
@@ -136,14 +136,12 @@ def same(
 def compare(
     first: QueryPhoto,
     second: QueryPhoto,
-    closeness: float = NEUTRAL,
-    chance: float = 0.0,
+    near: Nearness | None = None,
     decider: "Decider | None" = None,
 ) -> Sameness:
-    """Decide by the evidence of two photos, and by the closeness of their descriptors.
+    """Decide by the evidence of two photos, and by how near their descriptors are, if known.
 
-    See `evidence.decision.decide` for the closeness and for what it reaches by chance. A decider
-    knows the evidence of a collection's photos, and the columns of others.
+    A decider knows the evidence of a collection's photos, and the columns of others.
 
     Raises:
         QueryError: one of the photos cannot be read.
@@ -158,9 +156,8 @@ def compare(
         (decider and decider.evidence_of(each)) or extract_evidence(each.image)
         for each in (first, second)
     ]
-    (decided,) = decide_on(
-        first, evidence[0], [photo], [evidence[1]], np.array([closeness]), chance
-    )
+    near = near or Nearness.unknown(1)
+    (decided,) = decide_on(first, evidence[0], [photo], [evidence[1]], near)
     return Sameness(decided.probability, decided.kind, decided.match)
 
 
@@ -195,11 +192,8 @@ def compare_within(
     found = _decide_in_search(store, decider, ranking, first, second.content)
     if found is None:
         distance = _distance(store, described, query, second)
-        near, chance = NEUTRAL, 0.0
-        if ranking.strangers is not None:
-            near = float(ranking.strangers.closeness(np.array([distance]))[0])
-            chance = ranking.strangers.chance
-        found = replace(compare(first, second, near, chance, decider), distance=distance)
+        near = nearness(np.array([distance]), ranking.strangers)
+        found = replace(compare(first, second, near, decider), distance=distance)
     content = first.content if first.box is None else None
     decided = Decided(found.probability, found.match, found.kind)
     obeyed = obey(store.hints(), content, second.content, decided)

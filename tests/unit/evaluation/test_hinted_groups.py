@@ -20,6 +20,7 @@ from resight.evaluation import evidence_reader
 from resight.evaluation.evidence_reader import EvidenceReader
 from resight.evaluation.grouping import PhotoPairs, link_pairs
 from resight.ranking.groups import Group, Groups
+from resight.ranking.strangers import Nearness
 from resight.views.contact_sheet import RIGHT
 from resight.views.group_sheet import MAX_GROUPS, groups_sheet
 from views import texture, view
@@ -125,7 +126,7 @@ def test_the_time_links_probable_pairs_only(tmp_path: Path) -> None:
         samples.picture(number).save(tmp_path / f"{number}.jpg", exif=exif)
     samples.index(tmp_path, tmp_path / "c")
     rows = np.array([[0, 1], [0, 2], [0, 3], [1, 2]])
-    pairs = PhotoPairs(rows, np.zeros(4), 0.0)
+    pairs = PhotoPairs(rows, Nearness.unknown(4))
     probabilities = np.array([0.6, 0.6, 0.6, 0.4])
     with Collection.open(tmp_path / "c") as opened:
         store = LocalStore(opened)

@@ -13,7 +13,7 @@ from resight.evidence.encoding import from_bytes, to_bytes
 from resight.evidence.extraction import extract_evidence
 from resight.evidence.matching import COLUMNS, match
 from resight.evidence.probability import TRIED_BY_COLUMNS
-from views import texture
+from views import near, texture
 
 
 def scene(seed: int) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_columns_decide_where_sift_features_do_not_agree() -> None:
     whole = scene(3)
     query = photo(1, view(whole, 0, 0, 1))
     others = [photo(2, view(whole, 3, 3, 2)), photo(3, view(scene(4), 3, 3, 3)), photo(4, None)]
-    decisions = decide(query, others, np.full(3, 0.15), 0.0)
+    decisions = decide(query, others, near(*[0.15] * 3))
     same, other, without = decisions
     assert same.columns is not None
     assert other.columns is not None
@@ -71,7 +71,7 @@ def test_columns_decide_where_sift_features_do_not_agree() -> None:
 def test_columns_are_not_compared_where_sift_features_are_sure() -> None:
     columns = view(scene(5), 0, 0, 1)
     query = photo(1, columns)
-    (decision,) = decide(query, [query], np.array([0.9]), 0.0)
+    (decision,) = decide(query, [query], near(0.9))
     assert decision.columns is None
     assert decision.probability > 0.99
     assert len(decision.points(query, query)[0]) == len(decision.match or ())
@@ -88,8 +88,8 @@ def test_columns_that_strangers_share_are_background() -> None:
         views.append(view(whole, 1 + number, 6 + number % 5, number))
     query = photo(50, views[0])
     others = [photo(51 + n, columns) for n, columns in enumerate(views[1:])]
-    decisions = decide(query, others, np.full(len(others), -0.05), 0.0)
-    alone = decide(query, others[:1], np.array([-0.05]), 0.0)[0]
+    decisions = decide(query, others, near(*[-0.05] * len(others)))
+    alone = decide(query, others[:1], near(-0.05))[0]
     assert alone.columns is not None
     assert alone.columns.log10_nfa < -TRIED_BY_COLUMNS
     assert max(decision.probability for decision in decisions) < 0.5
@@ -118,7 +118,7 @@ def test_columns_at_the_same_places_show_a_layout() -> None:
     whole = scene(8)
     query = photo(1, view(whole, 3, 3, 1))
     same_place, shifted = photo(2, view(whole, 3, 3, 2)), photo(3, view(whole, 7, 9, 3))
-    decisions = decide(query, [same_place, shifted], np.full(2, 0.0), 0.0)
+    decisions = decide(query, [same_place, shifted], near(0, 0))
     assert decisions[0].columns is not None
     assert len(decisions[0].columns) == 0
     assert decisions[1].columns is not None

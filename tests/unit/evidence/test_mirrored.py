@@ -9,6 +9,7 @@ from resight.evidence.decision import decide
 from resight.evidence.extraction import extract_evidence
 from resight.evidence.matching import match, match_mirrored, match_near, mirrored
 from samples import text_page, textured_picture
+from views import near
 
 PICTURE = textured_picture(3)
 FIRST = extract_evidence(PICTURE)
@@ -71,9 +72,7 @@ def test_pages_of_text_are_no_mirror_images_of_others(seed: int) -> None:
 
 def test_a_mirror_image_is_decided_to_be_the_same_among_strangers() -> None:
     others = [extract_evidence(textured_picture(seed)) for seed in range(10, 14)]
-    decisions = decide(
-        FIRST, [REFLECTED, *others], np.array([0.7, 0.4, 0.3, 0.0, -0.1]), chance=0.12
-    )
+    decisions = decide(FIRST, [REFLECTED, *others], near(0.7, 0.4, 0.3, 0.0, -0.1))
     assert decisions[0].probability > 0.9
     assert decisions[0].match is not None
     assert decisions[0].match.mirrored
@@ -83,7 +82,5 @@ def test_a_mirror_image_is_decided_to_be_the_same_among_strangers() -> None:
 def test_near_pages_of_text_are_not_the_same_mirrored_or_not() -> None:
     pages = [text_page(seed) for seed in range(20, 25)]
     others = [extract_evidence(page) for page in [*pages, *map(ImageOps.mirror, pages)]]
-    decisions = decide(
-        extract_evidence(text_page(0)), others, np.full(len(others), 0.4), chance=0.12
-    )
+    decisions = decide(extract_evidence(text_page(0)), others, near(*[0.4] * len(others)))
     assert max(decision.probability for decision in decisions) < 0.5
