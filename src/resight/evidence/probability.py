@@ -10,6 +10,8 @@ import numpy as np
 
 from resight.ranking.strangers import Nearness
 
+EXPECTED = 1.5
+"""Logarithm of the number of strangers expected as near, up to which a distance tells something."""
 TRIED = 1.3
 """Logarithm of the number of candidates that are tried, each of which may be a false alarm."""
 TRIED_BY_COLUMNS = 4.0
@@ -29,22 +31,22 @@ ALIKE_RANGE = 0.1
 """Closeness beyond `ALIKE` at which agreeing columns prove nothing any more."""
 
 COEFFICIENTS = {
-    "constant": -3.97,
-    "nearness": 6.01,
-    "sureness": 6.0,
-    "columns": 4.5,
-    "contradiction": -26.67,
+    "constant": -5.58,
+    "nearness": 6.85,
+    "sureness": 6.5,
+    "columns": 5.0,
+    "contradiction": -24.84,
 }
 """Of `observations`; fitted on all photos of docs/decisions.md."""
 WITHOUT_COLUMNS = {
-    "constant": -3.96,
-    "nearness": 6.01,
-    "sureness": 6.0,
+    "constant": -5.65,
+    "nearness": 7.0,
+    "sureness": 6.5,
     "columns": 0.0,
-    "contradiction": -26.91,
+    "contradiction": -24.8,
 }
 """The same for photos without columns, as of methods without a network."""
-DESCRIPTOR_ONLY = {"constant": -3.09, "nearness": 6.15}
+DESCRIPTOR_ONLY = {"constant": -4.76, "nearness": 7.05}
 """For photos without evidence."""
 
 UNRELATED = {"constant": -5.8, "closeness": 40.2}
@@ -71,7 +73,7 @@ def observations(
     # What looks alike has like columns, too.
     independent = 1 - texture**2 * min(alike / ALIKE_RANGE, 1.0)
     return {
-        "nearness": float(surprise(nearness)),
+        "nearness": float(surprise(nearness - EXPECTED)),
         "sureness": float(surprise(log10_nfa + TRIED)),
         "columns": unverified * independent * float(surprise(columns + TRIED_BY_COLUMNS)),
         "contradiction": (1 - min(sureness / FULLY_SURE, 1.0)) * texture**2 * alike,
@@ -105,4 +107,4 @@ def by_descriptor(log10_nfa: np.ndarray) -> np.ndarray:
 
     `log10_nfa` is the logarithm of the number of strangers expected as near.
     """
-    return probability(DESCRIPTOR_ONLY, {"nearness": surprise(log10_nfa)})
+    return probability(DESCRIPTOR_ONLY, {"nearness": surprise(log10_nfa - EXPECTED)})
