@@ -143,7 +143,8 @@ def one_per_place(matches: np.ndarray, points: np.ndarray, side: int) -> np.ndar
 
     `points` (N, 2) are those of the matches' first or second photo, as `side` is 0 or 1.
     """
-    _, first = np.unique(points[matches[:, side]], axis=0, return_index=True)
+    x, y = points[matches[:, side]].T
+    _, first = np.unique(x + 1j * y, return_index=True)  # faster than rows
     return matches[np.sort(first)]
 
 
@@ -196,7 +197,10 @@ def plausible(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     places, depth = project(homography, points)
     # Jacobian of (u / w, v / w): (row of u - place * row of w) / w.
     jacobians = (homography[:2, :2] - places[:, :, None] * homography[2, :2]) / depth[:, None, None]
-    largest, smallest = np.linalg.svd(jacobians, compute_uv=False).T
-    zoom = np.sqrt(largest * smallest)
-    within = (zoom >= 1 / MAX_ZOOM) & (zoom <= MAX_ZOOM) & (largest <= MAX_STRETCH * smallest)
-    return np.asarray(within)
+    (a, b), (c, d) = jacobians.transpose(1, 2, 0)
+    # The singular values have the product |det| and the sum of squares of all entries; their ratio
+    # r is within its limit if r + 1 / r is.
+    zoom = np.abs(a * d - b * c)
+    squares = a * a + b * b + c * c + d * d
+    within = (zoom >= MAX_ZOOM**-2) & (zoom <= MAX_ZOOM**2)
+    return np.asarray(within & (squares <= (MAX_STRETCH + 1 / MAX_STRETCH) * zoom))
