@@ -56,13 +56,22 @@ def best_agreement(
     k = np.arange(sample + 1, usable + 1)
     if not len(k):
         return Agreement(np.inf, np.zeros(n, bool))
-    alpha = np.clip(chance(np.maximum(errors[order[k - 1]], SMALLEST_ERROR)), 1e-300, 1.0)
-    log_nfa = np.log(max(n - sample, 1)) + log_binomial(n, k) + log_binomial(k, sample)
-    log_nfa = log_nfa + (k - sample) * np.log(alpha)
-    best = int(log_nfa.argmin())
+    alpha = chance(np.maximum(errors[order[k - 1]], SMALLEST_ERROR))
+    log10_nfa = log10_false_alarms(n, k, sample, alpha)
+    best = int(log10_nfa.argmin())
     inliers = np.zeros(n, bool)
     inliers[order[: k[best]]] = True
-    return Agreement(float(log_nfa[best] / np.log(10)), inliers)
+    return Agreement(float(log10_nfa[best]), inliers)
+
+
+def log10_false_alarms(n: int, k: np.ndarray | int, sample: int, alpha: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the number of false alarms where k > `sample` of n matches agree.
+
+    `alpha` is the probability that a random match agrees.
+    """
+    log_nfa = np.log(max(n - sample, 1)) + log_binomial(n, k) + log_binomial(k, sample)
+    log_alpha = np.log(np.clip(alpha, 1e-300, 1.0))
+    return np.asarray((log_nfa + (np.asarray(k) - sample) * log_alpha) / np.log(10))
 
 
 def log_binomial(n: np.ndarray | int, k: np.ndarray | int) -> np.ndarray:

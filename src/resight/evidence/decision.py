@@ -35,7 +35,6 @@ from resight.evidence.probability import (
     COEFFICIENTS,
     SURE,
     TRIED,
-    TRIED_BY_COLUMNS,
     WITHOUT_COLUMNS,
     by_descriptor,
     observations,
@@ -89,11 +88,10 @@ class Decision:
         They are those of the kind of features that agrees more surely; none that agree as by
         chance, which have no weight in the decision.
         """
-        found = [(SIFT, self.match, TRIED), (COLUMNS, self.columns, TRIED_BY_COLUMNS)]
         surely = [
-            (best.log10_nfa + tried, rules, best)
-            for rules, best, tried in found
-            if best is not None and best.log10_nfa < -tried
+            (best.log10_nfa + rules.tried, rules, best)
+            for rules, best in ((SIFT, self.match), (COLUMNS, self.columns))
+            if best is not None and best.log10_nfa < -rules.tried
         ]
         if not surely:
             return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
@@ -257,21 +255,33 @@ def match_foreground(
     inliers = agreement.matches[:, 0]
     if not len(inliers) or agreement.mirrored:
         return agreement
-    if np.median(elsewhere[inliers]) > COMMON:
+    if is_background(inliers, elsewhere):
         background = _near(first.points, elsewhere > COMMON, rules.background_radius)
         return match(first, second, background, rules)
+    if not is_still(agreement, first, second):
+        return agreement
     if isinstance(first, Columns):
-        # Blank photos and pages of one layout have like columns at like places.
-        return NO_AGREEMENT if _still_share(agreement, first, second) > STILL else agreement
-    if (
-        isinstance(first, Evidence)
-        and isinstance(second, Evidence)
-        and is_overlay(agreement, first, second)
-    ):
-        overlaid = np.zeros(len(first), bool)
-        overlaid[inliers] = True
-        return match(first, second, without=_near(first.points, overlaid, OVERLAY_RADIUS))
-    return agreement
+        return NO_AGREEMENT
+    overlaid = np.zeros(len(first), bool)
+    overlaid[inliers] = True
+    return match(first, second, without=_near(first.points, overlaid, OVERLAY_RADIUS))
+
+
+def is_background(inliers: np.ndarray, elsewhere: np.ndarray) -> bool:
+    """Return whether most features of a photo that agree, (k,), agree with strangers, too."""
+    return bool(len(inliers)) and bool(np.median(elsewhere[inliers]) > COMMON)
+
+
+def is_still(agreement: Match, first: Features, second: Features) -> bool:
+    """Return whether two photos agree only in an overlay, or in their layout.
+
+    Blank photos and pages of one layout have like columns at like places.
+    """
+    if not len(agreement):
+        return False
+    if isinstance(first, Evidence) and isinstance(second, Evidence):
+        return is_overlay(agreement, first, second)
+    return isinstance(first, Columns) and _still_share(agreement, first, second) > STILL
 
 
 def is_overlay(agreement: Match, first: Evidence, second: Evidence) -> bool:

@@ -18,13 +18,17 @@ import numpy as np
 
 from resight.descriptors.columns import CELL
 from resight.evidence import Evidence
-from resight.evidence.models import SAMPLES, Model, estimate, score
+from resight.evidence.consensus import largest_consensus
+from resight.evidence.models import SAMPLES, Model, estimate, fewest_false_alarms, score
+from resight.evidence.probability import TRIED, TRIED_BY_COLUMNS
 from resight.ranking.geometry import ROUNDING, one_per_place
 
 MIN_MATCHES = 5
 """With fewer matches no model has fewer than one false alarm."""
 CERTAIN = -8.0
 """From this logarithm of the number of false alarms on, no further model is tried."""
+MAX_DOUBTED = 100
+"""Matches up to which it pays off to look first whether any could agree."""
 MIN_SPREAD: dict[Model, float] = {"homography": 0.02, "affine": 0.02, "epipolar": 0.06}
 """Least spread of the places that agree, see `_spread`: letters of one font agree in a spot, and
 places on one line agree on any epipolar geometry."""
@@ -69,16 +73,19 @@ class Rules:
         models: that are tried.
         background_radius: around a feature of the background within which others belong to it, in
             the unit of the points: no stranger happens to share all features of a table.
+        tried: minus the logarithm of the number of false alarms up to which an agreement proves
+            nothing.
     """
 
     ratio: float
     models: tuple[Model, ...]
     background_radius: float
+    tried: float
 
 
-SIFT = Rules(0.85, ("homography", "affine", "epipolar"), 64.0)
+SIFT = Rules(0.85, ("homography", "affine", "epipolar"), 64.0, TRIED)
 """The ratio is milder than for counting inliers, as chance is accounted for."""
-COLUMNS = Rules(0.98, ("homography", "affine"), 3 * CELL)
+COLUMNS = Rules(0.98, ("homography", "affine"), 3 * CELL, TRIED_BY_COLUMNS)
 
 
 def features_of(evidence: Evidence | None, rules: Rules) -> Features | None:
@@ -139,24 +146,38 @@ def match(
     best = replace(NO_AGREEMENT, tentative=len(pairs))
     if len(pairs) < MIN_MATCHES:
         return best
-    for model in rules.models:
-        sample = SAMPLES[model]
-        if len(pairs) <= sample or best.log10_nfa <= CERTAIN:
-            continue
+    for model in promising_models(first, second, pairs, rules):
+        if best.log10_nfa <= CERTAIN:
+            break
         matrix = estimate(model, source, target)
         if matrix is None:
             continue
         agreement = score(model, matrix, source, target, first.size, second.size)
         inliers = pairs[agreement.inliers]
-        if len(inliers) <= sample:
-            continue
-        if _spread(model, matrix, first, second, inliers) < MIN_SPREAD[model]:
-            continue
         log10_nfa = agreement.log10_nfa + math.log10(len(rules.models))  # that are tried
-        if log10_nfa < best.log10_nfa:
+        if len(inliers) <= SAMPLES[model] or log10_nfa >= best.log10_nfa:
+            continue
+        if _spread(model, matrix, first, second, inliers) >= MIN_SPREAD[model]:
             map_ = None if model == "epipolar" else matrix
             best = Match(log10_nfa, model, map_, inliers, len(pairs))
     return best
+
+
+def promising_models(
+    first: Features, second: Features, pairs: np.ndarray, rules: Rules
+) -> list[Model]:
+    """Return the models on which matches (n, 2) could agree better than by chance.
+
+    Few matches of SIFT features agree on any model only if their directions and sizes do, too.
+    """
+    most = len(pairs)
+    if most <= MAX_DOUBTED and isinstance(first, Evidence) and isinstance(second, Evidence):
+        most = largest_consensus(first, second, pairs)
+    return [
+        model
+        for model in rules.models
+        if fewest_false_alarms(model, len(pairs), most, first.size, second.size) < -rules.tried
+    ]
 
 
 def _spread(
@@ -255,7 +276,9 @@ def _mutual_matches(first: np.ndarray, second: np.ndarray, ratio: float) -> np.n
     runner_up = products.max(axis=1)
     products[rows, nearest] = best
     # Squared distances of unit vectors are 2 - 2 times their products.
-    passes = np.flatnonzero(2 - 2 * best < ratio**2 * (2 - 2 * runner_up) - ROUNDING)
-    back = products[:, nearest[passes]].argmax(axis=0)
-    mutual = passes[back == passes]
+    passes = 2 - 2 * best < ratio**2 * (2 - 2 * runner_up) - ROUNDING
+    mutual = np.flatnonzero(passes & (best >= products.max(axis=0)[nearest]))
+    mutual = mutual[
+        products[:, nearest[mutual]].argmax(axis=0) == mutual
+    ]  # of equal ones the first
     return np.stack([mutual, nearest[mutual]], axis=1)

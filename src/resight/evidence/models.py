@@ -8,7 +8,12 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from resight.evidence.a_contrario import Agreement, best_agreement
+from resight.evidence.a_contrario import (
+    SMALLEST_ERROR,
+    Agreement,
+    best_agreement,
+    log10_false_alarms,
+)
 from resight.ranking.geometry import plausible, project
 
 Model = Literal["homography", "affine", "epipolar"]
@@ -55,15 +60,39 @@ def score(
     source_size: tuple[int, int],
     target_size: tuple[int, int],
 ) -> Agreement:
-    """Score a model; a random match lies anywhere in the smaller of the two copies."""
-    areas = [w * h for w, h in (source_size, target_size)]
-    area = float(min(areas))
-    if model != "epipolar":
-        errors = _transfer_errors(matrix, source, target)
-        return best_agreement(errors, SAMPLES[model], lambda r: np.pi * r**2 / area)
-    diagonal = float(np.hypot(*(source_size, target_size)[int(np.argmin(areas))]))
-    errors = _epipolar_errors(matrix, source, target)
-    return best_agreement(errors, SAMPLES[model], lambda r: 2 * diagonal * r / area)
+    """Score a model."""
+    errors = _transfer_errors if model != "epipolar" else _epipolar_errors
+    return best_agreement(
+        errors(matrix, source, target),
+        SAMPLES[model],
+        lambda r: _chance(model, r, source_size, target_size),
+    )
+
+
+def fewest_false_alarms(
+    model: Model, n: int, k: int, source_size: tuple[int, int], target_size: tuple[int, int]
+) -> float:
+    """Return the least logarithm of the number of false alarms where k of n matches agree.
+
+    Infinite where so few agree by definition.
+    """
+    if k <= SAMPLES[model]:
+        return np.inf
+    alpha = _chance(model, np.array(SMALLEST_ERROR), source_size, target_size)
+    return float(log10_false_alarms(n, k, SAMPLES[model], alpha))
+
+
+def _chance(
+    model: Model,
+    errors: np.ndarray,
+    source_size: tuple[int, int],
+    target_size: tuple[int, int],
+) -> np.ndarray:
+    """Return the probability that a random match, anywhere in the smaller copy, has an error."""
+    width, height = min(source_size, target_size, key=lambda size: size[0] * size[1])
+    if model == "epipolar":
+        return 2 * float(np.hypot(width, height)) * errors / (width * height)
+    return np.asarray(np.pi * errors**2 / (width * height))
 
 
 def _transfer_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
