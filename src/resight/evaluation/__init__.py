@@ -244,12 +244,8 @@ def group_store(
     gap: float | None = None,
 ) -> Groups:
     """Group the photos of a collection; the groups have no paths yet."""
-    from resight.evaluation.grouping import (  # imports OpenCV
-        candidate_pairs,
-        constraints_of,
-        decide_pairs,
-        link_pairs,
-    )
+    from resight.evaluation.grouping import candidate_pairs, constraints_of, link_pairs
+    from resight.evaluation.pair_decisions import decide_pairs  # imports OpenCV
 
     estimated, hints = estimate_limit(lists), store.hints()
     reader = EvidenceReader(store, lists.ids)

@@ -1,5 +1,7 @@
 """Read the evidence of photos of a collection, in batches."""
 
+import functools
+import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -19,8 +21,20 @@ BATCH = 100
 """Pairs whose evidence is read at once."""
 
 
+class StoredEvidence:
+    """Evidence of a photo that is decoded on first use, in any thread."""
+
+    def __init__(self, data: bytes | None) -> None:
+        self._data = data
+
+    @functools.cached_property
+    def decoded(self) -> Evidence | None:
+        """The evidence; None if there is none, or it is damaged or of another version."""
+        return None if self._data is None else from_bytes(self._data)
+
+
 class EvidenceReader:
-    """Decodes the evidence of photos of a store; for one thread."""
+    """Reads the evidence of photos of a store; for one thread."""
 
     def __init__(self, store: Store, ids: np.ndarray) -> None:
         """Look up the contents of the photos `ids`, int64 (N,)."""
@@ -29,32 +43,12 @@ class EvidenceReader:
         self._paths = [photos[id_].path if id_ in photos else None for id_ in ids.tolist()]
         self._store = store
         self._sharpness: dict[str, float] = {}
-        self._cache: cachetools.LRUCache[str, Evidence | None] = cachetools.LRUCache(CACHED)
+        self._cache: cachetools.LRUCache[str, StoredEvidence] = cachetools.LRUCache(CACHED)
 
     def any(self) -> bool:
         """Return whether some photo has evidence."""
-        rows = range(min(SAMPLED, len(self.contents)))
-        self.load(rows)
-        return any(self.read(row) is not None for row in rows)
-
-    def load(self, rows: Iterable[int]) -> None:
-        """Read the evidence of at most `CACHED` photos at once, so that `read` is fast."""
-        missing = {self.contents[row] for row in rows} - self._cache.keys()
-        if missing:
-            stored = self._store.evidence(missing)
-            for content in missing:
-                data = stored.get(content)
-                evidence = None if data is None else from_bytes(data)
-                self._cache[content] = evidence
-                if evidence is not None:
-                    self._sharpness[content] = evidence.sharpness
-
-    def read(self, row: int) -> Evidence | None:
-        """Return the evidence of the photo in a row; None if it has none."""
-        content = self.contents[row]
-        if content not in self._cache:
-            self.load([row])
-        return self._cache[content]
+        stored = self._load(self.contents[:SAMPLED])
+        return any(evidence.decoded is not None for evidence in stored.values())
 
     def sharpness(self, contents: Iterable[str]) -> dict[str, float]:
         """Return the sharpness of photos by content; without evidence there is none."""
@@ -71,10 +65,27 @@ class EvidenceReader:
         path = self._paths[row]
         return None if path is None else taken_at(path)
 
-    def pairs(self, rows: np.ndarray) -> Iterator[tuple[Evidence | None, Evidence | None]]:
+    def pairs(self, rows: np.ndarray) -> Iterator[tuple[StoredEvidence, StoredEvidence]]:
         """Yield the evidence of pairs of rows (P, 2), read in batches."""
         for start in range(0, len(rows), BATCH):
-            batch = rows[start : start + BATCH]
-            self.load(np.unique(batch).tolist())
-            for first, second in batch.tolist():
-                yield self.read(first), self.read(second)
+            batch = [
+                (self.contents[first], self.contents[second])
+                for first, second in rows[start : start + BATCH].tolist()
+            ]
+            stored = self._load(itertools.chain(*batch))
+            for first, second in batch:
+                yield stored[first], stored[second]
+
+    def _load(self, contents: Iterable[str]) -> dict[str, StoredEvidence]:
+        """Return the evidence of some photos, by content."""
+        wanted = dict.fromkeys(contents)
+        found = {content: self._cache[content] for content in wanted if content in self._cache}
+        missing = wanted.keys() - found.keys()
+        if missing:
+            data = self._store.evidence(missing)
+            for content in sorted(missing):
+                found[content] = self._cache[content] = StoredEvidence(data.get(content))
+                sharpness = sharpness_of(data[content]) if content in data else None
+                if sharpness is not None:
+                    self._sharpness[content] = sharpness
+        return found
