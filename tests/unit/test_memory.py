@@ -70,10 +70,10 @@ def resident_mib():
         return int(file.read().split()[1]) * 4096 / 2**20
 
 def work(small):
-    # Blocks of 2 MiB, each held by a small one above it: what a heap cannot give back.
+    # Blocks of 9 MiB, each held by a small one above it: what a heap cannot give back.
     blocks = []
-    for _ in range(100):
-        blocks.append(np.ones(2 * 2**20, np.uint8))
+    for _ in range(20):
+        blocks.append(np.ones(9 * 2**20, np.uint8))
         small.append(np.ones(1000, np.uint8))
 
 {before}

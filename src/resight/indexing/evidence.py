@@ -1,5 +1,6 @@
 """Make the evidence of photos in an index run: along with their descriptors, or later."""
 
+import os
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from resight.evidence.encoding import is_current, to_bytes
 from resight.indexing.extraction import extract_photos
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
+
+MIN_WORKERS = min(os.cpu_count() or 1, 2)
+"""Fewest threads that prepare photos: local features take about as long as the network does."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ def complete_evidence(
     if not missing:
         return made
     files, describer = list(missing.values()), EvidenceOnly(load() if load else None)
-    for done, result in enumerate(extract_photos(files, describer, workers=workers), 1):
+    results = extract_photos(files, describer, workers=max(workers, MIN_WORKERS))
+    for done, result in enumerate(results, 1):
         if result.description is not None and result.content in missing:
             writer.record_evidence(result.content, result.description)
             made += 1

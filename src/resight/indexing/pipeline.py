@@ -15,7 +15,7 @@ from resight.descriptors.extractor import Description, Extractor
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster import extract_on_cluster
 from resight.indexing.cluster.ray_cluster import connected
-from resight.indexing.evidence import WithEvidence, complete_evidence
+from resight.indexing.evidence import MIN_WORKERS, WithEvidence, complete_evidence
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.fitting import fit_automatically
 from resight.indexing.method_setup import fit_method, load_extractor
@@ -78,7 +78,7 @@ def index(
         cam: class activation maps on or off; None follows the configuration.
         precision: of the network's computations; None follows the configuration.
         model: weights, runtime and device.
-        workers: threads that read and decode photos.
+        workers: threads that read and decode photos; two at least where evidence is made.
         prune: remove photos from the collection whose files are gone.
         approximate: build or extend an approximate index; None does so for large collections.
         evidence: keep local features of the photos, by which searches and groups decide what
@@ -170,6 +170,7 @@ def _extract_locally(
     if extractor is not None:
         cached = collection.described_contents()
         describer = WithEvidence(extractor) if evidence else extractor
+        workers = max(workers, MIN_WORKERS) if evidence else workers
         for result in extract_photos(plan.todo, describer, cached=cached, workers=workers):
             yield (result,)
 

@@ -48,26 +48,35 @@ def extract(
     return [prepared.descriptors]
 
 
-def root_sift(image: Image.Image, config: LocalConfig) -> LocalFeatures:
+def gray_copy(image: Image.Image, longest_side: int) -> np.ndarray:
+    """Return the brightness of an image, shrunk to a longest side, never enlarged: uint8 (h, w)."""
+    size = scaled_size(image.width, image.height, longest_side, upscale=False)
+    return np.asarray(image.convert("L").resize(size, Image.Resampling.BILINEAR))
+
+
+def root_sift(
+    image: Image.Image, config: LocalConfig, copy: np.ndarray | None = None
+) -> LocalFeatures:
     """Detect the strongest SIFT keypoints of an image and describe them by RootSIFT.
 
     Args:
         image: RGB, any size; first shrunk to `config.longest_side`, never enlarged.
         config: also gives `max_keypoints` and `contrast_threshold`.
+        copy: the `gray_copy` of the image of that side, if there is one.
 
     Returns:
         At most `max_keypoints` features by decreasing response; ties are sorted by position, size
         and angle, so that the result is deterministic for any number of threads. An image without
         texture gives shapes (0, 2) and (0, 128).
     """
-    width, height = scaled_size(image.width, image.height, config.longest_side, upscale=False)
-    copy = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    copy = gray_copy(image, config.longest_side) if copy is None else copy
+    height, width = copy.shape
     sift = cv2.SIFT.create(
         nfeatures=config.max_keypoints,
         contrastThreshold=config.contrast_threshold,
         enable_precise_upscale=True,  # without it points are off by a quarter of a pixel
     )
-    keypoints, descriptors = sift.detectAndCompute(np.asarray(copy), None)
+    keypoints, descriptors = sift.detectAndCompute(copy, None)
     scale = max(image.width / width, image.height / height)
     if not keypoints:
         no_points = np.zeros((0, 2), np.float32)
