@@ -6,7 +6,7 @@ A photo that a person decided to keep is the best; of several, the one decided l
 2. of these, photos with at least `ENOUGH` of the greatest sharpness,
 3. of these, the largest file is the best; of equal ones, the first that was indexed.
 
-The sharpness is the variance of the Laplacian of a copy of at most 640 pixels, stored with the
+The sharpness is the variance of the Laplacian of a copy of at most 480 pixels, stored with the
 evidence. It compares photos of the same thing, not photos of different things.
 """
 

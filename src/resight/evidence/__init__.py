@@ -16,8 +16,11 @@ import numpy as np
 
 from resight.descriptors.columns import Columns
 
-LONGEST_SIDE = 640
-"""Longest side, in pixels, of the copy in which features are detected, never enlarged."""
+LONGEST_SIDE = 480
+"""Longest side, in pixels, of the copy in which features are detected, never enlarged.
+
+In a larger one, the strongest features are of smaller details, which other views show less often,
+and it takes longer."""
 THUMBNAIL_SIDE = 16
 """Side of the square thumbnail, in pixels, for any aspect ratio."""
 

@@ -16,7 +16,7 @@ from resight.descriptors.columns import BITS, Columns
 from resight.evidence import LONGEST_SIDE, THUMBNAIL_SIDE, Evidence
 from resight.vectors import l2_normalize_rows
 
-VERSION = 2
+VERSION = 3
 LEVELS = 7
 """Largest code of a descriptor's value; values from `LARGEST` on share it."""
 LARGEST = 0.35

@@ -20,7 +20,7 @@ def evidence() -> Evidence:
 
 
 def test_features_of_a_reduced_copy(evidence: Evidence) -> None:
-    assert evidence.size == (640, 448)
+    assert evidence.size == (480, 336)
     assert len(evidence) == MAX_FEATURES == len(evidence.descriptors) == len(evidence.frames)
     assert (evidence.points >= -0.5).all()
     assert (evidence.points <= np.array(evidence.size) - 0.5).all()
