@@ -1,9 +1,10 @@
 """A method ready to run: the weights of its network, its fitted parameters, its extractor."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from resight.config import ExtractionConfig, LocalConfig, MethodConfig
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams
 from resight.errors import CollectionError, UsageError, WeightsError
 from resight.networks.backbone import TIMM
-from resight.networks.parameters import fits_timm, recognize
-from resight.networks.weights import DownloadProgress, WeightsFile, find_weights, named_file
+
+if TYPE_CHECKING:
+    from resight.networks.weights import WeightsFile
 
 HEAD_WEIGHTS = {
     "fine-tuned": "that was fine-tuned for retrieval",
@@ -29,7 +31,7 @@ class ModelOptions:
         weights: the weights file; None searches the environment, the cache and the web.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         runtime: `auto`, `torch`, `openvino` or `onnx`.
-        on_download: called while weights are downloaded.
+        on_download: called while weights are downloaded, see `networks.weights.DownloadProgress`.
         weights_files: several files in place of the one; each serves the methods on its network.
         threads: threads that compute; None leaves that to the runtime.
         precision: `float32`, `bfloat16` or `auto` in place of a collection's; None keeps it.
@@ -38,7 +40,7 @@ class ModelOptions:
     weights: Path | None = None
     device: str = "auto"
     runtime: str = "auto"
-    on_download: DownloadProgress | None = None
+    on_download: Callable[[int, int], None] | None = None
     weights_files: tuple[Path, ...] = ()
     threads: int | None = None
     precision: str | None = None
@@ -66,6 +68,8 @@ def find_model(config: MethodConfig, options: ModelOptions, previous: Path | Non
         WeightsMissingError: there are none.
         WeightsError: a named file is missing, or a cached one is damaged.
     """
+    from resight.networks.weights import find_weights, named_file  # slow to import
+
     unknown = None
     for path in options.weights_files:
         file = named_file(path)
@@ -88,12 +92,14 @@ def find_model(config: MethodConfig, options: ModelOptions, previous: Path | Non
     return Model(weights.sha256, weights.path)
 
 
-def _fits(file: WeightsFile, config: MethodConfig, *, any_head: bool = False) -> bool:
+def _fits(file: "WeightsFile", config: MethodConfig, *, any_head: bool = False) -> bool:
     """Return whether weights are of a configuration's network, with its retrieval head.
 
     Raises:
         WeightsError: the file cannot be read, or fits no network.
     """
+    from resight.networks.parameters import fits_timm, recognize  # slow to import
+
     if config.backbone.startswith(TIMM):
         return fits_timm(file, config.backbone)
     backbone, head = recognize(file)

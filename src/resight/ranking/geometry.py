@@ -7,12 +7,15 @@ Sivic and Zisserman, "Object retrieval with large vocabularies and fast spatial 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from resight.config import Geometry
-from resight.descriptors.local_features.rootsift import LocalFeatures
+
+if TYPE_CHECKING:
+    from resight.descriptors.local_features.rootsift import LocalFeatures
 
 RATIO = 0.8
 """Ratio of the ratio test, for SIFT."""
@@ -50,8 +53,8 @@ class Verification:
 
 
 def verify(
-    query: LocalFeatures,
-    other: LocalFeatures,
+    query: "LocalFeatures",
+    other: "LocalFeatures",
     *,
     ratio: float = RATIO,
     max_error: float = MAX_ERROR,

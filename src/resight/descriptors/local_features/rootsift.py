@@ -10,14 +10,17 @@ center of the top left pixel.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from resight.config import LocalConfig
-from resight.networks.runtimes import Network
 from resight.photos.transforms import scaled_size
+
+if TYPE_CHECKING:
+    from resight.networks.runtimes import Network
 
 DESCRIPTOR_SIZE = 128
 
@@ -42,7 +45,7 @@ class LocalFeatures:
 
 
 def extract(
-    prepared: LocalFeatures, config: LocalConfig, network: Network | None
+    prepared: LocalFeatures, config: LocalConfig, network: "Network | None"
 ) -> list[np.ndarray]:
     """Return their descriptors."""
     return [prepared.descriptors]
