@@ -23,7 +23,7 @@ from resight.photos.transforms import bounding_box
 from resight.ranking.strangers import Nearness, Strangers, nearness
 from resight.searching.hinted import obey_hints
 from resight.searching.nearest import CHUNK, DECIDABLE
-from resight.searching.query import PROBABLE, Decided, QueryPhoto, VerifiedMatch
+from resight.searching.query import PROBABLE, Agreement, Decided, QueryPhoto, VerifiedMatch
 
 if TYPE_CHECKING:
     from resight.evidence.decision import Decision
@@ -138,7 +138,8 @@ def _in_photos(
     other: Evidence | None,
 ) -> Decided:
     """Convert a decision from pixels of the copies to those of the photos, and name its kind."""
-    from resight.evidence.kinds import kind_of  # imports OpenCV
+    from resight.evidence.decision import columns_nfa  # imports OpenCV
+    from resight.evidence.kinds import kind_of
 
     if decision.match is None or other is None or photo is None:
         return Decided(decision.probability, None)
@@ -156,7 +157,12 @@ def _in_photos(
         bounding_box(at_photo),
         None if at_query is None else np.concatenate([at_query, at_photo], axis=1),
     )
-    return Decided(probability, match, kind)
+    agreement = Agreement(
+        decision.match.log10_nfa,
+        min(len(evidence), len(other)),
+        columns_nfa(evidence, other, decision.columns),
+    )
+    return Decided(probability, match, kind, agreement=agreement)
 
 
 def _in_query(points: np.ndarray, evidence: Evidence, query: QueryPhoto) -> np.ndarray | None:

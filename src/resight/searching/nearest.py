@@ -22,6 +22,8 @@ CHUNK = 20
 """Results that are decided on at first, and again as long as one of the last half is the same."""
 DECIDABLE = 200
 """Maximum number of results that are decided on by evidence."""
+EXPANDED = 100
+"""First results that an expansion puts into a new order."""
 FOLDED = 10_000
 """Number of first ranks among which copies are folded."""
 
@@ -62,6 +64,7 @@ def rank_by_distance(
 ) -> Ranking:
     """Rank by distance, up to the maximum distance if there is one, with copies folded."""
     shown = plan.offset + plan.k
+    needed = max(shown, EXPANDED) if plan.decide else shown
     count = max(shown, plan.verify)
     if plan.rerank.method != "none":
         count = max(count, plan.rerank.shortlist)
@@ -77,7 +80,7 @@ def rank_by_distance(
         exhausted = len(ranking.ids) < count
         if plan.fold:
             ranking = fold_copies(store, ranking)
-        if not plan.fold or exhausted or len(ranking.ids) > shown:
+        if not plan.fold or exhausted or len(ranking.ids) > needed:
             return ranking
         count *= 4  # the page is not full, or copies of its last photo may follow
         nearest, within = _scan(store, descriptors, count, plan, where)

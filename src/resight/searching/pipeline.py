@@ -1,9 +1,10 @@
-"""The query path: locate descriptors, find nearest photos, re-rank, verify, load results.
+"""The query path: locate descriptors, find nearest photos, re-rank, verify, decide, load results.
 
 The command line, Python, the web page, evaluation and benchmarks all search through `rank_photos`.
 
     photo --locate_descriptors--> descriptors --nearest--> ids, distances
           --rerank--> ids --verify--> ids, matches --decide--> ids, probabilities
+          --expand (from a sure result)--> ids
           --fuse (several photos of one thing)--> ids --load_page--> results
 """
 
@@ -23,6 +24,7 @@ from resight.ranking.exact import DISTANCES, Query
 from resight.ranking.rerank import reorder
 from resight.ranking.rerank.rerank_set import RerankSet, make_rerank_set
 from resight.ranking.strangers import nearness
+from resight.searching.expansion import expand
 from resight.searching.fusion import fuse, fuse_turned
 from resight.searching.hinted import with_hinted
 from resight.searching.nearest import Ranking, rank_by_distance
@@ -141,6 +143,8 @@ def rank_photos(
         if where in (None, Filter()) and plan.max_distance is None:
             ranking = with_hinted(store, hints, photo, descriptors, ranking, fold=plan.fold)
         ranking = _decide(photo, ranking, plan, decider, hints)
+        if not _reordered(plan):
+            ranking = expand(store, descriptors, ranking)
     return ranking
 
 

@@ -183,6 +183,22 @@ def verdict_of(probability: float) -> Verdict:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How surely the evidence of two photos agrees, see `evidence.probability.observations`.
+
+    Attributes:
+        log10_nfa: logarithm of the number of false alarms of the match of SIFT features, without
+            the background.
+        features: number of features of the photo that has fewer.
+        columns: as `log10_nfa`, of the match of columns; None without columns.
+    """
+
+    log10_nfa: float
+    features: int
+    columns: float | None
+
+
+@dataclass(frozen=True)
 class Decided:
     """The decision on one result.
 
@@ -191,12 +207,14 @@ class Decided:
         match: the places that agree, in pixels of the photos; None without evidence.
         kind: how it differs from the query; None if it shows something else, or without evidence.
         hint: whether a person decided it; then the probability is 0 or 1.
+        agreement: of the evidence; None without evidence.
     """
 
     probability: float
     match: VerifiedMatch | None
     kind: Kind | None = None
     hint: bool = False
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True)

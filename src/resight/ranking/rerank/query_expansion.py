@@ -6,9 +6,12 @@ augmentation: Arandjelovic and Zisserman, "Three things everyone should know", C
 5; weights as in alpha expansion.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from resight.config import RerankConfig
+from resight.ranking.exact import Query
 from resight.ranking.rerank.rerank_set import (
     EPSILON,
     RerankSet,
@@ -24,6 +27,16 @@ def average_query_expansion(
     nearest = neighbor_order(items.matrix[queries])[:, : config.expanded + 1]
     averages = tuple(_rescaled(rows[nearest].mean(axis=1), rows) for rows in items.descriptors)
     return distances_between(averages, items.descriptors, items.distance)
+
+
+def average_query(queries: Sequence[Query]) -> Query:
+    """Return the average of some queries' descriptors, as long as they are on average."""
+    sides = [[query.global_ for query in queries]]
+    local = [query.local for query in queries if query.local is not None]
+    if len(local) == len(queries):
+        sides.append(local)
+    stacked = [np.stack(rows) for rows in sides]
+    return Query(*(_rescaled(rows.mean(axis=0, keepdims=True), rows)[0] for rows in stacked))
 
 
 def alpha_query_expansion(

@@ -92,6 +92,11 @@ def neighbor_order(matrix: np.ndarray) -> np.ndarray:
     return np.argsort(matrix, axis=1, kind="stable")
 
 
+def is_averaged(distance: Distance) -> bool:
+    """Return whether descriptors that a distance compares can be averaged: not sets."""
+    return distance not in (hamming, hamming_wgc)
+
+
 def _check_method(config: RerankConfig, distance: Distance, part_sizes: Sequence[int]) -> None:
     if config.method == "late-fusion" and len(part_sizes) < 2:
         raise UsageError(
@@ -99,7 +104,7 @@ def _check_method(config: RerankConfig, distance: Distance, part_sizes: Sequence
             "descriptors of this method have only one part; use another re-ranking method",
             parameter="rerank",
         )
-    if config.method in AVERAGING and distance in (hamming, hamming_wgc):
+    if config.method in AVERAGING and not is_averaged(distance):
         raise UsageError(
             f"{config.method!r} averages descriptors, and those of Hamming embedding are sets; use "
             "'k-reciprocal' or 'diffusion'",
