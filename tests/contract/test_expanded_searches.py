@@ -32,7 +32,7 @@ def test_results_are_ordered_by_the_average_of_the_query_and_the_surest_view(
     ranking = Ranking(
         np.array([surest, *near.ids[near.ids != surest].tolist()]),
         np.array([near.distances[3], *near.distances[near.ids != surest].tolist()]),
-        strangers=Strangers(float(near.distances.mean())),
+        strangers=Strangers.of(near.distances[None], 30, 6),
         decided={surest: VIEW},
     )
     rows = store.rows(ranking.ids)

@@ -21,6 +21,7 @@ from resight.evidence.encoding import from_bytes
 from resight.evidence.probability import by_descriptor
 from resight.photos.transforms import bounding_box
 from resight.ranking.strangers import Nearness, Strangers, nearness
+from resight.searching.expansion import decide_by_views
 from resight.searching.hinted import obey_hints
 from resight.searching.nearest import CHUNK, DECIDABLE
 from resight.searching.query import PROBABLE, Agreement, Decided, QueryPhoto, VerifiedMatch
@@ -68,6 +69,8 @@ class Decider:
             The decisions on at least the first `CHUNK` results; those behind show something else.
         """
         decided: list[Decided] = []
+        compared: list[Evidence | None] = []
+        seen: list[Photo | None] = []
         evidence: Evidence | None = None
         for start in range(0, min(len(ids), DECIDABLE), CHUNK):
             chunk = slice(start, start + CHUNK)
@@ -83,9 +86,12 @@ class Decider:
                 new = decide_on(query, evidence, photos, others, near)
             new = obey_hints(hints, query, photos, new)
             decided += new
+            compared += others
+            seen += photos
             if not any(decision.probability >= PROBABLE for decision in new[CHUNK // 2 :]):
                 break
-        return decided
+        near = nearness(distances[: len(decided)], strangers)
+        return decide_by_views(decided, compared, near, seen, hints)
 
     def evidence_of(self, query: QueryPhoto) -> Evidence | None:
         """Return the evidence of a photo, stored if the collection holds the same file.

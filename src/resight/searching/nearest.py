@@ -71,7 +71,7 @@ def rank_by_distance(
     if plan.decide:
         count = max(count, DECIDABLE)
     nearest, within = _scan(store, descriptors, count, plan, where)
-    strangers = _strangers(store, descriptors, nearest.distances) if plan.decide else None
+    strangers = strangers_among(store, descriptors, nearest.distances) if plan.decide else None
     while True:
         places = slice(count if within is None else min(count, within))
         ranking = Ranking(
@@ -124,11 +124,16 @@ def fold_copies(store: Searchable, ranking: Ranking) -> Ranking:
 def strangers_of(store: Searchable, descriptors: Query) -> Strangers | None:
     """Return the strangers of a query; None among too few photos."""
     (nearest,) = store.nearest([descriptors], RANKS + 1)
-    return _strangers(store, descriptors, nearest.distances)
+    return strangers_among(store, descriptors, nearest.distances)
 
 
-def _strangers(store: Searchable, descriptors: Query, distances: np.ndarray) -> Strangers | None:
-    """Return the strangers of a query from its nearest; None among too few photos."""
+def strangers_among(
+    store: Searchable, descriptors: Query, distances: np.ndarray
+) -> Strangers | None:
+    """Return the strangers of a query; None among too few photos.
+
+    `distances` are those to its nearest, ascending, `RANKS` or more where there are as many.
+    """
     count = store.count("ok") if len(distances) >= RANKS else len(distances)
     if count < MIN_PHOTOS:
         return None

@@ -212,7 +212,9 @@ def _decide_in_search(
     if content is None or content not in contents:
         return None
     rank = contents.index(content)
-    decisions = decider.decide(first, ranking.ids, ranking.distances, ranking.strangers)
+    decisions = decider.decide(
+        first, ranking.ids, ranking.distances, ranking.strangers, store.hints()
+    )
     if rank >= len(decisions) or decisions[rank].match is None:
         return None
     decided = decisions[rank]
