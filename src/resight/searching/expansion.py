@@ -27,7 +27,7 @@ from resight.ranking.rerank.query_expansion import average_query
 from resight.ranking.rerank.rerank_set import is_averaged
 from resight.ranking.strangers import Nearness, nearness
 from resight.searching.nearest import EXPANDED, Ranking, strangers_among
-from resight.searching.query import PROBABLE, SAME, Agreement, Decided
+from resight.searching.query import PROBABLE, SAME, Decided
 
 VIEWS = 3
 """Maximum number of verified views that other results are matched with."""
@@ -178,13 +178,10 @@ def _likelihood(decided: Decided | None, near: Nearness, columns: bool) -> float
 
     if decided is not None and decided.hint:
         return decided.probability
+    expected = near.log10_nfa.item()
     known = decided.agreement if decided is not None else None
-    if known is None:
-        known = Agreement(np.inf, MIN_FEATURES, np.inf if columns else None)
+    if known is None:  # without closeness, nothing contradicts
+        return evident_probability(0.0, expected, np.inf, MIN_FEATURES, np.inf if columns else None)
     return evident_probability(
-        near.closeness.item(),
-        near.log10_nfa.item(),
-        known.log10_nfa,
-        known.features,
-        known.columns,
+        near.closeness.item(), expected, known.log10_nfa, known.features, known.columns
     )
