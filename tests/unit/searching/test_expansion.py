@@ -190,28 +190,52 @@ def test_few_pairs_are_tried(seen: list[Evidence], monkeypatch: pytest.MonkeyPat
     assert len(tried) == expansion.TRIED
 
 
-def test_a_search_finds_the_other_side_of_the_thing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The query shows one side, another photo both, and a third one the other side."""
-    (tmp_path / "photos").mkdir()
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The query shows one side, an indexed photo both, and another one the other side."""
+    root = tmp_path_factory.mktemp("sides")
+    (root / "photos").mkdir()
     whole = texture(960, 360, seed=1)
     shown = {"both": whole[:, 120:840], "other-side": whole[:, 480:]}
     shown |= {f"stranger-{n:02}": texture(480, 360, seed=50 + n) for n in range(10)}
     for name, pixels in shown.items():
-        cv2.imwrite(str(tmp_path / "photos" / f"{name}.png"), pixels[..., ::-1])
-    cv2.imwrite(str(tmp_path / "query.png"), whole[:, :480][..., ::-1])
-    samples.index(tmp_path / "photos", tmp_path / "c")
+        cv2.imwrite(str(root / "photos" / f"{name}.png"), pixels[..., ::-1])
+    cv2.imwrite(str(root / "query.png"), whole[:, :480][..., ::-1])
+    samples.index(root / "photos", root / "c")
+    return root
 
-    def ranks(**options: object) -> list[str]:
-        found = resight.search(tmp_path / "query.png", tmp_path / "c", k=12, **options)  # type: ignore[arg-type]
-        return [result.path.stem for result in found]
 
-    expanded, nearest, reranked = ranks(), ranks(decide=False), ranks(rerank="k-reciprocal")
+def search_sides(root: Path, **options: object) -> dict[str, resight.Result]:
+    found = resight.search(root / "query.png", root / "c", k=12, **options)  # type: ignore[arg-type]
+    return {result.path.stem: result for result in found}
+
+
+@pytest.mark.parametrize(
+    ("options", "moves"), [({}, True), ({"decide": False}, False), ({"verify": 2}, False)]
+)
+def test_searches_that_decide_move_the_other_side_of_the_thing(
+    sides: Path, options: dict[str, object], moves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expanded = list(search_sides(sides, **options))
     monkeypatch.setattr(pipeline, "expand", lambda store, descriptors, ranking: ranking)
-    plain = ranks()
+    plain = list(search_sides(sides, **options))
     assert expanded[0] == plain[0] == "both"
-    assert expanded.index("other-side") < plain.index("other-side")
     assert sorted(expanded) == sorted(plain)
-    assert ranks(decide=False) == nearest
-    assert ranks(rerank="k-reciprocal") == reranked
+    if moves:
+        assert expanded.index("other-side") < plain.index("other-side")
+    else:
+        assert expanded == plain
+
+
+def test_pairs_are_decided_by_views_as_in_searches(
+    sides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert search_sides(sides)["other-side"].verdict == "different"  # not near the query
+    monkeypatch.setattr(expansion, "NEAR", -np.inf)
+    found = search_sides(sides)
+    assert list(found)[:2] == ["both", "other-side"]
+    assert {result.verdict for result in list(found.values())[2:]} == {"different"}
+    result = found["other-side"]
+    assert (result.verdict, result.kind, result.inliers) == ("same", "view", 0)
+    pair = resight.same(sides / "query.png", result.path, collection=sides / "c")
+    assert (pair.probability, pair.kind) == (result.probability, "view")
