@@ -68,15 +68,25 @@ def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def textured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a collection of twelve textured pictures beside them; tests must not change it."""
+    import samples
+
+    return made_once(tmp_path_factory, "textured", samples.index_textured) / "c"
+
+
+@pytest.fixture(scope="session")
 def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write random but sane weights of a ResNet-50: right shapes, no meaning."""
     import torch
 
     import oracle
 
-    path = tmp_path_factory.mktemp("weights") / "random-resnet50.pth"
-    torch.save(oracle.random_state(50, seed=0), path)
-    return path
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        torch.save(oracle.random_state(50, seed=0), folder / "random-resnet50.pth")
+
+    return made_once(tmp_path_factory, "random-weights", make) / "random-resnet50.pth"
 
 
 CREDENTIALS = {

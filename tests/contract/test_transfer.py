@@ -35,12 +35,6 @@ def sample(tmp_path: Path) -> Sample:
     return make(tmp_path / "c", 20, cam=True, dtype="float16")
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a collection of real pictures with evidence."""
-    return samples.index_textured(tmp_path_factory.mktemp("pictures"))
-
-
 def evidence(collection: Path) -> dict[str, bytes]:
     """Return the evidence in a folder by content."""
     with Collection.open(collection) as opened:
@@ -86,42 +80,42 @@ def test_pull_restores_the_collection(address: str, adapted: bool, tmp_path: Pat
 
 @pytest.mark.parametrize("compact", [False, True])
 def test_a_remote_search_decides_as_a_local_one(
-    address: str, pictures: Path, compact: bool
+    address: str, textured: Path, compact: bool
 ) -> None:
-    (first, second, *_), _ = decisions(pictures)
+    (first, second, *_), _ = decisions(textured)
     assert first[:3] == ("4.png", "same", "crop")
     assert second[1] == "different"
-    assert push(pictures, address, compact=compact).evidence == 12
-    assert_same_decisions(address, pictures)
+    assert push(textured, address, compact=compact).evidence == 12
+    assert_same_decisions(address, textured)
 
 
 def test_a_push_adds_the_evidence_of_photos_sent_before(
-    address: str, pictures: Path, tmp_path: Path
+    address: str, textured: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(pictures, tmp_path / "c")
+    shutil.copytree(textured, tmp_path / "c")
     with writing(tmp_path / "c") as writer:
         writer.remove_evidence(writer.collection.contents_with_evidence())
     assert push(tmp_path / "c", address).evidence == 0
     assert_same_decisions(address, tmp_path / "c")
     assert decisions(address)[0][0][3] is None  # it is decided by the descriptors
-    transfer = push(pictures, address)
+    transfer = push(textured, address)
     assert (transfer.sent, transfer.unchanged, transfer.evidence) == (0, 12, 12)
-    assert_same_decisions(address, pictures)
-    assert push(pictures, address).evidence == 0
+    assert_same_decisions(address, textured)
+    assert push(textured, address).evidence == 0
 
 
-def test_pull_brings_evidence_back(address: str, pictures: Path, tmp_path: Path) -> None:
-    push(pictures, address)
+def test_pull_brings_evidence_back(address: str, textured: Path, tmp_path: Path) -> None:
+    push(textured, address)
     copy = tmp_path / "copy"
     assert pull(address, copy).evidence == 12
-    assert evidence(copy) == evidence(pictures)
+    assert evidence(copy) == evidence(textured)
     assert len(evidence(copy)) == 12
     some = sorted(evidence(copy))[:5]
     with writing(copy) as writer:
         writer.remove_evidence(some)
     transfer = pull(address, copy)
     assert (transfer.sent, transfer.unchanged, transfer.evidence) == (0, 12, 5)
-    assert evidence(copy) == evidence(pictures)
+    assert evidence(copy) == evidence(textured)
     with writing(copy) as writer:
         writer.remove_evidence(some)
         writer.keep_evidence(False)
@@ -168,10 +162,10 @@ def test_remote_photos_are_removed(address: str, sample: Sample) -> None:
     assert info(address).photos == 10
 
 
-def test_hints_are_pushed_and_pulled(address: str, pictures: Path, tmp_path: Path) -> None:
-    shutil.copytree(pictures, tmp_path / "c")
+def test_hints_are_pushed_and_pulled(address: str, textured: Path, tmp_path: Path) -> None:
+    shutil.copytree(textured, tmp_path / "c")
     folder, copy = tmp_path / "c", tmp_path / "copy"
-    first, second, third = (pictures.parent / "photos" / f"{n}.png" for n in range(3))
+    first, second, third = (textured.parent / "photos" / f"{n}.png" for n in range(3))
     decide("same", [first, second], folder)
     push(str(folder), address)
     assert hints(address) == hints(folder)

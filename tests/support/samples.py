@@ -149,7 +149,7 @@ def on_small_disk(folder: Path, kibibytes: int) -> list[str]:
 
 def index_textured(folder: Path) -> Path:
     """Index twelve textured pictures in `folder/photos`, with evidence; return the collection."""
-    (folder / "photos").mkdir()
+    (folder / "photos").mkdir(parents=True)
     for seed in range(12):
         textured_picture(seed).save(folder / "photos" / f"{seed}.png")
     config = dataclasses.replace(QUICK, longest_side=480, max_keypoints=300)

@@ -26,7 +26,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def collection(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a collection of the 15 photos; tests must not change it."""
-    return make_sift_collection(tmp_path_factory.mktemp("web") / "collection", photos)
+    return made_once(
+        tmp_path_factory, "web-collection", lambda folder: make_sift_collection(folder, photos)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +41,22 @@ def server(collection: Path) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def few_photos(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Draw six photos: three of clutter (ids 1 to 3), three views of an object (4 to 6)."""
-    folder = tmp_path_factory.mktemp("few") / "photos"
-    for name in ("clutter", "object-01"):
-        shutil.copytree(photos / name, folder / name)
-    return folder
+
+    def copy(folder: Path) -> None:
+        for name in ("clutter", "object-01"):
+            shutil.copytree(photos / name, folder / "photos" / name)
+
+    return made_once(tmp_path_factory, "few", copy) / "photos"
 
 
 @pytest.fixture(scope="session")
-def few_collection(few_photos: Path) -> Path:
+def few_collection(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a collection of the six photos; tests must not change it."""
-    return make_sift_collection(few_photos.parent / "collection", few_photos)
+    return made_once(
+        tmp_path_factory,
+        "few-collection",
+        lambda folder: make_sift_collection(folder, few_photos),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The commands decide, hints and groups: what they print, and what they refuse."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -8,20 +9,18 @@ from subprocess import CompletedProcess
 import pytest
 from PIL import Image
 
-import samples
-
 Run = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return samples.index_textured(tmp_path_factory.mktemp("hint-commands"))
+def collection(textured: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(textured, tmp_path_factory.mktemp("hint-commands") / "c"))
 
 
 def test_decisions_are_printed_listed_exported_and_undone(
-    resight: Run, collection: Path, tmp_path: Path
+    resight: Run, textured: Path, collection: Path, tmp_path: Path
 ) -> None:
-    first, second, third = (collection.parent / "photos" / f"{n}.png" for n in range(3))
+    first, second, third = (textured.parent / "photos" / f"{n}.png" for n in range(3))
     done = resight("decide", "same", first, second, "-c", collection)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("decided: same /")

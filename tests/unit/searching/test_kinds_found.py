@@ -18,15 +18,10 @@ EDITS: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return samples.index_textured(tmp_path_factory.mktemp("kinds"))
-
-
 @pytest.mark.parametrize("kind", EDITS)
-def test_edited_copies_are_found_and_named(collection: Path, kind: str) -> None:
+def test_edited_copies_are_found_and_named(textured: Path, kind: str) -> None:
     query = EDITS[kind](samples.textured_picture(4))
-    with Collection.open(collection) as opened:
+    with Collection.open(textured) as opened:
         first, second, *_ = Searcher(opened).search(query).results
     assert first.path.name == "4.png"
     assert first.to_dict()["kind"] == kind
@@ -34,15 +29,15 @@ def test_edited_copies_are_found_and_named(collection: Path, kind: str) -> None:
     assert "kind" not in second.to_dict()
 
 
-def test_the_same_file_is_a_copy(collection: Path) -> None:
-    with Collection.open(collection) as opened:
-        first = Searcher(opened).search(collection.parent / "photos" / "4.png").results[0]
+def test_the_same_file_is_a_copy(textured: Path) -> None:
+    with Collection.open(textured) as opened:
+        first = Searcher(opened).search(textured.parent / "photos" / "4.png").results[0]
     assert first.kind == "copy"
 
 
-def test_a_region_of_the_same_file_is_a_crop(collection: Path) -> None:
-    with Collection.open(collection) as opened:
+def test_a_region_of_the_same_file_is_a_crop(textured: Path) -> None:
+    with Collection.open(textured) as opened:
         searcher = Searcher(opened)
-        file = collection.parent / "photos" / "4.png"
+        file = textured.parent / "photos" / "4.png"
         first = searcher.search(file, box=(100, 80, 300, 220)).results[0]
     assert first.kind == "crop"

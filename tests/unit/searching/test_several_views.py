@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import samples
 from resight.collection import Collection
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
@@ -54,14 +53,9 @@ def test_photos_within_the_maximum_distance_are_counted_if_all_are_ranked() -> N
     assert fuse([first, replace(second, within=9)], by_rank=False).within is None
 
 
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return samples.index_textured(tmp_path_factory.mktemp("fusion"))
-
-
-def test_views_find_what_each_finds(collection: Path) -> None:
-    first, second = (collection.parent / "photos" / f"{n}.png" for n in (3, 7))
-    with Collection.open(collection) as opened:
+def test_views_find_what_each_finds(textured: Path) -> None:
+    first, second = (textured.parent / "photos" / f"{n}.png" for n in (3, 7))
+    with Collection.open(textured) as opened:
         searcher = Searcher(opened)
         fused = searcher.search([first, second])
         assert {result.path for result in fused if result.verdict == "same"} == {first, second}
@@ -76,10 +70,10 @@ def test_views_find_what_each_finds(collection: Path) -> None:
 
 
 @pytest.mark.parametrize("rerank", ["none", "aqe"])
-def test_pages_of_several_views_are_parts_of_one_ranking(collection: Path, rerank: str) -> None:
-    queries = [collection.parent / "photos" / f"{n}.png" for n in (3, 7)]
+def test_pages_of_several_views_are_parts_of_one_ranking(textured: Path, rerank: str) -> None:
+    queries = [textured.parent / "photos" / f"{n}.png" for n in (3, 7)]
     config = SearchConfig(k=12, rerank=RerankConfig(method=rerank))  # type: ignore[arg-type]
-    with Collection.open(collection) as opened:
+    with Collection.open(textured) as opened:
         searcher = Searcher(opened)
         whole = searcher.search(queries, config).results
         pages = [searcher.search(queries, replace(config, k=4, offset=at)) for at in (0, 4, 8)]
@@ -87,9 +81,9 @@ def test_pages_of_several_views_are_parts_of_one_ranking(collection: Path, reran
     assert len({result.path for result in whole}) == 12
 
 
-def test_a_box_needs_a_single_query(collection: Path) -> None:
-    queries = [collection.parent / "photos" / f"{n}.png" for n in (3, 7)]
-    with Collection.open(collection) as opened:
+def test_a_box_needs_a_single_query(textured: Path) -> None:
+    queries = [textured.parent / "photos" / f"{n}.png" for n in (3, 7)]
+    with Collection.open(textured) as opened:
         with pytest.raises(UsageError, match="single query"):
             Searcher(opened).search(queries, box=(0, 0, 50, 50))
         with pytest.raises(UsageError, match="query"):
