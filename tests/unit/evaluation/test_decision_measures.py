@@ -102,13 +102,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos.mkdir()
     groups: dict[str, list[str]] = {"alone": ["other-0.png"]}
     for thing in range(2):
-        pixels = texture(480, 360, seed=1 + thing)
+        pixels = texture(320, 240, seed=1 + thing)
         names = groups[f"thing {thing}"] = [f"{thing}-{number}.png" for number in range(3)]
         for number, name in enumerate(names):
             seen = view(pixels, seed=10 * thing + number, strength=0.05)
             Image.fromarray(seen).save(photos / name)
     for number in range(9):
-        other = Image.fromarray(texture(480, 360, seed=20 + number))
+        other = Image.fromarray(texture(320, 240, seed=20 + number))
         other.save(photos / f"other-{number}.png")
     (photos / "groups.json").write_text(json.dumps(groups))
     samples.index(photos, root / "c")
@@ -225,7 +225,7 @@ def test_a_benchmark_decides_as_a_collection_does(
 def test_a_region_is_decided_on_without_its_own_photo(folder: Path) -> None:
     dataset = read_dataset("groups", folder / "photos")
     regions = tuple(
-        dataclasses.replace(query, box=(20, 20, 420, 320)) for query in dataset.queries[:2]
+        dataclasses.replace(query, box=(15, 15, 280, 210)) for query in dataset.queries[:2]
     )
     cut = dataclasses.replace(dataset, queries=regions)
     methods = {"one": MethodSpec(title="one", source="x", config=QUICK)}

@@ -33,12 +33,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     for name, seed in (("a", 1), ("b", 2)):
         for number in range(3):
-            pixels = view(texture(480, 360, seed), seed=number, strength=0.05)
+            pixels = view(texture(320, 240, seed), seed=number, strength=0.05)
             save(folder / f"{name}{number}.png", pixels)
-    large = cv2.resize(texture(480, 360, 2), (720, 540), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(texture(320, 240, 2), (480, 360), interpolation=cv2.INTER_CUBIC)
     save(folder / "b9.png", large)
     for number in range(8):
-        save(folder / f"s{number}.png", texture(480, 360, seed=20 + number))
+        save(folder / f"s{number}.png", texture(320, 240, seed=20 + number))
     samples.index(folder, folder.parent / "c")
     return folder
 

@@ -20,11 +20,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three views of one thing among 27 strangers, and a collection of them."""
     root = tmp_path_factory.mktemp("hinted")
     (root / "photos").mkdir()
-    thing = texture(480, 360, seed=1)
+    thing = texture(320, 240, seed=1)
     for number in range(3):
         save(root / "photos" / f"thing-{number}.png", view(thing, seed=number, strength=0.05))
     for number in range(27):
-        save(root / "photos" / f"other-{number:02}.png", texture(480, 360, seed=20 + number))
+        save(root / "photos" / f"other-{number:02}.png", texture(320, 240, seed=20 + number))
     samples.index(root / "photos", root / "c")
     samples.index(root / "photos", root / "bare", evidence=False)
     return root
@@ -120,7 +120,7 @@ def test_copies_of_the_same_are_folded(drawn: Path, tmp_path: Path) -> None:
 def test_a_region_of_the_query_is_decided_without_hints(root: Path) -> None:
     query = photo(root, "thing-0")
     resight.decide("different", [query, photo(root, "thing-1")], root / "c")
-    assert by_name(root, query, box=(0, 0, 480, 360))["thing-1"].verdict == "same"
+    assert by_name(root, query, box=(0, 0, 320, 240))["thing-1"].verdict == "same"
 
 
 def test_a_filter_and_a_maximum_distance_stay_in_force(root: Path) -> None:

@@ -14,6 +14,7 @@ from resight.photos.transforms import QUARTER_TURNS, turn, unturn_box
 from resight.searching import Searcher
 from resight.searching.query import QueryPhoto
 
+SIZE = 320, 240
 MIRROR = Image.Transpose.FLIP_LEFT_RIGHT
 
 
@@ -23,12 +24,12 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("turned")
     (folder / "photos").mkdir()
     for seed in range(12):
-        image = samples.textured_picture(seed)
+        image = samples.textured_picture(seed, *SIZE)
         image = {0: image.transpose(MIRROR), 1: image.transpose(QUARTER_TURNS[1])}.get(seed, image)
         image.save(folder / "photos" / f"{seed}.png")
-    samples.textured_picture(0).save(folder / "0.png")
-    samples.textured_picture(1).save(folder / "1.png")
-    config = dataclasses.replace(samples.QUICK, longest_side=480, max_keypoints=300)
+    samples.textured_picture(0, *SIZE).save(folder / "0.png")
+    samples.textured_picture(1, *SIZE).save(folder / "1.png")
+    config = dataclasses.replace(samples.QUICK, longest_side=320, max_keypoints=300)
     samples.index(folder / "photos", folder / "c", config=config)
     return folder / "c"
 
@@ -73,7 +74,7 @@ def test_only_requested_views_are_described(
 
 @pytest.mark.parametrize("verify", [0, 3])
 def test_regions_are_in_pixels_of_the_query_as_it_is(collection: Path, verify: int) -> None:
-    box = (240, 0, 240, 360)  # the right half, which is the left half of the mirror image
+    box = (160, 0, 160, 240)  # the right half, which is the left half of the mirror image
     query = collection.parent / "0.png"
     config = SearchConfig(k=3, mirrored=True, verify=verify)
     with Collection.open(collection) as opened:
@@ -83,11 +84,11 @@ def test_regions_are_in_pixels_of_the_query_as_it_is(collection: Path, verify: i
     assert first.query_region is not None
     x, _, w, _ = first.region
     left, top, width, height = first.query_region
-    assert x + w <= 250
-    assert left >= 235
-    assert left + width <= 480
-    assert top + height <= 360
-    assert left == pytest.approx(480 - x - w, abs=12)
+    assert x + w <= 170
+    assert left >= 155
+    assert left + width <= 320
+    assert top + height <= 240
+    assert left == pytest.approx(320 - x - w, abs=12)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
