@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from resight.photos.images import load_image
 
 SMALL = (160, 120, 96)
 """Resolutions that are fast on a CPU; the method has no minimum."""
+
+Expect = Callable[..., tuple[np.ndarray, np.ndarray | None]]
 
 RUNTIMES = [
     "torch",
@@ -74,6 +76,17 @@ def small_state(small_weights: Path) -> dict[str, Tensor]:
     return oracle.load_state(small_weights)
 
 
+@pytest.fixture(scope="module")
+def expect(small_state: dict[str, Tensor]) -> Expect:
+    """Return the oracle on a pattern of a size; each case is computed once for all runtimes."""
+
+    @functools.cache
+    def describe(size: tuple[int, int], **fields: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        return oracle.describe(pattern(*size), small_state, **fields)
+
+    return describe
+
+
 def describe(
     config: ExtractionConfig, weights: Path, image: Image.Image, runtime: str = "auto"
 ) -> Description:
@@ -113,12 +126,11 @@ def assert_same_descriptor(found: np.ndarray | None, expected: np.ndarray | None
 )
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_descriptors_equal_the_oracle(
-    runtime: str, fields: dict[str, Any], small_weights: Path, small_state: dict[str, Tensor]
+    runtime: str, fields: dict[str, Any], small_weights: Path, expect: Expect
 ) -> None:
     fields = {"resolutions": SMALL, **fields}
-    image = pattern(333, 207)
-    found = describe(ExtractionConfig(**fields), small_weights, image, runtime)
-    expected, local = oracle.describe(image, small_state, **fields)
+    found = describe(ExtractionConfig(**fields), small_weights, pattern(333, 207), runtime)
+    expected, local = expect((333, 207), **fields)
     assert_same_descriptor(found.global_, expected)
     assert_same_descriptor(found.local, local)
 
@@ -129,16 +141,11 @@ def test_descriptors_equal_the_oracle(
 )
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_descriptors_of_odd_sizes_equal_the_oracle(
-    runtime: str,
-    size: tuple[int, int],
-    upscale: bool,
-    small_weights: Path,
-    small_state: dict[str, Tensor],
+    runtime: str, size: tuple[int, int], upscale: bool, small_weights: Path, expect: Expect
 ) -> None:
     fields: dict[str, Any] = {"resolutions": (97, 64), "cam": True, "upscale": upscale}
-    image = pattern(*size)
-    found = describe(ExtractionConfig(**fields), small_weights, image, runtime)
-    expected, local = oracle.describe(image, small_state, **fields)
+    found = describe(ExtractionConfig(**fields), small_weights, pattern(*size), runtime)
+    expected, local = expect(size, **fields)
     assert_same_descriptor(found.global_, expected)
     assert_same_descriptor(found.local, local)
 
