@@ -683,13 +683,25 @@ def arguments(command: str, bad: dict[str, Any], request: pytest.FixtureRequest)
     return [part.format(**bad, WEIGHTS=weights) for part in shlex.split(command)]
 
 
-@pytest.fixture
-def unharmed(bad: dict[str, Any]) -> Iterator[None]:
-    """Whatever a test does, it changes nothing."""
+State = tuple[dict[str, bytes], dict[str, Any], str]
+
+
+def state_of_all(bad: dict[str, Any]) -> State:
+    return state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])
+
+
+@pytest.fixture(scope="module")
+def untouched(bad: dict[str, Any]) -> State:
+    """Return what the files and collections hold before all tests."""
     search(bad["QUERY"], bad["C"])  # its arrays are there
-    before = state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])
+    return state_of_all(bad)
+
+
+@pytest.fixture
+def unharmed(bad: dict[str, Any], untouched: State) -> Iterator[None]:
+    """Whatever a test does, it changes nothing."""
     yield
-    assert (state(bad["BAD"]), samples.contents(bad["C"]), samples.stamp(bad["C"])) == before
+    assert state_of_all(bad) == untouched
     assert not bad["NEW"].exists()
 
 
