@@ -43,7 +43,7 @@ def test_descriptors_are_within_the_tolerance(backbone: str, small_weights: Path
     extractors = [
         CnnExtractor(
             ExtractionConfig(
-                backbone=backbone, layers=layers, resolutions=(320, 200), precision=precision
+                backbone=backbone, layers=layers, resolutions=(200, 128), precision=precision
             ),
             weights,
             device="cpu",
@@ -51,7 +51,7 @@ def test_descriptors_are_within_the_tolerance(backbone: str, small_weights: Path
         for precision in ("float32", "bfloat16", "auto")
     ]
     assert [e.precision for e in extractors] == ["float32", "bfloat16", "bfloat16"]
-    for seed in range(4):
+    for seed in range(2):
         image = samples.picture(seed).convert("RGB")
         exact, rounded, automatic = (e.describe(e.prepare(image)).global_ for e in extractors)
         np.testing.assert_array_equal(rounded, automatic)

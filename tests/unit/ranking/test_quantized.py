@@ -125,8 +125,9 @@ def test_short_list_equals_a_plain_scan(
     batch = rng.integers(0, 9, (query_count, size), np.uint8)
     units = rng.integers(0, 3, (len(rows), SLACK_BYTES), np.uint8)
     actual, sums = scan(batch, rows, units, k)
+    wide, slack = rows.astype(np.int16), units.sum(axis=1, dtype=np.int64)
     for query, row, total in zip(batch, actual, sums, strict=True):
-        expected = np.abs(rows.astype(int) - query).sum(axis=1) + units.sum(axis=1)
+        expected = np.abs(wide - query).sum(axis=1, dtype=np.int64) + slack
         np.testing.assert_array_equal(total, np.sort(expected)[:k])
         np.testing.assert_array_equal(total, expected[row])
         assert len(set(row.tolist())) == k
