@@ -3,6 +3,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 QUICK := not (slow or browser or postgres or ray or weights or photos)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Test processes and commands share compiled modules instead of compiling them each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test quick check clean
 
