@@ -9,7 +9,7 @@ from resight.backends.store import Searchable
 from resight.collection import Photo
 from resight.collection.hints import Hints
 from resight.ranking.exact import DISTANCES, Query, distances_to
-from resight.searching.nearest import CHUNK, Ranking
+from resight.searching.nearest import Ranking
 from resight.searching.query import Decided, QueryPhoto
 
 
@@ -22,7 +22,7 @@ def with_hinted(
     *,
     fold: bool,
 ) -> Ranking:
-    """Put far photos that hints call the same as the query behind the nearest, which is itself.
+    """Put photos that hints call the same as the query behind the nearest, the query itself.
 
     With `fold`, copies are folded under that of the lowest ID, as in the ranking.
     """
@@ -35,21 +35,19 @@ def with_hinted(
         for each in found:
             by_content.setdefault(each.content, []).append(each)
         copies = {first.id: tuple(others) for first, *others in by_content.values()}
-    near = set(ranking.ids[:CHUNK].tolist())
-    far = [id_ for id_ in copies if id_ not in near]
-    if not far:
+    if not copies:
         return ranking
-    rows = store.rows(np.array(far, np.int64))
+    rows = store.rows(np.array(list(copies), np.int64))
     distances = distances_to(descriptors, rows, DISTANCES[store.distance])
     order = np.argsort(distances, kind="stable")
-    moved = [*far, *(copy.id for id_ in far for copy in copies[id_])]
+    moved = [*copies, *(copy.id for others in copies.values() for copy in others)]
     rest = ~np.isin(ranking.ids, moved)
     place = min(1, int(rest.sum()))
     return replace(
         ranking,
         ids=np.insert(ranking.ids[rest], place, rows.ids[order]),
         distances=np.insert(ranking.distances[rest], place, distances[order]),
-        copies={**ranking.copies, **{id_: copies[id_] for id_ in far if copies[id_]}},
+        copies={**ranking.copies, **{id_: others for id_, others in copies.items() if others}},
     )
 
 
