@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from harness import markdown
 
@@ -28,6 +28,12 @@ RESERVED = 0.25
 LARGEST = 2048
 """GB of memory of the largest single machine considered."""
 BACKENDS = ("PostgreSQL", "Qdrant")
+ADAPTED_VALUES = 272
+"""Values of a descriptor of `auto` as searches compare it: 4 bytes each, and 1 byte as a code."""
+ADAPTED_BYTES = 1952 * 4 + ADAPTED_VALUES * 5
+"""Bytes of a photo of `auto` without evidence: the network's values, and the search arrays."""
+EVIDENCE_BYTES = 26_000
+"""Bytes of the evidence of a photo."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Measured:
         folder_memory: bytes per photo of the arrays that searches read.
         folder_search: seconds of a search: constant, and per photo.
         backends: the models of the backends by name.
+        adapted: photos to the seconds of a search of adapted descriptors in a folder.
     """
 
     hourly: dict[str, float]
@@ -66,6 +73,7 @@ class Measured:
     folder_memory: float
     folder_search: tuple[float, float]
     backends: dict[str, BackendModel]
+    adapted: dict[int, float]
 
 
 def main() -> None:
@@ -100,6 +108,10 @@ def read(docs: Path = DOCS, *, on_ray: bool = True) -> Measured:
         1e6 * arrays["b"],
         (search["a"], search["b"]),
         {name: fitted(backends["measured"][name], cores) for name in BACKENDS},
+        {
+            int(rows): median(found["seconds"]["one"]["Resight"])
+            for rows, found in speed.get("adapted", {}).items()
+        },
     )
 
 
@@ -144,7 +156,9 @@ def link_hours(engine: BackendModel, photos: float) -> float:
 
 def tables(measured: Measured) -> list[str]:
     """Return the tables of the page, in order."""
-    builders = (table_of_bytes, table_of_describing, table_of_clusters, table_of_backends)
+    builders = [table_of_bytes, table_of_describing, table_of_clusters, table_of_backends]
+    if measured.adapted:
+        builders.append(table_of_adapted)
     return [table(measured) for table in builders]
 
 
@@ -204,6 +218,24 @@ def table_of_backends(measured: Measured) -> str:
             )
     head = ["photos", "", "disk, GB", "memory, GB", "machines", "upload, h", "linking, h"]
     return markdown([*head, "search, ms"], rows)
+
+
+def table_of_adapted(measured: Measured) -> str:
+    """Lay out memory and search of adapted descriptors; time is that of the most photos, scaled."""
+    photos, taken = max(measured.adapted.items())
+    rows = [
+        [
+            f"{size:,}",
+            gigabytes((ADAPTED_BYTES + EVIDENCE_BYTES) * size),
+            gigabytes(ADAPTED_VALUES * 4 * size),
+            gigabytes(ADAPTED_VALUES * size),
+            machine_for(ADAPTED_VALUES * 5 * size),
+            number(1000 * taken * size / photos),
+        ]
+        for size in SIZES
+    ]
+    head = ["photos", "disk, GB", "values, GB", "8-bit codes, GB", "machine", "search, ms"]
+    return markdown(head, rows)
 
 
 def number(value: float) -> str:

@@ -150,6 +150,7 @@ def test_package_is_importable_without_its_command_line():
         *(("growth", "growth", "speed"), ("speed", "speed", "speed")),
         *(("backends", "backends", "backends"), ("cluster", "cluster", "cluster")),
         *(("seeds", "seeds", "results"), ("adaptation", "adaptation", "results")),
+        *(("methods", "methods", "results"), ("draws", "draws", "results")),
         ("draws", "combined", "benchmarks"),
     ],
 )
