@@ -31,7 +31,9 @@ BACKENDS = ("PostgreSQL", "Qdrant")
 ADAPTED_VALUES = 272
 """Values of a descriptor of `auto` as searches compare it: 4 bytes each, and 1 byte as a code."""
 ADAPTED_BYTES = 1952 * 4 + ADAPTED_VALUES * 5
-"""Bytes of a photo of `auto` without evidence: the network's values, and the search arrays."""
+"""Bytes of a photo of `auto`: the network's values, and the search arrays."""
+PAPER_BYTES = 3072 * 4
+"""Bytes of the network's values of a photo of `paper`."""
 EVIDENCE_BYTES = 26_000
 """Bytes of the evidence of a photo."""
 
@@ -223,10 +225,11 @@ def table_of_backends(measured: Measured) -> str:
 def table_of_adapted(measured: Measured) -> str:
     """Lay out memory and search of adapted descriptors; time is that of the most photos, scaled."""
     photos, taken = max(measured.adapted.items())
+    record = measured.folder_disk - PAPER_BYTES - measured.folder_memory  # path, time and so on
     rows = [
         [
             f"{size:,}",
-            gigabytes((ADAPTED_BYTES + EVIDENCE_BYTES) * size),
+            gigabytes((ADAPTED_BYTES + record + EVIDENCE_BYTES) * size),
             gigabytes(ADAPTED_VALUES * 4 * size),
             gigabytes(ADAPTED_VALUES * size),
             machine_for(ADAPTED_VALUES * 5 * size),
