@@ -1,9 +1,9 @@
-"""Ablation of the method `auto`: its network, selection, whitening, adaptation and its parts.
+"""Ablation of the method `auto`: the network's values, selected, whitened and adapted.
 
-    python benchmarks/adaptation.py FOLDER ... --weights resnet50.pth -o docs/adaptation.json
+    python benchmarks/adaptation.py FOLDER ... -o docs/adaptation.json
 
 Each FOLDER is as `resight benchmark run groups:FOLDER` accepts it. Photos and their varied copies
-are described once by each network. Writes OUT.json and prints a Markdown table of mAP in percent.
+are described once. Writes OUT.json and prints a Markdown table of mAP in percent.
 """
 
 import dataclasses
@@ -18,8 +18,7 @@ from resight.config.reduction import WccnConfig
 from resight.evaluation.benchmark import run_benchmark
 from resight.evaluation.datasets import read_dataset
 from resight.methods import METHODS
-from resight.methods.model import ModelOptions
-from resight.methods.spec import MethodSpec
+from resight.progress import no_progress
 
 AUTO = METHODS["auto"]
 COPIES = (16, 8, 4, 2, 1)
@@ -43,37 +42,23 @@ REDUCTIONS: Mapping[str, ReductionConfig] = {
     "adapted, shrinkage 0.2": adapted(shrinkage=0.2),
     "adapted, 64 sampled photos": adapted(sample=64),
 }
-NETWORKS: Mapping[str, MethodSpec] = {
-    "Lite 2 at 800 and 550 (`accurate`)": METHODS["accurate"],
-    "ResNet-50 at 550": AUTO.on_backbone("resnet50"),
-}
-
-
-def variants() -> dict[str, MethodSpec]:
-    """Return all variants by name: reductions of `auto`, and other networks with and without."""
-    return {
-        **{name: dataclasses.replace(AUTO, reduction=r) for name, r in REDUCTIONS.items()},
-        **{f"{name}, adapted": spec for name, spec in NETWORKS.items()},
-        **{
-            f"{name}, all values": dataclasses.replace(spec, reduction=NoReduction())
-            for name, spec in NETWORKS.items()
-        },
-    }
 
 
 def main() -> None:
     parser = make_parser(__doc__, output="adaptation.json")
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--cache", type=Path, help="keeps descriptors; a temporary folder if none")
-    parser.add_argument("--weights", type=Path, required=True, help="of a ResNet-50")
     options = parser.parse_args()
-    model = ModelOptions(weights_files=(options.weights,))
+    methods = {
+        name: dataclasses.replace(AUTO, reduction=reduction)
+        for name, reduction in REDUCTIONS.items()
+    }
     figures: dict[str, dict[str, dict[str, float | None]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         for folder in options.folders:
             dataset = read_dataset("groups", folder)
-            cache = options.cache or Path(temporary)
-            run = run_benchmark(dataset, variants(), cache=cache, model=model)
+            cache = (options.cache or Path(temporary)) / dataset.name
+            run = run_benchmark(dataset, methods, cache=cache, progress=no_progress)
             figures[dataset.name] = {result.method: result.measures for result in run.results}
             print(dataset.name, figures[dataset.name], flush=True)
     result = {"machine": machine(), "figures": figures}
