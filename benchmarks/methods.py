@@ -34,7 +34,7 @@ from resight.photos.images import load_image
 from resight.progress import no_progress
 
 MEASURED = ("paper", "paper, bfloat16", "auto", "accurate", "sift-vlad")
-FITTED_ON = 8
+FITTED_ON = 16
 """Photos on which vocabularies are fitted to measure times, which do not depend on them."""
 ROUNDS, WARM_UP = 3, 1
 WITH_NS = ("ukbench-first500", "demo")
