@@ -140,7 +140,8 @@ def table(result: Mapping[str, Any]) -> str:
         values = sorted({measured[name]["values"] for measured in figures.values()})
         taken = result["seconds"].get(name)
         cells = [re.sub(r"^([\w-]+)", r"`\1`", name)]
-        cells += [", ".join(map(str, values)), f"{1 / taken:.3g}" if taken else ""]
+        size = " to ".join(map(str, dict.fromkeys([values[0], values[-1]])))
+        cells += [size, f"{1 / taken:.3g}" if taken else ""]
         for folder, measured in figures.items():
             mean, score = measured[name]["mAP"], measured[name].get("N-S")
             cell = "–" if mean is None else f"{100 * mean:.2f}"
