@@ -45,7 +45,7 @@ from resight.searching.query import open_query
 MISLABELED = -6.0
 """Logarithm of the number of false alarms from which on photos of different groups show the same
 thing after all: a poster, a bottle, a facade that is in two groups. They are left out of fits."""
-GEOMETRY = {"sureness": 6.5, "columns": 5.0}
+GEOMETRY = {"sureness": 6.0, "columns": 4.0}
 """Coefficients that are not fitted. The most likely ones are larger, but then more things
 with common parts, such as houses with the same windows, are called the same."""
 DRAWN = 0.3

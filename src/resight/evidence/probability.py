@@ -31,17 +31,17 @@ ALIKE_RANGE = 0.1
 """Closeness beyond `ALIKE` at which agreeing columns prove nothing any more."""
 
 COEFFICIENTS = {
-    "constant": -5.58,
-    "nearness": 6.85,
-    "sureness": 6.5,
-    "columns": 5.0,
-    "contradiction": -24.84,
+    "constant": -5.5,
+    "nearness": 6.8,
+    "sureness": 6.0,
+    "columns": 4.0,
+    "contradiction": -24.8,
 }
 """Of `observations`; fitted on all photos of docs/decisions.md."""
 WITHOUT_COLUMNS = {
-    "constant": -5.65,
+    "constant": -5.6,
     "nearness": 7.0,
-    "sureness": 6.5,
+    "sureness": 6.0,
     "columns": 0.0,
     "contradiction": -24.8,
 }

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LINKED = 0.9
+LINKED = 0.95
 """Minimum probability of a link: a wrong one costs more than a missing one."""
-MEAN = 0.2
+MEAN = 0.22
 """Least mean probability of the pairs between two parts of a group."""
 SUPPORT = 2
 """Minimum number of common neighbors by which a pair that was not compared counts as linked."""
