@@ -142,7 +142,7 @@ def log10_tail(values: np.ndarray, samples: int) -> np.ndarray:
     Values below 0 count as 0.
 
     >>> log10_tail(np.array([0.0, 2.0, 40.0]), 30).round(1)
-    array([ -0.3,  -1.6, -26.6])
+    array([ -0.3,  -1.5, -27. ])
     """
     positive = np.maximum(values, 0.0)
     spread = (8 * samples + 1) / (8 * samples + 3)
