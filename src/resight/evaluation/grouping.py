@@ -1,4 +1,4 @@
-"""Which pairs of a collection's photos are compared, and which are links of groups."""
+"""Choose the pairs of photos to compare, and the pairs that link groups."""
 
 import functools
 from collections.abc import Sequence

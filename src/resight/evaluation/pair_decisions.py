@@ -1,6 +1,6 @@
-"""Which pairs of a collection's photos show the same thing, by the evidence kept with it.
+"""Decide which pairs of photos in a collection show the same thing, by the stored evidence.
 
-Each photo is compared with those of its nearest that are nearer than strangers; each pair once.
+Each photo is compared with its nearest neighbors, except strangers; each pair is compared once.
 
     neighbor lists --candidate_pairs--> pairs --match--> agreements --match_foreground-->
     agreements without background --evident_probability--> probabilities
@@ -64,11 +64,11 @@ class Agreement(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """How a pair agrees.
+    """The matches of a pair of photos.
 
     Attributes:
-        features: by SIFT features.
-        columns: by columns; None if not compared.
+        features: of SIFT features.
+        columns: of columns; None if not compared.
         fewest: number of SIFT features of the photo that has fewer.
         with_columns: both photos have columns.
     """
@@ -84,7 +84,7 @@ def decide_pairs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decide which pairs show the same thing, and which are near-duplicates.
 
-    Pairs of which a photo has no evidence are decided by their closeness.
+    Without evidence of both photos, the distance of their descriptors decides.
 
     Returns:
         The probabilities, float64 (P,), and bool (P,).

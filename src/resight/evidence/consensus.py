@@ -1,4 +1,4 @@
-"""How many matches could agree on one geometry at all, estimated from directions and sizes.
+"""An upper estimate of the inliers of any geometry, from keypoint orientations and scales.
 
 Each match of SIFT features suggests a similarity, by the places, directions and sizes of the two
 features. Where a geometry holds, that of some match roughly predicts the other matches; so few

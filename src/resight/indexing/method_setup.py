@@ -27,7 +27,7 @@ MAX_FIT_PHOTOS = 300
 """Maximum number of photos to fit a method's parameters on."""
 
 FitInfo = dict[str, Any]
-"""What something was fitted on, as JSON values."""
+"""A description of the photos that a model was fitted on, as JSON values."""
 
 
 @dataclass(frozen=True)

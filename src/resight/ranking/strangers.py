@@ -29,7 +29,7 @@ SMALLEST_DEVIATION = 1e-3
 
 @dataclass(frozen=True)
 class Nearness:
-    """How near some photos are to another one, compared with strangers of it.
+    """The nearness of photos to a query, measured against unrelated photos.
 
     Attributes:
         closeness: float64 (n,), 0 for the nearest stranger and 0.9 for copies, about.

@@ -3,10 +3,10 @@
     decisions --verified views, matched with near results--> decisions
     ranking with decisions --surest view--> averaged with the query --> order
 
-What the query does not show may be seen in another view of the thing. So near results that agree
-with a verified view are the same thing, too; and those that were not found are ordered by the
-average of the query and the surest view. Only sure geometry expands, as a wrong result would bring
-what is similar to it.
+Another view may show what the query does not. So a near result that matches a verified view also
+shows the same thing, and the remaining results are ranked by their distance to the average of the
+query and the most probable view. Only spatially verified results expand the search, because a wrong
+one would add photos that resemble it.
 
 Transitive closure and average query expansion after spatial verification: Chum, Philbin, Sivic,
 Isard and Zisserman [7], "Total recall: automatic query expansion with a generative feature model

@@ -184,7 +184,7 @@ def verdict_of(probability: float) -> Verdict:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How surely the evidence of two photos agrees, see `evidence.probability.observations`.
+    """The strength of a match between two photos, see `evidence.probability.observations`.
 
     Attributes:
         log10_nfa: logarithm of the number of false alarms of the match of SIFT features, without

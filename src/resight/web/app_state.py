@@ -27,7 +27,7 @@ from resight.web.uploads import Uploads
 T = TypeVar("T")
 
 MAX_LOOKUPS = 512
-"""How many requests may wait that only read the database or a small file."""
+"""Maximum number of waiting requests that only read the database or a small file."""
 
 METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

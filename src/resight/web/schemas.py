@@ -307,7 +307,7 @@ class SameResponse(BaseModel):
 
 
 class ExplainResponse(SameResponse):
-    """Why two photos matched or not.
+    """An explanation of why two photos match or not.
 
     `matches` are the places that agree, by which was decided: x1, y1, x2, y2 in pixels of the
     upright photos. `agreement` is the share of the descriptors that is common.

@@ -1,4 +1,4 @@
-"""How many matches could agree at all: those of views of one thing, hardly any by chance."""
+"""The consensus of matches: large between two views of an object, small between random matches."""
 
 import numpy as np
 import pytest

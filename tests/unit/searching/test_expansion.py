@@ -1,4 +1,4 @@
-"""Expansion: verified views decide on near results, and order those that were not found."""
+"""Expansion: verified views add near results and rank the remaining ones."""
 
 from dataclasses import replace
 from pathlib import Path
