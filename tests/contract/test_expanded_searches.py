@@ -11,12 +11,12 @@ from resight.ranking.rerank.query_expansion import average_query
 from resight.ranking.strangers import Strangers
 from resight.searching.expansion import expand
 from resight.searching.nearest import Ranking
-from resight.searching.query import Agreement, Decided
+from resight.searching.query import Decided, MatchStrength
 from store_samples import Stores, make, stores
 
 __all__ = ["stores"]
 
-VIEW = Decided(0.99, None, "view", agreement=Agreement(-20.0, 400, None))
+VIEW = Decided(0.99, None, "view", agreement=MatchStrength(-20.0, 400, None))
 
 
 @pytest.mark.parametrize("kind", [{}, {"cam": True}, {"cam": True, "adapted": True}], ids=str)

@@ -36,7 +36,7 @@ views of the same thing that agree in local features are nearer."""
 THREADS = min(os.cpu_count() or 1, 8)
 
 
-class Agreement(NamedTuple):
+class FeatureMatch(NamedTuple):
     """The match of the features of one kind of a pair.
 
     Attributes:
@@ -52,7 +52,7 @@ class Agreement(NamedTuple):
     is_still: bool
 
     @classmethod
-    def of(cls, first: Features, second: Features, rules: Rules) -> "Agreement":
+    def of(cls, first: Features, second: Features, rules: Rules) -> "FeatureMatch":
         """Match the features of two photos."""
         found = match(first, second, rules=rules)
         return cls(
@@ -73,8 +73,8 @@ class Compared(NamedTuple):
         with_columns: both photos have columns.
     """
 
-    features: Agreement
-    columns: Agreement | None
+    features: FeatureMatch
+    columns: FeatureMatch | None
     fewest: int
     with_columns: bool
 
@@ -146,10 +146,10 @@ def _compare(pair: tuple[StoredEvidence, StoredEvidence]) -> Compared | None:
     first, second = (stored.decoded for stored in pair)
     if first is None or second is None:
         return None
-    features, columns = Agreement.of(first, second, SIFT), None
+    features, columns = FeatureMatch.of(first, second, SIFT), None
     both = (first.columns, second.columns)
     if both[0] is not None and both[1] is not None and not is_sure(features.match.log10_nfa):
-        columns = Agreement.of(both[0], both[1], COLUMNS)
+        columns = FeatureMatch.of(both[0], both[1], COLUMNS)
     return Compared(features, columns, min(len(first), len(second)), None not in both)
 
 
@@ -176,7 +176,7 @@ def _is_duplicate(
 def _without_background(
     reader: EvidenceReader,
     rows: np.ndarray,
-    compared: Sequence[Agreement | None],
+    compared: Sequence[FeatureMatch | None],
     strange: np.ndarray,
     rules: Rules,
 ) -> list[Match | None]:
@@ -219,7 +219,7 @@ def _without_background(
 
 
 def _count_strangers(
-    rows: np.ndarray, compared: Sequence[Agreement | None], strange: np.ndarray
+    rows: np.ndarray, compared: Sequence[FeatureMatch | None], strange: np.ndarray
 ) -> dict[int, np.ndarray]:
     """Return, by row, the number of strangers with which the features of a photo agree.
 

@@ -24,7 +24,7 @@ from resight.ranking.strangers import Nearness, Strangers, nearness
 from resight.searching.expansion import decide_by_views
 from resight.searching.hinted import obey_hints
 from resight.searching.nearest import CHUNK, DECIDABLE
-from resight.searching.query import PROBABLE, Agreement, Decided, QueryPhoto, VerifiedMatch
+from resight.searching.query import PROBABLE, Decided, MatchStrength, QueryPhoto, VerifiedMatch
 
 if TYPE_CHECKING:
     from resight.evidence.decision import Decision
@@ -163,7 +163,7 @@ def _in_photos(
         bounding_box(at_photo),
         None if at_query is None else np.concatenate([at_query, at_photo], axis=1),
     )
-    agreement = Agreement(
+    agreement = MatchStrength(
         decision.match.log10_nfa,
         min(len(evidence), len(other)),
         columns_nfa(evidence, other, decision.columns),

@@ -183,7 +183,7 @@ def verdict_of(probability: float) -> Verdict:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class MatchStrength:
     """The strength of a match between two photos, see `evidence.probability.observations`.
 
     Attributes:
@@ -214,7 +214,7 @@ class Decided:
     match: VerifiedMatch | None
     kind: Kind | None = None
     hint: bool = False
-    agreement: Agreement | None = None
+    agreement: MatchStrength | None = None
 
 
 @dataclass(frozen=True)

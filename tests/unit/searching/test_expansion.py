@@ -22,13 +22,13 @@ from resight.ranking.strangers import Strangers
 from resight.searching import expansion, pipeline
 from resight.searching.expansion import decide_by_views, expand, surest_view
 from resight.searching.nearest import EXPANDED, Ranking
-from resight.searching.query import SAME, Agreement, Decided, VerifiedMatch
+from resight.searching.query import SAME, Decided, MatchStrength, VerifiedMatch
 from views import near, texture, view
 
 MATCH = VerifiedMatch(40, None, None)
-SURE, UNSURE = Agreement(-20.0, 400, None), Agreement(-2.0, 400, None)
+SURE, UNSURE = MatchStrength(-20.0, 400, None), MatchStrength(-2.0, 400, None)
 VIEW = Decided(0.99, MATCH, "view", agreement=SURE)
-STRANGER = Decided(0.05, MATCH, agreement=Agreement(np.inf, 20, None))
+STRANGER = Decided(0.05, MATCH, agreement=MatchStrength(np.inf, 20, None))
 
 
 def directions(*degrees: float) -> np.ndarray:
