@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from resight.errors import ImageError
 from resight.memory import release_unused_memory
@@ -96,10 +97,12 @@ def extract_photos(
 
     loaded = _without_duplicates(prefetch(load, files, workers, "photos"), cached)
     results = prefetch(describe, loaded, extractor.concurrency + 1, "maps")
-    for number, result in enumerate(results, 1):
-        yield result
-        if number % RELEASE_INTERVAL == 0:
-            release_unused_memory()
+    # More threads of linear algebra would spin while they wait, a third of all time.
+    with threadpool_limits(1, "blas"):
+        for number, result in enumerate(results, 1):
+            yield result
+            if number % RELEASE_INTERVAL == 0:
+                release_unused_memory()
 
 
 def _without_duplicates(
