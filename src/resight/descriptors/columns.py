@@ -67,12 +67,12 @@ def code_columns(feature_map: np.ndarray) -> Columns | None:
     channels, height, width = feature_map.shape
     if max(height, width) > MAX_SIDE:
         return None
-    centered = feature_map - feature_map.mean(axis=(1, 2), keepdims=True)
-    inner = centered[:, 1:-1, 1:-1].reshape(channels, -1)
-    squared = np.einsum("cp,cp->p", inner, inner)
+    columns = feature_map.transpose(1, 2, 0)  # as networks return them, in memory
+    columns = (columns - columns.mean(axis=(0, 1)))[1:-1, 1:-1].reshape(-1, channels)
+    squared = np.einsum("pc,pc->p", columns, columns)
     chosen = np.sort(np.argsort(-squared, kind="stable")[:MAX_COLUMNS])
     chosen = chosen[squared[chosen] > 0]
-    codes = np.packbits(inner[:, chosen].T @ _projections(channels) > 0, axis=1)
+    codes = np.packbits(columns[chosen] @ _projections(channels) > 0, axis=1)
     y, x = np.divmod(chosen, max(width - 2, 1))
     return Columns((width, height), np.stack([x + 1, y + 1], axis=1).astype(np.uint8), codes)
 

@@ -42,14 +42,15 @@ def to_bytes(evidence: Evidence) -> bytes:
     angles = np.rint(evidence.frames[:, 0] / (2 * math.pi) * 256) % 256
     sizes = np.rint(np.log(np.maximum(evidence.frames[:, 1], 1.0)) / SIZE_STEP)
     codes = np.clip(np.rint(evidence.descriptors / LARGEST * LEVELS), 0, LEVELS).astype(np.uint8)
-    # Column by column, like values follow each other, which deflates better.
     arrays = [
         np.clip(points, 0, 2**16 - 1).astype("<u2").T.tobytes(),
         angles.astype(np.uint8).tobytes(),
         np.clip(sizes, 0, 255).astype(np.uint8).tobytes(),
         (codes[:, 0::2] << 4 | codes[:, 1::2]).tobytes(),
     ]
-    body = zlib.compress(b"".join([evidence.thumbnail.tobytes(), *arrays]), 6)
+    # Nothing occurs twice, so that looking for it would only take ten times as long.
+    deflate = zlib.compressobj(strategy=zlib.Z_HUFFMAN_ONLY)
+    body = deflate.compress(b"".join([evidence.thumbnail.tobytes(), *arrays])) + deflate.flush()
     columns = evidence.columns
     if columns is None:
         return HEADER.pack(VERSION, count, *evidence.size, evidence.sharpness, 0, 0, 0) + body

@@ -30,7 +30,8 @@ def extract_evidence(image: Image.Image, columns: Columns | None = None) -> Evid
     points = (features.points + 0.5) * ratio - 0.5
     frames = np.zeros((0, 2), np.float32) if features.frames is None else features.frames
     _, deviation = cv2.meanStdDev(cv2.Laplacian(copy, cv2.CV_16S))
-    thumbnail = image.convert("RGB").resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    thumbnail = rgb.resize((THUMBNAIL_SIDE,) * 2, Image.Resampling.BOX)
     return Evidence(
         size,
         points.astype(np.float32),
