@@ -90,7 +90,7 @@ COLUMNS = Rules(0.98, ("homography", "affine"), 3 * CELL, TRIED_BY_COLUMNS)
 
 def features_of(evidence: Evidence | None, rules: Rules) -> Features | None:
     """Return a photo's features of the kind that rules are for; None if it has none."""
-    return evidence if evidence is None or rules is SIFT else evidence.columns
+    return evidence if evidence is None or rules == SIFT else evidence.columns
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,15 @@ def _spread(
             others = (second if photo is first else first).points
             axes = _line_normals(map_, others[inliers[:, 1 if photo is first else 0]])[None, :]
         along = points @ axes.T
-        deviations = np.median(np.abs(along - np.median(along, axis=0)), axis=0)
+        deviations = _median(np.abs(along - _median(along)))
         spreads.append(NORMAL_DEVIATION * float(deviations.min()) / np.hypot(*photo.size))
     return max(spreads)
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Return the medians of columns; several times as fast as NumPy's for a few hundred values."""
+    ordered, half = np.sort(values, axis=0), len(values) // 2
+    return np.asarray(ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2)
 
 
 def _line_normals(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -276,9 +282,7 @@ def _mutual_matches(first: np.ndarray, second: np.ndarray, ratio: float) -> np.n
     runner_up = products.max(axis=1)
     products[rows, nearest] = best
     # Squared distances of unit vectors are 2 - 2 times their products.
-    passes = 2 - 2 * best < ratio**2 * (2 - 2 * runner_up) - ROUNDING
-    mutual = np.flatnonzero(passes & (best >= products.max(axis=0)[nearest]))
-    mutual = mutual[
-        products[:, nearest[mutual]].argmax(axis=0) == mutual
-    ]  # of equal ones the first
+    passes = np.flatnonzero(2 - 2 * best < ratio**2 * (2 - 2 * runner_up) - ROUNDING)
+    back = products[:, nearest[passes]].argmax(axis=0)  # of equal ones the first
+    mutual = passes[back == passes]
     return np.stack([mutual, nearest[mutual]], axis=1)

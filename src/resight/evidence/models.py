@@ -97,10 +97,8 @@ def _chance(
 
 def _transfer_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the larger of both directions' errors (n,), infinite where the map is not a view."""
-    none = np.full(len(source), np.inf)
-    determinant = np.linalg.det(matrix)
-    if abs(matrix[2, 2]) < 1e-12 or abs(determinant) < 1e-12:
-        return none
+    if abs(matrix[2, 2]) < 1e-12 or abs(np.linalg.det(matrix)) < 1e-12:
+        return np.full(len(source), np.inf)
     matrix = matrix / matrix[2, 2]
     there, depth = project(matrix, source)
     back, _ = project(np.linalg.inv(matrix), target)
