@@ -75,7 +75,7 @@ def grow(photos: Path, sizes: Sequence[int], config: str) -> dict[str, dict[str,
         for size in sizes:
             part = files[:size]
             indexing = seconds(lambda part=part: resight.index(part, collection, config=config))
-            started, cpu = time.perf_counter(), time.process_time()
+            started = time.perf_counter()
             stages: dict[str, int] = {}
 
             def note(stage: str, done: int, total: int, stages: dict[str, int] = stages) -> None:
@@ -88,7 +88,6 @@ def grow(photos: Path, sizes: Sequence[int], config: str) -> dict[str, dict[str,
             measured[str(len(part))] = {
                 "indexing a photo, ms": round(1e3 * indexing / (len(part) - known)),
                 "grouping, s": round(taken, 1),
-                "of both cores, s": round(time.process_time() - cpu, 1),
                 "pairs compared": stages.get("comparing details", 0),
                 "groups": len(found),
                 "share of n log n": round(growth / first, 2),

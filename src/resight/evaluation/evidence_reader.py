@@ -22,7 +22,7 @@ BATCH = 100
 
 
 class StoredEvidence:
-    """Evidence of a photo that is decoded on first use, in any thread."""
+    """Evidence of a photo that is decoded on first use, in any process."""
 
     def __init__(self, data: bytes | None) -> None:
         self._data = data
@@ -31,6 +31,10 @@ class StoredEvidence:
     def decoded(self) -> Evidence | None:
         """The evidence; None if there is none, or it is damaged or of another version."""
         return None if self._data is None else from_bytes(self._data)
+
+    def __reduce__(self) -> tuple[type["StoredEvidence"], tuple[bytes | None]]:
+        """Pickle without the decoded form, which is ten times as large."""
+        return StoredEvidence, (self._data,)
 
 
 class EvidenceReader:

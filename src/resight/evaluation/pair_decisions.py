@@ -6,15 +6,15 @@ Each photo is compared with its nearest neighbors, except strangers; each pair i
     agreements without background --evident_probability--> probabilities
 """
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from resight.evaluation.evidence_reader import EvidenceReader, StoredEvidence
+from resight.evaluation.evidence_reader import EvidenceReader
 from resight.evaluation.grouping import PhotoPairs
+from resight.evaluation.pair_processes import map_pairs
+from resight.evidence import Evidence
 from resight.evidence.decision import (
     evident_probability,
     is_background,
@@ -26,14 +26,12 @@ from resight.evidence.decision import (
 from resight.evidence.kinds import kind_of
 from resight.evidence.matching import COLUMNS, SIFT, Features, Match, Rules, features_of, match
 from resight.evidence.probability import ALIKE, TRIED, by_descriptor, strangeness
-from resight.indexing.extraction import prefetch
 from resight.progress import Progress
 from resight.ranking.linkage import LINKED
 
 NEAREST_STRANGER = -0.08
 """Closeness below which photos are compared only to see what strangers share; some 97 % of the
 views of the same thing that agree in local features are nearer."""
-THREADS = min(os.cpu_count() or 1, 8)
 
 
 class FeatureMatch(NamedTuple):
@@ -91,30 +89,29 @@ def decide_pairs(
     """
     probabilities = by_descriptor(pairs.near.log10_nfa)
     strange = strangeness(pairs.near)
-    with threadpool_limits(1, "blas"):  # the pairs are compared in threads
-        compared = _compare_pairs(reader, pairs, progress)
-        features = [result and result.features for result in compared]
-        columns = [result and result.columns for result in compared]
-        found = _without_background(reader, pairs.rows, features, strange, SIFT)
-        by_columns = _without_background(reader, pairs.rows, columns, strange, COLUMNS)
-        for place, result in enumerate(compared):
-            agreement, agreed = found[place], by_columns[place]
-            if result is not None and agreement is not None:
-                unknown = np.inf if result.with_columns else None
-                probabilities[place] = evident_probability(
-                    float(pairs.near.closeness[place]),
-                    float(pairs.near.log10_nfa[place]),
-                    agreement.log10_nfa,
-                    result.fewest,
-                    unknown if agreed is None else agreed.log10_nfa,
-                )
-        contents = np.array(reader.contents)[pairs.rows]
-        identical = contents[:, 0] == contents[:, 1]
-        probabilities[identical] = 1.0
-        linked = np.flatnonzero((probabilities >= LINKED) & ~identical)
-        duplicates = identical.copy()
-        agreements = zip(reader.pairs(pairs.rows[linked]), (found[p] for p in linked), strict=True)
-        duplicates[linked] = list(prefetch(_is_duplicate, agreements, THREADS))
+    compared = _compare_pairs(reader, pairs, progress)
+    features = [result and result.features for result in compared]
+    columns = [result and result.columns for result in compared]
+    found = _without_background(reader, pairs.rows, features, strange, SIFT)
+    by_columns = _without_background(reader, pairs.rows, columns, strange, COLUMNS)
+    for place, result in enumerate(compared):
+        agreement, agreed = found[place], by_columns[place]
+        if result is not None and agreement is not None:
+            unknown = np.inf if result.with_columns else None
+            probabilities[place] = evident_probability(
+                float(pairs.near.closeness[place]),
+                float(pairs.near.log10_nfa[place]),
+                agreement.log10_nfa,
+                result.fewest,
+                unknown if agreed is None else agreed.log10_nfa,
+            )
+    contents = np.array(reader.contents)[pairs.rows]
+    identical = contents[:, 0] == contents[:, 1]
+    probabilities[identical] = 1.0
+    linked = np.flatnonzero((probabilities >= LINKED) & ~identical)
+    duplicates = identical.copy()
+    agreements = [(found[place],) for place in linked.tolist()]
+    duplicates[linked] = list(map_pairs(_is_duplicate, reader, pairs.rows[linked], agreements))
     return probabilities, duplicates
 
 
@@ -128,7 +125,7 @@ def _compare_pairs(
     for _ in range(2):
         # Those that agree although they are no nearer than strangers may share a background:
         # that shows only when they are compared with strangers, too.
-        results = prefetch(_compare, reader.pairs(pairs.rows[chosen]), THREADS)
+        results = map_pairs(_compare, reader, pairs.rows[chosen])
         for done, (place, result) in enumerate(zip(chosen.tolist(), results, strict=True), 1):
             compared[place] = result
             progress("comparing details", total - len(chosen) + done, total)
@@ -141,9 +138,8 @@ def _compare_pairs(
     return compared
 
 
-def _compare(pair: tuple[StoredEvidence, StoredEvidence]) -> Compared | None:
+def _compare(first: Evidence | None, second: Evidence | None) -> Compared | None:
     """Match a pair, by columns if features are not sure; None if a photo has no evidence."""
-    first, second = (stored.decoded for stored in pair)
     if first is None or second is None:
         return None
     features, columns = FeatureMatch.of(first, second, SIFT), None
@@ -162,14 +158,11 @@ def _is_doubtful(result: Compared | None, pairs: PhotoPairs, place: int) -> bool
     )
 
 
-def _is_duplicate(
-    compared: tuple[tuple[StoredEvidence, StoredEvidence], Match | None],
-) -> bool:
+def _is_duplicate(first: Evidence | None, second: Evidence | None, agreement: Match | None) -> bool:
     """Return whether photos that show the same thing are the same picture, whole."""
-    (first, second), agreement = compared
-    if first.decoded is None or second.decoded is None or agreement is None:  # removed just now
+    if first is None or second is None or agreement is None:  # removed just now
         return False
-    kind = kind_of(first.decoded, second.decoded, agreement, same_content=False)
+    kind = kind_of(first, second, agreement, same_content=False)
     return kind not in ("view", "crop")
 
 
@@ -198,24 +191,34 @@ def _without_background(
             ):
                 elsewhere[place] = counts
 
-    def again(item: tuple[int, tuple[StoredEvidence, StoredEvidence]]) -> Match | None:
-        place, pair = item
-        agreement = found[place]
-        first, second = (features_of(stored.decoded, rules) for stored in pair)
-        if agreement is None or first is None or second is None:
-            return agreement  # removed just now
-        forth, back = elsewhere[place]
-        return max(
-            match_foreground(agreement, first, second, forth, rules),
-            match_foreground(agreement.reversed(), second, first, back, rules),
-            key=lambda side: side.log10_nfa,
-        )
-
     places = list(elsewhere)
-    items = zip(places, reader.pairs(rows[places]), strict=True)
-    for place, agreement in zip(places, prefetch(again, items, THREADS), strict=True):
+    arguments = [(found[place], *elsewhere[place], rules) for place in places]
+    again = map_pairs(_match_foregrounds, reader, rows[places], arguments)
+    for place, agreement in zip(places, again, strict=True):
         found[place] = agreement
     return found
+
+
+def _match_foregrounds(
+    first: Evidence | None,
+    second: Evidence | None,
+    agreement: Match | None,
+    forth: np.ndarray,
+    back: np.ndarray,
+    rules: Rules,
+) -> Match | None:
+    """Match a pair without the background of either photo, and return the weaker match.
+
+    `forth` and `back` are the numbers of strangers with which the features of either agree.
+    """
+    one, other = features_of(first, rules), features_of(second, rules)
+    if agreement is None or one is None or other is None:
+        return agreement  # removed just now
+    return max(
+        match_foreground(agreement, one, other, forth, rules),
+        match_foreground(agreement.reversed(), other, one, back, rules).reversed(),
+        key=lambda side: side.log10_nfa,
+    )
 
 
 def _count_strangers(

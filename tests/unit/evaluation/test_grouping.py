@@ -9,6 +9,7 @@ import pytest
 
 import resight
 import samples
+from resight.evaluation import pair_processes
 from views import pasted, texture, view
 
 
@@ -52,6 +53,15 @@ def test_what_shows_the_same_thing_is_grouped(collection: Path) -> None:
         ("near-duplicate", ["original", "small"]),
         ("same-thing", ["view-0", "view-1", "view-2"]),
     ]
+
+
+def test_many_pairs_are_compared_in_processes(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequential = resight.groups(collection)
+    monkeypatch.setattr(pair_processes, "MIN_PAIRS", 1)
+    monkeypatch.setattr(pair_processes, "PROCESSES", 2)
+    assert resight.groups(collection).to_dict() == sequential.to_dict()
 
 
 def test_a_limit_groups_by_distance_alone(collection: Path) -> None:
