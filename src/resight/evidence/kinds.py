@@ -52,6 +52,10 @@ SHOWN = 0.9
 """Least share of a cell beyond the photo, to see the border's color."""
 PARTLY_SHOWN = 0.3
 """The same around photos with a thin border, which fills no cell."""
+PASTED = 0.6
+"""Least share of a photo that a collage shows; another view from the same place shows as much."""
+COLLAGE = 0.5
+"""Largest share of a collage that one of its photos fills."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,14 @@ class Placement:
         (x, y), (left, top, right, bottom) = self.tolerance, self.box
         return max(left, 1 - right) > x or max(top, 1 - bottom) > y
 
+    @property
+    def is_pasted(self) -> bool:
+        """Most of one photo lies in a part of the other, as in a collage."""
+        left, top, right, bottom = self.box
+        common = (min(right, 1.0) - max(left, 0.0)) * (min(bottom, 1.0) - max(top, 0.0))
+        shares = common, common / ((right - left) * (bottom - top))
+        return max(shares) >= PASTED and min(shares) <= COLLAGE
+
 
 def kind_of(first: Evidence, second: Evidence, match: Match, *, same_content: bool) -> Kind:
     """Name how two photos differ that were decided to show the same thing.
@@ -99,13 +111,14 @@ def kind_of(first: Evidence, second: Evidence, match: Match, *, same_content: bo
     placement = _place(first, second, match, BLUR_SLACK if blurred else 1.0)
     if placement is None and (blurred or match.log10_nfa > WEAK):
         placement = _place_by_thumbnails(first, second)
-    if placement is None or (placement.sticks_out and placement.leaves_room):
+    both = placement is not None and placement.sticks_out and placement.leaves_room
+    if placement is None or (both and not placement.is_pasted):
         return "view"
     if placement.mirrored or placement.turns:
         return "mirrored" if placement.mirrored else "rotated"
     if placement.sticks_out:
         plain = _bordered(second.thumbnail, first.thumbnail, _inverse(placement.box))
-        return "edited" if plain else "crop"
+        return "edited" if plain and not both else "crop"
     if placement.leaves_room:
         plain = _bordered(first.thumbnail, second.thumbnail, placement.box)
         return "edited" if plain else "crop"

@@ -95,6 +95,17 @@ def test_frames_of_a_burst_are_views(shift: int) -> None:
     assert kinds(*frames) == {"view"}
 
 
+def test_a_photo_in_a_collage_is_a_crop() -> None:
+    collage = Image.new("RGB", (640, 480))
+    for number in range(4):
+        photo = textured_picture(number + 1).resize((480, 360))
+        corner = (number % 2 * 320, number // 2 * 240)
+        collage.paste(ImageOps.fit(photo, (320, 240)), corner)
+    wide = textured_picture(2).resize((480, 270))
+    collage.paste(ImageOps.fit(wide, (320, 240)), (320, 0))
+    assert kinds(evidence_of(wide), evidence_of(collage)) == {"crop"}
+
+
 def test_photos_without_features_are_compared_by_thumbnails() -> None:
     smooth = picture(5).resize((600, 450), Image.Resampling.BICUBIC)
     smooth = smooth.filter(ImageFilter.GaussianBlur(60))
