@@ -1,10 +1,11 @@
 """Groups of photos from pairs that show the same thing.
 
-Photos that are connected by links are divided by average linkage, so that one wrong link does not
-join two groups, while panoramas whose ends do not overlap and long bursts stay whole.
-
-Average linkage: Sokal and Michener, "A statistical method for evaluating systematic relationships",
-1958.
+Photos that are connected by links are divided so that one wrong link does not join two groups,
+while panoramas whose ends do not overlap and long bursts stay whole. Probabilities are divided by
+correlation clustering, in which each pair speaks for or against one group by its log odds (Bansal,
+Blum and Chawla, Machine Learning 2004), solved greedily (additive edge contraction: Keuper et al.,
+"Efficient decomposition of image and mesh graphs by lifted multicuts", ICCV 2015). Distances are
+divided by average linkage (Sokal and Michener, 1958).
 """
 
 import itertools
@@ -16,8 +17,15 @@ import numpy as np
 
 LINKED = 0.95
 """Minimum probability of a link: a wrong one costs more than a missing one."""
-MEAN = 0.22
-"""Least mean probability of the pairs between two parts of a group."""
+NEUTRAL = 0.14
+"""Probability of a pair that speaks neither for nor against one group: photos that are linked by
+others are likely to show the same thing, even if they agree in nothing."""
+CERTAIN = 0.985
+"""Largest probability that counts, so that a few wrong links do not outweigh all other pairs."""
+UNLIKELY = 0.01
+"""Smallest probability that counts."""
+UNCOMPARED = 0.03
+"""Probability of a pair that was not compared, because the photos are not near."""
 SUPPORT = 2
 """Minimum number of common neighbors by which a pair that was not compared counts as linked."""
 MAX_DIVIDED = 500
@@ -113,12 +121,46 @@ def _divide_compared(
         if (supported == linked).all():
             break
         linked = supported
-    distances = np.where(linked, 0.0, 1.0)
-    distances = np.where(known > 0, 2 - known, distances)
-    everything = np.arange(len(known))
-    return divide(
-        everything, lambda pairs: distances[pairs[:, 0], pairs[:, 1]], 1 - MEAN, constraints
-    )
+    probabilities = np.where(known > 0, known - 1, np.where(linked, 1.0, UNCOMPARED))
+    pairs = np.stack(np.triu_indices(len(known), 1), axis=1)
+    weights = log_odds(np.clip(probabilities, UNLIKELY, CERTAIN)) - log_odds(NEUTRAL)
+    forbidden = pairs[constraints.forbidden(pairs)]
+    weights[forbidden[:, 0], forbidden[:, 1]] = weights[forbidden[:, 1], forbidden[:, 0]] = -np.inf
+    labels = join(weights)
+    parts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return [part for part in parts if len(part) > 1]
+
+
+def log_odds(probability: np.ndarray | float) -> np.ndarray:
+    """Return the natural logarithm of the odds of a probability between 0 and 1."""
+    return np.asarray(np.log(probability) - np.log1p(-np.asarray(probability)))
+
+
+def join(weights: np.ndarray) -> np.ndarray:
+    """Join items into clusters while the sum of the weights between two clusters is positive.
+
+    The two with the largest sum are joined first.
+
+    Args:
+        weights: float64 (n, n), symmetric; positive for items that belong together, negative for
+            items that do not.
+
+    Returns:
+        The label of each item's cluster, int64 (n,).
+
+    >>> join(np.array([[0.0, 5.0, 1.0], [5.0, 0.0, -2.0], [1.0, -2.0, 0.0]]))
+    array([0, 0, 2])
+    """
+    sums, labels = weights.copy(), np.arange(len(weights))
+    np.fill_diagonal(sums, -np.inf)
+    while True:
+        first, second = sorted(np.unravel_index(sums.argmax(), sums.shape))
+        if sums[first, second] <= 0:
+            return labels
+        sums[first] += sums[second]
+        sums[:, first] = sums[first]
+        sums[second] = sums[:, second] = sums[first, first] = -np.inf
+        labels[labels == second] = first
 
 
 def components(pairs: np.ndarray, count: int) -> list[np.ndarray]:
