@@ -16,6 +16,8 @@ from resight.demo.objects import FAMILIES, Thing, bricks, facade, lettering, mar
 from resight.demo.scenes import LAMP, SIZE, lay, photograph, pose, shade, turned
 from resight.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, int]]]:

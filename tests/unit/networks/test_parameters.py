@@ -62,6 +62,7 @@ def test_every_stage_of_vgg16(runtime: str, size: tuple[int, int], vgg16_weights
         np.testing.assert_allclose(found[layer], feature_map, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", INSTALLED)
 def test_the_last_convolution_is_not_overwritten_by_its_relu(
     runtime: str, vgg16_weights: Path

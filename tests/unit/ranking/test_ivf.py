@@ -246,6 +246,7 @@ def test_a_search_without_an_index_explains_how_to_build_one(tmp_path: Path) -> 
         search(photos[0], tmp_path / "c", SearchConfig(approximate=True))
 
 
+@pytest.mark.slow
 def test_the_photos_of_a_search_are_those_of_the_exact_one(
     tmp_path: Path, small_weights: Path
 ) -> None:

@@ -14,6 +14,8 @@ from resight.config import SearchConfig
 from resight.errors import UsageError
 from views import texture, view
 
+VERIFY = pytest.param({"verify": 5}, marks=pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -67,7 +69,7 @@ def test_the_same_is_found_however_far(root: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [10, -1])
-@pytest.mark.parametrize("options", [{}, {"rerank": "alpha-qe"}, {"verify": 5}])
+@pytest.mark.parametrize("options", [{}, {"rerank": "alpha-qe"}, VERIFY])
 def test_the_same_is_among_the_first_whatever_orders_the_results(
     drawn: Path, tmp_path: Path, options: dict[str, object], place: int
 ) -> None:
