@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,23 @@ def test_a_missing_runtime_names_its_extra(
 
 def test_an_unknown_runtime_is_refused() -> None:
     assert refusal(runtime="abacus") == "runtime: abacus is not one of auto, torch, openvino, onnx"
+
+
+@needs_openvino
+def test_streams_compute_the_same_at_the_same_time(small_weights: Path) -> None:
+    parameters = load_parameters("resnet50", small_weights)
+    one, several = (
+        load_network("resnet50", parameters, runtime="openvino", device="cpu", streams=streams)
+        for streams in (1, 2)
+    )
+    assert (one.concurrency, several.concurrency) == (1, 2)
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (60 + n, 80, 3), np.uint8) for n in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(several.feature_maps, images))
+    for image, maps in zip(images, found, strict=True):
+        for layer, expected in one.feature_maps(image).items():
+            np.testing.assert_array_equal(maps[layer], expected)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cuda:1", "nonsense"])

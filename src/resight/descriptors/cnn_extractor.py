@@ -49,6 +49,7 @@ class CnnExtractor:
         device: str = "auto",
         quantized: bytes | None = None,
         threads: int | None = None,
+        streams: int = 1,
     ) -> None:
         """Load the network.
 
@@ -86,6 +87,7 @@ class CnnExtractor:
             quantized=quantized,
             precision=config.precision,
             threads=threads,
+            streams=streams,
         )
         self.concurrency = self.network.concurrency
         self.precision = self.network.precision

@@ -34,6 +34,7 @@ class ModelOptions:
         on_download: called while weights are downloaded, see `networks.weights.DownloadProgress`.
         weights_files: several files in place of the one; each serves the methods on its network.
         threads: threads that compute; None leaves that to the runtime.
+        streams: images to compute at the same time, see `load_network`.
         precision: `float32`, `bfloat16` or `auto` in place of a collection's; None keeps it.
     """
 
@@ -43,6 +44,7 @@ class ModelOptions:
     on_download: Callable[[int, int], None] | None = None
     weights_files: tuple[Path, ...] = ()
     threads: int | None = None
+    streams: int = 1
     precision: str | None = None
 
 
@@ -199,6 +201,7 @@ def _load(
             device=options.device,
             quantized=quantized,
             threads=options.threads,
+            streams=options.streams,
         )
     assert isinstance(config, LocalConfig)
     from resight.descriptors.local_extractor import LocalExtractor

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-import threading
+import queue
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -27,8 +27,6 @@ BETWEEN = "between"
 class OpenVinoNetwork:
     """A backbone compiled for the CPU, for pictures of any size."""
 
-    concurrency = 1
-
     def __init__(
         self,
         backbone: str,
@@ -37,12 +35,14 @@ class OpenVinoNetwork:
         precision: str = "float32",
         quantized: bytes | None = None,
         threads: int | None = None,
+        streams: int = 1,
     ) -> None:
         """Compile the network up to the last of `layers`, or `quantized` with its own layers.
 
         Arguments as in `load_network`.
         """
         self.precision = precision
+        self.concurrency = streams
         core = openvino.Core()
         if quantized is not None:
             models = [(_read_quantized(core, quantized), "f32")]
@@ -52,21 +52,23 @@ class OpenVinoNetwork:
             models = [(build_model(backbone, parameters, layers), "f32")]
         self._spec = find_backbone(backbone)
         options = {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": streams,
             "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
             "INFERENCE_NUM_THREADS": threads or 0,
             # Pinned threads of two workers on one machine would share the first core.
             "ENABLE_CPU_PINNING": threads is None,
         }
-        self._lock = threading.Lock()  # an infer request serves one caller at a time
-        self._parts = []
+        compiled = []
         for model, hint in models:
-            compiled = core.compile_model(
-                model, "CPU", {**options, "INFERENCE_PRECISION_HINT": hint}
-            )
+            options["INFERENCE_PRECISION_HINT"] = hint
             names = [result.get_friendly_name() for result in model.get_results()]
-            self._parts.append((compiled.create_infer_request(), names))
-        self._layers = [name for _, names in self._parts for name in names if name != BETWEEN]
+            compiled.append((core.compile_model(model, "CPU", options), names))
+        self._layers = [name for _, names in compiled for name in names if name != BETWEEN]
+        # An infer request serves one caller at a time.
+        self._idle: queue.SimpleQueue[list[tuple[Any, list[str]]]] = queue.SimpleQueue()
+        for _ in range(streams):
+            self._idle.put([(part.create_infer_request(), names) for part, names in compiled])
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""
@@ -74,8 +76,9 @@ class OpenVinoNetwork:
         empty = openvino.Shape([0, 0, 0, 0])
         values: Any = image[None]
         maps: dict[str, openvino.Tensor] = {}
-        with self._lock:
-            for request, names in self._parts:
+        parts = self._idle.get()
+        try:
+            for request, names in parts:
                 # Separate output memory, because the next run overwrites that of the request.
                 outputs = [openvino.Tensor(openvino.Type.f32, empty) for _ in names]
                 for number, output in enumerate(outputs):
@@ -83,6 +86,8 @@ class OpenVinoNetwork:
                 request.infer([values], share_inputs=True, share_outputs=True)
                 maps.update(zip(names, outputs, strict=True))
                 values = maps.pop(BETWEEN, None)
+        finally:
+            self._idle.put(parts)
         return {layer: output.data[0].transpose(2, 0, 1) for layer, output in maps.items()}
 
 

@@ -63,6 +63,7 @@ def load_network(
     precision: str = "float32",
     quantized: bytes | None = None,
     threads: int | None = None,
+    streams: int = 1,
 ) -> Network:
     """Load a network on a runtime, ready for inference.
 
@@ -77,6 +78,8 @@ def load_network(
             support it; or `int8`, with `quantized`.
         quantized: the network in 8-bit integers, for OpenVINO only.
         threads: that compute on the CPU; None leaves the number to the runtime.
+        streams: images that OpenVINO computes at the same time, each with fewer threads: more
+            images a second, but each takes longer.
 
     Raises:
         UsageError: there is no such runtime or device, the runtime is not installed, or it or the
@@ -123,7 +126,7 @@ def load_network(
         del sys.modules[OPENVINO_CONVERTER]
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16() else "float32"
-    return OpenVinoNetwork(backbone, parameters, layers, precision, quantized, threads)
+    return OpenVinoNetwork(backbone, parameters, layers, precision, quantized, threads, streams)
 
 
 def choose_runtime(runtime: str, device: str) -> str:

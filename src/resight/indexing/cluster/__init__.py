@@ -91,7 +91,9 @@ def _worker_options(
         return replace(options, runtime="torch", device="cuda", on_download=None), gpus
     required = REQUIRED_RUNTIMES.get(method.config.precision)
     runtime = required or choose_runtime(options.runtime, "cpu")
-    options = replace(options, runtime=runtime, device="cpu", threads=1, on_download=None)
+    options = replace(
+        options, runtime=runtime, device="cpu", threads=1, streams=1, on_download=None
+    )
     return options, int(resources.get("CPU", 0))
 
 
