@@ -20,9 +20,10 @@ import numpy as np
 from scipy.optimize import nnls
 
 from harness import draw_descriptors, machine, make_parser, markdown, save, seconds
-from resight.backends.manage import check, remove
+from resight.backends.manage import remove
 from resight.collection import Collection
 from resight.collection.ann_index import build_ann_index
+from resight.collection.integrity import check
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SelectionConfig

@@ -5,9 +5,7 @@ from .backends.hints import decide as decide
 from .backends.hints import hints as hints
 from .backends.hints import import_hints as import_hints
 from .backends.hints import undo_hints as undo_hints
-from .backends.manage import CheckReport as CheckReport
 from .backends.manage import Info as Info
-from .backends.manage import check as check
 from .backends.manage import info as info
 from .backends.manage import remove as remove
 from .backends.store import Filter as Filter
@@ -16,6 +14,8 @@ from .backends.transfer import pull as pull
 from .backends.transfer import push as push
 from .collection import Collection as Collection
 from .collection.hints import Hint as Hint
+from .collection.integrity import CheckReport as CheckReport
+from .collection.integrity import check as check
 from .config import BackendConfig as BackendConfig
 from .config import ExtractionConfig as ExtractionConfig
 from .config import LocalConfig as LocalConfig

@@ -9,9 +9,10 @@ import samples
 from postgres_server import PostgresServer
 from resight.backends import Location, open_store
 from resight.backends.hints import decide, hints, undo_hints
-from resight.backends.manage import check, info, remove
+from resight.backends.manage import info, remove
 from resight.backends.transfer import pull, push
 from resight.collection import Collection
+from resight.collection.integrity import check
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.writer import writing
 from resight.config import SearchConfig
@@ -38,8 +39,9 @@ def sample(tmp_path: Path) -> Sample:
 def evidence(collection: Path) -> dict[str, bytes]:
     """Return the evidence in a folder by content."""
     with Collection.open(collection) as opened:
-        assert opened.damaged_evidence() == []
-        return opened.evidence(opened.contents_with_evidence())
+        intact = opened.evidence(opened.contents_with_evidence())
+        assert intact.keys() == opened.contents_with_evidence()
+        return intact
 
 
 def decisions(location: Location) -> tuple[list[tuple[object, ...]], list[float | None]]:

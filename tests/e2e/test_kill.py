@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 import samples
-from resight.backends.manage import check, info
+from resight.backends.manage import info
 from resight.collection import Collection
+from resight.collection.integrity import check
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig
 from resight.indexing.fitting import fit

@@ -142,10 +142,15 @@ def test_the_report_of_an_index_run(collection: Path) -> None:
 def test_the_report_of_a_check(collection: Path) -> None:
     assert plain(resight.check(collection)) == {
         "photos": 8,
+        "share": 1.0,
         "intact": True,
         "problems": [],
         "repaired": [],
         "to_describe": [],
+        "read": 0,
+        "rotted": [],
+        "changed": [],
+        "missing": [],
     }
     with writing(collection) as writer:
         writer.collection.connection.execute("UPDATE descriptors SET crc32 = 1 WHERE rowid = 3")

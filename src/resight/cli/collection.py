@@ -111,15 +111,44 @@ def remove(
     output.say(f"removed {output.count(removed, 'photo')} from {collection}")
 
 
-def check(collection: opt.Collection) -> None:
-    """Verify the integrity of a collection; rebuild damaged indexes."""
-    from resight.backends.manage import check
-    from resight.cli import output
+def check(
+    collection: opt.Collection,
+    sample: Annotated[
+        str | None,
+        option("Check the next N-th; N runs check all.", metavar="1/N", show_default="all"),
+    ] = None,
+    duration: Annotated[
+        str | None,
+        option("Stop then; the next run goes on there.", "--for", metavar="30s|10m|2h"),
+    ] = None,
+    read_photos: Annotated[
+        bool, option("Read the photos too, and find those that rotted.", "--read-photos")
+    ] = False,
+    json: opt.Json = False,
+) -> None:
+    """Verify the integrity of a collection; rebuild damaged indexes.
 
-    report = check(collection)
-    output.print_check(report, collection)
+    Exit status: 0 intact, 1 damaged (now repaired as printed), 2 not checked,
+
+    3 the collection is intact, but photos are damaged.
+    """
+    from resight.cli import output
+    from resight.collection.integrity import check
+
+    report = check(
+        collection,
+        sample=1.0 if sample is None else opt.parse_share(sample),
+        seconds=None if duration is None else opt.parse_duration(duration),
+        read_photos=read_photos,
+    )
+    if json:
+        output.print_json(report.to_dict())
+    else:
+        output.print_check(report, collection)
     if not report.intact:
         raise typer.Exit(1)
+    if report.rotted:
+        raise typer.Exit(3)
 
 
 def push(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,6 +152,37 @@ def parse_settings(texts: list[str] | None, option: str) -> dict[str, Any]:
         except ValueError:
             settings[name] = value
     return settings
+
+
+def parse_share(text: str) -> float:
+    """Parse a fraction such as `1/30`.
+
+    Raises:
+        UsageError: anything else, or not above 0 and up to 1.
+    """
+    try:
+        share = float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{text}: expected a fraction up to 1, such as 1/30", parameter="sample")
+    return share
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration such as `30s`, `10m` or `2h`.
+
+    >>> parse_duration("10m")
+    600.0
+
+    Raises:
+        UsageError: anything else.
+    """
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = text[:-1], text[-1:]
+    if not number.isdecimal() or unit not in units or int(number) == 0:
+        raise UsageError(f"{text}: expected a time such as 30s, 10m or 2h", parameter="for")
+    return int(number) * units[unit]
 
 
 def parse_box(text: str | None) -> "Box | None":

@@ -22,8 +22,9 @@ from resight.progress import Progress
 from resight.searching.query import Verdict
 
 if TYPE_CHECKING:
-    from resight.backends.manage import CheckReport, Info
+    from resight.backends.manage import Info
     from resight.backends.transfer import Transfer
+    from resight.collection.integrity import CheckReport
     from resight.demo import DemoResult
     from resight.evaluation import Evaluation
     from resight.indexing.pipeline import IndexRun
@@ -213,8 +214,19 @@ def print_check(report: "CheckReport", collection: Path) -> None:
     if report.to_describe:
         photos = count(report.to_describe, "photo")
         say(f"run resight index again to extract {photos} again")
+    for path, reason in report.rotted:
+        say(f"{printable(path)}: {reason}; restore it from a backup")
+    for what, paths in (
+        ("changed since they were indexed", report.changed),
+        ("are gone", report.missing),
+    ):
+        if paths:
+            _list(f"{count(paths, 'photo')} {what}; index again", map(printable, paths))
+    if report.read:
+        say(f"{count(report.read, 'photo')} read, {len(report.rotted)} damaged")
     state = "intact" if report.intact else "damaged"
-    say(f"{collection}: {count(report.photos, 'photo')}, {state}")
+    share = "" if report.share == 1 else f", {100 * report.share:.3g} % checked"
+    say(f"{collection}: {count(report.photos, 'photo')}, {state}{share}")
 
 
 def print_transfer(transfer: "Transfer") -> None:

@@ -231,10 +231,6 @@ class Collection(Provenance):
         with explained(self.folder):
             return next(self._stored("WHERE content = ?", content), None)
 
-    def all_descriptors(self) -> Iterator[StoredDescriptors]:
-        """Yield the descriptors of every content."""
-        return self._stored("")
-
     def sample_contents(self, count: int) -> dict[str, Path]:
         """Return at most `count` described contents, and a photo of each.
 
@@ -264,13 +260,6 @@ class Collection(Provenance):
             return None  # the photo's own descriptor is damaged
         return values.reshape(-1, len(original.global_)).astype(np.float32)
 
-    def damaged_copies(self) -> list[str]:
-        """Return the contents whose descriptors of varied copies have a wrong checksum."""
-        if not self.has_copies():
-            return []
-        rows = self.connection.execute("SELECT content, descriptors, crc32 FROM copies")
-        return [content for content, data, crc32 in rows if zlib.crc32(data or b"") != crc32]
-
     def has_evidence(self) -> bool:
         """Return whether evidence was ever recorded."""
         return self._row("SELECT 1 FROM sqlite_master WHERE name = 'evidence'") is not None
@@ -295,13 +284,6 @@ class Collection(Provenance):
             rows = self.connection.execute("SELECT content, data, crc32 FROM evidence")
             blobs = ((content, data or b"", crc32) for content, data, crc32 in rows)
             yield from ((content, data) for content, data, crc in blobs if zlib.crc32(data) == crc)
-
-    def damaged_evidence(self) -> list[str]:
-        """Return the contents whose evidence has a wrong checksum."""
-        if not self.has_evidence():
-            return []
-        rows = self.connection.execute("SELECT content, data, crc32 FROM evidence")
-        return [content for content, data, crc32 in rows if zlib.crc32(data or b"") != crc32]
 
     def hints(self) -> Hints:
         """Return what a person decided about photos."""

@@ -187,11 +187,16 @@ def load_arrays(collection: Collection) -> SearchArrays:
         return _update(collection)
 
 
-def remove_damaged_arrays(collection: Collection) -> str | None:
-    """Remove arrays that differ from their checksums; return the first problem, if any."""
+def remove_damaged_arrays(
+    collection: Collection, start: float = 0.0, end: float = 1.0
+) -> str | None:
+    """Remove arrays that differ from their checksums; return the first problem, if any.
+
+    Only the part of each file from `start` to `end` (in 0..1) is read.
+    """
     first = None
     for folder in _folders(collection):
-        problem = _find_damage(folder)
+        problem = _find_damage(folder, start, end)
         if problem:
             first = first or problem
             shutil.rmtree(folder, ignore_errors=True)
@@ -320,10 +325,10 @@ def _age_s(path: Path) -> float:
         return 0.0
 
 
-def _find_damage(folder: Path) -> str | None:
+def _find_damage(folder: Path, start: float, end: float) -> str | None:
     try:
         for name, chunks in _read_header(folder)["sums"].items():
-            if appendable_npy.is_damaged(folder / name, chunks):
+            if appendable_npy.is_damaged(folder / name, chunks, start, end):
                 return f"{name} was damaged"
     except DAMAGED as error:
         return f"the header was damaged ({error})"

@@ -172,6 +172,11 @@ class Writer:
             )
             self._set_meta("stamp", _random_stamp())
 
+    def store_check_position(self, position: float) -> None:
+        """Store where the next partial check starts, in 0..1."""
+        with self.transaction():
+            self._set_meta("checked", position)
+
     # Photos
 
     def record_described(

@@ -21,9 +21,10 @@ import pytest
 import samples
 from environment import ROOT
 from resight.backends.local import LocalStore
-from resight.backends.manage import check, info, remove
+from resight.backends.manage import info, remove
 from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.database import FORMAT_VERSION
+from resight.collection.integrity import check
 from resight.collection.writer import LOCK_NAME, Writer, writing
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig
 from resight.errors import (

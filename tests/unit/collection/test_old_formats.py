@@ -15,8 +15,9 @@ from PIL import Image
 
 import samples
 from environment import ROOT
-from resight.backends.manage import check, info, remove
+from resight.backends.manage import info, remove
 from resight.collection import Collection
+from resight.collection.integrity import check
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, LocalConfig, SearchConfig, SelectionConfig

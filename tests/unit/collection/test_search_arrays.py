@@ -16,9 +16,9 @@ import pytest
 
 import samples
 from array_samples import KEPT, describe, make
-from resight.backends.manage import check
 from resight.collection import Collection, appendable_npy
 from resight.collection import search_arrays as arrays
+from resight.collection.integrity import check
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig, SelectionConfig

@@ -14,9 +14,10 @@ from PIL import Image
 
 import samples
 from environment import Run
-from resight.backends.manage import check, info, remove
+from resight.backends.manage import info, remove
 from resight.backends.transfer import pull, push
 from resight.collection import Collection
+from resight.collection.integrity import check
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import Writer, writing
 from resight.config import ExtractionConfig, LocalConfig, RerankConfig, SearchConfig, WccnConfig

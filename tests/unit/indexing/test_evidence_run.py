@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import samples
-from resight.backends.manage import check, remove
+from resight.backends.manage import remove
 from resight.collection import Collection
+from resight.collection.integrity import check
 from resight.config import ExtractionConfig
 from resight.descriptors.extractor import Description
 from resight.evidence.encoding import VERSION, from_bytes

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 import samples
-from resight.backends.manage import check, info, remove
+from resight.backends.manage import info, remove
 from resight.collection import Collection
+from resight.collection.integrity import check
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig
 from resight.config.extraction import WORKING_BYTES

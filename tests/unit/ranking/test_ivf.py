@@ -10,9 +10,10 @@ from test_quantized import coded, descriptors
 
 import samples
 from array_samples import KEPT, describe, make
-from resight.backends.manage import check, info
+from resight.backends.manage import info
 from resight.collection import Collection, ann_index
 from resight.collection.ann_index import build_ann_index, open_ann_index, read_ann_status
+from resight.collection.integrity import check
 from resight.collection.search_arrays import load_arrays
 from resight.collection.writer import writing
 from resight.config import SearchConfig
