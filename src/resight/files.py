@@ -1,6 +1,7 @@
 """Files: atomic writes, checks before long work, hashes of content, the user's cache folder."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -23,18 +24,49 @@ NAME = "Resight"
 def write_atomically(target: Path) -> Iterator[Path]:
     """Yield a temporary path next to `target` that replaces it when the block ends without error.
 
-    Readers see the old file or the whole new one. After an error nothing is left.
+    Readers see the old file or the whole new one, also after a loss of power. After an error
+    nothing is left.
     """
     name = f"{target.name}.{os.getpid()}-{threading.get_ident()}.new"
     unfinished = target.with_name(name)
     unfinished.unlink(missing_ok=True)  # left by a killed process with the same ID
     try:
         yield unfinished
+        sync_file(unfinished)
         unfinished.replace(target)
+        sync_folder(target.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the bytes of a file are on the disk, where a loss of power leaves them."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can tell."""
+    if os.name == "nt":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems
+            raise
+    finally:
+        os.close(folder)
+
+
+def create_folder(path: Path) -> None:
+    """Create a folder and its parents, unless they exist; their names are on the disk then."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_folder(place.parent)
 
 
 def file_sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from resight.collection.database import check_disk_space, explained
 from resight.collection.search_arrays import DESCRIPTORS, SearchArrays, current_folder, load_arrays
 from resight.config import MethodConfig, ReductionConfig
 from resight.errors import CollectionError, UsageError
-from resight.files import file_sha256
+from resight.files import file_sha256, write_atomically
 from resight.memory import available_bytes
 from resight.progress import Progress
 from resight.ranking.approximate import nearest_by_lists
@@ -129,7 +129,8 @@ def build_ann_index(collection: Collection, progress: Progress) -> ApproximateIn
         status = ApproximateIndex(
             len(database.ids), *measure_recall(arrays, DISTANCES[collection.distance]), hashes
         )
-        (folder / STATUS_NAME).write_text(json.dumps(asdict(status)), "utf-8")
+        with write_atomically(folder / STATUS_NAME) as unfinished:
+            unfinished.write_text(json.dumps(asdict(status)), "utf-8")
         return status
 
 

@@ -7,6 +7,7 @@ appending leaves rows behind that do not count, and the next one overwrites them
 import hashlib
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Literal
 
 import numpy as np
@@ -56,6 +57,8 @@ def load(path: Path, count: int, mmap_mode: Literal["r"] | None = "r") -> np.nda
     Raises:
         ValueError: there are fewer.
     """
+    with path.open("rb") as file:
+        _read_header(file)
     rows = np.load(path, mmap_mode=mmap_mode)
     if len(rows) < count:
         raise ValueError(f"{path.name} has {len(rows)} rows, not {count}")
@@ -94,8 +97,11 @@ def _checksum(path: Path, start: int, stop: int) -> str:
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
     """Return the shape, the dtype and the offset of the values."""
-    npy.read_magic(file)
-    shape, _, dtype = npy.read_array_header_1_0(file)
+    try:
+        npy.read_magic(file)
+        shape, _, dtype = npy.read_array_header_1_0(file)
+    except (TokenError, SyntaxError, TypeError, UnicodeError) as error:
+        raise ValueError(f"its header is damaged ({error})") from None
     return shape, dtype, file.tell()
 
 

@@ -29,7 +29,7 @@ from resight.collection import Collection, appendable_npy
 from resight.collection.code_files import append_codes, norm_of_codes, read_codes
 from resight.collection.database import check_disk_space, explained
 from resight.errors import CollectionError
-from resight.files import write_atomically
+from resight.files import sync_file, write_atomically
 from resight.ranking.exact import REMOVED_ID, Database
 from resight.reductions import Reduction, from_bytes, to_bytes
 
@@ -40,6 +40,8 @@ MIN_QUANTIZED_PHOTOS = 1000
 """Minimum number of photos for 8-bit codes, which are scanned first."""
 BLOCK_ROWS = 1024
 """Rows written together."""
+MAX_VERIFIED_BYTES = 16 << 20
+"""Largest size of arrays that are verified whenever they are opened, which takes about 10 ms."""
 FORMAT = 2
 """Format of the files; arrays of another format are rebuilt."""
 
@@ -47,13 +49,21 @@ DESCRIPTORS = ("global", "local")
 Header = dict[str, Any]
 """Contents of `header.json`: `format`, `generation` and `change` (together the stamp), `selection`,
 `rows`, `gone` (rows), `codes` by descriptor (low, step, lost, norm if it is not Manhattan,
-outliers), `sums` by file."""
+outliers), `sums` by file, `sum` (SHA-256 of the rest)."""
 
 
 def _read_header(folder: Path) -> Header:
     """Return the header of a folder of arrays."""
     header: Header = json.loads((folder / HEADER_NAME).read_text("utf-8"))
+    stored = header.pop("sum", None)  # which older versions did not write
+    if stored is not None and stored != _header_sum(header):
+        raise ValueError("its checksum is wrong")
     return header
+
+
+def _header_sum(header: Header) -> str:
+    """Return the SHA-256 (hex) of a header without its checksum."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def _write_all(collection: Collection, folder: Path) -> str:
@@ -104,8 +114,11 @@ def append_photos(collection: Collection, folder: Path, header: Header, since: i
         )
         for path in sorted(folder.glob("*.npy"))
     }
+    for path in folder.iterdir():  # a header on the disk must not count rows that are not
+        if path.suffix in (".npy", ".bin"):
+            sync_file(path)
     with write_atomically(folder / HEADER_NAME) as unfinished:
-        unfinished.write_text(json.dumps(header), "utf-8")
+        unfinished.write_text(json.dumps({**header, "sum": _header_sum(header)}), "utf-8")
 
 
 def _stamp(header: Header) -> str:
@@ -177,7 +190,7 @@ def load_arrays(collection: Collection) -> SearchArrays:
         current = collection.stamp
         for folder in _folders(collection):
             arrays = _read(folder)
-            if arrays is not None and arrays.stamp == current:
+            if arrays is not None and arrays.stamp == current and not _is_small_and_damaged(folder):
                 # Older versions wrote no codes for some distances.
                 few = len(arrays.database.ids) < MIN_QUANTIZED_PHOTOS
                 lacking = not (few or arrays.database.coded) and norm_of_codes(
@@ -201,6 +214,12 @@ def remove_damaged_arrays(
             first = first or problem
             shutil.rmtree(folder, ignore_errors=True)
     return first
+
+
+def remove_arrays(collection: Collection) -> None:
+    """Remove all arrays; the next search rebuilds them."""
+    for folder in _folders(collection):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def current_folder(collection: Collection) -> Path | None:
@@ -261,7 +280,7 @@ def _update(collection: Collection) -> SearchArrays:
             return _build_in_memory(collection)
         stack.enter_context(collection.snapshot())
         for folder in _folders(collection):
-            arrays = _extend(collection, folder)
+            arrays = None if _is_small_and_damaged(folder) else _extend(collection, folder)
             if arrays is not None:
                 return arrays
         return _read_new(_build(collection, parent))
@@ -323,6 +342,12 @@ def _age_s(path: Path) -> float:
         return time.time() - os.stat(path).st_mtime
     except FileNotFoundError:  # another reader finished in the meantime
         return 0.0
+
+
+def _is_small_and_damaged(folder: Path) -> bool:
+    """Return whether arrays differ from their checksums; large ones are left to `check`."""
+    size = sum(path.stat().st_size for path in folder.glob("*.npy"))
+    return size <= MAX_VERIFIED_BYTES and _find_damage(folder, 0.0, 1.0) is not None
 
 
 def _find_damage(folder: Path, start: float, end: float) -> str | None:

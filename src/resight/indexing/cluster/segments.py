@@ -13,7 +13,6 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import resight
 from resight.collection.database import DISK_FULL
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import SegmentError, UsageError
-from resight.files import file_sha256, user_cache, write_atomically
+from resight.files import create_folder, file_sha256, user_cache, write_atomically
 from resight.indexing.evidence import WithEvidence
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.methods.model import FittedMethod, Model, ModelOptions
@@ -114,11 +113,9 @@ def write_segment(path: Path, data: bytes) -> None:
         SegmentError: it cannot be written; nothing is left behind.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(path) as unfinished, unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        create_folder(path.parent)
+        with write_atomically(path) as unfinished:
+            unfinished.write_bytes(data)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise SegmentError(f"{path.parent}: {DISK_FULL if full else error.strerror}") from error
