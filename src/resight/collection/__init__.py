@@ -21,6 +21,7 @@ import numpy as np
 from resight.collection.database import Connections, explained
 from resight.collection.hints import Hint, Hints
 from resight.collection.provenance import FittedName, Provenance
+from resight.collection.row_sums import has_sums, is_damaged, row_crc32
 from resight.errors import CollectionError
 from resight.methods.model import params_to_bytes
 from resight.photos import PathLike
@@ -127,9 +128,14 @@ class Collection(Provenance):
 
     def fitted_data(self, name: FittedName) -> bytes | None:
         """Return a fitted part as stored, if there is one."""
-        row = self._row("SELECT data FROM fitted WHERE name = ?", name)
+        row = self._row("SELECT name, how, data FROM fitted WHERE name = ?", name)
         if row is not None:
-            return row[0]
+            if is_damaged(self.connection, "fitted", name, row):
+                raise CollectionError(
+                    f"{self.folder}: fitted parameters are damaged; restore the collection from a "
+                    "backup, or index the photos into a new one"
+                )
+            return row[2]
         # Format 1 stored only the vocabulary of `sift-vlad`, as plain float32.
         row = self._row("SELECT data FROM fitted WHERE name = 'vocabulary'")
         if row is None or name != "learned":
@@ -199,9 +205,23 @@ class Collection(Provenance):
 
     def photos_by_id(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Return the searchable photos with these IDs, by ID."""
-        select = f"SELECT {PHOTO} FROM photos WHERE id = ? AND state = 'ok'"
+        select = "SELECT * FROM photos WHERE id = ? AND state = 'ok'"
         rows = (self._row(select, int(id_)) for id_ in ids)
-        return {row[0]: _photo(row) for row in rows if row is not None}
+        return {row[0]: self._intact(row) for row in rows if row is not None}
+
+    def _intact(self, row: tuple[Any, ...]) -> Photo:
+        """Return the photo of a whole row, which is a result; refuse it if it was damaged."""
+        if self._has_sums:
+            stored = self._row("SELECT crc32 FROM photo_sums WHERE photo = ?", row[0])
+            if stored is not None and stored[0] not in (None, row_crc32(row)):
+                raise CollectionError(
+                    f"{self.folder}: the entry of photo {row[0]} is damaged; run resight check"
+                )
+        return _photo(row[: len(PHOTO.split(","))])
+
+    @cached_property
+    def _has_sums(self) -> bool:
+        return has_sums(self.connection)
 
     def photos_after(self, after: int, count: int) -> list[Photo]:
         """Return the next searchable photos by ascending ID."""
@@ -302,14 +322,23 @@ class Collection(Provenance):
 
         Args:
             since: yield only photos whose descriptor changed after the change of this number.
+
+        Raises:
+            CollectionError: a descriptor is damaged.
         """
         changed = "AND p.id IN (SELECT photo FROM changes WHERE number > ? AND what = 'descriptor')"
         rows = self.connection.execute(
-            "SELECT p.id, d.global, d.local FROM photos p JOIN descriptors d USING (content) "
+            "SELECT p.id, d.global, d.local, d.crc32 "
+            "FROM photos p JOIN descriptors d USING (content) "
             f"WHERE p.state = 'ok' {'' if since is None else changed} ORDER BY p.id",
             () if since is None else (since,),
         )
-        for id_, global_, local in rows:
+        for id_, global_, local, crc32 in rows:
+            if blob_crc32(global_, local) != crc32:
+                raise CollectionError(
+                    f"{self.folder}: the descriptor of photo {id_} is damaged; run resight check, "
+                    "and then resight index once more"
+                )
             yield id_, self._decode(global_), None if local is None else self._decode(local)
 
     def encode(self, values: np.ndarray) -> bytes:

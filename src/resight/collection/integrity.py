@@ -15,14 +15,22 @@ from typing import Any
 from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.ann_index import remove_damaged_files
 from resight.collection.database import explained
-from resight.collection.search_arrays import load_arrays, remove_damaged_arrays
+from resight.collection.row_sums import damaged_photos, damaged_tables, has_sums
+from resight.collection.search_arrays import load_arrays, remove_arrays, remove_damaged_arrays
 from resight.collection.writer import Writer, writing
 from resight.errors import UsageError
 from resight.photos import PathLike, is_remote, list_remote, open_photo
+from resight.ranking.exact import REMOVED_ID
 
 PIECES = 1000
 """Pieces of the ring between which a check with a time limit looks at the clock."""
 SMALL_TABLES = ("meta", "photos", "fitted", "hints", "changes")
+DAMAGED_TABLES = {
+    "meta": "the configuration was damaged; restore the collection from a backup",
+    "fitted": "fitted parameters were damaged; restore the collection from a backup",
+    "hints": "decisions were damaged; restore the collection from a backup",
+    "schema": "the structure was damaged; restore the collection from a backup",
+}
 """Tables whose structure is read by partial checks; rows of the others have checksums."""
 
 
@@ -171,8 +179,13 @@ class _Check:
                 if line != "ok":
                     self.report.problems.append(f"database: {'; '.join(line.splitlines())}")
 
+        if has_sums(connection):
+            problems = [f"{name}: {DAMAGED_TABLES[name]}" for name in damaged_tables(connection)]
+            self.report.problems.extend(problems)
+
     def piece(self, piece: Piece) -> None:
-        """Verify the descriptors, copies, evidence, array rows and photos of a piece."""
+        """Verify the entries, descriptors, copies, evidence, array rows and photos of a piece."""
+        self._mark_damaged_entries(piece)
         lost = self._delete_damaged(piece)
         self.report.to_describe.extend(lost)
         self.report.problems.extend(
@@ -190,11 +203,24 @@ class _Check:
         """Rebuild arrays that were removed, and verify the approximate index."""
         if not self._collection.count("ok"):
             return
-        load_arrays(self._collection)
+        ids = load_arrays(self._collection).database.ids
+        present = {photo.id for photo in self._collection.photos("ok")}
+        if set(ids[ids != REMOVED_ID].tolist()) != present:
+            remove_arrays(self._collection)
+            load_arrays(self._collection)
+            self.report.problems.append("search arrays: they did not hold the photos")
+            self.report.repaired.append("search arrays: rebuilt from the database")
         problem = remove_damaged_files(self._collection)
         if problem:
             self.report.problems.append(f"approximate index: {problem}")
             self.report.repaired.append("approximate index: removed; the next index run builds it")
+
+    def _mark_damaged_entries(self, piece: Piece) -> None:
+        """Have photos read again whose row has changed."""
+        for id_ in damaged_photos(self._collection.connection, piece.bounds):
+            self._writer.mark_entry_damaged(id_)
+            self.report.problems.append(f"photo {id_}: its entry was damaged")
+            self.report.repaired.append(f"photo {id_}: the next index run reads it again")
 
     def _delete_damaged(self, piece: Piece) -> list[Path]:
         """Delete descriptors that are damaged; return the photos that now have none."""

@@ -24,16 +24,16 @@ from resight.collection.database import (
     transaction,
 )
 from resight.collection.hints import Hints
+from resight.collection.lock import LOCK_NAME, locked, remove_unfinished
 from resight.collection.provenance import ProvenanceSnapshot
+from resight.collection.row_sums import add_sums, has_sums, seal
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
-from resight.errors import CollectionError, CollectionLockedError
+from resight.errors import CollectionError
 from resight.methods.model import Model, params_sha256, params_to_bytes
 from resight.photos import PathLike
 from resight.photos.files import COLLECTION_MARK, PhotoFile
 from resight.reductions import Reduction, to_bytes
-
-LOCK_NAME = "writer.lock"
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def writing(collection: PathLike | Collection, new: ConfigPair | None = None) ->
         CollectionError: no collection (and not `new`), damaged, or no permission.
     """
     if isinstance(collection, Collection):
-        with _locked(collection.folder), explained(collection.folder):
+        with locked(collection.folder), explained(collection.folder):
             yield Writer(collection)
         return
     folder = Path(collection)
@@ -61,7 +61,7 @@ def writing(collection: PathLike | Collection, new: ConfigPair | None = None) ->
             yield writer
         return
     check_creatable(folder)
-    with _locked(folder), explained(folder):
+    with locked(folder), explained(folder):
         if not Collection.exists(folder):
             method, reduction = new
             meta = {
@@ -70,29 +70,12 @@ def writing(collection: PathLike | Collection, new: ConfigPair | None = None) ->
                 "created": _now(),
                 "stamp": _random_stamp(),
             }
-            create_database(folder / COLLECTION_MARK, meta)
+            try:
+                create_database(folder / COLLECTION_MARK, meta)
+            finally:
+                remove_unfinished(folder)
         with Collection.open(folder) as opened:
             yield Writer(opened)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    import filelock  # slow to import, and readers do not need it
-
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / LOCK_NAME)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise CollectionLockedError(
-                f"{folder}: another process is writing to this collection; "
-                "wait until it is done, or stop it"
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Writer:
@@ -101,6 +84,10 @@ class Writer:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._connection = collection.connection
+        if not has_sums(self._connection):  # of an earlier version
+            with transaction(self._connection):
+                add_sums(self._connection)
+                seal(self._connection)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -110,6 +97,7 @@ class Writer:
         else:
             with transaction(self._connection):
                 yield
+                seal(self._connection)
 
     # Provenance
 
@@ -294,6 +282,15 @@ class Writer:
                 "UPDATE photos SET state = 'failed', reason = 'its descriptor was damaged; "
                 "index again' WHERE content = ?",
                 (content,),
+            )
+
+    def mark_entry_damaged(self, photo: int) -> None:
+        """Record that a photo's row is damaged; the next index run reads its file again."""
+        with self.transaction():
+            self._connection.execute(
+                "UPDATE photos SET state = 'failed', size = -1, content = NULL, "
+                "reason = 'its entry was damaged; index again' WHERE id = ?",
+                (photo,),
             )
 
     def remove(self, photos: list[Photo]) -> None:
