@@ -1,13 +1,22 @@
 """Files that are to be written: what is refused before the work; looking changes nothing."""
 
+import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from resight.errors import UsageError
-from resight.files import ensure_picture_writable, ensure_writable, save_picture
+from resight.files import (
+    create_folder,
+    ensure_picture_writable,
+    ensure_writable,
+    save_picture,
+    sync_folder,
+    write_atomically,
+)
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -87,3 +96,41 @@ def test_only_own_pictures_are_overwritten(tmp_path: Path, name: str) -> None:
     for _ in range(2):
         ensure_picture_writable(target)
         save_picture(picture, target)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of open files")
+def test_a_file_is_on_the_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, calls = tmp_path / "new" / "folder" / "file", []
+    real = os.fsync
+
+    def fsync(number: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{number}"))
+        calls.append((path.relative_to(tmp_path).as_posix(), target.exists()))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    create_folder(target.parent)
+    assert calls == [("new", False), (".", False)]
+    calls.clear()
+    with write_atomically(target) as unfinished:
+        unfinished.write_text("whole")
+    name = unfinished.relative_to(tmp_path).as_posix()
+    assert calls == [(name, False), ("new/folder", True)]
+    create_folder(target.parent)
+    assert len(calls) == 2
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error_on_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(number: int) -> None:
+        raise OSError(numbers.pop(), "from the disk")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    numbers = [errno.EINVAL]
+    sync_folder(tmp_path)
+    numbers = [errno.EIO]
+    with pytest.raises(OSError, match="from the disk"):
+        sync_folder(tmp_path)

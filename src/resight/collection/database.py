@@ -281,7 +281,7 @@ def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:
         return CollectionError(f"{folder}: {DISK_FULL}")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return CollectionError(f"{folder}: no permission to write there ({error})")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in str(error):
         return _damaged(folder, error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return CollectionLockedError(
