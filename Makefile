@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Test processes and commands share compiled modules instead of compiling them each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick check clean
+.PHONY: demo test quick check durability clean
 
 demo: $(VENV)/installed  ## set everything up and run the main job
 	$(BIN)/resight demo
@@ -31,6 +31,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+durability: $(VENV)/installed-dev  ## kill, starve and cut off operations; write the table of docs/durability.md
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.durability --trials 1000 --write
 
 clean:
 	rm -rf $(VENV)

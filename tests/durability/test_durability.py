@@ -7,10 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import report
 
 from environment import ROOT
 
 TRIALS = 16
+DOCS = ROOT / "docs"
+
+
+def test_the_table_in_the_documentation_is_that_of_the_figures() -> None:
+    figures = json.loads((DOCS / "durability.json").read_text("utf-8"))
+    assert report.START + report.table(figures) in (DOCS / "durability.md").read_text("utf-8")
 
 
 @pytest.mark.slow
