@@ -23,8 +23,9 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS photo_sums_missing ON photo_sums (photo) WHERE crc32 IS NULL",
     """CREATE TABLE IF NOT EXISTS table_sums (
         name TEXT PRIMARY KEY,         -- table and key of a row, or 'schema' and its version
-        crc32 INTEGER NOT NULL
+        crc32 INTEGER                  -- as in photo_sums
     ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS table_sums_missing ON table_sums (name) WHERE crc32 IS NULL",
     *(
         f"""CREATE TRIGGER IF NOT EXISTS photo_sum_{event} AFTER {event} ON photos BEGIN
         DELETE FROM photo_sums WHERE photo = {row}.id;
@@ -45,16 +46,32 @@ def add_sums(connection: sqlite3.Connection) -> None:
     for table, key in SEALED_TABLES.items():
         if table in present and f"{table}_sum_insert" not in present:
             for event, row in (("insert", "NEW"), ("update", "NEW"), ("delete", "OLD")):
+                name = f"'{table} ' || {key.format(row)}"
+                missing = f"INSERT INTO table_sums VALUES ({name}, NULL);" if row == "NEW" else ""
                 connection.execute(
                     f"CREATE TRIGGER {table}_sum_{event} AFTER {event} ON {table} BEGIN "
-                    f"DELETE FROM table_sums WHERE name = '{table} ' || {key.format(row)}; END"
+                    f"DELETE FROM table_sums WHERE name = {name}; {missing} END"
                 )
+            connection.execute(
+                f"INSERT OR IGNORE INTO table_sums SELECT '{table} ' || {key.format(table)}, NULL "
+                f"FROM {table}"
+            )
 
 
 def has_sums(connection: sqlite3.Connection) -> bool:
     """Return whether a database has checksums of rows; those of older versions have none."""
     select = "SELECT 1 FROM sqlite_master WHERE name = 'table_sums'"
     return connection.execute(select).fetchone() is not None
+
+
+def is_sealed(connection: sqlite3.Connection) -> bool:
+    """Return whether no checksum is missing, as after changes by an older version."""
+    if not has_sums(connection):
+        return False
+    return not any(
+        connection.execute(f"SELECT 1 FROM {table} WHERE crc32 IS NULL LIMIT 1").fetchone()
+        for table in ("photo_sums", "table_sums")
+    )
 
 
 def seal(connection: sqlite3.Connection) -> None:
@@ -74,9 +91,10 @@ def seal(connection: sqlite3.Connection) -> None:
         schema = f"schema {_schema_version(connection)}"
         connection.execute("DELETE FROM table_sums WHERE name LIKE 'schema %'")
         connection.execute("INSERT INTO table_sums VALUES (?, ?)", (schema, _schema(connection)))
-    for table in SEALED_TABLES.keys() & _names(connection):
-        missing = {name: row_crc32(row) for name, row in _rows(connection, table, unsealed=True)}
-        connection.executemany("INSERT INTO table_sums VALUES (?, ?)", missing.items())
+    missing = connection.execute("SELECT name FROM table_sums WHERE crc32 IS NULL").fetchall()
+    for table in {name.split(" ")[0] for (name,) in missing}:
+        sums = [(row_crc32(row), name) for name, row in _rows(connection, table, unsealed=True)]
+        connection.executemany("UPDATE table_sums SET crc32 = ? WHERE name = ?", sums)
 
 
 def damaged_tables(connection: sqlite3.Connection) -> list[str]:
@@ -96,7 +114,7 @@ def is_damaged(connection: sqlite3.Connection, table: str, key: str, row: Iterab
         return False
     select = "SELECT crc32 FROM table_sums WHERE name = ?"
     stored = connection.execute(select, (f"{table} {key}",)).fetchone()
-    return stored is not None and stored[0] != row_crc32(row)
+    return stored is not None and stored[0] not in (None, row_crc32(row))
 
 
 def damaged_photos(connection: sqlite3.Connection, bounds: tuple[str, str]) -> list[int]:
@@ -124,8 +142,8 @@ def _rows(
 ) -> list[tuple[str, tuple[object, ...]]]:
     """Return the names in `table_sums` and the rows of a small table, or only unsealed rows."""
     name = f"'{table} ' || {SEALED_TABLES[table].format(table)}"
-    where = f"WHERE {name} NOT IN (SELECT name FROM table_sums)" if unsealed else ""
-    rows = connection.execute(f"SELECT {name}, {table}.* FROM {table} {where}")
+    missing = f"JOIN table_sums ON table_sums.name = {name} AND crc32 IS NULL" if unsealed else ""
+    rows = connection.execute(f"SELECT {name}, {table}.* FROM {table} {missing}")
     return [(first, tuple(rest)) for first, *rest in rows]
 
 

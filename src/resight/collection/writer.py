@@ -26,7 +26,7 @@ from resight.collection.database import (
 from resight.collection.hints import Hints
 from resight.collection.lock import LOCK_NAME, locked, remove_unfinished
 from resight.collection.provenance import ProvenanceSnapshot
-from resight.collection.row_sums import add_sums, has_sums, seal
+from resight.collection.row_sums import add_sums, is_sealed, seal
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError
@@ -84,7 +84,7 @@ class Writer:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._connection = collection.connection
-        if not has_sums(self._connection):  # of an earlier version
+        if not is_sealed(self._connection):  # an earlier version wrote it
             with transaction(self._connection):
                 add_sums(self._connection)
                 seal(self._connection)

@@ -183,6 +183,18 @@ def test_collections_of_earlier_versions_get_checksums(folder: Path) -> None:
     assert check(folder).problems == ["photo 3: its entry was damaged"]
 
 
+def test_changes_by_earlier_versions_are_no_damage(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "resight.sqlite")) as database, database:
+        database.execute("UPDATE photos SET width = 121 WHERE id = 3")
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('precisions', '[]')")
+        database.execute("DELETE FROM hints")
+    with Collection.open(folder) as opened:
+        assert opened.photos_by_id([3])[3].width == 121
+    assert check(folder).intact
+    rot(folder, "UPDATE meta SET value = '1' WHERE key = 'precisions'")
+    assert [line.split(":")[0] for line in check(folder).problems] == ["meta"]
+
+
 def test_databases_that_were_not_finished_are_removed(folder: Path) -> None:
     for name in ("resight.sqlite.1-2.new", "resight.sqlite.1-2.new-wal"):
         (folder / name).touch()
