@@ -33,7 +33,7 @@ from resight.searching import search
 
 PHOTOS = 8
 METHOD = LocalConfig(
-    method="local", aggregation="vlad", longest_side=128, max_keypoints=60, centers=4, sample=4000
+    method="local", aggregation="vlad", longest_side=128, max_keypoints=60, centers=2, sample=4000
 )
 ADAPTED = WccnConfig(min_photos=4, copies=2, features=4, neighbors=3)
 State = dict[str, dict[Any, Any]]

@@ -16,6 +16,10 @@ from resight.files import write_atomically
 
 FORMAT_VERSION = 2
 
+DAMAGED = (
+    "the database is damaged ({}); restore it from a backup, or index the photos into a new "
+    "collection"
+)
 DISK_FULL = "the disk is full; free some space and run again"
 
 SCHEMA = """
@@ -210,8 +214,8 @@ def explained(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _explain(folder, error) from error
-    except UnicodeDecodeError as error:
-        raise _damaged(folder, "it holds invalid text") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CollectionError(f"{folder}: {DAMAGED.format(error)}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CollectionError(f"{folder}: {DISK_FULL}") from error
@@ -268,13 +272,6 @@ def _upgrade(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
-def _damaged(folder: Path, reason: object) -> CollectionError:
-    return CollectionError(
-        f"{folder}: the database is damaged ({reason}); restore it from a backup, or index the "
-        "photos into a new collection"
-    )
-
-
 def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
@@ -282,7 +279,7 @@ def _explain(folder: Path, error: sqlite3.Error) -> CollectionError:
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return CollectionError(f"{folder}: no permission to write there ({error})")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in str(error):
-        return _damaged(folder, error)
+        return CollectionError(f"{folder}: {DAMAGED.format(error)}")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return CollectionLockedError(
             f"{folder}: another program holds the database; try again later"
