@@ -6,6 +6,7 @@ the names, any prefix of a folder's changes may have: file systems keep their or
 """
 
 import random
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -194,8 +195,6 @@ def _write(folder: Folder, target: Path, chance: random.Random, kept: float) -> 
 
 
 def _empty(folder: Path) -> Path:
-    import shutil
-
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder

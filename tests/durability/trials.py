@@ -22,6 +22,7 @@ DERIVED = ("search arrays:", "approximate index:")
 """Problems that `check` heals by itself, without a loss."""
 OWN = ("resight.sqlite", "writer.lock", "arrays", "arrays.lock", "thumbnails")
 """What a collection's folder may hold between two runs."""
+HANGS_S = 60
 DONE, REFUSED, CRASHED, KILLED = "done", "refused", "crashed", "killed"
 
 
@@ -75,13 +76,16 @@ def _ended(lines: list[str], status: int, seconds: float) -> Ended:
             count = int(rest)
         elif word in (DONE, REFUSED, CRASHED):
             how, text = word, rest
-    if how == KILLED and not os.WIFSIGNALED(status):
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        how, text = CRASHED, f"hangs for more than {HANGS_S} s"
+    elif how == KILLED and not os.WIFSIGNALED(status):
         how, text = CRASHED, f"status {status}"
     return Ended(how, text, acknowledged, count, seconds)
 
 
 def _run_child(operation: Operation, place: Path, pipe: int, armed: dict[str, Any]) -> None:
     """Run the operation, and write down the pipe what happens; never returns."""
+    signal.alarm(HANGS_S)
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
@@ -98,9 +102,7 @@ def _run_child(operation: Operation, place: Path, pipe: int, armed: dict[str, An
         try:
             operation.run(place, progress)
             say(DONE)
-        except ResightError as error:
-            say(f"{REFUSED} {' '.join(str(error).split())}")
-        except OSError as error:  # the command line prints these on one line
+        except (ResightError, OSError) as error:  # which the command line prints on one line
             say(f"{REFUSED} {' '.join(str(error).split())}")
         except BaseException as error:  # noqa: BLE001 - reported as a crash
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -163,6 +165,7 @@ def _difference(state: State, expected: State) -> str:
 
 
 def new_world(operation: Operation, folder: Path) -> Path:
+    """Return a folder with the collection before an operation, `c`, in place of the last one."""
     world = folder / "world"
     shutil.rmtree(world, ignore_errors=True)
     start_from(operation, world / "c")
@@ -209,6 +212,7 @@ def fail(operation: Operation, folder: Path, error: int, most: int) -> Tally:
 
 
 def note(tally: Tally, hit: bool, violation: str | None, number: int) -> None:
+    """Count a trial, and whether the fault took effect."""
     tally.trials += 1
     tally.hit += hit
     if violation:

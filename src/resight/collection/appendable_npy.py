@@ -75,9 +75,9 @@ def extend_checksums(path: Path, chunks: list[Chunk], count: int) -> list[Chunk]
 
 
 def is_damaged(path: Path, chunks: list[Chunk], start: float = 0.0, end: float = 1.0) -> bool:
-    """Return whether any row has changed; chunks between `start` and `end` (in 0..1) are read."""
+    """Return whether any row has changed; chunks that begin from `start` to `end` are read."""
     firsts = [0, *(last for last, _ in chunks)]
-    among = range(int(start * len(chunks)), math.ceil(end * len(chunks)))
+    among = range(math.ceil(start * len(chunks)), math.ceil(end * len(chunks)))
     return any(_checksum(path, firsts[i], chunks[i][0]) != chunks[i][1] for i in among)
 
 

@@ -5,6 +5,7 @@ position is stored, so that successive runs reach everything.
 """
 
 import hashlib
+import os
 import time
 import zlib
 from collections.abc import Iterator
@@ -273,25 +274,28 @@ class _Check:
         return [content for content, data, crc32 in rows if zlib.crc32(data or b"") != crc32]
 
     def _photos(self, piece: Piece) -> Iterator[Photo]:
-        low, high = piece.bounds
-        for photo in self._collection.photos():
-            if photo.content is not None and low <= photo.content < high:
+        paths = self._collection.connection.execute(
+            "SELECT path FROM photos WHERE content >= ? AND content < ? ORDER BY id", piece.bounds
+        ).fetchall()
+        for (path,) in paths:
+            photo = self._collection.photo_at(Path(os.fsdecode(path)))
+            if photo is not None:
                 yield photo
 
     def _read(self, photo: Photo) -> None:
         """Compare a photo's file with the one that was indexed."""
         self.files_read += 1
         try:
-            size, mtime_ns = _size_and_time(photo.path)
             with open_photo(photo.path) as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
+            if content == photo.content:
+                return
+            size, mtime_ns = _size_and_time(photo.path)
         except FileNotFoundError:
             self.report.missing.append(photo.path)
             return
         except (OSError, UsageError) as error:
             self.report.rotted.append((photo.path, getattr(error, "strerror", None) or str(error)))
-            return
-        if content == photo.content:
             return
         if mtime_ns != photo.mtime_ns:
             self.report.changed.append(photo.path)

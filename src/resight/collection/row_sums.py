@@ -118,13 +118,17 @@ def is_damaged(connection: sqlite3.Connection, table: str, key: str, row: Iterab
 
 
 def damaged_photos(connection: sqlite3.Connection, bounds: tuple[str, str]) -> list[int]:
-    """Return the IDs of photos whose row has changed, with a content between bounds, or none."""
-    rows = connection.execute(
-        "SELECT photo_sums.crc32, photos.* FROM photos LEFT JOIN photo_sums "
-        "ON photos.id = photo_sums.photo "
-        "WHERE coalesce(content, '') >= ? AND coalesce(content, '') < ?",
-        bounds,
+    """Return the IDs of photos whose row has changed, with a content within bounds.
+
+    Photos without a content belong to the bounds that start with the empty text.
+    """
+    select = (
+        "SELECT photo_sums.crc32, photos.* FROM photos "
+        "LEFT JOIN photo_sums ON photos.id = photo_sums.photo WHERE "
     )
+    rows = connection.execute(f"{select} content >= ? AND content < ?", bounds).fetchall()
+    if bounds[0] == "":
+        rows += connection.execute(f"{select} content IS NULL").fetchall()
     return [row[0] for crc32, *row in rows if crc32 != row_crc32(row)]
 
 

@@ -77,6 +77,7 @@ def list_remote(path: Path) -> list[tuple[Path, int, int]]:
     """
     try:
         store, place = _store(path)
+        store.invalidate_cache()  # a long process must see what is new
         entries = store.find(place, detail=True)
     except UsageError:
         raise

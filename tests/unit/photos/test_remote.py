@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import samples
 from environment import Run
 from resight.backends.manage import remove
+from resight.collection.integrity import check
 from resight.config import SearchConfig
 from resight.errors import ImageError, UsageError
 from resight.indexing import pipeline
@@ -63,6 +65,26 @@ def test_a_bucket_is_indexed_and_searched_like_a_folder(reached: Path, tmp_path:
     assert found[0].inliers
     removed = remove([Path("s3://photos/2026/000.png")], collection)
     assert [to_url(path) for path in removed] == ["s3://photos/2026/000.png"]
+
+
+def test_a_check_reads_the_photos_of_a_bucket(reached: Path, tmp_path: Path) -> None:
+    place, collection = Path("s3://photos/checked"), tmp_path / "c"
+    s3fs = pytest.importorskip("s3fs")
+    store = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    for number in range(3):
+        store.pipe_file(f"photos/checked/{number}.png", (reached / f"00{number}.png").read_bytes())
+    pipeline.index([place], collection, config=samples.QUICK)
+    assert check(collection, read_photos=True).read == 3
+    time.sleep(1.1)  # the store's times are whole seconds
+    store.pipe_file("photos/checked/0.png", b"changed")
+    store.rm_file("photos/checked/1.png")
+    report = check(collection, read_photos=True)
+    assert report.intact
+    assert ([p.name for p in report.changed], [p.name for p in report.missing]) == (
+        ["0.png"],
+        ["1.png"],
+    )
+    assert report.rotted == []
 
 
 @pytest.mark.parametrize(
