@@ -98,7 +98,7 @@ def _trials(
     import power
     import trials
 
-    half = max(1, count // 2)
+    half = -(-count // 2)
     return {
         "kill": lambda: trials.kill(operation, folder, count, chance),
         "full disk": lambda: trials.fail(operation, folder, errno.ENOSPC, half),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import samples
+from resight.backends import open_store
 from resight.backends.hints import decide
 from resight.backends.manage import remove
 from resight.backends.transfer import pull, push
@@ -75,6 +76,8 @@ class Operation:
         former: the collection's state before the command.
         after: its state after the command.
         found: results of a search after the command.
+        again: the next run, where it is another command.
+        confirm: returns what is missing elsewhere after the command was acknowledged.
     """
 
     name: str
@@ -85,6 +88,8 @@ class Operation:
     after: State = field(default_factory=dict)
     former: State = field(default_factory=dict)
     found: list[tuple[str, float]] = field(default_factory=list)
+    again: Callable[[Path, Progress], object] | None = None
+    confirm: Callable[[Path], str | None] = lambda _: None
 
     def lost(self, state: State, acknowledged: int) -> str | None:
         """Return what is missing from a state, given the number that was acknowledged."""
@@ -137,7 +142,7 @@ def prepare(folder: Path) -> list[Operation]:
         Operation("fit", whole, _fit(method="pfa", features=8)),
         Operation("adapt", whole, _fit(copies=3), "copies", "adapting"),
         Operation("merge", rest, _merge(segments)),
-        Operation("push", whole, _push),
+        Operation("push", whole, _push, again=_push_again, confirm=_not_pushed),
         Operation("pull", folder / "none", _pull(address)),
         Operation("decide", whole, _decide(drawn)),
         Operation("check", whole, _check),
@@ -223,16 +228,28 @@ def _merge(segments: Path) -> Callable[[Path, Progress], object]:
 
 
 def _push(folder: Path, progress: Progress) -> object:
-    """Push; Qdrant's client damages its own files, which are removed as its error says."""
-    copies = folder.parent / "qdrant"
-    address = f"qdrant+file://{copies}/pushed"
+    return push(folder, f"qdrant+file://{folder.parent}/qdrant/pushed", progress=progress)
+
+
+def _push_again(folder: Path, progress: Progress) -> object:
+    """Push; Qdrant's client damages its own files, which are removed as the error says."""
     try:
-        return push(folder, address, progress=progress)
+        _push(folder, progress)
     except CollectionError as error:
         if "remove it there" not in str(error):
             raise
-        shutil.rmtree(copies)
-        return push(folder, address, progress=progress)
+        shutil.rmtree(folder.parent / "qdrant")
+        _push(folder, progress)
+    missing = _not_pushed(folder)
+    if missing:
+        raise AssertionError(missing)
+    return None
+
+
+def _not_pushed(folder: Path) -> str | None:
+    with open_store(f"qdrant+file://{folder.parent}/qdrant/pushed") as store:
+        count = store.count("ok")
+    return None if count == PHOTOS else f"{count} of {PHOTOS} photos were pushed"
 
 
 def _pull(address: str) -> Callable[[Path, Progress], object]:

@@ -142,7 +142,10 @@ def _verify(operation: Operation, place: Path, ended: Ended) -> str | None:  # n
             return f"half: {path!r}"
     if ended.how == DONE and state != operation.after:
         return f"acknowledged, but not there: {_difference(state, operation.after)}"
-    operation.run(place, lambda *_: None)
+    missing = operation.confirm(place) if ended.how == DONE else None
+    if missing:
+        return f"acknowledged, but {missing}"
+    (operation.again or operation.run)(place, lambda *_: None)
     state = read_state(place)
     if state != operation.after:
         return f"the next run ends elsewhere: {_difference(state, operation.after)}"
