@@ -1,6 +1,6 @@
 """Inject faults into operations on a tiny collection, and count what does not survive.
 
-python -m tests.durability --trials 1000 --json docs/durability.json
+python -m tests.durability --trials 1000 --write
 """
 
 import argparse
@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -131,4 +132,9 @@ def _command(options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+    finally:
+        if "RESIGHT_SHIM" in os.environ:
+            shutil.rmtree(Path(os.environ["RESIGHT_SHIM"]).parent)
+    sys.exit(status)

@@ -118,13 +118,15 @@ class Collection(Provenance):
     def meta(self, key: str) -> Any:
         """Return a value of the table `meta`, None where there is none."""
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
-        return None if row is None else json.loads(row[0])
+        with explained(self.folder):
+            return None if row is None else json.loads(row[0])
 
     def fit_info(self, name: FittedName) -> dict[str, Any] | None:
         """Return what a part was fitted on, if there is one: photos, time, configuration."""
         former = "vocabulary" if name == "learned" else name  # see `fitted_data`
         row = self._row("SELECT how FROM fitted WHERE name IN (?, ?)", name, former)
-        return None if row is None else json.loads(row[0])
+        with explained(self.folder):
+            return None if row is None else json.loads(row[0])
 
     def fitted_data(self, name: FittedName) -> bytes | None:
         """Return a fitted part as stored, if there is one."""

@@ -127,6 +127,13 @@ def test_arrays_are_not_built_by_damaged_parameters(folder: Path, adapted: Path)
         search(adapted / "photos" / "000.png", folder, SearchConfig(k=8))
 
 
+@pytest.mark.parametrize("sql", ["UPDATE meta SET value = '{'", "UPDATE fitted SET how = '{'"])
+def test_settings_that_cannot_be_read_are_damage(folder: Path, adapted: Path, sql: str) -> None:
+    rot(folder, sql)
+    with pytest.raises(CollectionError, match="the database is damaged"):
+        search(adapted / "photos" / "000.png", folder, SearchConfig(k=8))
+
+
 @pytest.mark.parametrize("name", ["global.npy", "ids.npy"])
 def test_small_arrays_that_rotted_are_rebuilt_by_the_next_search(
     folder: Path, adapted: Path, name: str
