@@ -30,6 +30,7 @@ DAMAGED_TABLES = {
     "meta": "the configuration was damaged; restore the collection from a backup",
     "fitted": "fitted parameters were damaged; restore the collection from a backup",
     "hints": "decisions were damaged; restore the collection from a backup",
+    "table_sums": "checksums were damaged; restore the collection from a backup",
     "schema": "the structure was damaged; restore the collection from a backup",
 }
 """Tables whose structure is read by partial checks; rows of the others have checksums."""

@@ -92,20 +92,27 @@ def seal(connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM table_sums WHERE name LIKE 'schema %'")
         connection.execute("INSERT INTO table_sums VALUES (?, ?)", (schema, _schema(connection)))
     missing = connection.execute("SELECT name FROM table_sums WHERE crc32 IS NULL").fetchall()
-    for table in {name.split(" ")[0] for (name,) in missing}:
+    for table in SEALED_TABLES.keys() & {name.split(" ")[0] for (name,) in missing}:
         sums = [(row_crc32(row), name) for name, row in _rows(connection, table, unsealed=True)]
         connection.executemany("UPDATE table_sums SET crc32 = ? WHERE name = ?", sums)
 
 
 def damaged_tables(connection: sqlite3.Connection) -> list[str]:
-    """Return the small tables with rows that have changed or are gone, and a changed `schema`."""
+    """Return the small tables with rows that have changed or are gone.
+
+    A changed schema is `schema`, and checksums of no table are `table_sums`.
+    """
     stored = dict(connection.execute("SELECT name, crc32 FROM table_sums").fetchall())
     present = {f"schema {_schema_version(connection)}": _schema(connection)}
     for table in SEALED_TABLES.keys() & _names(connection):
         present |= {name: row_crc32(row) for name, row in _rows(connection, table)}
-    return sorted(
-        {name.split(" ")[0] for name, crc32 in stored.items() if present.get(name) != crc32}
-    )
+    changed = {
+        name.split(" ")[0]
+        for name, crc32 in stored.items()
+        if name not in present or present[name] != crc32
+    }
+    known = {*SEALED_TABLES, "schema"}
+    return sorted({name if name in known else "table_sums" for name in changed})
 
 
 def is_damaged(connection: sqlite3.Connection, table: str, key: str, row: Iterable[object]) -> bool:

@@ -95,6 +95,11 @@ def test_a_changed_entry_is_found_and_read_again(folder: Path, change: str, adap
         ("UPDATE fitted SET data = CAST(data || x'00' AS BLOB) WHERE name = 'selection'", "fitted"),
         ("UPDATE hints SET first = second", "hints"),
         ("DELETE FROM hints", "hints"),
+        ("UPDATE table_sums SET name = 'mdta config' WHERE name = 'meta config'", "table_sums"),
+        (
+            "UPDATE table_sums SET name = 'm config', crc32 = NULL WHERE name = 'meta config'",
+            "table_sums",
+        ),
     ],
 )
 def test_changed_rows_of_small_tables_are_found_until_restored(
