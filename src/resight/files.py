@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,24 @@ def write_errors(target: Path) -> Iterator[None]:
         raise UsageError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
+@contextlib.contextmanager
+def write_output(target: Path) -> Iterator[Path]:
+    """Yield the path to write a user's file to; until the block ends, the old file stays.
+
+    A link is followed, so that its target is replaced. Pipes and devices are written directly.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    with write_errors(target):
+        whole = Path(os.path.realpath(target))
+        if whole.exists() and not whole.is_file():
+            yield whole
+            return
+        with write_atomically(whole) as unfinished:
+            yield unfinished
+
+
 def ensure_writable(target: Path) -> None:
     """Refuse a file that cannot be written, without changing anything.
 
@@ -96,10 +114,23 @@ def ensure_writable(target: Path) -> None:
         UsageError: its folder is missing, it is a folder itself, or permission is denied.
     """
     with write_errors(target):
-        if not target.exists():
-            tempfile.TemporaryFile(dir=target.parent).close()
-        elif not target.is_fifo():  # the reader of a pipe would take this for its end
+        if target.is_fifo():  # the reader of a pipe would take its opening for its end
+            return
+        if target.exists():
             target.open("ab").close()
+        if target.is_file() or not target.exists():  # it will be written next to its place
+            tempfile.TemporaryFile(dir=Path(os.path.realpath(target)).parent).close()
+
+
+def ensure_replaceable(target: Path, is_own: Callable[[Path], bool]) -> None:
+    """Refuse a file that cannot be written, or that exists and was not written by Resight.
+
+    Raises:
+        UsageError: see `ensure_writable`, or `is_own` is false for a file that is not empty.
+    """
+    ensure_writable(target)
+    if target.is_file() and target.stat().st_size and not is_own(target):
+        raise UsageError(f"{target}: exists, and may be a photo, which would be overwritten")
 
 
 def ensure_picture_writable(target: Path) -> None:
@@ -113,26 +144,22 @@ def ensure_picture_writable(target: Path) -> None:
 
     if Image.registered_extensions().get(target.suffix.lower()) not in Image.SAVE:
         raise _unknown_format(target)
-    ensure_writable(target)
-    if target.is_file() and target.stat().st_size and not _is_own_picture(target):
-        raise UsageError(f"{target}: exists, and may be a photo, which would be overwritten")
+    ensure_replaceable(target, _is_own_picture)
 
 
 def save_picture(image: "Image.Image", target: Path) -> None:
     """Save a picture in the format that its suffix names, marked as written by Resight.
 
     Raises:
-        UsageError: the file cannot be written, or its suffix names no image format.
+        UsageError: see `ensure_picture_writable`.
     """
     from PIL import Image
 
+    ensure_picture_writable(target)
     exif = Image.Exif()
     exif[SOFTWARE] = NAME
-    try:
-        with write_errors(target):
-            image.save(target, quality=90, exif=exif)
-    except (ValueError, KeyError):  # an unknown suffix, or a format that can only be read
-        raise _unknown_format(target) from None
+    with write_output(target) as unfinished:
+        image.save(unfinished, Image.EXTENSION[target.suffix.lower()], quality=90, exif=exif)
 
 
 def _is_own_picture(target: Path) -> bool:

@@ -711,6 +711,16 @@ def test_bad_input(arguments: tuple[str, ...], message: str, resight: Run) -> No
     assert not done.stdout
 
 
+def test_a_report_of_something_else_is_not_overwritten(
+    photos: Path, tmp_path: Path, resight: Run
+) -> None:
+    (tmp_path / "report.md").write_text("mine")
+    done = resight("benchmark", "run", f"groups:{photos}", "--methods", "mac", "-o", tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "report.md: exists, and is no report of a benchmark" in done.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_verify(photos: Path, tmp_path: Path, resight: Run) -> None:
     done = resight("benchmark", "verify", f"groups:{photos}")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "complete")
@@ -727,6 +737,7 @@ def test_a_pickle_becomes_json_once(landmarks: Path, tmp_path: Path, resight: Ru
     before = read_dataset("paris6k", landmarks)
     pickled, target = landmarks / "gnd_paris6k.pkl", landmarks / "gnd_paris6k.json"
     assert resight("benchmark", "convert", pickled, target).returncode == 0
+    assert "gnd_paris6k.json: exists" in resight("benchmark", "convert", pickled, target).stderr
     pickled.unlink()
     assert read_dataset("paris6k", landmarks) == before
     pickled.write_bytes(pickle.dumps(Path))

@@ -17,6 +17,7 @@ from resight.files import (
     sync_folder,
     write_atomically,
 )
+from resight.files import ensure_picture_writable, ensure_writable, save_picture, write_output
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -134,3 +135,41 @@ def test_a_folder_that_cannot_be_synced_is_no_error_on_a_network(
     numbers = [errno.EIO]
     with pytest.raises(OSError, match="from the disk"):
         sync_folder(tmp_path)
+def test_saving_refuses_a_photo_too(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 3)).save(tmp_path / "photo.jpg")
+    before = state(tmp_path)
+    with pytest.raises(UsageError, match="may be a photo"):
+        save_picture(Image.new("RGB", (40, 30)), tmp_path / "photo.jpg")
+    assert state(tmp_path) == before
+
+
+def test_an_output_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+
+    def fail(file: Path) -> None:
+        file.write_bytes(b"half of the ne")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    reason = "out: cannot be written: No space left on device"
+    with pytest.raises(UsageError, match=reason), write_output(tmp_path / "out") as unfinished:
+        fail(unfinished)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out": b"old"}
+
+
+def test_the_target_of_a_link_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "out").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("deep/out")
+    with write_output(tmp_path / "link") as unfinished:
+        unfinished.write_bytes(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "deep" / "out").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+def test_devices_are_written_directly() -> None:
+    with (
+        pytest.raises(UsageError, match="No space left on device"),
+        write_output(Path("/dev/full")) as device,
+    ):
+        device.write_bytes(b"text")

@@ -1,6 +1,7 @@
 """Commands that compare methods on a benchmark: `benchmark run`, `verify` and `convert`."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from resight.evaluation.datasets import Verification
     from resight.evaluation.datasets.dataset import Dataset
 
+REPORTS = "report.html", "report.md", "report.json"
 LISTED = 10
 """Number of missing photos that are listed; the rest are counted."""
 
@@ -184,14 +186,27 @@ def _print_run(run: "BenchmarkRun", table: int | None, *, as_json: bool) -> None
 
 
 def _check_folder(folder: Path) -> None:
-    """Create the folder of a report, and check that it is writable, before long work."""
+    """Create the folder of a report, and check that it is writable, before long work.
+
+    Raises:
+        UsageError: it cannot be written to, or has another report, which would be overwritten.
+    """
     from resight.files import write_errors
 
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
+        present = [name for name in REPORTS if (folder / name).exists()]
+        if present and not _is_report(folder / REPORTS[-1]):
+            raise UsageError(f"{folder / present[0]}: exists, and is no report of a benchmark")
+
+
+def _is_report(file: Path) -> bool:
+    """Return whether an earlier run wrote a report's JSON file."""
+    try:
+        return {"dataset", "methods"} <= set(json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _write_report(run: "BenchmarkRun", table: int | None, folder: Path) -> None:
@@ -199,16 +214,17 @@ def _write_report(run: "BenchmarkRun", table: int | None, folder: Path) -> None:
     from resight.cli.output import say
     from resight.evaluation.benchmark import report
     from resight.evaluation.benchmark.ranking import write_holidays, write_qrels, write_trec
-    from resight.files import write_errors
+    from resight.files import write_output
     from resight.photos import escape_undecodable
 
-    with write_errors(folder):
-        for name, text in (
-            ("html", escape_undecodable(report.html_report(run, table))),
-            ("md", escape_undecodable(report.markdown(run, table))),
-            ("json", json.dumps(report.as_json(run, table), indent=1)),
-        ):
-            (folder / f"report.{name}").write_text(text, "utf-8")
+    texts = (
+        escape_undecodable(report.html_report(run, table)),
+        escape_undecodable(report.markdown(run, table)),
+        json.dumps(report.as_json(run, table), indent=1),
+    )
+    for name, text in zip(REPORTS, texts, strict=True):
+        with write_output(folder / name) as unfinished:
+            unfinished.write_text(text, "utf-8")
     for result in run.results:
         lists = report.ranked_lists(run, result)
         write_trec(lists, folder / f"{result.method}.trec", result.method)

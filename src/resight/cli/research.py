@@ -68,11 +68,9 @@ def describe(
 ) -> None:
     """Write the descriptors of photos as NumPy arrays (.npz)."""
     from resight.cli import output
-    from resight.files import ensure_writable
-    from resight.indexing.describe import check_npz, describe
+    from resight.indexing.describe import describe, ensure_npz_writable
 
-    ensure_writable(out)
-    check_npz(out)
+    ensure_npz_writable(out)
     with output.progress() as progress:
         described = describe(
             images,

@@ -56,17 +56,16 @@ class SearchOutput:
         Raises:
             UsageError: one of them cannot be written, is a query, or its suffix does not fit.
         """
-        from resight.files import ensure_picture_writable, ensure_writable
+        from resight.files import ensure_picture_writable
         from resight.searching.export import ensure_folder
         from resight.views.contact_sheet import check_rows
-        from resight.views.results_page import ensure_page_name
+        from resight.views.results_page import ensure_page_writable
 
         if self.sheet is not None:
             ensure_picture_writable(self.sheet)
             check_rows(rows)
         if self.html is not None:
-            ensure_page_name(self.html)
-            ensure_writable(self.html)
+            ensure_page_writable(self.html)
         for folder in (self.copy_to, self.link_to):
             if folder is not None:
                 ensure_folder(folder)

@@ -1,11 +1,13 @@
 """The demo: draw photos, index them, search, and show the results."""
 
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from resight.collection import Collection
 from resight.config import DEFAULT_METHOD, SearchConfig
@@ -14,7 +16,7 @@ from resight.demo.scenes import photograph
 from resight.errors import UsageError
 from resight.evaluation import evaluate
 from resight.evaluation.measures import read_groups
-from resight.files import save_picture, write_errors
+from resight.files import ensure_picture_writable, save_picture, write_atomically, write_errors
 from resight.indexing import pipeline
 from resight.methods import load_config
 from resight.methods.model import ModelOptions, find_model
@@ -25,6 +27,7 @@ from resight.views.contact_sheet import SheetPhoto, contact_sheets
 
 GROUPS_FILE = "groups.json"
 JPEG_QUALITY = 90
+SHEET_NAME = "matches.jpg"
 SHEET_QUERIES = 5
 SHEET_RESULTS = 5
 
@@ -42,8 +45,8 @@ def draw_collection(
 
     `object-01/view-1.jpg` and so on show objects, the first view of each being the easiest.
     `clutter/01.jpg` and so on match nothing; every other one shows an object of its own. Equal
-    arguments give equal bytes with equal versions of NumPy, OpenCV and Pillow. Files of the same
-    names are replaced.
+    arguments give equal bytes with equal versions of NumPy, OpenCV and Pillow. No picture is
+    replaced by another one.
 
     Args:
         folder: created if it is missing.
@@ -59,7 +62,7 @@ def draw_collection(
 
     Raises:
         UsageError: fewer than one object or view, a negative number, or a folder that cannot be
-            written to.
+            written to, or that has another picture of the same name.
     """
     if min(objects, views) < 1 or min(clutter, seed) < 0:
         raise UsageError("objects and views must be at least 1, clutter and seed at least 0")
@@ -81,12 +84,23 @@ def draw_collection(
                 ease = rng.random() if in_clutter else 1 - view / views
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                photograph(rng, thing, ease).save(target, quality=JPEG_QUALITY)
+                _save(photograph(rng, thing, ease), target)
                 done += 1
                 progress("drawing", done, total)
         file = folder / GROUPS_FILE
         file.write_text(json.dumps(groups, indent=1) + "\n", "utf-8")
     return file
+
+
+def _save(picture: Image.Image, target: Path) -> None:
+    """Save a picture; refuse to replace another one, which may be a photo."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=JPEG_QUALITY)
+    if not target.exists():
+        with write_atomically(target) as unfinished:
+            unfinished.write_bytes(stream.getvalue())
+    elif target.read_bytes() != stream.getvalue():
+        raise UsageError(f"{target}: exists, and may be a photo; choose an empty folder")
 
 
 @dataclass(frozen=True)
@@ -132,6 +146,10 @@ def run_demo(
     if method.needs_network:
         find_model(method, model)  # missing weights are reported before pictures are drawn
     photos = folder / "photos"
+    sheet = folder / SHEET_NAME
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    ensure_picture_writable(sheet)
     groups = photos / GROUPS_FILE
     if not groups.exists():
         groups = draw_collection(photos, progress=progress)
@@ -140,7 +158,6 @@ def run_demo(
     if run.report.interrupted:
         raise KeyboardInterrupt
     evaluation = evaluate(groups, collection)
-    sheet = folder / "matches.jpg"
     _write_sheet(groups, collection, model, sheet)
     return DemoResult(
         photos,

@@ -1,6 +1,7 @@
 """Describe photos without a collection."""
 
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from resight.config import MethodConfig
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError
-from resight.files import write_errors
+from resight.files import ensure_replaceable, write_output
 from resight.indexing.extraction import extract_photos
 from resight.methods import resolve_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
@@ -50,24 +51,34 @@ class Described:
         """Write `paths`, `descriptors` and, if any, `local` as an `.npz` file.
 
         Raises:
-            UsageError: the file cannot be written, or its name ends in something else.
+            UsageError: see `ensure_npz_writable`.
         """
-        check_npz(path)
+        ensure_npz_writable(Path(path))
         arrays = {"paths": np.array([str(p) for p in self.paths]), "descriptors": self.descriptors}
         if self.local is not None:
             arrays["local"] = self.local
-        with write_errors(Path(path)), Path(path).open("wb") as file:
+        with write_output(Path(path)) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def check_npz(path: PathLike) -> None:
-    """Refuse a file that is not named as NumPy's archives are: it could be a photo.
+def ensure_npz_writable(path: Path) -> None:
+    """Refuse an archive that cannot be written, without changing anything.
 
     Raises:
-        UsageError: its name does not end in .npz.
+        UsageError: see `files.ensure_writable`, its name does not end in .npz, or the file exists
+            and was not written by `Described.save`.
     """
-    if Path(path).suffix.lower() != ".npz":
+    if path.suffix.lower() != ".npz":
         raise UsageError(f"{path}: name it with .npz")
+    ensure_replaceable(path, _is_own_archive)
+
+
+def _is_own_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"paths.npy", "descriptors.npy"} <= set(archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def describe(

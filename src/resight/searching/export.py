@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resight.errors import UsageError
-from resight.files import write_errors
+from resight.files import write_atomically, write_errors
 from resight.photos import PathLike, absolute, escape_undecodable, is_remote, open_photo, path_text
 from resight.photos.files import COLLECTION_MARK
 from resight.searching.query import SearchResults
@@ -121,18 +121,13 @@ def _copy(path: Path, folder: Path) -> Path | None:
         for target in _names(path, folder):
             if not is_remote(path) and _is_same(path, target):
                 return None
-            try:
-                copy = target.open("xb")
-            except FileExistsError:
+            if os.path.lexists(target):
                 continue
-            try:
-                with copy:
+            with write_atomically(target) as unfinished:  # a killed run leaves no half photo
+                with unfinished.open("xb") as copy:
                     shutil.copyfileobj(source, copy)
                 if not is_remote(path):
-                    shutil.copystat(path, target)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
+                    shutil.copystat(path, unfinished)
             return target
     return None
 

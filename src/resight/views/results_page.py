@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from resight.errors import ImageError, UsageError
-from resight.files import write_errors
+from resight.files import ensure_replaceable, write_output
 from resight.photos import PathLike, escape_undecodable, path_text
 from resight.photos.images import data_uri, image_size, load_image
 from resight.photos.transforms import Box, crop_box, scale_box
@@ -16,29 +16,38 @@ from resight.searching.query import Result, SearchResults
 THUMBNAIL = 240
 """Longer side of a thumbnail, in pixels."""
 SUFFIXES = ".html", ".htm"
+GENERATOR = b'<meta name="generator" content="Resight">'
+"""The element near the start of a page that marks it as written by Resight."""
 WORDS = {"same": "same thing", "probable": "probably", "different": ""}
 
 
-def ensure_page_name(target: PathLike) -> None:
-    """Refuse a file for a page that is not named like one, such as a photo.
+def ensure_page_writable(target: Path) -> None:
+    """Refuse a page that cannot be written, without changing anything.
 
     Raises:
-        UsageError: it names the suffix.
+        UsageError: see `files.ensure_writable`, its name does not end in .html, or the file exists
+            and was not written by `save_results_page`.
     """
-    if Path(target).suffix.lower() not in SUFFIXES:
+    if target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{target}: name it with .html")
+    ensure_replaceable(target, _is_own_page)
+
+
+def _is_own_page(target: Path) -> bool:
+    with target.open("rb") as file:
+        return GENERATOR in file.read(1024)
 
 
 def save_results_page(results: SearchResults | Iterable[SearchResults], target: PathLike) -> None:
     """Write an HTML page of one search, or of many: queries, results, verdicts, copies.
 
     Raises:
-        UsageError: the file is not named .html, or cannot be written.
+        UsageError: see `ensure_page_writable`.
     """
-    ensure_page_name(target)
+    ensure_page_writable(Path(target))
     page = results_page(results)
-    with write_errors(Path(target)):
-        Path(target).write_text(page, "utf-8")
+    with write_output(Path(target)) as unfinished:
+        unfinished.write_text(page, "utf-8")
 
 
 def results_page(results: SearchResults | Iterable[SearchResults]) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from resight.demo import draw_collection
+from resight.demo import draw_collection, run_demo
 from resight.demo.objects import FAMILIES, Thing, bricks, facade, lettering, marble, mix, noise
 from resight.demo.scenes import LAMP, SIZE, lay, photograph, pose, shade, turned
 from resight.errors import UsageError
@@ -236,3 +236,23 @@ def test_lettering_stays_in_its_space(space: tuple[int, int]) -> None:
     assert right - left <= space[0] + 2
     assert bottom - top <= space[1] * 1.15 + 2
     assert abs((left + right) / 2 - 200) < 4
+
+
+def test_no_photo_is_replaced(tmp_path: Path) -> None:
+    photo = tmp_path / "object-01" / "view-1.jpg"
+    photo.parent.mkdir()
+    Image.new("RGB", (4, 3)).save(photo)
+    before = photo.read_bytes()
+    with pytest.raises(UsageError, match=r"view-1\.jpg: exists, and may be a photo"):
+        draw_collection(tmp_path, objects=1, views=1, clutter=0)
+    assert photo.read_bytes() == before
+    photo.unlink()
+    for _ in range(2):  # what an earlier run drew is no obstacle
+        draw_collection(tmp_path, objects=1, views=1, clutter=0)
+
+
+def test_the_sheet_of_the_demo_replaces_no_photo(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 3)).save(tmp_path / "matches.jpg")
+    with pytest.raises(UsageError, match=r"matches\.jpg: exists, and may be a photo"):
+        run_demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["matches.jpg"]

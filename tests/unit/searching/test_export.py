@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,25 @@ def test_nothing_is_overwritten(photos: list[Path], tmp_path: Path) -> None:
         export_found(found(photos[0]), tmp_path / "a").present == photos[:1]
     )  # where it lies itself
     assert len(content(tmp_path / "a")) == 2
+
+
+def test_a_copy_that_fails_leaves_no_half_photo(
+    photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def fail(source: io.BufferedReader, target: io.BufferedWriter) -> None:
+        target.write(source.read(9))
+        target.flush()
+        seen.extend(path.name for path in (tmp_path / "out").iterdir())
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    export = export_found(found(photos[0]), tmp_path / "out")
+    assert export.failed == [(photos[0], "the disk is full")]
+    assert len(seen) == 1
+    assert not seen[0].endswith(".png")  # so a killed run leaves nothing like a photo
+    assert content(tmp_path / "out") == {}
 
 
 def test_a_dangling_link_is_not_written_through(photos: list[Path], tmp_path: Path) -> None:

@@ -60,3 +60,13 @@ def test_only_pages_are_written(results: SearchResults, tmp_path: Path) -> None:
     assert photo.read_bytes() == before
     with pytest.raises(UsageError, match="cannot be written"):
         save_results_page(results, tmp_path / "nowhere" / "page.html")
+
+
+def test_only_own_pages_are_overwritten(results: SearchResults, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    for _ in range(2):
+        save_results_page(results, target)
+    target.write_text("<!doctype html><title>Mine</title>")
+    with pytest.raises(UsageError, match=r"page\.html: exists"):
+        save_results_page(results, target)
+    assert "Mine" in target.read_text()

@@ -17,7 +17,7 @@ from resight.evaluation.benchmark.extraction import Descriptors, columns_of
 from resight.evaluation.datasets.dataset import Dataset, DatasetQuery
 from resight.evaluation.decisions import Decisions
 from resight.evaluation.measures import judge, mean_values
-from resight.files import write_errors
+from resight.files import write_output
 from resight.methods.spec import MethodSpec
 from resight.progress import Progress
 from resight.ranking.exact import Database, Query
@@ -106,7 +106,7 @@ class ComparableDescriptors:
             arrays["local"] = database.local
             local = [query.local for query in queries if query.local is not None]
             arrays["query_local"] = np.array(local).reshape(len(local), width)
-        with write_errors(target), target.open("wb") as file:
+        with write_output(target) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
@@ -310,5 +310,6 @@ def _as_word(name: str) -> str:
 
 
 def _write(target: Path, lines: list[str]) -> None:
-    with write_errors(target):
-        target.write_text("".join(f"{line}\n" for line in lines), "utf-8", "surrogateescape")
+    text = "".join(f"{line}\n" for line in lines)
+    with write_output(target) as unfinished:
+        unfinished.write_text(text, "utf-8", "surrogateescape")

@@ -24,6 +24,7 @@ from resight.evaluation.datasets.dataset import (
     Photos,
 )
 from resight.evaluation.measures import Judgement, Measure, can_be_a_name
+from resight.files import write_atomically
 from resight.photos import absolute
 from resight.photos.files import find_photos
 from resight.photos.transforms import Box
@@ -325,11 +326,14 @@ def convert_to_json(path: Path, target: Path) -> None:
     """Convert the plain values of a pickle to JSON.
 
     Raises:
-        DatasetError: see `read_plain`, or the target cannot be written.
+        DatasetError: see `read_plain`, or the target exists or cannot be written.
     """
     content = read_plain(path)
+    if target.exists():
+        raise DatasetError(f"{target}: exists, and would be overwritten")
     try:
-        target.write_text(json.dumps(content), "utf-8")
+        with write_atomically(target) as unfinished:
+            unfinished.write_text(json.dumps(content), "utf-8")
     except (OSError, TypeError, ValueError) as error:
         raise DatasetError(f"{target}: cannot be written: {error}") from None
 
