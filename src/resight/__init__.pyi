@@ -7,6 +7,7 @@ from .backends.hints import import_hints as import_hints
 from .backends.hints import undo_hints as undo_hints
 from .backends.manage import Info as Info
 from .backends.manage import info as info
+from .backends.manage import move as move
 from .backends.manage import remove as remove
 from .backends.store import Filter as Filter
 from .backends.transfer import Transfer as Transfer

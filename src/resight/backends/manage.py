@@ -1,4 +1,4 @@
-"""Describe a collection on any backend, and remove photos from it."""
+"""Describe a collection on any backend, and move or remove photos of it."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -66,26 +66,73 @@ def info(collection: Location | Collection) -> Info:
         )
 
 
-def remove(paths: PathLike | Sequence[PathLike], collection: Location) -> list[Path]:
+def move(source: PathLike, target: PathLike, collection: PathLike) -> list[Path]:
+    """Follow a folder of photos (or one photo) that was moved or renamed.
+
+    Only paths in the collection change; photos keep their IDs. Files whose size or time has
+    changed are read by the next index run.
+
+    Returns:
+        The new paths of the photos.
+
+    Raises:
+        UsageError: the collection has no photos at the source or some at the target, or none of
+            the files is at the target. Nothing is changed then.
+    """
+    before, after = absolute(Path(source)), absolute(Path(target))
+    with writing(collection) as writer:
+        opened = writer.collection
+        photos = _photos_at([before], opened.photos_under, opened.name)
+        moved = {photo.id: after / photo.path.relative_to(before) for photo in photos}
+        if not any(path.exists() for path in moved.values()):
+            raise UsageError(f"{after}: none of the {len(photos)} photos of {before} is there")
+        own = {photo.path for photo in photos}
+        taken = [path for path in moved.values() if path in own or opened.photo_at(path)]
+        if taken:
+            raise UsageError(f"{taken[0]}: is in the collection already")
+        writer.move(moved)
+    return list(moved.values())
+
+
+def remove(
+    paths: PathLike | Sequence[PathLike], collection: Location, *, everything: bool = False
+) -> list[Path]:
     """Remove photos (or all below a folder) from a collection; the files are never touched.
+
+    Args:
+        paths: photos and folders.
+        collection: a folder, or the address of a database.
+        everything: remove even all photos of the collection, which is refused otherwise.
 
     Returns:
         The paths removed.
 
     Raises:
-        UsageError: a path names no photo of the collection; nothing is removed then.
+        UsageError: a path names no photo of the collection, or all photos would be removed;
+            nothing is removed then.
     """
     remote = open_remote(collection)
     if remote is not None:
         with contextlib.closing(remote):
             photos = _photos_at(as_paths(paths), remote.photos_under, remote.name)
+            _check_rest(photos, remote.count("ok"), everything=everything)
             remote.remove([photo.id for photo in photos])
     else:
         with writing(collection) as writer:
             opened = writer.collection
             photos = _photos_at(as_paths(paths), opened.photos_under, opened.name)
+            _check_rest(photos, opened.count("ok"), everything=everything)
             writer.remove(photos)
     return [photo.path for photo in photos]
+
+
+def _check_rest(photos: Sequence[Photo], total: int, *, everything: bool) -> None:
+    """Refuse to remove all photos of a collection that has several, unless it was meant."""
+    removed = sum(photo.state == "ok" for photo in photos)
+    if removed == total > 1 and not everything:
+        raise UsageError(
+            f"needed to remove all {total} photos of the collection", parameter="everything"
+        )
 
 
 def _photos_at(

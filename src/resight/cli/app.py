@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Collections": (
         collection.index,
         collection.info,
+        collection.move,
         collection.remove,
         collection.check,
         collection.merge,

@@ -21,6 +21,9 @@ def index(
     collection: opt.Collection,
     config: opt.Config = None,
     prune: Annotated[bool, option("Remove photos that are gone.", "--prune")] = False,
+    prune_most: Annotated[
+        bool, option("Prune even if most of them are gone.", "--prune-most")
+    ] = False,
     strict: Annotated[bool, option("Fail if a photo does.", "--strict")] = False,
     approximate: Annotated[
         bool | None, option("Build an approximate index.", show_default="from 100k")
@@ -66,6 +69,7 @@ def index(
             model=opt.model_options(weights, runtime, device),
             workers=workers,
             prune=prune,
+            prune_most=prune_most,
             approximate=approximate,
             evidence=evidence,
             on=on,
@@ -100,14 +104,31 @@ def info(collection: opt.Place, json: opt.Json = False) -> None:
     output.print_info(info(collection), as_json=json)
 
 
+def move(
+    source: Annotated[Path, argument("FROM", "Former folder or photo.")],
+    target: Annotated[Path, argument("TO", "Where it is now.")],
+    collection: opt.Collection,
+) -> None:
+    """Follow a folder that was moved or renamed, without reading its photos."""
+    from resight.backends.manage import move
+    from resight.cli import output
+
+    moved = move(source, target, collection)
+    output.say(f"{collection}: {output.count(moved, 'photo')} moved to {target}")
+
+
 def remove(
-    paths: Annotated[list[Path], argument("PATHS...", "Photos or folders.")], collection: opt.Place
+    paths: Annotated[list[Path], argument("PATHS...", "Photos or folders.")],
+    collection: opt.Place,
+    everything: Annotated[
+        bool, option("Remove even all photos of the collection.", "--everything")
+    ] = False,
 ) -> None:
     """Remove photos from a collection; their files stay."""
     from resight.backends.manage import remove
     from resight.cli import output
 
-    removed = remove(paths, collection)
+    removed = remove(paths, collection, everything=everything)
     output.say(f"removed {output.count(removed, 'photo')} from {collection}")
 
 

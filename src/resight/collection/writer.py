@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -265,6 +265,14 @@ class Writer:
             self._connection.execute("DELETE FROM photos WHERE path = ?", (path,))
             self._connection.execute("UPDATE photos SET path = ? WHERE id = ?", (path, source.id))
             self._record(file, str(source.content), (source.width, source.height), None)
+
+    def move(self, paths: Mapping[int, Path]) -> None:
+        """Change the paths of photos, by ID, in one transaction; no photo may have them."""
+        with self.transaction():
+            self._connection.executemany(
+                "UPDATE photos SET path = ? WHERE id = ?",
+                [(os.fsencode(path), id_) for id_, path in paths.items()],
+            )
 
     def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
         """Record a file that could not be indexed.

@@ -20,7 +20,13 @@ from resight.indexing.evidence import MIN_WORKERS, WithEvidence, complete_eviden
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.fitting import fit_automatically
 from resight.indexing.method_setup import fit_method, load_extractor
-from resight.indexing.plan import Plan, check_resources, plan_run
+from resight.indexing.plan import (
+    Plan,
+    check_prunable,
+    check_resources,
+    find_gone_places,
+    plan_run,
+)
 from resight.indexing.recording import IndexReport, record_results
 from resight.methods import resolve_config
 from resight.methods.model import ModelOptions
@@ -63,6 +69,7 @@ def index(
     model: ModelOptions | None = None,
     workers: int = 1,
     prune: bool = False,
+    prune_most: bool = False,
     approximate: bool | None = None,
     evidence: bool | None = None,
     on: str | None = None,
@@ -84,7 +91,10 @@ def index(
         precision: of the network's computations; None follows the configuration.
         model: weights, runtime and device.
         workers: threads that read and decode photos; two at least where evidence is made.
-        prune: remove photos from the collection whose files are gone.
+        prune: remove photos from the collection whose files are gone; folders that are gone
+            themselves may be named then.
+        prune_most: prune even if most photos of a place are gone, which is refused otherwise: a
+            drive may not be mounted.
         approximate: build or extend an approximate index; None does so for large collections.
         evidence: keep local features of the photos, by which searches and groups decide what
             shows the same thing; None is as in the collection's last run, at first True.
@@ -95,7 +105,8 @@ def index(
         progress: called after each photo.
 
     Raises:
-        UsageError: a path does not exist, or a new collection would be empty.
+        UsageError: a path does not exist, a new collection would be empty, or most photos of a
+            place would be pruned.
         CollectionError: see `resight.errors`.
         WeightsError: photos must be described, and no weights were found.
         FitError: the photos are too few, or have too few local features, to fit the method on.
@@ -106,7 +117,9 @@ def index(
     options = replace(model or ModelOptions(), streams=STREAMS)
     folder = Path(collection)
     places = [absolute(path) for path in read_lists(as_paths(photos))]
-    scan = find_photos(places)
+    prune = prune or prune_most
+    gone_places = find_gone_places(folder, places) if prune else []
+    scan = find_photos(place for place in places if place not in gone_places)
     with contextlib.ExitStack() as stack:
         opened = None
         if Collection.exists(folder):
@@ -146,7 +159,11 @@ def index(
             made = complete_evidence(writer, workers, progress, load=load if network else None)
             report = replace(report, evidence=made)
         if prune and not report.interrupted:
-            report = replace(report, pruned=_prune(writer, plan, report))
+            gone = set(report.vanished)
+            if not prune_most:
+                check_prunable(plan, places, gone)
+            writer.remove([photo for photo in plan.vanished if photo.path in gone])
+            report = replace(report, pruned=len(gone))
         return finish_run(writer, report, approximate, options, progress)
 
 
@@ -193,13 +210,6 @@ def _keeps_evidence(writer: Writer, evidence: bool | None) -> bool:
     if evidence is not None and evidence != stored:
         writer.keep_evidence(evidence)
     return evidence if evidence is not None else stored is not False
-
-
-def _prune(writer: Writer, plan: Plan, report: IndexReport) -> int:
-    """Remove the photos whose files are gone; return their number."""
-    gone = set(report.vanished)
-    writer.remove([photo for photo in plan.vanished if photo.path in gone])
-    return len(gone)
 
 
 def _check_new_collection(folder: Path, places: Sequence[Path], scan: ScanResult) -> None:

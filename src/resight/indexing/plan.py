@@ -1,6 +1,8 @@
 """Compare the photos on disk with a collection, and check that the resources suffice."""
 
+import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +10,9 @@ import numpy as np
 
 from resight.collection import Collection, Photo
 from resight.collection.database import check_disk_space
-from resight.errors import CollectionError
+from resight.errors import CollectionError, UsageError
 from resight.memory import available_bytes
-from resight.photos import is_under
+from resight.photos import is_remote, is_under, path_text
 from resight.photos.files import PhotoFile, ScanResult
 
 
@@ -53,6 +55,34 @@ def plan_run(collection: Collection, places: Sequence[Path], scan: ScanResult) -
     vanished = [photo for photo in missing if photo.state == "ok" and not photo.path.exists()]
     outdated = [photo for photo in missing if photo.state == "failed"]
     return Plan(scan, todo, len(scan.photos) - len(todo), vanished, outdated, indexed)
+
+
+def find_gone_places(folder: Path, places: Sequence[Path]) -> list[Path]:
+    """Return the (absolute) places that do not exist, but where a collection has photos."""
+    missing = [place for place in places if not is_remote(place) and not os.path.lexists(place)]
+    if not missing or not Collection.exists(folder):
+        return []
+    with Collection.open(folder) as collection:
+        return [place for place in missing if collection.photos_under(place)]
+
+
+def check_prunable(plan: Plan, places: Sequence[Path], gone: AbstractSet[Path]) -> None:
+    """Refuse to prune if most photos of a place are gone, as when a drive is not mounted.
+
+    Raises:
+        UsageError: more than half of the photos known below one of the places are in `gone`.
+    """
+    for place in places:
+        known = sum(
+            photo.state == "ok" and is_under(path, {place}) for path, photo in plan.indexed.items()
+        )
+        lost = sum(is_under(path, {place}) for path in gone)
+        if 2 * lost > known:
+            raise UsageError(
+                f"needed to prune, because {lost} of {known} photos of {path_text(place)} are "
+                "gone, as if a drive were not mounted",
+                parameter="prune_most",
+            )
 
 
 def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:

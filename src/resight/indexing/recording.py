@@ -1,5 +1,6 @@
 """Record extracted photos in a collection, and report what an index run did."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from resight.collection.writer import Writer
 from resight.descriptors.extractor import Description
 from resight.indexing.extraction import PhotoResult
 from resight.indexing.plan import Plan
+from resight.photos import is_remote
 from resight.photos.files import PhotoFile
 from resight.progress import Progress
 
@@ -68,7 +70,7 @@ def record_results(
         batches: the results in the order of the plan; each batch is one transaction.
         progress: called after each batch.
     """
-    recorder = Recorder(writer, plan.vanished)
+    recorder = Recorder(writer, plan.vanished, find_moved=True)
     for path, reason in plan.scan.unreadable:
         recorder.record_failed(PhotoFile(path, 0, 0), None, reason)
     done, interrupted = 0, 0
@@ -93,10 +95,16 @@ class Recorder:
     Args:
         writer: of the collection.
         vanished: photos whose files are gone: a new photo may be one of them, moved.
+        find_moved: also recognize new photos whose content the collection knows only from files
+            elsewhere that are gone; for photos of this machine.
     """
 
-    def __init__(self, writer: Writer, vanished: Sequence[Photo] = ()) -> None:
+    def __init__(
+        self, writer: Writer, vanished: Sequence[Photo] = (), *, find_moved: bool = False
+    ) -> None:
         self._writer = writer
+        self._find_moved = find_moved
+        self._arrived: set[int] = set()
         self._counts: Counter[str] = Counter()
         self._moved: list[tuple[Path, Path]] = []
         self._failed: list[tuple[Path, str]] = []
@@ -130,15 +138,28 @@ class Recorder:
             writer.record_existing(file, content, result.pixels)  # only its time changed
             self.count_unchanged()
             return
-        elif self._vanished.get(content):
-            source = self._vanished[content].pop(0)
+        elif source := self._moved_from(file, content):
             writer.record_moved(file, source)
+            self._arrived.add(source.id)
             self._moved.append((source.path, file.path))
             return
         else:
             writer.record_existing(file, content, result.pixels)
             self._counts["copied"] += new and not same_content
         self._counts["new" if new else "changed"] += 1
+
+    def _moved_from(self, file: PhotoFile, content: str) -> Photo | None:
+        """Return the photo of a content whose file has become this one, if there is one."""
+        if self._vanished.get(content):
+            return self._vanished[content].pop(0)
+        if not self._find_moved:
+            return None
+        photos = self._writer.collection.photos_with([content])
+        known = [p for p in photos if p.id not in self._arrived and p.path != file.path]
+        if any(is_remote(photo.path) or os.path.lexists(photo.path) for photo in known):
+            return None
+        same_name = (photo for photo in known if photo.path.name == file.path.name)
+        return next(same_name, next(iter(known), None))
 
     def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
         """Record a photo that cannot be extracted."""

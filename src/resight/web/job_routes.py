@@ -100,7 +100,7 @@ def _task(body: schemas.JobRequest, state: AppState) -> Task:
         return _remove_task(body.photos or [], state)
     if state.service.remote is not None:
         raise ProblemError(409, "Index photos in a local collection; upload it with resight push.")
-    return _index_task(_folders(body, state), body.prune, state)
+    return _index_task(_folders(body, state), body, state)
 
 
 def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
@@ -131,11 +131,18 @@ def indexed_folders(collection: Collection) -> list[Path]:
     )
 
 
-def _index_task(folders: list[Path], prune: bool, state: AppState) -> Task:
+def _index_task(folders: list[Path], body: schemas.JobRequest, state: AppState) -> Task:
     collection = Path(state.service.place)
 
     def task(progress: Progress) -> dict[str, Any]:
-        run = pipeline.index(folders, collection, model=state.model, prune=prune, progress=progress)
+        run = pipeline.index(
+            folders,
+            collection,
+            model=state.model,
+            prune=body.prune,
+            prune_most=body.prune_most,
+            progress=progress,
+        )
         report = run.report
         if report.interrupted:
             raise KeyboardInterrupt

@@ -142,6 +142,9 @@ class JobRequest(RequestModel):
         description="index: absolute folders of the server; only for clients on the same machine",
     )
     prune: bool = Field(False, description="index: remove photos whose files are gone")
+    prune_most: bool = Field(
+        False, description="index: remove them even if most photos of a folder are gone"
+    )
     photos: list[Id] | None = Field(
         None, min_length=1, max_length=10_000, description="remove: the ids of the photos"
     )

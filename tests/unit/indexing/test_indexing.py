@@ -14,6 +14,7 @@ from PIL import Image
 
 import samples
 from resight.backends.manage import info, remove
+from resight.backends.manage import check, info, move, remove
 from resight.collection import Collection
 from resight.collection.integrity import check
 from resight.collection.writer import writing
@@ -232,6 +233,102 @@ def test_vanished_photos_are_reported_and_stay_until_pruned(library: Library) ->
     assert samples.stamp(library.collection) == stamp
 
 
+def test_an_unmounted_drive_is_not_pruned(library: Library) -> None:
+    away = library.photos.with_name("away")
+    library.photos.rename(away)
+    library.photos.mkdir()
+    before = samples.contents(library.collection)
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"needed to prune, because 6 of 6 photos of .* gone"):
+            library.index(prune=True)
+        assert samples.contents(library.collection) == before
+        shutil.rmtree(library.photos, ignore_errors=True)  # the second time, not even a folder
+    away.rename(library.photos)
+    described, report = library.index(prune=True)
+    assert (described, report.unchanged, report.pruned) == (0, 6, 0)
+
+
+def test_most_photos_are_pruned_only_on_demand(library: Library) -> None:
+    gone = sorted(library.photos.iterdir())[:4]
+    for path in gone:
+        path.unlink()
+    added = library.draw("new.png", 30)
+    with pytest.raises(UsageError, match="because 4 of 6 photos of"):
+        library.index(prune=True)
+    assert len(library.rows()) == 7, "new photos are in"
+    _, report = library.index(prune_most=True)
+    assert (report.vanished, report.pruned) == (gone, 4)
+    assert sorted(library.rows()) == ["004.png", "005.png", added.name]
+
+
+def test_a_folder_that_is_gone_is_pruned_by_its_name(library: Library) -> None:
+    album = library.draw("album/x.png", 50).parent
+    library.index()
+    shutil.rmtree(album)
+    with pytest.raises(UsageError, match="album: no such file or folder"):
+        samples.index(album, library.collection)
+    run = samples.index(album, library.collection, prune_most=True)
+    assert (run.report.vanished, run.report.pruned) == ([album / "x.png"], 1)
+    assert len(library.rows()) == 6
+    with pytest.raises(UsageError, match="album: no such file or folder"):
+        samples.index(album, library.collection, prune_most=True)
+
+
+def test_a_moved_root_is_followed(library: Library) -> None:
+    before = {name: photo.id for name, photo in library.rows().items()}
+    former, library.photos = library.photos, library.photos.with_name("moved")
+    former.rename(library.photos)
+    described, report = library.index()
+    assert described == 0
+    assert sorted(report.moved) == [(former / name, library.photos / name) for name in before]
+    assert (report.new, report.copied, report.vanished) == (0, 0, [])
+    assert {name: photo.id for name, photo in library.rows().items()} == before
+
+
+def test_copies_in_a_moved_root_stay_copies(library: Library) -> None:
+    shutil.copy(library.photos / "001.png", library.photos / "copy.png")
+    library.index()
+    former, library.photos = library.photos, library.photos.with_name("moved")
+    former.rename(library.photos)
+    shutil.copy(library.photos / "001.png", library.photos / "third.png")
+    _, report = library.index()
+    pairs = {source.name: target.name for source, target in report.moved}
+    assert (pairs["001.png"], pairs["copy.png"]) == ("001.png", "copy.png")
+    assert (report.new, report.copied, len(library.rows())) == (1, 1, 8)
+
+
+def test_a_copy_of_a_photo_that_is_still_there_has_not_moved(library: Library) -> None:
+    shutil.copytree(library.photos, library.photos.with_name("backup"))
+    (library.photos / "001.png").unlink()
+    shutil.copy(library.photos / "002.png", library.photos / "copy.png")
+    library.index()
+    shutil.rmtree(library.photos.with_name("backup"))
+    run = samples.index(
+        samples.draw(library.photos.with_name("elsewhere") / "x.png", 2).parent, library.collection
+    )
+    assert (run.report.new, run.report.copied, run.report.moved) == (1, 1, [])
+
+
+def test_move_follows_a_folder_without_reading_it(library: Library) -> None:
+    before = library.rows()
+    former, library.photos = library.photos, library.photos.with_name("moved")
+    for source, target, message in (
+        (former.with_name("nowhere"), library.photos, "no photo of .* is there"),
+        (former, library.photos, "none of the 6 photos of .*photos is there"),
+        (former / "001.png", former / "002.png", "002.png: is in the collection already"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            move(source, target, library.collection)
+    former.rename(library.photos)
+    moved = move(former, library.photos, library.collection)
+    assert moved == sorted(library.photos.iterdir())
+    after = library.rows()
+    assert {name: photo.id for name, photo in after.items()} == {n: p.id for n, p in before.items()}
+    described, report = library.index()
+    assert (described, report.unchanged, report.vanished) == (0, 6, [])
+    assert library.search(library.photos / "003.png")[0].path == library.photos / "003.png"
+
+
 def test_a_photo_that_comes_back_needs_no_second_description(library: Library) -> None:
     away = library.photos.with_name("away.png")
     (library.photos / "001.png").rename(away)
@@ -319,7 +416,7 @@ def test_mixed_changes_equal_a_new_collection(library: Library, tmp_path: Path) 
     # The descriptors equal those of a new collection with the same vocabulary.
     fresh = tmp_path / "fresh"
     shutil.copytree(library.collection, fresh)
-    remove([library.photos], fresh)
+    remove([library.photos], fresh, everything=True)
     samples.index(library.photos, fresh)
     assert samples.contents(fresh)["descriptors"] == indexed["descriptors"]
 
@@ -740,7 +837,10 @@ def test_remove_forgets_photos_and_folders_and_touches_no_file(library: Library)
     before = samples.contents(library.collection)
     with pytest.raises(UsageError, match=r"no photo of .* is there; nothing was removed"):
         remove([library.photos / "000.png", album], library.collection)
+    with pytest.raises(UsageError, match="needed to remove all 5 photos of the collection"):
+        remove("/", library.collection)
     assert samples.contents(library.collection) == before
+    assert len(remove("/", library.collection, everything=True)) == 5
 
 
 def test_too_little_disk_space_is_reported_before_extraction(
