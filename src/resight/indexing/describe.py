@@ -14,11 +14,15 @@ from resight.descriptors.extractor import Description, Extractor
 from resight.errors import UsageError
 from resight.files import ensure_replaceable, write_output
 from resight.indexing.extraction import extract_photos
+from resight.indexing.partial import Arrays, PartialResults
 from resight.methods import resolve_config
 from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.photos import PathLike
 from resight.photos.files import ScanResult, find_photos
 from resight.progress import Progress, no_progress
+
+MIN_KEPT = 8
+"""Fewer photos are described again after an interrupt."""
 
 PhotoSource = PathLike | Image.Image | np.ndarray
 """A photo or folder, or an image in memory: PIL, or uint8 (H, W, 3) in RGB."""
@@ -111,7 +115,8 @@ def describe(
     scan = find_photos([Path(s) for s in images if isinstance(s, str | os.PathLike)])
     weights = find_model(method, options) if method.needs_network else None
     extractor = FittedMethod(method, weights).load_extractor(options)
-    described, failed = _describe_files(scan, extractor, progress)
+    partial = PartialResults("describe", [method.fingerprint(weights.sha256 if weights else "")])
+    described, failed = _describe_files(scan, extractor, partial, progress)
     in_memory = [s for s in images if isinstance(s, Image.Image | np.ndarray)]
     for number, image in enumerate(in_memory, 1):
         described[Path(f"image-{number}")] = extractor.describe(extractor.prepare(_to_rgb(image)))
@@ -128,21 +133,39 @@ def describe(
 
 
 def _describe_files(
-    scan: ScanResult, extractor: Extractor, progress: Progress
+    scan: ScanResult, extractor: Extractor, partial: PartialResults, progress: Progress
 ) -> tuple[dict[Path, Description], list[tuple[Path, str]]]:
-    """Return the descriptors of the readable photos, and the failures."""
+    """Return the descriptors of the readable photos, and the failures.
+
+    Those of many photos are kept until all are there: a run that was stopped continues.
+    """
     described: dict[Path, Description] = {}
-    by_content: dict[str | None, Description] = {}
+    keeps = len(scan.photos) >= MIN_KEPT
+    by_content = {
+        content: Description(arrays["global"], arrays.get("local"))
+        for content, arrays in (partial.load() if keeps else {}).items()
+    }
     failed = list(scan.unreadable)
-    for done, result in enumerate(extract_photos(scan.photos, extractor), 1):
+    results = extract_photos(scan.photos, extractor, cached=set(by_content))
+    for done, result in enumerate(results, 1):
         if result.reason is not None:
             failed.append((result.file.path, result.reason))
         else:
+            content = str(result.content)
             if result.description is not None:
-                by_content[result.content] = result.description
-            described[result.file.path] = by_content[result.content]
+                by_content[content] = result.description
+                if keeps:
+                    partial.keep(content, _to_arrays(result.description))
+            described[result.file.path] = by_content[content]
         progress("describing", done, len(scan.photos))
+    if keeps:
+        partial.remove()
     return described, failed
+
+
+def _to_arrays(description: Description) -> Arrays:
+    arrays = {"global": description.global_}
+    return arrays if description.local is None else {**arrays, "local": description.local}
 
 
 def _to_rgb(image: Image.Image | np.ndarray) -> Image.Image:

@@ -1,9 +1,9 @@
 """Set up the extractor of an index run; fit what must be fitted before the first extraction."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -13,8 +13,10 @@ from resight.collection.writer import Writer
 from resight.config import ExtractionConfig, MethodConfig
 from resight.descriptors.extractor import Extractor, Fittable, FittedParams
 from resight.errors import FitError, ImageError
+from resight.indexing.partial import Arrays, PartialResults
 from resight.indexing.plan import Plan
 from resight.methods.model import FittedMethod, Model, ModelOptions, find_model, load_fittable
+from resight.photos import path_text
 from resight.photos.files import PhotoFile
 from resight.photos.images import load_image
 from resight.photos.transforms import resized_copies
@@ -25,6 +27,8 @@ MAX_CALIBRATION_PHOTOS = 100
 
 MAX_FIT_PHOTOS = 300
 """Maximum number of photos to fit a method's parameters on."""
+
+T = TypeVar("T")
 
 FitInfo = dict[str, Any]
 """A description of the photos that a model was fitted on, as JSON values."""
@@ -65,7 +69,8 @@ def fit_method(
         quantized = fit_quantized_network(config, model, photos, progress)
     if config.learns:
         fittable = load_fittable(config, model, options)
-        params, info = fit_params(fittable, photos, progress)
+        fingerprint = config.fingerprint(model.sha256 if model else "")
+        params, info = fit_params(fittable, photos, fingerprint, progress)
         return MethodSetup(fittable.with_params(params), (params, info), quantized)
     method = FittedMethod(config, model, quantized=quantized[0] if quantized else None)
     return MethodSetup(method.load_extractor(options), None, quantized)
@@ -110,9 +115,12 @@ def _is_fitted(collection: Collection) -> bool:
 
 
 def fit_params(
-    fittable: Fittable, files: Sequence[PhotoFile], progress: Progress
+    fittable: Fittable, files: Sequence[PhotoFile], fingerprint: str, progress: Progress
 ) -> tuple[FittedParams, FitInfo]:
     """Fit the parameters of a method that learns on a random sample of photos.
+
+    The features of each photo are kept until all are there: a run that was killed continues.
+    `fingerprint` is that of the method without its parameters.
 
     Raises:
         FitError: none of the photos can be read, or they have too few local features.
@@ -120,14 +128,29 @@ def fit_params(
     sample = _sample(files, MAX_FIT_PHOTOS, fittable.seed)
     generator = np.random.default_rng(fittable.seed)
     per_photo = -(-fittable.max_samples // max(1, len(sample)))
+    names = [(path_text(file.path), file.size, file.mtime_ns) for file in sample]
+    partial = PartialResults("sample", [fingerprint, names])
+    kept = partial.load()
     photos = []
-    images = _load_sample(sample, [fittable.decode_size], "fit a vocabulary on", progress)
-    for _, image in images:
-        groups = fittable.sample(image)
-        photos.append([group[generator.permutation(len(group))[:per_photo]] for group in groups])
+
+    def load(file: PhotoFile, number: int) -> Image.Image | Arrays:
+        return kept.get(str(number)) or load_image(file.path, fittable.decode_size)
+
+    for number, loaded in _load_sample(sample, load, "fit a vocabulary on", progress):
+        if isinstance(loaded, dict):
+            groups = [loaded[f"group{index}"] for index in range(len(loaded) - 1)]
+            for size in loaded["sizes"]:
+                generator.permutation(size)  # as drawn before
+        else:
+            whole = fittable.sample(loaded)
+            groups = [group[generator.permutation(len(group))[:per_photo]] for group in whole]
+            arrays = {f"group{index}": group for index, group in enumerate(groups)}
+            partial.keep(str(number), {**arrays, "sizes": np.array([len(g) for g in whole])})
+        photos.append(groups)
     progress("learning", 0, 1)
     params = fittable.fit(photos)
     progress("learning", 1, 1)
+    partial.remove()
     return params, {
         "photos": len(photos),
         "local_features": sum(len(group) for groups in photos for group in groups),
@@ -150,9 +173,12 @@ def fit_quantized_network(
     if model.path is None:
         raise FitError("a network needs a weights file")
     sample = _sample(files, MAX_CALIBRATION_PHOTOS, seed=0)
-    decode_sizes = [2 * resolution for resolution in config.resolutions]
     copies = []
-    for number, image in _load_sample(sample, decode_sizes, "quantize the network on", progress):
+
+    def load(file: PhotoFile, number: int) -> Image.Image:
+        return load_image(file.path, 2 * config.resolutions[number % len(config.resolutions)])
+
+    for number, image in _load_sample(sample, load, "quantize the network on", progress):
         copies += resized_copies(
             image,
             (config.resolutions[number % len(config.resolutions)],),
@@ -174,14 +200,17 @@ def _sample(files: Sequence[PhotoFile], limit: int, seed: int) -> list[PhotoFile
 
 
 def _load_sample(
-    files: Sequence[PhotoFile], decode_sizes: Sequence[int | None], purpose: str, progress: Progress
-) -> Iterator[tuple[int, Image.Image]]:
-    """Yield the number (from 1) and image of each readable photo, by the decode sizes in turn."""
+    files: Sequence[PhotoFile],
+    load: Callable[[PhotoFile, int], T],
+    purpose: str,
+    progress: Progress,
+) -> Iterator[tuple[int, T]]:
+    """Yield the number (from 1) of each readable photo, and what is loaded from it."""
     failed = []
     for number, file in enumerate(files, 1):
         progress("sampling", number, len(files))
         try:
-            yield number, load_image(file.path, decode_sizes[number % len(decode_sizes)])
+            yield number, load(file, number)
         except ImageError as error:
             failed.append(f"{file.path}: {error}")  # if others can be read, the run lists it
     if len(failed) == len(files):

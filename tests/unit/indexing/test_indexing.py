@@ -21,7 +21,9 @@ from resight.collection.writer import writing
 from resight.config import ExtractionConfig, SearchConfig
 from resight.config.extraction import WORKING_BYTES
 from resight.descriptors.extractor import Description, Extractor
+from resight.descriptors.local_extractor import LocalExtractor
 from resight.errors import CollectionError, CollectionMismatchError, FitError, UsageError
+from resight.files import user_cache
 from resight.indexing import fitting, pipeline
 from resight.indexing import plan as planning
 from resight.indexing.fitting import fit
@@ -633,6 +635,34 @@ def test_an_interrupted_run_resumes(
     straight = tmp_path / "straight"
     samples.index(library.photos, straight)
     assert samples.contents(straight) == samples.contents(library.collection)
+
+
+def test_an_interrupted_sampling_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = samples.draw_many(tmp_path / "photos", 6)
+    samples.index(tmp_path / "photos", tmp_path / "expected")
+    sampled: list[Image.Image] = []
+    real = LocalExtractor.sample
+
+    def sample(self: LocalExtractor, image: Image.Image) -> Any:
+        sampled.append(image)
+        return real(self, image)
+
+    monkeypatch.setattr(LocalExtractor, "sample", sample)
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if (what, done) == ("sampling", 5):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        samples.index(tmp_path / "photos", tmp_path / "c", progress=interrupt)
+    assert (len(sampled), (tmp_path / "c").exists()) == (4, False)
+    samples.index(tmp_path / "photos", tmp_path / "c")
+    assert len(sampled) == len(photos)
+    assert (
+        samples.contents(tmp_path / "c")["fitted"]
+        == (samples.contents(tmp_path / "expected")["fitted"])
+    )
+    assert not list((user_cache() / "partial").iterdir())
 
 
 def test_an_interrupted_run_prunes_nothing(library: Library) -> None:
