@@ -152,7 +152,7 @@ def emptied(collection: Path) -> None:
     """Remove all photos of a collection, but not its provenance."""
     with Collection.open(collection) as opened:
         paths = [photo.path for photo in opened.photos()]
-    remove(paths, collection)
+    remove(paths, collection, everything=True)
 
 
 def test_merged_as_it_was_described_and_again_without_effect(

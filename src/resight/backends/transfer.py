@@ -22,6 +22,7 @@ from resight.config import SETS, BackendConfig
 from resight.descriptors.extractor import Description
 from resight.errors import CollectionError, UsageError
 from resight.photos import PathLike
+from resight.photos.files import file_state
 from resight.photos.images import taken_at
 from resight.progress import Progress, no_progress
 from resight.reductions import Reduction
@@ -254,10 +255,10 @@ def _is_finite(stored: StoredDescriptors) -> bool:
 def _taken(photo: Photo) -> datetime | None:
     """Return when a photo was taken, if its file is still the one that was indexed."""
     try:
-        status = photo.path.stat()
+        file = file_state(photo.path, photo.path.stat())
     except OSError:
         return None
-    same = (status.st_size, status.st_mtime_ns) == (photo.size, photo.mtime_ns)
+    same = (file.size, file.mtime_ns) == (photo.size, photo.mtime_ns)
     return taken_at(photo.path) if same else None
 
 

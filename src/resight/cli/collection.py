@@ -20,10 +20,9 @@ def index(
     ],
     collection: opt.Collection,
     config: opt.Config = None,
-    prune: Annotated[bool, option("Remove photos that are gone.", "--prune")] = False,
-    prune_most: Annotated[
-        bool, option("Prune even if most of them are gone.", "--prune-most")
-    ] = False,
+    prune: Annotated[bool, option("Forget photos that are gone.", "--prune")] = False,
+    prune_most: Annotated[bool, option("Even if most are gone.", "--prune-most")] = False,
+    rehash: Annotated[bool, option("Read unchanged files, too.", "--rehash")] = False,
     strict: Annotated[bool, option("Fail if a photo does.", "--strict")] = False,
     approximate: Annotated[
         bool | None, option("Build an approximate index.", show_default="from 100k")
@@ -70,6 +69,7 @@ def index(
             workers=workers,
             prune=prune,
             prune_most=prune_most,
+            rehash=rehash,
             approximate=approximate,
             evidence=evidence,
             on=on,

@@ -238,6 +238,13 @@ class Collection(Provenance):
         """Return the number of photos in a state."""
         return int(self._row("SELECT count(*) FROM photos WHERE state = ?", state)[0])
 
+    def file_states(self) -> dict[int, tuple[int, int]]:
+        """Return the change time in nanoseconds and inode of files, by the photo's ID."""
+        if self._row("SELECT 1 FROM sqlite_master WHERE name = 'file_states'") is None:
+            return {}
+        rows = self._rows("SELECT photo, ctime_ns, inode FROM file_states")
+        return {id_: (ctime_ns, inode) for id_, ctime_ns, inode in rows}
+
     # Descriptors
 
     def is_described(self, content: str) -> bool:

@@ -71,6 +71,15 @@ CREATE TABLE IF NOT EXISTS evidence (
 """
 """A table that collections have only once evidence was recorded."""
 
+FILE_STATES = """
+CREATE TABLE IF NOT EXISTS file_states (
+    photo INTEGER PRIMARY KEY,         -- id
+    ctime_ns INTEGER NOT NULL,         -- 0 if unknown
+    inode INTEGER NOT NULL             -- 0 if unknown
+)
+"""
+"""A table that collections have only once a run recorded files of this machine."""
+
 HINTS = """
 CREATE TABLE IF NOT EXISTS hints (     -- what a person decided about photos
     first TEXT NOT NULL,               -- content; of a pair, the smaller one

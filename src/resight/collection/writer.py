@@ -18,6 +18,7 @@ from resight.collection import Collection, Photo, blob_crc32
 from resight.collection.database import (
     COPIES,
     EVIDENCE,
+    FILE_STATES,
     HINTS,
     create_database,
     explained,
@@ -274,6 +275,16 @@ class Writer:
                 [(os.fsencode(path), id_) for id_, path in paths.items()],
             )
 
+    def record_file_states(self, files: Iterable[PhotoFile]) -> None:
+        """Record the change times and inodes of files of photos, where they are known."""
+        rows = [(f.ctime_ns, f.inode, os.fsencode(f.path)) for f in files if f.ctime_ns or f.inode]
+        with self.transaction():
+            self._connection.execute(FILE_STATES)
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO file_states SELECT id, ?, ? FROM photos WHERE path = ?",
+                rows,
+            )
+
     def record_failed(self, file: PhotoFile, content: str | None, reason: str) -> None:
         """Record a file that could not be indexed.
 
@@ -312,6 +323,10 @@ class Writer:
                 "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
                 (self.collection.meta("cleaned") or 0,),
             )
+            self._connection.execute(FILE_STATES)
+            self._connection.execute(
+                "DELETE FROM file_states WHERE photo NOT IN (SELECT id FROM photos)"
+            )
             optional = {
                 "copies": self.collection.has_copies(),
                 "evidence": self.collection.has_evidence(),
@@ -343,6 +358,7 @@ class Writer:
                 "reason = excluded.reason, indexed_at = excluded.indexed_at",
                 (*photo, content, *pixels, state, reason, _now()),
             )
+            self.record_file_states([file])
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._connection.execute(

@@ -70,6 +70,7 @@ def index(
     workers: int = 1,
     prune: bool = False,
     prune_most: bool = False,
+    rehash: bool = False,
     approximate: bool | None = None,
     evidence: bool | None = None,
     on: str | None = None,
@@ -95,6 +96,8 @@ def index(
             themselves may be named then.
         prune_most: prune even if most photos of a place are gone, which is refused otherwise: a
             drive may not be mounted.
+        rehash: read all photos, also those whose files seem unchanged by their size, times and
+            inode.
         approximate: build or extend an approximate index; None does so for large collections.
         evidence: keep local features of the photos, by which searches and groups decide what
             shows the same thing; None is as in the collection's last run, at first True.
@@ -139,7 +142,7 @@ def index(
             setup = fit_method(configs[0], options, scan.photos, progress)
         writer = stack.enter_context(writing(opened or folder, configs))
 
-        plan = plan_run(writer.collection, places, scan)
+        plan = plan_run(writer.collection, places, scan, rehash=rehash)
         extractor = load_extractor(writer, plan, options, setup, progress)
         if extractor is not None:
             dimensions = extractor.dimensions

@@ -1,7 +1,7 @@
 """Compare the photos on disk with a collection, and check that the resources suffice."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ class Plan:
         scan: the photos on disk.
         todo: files that are new, changed or touched, or failed before.
         unchanged: number of files that are as they were.
+        unknown: those of them whose change time and inode are not stored yet.
         vanished: photos of the collection whose files are gone.
         outdated: failures of files that are gone, or of folders that can be read now.
         indexed: the collection's photos by path.
@@ -32,18 +33,30 @@ class Plan:
     scan: ScanResult
     todo: list[PhotoFile]
     unchanged: int
+    unknown: list[PhotoFile]
     vanished: list[Photo]
     outdated: list[Photo]
     indexed: dict[Path, Photo]
 
 
-def plan_run(collection: Collection, places: Sequence[Path], scan: ScanResult) -> Plan:
+def plan_run(
+    collection: Collection, places: Sequence[Path], scan: ScanResult, *, rehash: bool = False
+) -> Plan:
     """Compare the photos found under some (absolute) places with the collection's.
 
-    A photo counts as unchanged if its size and modification time are; a failed one is retried.
+    A photo counts as unchanged if its size and modification time are, and its change time and
+    inode where they are known, unless all are to be read (`rehash`); a failed one is retried.
     """
     indexed = {photo.path: photo for photo in collection.photos()}
-    todo = [file for file in scan.photos if not _is_unchanged(file, indexed.get(file.path))]
+    states = collection.file_states()
+    todo: list[PhotoFile] = []
+    unknown: list[PhotoFile] = []
+    for file in scan.photos:
+        photo = indexed.get(file.path)
+        if rehash or photo is None or not _is_unchanged(file, photo, states):
+            todo.append(file)
+        elif photo.id not in states:
+            unknown.append(file)
     present = {file.path for file in scan.photos}
     roots = set(places)
     unreadable = {path for path, _ in scan.unreadable}
@@ -54,7 +67,7 @@ def plan_run(collection: Collection, places: Sequence[Path], scan: ScanResult) -
     ]
     vanished = [photo for photo in missing if photo.state == "ok" and not photo.path.exists()]
     outdated = [photo for photo in missing if photo.state == "failed"]
-    return Plan(scan, todo, len(scan.photos) - len(todo), vanished, outdated, indexed)
+    return Plan(scan, todo, len(scan.photos) - len(todo), unknown, vanished, outdated, indexed)
 
 
 def find_gone_places(folder: Path, places: Sequence[Path]) -> list[Path]:
@@ -85,12 +98,11 @@ def check_prunable(plan: Plan, places: Sequence[Path], gone: AbstractSet[Path]) 
             )
 
 
-def _is_unchanged(file: PhotoFile, photo: Photo | None) -> bool:
-    return (
-        photo is not None
-        and photo.state == "ok"
-        and (photo.size, photo.mtime_ns) == (file.size, file.mtime_ns)
-    )
+def _is_unchanged(file: PhotoFile, photo: Photo, states: Mapping[int, tuple[int, int]]) -> bool:
+    if photo.state != "ok" or (photo.size, photo.mtime_ns) != (file.size, file.mtime_ns):
+        return False
+    known = zip(states.get(photo.id, (0, 0)), (file.ctime_ns, file.inode), strict=True)
+    return all(before == now or 0 in (before, now) for before, now in known)
 
 
 def check_resources(

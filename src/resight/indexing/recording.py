@@ -86,6 +86,7 @@ def record_results(
     if not interrupted:
         # At the end: photos that swapped their names need each other's descriptors.
         writer.remove(plan.outdated)
+        writer.record_file_states(plan.unknown)
     return recorder.report(plan, interrupted)
 
 

@@ -43,8 +43,15 @@ def to_url(path: Path) -> str:
 
 
 def as_paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    """Return one path or several as a list."""
-    return [Path(p) for p in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    """Return one path or several as a list.
+
+    Raises:
+        UsageError: one is empty, which `Path` would take for the current folder.
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    if "" in several:
+        raise UsageError("a path is empty")
+    return [Path(path) for path in several]
 
 
 def absolute(path: Path) -> Path:

@@ -14,13 +14,36 @@ COLLECTION_MARK = "resight.sqlite"
 """A folder with this file is a collection; none of its files is one of the user's photos."""
 
 
+MAX_INTEGER = 2**63 - 1
+"""Largest integer that a database stores."""
+
+
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file with its size in bytes and modification time in nanoseconds."""
+    """A file with its state on the disk, by which a change is noticed.
+
+    Attributes:
+        path: absolute.
+        size: in bytes.
+        mtime_ns: modification time in nanoseconds, within 64 bits.
+        ctime_ns: time of the last change of its status, within 64 bits; 0 if unknown.
+        inode: its number in the file system, within 63 bits; 0 if unknown.
+    """
 
     path: Path
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
+
+
+def file_state(path: Path, status: os.stat_result) -> PhotoFile:
+    """Return a file on disk with its state; times out of range are clamped to 64 bits."""
+    changed, status_changed = (
+        max(-MAX_INTEGER - 1, min(time, MAX_INTEGER))
+        for time in (status.st_mtime_ns, status.st_ctime_ns)
+    )
+    return PhotoFile(path, status.st_size, changed, status_changed, status.st_ino & MAX_INTEGER)
 
 
 @dataclass
@@ -168,4 +191,4 @@ def _add(path: Path, scan: ScanResult, files: dict[Path, PhotoFile]) -> None:
     if not path.is_file():  # opening a pipe or a device would block
         scan.unreadable.append((path, "not a regular file"))
         return
-    files[path] = PhotoFile(path, status.st_size, status.st_mtime_ns)
+    files[path] = file_state(path, status)

@@ -17,6 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from resight.collection import Photo
 from resight.errors import ImageError
 from resight.files import write_atomically
+from resight.photos.files import file_state
 from resight.photos.images import load_image
 from resight.photos.transforms import scaled_size
 from resight.views import overlay
@@ -114,10 +115,10 @@ class Thumbnails:
 def is_as_indexed(photo: Photo) -> bool:
     """Return whether a photo's file still has the size and time that it was indexed with."""
     try:
-        status = photo.path.stat()
+        file = file_state(photo.path, photo.path.stat())
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (photo.size, photo.mtime_ns)
+    return (file.size, file.mtime_ns) == (photo.size, photo.mtime_ns)
 
 
 def full_picture(path: Path, headers: dict[str, str]) -> Response:

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from resight.indexing.fitting import fit
 from resight.indexing.recording import IndexReport
 from resight.methods.model import ModelOptions
 from resight.searching import search
+from resight.searching.export import export_found
 
 
 class Counting:
@@ -149,6 +151,84 @@ def test_a_photo_that_was_only_touched(library: Library) -> None:
     _, report = library.index()
     assert library.extractors == []  # the new time was noted
     assert report.unchanged == 6
+
+
+def replace_keeping_size_and_time(path: Path, seed: int) -> None:
+    """Replace a PNG file by another picture of the same size in bytes, with the same times."""
+    status = path.stat()
+    other = samples.draw(path.with_name("other.png"), seed)
+    size = max(status.st_size, other.stat().st_size)
+    other.write_bytes(other.read_bytes().ljust(size, b"\0"))
+    path.unlink()
+    other.rename(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def pad(path: Path, size: int = 40_000) -> None:
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+
+
+def test_a_photo_replaced_with_the_same_size_and_time(library: Library) -> None:
+    path = library.photos / "002.png"
+    pad(path)
+    library.index()
+    before = library.rows()["002.png"]
+    replace_keeping_size_and_time(path, 50)
+    described, report = library.index()
+    assert (described, report.changed, report.unchanged) == (1, 1, 5)
+    after = library.rows()["002.png"]
+    assert (after.id, after.size, after.mtime_ns) == (before.id, before.size, before.mtime_ns)
+    assert after.content != before.content
+    library.index()
+    assert library.extractors == []  # the new state was noted
+
+
+def test_collections_without_states_of_files_get_them(library: Library) -> None:
+    with Collection.open(library.collection) as opened:
+        opened.connection.execute("DROP TABLE file_states")
+    path = library.photos / "002.png"
+    pad(path)
+    library.index()
+    with Collection.open(library.collection) as opened:
+        assert len(opened.file_states()) == 6
+        opened.connection.execute("DROP TABLE file_states")
+    replace_keeping_size_and_time(path, 50)
+    _, report = library.index()
+    assert report.unchanged == 6, "nothing tells it"
+    described, report = library.index(rehash=True)
+    assert (described, report.changed, report.unchanged) == (1, 1, 5)
+
+
+def test_rehash_describes_nothing_that_is_the_same(library: Library) -> None:
+    stamp = samples.stamp(library.collection)
+    described, report = library.index(rehash=True)
+    assert (described, report.new, report.changed, report.unchanged) == (0, 0, 0, 6)
+    assert samples.stamp(library.collection) == stamp
+
+
+@pytest.mark.parametrize("year", [1600, 2300])
+def test_times_out_of_range(library: Library, year: int) -> None:
+    path = library.draw("x.png", 50)
+    try:
+        subprocess.run(["touch", "-d", f"{year}-01-01", path], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this file system has no such times")
+    described, report = library.index()
+    assert (described, report.new, report.failed) == (1, 1, [])
+    described, report = library.index()
+    assert (described, report.unchanged) == (0, 7)
+    found = search(path, library.collection)
+    copied = export_found(found, path.parent.with_name("out")).written[0]
+    assert copied.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("paths", ["", [""], ["photos", ""]])
+def test_empty_paths_are_refused(library: Library, paths: Any) -> None:
+    before = samples.contents(library.collection)
+    for function in (pipeline.index, remove):
+        with pytest.raises(UsageError, match="a path is empty"):
+            function(paths, library.collection)
+    assert samples.contents(library.collection) == before
 
 
 def test_moved_photos_keep_their_ids_and_are_not_described_again(library: Library) -> None:

@@ -30,7 +30,9 @@ def test_folders_are_searched_to_the_bottom_in_the_order_of_the_paths(tmp_path: 
 def test_a_photo_comes_with_its_size_and_time(tmp_path: Path) -> None:
     path = touch(tmp_path / "a.jpg", b"12345")
     os.utime(path, ns=(0, 1_234_567_890_123_456_789))
-    assert find_photos([tmp_path]).photos == [PhotoFile(path, 5, 1_234_567_890_123_456_789)]
+    status = path.stat()
+    expected = PhotoFile(path, 5, 1_234_567_890_123_456_789, status.st_ctime_ns, status.st_ino)
+    assert find_photos([tmp_path]).photos == [expected]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.indexing.recording import Recorder
 from resight.methods.model import ModelOptions, find_model
 from resight.methods.spec import MethodSpec
-from resight.photos.files import COLLECTION_MARK, PhotoFile
+from resight.photos.files import COLLECTION_MARK, PhotoFile, file_state
 from resight.photos.images import image_size
 from resight.photos.transforms import resized_copies
 from resight.progress import Progress
@@ -261,7 +261,7 @@ def hash_photos(photos: Sequence[Path], progress: Progress) -> Iterator[tuple[Ph
     for done, path in enumerate(photos, 1):
         try:
             content, status = file_sha256(path), path.stat()
-            yield PhotoFile(path, status.st_size, status.st_mtime_ns), content
+            yield file_state(path, status), content
         except OSError:
             yield PhotoFile(path, 0, 0), ""  # extraction will give the reason
         progress("reading", done, len(photos))
