@@ -1,5 +1,17 @@
-"""`python -m resight` is the command line."""
+"""The command line, as `resight` and `python -m resight`."""
 
-from resight.cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line, also if it is interrupted while modules are imported."""
+    try:
+        from resight.cli.app import main
+    except KeyboardInterrupt:
+        print("resight: stopped; run the same command again to resume", file=sys.stderr)
+        sys.exit(130)
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ import typer
 
 from resight.cli import collection, compare, groups, hints, research, search
 from resight.cli.benchmark import benchmark
+from resight.cli.streams import prepare_streams
 from resight.errors import ResightError, UsageError
 
 INTERRUPTED = 130
@@ -63,6 +64,7 @@ app.add_typer(benchmark, name="benchmark", rich_help_panel="Research")
 
 def main() -> None:
     """Run the command line; print an expected error as one line on stderr."""
+    prepare_streams()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # Pillow warns about odd files
     try:
         arguments = sys.argv[1:] or ["--help"]
@@ -79,6 +81,8 @@ def main() -> None:
     except OSError as error:
         status = _fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
         _discard_output()
+    except ImportError as error:
+        status = _fail(f"a package cannot be imported ({error}); install Resight again")
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     if status == INTERRUPTED:  # Typer turns Ctrl-C into this status without a message

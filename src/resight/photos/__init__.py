@@ -94,7 +94,7 @@ def list_remote(path: Path) -> list[tuple[Path, int, int]]:
         raise UsageError(f"{to_url(path)}: no such bucket or folder, or it is empty")
     scheme = path.parts[0]
     return [
-        (Path(scheme, name.lstrip("/")), int(entry.get("size") or 0), _time_ns(entry))
+        (_path_of(scheme, name), int(entry.get("size") or 0), _time_ns(entry))
         for name, entry in entries.items()
     ]
 
@@ -130,6 +130,11 @@ def _store(path: Path) -> tuple[Any, str]:
     except ValueError as error:
         raise UsageError(f"{to_url(path)}: {_reason(error)}") from None
     return store, place
+
+
+def _path_of(scheme: str, name: str) -> Path:
+    """Return the path of a file as its store names it: without the scheme, or by its URL."""
+    return Path(name) if "://" in name else Path(scheme, name.lstrip("/"))
 
 
 def _time_ns(entry: dict[str, Any]) -> int:

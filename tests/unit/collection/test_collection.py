@@ -626,6 +626,25 @@ def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, photos: Path) 
     assert bytes_of(tmp_path / "c") == before
 
 
+@pytest.mark.parametrize("change", [(b"tablefitted", b"table\xff\xfetted"), (b'{"', b"{{")])
+def test_text_that_is_damaged_is_refused(
+    collection: Path, photos: Path, change: tuple[bytes, bytes]
+) -> None:
+    path = collection / "resight.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"tablefitted", b"table\xff\xfetted"))
+    refuse_everything(collection, photos, "the database is damaged")
+
+
+def test_json_that_is_damaged_is_refused(collection: Path) -> None:
+    with closing(sqlite3.connect(collection / "resight.sqlite")) as database, database:
+        database.execute("UPDATE meta SET value = substr(value, 2)")
+    with pytest.raises(CollectionError, match="the database is damaged"):
+        info(collection)
+
+
 @pytest.mark.parametrize("version", [0, 1])
 def test_the_database_of_another_program_is_refused(
     tmp_path: Path, photos: Path, version: int

@@ -1,10 +1,13 @@
 """Photos in an object store: a real server of the S3 protocol, and what can be wrong with one."""
 
+import http.server
 import importlib
 import os
 import sys
 import time
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,3 +144,31 @@ def test_lists_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_only_urls_are_remote() -> None:
     names = ["s3://b/x", "gs://b", "/s3:/x", "C:/x", "a/b:", "https://h/x"]
     assert [is_remote(Path(name)) for name in names] == [True, True, False, False, False, True]
+
+
+def test_photos_of_a_web_server(tmp_path: Path) -> None:
+    samples.draw_many(tmp_path / "photos", 2)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(tmp_path / "photos"))
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            run = pipeline.index([Path(f"{url}/000.png")], tmp_path / "c", config=samples.QUICK)
+            assert (run.photos, run.report.failed) == (1, [])
+            run = pipeline.index([Path(f"{url}/")], tmp_path / "c")
+            assert (run.photos, run.report.failed) == (2, [])
+            with pytest.raises(UsageError, match=r"none\.png: no such bucket or folder"):
+                pipeline.index([Path(f"{url}/none.png")], tmp_path / "c")
+        finally:
+            server.shutdown()
+            thread.join()
+    paths = [photo.path for photo in samples.photos_by_name(tmp_path / "c").values()]
+    assert list(map(to_url, paths)) == [f"{url}/000.png", f"{url}/001.png"]
