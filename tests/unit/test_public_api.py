@@ -19,6 +19,7 @@ import samples
 from resight.cli.app import app
 from resight.cli.benchmark import benchmark
 from resight.collection.writer import writing
+from resight.demo import draw_collection
 
 
 def modules() -> set[str]:
@@ -81,6 +82,28 @@ def test_the_interface_takes_plain_paths_and_returns_plain_values(tmp_path: Path
     evaluation = resight.evaluate(str(tmp_path / "photos"), collection)
     assert json.loads(json.dumps(evaluation.to_dict()))["photos"] == 4
     assert resight.remove(query, collection) == [Path(query)]
+
+
+def test_paths_may_be_text_everywhere(tmp_path: Path, small_weights: Path) -> None:
+    folder = str(draw_collection(str(tmp_path / "demo"), objects=2, views=2, clutter=0).parent)
+    dataset = resight.read_dataset("groups", folder)
+    assert resight.verify_dataset("groups", folder).complete
+    options = resight.ModelOptions(str(small_weights), weights_files=[str(small_weights)])  # type: ignore[arg-type]
+    assert (options.weights, options.weights_files) == (small_weights, (small_weights,))
+    method = {"sift-vlad": dataclasses.replace(resight.METHODS["sift-vlad"], config=samples.QUICK)}
+    cache, out = str(tmp_path / "cache"), str(tmp_path)
+    resight.run_benchmark(dataset, method, cache=cache, descriptors=out)
+    assert (tmp_path / "sift-vlad.npz").exists()
+    samples.index(Path(folder), tmp_path / "c")
+    where = resight.Filter(under=f"{folder}/object-01")  # type: ignore[arg-type]
+    query, other = sorted(map(str, (tmp_path / "demo" / "object-01").iterdir()))
+    with resight.Collection.open(tmp_path / "c") as opened:
+        found = resight.Searcher(opened).search([query, other], where=where)
+    assert {str(result.path) for result in found} == {query, other}
+    resight.export_found(found, str(tmp_path / "found"))
+    resight.save_results_page(found, str(tmp_path / "page.html"))
+    assert resight.same(query, other).verdict in ("same", "probable", "different")
+    assert resight.decide("same", [query, other], str(tmp_path / "c")).added
 
 
 def test_images_in_memory_are_described_like_files(tmp_path: Path, small_weights: Path) -> None:

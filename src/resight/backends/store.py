@@ -14,6 +14,7 @@ from resight.collection.provenance import Provenance
 from resight.config import MethodConfig
 from resight.descriptors.extractor import Description
 from resight.errors import UsageError
+from resight.photos import absolute
 from resight.ranking.exact import Database, Neighbors, Query
 from resight.reductions import Reduction, to_query
 
@@ -33,6 +34,11 @@ class Filter:
     taken_from: datetime | None = None
     taken_before: datetime | None = None
     min_side: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take a folder that is text or relative, too."""
+        if self.under is not None:
+            object.__setattr__(self, "under", absolute(Path(self.under)))
 
 
 class Searchable(Protocol):

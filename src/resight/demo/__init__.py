@@ -20,6 +20,7 @@ from resight.files import ensure_picture_writable, save_picture, write_atomicall
 from resight.indexing import pipeline
 from resight.methods import load_config
 from resight.methods.model import ModelOptions, find_model
+from resight.photos import PathLike
 from resight.photos.images import load_image
 from resight.progress import Progress, no_progress
 from resight.searching import Searcher
@@ -33,7 +34,7 @@ SHEET_RESULTS = 5
 
 
 def draw_collection(
-    folder: Path,
+    folder: PathLike,
     *,
     objects: int = 15,
     views: int = 4,
@@ -66,6 +67,7 @@ def draw_collection(
     """
     if min(objects, views) < 1 or min(clutter, seed) < 0:
         raise UsageError("objects and views must be at least 1, clutter and seed at least 0")
+    folder = Path(folder)
     groups = {
         f"object-{i + 1:02}": [f"object-{i + 1:02}/view-{j + 1}.jpg" for j in range(views)]
         for i in range(objects)
@@ -128,7 +130,7 @@ class DemoResult:
 
 
 def run_demo(
-    folder: Path,
+    folder: PathLike,
     *,
     config: str = DEFAULT_METHOD,
     model: ModelOptions | None = None,
@@ -141,7 +143,7 @@ def run_demo(
     Raises:
         WeightsError: the method needs weights that cannot be used, or that are missing.
     """
-    model = model or ModelOptions()
+    folder, model = Path(folder), model or ModelOptions()
     method, _ = load_config(config)
     if method.needs_network:
         find_model(method, model)  # missing weights are reported before pictures are drawn

@@ -47,6 +47,12 @@ class ModelOptions:
     streams: int = 1
     precision: str | None = None
 
+    def __post_init__(self) -> None:
+        """Take paths that are text, too."""
+        if self.weights is not None:
+            object.__setattr__(self, "weights", Path(self.weights))
+        object.__setattr__(self, "weights_files", tuple(map(Path, self.weights_files)))
+
 
 @dataclass(frozen=True)
 class Model:

@@ -23,7 +23,7 @@ from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, Veri
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import QueryError, UsageError
 from resight.methods.model import ModelOptions
-from resight.photos import PathLike, absolute
+from resight.photos import PathLike
 from resight.photos.transforms import Box
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, QuerySource, SearchResults, open_query
@@ -126,7 +126,7 @@ def make_filter(
     min_side: int | None,
 ) -> Filter:
     """Return a filter of photos, with its folder absolute."""
-    folder = None if under is None else absolute(Path(under))
+    folder = None if under is None else Path(under)
     return Filter(folder, taken_from, taken_before, min_side)
 
 

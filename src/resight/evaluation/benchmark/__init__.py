@@ -33,6 +33,7 @@ from resight.methods import METHODS, find_method
 from resight.methods.model import FittedMethod, ModelOptions, find_model
 from resight.methods.spec import MethodSpec
 from resight.networks.runtimes import choose_runtime
+from resight.photos import PathLike
 from resight.progress import Progress, no_progress
 from resight.searching.spatial_verification import ColumnsMap, columns_map
 
@@ -109,10 +110,10 @@ def run_benchmark(
     methods: Mapping[str, MethodSpec],
     *,
     fit_on: Dataset | None = None,
-    cache: Path | None = None,
+    cache: PathLike | None = None,
     model: ModelOptions | None = None,
     skip_unavailable: bool = False,
-    descriptors: Path | None = None,
+    descriptors: PathLike | None = None,
     decisions: bool = False,
     progress: Progress = no_progress,
 ) -> BenchmarkRun:
@@ -148,7 +149,7 @@ def run_benchmark(
         methods = {name: spec for name, spec in methods.items() if name not in skipped}
     conditions = _conditions(dataset, fit_on, methods, options)  # raises if weights are missing
     suffix = hashlib.sha256(os.fsencode(_root(dataset))).hexdigest()[:8]
-    folder = cache or user_cache() / "benchmarks" / f"{dataset.name}-{suffix}"
+    folder = Path(cache) if cache else user_cache() / "benchmarks" / f"{dataset.name}-{suffix}"
     dataset = upright_dataset(dataset, folder / "upright")
     query_files, failed = external_queries(dataset, folder / "queries")
     fit_photos = dataset.paths if fit_on is None else fit_on.paths
@@ -190,7 +191,7 @@ def run_benchmark(
             variations=variations,
         )
         if descriptors is not None:
-            comparable.save(descriptors / f"{name}.npz", dataset)
+            comparable.save(Path(descriptors) / f"{name}.npz", dataset)
         result = rank_queries(
             name,
             dataset,

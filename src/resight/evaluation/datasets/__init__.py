@@ -10,6 +10,7 @@ from resight.evaluation.datasets.folders import GROUPS
 from resight.evaluation.datasets.holidays import HOLIDAYS
 from resight.evaluation.datasets.landmarks import LANDMARKS, UNREADABLE
 from resight.evaluation.datasets.ukb import UKB
+from resight.photos import PathLike
 from resight.photos.files import find_photos
 from resight.photos.images import image_size
 
@@ -32,7 +33,7 @@ def parse_dataset(text: str) -> tuple[str, Path]:
     return name, Path(path).expanduser()
 
 
-def read_dataset(name: str, folder: Path, switches: Mapping[str, str] | None = None) -> Dataset:
+def read_dataset(name: str, folder: PathLike, switches: Mapping[str, str] | None = None) -> Dataset:
     """Read a benchmark of `BENCHMARKS` from a folder with its photos; see `Benchmark` for switches.
 
     Raises:
@@ -48,7 +49,7 @@ def read_dataset(name: str, folder: Path, switches: Mapping[str, str] | None = N
             raise DatasetError(f"{name}: has no switch {switch!r} (it has {names})")
         if allowed and value not in allowed:
             raise DatasetError(f"{name}: {switch}: {value!r} is not one of {', '.join(allowed)}")
-    return benchmark.read(folder, **(switches or {}))
+    return benchmark.read(Path(folder), **(switches or {}))
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,14 @@ class Verification:
 
 
 def verify_dataset(
-    name: str, folder: Path, switches: Mapping[str, str] | None = None
+    name: str, folder: PathLike, switches: Mapping[str, str] | None = None
 ) -> Verification:
     """Check a benchmark's ground truth and the header of every photo, but not its pixels.
 
     Raises:
         DatasetError: the benchmark cannot be read, see `read_dataset`.
     """
+    folder = Path(folder)
     dataset = read_dataset(name, folder, switches)
     unreadable = []
     used = dict.fromkeys([*dataset.paths, *(query.path for query in dataset.queries)])
