@@ -1,6 +1,7 @@
 """The collection, its photos and their pictures over HTTP; the page's files; metrics."""
 
 import io
+import os
 import re
 import shutil
 from pathlib import Path
@@ -59,6 +60,21 @@ def test_a_thumbnail_is_small_cached_and_revalidated(server, collection):
     assert versioned.content == first.content
     other = server.client.get(f"{V1}/photos/1/thumbnail", params={"v": "0123456789abcdef"})
     assert "no-cache" in other.headers["cache-control"]
+
+
+@pytest.mark.timeout(60)
+def test_a_photo_that_has_become_a_pipe_is_not_opened(tmp_path):
+    path = tmp_path / "photos" / "1.png"
+    path.parent.mkdir()
+    Image.effect_mandelbrot((300, 200), (-2, -1, 1, 1), 60).convert("RGB").save(path)
+    collection = make_sift_collection(tmp_path / "collection", path.parent)
+    path.unlink()
+    os.mkfifo(path)
+    with running(collection) as server:
+        for place in ("original", "thumbnail"):
+            response = server.client.get(f"{V1}/photos/1/{place}")
+            assert response.status_code == 404
+            assert "not a regular file" in response.json()["detail"]
 
 
 def test_an_original_is_the_file_itself_where_browsers_show_it(server):

@@ -23,7 +23,8 @@ from pathlib import Path
 from resight.methods.model import ModelOptions
 from resight.web import WebSettings, serve
 settings = WebSettings(**json.loads(sys.argv[2]))
-serve(Path(sys.argv[1]), settings=settings, started=lambda url: print(url, flush=True),
+serve(Path(sys.argv[1]), settings=settings, end_process=True,
+      started=lambda url: print(url, flush=True),
       say=lambda text: print(text, file=sys.stderr, flush=True))
 """
 
@@ -33,8 +34,9 @@ TOKEN = "0123456789abcdef-secret"
 class Served:
     """A server in its own process, its address, and its output after it has ended."""
 
-    def __init__(self, collection: Path, **settings: object) -> None:
-        arguments = [sys.executable, "-W", "error", "-c", SERVE, str(collection)]
+    def __init__(self, collection: Path, preparation: str = "", **settings: object) -> None:
+        code = preparation + SERVE
+        arguments = [sys.executable, "-W", "error", "-c", code, str(collection)]
         self.process = subprocess.Popen(
             [*arguments, json.dumps({"port": 0, **settings})],
             stdout=subprocess.PIPE,
@@ -67,6 +69,31 @@ def test_it_prints_its_address_and_stops_on_ctrl_c(served, few_collection):
     assert lines[-1] == "stopped"
     assert "Traceback" not in served.output
     assert not list(few_collection.glob("*.sqlite-wal"))
+
+
+HANGING_DISK = """
+import threading
+from resight.web import app_state, photo_routes
+app_state.PICTURE_LIMIT_S = 0.5
+photo_routes.full_picture = lambda *arguments: threading.Event().wait()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_a_disk_that_hangs_neither_blocks_requests_nor_the_end(few_collection):
+    server = Served(few_collection, HANGING_DISK, shutdown_s=1)
+    with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+        photo = client.get(f"{V1}/photos").json()["photos"][0]["id"]
+        response = client.get(f"{V1}/photos/{photo}/original")
+        assert (response.status_code, response.json()["detail"]) == (
+            503,
+            "The file could not be read in time; is its disk still connected?",
+        )
+        assert client.get(f"{V1}/health").status_code == 200
+    started = time.monotonic()
+    assert server.stop(signal.SIGTERM) == 1
+    assert time.monotonic() - started < 10
+    assert server.output.splitlines()[-1] == "stopped, although a request did not end"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")

@@ -147,4 +147,5 @@ def serve(
         model=opt.model_options(weights, runtime, device),
         open_browser=open_browser,
         say=output.say,
+        end_process=True,
     )

@@ -9,6 +9,7 @@ import datetime
 import errno
 import io
 import os
+import stat
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -103,10 +104,10 @@ def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
     """Open a photo's file on disk, or fetch it whole from a store.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is none, such as a pipe or a folder.
     """
     if not is_remote(path):
-        return path.open("rb")
+        return _open_regular(path)
     try:
         store, place = _store(path)
         return io.BytesIO(store.cat_file(place))
@@ -116,6 +117,16 @@ def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
         raise
     except Exception as error:  # every store raises errors of its own
         raise OSError(_reason(error)) from error
+
+
+def _open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file; of anything else, such as a pipe, opening or reading might wait."""
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    file = os.fdopen(number, "rb")  # refuses folders
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _store(path: Path) -> tuple[Any, str]:

@@ -13,7 +13,6 @@ import importlib
 import io
 import logging
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
-from resight.photos import escape_undecodable, is_remote, open_photo, path_text
+from resight.photos import escape_undecodable, open_photo, path_text
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,
@@ -109,15 +108,17 @@ def taken_at(file: Path) -> datetime | None:
 def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """Open the image in a file; every failure becomes an `ImageError`."""
     try:
-        if isinstance(file, Path) and is_remote(file):
-            file = open_photo(file)
-        _check_file(file)
-        with Image.open(file, formats=_decoders()) as image:
-            yield image
+        with contextlib.ExitStack() as stack:
+            stream: IO[bytes]
+            stream = stack.enter_context(open_photo(file)) if isinstance(file, Path) else file
+            _check_file(stream)
+            yield stack.enter_context(Image.open(stream, formats=_decoders()))
     except UnidentifiedImageError:
         raise ImageError(_unidentified(file)) from None
     except FileNotFoundError:
         raise ImageError("no such file") from None
+    except IsADirectoryError:
+        raise ImageError("a folder, not a file") from None
     except ImageError:
         raise
     except MemoryError:
@@ -126,15 +127,11 @@ def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
         raise ImageError(_reason(error)) from None
 
 
-def _check_file(file: Path | IO[bytes]) -> None:
+def _check_file(file: IO[bytes]) -> None:
     try:
-        status = file.stat() if isinstance(file, Path) else os.fstat(file.fileno())
+        status = os.fstat(file.fileno())
     except io.UnsupportedOperation:
         return  # bytes in memory
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageError("a folder, not a file")
-    if not stat.S_ISREG(status.st_mode):  # opening a pipe might wait forever for a writer
-        raise ImageError("not a regular file")
     if status.st_size == 0:
         raise ImageError("an empty file")
     if status.st_size > MAX_FILE_BYTES:

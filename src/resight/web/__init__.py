@@ -6,6 +6,7 @@ Everything else in this package needs the extra `web`; `app` makes the applicati
 
 import contextlib
 import ipaddress
+import os
 import re
 import socket
 import threading
@@ -25,6 +26,8 @@ from resight.methods.model import ModelOptions
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+ABANDON_S = 1.5
+"""Time after `shutdown_s` in which a server ends, before its process is ended."""
 BACKLOG = 256
 MIB = 1 << 20
 MIN_TOKEN_LENGTH = 16
@@ -64,7 +67,7 @@ class WebSettings:
     stored_bytes: int = 512 * MIB
     stored_s: float = 1800.0
     thumbnail_bytes: int = 512 * MIB
-    shutdown_s: float = 120.0
+    shutdown_s: float = 8.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -97,6 +100,7 @@ def serve(
     open_browser: bool = False,
     say: Callable[[str], None] = lambda message: None,
     started: Callable[[str], None] = lambda address: None,
+    end_process: bool = False,
 ) -> None:
     """Serve a collection's page and interface until Ctrl-C or SIGTERM.
 
@@ -110,6 +114,8 @@ def serve(
         open_browser: open the page in the browser.
         say: receives messages for the person who started the server.
         started: receives the address once the server answers there.
+        end_process: end the whole process if a request hangs when the server is stopped, as when a
+            disk does not answer; otherwise it is waited for.
 
     Raises:
         MissingExtraError: the packages for serving are not installed.
@@ -143,12 +149,23 @@ def serve(
             if open_browser:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
+        def abandon() -> None:
+            app.state.shared.uploads.close()
+            say("stopped, although a request did not end")
+            os._exit(1)
+
         with contextlib.suppress(KeyboardInterrupt):  # the usual way to stop the server
-            _server(app, settings, on_startup).run([listener])
+            _server(app, settings, on_startup, abandon if end_process else None).run([listener])
     say("stopped")
 
 
-def _server(app: "FastAPI", settings: WebSettings, on_startup: Callable[[], None]) -> Any:
+def _server(
+    app: "FastAPI",
+    settings: WebSettings,
+    on_startup: Callable[[], None],
+    abandon: Callable[[], None] | None,
+) -> Any:
+    """Return a server; `abandon` is called if it cannot be stopped in time."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -159,6 +176,10 @@ def _server(app: "FastAPI", settings: WebSettings, on_startup: Callable[[], None
             on_startup()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if abandon is not None:
+                timer = threading.Timer(settings.shutdown_s + ABANDON_S, abandon)
+                timer.daemon = True
+                timer.start()
             app.state.shared.stop()  # otherwise uvicorn would wait for all queued requests
             await super().shutdown(sockets)
 

@@ -29,6 +29,9 @@ T = TypeVar("T")
 MAX_LOOKUPS = 512
 """Maximum number of waiting requests that only read the database or a small file."""
 
+PICTURE_LIMIT_S = 30.0
+"""Time limit of reading a photo's file."""
+
 METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -122,7 +125,7 @@ class AppState:
         self.groups = GroupCache(self.jobs)
         self.active_uploads = UploadLimit(settings.max_uploads)
         self.search_queue = RequestQueue("search", 2, settings.max_waiting)
-        self.picture_queue = RequestQueue("picture", 2, MAX_LOOKUPS)
+        self.picture_queue = RequestQueue("picture", 2, MAX_LOOKUPS, PICTURE_LIMIT_S)
         self.lookup_queue = RequestQueue("lookup", 4, MAX_LOOKUPS)
         self.fetch_queue = RequestQueue("fetch", 4, 16)
         self.group_queue = RequestQueue("group", 1, 16)

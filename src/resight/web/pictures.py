@@ -17,6 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from resight.collection import Photo
 from resight.errors import ImageError
 from resight.files import write_atomically
+from resight.photos import open_photo
 from resight.photos.files import file_state
 from resight.photos.images import load_image
 from resight.photos.transforms import scaled_size
@@ -124,7 +125,11 @@ def is_as_indexed(photo: Photo) -> bool:
 def full_picture(path: Path, headers: dict[str, str]) -> Response:
     """Return a photo in full size: its file where browsers show it upright, otherwise a JPEG."""
     media_type = None
-    with contextlib.suppress(Exception), Image.open(path, formats=BROWSER_FORMATS) as image:
+    with (
+        contextlib.suppress(Exception),
+        open_photo(path) as file,
+        Image.open(file, formats=BROWSER_FORMATS) as image,
+    ):
         # All browsers turn a JPEG by its EXIF orientation, but not all turn other formats.
         if isinstance(image, JpegImageFile):
             media_type = "image/jpeg"

@@ -32,14 +32,18 @@ MAX_JOBS = 50
 class RequestQueue:
     """A few threads, and a first-come, first-served queue in front of them.
 
-    At most `max_waiting` requests wait; further ones get 429 with `Retry-After`.
+    At most `max_waiting` requests wait; further ones get 429 with `Retry-After`. A function that
+    takes longer than `limit_s`, as when a disk hangs, is answered 503; its thread stays occupied.
     """
 
-    def __init__(self, name: str, threads: int, max_waiting: int) -> None:
+    def __init__(
+        self, name: str, threads: int, max_waiting: int, limit_s: float | None = None
+    ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"resight-{name}")
         self._free = asyncio.Semaphore(threads)
         self._threads = threads
         self._max_waiting = max_waiting
+        self._limit_s = limit_s
         self._mean_s = 1.0
         self._stopping = False
         self.waiting = 0
@@ -55,11 +59,23 @@ class RequestQueue:
             raise ProblemError(429, detail, headers=headers)
         await self._wait(request)
         started = time.monotonic()
+        future = asyncio.get_running_loop().run_in_executor(self._executor, function)
+        future.add_done_callback(self._end)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+            return await asyncio.wait_for(asyncio.shield(future), self._limit_s)
+        except TimeoutError:
+            if future.done():  # the function's own error
+                raise
+            detail = "The file could not be read in time; is its disk still connected?"
+            raise ProblemError(503, detail) from None
         finally:
             self._mean_s += 0.1 * (time.monotonic() - started - self._mean_s)
-            self._free.release()
+
+    def _end(self, future: asyncio.Future[Any]) -> None:
+        """Give the place of a function that has ended to the next one."""
+        self._free.release()
+        if not future.cancelled():
+            future.exception()  # it may have come after the answer
 
     def stop(self) -> None:
         """Refuse waiting and new requests; running ones are finished."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from resight.errors import UsageError
-from resight.photos import absolute, is_under
+from resight.photos import absolute, is_under, open_photo
 from resight.photos.files import COLLECTION_MARK, PhotoFile, find_photos
 
 
@@ -158,6 +158,15 @@ def test_pipes_are_named_and_not_opened(tmp_path: Path) -> None:
         scan = find_photos([place])
         assert scan.photos == []
         assert scan.unreadable == [(tmp_path / "pipe.jpg", "not a regular file")]
+
+
+@pytest.mark.timeout(20)
+def test_what_has_become_a_pipe_since_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="not a regular file"):
+        open_photo(tmp_path / "pipe.jpg")
+    with pytest.raises(IsADirectoryError):
+        open_photo(tmp_path)
 
 
 def test_a_folder_with_the_name_of_a_photo_is_a_folder(tmp_path: Path) -> None:
