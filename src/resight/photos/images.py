@@ -19,11 +19,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
 from resight.photos import escape_undecodable, open_photo, path_text
+from resight.photos.deep_gray import check_layout, deep_gray_to_8_bit, strips
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,
@@ -49,9 +49,10 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
 PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif")
 """Pillow's plugins for them; importing all forty would take a tenth of a second."""
 
+TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+
 BUFFERED_FORMATS = frozenset({"WEBP", "AVIF"})
 """Decoders that hold two or three times the image as long as their `Image` lives."""
-STRIP_PIXELS = 1 << 20
 
 THUMBNAIL_SIDE = 120
 """Longer side of a thumbnail, in pixels."""
@@ -60,7 +61,7 @@ THUMBNAIL_SIDE = 120
 def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Image:
     """Decode the (first) image of a file: upright, RGB, 8 bit.
 
-    EXIF orientation is applied, transparency becomes white, and 16-bit gray is scaled to 8 bit.
+    EXIF orientation is applied, transparency becomes white, and gray of more than 8 bits is scaled.
 
     Args:
         file: a path, or a binary file at its start.
@@ -72,6 +73,7 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
     """
     with _open_image(file) as image:
         _limit_size(image, reduce_to)
+        check_layout(image)
         image.load()
         _make_upright(image)
         return _to_rgb(image)
@@ -107,14 +109,17 @@ def taken_at(file: Path) -> datetime | None:
 @contextlib.contextmanager
 def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     """Open the image in a file; every failure becomes an `ImageError`."""
+    header = b""
     try:
         with contextlib.ExitStack() as stack:
             stream: IO[bytes]
             stream = stack.enter_context(open_photo(file)) if isinstance(file, Path) else file
             _check_file(stream)
+            header = stream.read(4)
+            stream.seek(0)
             yield stack.enter_context(Image.open(stream, formats=_decoders()))
     except UnidentifiedImageError:
-        raise ImageError(_unidentified(file)) from None
+        raise ImageError(_unidentified(file, header)) from None
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except IsADirectoryError:
@@ -167,7 +172,7 @@ def _make_upright(image: Image.Image) -> None:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _gray_to_8_bit(image).convert("RGB")
+        return deep_gray_to_8_bit(image).convert("RGB")
     if "A" in image.getbands() or "transparency" in image.info:
         return _flatten_to_white(image)
     if image.mode == "RGB":
@@ -177,32 +182,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _flatten_to_white(image: Image.Image) -> Image.Image:
     flat = Image.new("RGB", image.size, "white")
-    for top, strip in _strips(image):
+    for top, strip in strips(image):
         rgba = strip.convert("RGBA")
         flat.paste(rgba, (0, top), mask=rgba.getchannel("A"))
     return flat
-
-
-def _gray_to_8_bit(image: Image.Image) -> Image.Image:
-    """Convert gray of 16 bit or more, 0..65535, or float, 0..1, to 0..255."""
-    gray = Image.new("L", image.size)
-    with np.errstate(invalid="ignore"):  # a damaged float may be a signaling NaN
-        scale = 1 / 256
-        if image.mode == "F":
-            brightest = max(np.nan_to_num(np.asarray(strip)).max() for _, strip in _strips(image))
-            scale = 255.0 if brightest <= 1.0 else 1.0
-        for top, strip in _strips(image):
-            values = np.nan_to_num(np.asarray(strip, np.float64))
-            values = np.clip(values, 0, 255 / scale) * scale
-            gray.paste(Image.fromarray(values.astype(np.uint8)), (0, top))
-    return gray
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Yield top and content of strips, which avoids a second image of 4 or 8 bytes a pixel."""
-    rows = max(1, STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 @functools.cache
@@ -233,7 +216,9 @@ def _reason(error: Exception) -> str:
     return " ".join(printable.split())[:200] or type(error).__name__
 
 
-def _unidentified(file: Path | IO[bytes]) -> str:
+def _unidentified(file: Path | IO[bytes], header: bytes) -> str:
+    if header in TIFF_HEADERS:
+        return "a TIFF of a kind that is not read, such as 32-bit colors; save it with 8 or 16 bits"
     name = file if isinstance(file, Path) else getattr(file, "name", "")
     if Path(str(name)).suffix.lower() in HEIF_SUFFIXES and "HEIF" not in Image.OPEN:
         return "HEIC needs an extra: pip install 'resight[heif]'"

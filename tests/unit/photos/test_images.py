@@ -6,6 +6,7 @@ import io
 import json
 import os
 import queue
+import struct
 import subprocess
 import sys
 import threading
@@ -489,3 +490,87 @@ def test_real_photos_load_upright(real_photos):
             turned = image.getexif().get(broken_photos.ORIENTATION_TAG, 1) >= 5
             size = image.size[::-1] if turned else image.size
         assert load_image(path).size == size
+
+
+RAMP = np.linspace(0, 1, 48 * 64).reshape(48, 64)
+"""Gray from black to white."""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        RAMP,
+        np.where(RAMP[20, 20] == RAMP, 1.5, RAMP),  # one value above 1
+        RAMP * 255,
+        RAMP * 65535,
+        RAMP * 4,  # the range of no kind
+        RAMP * 1e6,
+        RAMP - 0.5,
+        np.where(RAMP[20, 20] == RAMP, np.inf, RAMP),
+    ],
+    ids=["1", "above 1", "255", "65535", "4", "million", "negative", "infinite"],
+)
+def test_floats_are_scaled_by_their_range(tmp_path, values):
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "float.tif")
+    gray = np.asarray(load_image(tmp_path / "float.tif").convert("L"), float)
+    expected = 255 * RAMP
+    expected[20, 20] = gray[20, 20]
+    assert np.abs(gray - expected).max() < 2
+
+
+@pytest.mark.parametrize("values", [RAMP * 65535, RAMP * 2e9, RAMP * 6e4 - 3e4])
+def test_integers_are_scaled_by_their_range(tmp_path, values):
+    Image.fromarray(values.astype(np.int32)).save(tmp_path / "int.tif")
+    gray = np.asarray(load_image(tmp_path / "int.tif").convert("L"), float)
+    assert np.abs(gray - 255 * RAMP).max() < 2
+
+
+def write_tiff(path, planes, bits, photometric, samples, planar, sample_format=1):
+    """Write an uncompressed TIFF of 64 x 48 pixels with one strip a plane."""
+    sizes = [len(plane) for plane in planes]
+    tags = [
+        (256, [64]), (257, [48]), (258, [bits] * samples), (259, [1]), (262, [photometric]),
+        (273, [sum(sizes[:n]) + 8 for n in range(len(planes))]), (277, [samples]), (278, [48]),
+        (279, sizes), (284, [planar]), (339, [sample_format] * samples),
+    ]  # fmt: skip
+    after = 8 + sum(sizes)  # the directory follows the strips
+    lists = after + 2 + 12 * len(tags) + 4
+    entries, extra = b"", b""
+    for tag, numbers in tags:
+        data = struct.pack(f"<{len(numbers)}I", *numbers)
+        if len(numbers) > 1:
+            extra, data = extra + data, struct.pack("<I", lists + len(extra))
+        entries += struct.pack("<HHI", tag, 4, len(numbers)) + data
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    path.write_bytes(b"II*\0" + struct.pack("<I", after) + b"".join(planes) + directory + extra)
+    return path
+
+
+def test_white_is_zero(tmp_path):
+    deep = (RAMP * 65535).astype("<u2").tobytes()
+    for photometric, expected in ((1, RAMP), (0, 1 - RAMP)):
+        path = write_tiff(tmp_path / "a.tif", [deep], 16, photometric, 1, 1)
+        gray = np.asarray(load_image(path).convert("L"), float)
+        assert np.abs(gray - 255 * expected).max() < 2
+    floats = RAMP.astype("<f4").tobytes()
+    path = write_tiff(tmp_path / "b.tif", [floats], 32, 0, 1, 1, sample_format=3)
+    assert np.abs(np.asarray(load_image(path).convert("L"), float) - 255 * (1 - RAMP)).max() < 2
+
+
+def test_layouts_are_read_right_or_refused_with_the_reason(tmp_path):
+    color = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
+    for bits, kind in ((8, "u1"), (16, "<u2")):
+        values = (color * (2**bits - 1)).astype(kind)
+        path = write_tiff(tmp_path / "interleaved.tif", [values.tobytes()], bits, 2, 3, 1)
+        assert np.abs(np.asarray(load_image(path), float) - 255 * color).max() < 2
+        planes = [values[..., band].tobytes() for band in range(3)]
+        path = write_tiff(tmp_path / "planes.tif", planes, bits, 2, 3, 2)
+        if bits == 8:
+            assert np.abs(np.asarray(load_image(path), float) - 255 * color).max() < 2
+        else:
+            with pytest.raises(ImageError, match="separate color planes of 16 bits"):
+                load_image(path)
+    wide = color.astype("<f4").tobytes()
+    path = write_tiff(tmp_path / "wide.tif", [wide], 32, 2, 3, 1, sample_format=3)
+    with pytest.raises(ImageError, match="a TIFF of a kind that is not read, such as 32-bit"):
+        load_image(path)
