@@ -236,6 +236,26 @@ def test_the_top_results_are_verified(collection: Path, query: Path) -> None:
     assert page.results == verified.results[3:5]
 
 
+def test_an_unreadable_result_keeps_its_place(
+    collection: Path, query: Path, tmp_path: Path, resight: Run
+) -> None:
+    plain = search(query, collection, SearchConfig(k=6, decide=False))
+    gone = plain.results[1].path
+    content = gone.read_bytes()
+    gone.unlink()
+    try:
+        verified = search(query, collection, SearchConfig(k=6, verify=6, decide=False))
+        done = resight("search", query, "-c", collection, "--verify", 6, "--json")
+        table = resight("search", query, "-c", collection, "--verify", 6)
+    finally:
+        gone.write_bytes(content)
+    assert (verified.results[1].path, verified.results[1].unread) == (gone, True)
+    assert [result.unread for result in verified].count(True) == 1
+    listed = {entry["path"]: entry for entry in json.loads(done.stdout)["results"]}
+    assert listed[str(gone)]["unread"] is True
+    assert f"not verified, because they cannot be read: {gone}" in succeed(table)
+
+
 def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: Path) -> None:
     """A photo with a wide margin around, and a box in it."""
     with Collection.open(collection) as opened:

@@ -91,6 +91,9 @@ class SearchOutput:
                 rest = len(results) - results.found
                 others = f"; --all also lists {count(rest, 'similar photo')}" if rest else ""
                 say(found_text(results) + ("" if self.everything else others))
+            unread = [printable(result.path) for result in results if result.unread]
+            if unread:
+                say(f"not verified, because they cannot be read: {', '.join(unread)}")
             if results.found is not None and len(results) and not any(r.match for r in results):
                 say(NO_EVIDENCE)
 

@@ -11,7 +11,13 @@ from PIL import Image
 
 from resight.config import ExtractionConfig
 from resight.descriptors.columns import code_columns
-from resight.descriptors.extractor import Description, Features, FittedParams, check_names
+from resight.descriptors.extractor import (
+    Description,
+    Features,
+    FittedParams,
+    check_finite,
+    check_names,
+)
 from resight.descriptors.layer_weights import fit_layer_weights
 from resight.descriptors.pipeline import FeatureMaps, PoolingState, describe_maps, fuse
 from resight.descriptors.pooling.rmac import fit_region_whitening, region_vectors
@@ -124,7 +130,7 @@ class CnnExtractor:
     def describe(self, prepared: list[np.ndarray], *, columns: bool = False) -> Description:
         """Compute the descriptors of a photo from its copies; see `Extractor.describe`."""
         maps = self.feature_maps(prepared)
-        description = describe_maps(maps, self.config, self.classifier, self.state)
+        description = check_finite(describe_maps(maps, self.config, self.classifier, self.state))
         if not columns:
             return description
         coded = code_columns(maps[0][self.config.spec.matching_layer])

@@ -15,7 +15,7 @@ from PIL import Image
 from resight.config import ExtractionConfig, LocalConfig, MethodConfig
 from resight.config.extraction import HEADS
 from resight.descriptors.columns import Columns
-from resight.errors import UsageError
+from resight.errors import ImageError, UsageError
 
 FittedParams = Mapping[str, np.ndarray]
 """Parameters fitted on photos before extraction: float32 arrays by name."""
@@ -40,6 +40,18 @@ class Description:
     local: np.ndarray | None = None
     columns: Columns | None = None
     evidence: bytes | None = None
+
+
+def check_finite(description: Description) -> Description:
+    """Return a description whose values are finite.
+
+    Raises:
+        ImageError: they are not, as with damaged weights or after an overflow.
+    """
+    for values in (description.global_, description.local):
+        if values is not None and not np.isfinite(values).all():
+            raise ImageError("its descriptor is not finite; are the weights damaged?")
+    return description
 
 
 class Extractor(Protocol):

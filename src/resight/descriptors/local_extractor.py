@@ -13,7 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from resight.config import LocalConfig
 from resight.descriptors.aggregation import AGGREGATIONS
-from resight.descriptors.extractor import Description, Features, FittedParams, check_names
+from resight.descriptors.extractor import (
+    Description,
+    Features,
+    FittedParams,
+    check_finite,
+    check_names,
+)
 from resight.descriptors.local_features import LOCAL_FEATURES
 from resight.descriptors.local_features.rootsift import LocalFeatures
 from resight.errors import FitError
@@ -81,7 +87,7 @@ class LocalExtractor:
         scales = cached or self._extract(prepared)
         frames = prepared.frames if isinstance(prepared, LocalFeatures) else None
         parts = [self._aggregate(features, frames, i) for i, features in enumerate(scales)]
-        return Description(np.concatenate(parts).astype(np.float32))
+        return check_finite(Description(np.concatenate(parts).astype(np.float32)))
 
     @property
     def max_samples(self) -> int:

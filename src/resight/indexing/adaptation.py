@@ -66,7 +66,10 @@ def describe_copies(
 
     def describe(item: tuple[str, list[object]]) -> tuple[str, np.ndarray]:
         content, prepared = item
-        return content, np.array([extractor.describe(copy).global_ for copy in prepared])
+        try:
+            return content, np.array([extractor.describe(copy).global_ for copy in prepared])
+        except ImageError:  # not finite: left out like a photo that cannot be read
+            return content, np.array([])
 
     threads = min(os.cpu_count() or 1, MAX_THREADS)
     varied = prefetch(vary, missing.items(), threads, "variations")

@@ -93,7 +93,10 @@ def extract_photos(
         result, prepared = loaded
         if prepared is None:
             return result
-        return replace(result, description=extractor.describe(prepared))
+        try:
+            return replace(result, description=extractor.describe(prepared))
+        except ImageError as error:
+            return replace(result, reason=str(error))
 
     loaded = _without_duplicates(prefetch(load, files, workers, "photos"), cached)
     results = prefetch(describe, loaded, extractor.concurrency + 1, "maps")

@@ -109,11 +109,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a weights file in any of the layouts.
 
     Raises:
-        WeightsError: the file cannot be read, or uses an unsupported option.
+        WeightsError: the file cannot be read, uses an unsupported option, or holds values that
+            are not finite.
     """
     content = read_content(path)
     nested = isinstance(content, dict) and "state_dict" in content
     state = check_flat(content["state_dict"] if nested else content, path)
+    for name, values in state.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite")
     try:
         for layout in NETVLAD_LAYOUTS:
             if any(name.startswith(layout.network) for name in state):

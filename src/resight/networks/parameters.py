@@ -80,7 +80,7 @@ def load_parameters(backbone: str, path: Path, sha256: str | None = None) -> Par
             f"such as --config {method}"
         )
     check_state(backbone, checkpoint.state, path)
-    values = _fold_batch_norm(checkpoint.state, backbone)
+    values = _fold_batch_norm(checkpoint.state, backbone, path)
     if cache is not None and checkpoint.head is None:
         _write_cache(values, cache)
     parameters = dataclasses.replace(_split(values, backbone), head=checkpoint.head)
@@ -128,7 +128,7 @@ def recognize(file: WeightsFile) -> tuple[str, str]:
         return backbone_name, checkpoint.head.pooling
     if checkpoint.backbone is None:  # checked above
         _write_cache(
-            _fold_batch_norm(checkpoint.state, backbone_name),
+            _fold_batch_norm(checkpoint.state, backbone_name, file.path),
             _cache_file(backbone_name, file.sha256),
         )
     return backbone_name, ""
@@ -188,8 +188,12 @@ def _expected_shapes(convolutions: tuple[Convolution, ...]) -> dict[str, tuple[i
     return shapes
 
 
-def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
-    """Return folded weights and biases, float32 (V,): convolutions, then head and classifier."""
+def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str, path: Path) -> np.ndarray:
+    """Return folded weights and biases, float32 (V,): convolutions, then head and classifier.
+
+    Raises:
+        WeightsError: they are not finite, as with a negative variance.
+    """
     spec = find_backbone(backbone)
     parts = []
     for layer in spec.convolutions:
@@ -201,12 +205,17 @@ def _fold_batch_norm(state: dict[str, np.ndarray], backbone: str) -> np.ndarray:
             state[f"{layer.norm}.{part}"].astype(np.float64)
             for part in ("running_mean", "running_var", "weight", "bias")
         )
-        scale = gain / np.sqrt(variance + spec.batch_norm_epsilon)
+        with np.errstate(invalid="ignore", divide="ignore"):  # refused below
+            scale = gain / np.sqrt(variance + spec.batch_norm_epsilon)
         parts += [weight * scale[:, None, None, None], bias - mean * scale]
     if f"{spec.classifier[0]}.weight" in state:
         for name in [*(layer.name for layer in spec.head), spec.classifier[0]]:
             parts += [state[f"{name}.weight"], state[f"{name}.bias"]]
-    return np.concatenate([part.ravel().astype(np.float32) for part in parts])
+    with np.errstate(over="ignore"):
+        values = np.concatenate([part.ravel().astype(np.float32) for part in parts])
+    if not np.isfinite(values).all():
+        raise WeightsError(f"{path}: its weights are not finite after batch normalization")
+    return values
 
 
 def _split(values: np.ndarray, backbone: str) -> Parameters:

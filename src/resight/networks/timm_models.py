@@ -111,6 +111,9 @@ def load_timm(
     """
     timm, spec, model = import_timm(name), timm_spec(name), name.removeprefix(TIMM)
     state = _state(read_tensors(path))
+    for key, values in state.items():
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            raise WeightsError(f"{path}: {key} holds values that are not finite")
     options, meta = _features_on_meta(timm, model)
     by_tokens = isinstance(meta, timm.models._features.FeatureGetterNet)
     if not state:

@@ -100,13 +100,21 @@ def verify(
     return Verification(int(agree.sum()), homography / homography[2, 2], matches[agree])
 
 
-def order_by_inliers(inliers: Sequence[int], minimum: int = MIN_INLIERS) -> list[int]:
+def order_by_inliers(inliers: Sequence[int | None], minimum: int = MIN_INLIERS) -> list[int]:
     """Return places of results: those with enough inliers first, by decreasing inliers.
 
-    >>> order_by_inliers([0, 12, 3, 40])
-    [3, 1, 0, 2]
+    A result that was not verified (None) keeps its place.
+
+    >>> order_by_inliers([0, 12, 3, 40]), order_by_inliers([0, None, 3, 40])
+    ([3, 1, 0, 2], [3, 1, 0, 2])
     """
-    return sorted(range(len(inliers)), key=lambda i: -inliers[i] if inliers[i] >= minimum else 0)
+    keys = {
+        place: -count if count >= minimum else 0
+        for place, count in enumerate(inliers)
+        if count is not None
+    }
+    verified = iter(sorted(keys, key=lambda place: keys[place]))
+    return [next(verified) if place in keys else place for place in range(len(inliers))]
 
 
 def mutual_matches(query: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:

@@ -21,7 +21,7 @@ from resight.backends.store import Filter, Store
 from resight.collection import Collection
 from resight.config import Geometry, RerankConfig, Reranking, SearchConfig, VerifiedBy
 from resight.descriptors.extractor import Description, Extractor
-from resight.errors import QueryError, UsageError
+from resight.errors import ImageError, QueryError, UsageError
 from resight.methods.model import ModelOptions
 from resight.photos import PathLike
 from resight.photos.transforms import Box
@@ -223,7 +223,10 @@ class Searcher:
     def describe(self, query: QueryPhoto) -> Description:
         """Compute the descriptors of a photo by the collection's method, before the reduction."""
         extractor = self.extractor()
-        return extractor.describe(extractor.prepare(query.image), columns=True)
+        try:
+            return extractor.describe(extractor.prepare(query.image), columns=True)
+        except ImageError as error:
+            raise QueryError(f"{query.name or query.path or 'the query'}: {error}") from None
 
     def columns_map(self, image: Image.Image) -> np.ndarray:
         """Compute the network's map of an upright image whose columns are matched, (C, h, w).

@@ -64,6 +64,7 @@ def fuse(rankings: Sequence[Ranking], *, by_rank: bool) -> Ranking:
         unique[order],
         nearest[order],
         matches={id_: m for id_, v in view_of.items() if (m := rankings[v].matches.get(id_))},
+        unread=frozenset().union(*(ranking.unread for ranking in rankings)),
         within=_within(rankings, unique.size + sum(map(len, copies.values()))),
         strangers=min(known, key=lambda each: each.distance.item(), default=None),
         decided={id_: d for id_, v in view_of.items() if (d := rankings[v].decided.get(id_))},

@@ -36,6 +36,7 @@ class Ranking:
         ids: int64 (n,), best first.
         distances: float32 (n,); after re-ranking or verification not ascending.
         matches: by id, the outcome of spatial verification where the photo could be read.
+        unread: ids of photos whose files could not be read for spatial verification.
         within: number of photos within the maximum distance; None without one.
         strangers: of the query; None without decisions, and among too few photos.
         decided: by id, whether it shows the same thing.
@@ -46,6 +47,7 @@ class Ranking:
     ids: np.ndarray
     distances: np.ndarray
     matches: Mapping[int, VerifiedMatch] = field(default_factory=dict)
+    unread: frozenset[int] = frozenset()
     within: int | None = None
     strangers: Strangers | None = None
     decided: Mapping[int, Decided] = field(default_factory=dict)

@@ -173,7 +173,9 @@ def _verify(
     paths = [photos[id_].path if id_ in photos else None for id_ in ids]
     order, matches = matcher.verify(photo, paths)
     by_id = {id_: match for id_, match in zip(ids, matches, strict=True) if match is not None}
-    return replace(ranking.reordered(np.array(order, np.intp), count), matches=by_id)
+    unread = frozenset(id_ for id_ in ids if id_ in photos and id_ not in by_id)
+    ordered = ranking.reordered(np.array(order, np.intp), count)
+    return replace(ordered, matches=by_id, unread=unread)
 
 
 def _decide(
@@ -240,6 +242,7 @@ def load_page(
                 copies=tuple(copy.path for copy in ranking.copies.get(photo.id, ())),
                 view=ranking.views.get(photo.id, 0),
                 hint=decided is not None and decided.hint,
+                unread=photo.id in ranking.unread,
             )
         )
     total = ranking.within

@@ -234,6 +234,7 @@ class Result:
         view: of several queries, the place (from 0) of the one that shows it most probably, to
             which `match` and `kind` refer.
         hint: whether a person decided that it does or does not show the same thing.
+        unread: whether its file could not be read for spatial verification; it kept its place.
     """
 
     rank: int
@@ -245,6 +246,7 @@ class Result:
     copies: tuple[Path, ...] = ()
     view: int = 0
     hint: bool = False
+    unread: bool = False
 
     @property
     def verdict(self) -> Verdict | None:
@@ -272,7 +274,8 @@ class Result:
         A result that was decided on has `verdict` and `probability`, `kind` if it shows the same
         thing, and `hint` (true) if a person decided it. One that was compared by local features
         has `inliers`, and with any of them `region` and `query_region`, boxes [x, y, w, h]. One
-        with copies has their paths, `copies`.
+        with copies has their paths, `copies`. One that could not be read to be verified has
+        `unread` (true).
         """
         entry: dict[str, Any] = {
             "path": path_text(self.path),
@@ -287,6 +290,8 @@ class Result:
             entry["copies"] = [path_text(path) for path in self.copies]
         if self.hint:
             entry["hint"] = True
+        if self.unread:
+            entry["unread"] = True
         return entry | (self.match.to_dict() if self.match else {})
 
 

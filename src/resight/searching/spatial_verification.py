@@ -111,7 +111,7 @@ class PhotoMatcher:
         Returns:
             The new order, as indices of `paths`: first the photos that agree with the query on one
             geometry, most inliers first, then the others as they were; and each path's match,
-            None where the file cannot be read: such a photo keeps its place by distance.
+            None where the file cannot be read: such a photo keeps its place.
 
         Raises:
             QueryError: the query cannot be read.
@@ -119,7 +119,7 @@ class PhotoMatcher:
         """
         features, size = self._query_features(query)
         matches = [self._match(query, features, size, path) for path in paths]
-        inliers = [match.inliers if match else 0 for match in matches]
+        inliers = [match.inliers if match else None for match in matches]
         return order_by_inliers(inliers, self._kind.min_inliers), matches
 
     def _query_features(self, query: QueryPhoto) -> tuple[LocalFeatures, Size]:

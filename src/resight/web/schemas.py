@@ -193,6 +193,9 @@ class ResultEntry(PhotoEntry):
     probability: float | None = None
     kind: Kind | None = None
     hint: bool | None = Field(None, description="true: a person decided it")
+    unread: bool | None = Field(
+        None, description="true: its file could not be read to be verified; it kept its place"
+    )
     inliers: int | None = None
     region: list[int] | None = None
     query_region: list[int] | None = None

@@ -244,6 +244,8 @@ def _as_dict(
             entry["kind"] = result.kind
         if result.hint:
             entry["hint"] = True
+        if result.unread:
+            entry["unread"] = True
         if result.match is not None:
             entry |= result.match.to_dict()
         if copies:

@@ -23,7 +23,13 @@ from resight.config import ExtractionConfig, SearchConfig
 from resight.config.extraction import WORKING_BYTES
 from resight.descriptors.extractor import Description, Extractor
 from resight.descriptors.local_extractor import LocalExtractor
-from resight.errors import CollectionError, CollectionMismatchError, FitError, UsageError
+from resight.errors import (
+    CollectionError,
+    CollectionMismatchError,
+    FitError,
+    QueryError,
+    UsageError,
+)
 from resight.files import user_cache
 from resight.indexing import fitting, pipeline
 from resight.indexing import plan as planning
@@ -522,6 +528,27 @@ def test_a_failed_photo_is_tried_again_and_may_be_repaired(library: Library) -> 
     assert (described, report.new, report.copied, report.failed) == (1, 1, 0, [])
     repaired = library.rows()["broken.jpg"]
     assert (repaired.id, repaired.state, repaired.reason) == (row.id, "ok", None)
+
+
+def test_descriptors_that_are_not_finite_are_failures(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = LocalExtractor._aggregate
+
+    def overflow(self: LocalExtractor, *arguments: Any) -> np.ndarray:
+        return real(self, *arguments) * np.inf
+
+    library.draw("new.png", 30)
+    monkeypatch.setattr(LocalExtractor, "_aggregate", overflow)
+    _, report = library.index()
+    reason = "its descriptor is not finite; are the weights damaged?"
+    assert report.failed == [(library.photos / "new.png", reason)]
+    assert report.unchanged == 6
+    with pytest.raises(QueryError, match=r"new\.png: its descriptor is not finite"):
+        library.search(library.photos / "new.png")
+    monkeypatch.undo()
+    samples.index(library.photos, library.collection)
+    assert library.rows()["new.png"].state == "ok"
 
 
 def test_a_photo_that_becomes_damaged_is_found_no_more(library: Library) -> None:

@@ -233,6 +233,28 @@ def test_what_is_not_as_published_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("layer3.0.conv1.weight", np.nan, "layer3.0.conv1.weight holds values that are not finite"),
+        ("fc.bias", np.inf, "fc.bias holds values that are not finite"),
+        ("layer3.0.bn1.running_var", -5.0, "not finite after batch normalization"),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused(
+    name: str, value: float, message: str, tmp_path: Path
+) -> None:
+    state = resnet_state() | linear("fc", 8, 2048)
+    state[name] = state[name].clone()
+    state[name].view(-1)[1] = value
+    path = save(state, tmp_path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_parameters("resnet50", path)
+    assert str(caught.value).startswith(f"{path}: ")
+    with pytest.raises(WeightsError, match=message):
+        recognize(named_file(path))
+
+
 def test_pickled_code_is_refused_with_a_hint_how_to_convert_it(tmp_path: Path) -> None:
     decomposition = pytest.importorskip("sklearn.decomposition")
     fitted = decomposition.PCA(2).fit(np.random.default_rng(0).normal(size=(9, 8)))

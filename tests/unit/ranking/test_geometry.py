@@ -382,6 +382,11 @@ def test_rerank_by_inliers() -> None:
     assert order_by_inliers([]) == []
 
 
+def test_what_was_not_verified_keeps_its_place() -> None:
+    assert order_by_inliers([0, None, 9, 3, None, 40], 8) == [5, 1, 2, 0, 4, 3]
+    assert order_by_inliers([None, None], 8) == [0, 1]
+
+
 @given(counts=st.lists(st.integers(0, 20), max_size=12))
 def test_rerank_properties(counts: list[int]) -> None:
     actual = order_by_inliers(counts, 8)
