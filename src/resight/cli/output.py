@@ -141,6 +141,9 @@ def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
     table.add_row("all", f"{100 * report.mean_average_precision:.2f}", style="bold")
     print_table(table)
     score = "" if report.ns_score is None else f", N-S score {report.ns_score:.3f}"
+    if evaluation.incomplete_fours:
+        fours = count(evaluation.incomplete_fours, "group")
+        say(f"the N-S score leaves out {fours} of four with missing photos")
     print(
         f"mAP {100 * report.mean_average_precision:.2f}{score} "
         f"({count(report.queries, 'query')}, {count(evaluation.photos, 'photo')})"

@@ -95,6 +95,7 @@ def evaluate(
     ],
     collection: opt.Place,
     json: opt.Json = False,
+    strict: Annotated[bool, option("Refuse if a photo is missing.", "--strict")] = False,
     rerank: opt.Rerank = RerankConfig.method,
     rerank_with: opt.RerankWith = None,
     verify: opt.Verify = SearchConfig.verify,
@@ -121,6 +122,7 @@ def evaluate(
             verify_by=verify_by,
             verify_geometry=verify_geometry,
             decide=decide,
+            strict=strict,
             model=opt.model_options(weights, runtime, device),
             progress=progress,
         )

@@ -21,9 +21,15 @@ from resight.evaluation.decisions import (
     measure_groups,
 )
 from resight.evaluation.evidence_reader import EvidenceReader
-from resight.evaluation.measures import Judgement, Report, evaluate_groups, read_groups
+from resight.evaluation.measures import (
+    Judgement,
+    Report,
+    TiedRanking,
+    evaluate_groups,
+    read_groups,
+)
 from resight.methods.model import ModelOptions
-from resight.photos import PathLike, absolute
+from resight.photos import PathLike, absolute, path_text
 from resight.progress import Progress, no_progress
 from resight.ranking.exact import Neighbors, Query
 from resight.ranking.groups import (
@@ -52,12 +58,15 @@ class Evaluation:
         missing: photos of the ground truth that are not indexed; they count neither as queries
             nor as positives.
         decisions: how good the verdicts and the groups are; None if photos were only ranked.
+        incomplete_fours: number of groups of four that lack photos; they do not count for the N-S
+            score.
     """
 
     report: Report
     photos: int
     missing: list[Path]
     decisions: Decisions | None = None
+    incomplete_fours: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as JSON values; mAP in percent, those of decisions in 0..1."""
@@ -65,6 +74,7 @@ class Evaluation:
         return {
             "mAP": 100 * report.mean_average_precision,
             "ns_score": report.ns_score,
+            "incomplete_fours": self.incomplete_fours,
             "queries": len(report.queries),
             "photos": self.photos,
             "missing": [str(path) for path in self.missing],
@@ -83,6 +93,7 @@ def evaluate(
     verify_by: VerifiedBy | None = None,
     verify_geometry: Geometry | None = None,
     decide: bool | None = None,
+    strict: bool = False,
     model: ModelOptions | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
@@ -101,6 +112,7 @@ def evaluate(
         verify_by: local features of the verification.
         verify_geometry: geometric model of the verification.
         decide: decide which results show the same thing, and measure that; False only ranks.
+        strict: refuse ground truth with photos that are not in the collection.
         model: weights and device, needed only to verify by the network's columns.
         progress: called after each query.
 
@@ -127,12 +139,19 @@ def evaluate(
         }
         if not any(ids_of.values()):
             raise DatasetError(f"{groups}: none of its photos is in {store.name}; index them first")
+        if strict and missing:
+            raise DatasetError(
+                f"{groups}: {len(missing)} of its photos are not in {store.name}, such as "
+                f"{path_text(missing[0])}"
+            )
         store.check()
         photos = {photo.id: photo for photo in indexed.values()}
         queries = _JudgedRankings(store, config, Searcher(store, model), photos, ids_of, progress)
-        report = evaluate_groups(ids_of, queries.rank)
+        incomplete = {group for group, ids in ids_of.items() if len(ids) < len(truth[group])}
+        report = evaluate_groups(ids_of, queries.rank, incomplete)
         decisions = queries.measure_decisions() if config.decide else None
-        return Evaluation(report, store.count("ok"), missing, decisions)
+        fours = sum(len(paths) == 4 for paths in truth.values())
+        return Evaluation(report, store.count("ok"), missing, decisions, fours - report.ns_groups)
 
 
 class _JudgedRankings:
@@ -159,8 +178,11 @@ class _JudgedRankings:
         self._judged: list[QueryDecisions] = []
         self._evidence = False
 
-    def rank(self, id_: int) -> np.ndarray:
-        """Return the ids of all photos as a search with one of them ranks them."""
+    def rank(self, id_: int) -> TiedRanking:
+        """Return the ids of all photos as a search with one of them ranks them.
+
+        Photos at equal distances that were decided alike are tied.
+        """
         (descriptors,) = _queries(self._store, np.array([id_]))
         photo = self._photos[id_]
         ranking = self._rank(descriptors, QueryPhoto(photo.path, photo.path, content=photo.content))
@@ -170,7 +192,9 @@ class _JudgedRankings:
         self._evidence |= any(decided.match is not None for decided in ranking.decided.values())
         total = self._matched + len(self._unmatched)
         self._progress("evaluating", len(self._judged), total)
-        return ranking.ids
+        likely = np.array([probabilities.get(key, -1.0) for key in ranking.ids.tolist()])
+        same = (np.diff(ranking.distances) == 0) & (np.diff(likely) == 0)
+        return TiedRanking(ranking.ids, np.cumsum(np.concatenate([[0], ~same]))[: len(ranking.ids)])
 
     def measure_decisions(self) -> Decisions:
         """Measure the decisions on all photos that were ranked, those without a match, and groups.

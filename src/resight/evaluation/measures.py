@@ -1,15 +1,17 @@
 """Quality of rankings: mean average precision and N-S score (section 9).
 
 Conventions. Ranks are 0-based. Average precision is by trapezoids, as in the official scripts of
-INRIA Holidays and Oxford5k. A photo in `junk` is removed before ranks are counted; a query
-without positives has no value and does not count in the mean. Results are fractions in 0..1, the
-N-S score in 0..4.
+INRIA Holidays and Oxford5k. Of photos at equal distances, `evaluate` takes the mean over all
+orders, so that file names do not matter. A photo in `junk` is removed before ranks are counted; a
+query without positives has no value and does not count in the mean. Results are fractions in 0..1,
+the N-S score in 0..4.
 """
 
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +26,15 @@ GroupTruth = dict[str, list[Path]]
 
 @dataclass(frozen=True)
 class QueryResult:
-    """One query: the photo, its group, average precision and group members among the first 4."""
+    """One query: the photo, its group, average precision and group members among the first 4.
+
+    Both are means over all orders of photos at equal distances.
+    """
 
     photo: int
     group: str
     average_precision: float
-    among_first_four: int
+    among_first_four: float
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,14 @@ class Report:
     """Measures of all queries.
 
     Queries are in the order of groups and photos. `ns_score` is the mean of `among_first_four` over
-    the groups of exactly 4, in 0..4, or None if there is no such group.
+    the groups of exactly 4, in 0..4, or None if there is no such group; `ns_groups` is their
+    number.
     """
 
     queries: list[QueryResult]
     mean_average_precision: float
     ns_score: float | None
+    ns_groups: int = 0
 
     def by_group(self) -> dict[str, float]:
         """Return the mean average precision of each group's queries."""
@@ -73,7 +80,9 @@ def average_precision(ranks: Sequence[int] | np.ndarray, positives: int) -> floa
 
 
 def evaluate_groups(
-    groups: Mapping[str, Sequence[int]], rank: Callable[[int], Sequence[int] | np.ndarray]
+    groups: Mapping[str, Sequence[int]],
+    rank: Callable[[int], "Sequence[int] | np.ndarray | TiedRanking"],
+    incomplete: AbstractSet[str] = frozenset(),
 ) -> Report:
     """Query with every photo of a group of two or more.
 
@@ -83,6 +92,7 @@ def evaluate_groups(
     Args:
         groups: name to the ids of its photos.
         rank: from a query's id to the ids of the whole database, nearest first.
+        incomplete: names of groups that lack photos, and do not count for the N-S score.
 
     Raises:
         DatasetError: no group has two photos.
@@ -90,18 +100,64 @@ def evaluate_groups(
     results, four = [], []
     for name, members in groups.items():
         for photo in members if len(members) > 1 else ():
-            ranked = np.asarray(rank(photo), int)
-            own = frozenset([photo])
-            ranks = ranks_of(ranked, Judgement(frozenset(members) - own, own))
-            precision = average_precision(ranks, len(members) - 1)
-            among_first = int(np.isin(ranked[:4], members).sum())
+            ranking = rank(photo)
+            if not isinstance(ranking, TiedRanking):
+                ranking = TiedRanking(ids := np.asarray(ranking, int), np.arange(len(ids)))
+            others = frozenset(members) - {photo}
+            precision = ranking.without(photo).average_precision(others)
+            among_first = ranking.among_first(4, frozenset(members))
             results.append(QueryResult(photo, name, precision, among_first))
-            if len(members) == 4:
+            if len(members) == 4 and name not in incomplete:
                 four.append(among_first)
     if not results:
         raise DatasetError("no group has two photos or more: there is nothing to evaluate")
     mean = float(np.mean([result.average_precision for result in results]))
-    return Report(results, mean, float(np.mean(four)) if four else None)
+    return Report(results, mean, float(np.mean(four)) if four else None, len(four) // 4)
+
+
+@dataclass(frozen=True)
+class TiedRanking:
+    """A ranking in which neighbors may be tied; measures are means over all orders of the ties.
+
+    Source: McSherry and Najork, "Computing Information Retrieval Performance Measures Efficiently
+    in the Presence of Tied Scores", ECIR 2008.
+
+    Attributes:
+        ids: int64 (N,), nearest first.
+        ties: int64 (N,), ascending; equal where ids are tied.
+    """
+
+    ids: np.ndarray
+    ties: np.ndarray
+
+    def without(self, id_: int) -> "TiedRanking":
+        """Return the ranking of the other ids."""
+        rest = self.ids != id_
+        return TiedRanking(self.ids[rest], self.ties[rest])
+
+    def average_precision(self, positives: frozenset[int]) -> float:
+        """Return the mean average precision by trapezoids."""
+        positive = np.isin(self.ids, list(positives))
+        places = np.arange(len(self.ids))
+        _, start, group, size = np.unique(
+            self.ties, return_index=True, return_inverse=True, return_counts=True
+        )
+        found = np.bincount(group, positive, len(size))  # positives among those that are tied
+        if ((found == 0) | (found == size)).all():
+            return average_precision(places[positive], len(positives))
+        earlier = np.cumsum(found) - found
+        # If a positive is at a place, the others of its ties are spread over the other places.
+        share = (found - 1) / np.maximum(size - 1, 1)
+        before = earlier[group] + (places - start[group]) * np.maximum(share, 0)[group]
+        precision_before = np.where(places == 0, 1, before / np.maximum(places, 1))
+        areas = precision_before + (before + 1) / (places + 1)
+        return float((areas * (found / size)[group]).sum() / (2 * len(positives)))
+
+    def among_first(self, count: int, members: frozenset[int]) -> float:
+        """Return the mean number of members among the first ids."""
+        member = np.isin(self.ids, list(members)).astype(float)
+        _, group, size = np.unique(self.ties, return_inverse=True, return_counts=True)
+        return float((np.bincount(group, member) / size)[group[:count]].sum())
 
 
 # Measures by the protocols of benchmarks. A ranking is an array of rows of all photos.

@@ -1,8 +1,10 @@
 """Average precision, N-S score and ground truth: hand-counted, and against the oracle."""
 
+import itertools
 import json
 import os
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
+import resight as api
+import samples
+from environment import Run
 from resight.errors import DatasetError
 from resight.evaluation.measures import (
     Report,
+    TiedRanking,
     average_precision,
     evaluate_groups,
     read_groups,
@@ -131,6 +137,76 @@ def test_a_perfect_ranking_is_perfect() -> None:
     assert report.mean_average_precision == 1.0
     assert report.ns_score == 4.0
     assert report.by_group() == {"a": 1.0, "b": 1.0}
+
+
+@given(
+    sizes=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    positive=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+@settings(max_examples=40, deadline=None)
+def test_ties_are_the_mean_over_all_orders(sizes: list[int], positive: list[bool]) -> None:
+    ids = np.arange(sum(sizes))
+    positives = frozenset(id_ for id_ in ids.tolist() if positive[id_]) or frozenset([0])
+    tied = [list(block) for block in np.split(ids, np.cumsum(sizes)[:-1])]
+    orders = [
+        list(itertools.chain(*blocks))
+        for blocks in itertools.product(*(itertools.permutations(block) for block in tied))
+    ]
+    ranking = TiedRanking(ids, np.repeat(np.arange(len(sizes)), sizes))
+    expected = np.mean(
+        [
+            average_precision(
+                [i for i, id_ in enumerate(order) if id_ in positives], len(positives)
+            )
+            for order in orders
+        ]
+    )
+    assert ranking.average_precision(positives) == pytest.approx(expected, abs=1e-12)
+    first = np.mean([len(positives.intersection(order[:4])) for order in orders])
+    assert ranking.among_first(4, positives) == pytest.approx(first, abs=1e-12)
+
+
+def test_groups_that_lack_photos_do_not_count_for_the_ns_score() -> None:
+    distances = line([0, 1, 2, 3, 3.4, 11, 12, 13, 50, 60])
+    groups = {"a": [0, 1, 2, 3], "b": [4, 5, 6, 7]}
+    report = evaluate_groups(
+        groups, lambda query: oracle.rank(list(distances[query])), incomplete={"b"}
+    )
+    assert (report.ns_score, report.ns_groups) == ((4 + 4 + 3 + 3) / 4, 1)
+    assert len(report.queries) == 8
+
+
+@pytest.mark.parametrize("prefix", ["0", "z"])
+def test_names_of_identical_photos_do_not_matter(tmp_path: Path, prefix: str) -> None:
+    paths = samples.draw_many(tmp_path / "photos", 4)
+    for number in range(3):  # copies of a photo of another group
+        shutil.copy(paths[2], tmp_path / "photos" / f"{prefix}_{number}.png")
+    groups = {"a": ["000.png", "001.png"], "b": ["002.png", f"{prefix}_1.png"]}
+    (tmp_path / "photos" / "groups.json").write_text(json.dumps(groups))
+    samples.index(tmp_path / "photos", tmp_path / "c")
+    for decide in (False, True):
+        evaluation = api.evaluate(tmp_path / "photos", tmp_path / "c", decide=decide)
+        by_group = evaluation.report.by_group()
+        # The positive is at place 0, 1 or 2 among three copies of the query.
+        expected = (1 + (0 + 1 / 2) / 2 + (0 + 1 / 3) / 2) / 3
+        assert by_group["b"] == pytest.approx(expected)
+
+
+def test_missing_photos_are_said_or_refused(tmp_path: Path, resight: Run) -> None:
+    paths = samples.draw_many(tmp_path / "photos", 9)
+    names = [path.name for path in paths]
+    truth = {"a": names[:4], "b": names[4:8], "c": [*names[8:], "gone.png"]}
+    (tmp_path / "photos" / "groups.json").write_text(json.dumps(truth))
+    paths[7].unlink()
+    samples.index(tmp_path / "photos", tmp_path / "c")
+    command = ("evaluate", tmp_path / "photos", "-c", tmp_path / "c", "--no-decide")
+    done = resight(*command)
+    assert done.returncode == 0
+    assert "the N-S score leaves out 1 group of four with missing photos" in done.stderr
+    assert json.loads(resight(*command, "--json").stdout)["incomplete_fours"] == 1
+    refused = resight(*command, "--strict")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "2 of its photos are not in" in refused.stderr
 
 
 def test_photos_of_no_group_are_distractors() -> None:
