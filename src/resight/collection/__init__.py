@@ -325,21 +325,23 @@ class Collection(Provenance):
         )
 
     def photo_descriptors(
-        self, since: int | None = None
+        self, since: int | None = None, *, distinct: bool = False
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
         """Yield ID, global and local descriptor (float32) of each searchable photo by ascending ID.
 
         Args:
             since: yield only photos whose descriptor changed after the change of this number.
+            distinct: yield only the first photo of each content.
 
         Raises:
             CollectionError: a descriptor is damaged.
         """
         changed = "AND p.id IN (SELECT photo FROM changes WHERE number > ? AND what = 'descriptor')"
         rows = self.connection.execute(
-            "SELECT p.id, d.global, d.local, d.crc32 "
-            "FROM photos p JOIN descriptors d USING (content) "
-            f"WHERE p.state = 'ok' {'' if since is None else changed} ORDER BY p.id",
+            f"SELECT {'min(p.id)' if distinct else 'p.id'} AS first, d.global, d.local, d.crc32 "
+            "FROM photos p JOIN descriptors d USING (content) WHERE p.state = 'ok' "
+            f"{'' if since is None else changed} {'GROUP BY content' if distinct else ''} "
+            "ORDER BY first",
             () if since is None else (since,),
         )
         for id_, global_, local, crc32 in rows:

@@ -39,6 +39,7 @@ from resight.ranking.groups import (
     group_pairs,
     group_photos,
     neighbor_lists_of,
+    with_copies,
 )
 from resight.searching import Searcher, override
 from resight.searching.pipeline import make_ranker
@@ -281,6 +282,7 @@ def group_store(
             )
         applied = estimated if limit is None else limit
         found = group_photos(lists, applied, constraints=constraints)
+        found = with_copies(found, lists.copies)
         return Groups(applied, estimated, with_best(found, store, reader, hints))
     pairs = candidate_pairs(lists, store.rows(lists.ids[:1]).global_.shape[1])
     probabilities, copies = decide_pairs(reader, pairs, progress)
@@ -288,25 +290,44 @@ def group_store(
     found = group_pairs(
         lists.ids, pairs.rows, probabilities, copies, linked=linked, constraints=constraints
     )
+    found = with_copies(found, lists.copies)
     return Groups(None, estimated, with_best(found, store, reader, hints))
 
 
 def store_lists(store: Store, progress: Callable[[int, int], None]) -> NeighborLists:
-    """Find the nearest others of each photo of a collection.
+    """Find the nearest others of each photo of a collection; each content counts once.
 
     Raises:
         CollectionError: it is empty, or is changed at the same time.
     """
     store.check()
-    ids = store.ids()
+    all_ids = store.ids()
+    copies = _copies_of(store, all_ids)
+    ids = np.setdiff1d(all_ids, [id_ for others in copies.values() for id_ in others])
 
     def find(queries: Sequence[Query], k: int) -> list[Neighbors]:
-        neighbors = store.nearest(queries, k)
-        if not all(len(near.ids) == k and np.isin(near.ids, ids).all() for near in neighbors):
-            raise _changed(store)
-        return neighbors
+        wanted = k
+        while True:
+            neighbors = store.nearest(queries, wanted)
+            if not all(
+                len(near.ids) == wanted and np.isin(near.ids, all_ids).all() for near in neighbors
+            ):
+                raise _changed(store)
+            distinct = [near.among(ids, k) for near in neighbors]
+            if all(len(near.ids) == k for near in distinct):
+                return distinct
+            wanted = min(2 * wanted, len(all_ids))  # copies were in the way
 
-    return neighbor_lists_of(ids, lambda part: _queries(store, part), find, progress)
+    lists = neighbor_lists_of(ids, lambda part: _queries(store, part), find, progress)
+    return replace(lists, copies=copies)
+
+
+def _copies_of(store: Store, ids: np.ndarray) -> dict[int, tuple[int, ...]]:
+    """Return the photos of identical content by the first of them."""
+    by_content: dict[str, list[int]] = {}
+    for id_, photo in sorted(store.photos_by_id(ids.tolist()).items()):
+        by_content.setdefault(str(photo.content), []).append(id_)
+    return {first: tuple(others) for first, *others in by_content.values() if others}
 
 
 def _queries(store: Store, ids: np.ndarray) -> list[Query]:

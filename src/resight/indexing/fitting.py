@@ -190,8 +190,8 @@ def _check_enough(source: Collection, config: WccnConfig) -> None:
 
 
 def _blocks(collection: Collection) -> Iterator[np.ndarray]:
-    """Yield the global descriptors in blocks, float32 (n, D)."""
-    photos = collection.photo_descriptors()
+    """Yield the global descriptors in blocks, float32 (n, D), each content once."""
+    photos = collection.photo_descriptors(distinct=True)
     while block := list(itertools.islice(photos, FIT_BLOCK)):
         yield np.stack([global_ for _, global_, _ in block])
 

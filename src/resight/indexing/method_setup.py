@@ -1,5 +1,6 @@
 """Set up the extractor of an index run; fit what must be fitted before the first extraction."""
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from resight.errors import FitError, ImageError
 from resight.indexing.partial import Arrays, PartialResults
 from resight.indexing.plan import Plan
 from resight.methods.model import FittedMethod, Model, ModelOptions, find_model, load_fittable
-from resight.photos import path_text
+from resight.photos import open_photo, path_text
 from resight.photos.files import PhotoFile
 from resight.photos.images import load_image
 from resight.photos.transforms import resized_copies
@@ -133,10 +134,18 @@ def fit_params(
     kept = partial.load()
     photos = []
 
-    def load(file: PhotoFile, number: int) -> Image.Image | Arrays:
+    contents: set[str] = set()
+
+    def load(file: PhotoFile, number: int) -> Image.Image | Arrays | None:
+        content = _content(file)
+        if content in contents:
+            return None
+        contents.add(content)
         return kept.get(str(number)) or load_image(file.path, fittable.decode_size)
 
     for number, loaded in _load_sample(sample, load, "fit a vocabulary on", progress):
+        if loaded is None:  # a copy of an earlier one; each content counts once
+            continue
         if isinstance(loaded, dict):
             groups = [loaded[f"group{index}"] for index in range(len(loaded) - 1)]
             for size in loaded["sizes"]:
@@ -156,6 +165,19 @@ def fit_params(
         "local_features": sum(len(group) for groups in photos for group in groups),
         "seed": fittable.seed,
     }
+
+
+def _content(file: PhotoFile) -> str:
+    """Return the SHA-256 of a photo.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    try:
+        with open_photo(file.path) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from None
 
 
 def fit_quantized_network(

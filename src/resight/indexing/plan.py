@@ -26,7 +26,8 @@ class Plan:
         unchanged: number of files that are as they were.
         unknown: those of them whose change time and inode are not stored yet.
         vanished: photos of the collection whose files are gone.
-        outdated: failures of files that are gone, or of folders that can be read now.
+        outdated: failures of files that are gone, or of folders that can be read now; further names
+            of a file.
         indexed: the collection's photos by path.
     """
 
@@ -66,7 +67,7 @@ def plan_run(
         if path not in present and is_under(path, roots) and not is_under(path, unreadable)
     ]
     vanished = [photo for photo in missing if photo.state == "ok" and not photo.path.exists()]
-    outdated = [photo for photo in missing if photo.state == "failed"]
+    outdated = [p for p in missing if p.state == "failed" or p.path in scan.aliases]
     return Plan(scan, todo, len(scan.photos) - len(todo), unknown, vanished, outdated, indexed)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class PhotoFile:
         mtime_ns: modification time in nanoseconds, within 64 bits.
         ctime_ns: time of the last change of its status, within 64 bits; 0 if unknown.
         inode: its number in the file system, within 63 bits; 0 if unknown.
+        device: number of the file system.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class PhotoFile:
     mtime_ns: int
     ctime_ns: int = 0
     inode: int = 0
+    device: int = 0
 
 
 def file_state(path: Path, status: os.stat_result) -> PhotoFile:
@@ -43,7 +45,8 @@ def file_state(path: Path, status: os.stat_result) -> PhotoFile:
         max(-MAX_INTEGER - 1, min(time, MAX_INTEGER))
         for time in (status.st_mtime_ns, status.st_ctime_ns)
     )
-    return PhotoFile(path, status.st_size, changed, status_changed, status.st_ino & MAX_INTEGER)
+    inode = status.st_ino & MAX_INTEGER
+    return PhotoFile(path, status.st_size, changed, status_changed, inode, status.st_dev)
 
 
 @dataclass
@@ -54,18 +57,21 @@ class ScanResult:
         photos: files to index, each once, in the order of the places, in folders by path.
         unreadable: path and reason of inaccessible folders and files.
         ignored: number of skipped files by suffix; hidden ones under ".hidden".
+        aliases: further paths of a photo's file, by links, each with the photo's path.
     """
 
     photos: list[PhotoFile] = field(default_factory=list)
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    aliases: dict[Path, Path] = field(default_factory=dict)
 
 
 def find_photos(places: Iterable[Path]) -> ScanResult:
     """Find photos in folders (recursively, by suffix) and single files (with any suffix).
 
     A place may also be a URL of an object store. Hidden files and folders and collections are
-    skipped. Symbolic links are followed; each folder is entered once, so that loops end.
+    skipped. Symbolic links are followed; each folder is entered once, so that loops end, and a file
+    with several names is one photo, at the first path that is no symbolic link.
 
     Raises:
         UsageError: a place does not exist, or a store cannot be listed.
@@ -86,8 +92,22 @@ def find_photos(places: Iterable[Path]) -> ScanResult:
             raise UsageError(f"{place}: no such file or folder")
         for photo in sorted(files):
             photos.setdefault(photo, files[photo])
-    scan.photos = list(photos.values())
+    scan.aliases = _find_aliases(photos)
+    scan.photos = [file for path, file in photos.items() if path not in scan.aliases]
     return scan
+
+
+def _find_aliases(photos: Mapping[Path, PhotoFile]) -> dict[Path, Path]:
+    """Return the paths of files that have another one, with that."""
+    names: dict[tuple[int, int], list[Path]] = {}
+    for path, file in photos.items():
+        if file.inode:
+            names.setdefault((file.device, file.inode), []).append(path)
+    aliases: dict[Path, Path] = {}
+    for paths in (paths for paths in names.values() if len(paths) > 1):
+        first = next((path for path in paths if not path.is_symlink()), paths[0])
+        aliases |= {path: first for path in paths if path != first}
+    return aliases
 
 
 def read_lists(places: Sequence[Path]) -> list[Path]:

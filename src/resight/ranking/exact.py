@@ -74,6 +74,11 @@ class Neighbors:
     ids: np.ndarray
     distances: np.ndarray
 
+    def among(self, ids: np.ndarray, count: int) -> "Neighbors":
+        """Return the first `count` of those that are among some ids."""
+        present = np.flatnonzero(np.isin(self.ids, ids))[:count]
+        return Neighbors(self.ids[present], self.distances[present])
+
 
 def manhattan(query: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Compute L1 distances of a query (D,) to each row of a block (n, D), float32 (n,)."""

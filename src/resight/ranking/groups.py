@@ -9,8 +9,8 @@ Both divide what is linked by average linkage (`linkage`), and never build an n 
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,11 +78,13 @@ class NeighborLists:
         ids: int64 (N,), ascending.
         rows: int32 (N, k), rows of the neighbors in `ids`; k is at most N - 1.
         distances: float32 (N, k).
+        copies: further photos of identical content, which are not listed, by the first of them.
     """
 
     ids: np.ndarray
     rows: np.ndarray
     distances: np.ndarray
+    copies: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,25 @@ def group_pairs(
     same = linked_groups(len(ids), pairs, probabilities, linked=linked, constraints=constraints)
     allowed = pairs[copies & ~constraints.forbidden(pairs)]
     return _listed(ids, same, _components_apart(allowed, len(ids), constraints))
+
+
+def with_copies(groups: Sequence[Group], copies: Mapping[int, tuple[int, ...]]) -> list[Group]:
+    """Add photos of identical content to groups of one photo of each, sorted.
+
+    Args:
+        groups: of the first photo of each content.
+        copies: the further photos of a content, by the first.
+    """
+    whole = {first: (first, *others) for first, others in copies.items()}
+    complete = [
+        replace(
+            group, ids=tuple(sorted(id_ for own in group.ids for id_ in whole.get(own, (own,))))
+        )
+        for group in groups
+    ]
+    listed = {id_ for group in groups if group.kind == "near-duplicate" for id_ in group.ids}
+    complete += [Group("near-duplicate", whole[first]) for first in copies if first not in listed]
+    return sorted(complete, key=lambda group: (group.ids[0], group.kind == "near-duplicate"))
 
 
 def _components_apart(links: np.ndarray, count: int, constraints: Constraints) -> list[np.ndarray]:

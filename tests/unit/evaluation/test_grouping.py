@@ -75,3 +75,23 @@ def test_details_are_compared_with_progress(collection: Path) -> None:
     resight.groups(collection, progress=lambda *stage: stages.append(stage))
     details = [(done, total) for name, done, total in stages if name == "comparing details"]
     assert details[-1][0] == details[-1][1] == len(details)
+
+
+@pytest.mark.parametrize("limit", [None, 0.6])
+def test_many_copies_change_no_other_group(
+    collection: Path, tmp_path: Path, limit: float | None
+) -> None:
+    shutil.copytree(collection, tmp_path / "c")
+    photos = tmp_path / "copies"
+    photos.mkdir()
+    for number in range(30):
+        shutil.copy(collection.parent / "photos" / "view-0.png", photos / f"copy-{number:02}.png")
+    samples.index(photos, tmp_path / "c")
+    before, after = (resight.groups(c, limit=limit) for c in (collection, tmp_path / "c"))
+    assert after.estimated_limit == before.estimated_limit
+    copies = [f"copy-{number:02}" for number in range(30)]
+    expected = [
+        (kind, sorted([*names, *copies]) if "view-0" in names else names)
+        for kind, names in named(before)
+    ]
+    assert named(after) == sorted([*expected, ("near-duplicate", [*copies, "view-0"])])

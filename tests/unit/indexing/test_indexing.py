@@ -205,6 +205,29 @@ def test_collections_without_states_of_files_get_them(library: Library) -> None:
     assert (described, report.changed, report.unchanged) == (1, 1, 5)
 
 
+def test_one_file_is_one_photo(library: Library) -> None:
+    first = library.photos / "001.png"
+    os.link(first, library.photos / "hard.png")
+    (library.photos / "000-soft.png").symlink_to("002.png")
+    library.photos.with_name("other").symlink_to(library.photos)
+    run = pipeline.index([library.photos, library.photos.with_name("other")], library.collection)
+    assert (run.photos, run.report.new, run.report.unchanged) == (6, 0, 6)
+    assert first.name in library.rows()
+    first.unlink()  # the file is still there
+    described, report = library.index()
+    assert (described, report.moved) == (0, [(first, library.photos / "hard.png")])
+
+
+def test_links_that_were_indexed_as_photos_are_forgotten(library: Library) -> None:
+    first = library.photos / "001.png"
+    shutil.copy(first, library.photos / "copy.png")
+    library.index()
+    (library.photos / "copy.png").unlink()
+    os.link(first, library.photos / "copy.png")
+    _, report = library.index()
+    assert (len(library.rows()), report.vanished) == (6, [])
+
+
 def test_rehash_describes_nothing_that_is_the_same(library: Library) -> None:
     stamp = samples.stamp(library.collection)
     described, report = library.index(rehash=True)
@@ -742,6 +765,19 @@ def test_an_interrupted_run_resumes(
     straight = tmp_path / "straight"
     samples.index(library.photos, straight)
     assert samples.contents(straight) == samples.contents(library.collection)
+
+
+def test_each_content_counts_once_where_a_method_is_fitted(tmp_path: Path) -> None:
+    photos = samples.draw_many(tmp_path / "photos", 6)
+    for number in range(10):
+        shutil.copy(photos[0], tmp_path / "photos" / f"copy-{number}.png")
+    samples.index(tmp_path / "photos", tmp_path / "c")
+    learned = info(tmp_path / "c").learned
+    assert learned is not None
+    assert learned["photos"] == 6
+    with Collection.open(tmp_path / "c") as opened:
+        assert len(list(opened.photo_descriptors())) == 16
+        assert [id_ for id_, *_ in opened.photo_descriptors(distinct=True)] == list(range(1, 7))
 
 
 def test_an_interrupted_sampling_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

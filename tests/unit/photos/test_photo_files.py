@@ -31,7 +31,8 @@ def test_a_photo_comes_with_its_size_and_time(tmp_path: Path) -> None:
     path = touch(tmp_path / "a.jpg", b"12345")
     os.utime(path, ns=(0, 1_234_567_890_123_456_789))
     status = path.stat()
-    expected = PhotoFile(path, 5, 1_234_567_890_123_456_789, status.st_ctime_ns, status.st_ino)
+    times = 1_234_567_890_123_456_789, status.st_ctime_ns
+    expected = PhotoFile(path, 5, *times, status.st_ino, status.st_dev)
     assert find_photos([tmp_path]).photos == [expected]
 
 
@@ -121,7 +122,10 @@ def test_linked_files_and_folders_are_followed(tmp_path: Path) -> None:
     photos.mkdir()
     (photos / "file.jpg").symlink_to(outside)
     (photos / "folder").symlink_to(outside.parent)
-    assert found(photos) == [photos / "file.jpg", photos / "folder" / "a.jpg"]
+    (photos / "other.jpg").symlink_to(touch(tmp_path / "b.jpg"))
+    assert found(photos) == [photos / "folder" / "a.jpg", photos / "other.jpg"]
+    # One file is one photo, at the path that is no link.
+    assert find_photos([photos]).aliases == {photos / "file.jpg": photos / "folder" / "a.jpg"}
 
 
 def test_loops_of_folders_end(tmp_path: Path) -> None:
