@@ -48,9 +48,8 @@ def requests_of(photos: Path) -> list[Callable[[Running], Any]]:
         {"limit": 0.9},
         {"verify": 3},
         {"rerank": "diffusion"},
-        {"under": photos / "object-00"},
-        {"under": photos / "object-00", "offset": 2},
-        {"under": photos / "object-0"},
+        {"under": photos / "object-01"},
+        {"under": photos / "object-01", "offset": 2},
         {"min_side": 300, "limit": 5},
         {"min_side": 10_000},
         {"taken_from": "1990"},
@@ -62,6 +61,14 @@ def requests_of(photos: Path) -> list[Callable[[Running], Any]]:
         lambda server: {k: v for k, v in server.get("/collection").items() if k != "name"},
         lambda server: groups_of(server.get("/groups", limit=0.9)),
     ]
+
+
+def test_a_folder_without_photos_is_refused(local: Running, photos: Path) -> None:
+    query = photos / "object-01" / "view-1.jpg"
+    answer = local.upload(query, status=422, under=photos / "object-0")  # no prefix of names
+    assert answer["detail"] == (
+        "That cannot be done: under: the collection has no photos in this folder."
+    )
 
 
 def search(server: Running, query: Path, options: dict[str, Any]) -> tuple[list[Any], int | None]:

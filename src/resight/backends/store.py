@@ -36,7 +36,13 @@ class Filter:
     min_side: int | None = None
 
     def __post_init__(self) -> None:
-        """Take a folder that is text or relative, too."""
+        """Take a folder that is text or relative, too; refuse an empty range of dates.
+
+        Raises:
+            UsageError: `taken_before` is not later than `taken_from`.
+        """
+        if self.taken_from and self.taken_before and self.taken_before <= self.taken_from:
+            raise UsageError("must be later than taken_from", parameter="taken_before")
         if self.under is not None:
             object.__setattr__(self, "under", absolute(Path(self.under)))
 

@@ -1,5 +1,6 @@
 """Discovery of photo files in folders, lists of files and object stores."""
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -140,9 +141,12 @@ def read_list(place: Path) -> list[Path]:
 def split_paths(data: bytes) -> list[Path]:
     r"""Return the paths in a list: one a line, or separated by NUL if there is a NUL.
 
-    >>> [path.name for path in split_paths(b"a.jpg\r\n\nb c.jpg")]
+    Some editors put a mark (BOM) before the text.
+
+    >>> [path.name for path in split_paths(b"\xef\xbb\xbfa.jpg\r\n\nb c.jpg")]
     ['a.jpg', 'b c.jpg']
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     if b"\0" in data:
         return [Path(os.fsdecode(item)) for item in data.split(b"\0") if item]
     lines = (line.removesuffix(b"\r") for line in data.split(b"\n"))

@@ -19,6 +19,7 @@ from resight.collection.hints import Hints
 from resight.config import RerankConfig, SearchConfig
 from resight.descriptors.columns import Columns
 from resight.descriptors.extractor import Description
+from resight.errors import UsageError
 from resight.evidence.probability import by_descriptor
 from resight.ranking.exact import DISTANCES, Query
 from resight.ranking.rerank import reorder
@@ -55,7 +56,8 @@ def search_store(
         where: restricts the search to some photos.
 
     Raises:
-        UsageError: a query is no image, or the plan does not fit the collection's method.
+        UsageError: a query is no image, the plan does not fit the collection's method, or the
+            collection has no photos in the folder that `where` names.
         CollectionError: the collection is empty, or has no approximate index.
         WeightsError: a query must be described and there are no weights.
     """
@@ -76,7 +78,15 @@ def search_store(
         views = [rank(view) for view in (photo, *turned)]
         rankings.append(fuse_turned(views, turned, by_rank=by_rank))
     ranking = _cut(fuse(rankings, by_rank=by_rank), plan.min_probability)
+    if not len(ranking.ids):
+        _check_folder(store, where)
     return load_page(store, ranking, plan, where)
+
+
+def _check_folder(store: Store, where: Filter | None) -> None:
+    """Refuse a search in a folder that has no photos of the collection."""
+    if where is not None and where.under is not None and not store.photos_under(where.under):
+        raise UsageError("the collection has no photos in this folder", parameter="under")
 
 
 class Described:
