@@ -295,7 +295,7 @@ def test_what_does_not_match_has_no_region(collection: Path, tmp_path: Path) -> 
 def test_names_of_any_kind_are_printed_safely(
     tmp_path: Path, resight: Run, resight_process: Run
 ) -> None:
-    names = ["new\nline.png", "[red]北京.png", "caf\udce9.png", "\x1b[31mescape.png"]
+    names = ["new\nline.png", "[red]北京.png", "caf\udce9.png", "\x1b[31mescape.png", ":+1:.png"]
     for seed, name in enumerate(names):
         samples.draw(tmp_path / "photos" / f"{seed}.png", seed).rename(tmp_path / "photos" / name)
     samples.index(tmp_path / "photos", tmp_path / "c")
@@ -304,10 +304,12 @@ def test_names_of_any_kind_are_printed_safely(
     done = resight_process("search", query, "-c", tmp_path / "c", "--all", env=environment)
     assert succeed(done) == ["1 photo of the same thing"]
     _, *rows = done.stdout.splitlines()
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert "\x1b" not in done.stdout
     shown = {row.rsplit("/photos/", 1)[1] for row in rows}
-    assert shown == {"new\\nline.png", "[red]北京.png", "caf\\xe9.png", "\\x1b[31mescape.png"}
+    assert shown == {
+        *("new\\nline.png", "[red]北京.png", "caf\\xe9.png", "\\x1b[31mescape.png", ":+1:.png")
+    }
     done = resight("search", query, "-c", tmp_path / "c", "--json")
     paths = {result["path"] for result in json.loads(done.stdout)["results"]}
     assert paths == {str(tmp_path / "photos" / name) for name in names}

@@ -5,6 +5,7 @@ Results go to stdout; progress, notes and lists of failures go to stderr.
 
 import contextlib
 import json
+import shlex
 import sys
 import time
 from collections import defaultdict
@@ -81,7 +82,8 @@ def print_index_run(run: "IndexRun", collection: Path) -> None:
     if report.evidence:
         say(f"made the missing evidence of {count(report.evidence, 'photo')}")
     if report.copied:
-        say(f"{report.copied} of the new photos are copies of indexed ones")
+        are = "is a copy" if report.copied == 1 else "are copies"
+        say(f"{report.copied} of the new photos {are} of indexed ones")
     if report.ignored:
         kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(report.ignored.items()))
         say(f"ignored files that are not photos: {kinds}")
@@ -96,6 +98,8 @@ def print_index_run(run: "IndexRun", collection: Path) -> None:
             f"stopped with {count(report.interrupted, 'photo')} to go; nothing is lost: "
             "run the same command again to resume"
         )
+    elif report.new == run.photos > 0:
+        say(f"search it with: resight search PHOTO -c {shlex.quote(str(collection))}")
 
 
 def print_failures(failed: Sequence[tuple[Path, str]]) -> None:
@@ -125,8 +129,8 @@ def print_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
     report = evaluation.report
     if evaluation.missing:
         _list(
-            f"{len(evaluation.missing)} photos of the ground truth are not in the collection; "
-            "they count neither as queries nor as positives",
+            f"{count(evaluation.missing, 'photo')} of the ground truth not in the collection; "
+            "not counted as queries or positives",
             map(printable, evaluation.missing),
         )
     if as_json:
@@ -266,7 +270,7 @@ def print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
 def print_table(table: Table) -> None:
     """Print a table on stdout, as wide as the terminal or, without one, as it needs."""
     width = None if sys.stdout.isatty() else 10_000
-    console = Console(width=width, highlight=False)
+    console = Console(emoji=False, width=width, highlight=False)
     with console.capture() as captured:
         console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
@@ -297,7 +301,7 @@ def printable_text(text: str) -> str:
 
 
 def _stderr() -> Console:
-    return Console(stderr=True)
+    return Console(emoji=False, stderr=True)
 
 
 LINE_INTERVAL_S = 10.0

@@ -35,23 +35,24 @@ MAX_JPEG_PIXELS = 4 * MAX_PIXELS
 ones, for which libjpeg keeps the coefficients of the whole image."""
 
 MAX_WEBP_PIXELS = MAX_PIXELS // 2
-"""Decoding WebP takes 16 bytes a pixel, twice as many as other formats."""
+"""Decoding WebP and JPEG 2000 takes 16 bytes a pixel, twice as many as other formats."""
 
 MAX_FILE_BYTES = 1 << 30
 """Larger files are refused: some decoders read the whole file into memory first."""
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 PHOTO_SUFFIXES = HEIF_SUFFIXES | {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+    ".avif", ".jp2", ".j2k", ".jpf", ".jpx",
 }  # fmt: skip
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000")
 """Formats that are decoded, by content rather than by name; no rare format is tried."""
-PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif")
+PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif", "Jpeg2K")
 """Pillow's plugins for them; importing all forty would take a tenth of a second."""
 
 TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 
-BUFFERED_FORMATS = frozenset({"WEBP", "AVIF"})
+BUFFERED_FORMATS = frozenset({"WEBP", "AVIF", "JPEG2000"})
 """Decoders that hold two or three times the image as long as their `Image` lives."""
 
 THUMBNAIL_SIDE = 120
@@ -148,7 +149,7 @@ def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> None:
     pixels = image.width * image.height
     if pixels == 0:
         raise ImageError("a picture without pixels")
-    limit = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    limit = MAX_WEBP_PIXELS if image.format in ("WEBP", "JPEG2000") else MAX_PIXELS
     reducible = pixels <= MAX_PIXELS or not image.info.get("progressive")
     if image.format in ("JPEG", "MPO") and pixels <= MAX_JPEG_PIXELS and reducible:
         longest = max(image.size)

@@ -95,3 +95,29 @@ def test_many_copies_change_no_other_group(
         for kind, names in named(before)
     ]
     assert named(after) == sorted([*expected, ("near-duplicate", [*copies, "view-0"])])
+
+
+def test_pages_of_text_are_apart_and_edited_copies_together(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    expected = []
+    for number in range(6):
+        samples.text_page(number).save(folder / f"page-{number}.png")
+        photo = samples.textured_picture(100 + number, 800, 600)
+        photo.save(folder / f"{number}.png")
+        photo.resize((600, 450)).save(folder / f"{number}-small.jpg", quality=85)
+        photo.crop((16, 12, 784, 588)).save(folder / f"{number}-crop.jpg", quality=90)
+        names = [f"{number}{suffix}" for suffix in ("", "-crop", "-small")]
+        expected += [("same-thing", sorted(names)), ("near-duplicate", names[::2])]
+    samples.index(folder, tmp_path / "c")
+    found = named(resight.groups(tmp_path / "c"))
+    for kind, members in expected:
+        assert (kind, members) in found
+    assert not any("page" in name for _, members in found for name in members)
+
+
+def test_a_blank_picture_finds_only_itself(collection: Path) -> None:
+    blank = collection.parent / "photos" / "blank-1.png"
+    results = resight.search(blank, collection, k=30)
+    assert [result.path for result in results if result.verdict != "different"] == [blank]
+    assert results.results[0].path == blank

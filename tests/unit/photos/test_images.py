@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 import broken_photos
+import samples
 from resight.errors import ImageError, UsageError
 from resight.photos import images, transforms
+from resight.photos.files import find_photos
 from resight.photos.images import image_size, load_image
 from resight.photos.transforms import crop_box, resized_copies, scaled_size
 
@@ -573,4 +575,20 @@ def test_layouts_are_read_right_or_refused_with_the_reason(tmp_path):
     wide = color.astype("<f4").tobytes()
     path = write_tiff(tmp_path / "wide.tif", [wide], 32, 2, 3, 1, sample_format=3)
     with pytest.raises(ImageError, match="a TIFF of a kind that is not read, such as 32-bit"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".mpo", ".jp2", ".j2k", ".jpx"])
+def test_rarer_formats_of_cameras_and_archives(tmp_path, suffix):
+    if suffix != ".mpo" and not features.check("jpg_2000"):
+        pytest.skip("Pillow was built without JPEG 2000")
+    picture = samples.picture(1)
+    path = tmp_path / f"photo{suffix}"
+    picture.save(path, "MPO" if suffix == ".mpo" else "JPEG2000")
+    assert [file.path for file in find_photos([tmp_path]).photos] == [path]
+    assert image_size(path) == picture.size
+    difference = np.asarray(load_image(path), float) - np.asarray(picture, float)
+    assert np.abs(difference).mean() < 4
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ImageError):
         load_image(path)
