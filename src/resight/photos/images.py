@@ -52,6 +52,12 @@ PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif", "Jpeg2K")
 
 TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+MAX_REPAIRED_BYTES = 64 << 20
+"""Size up to which a JPEG without its end marker is read."""
+CUT_BYTES = 24
+"""Number of bytes in which the last corner of a JPEG is coded, at least in part."""
+
 BUFFERED_FORMATS = frozenset({"WEBP", "AVIF", "JPEG2000"})
 """Decoders that hold two or three times the image as long as their `Image` lives."""
 
@@ -69,9 +75,21 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
         reduce_to: a JPEG may be decoded at 1/2, 1/4 or 1/8 while its longest side stays at
             least this many pixels.
 
+    A JPEG may lack the marker at its end, which some programs cut off.
+
     Raises:
         ImageError: the file is not an image, is damaged or truncated, or has too many pixels.
     """
+    try:
+        return _decode(file, reduce_to)
+    except ImageError:
+        complete = _with_end_marker(file)
+        if complete is None:
+            raise
+        return _decode(io.BytesIO(complete), reduce_to)
+
+
+def _decode(file: Path | IO[bytes], reduce_to: int | None) -> Image.Image:
     with _open_image(file) as image:
         _limit_size(image, reduce_to)
         check_layout(image)
@@ -105,6 +123,31 @@ def taken_at(file: Path) -> datetime | None:
         text = str(original or exif.get(ExifTags.Base.DateTime))
         return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
     return None
+
+
+def _with_end_marker(file: Path | IO[bytes]) -> bytes | None:
+    """Return the content of a JPEG that lacks nothing but its end marker, with that.
+
+    Decoders fill what is missing. So the picture is complete if its last corner becomes another one
+    when some more bytes are cut off.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(open_photo(file)) if isinstance(file, Path) else file
+            stream.seek(0)
+            data = stream.read(MAX_REPAIRED_BYTES + 1)
+        if data[:2] != JPEG_START or data[-2:] == JPEG_END or len(data) > MAX_REPAIRED_BYTES:
+            return None
+        complete = data.removesuffix(JPEG_END[:1]) + JPEG_END
+        corners = []
+        for content in (complete, complete[:-CUT_BYTES] + JPEG_END):
+            with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+                _limit_size(image, None)
+                width, height = image.size
+                corners.append(image.crop((width - 8, height - 8, width, height)).tobytes())
+    except Exception:  # noqa: BLE001 - a damaged file can make a decoder raise anything
+        return None
+    return complete if corners[0] != corners[1] else None
 
 
 @contextlib.contextmanager

@@ -97,6 +97,7 @@ def test_many_copies_change_no_other_group(
     assert named(after) == sorted([*expected, ("near-duplicate", [*copies, "view-0"])])
 
 
+@pytest.mark.slow
 def test_pages_of_text_are_apart_and_edited_copies_together(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

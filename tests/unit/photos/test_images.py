@@ -592,3 +592,20 @@ def test_rarer_formats_of_cameras_and_archives(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(ImageError):
         load_image(path)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_jpeg_without_its_end_marker_is_read_and_a_shorter_one_is_not(tmp_path, options):
+    samples.textured_picture(1).save(tmp_path / "whole.jpg", quality=90, **options)
+    data = (tmp_path / "whole.jpg").read_bytes()
+    expected = np.asarray(load_image(tmp_path / "whole.jpg"))
+    path = tmp_path / "cut.jpg"
+    for missing in (1, 2):
+        path.write_bytes(data[:-missing])
+        np.testing.assert_array_equal(np.asarray(load_image(path)), expected)
+        with path.open("rb") as file:
+            np.testing.assert_array_equal(np.asarray(load_image(file)), expected)
+    for missing in (200, 2000, len(data) // 2):
+        path.write_bytes(data[:-missing])
+        with pytest.raises(ImageError, match="truncated"):
+            load_image(path)
