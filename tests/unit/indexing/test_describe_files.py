@@ -50,7 +50,10 @@ def test_only_archives_of_descriptors_are_overwritten(tmp_path: Path) -> None:
     assert target.read_bytes() == (tmp_path / "drawn.png").read_bytes() != before
 
 
-def test_an_interrupted_run_resumes(tmp_path: Path, small_weights: Path) -> None:
+def test_an_interrupted_run_resumes(
+    tmp_path: Path, small_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     photos = samples.draw_many(tmp_path / "photos", describing.MIN_KEPT)
     (tmp_path / "photos" / "copy.png").write_bytes(photos[0].read_bytes())
     config = ExtractionConfig(resolutions=(64,))

@@ -604,15 +604,15 @@ def test_a_photo_that_cannot_be_opened_comes_back_without_a_description(
 ) -> None:
     path = library.photos / "001.png"
     age(path)
-    real = Path.open
+    real = os.open
 
-    def guarded(self: Path, *arguments: Any, **options: Any) -> Any:  # root may read anything
-        if self == path:
-            raise PermissionError(13, "Permission denied", str(self))
-        return real(self, *arguments, **options)
+    def guarded(file: Any, *arguments: Any, **options: Any) -> int:  # root may read anything
+        if file == path:
+            raise PermissionError(13, "Permission denied", str(file))
+        return real(file, *arguments, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", guarded)
+        patched.setattr(os, "open", guarded)
         described, report = library.index()
         assert (described, report.failed) == (0, [(path, "Permission denied")])
     assert library.rows()["001.png"].state == "failed"
@@ -781,6 +781,7 @@ def test_each_content_counts_once_where_a_method_is_fitted(tmp_path: Path) -> No
 
 
 def test_an_interrupted_sampling_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     photos = samples.draw_many(tmp_path / "photos", 6)
     samples.index(tmp_path / "photos", tmp_path / "expected")
     sampled: list[Image.Image] = []
