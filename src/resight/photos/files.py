@@ -30,14 +30,16 @@ class PhotoFile:
         ctime_ns: time of the last change of its status, within 64 bits; 0 if unknown.
         inode: its number in the file system, within 63 bits; 0 if unknown.
         device: number of the file system.
+
+    The last three do not count when files are compared: segments of a cluster lack them.
     """
 
     path: Path
     size: int
     mtime_ns: int
-    ctime_ns: int = 0
-    inode: int = 0
-    device: int = 0
+    ctime_ns: int = field(default=0, compare=False)
+    inode: int = field(default=0, compare=False)
+    device: int = field(default=0, compare=False)
 
 
 def file_state(path: Path, status: os.stat_result) -> PhotoFile:

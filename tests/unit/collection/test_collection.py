@@ -626,14 +626,12 @@ def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, photos: Path) 
     assert bytes_of(tmp_path / "c") == before
 
 
-@pytest.mark.parametrize("change", [(b"tablefitted", b"table\xff\xfetted"), (b'{"', b"{{")])
-def test_text_that_is_damaged_is_refused(
-    collection: Path, photos: Path, change: tuple[bytes, bytes]
-) -> None:
+def test_names_in_the_schema_that_are_damaged_are_refused(collection: Path, photos: Path) -> None:
     path = collection / "resight.sqlite"
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = path.read_bytes()
+    assert b"tablefitted" in data
     path.write_bytes(data.replace(b"tablefitted", b"table\xff\xfetted"))
     refuse_everything(collection, photos, "the database is damaged")
 
