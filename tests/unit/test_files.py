@@ -16,8 +16,8 @@ from resight.files import (
     save_picture,
     sync_folder,
     write_atomically,
+    write_output,
 )
-from resight.files import ensure_picture_writable, ensure_writable, save_picture, write_output
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -135,6 +135,8 @@ def test_a_folder_that_cannot_be_synced_is_no_error_on_a_network(
     numbers = [errno.EIO]
     with pytest.raises(OSError, match="from the disk"):
         sync_folder(tmp_path)
+
+
 def test_saving_refuses_a_photo_too(tmp_path: Path) -> None:
     Image.new("RGB", (4, 3)).save(tmp_path / "photo.jpg")
     before = state(tmp_path)

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 import samples
-from resight.backends.manage import info, remove
-from resight.backends.manage import check, info, move, remove
+from resight.backends.manage import info, move, remove
 from resight.collection import Collection
 from resight.collection.integrity import check
 from resight.collection.writer import writing

@@ -4,8 +4,8 @@ import http.server
 import importlib
 import os
 import sys
-import time
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
