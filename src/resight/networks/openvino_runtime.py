@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import queue
 import zipfile
 from collections.abc import Sequence
@@ -52,23 +53,26 @@ class OpenVinoNetwork:
             models = [(build_model(backbone, parameters, layers), "f32")]
         self._spec = find_backbone(backbone)
         options = {
-            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
-            "NUM_STREAMS": streams,
+            "PERFORMANCE_HINT": "LATENCY",
             "CPU_RUNTIME_CACHE_CAPACITY": CACHED_KERNELS,
             "INFERENCE_NUM_THREADS": threads or 0,
             # Pinned threads of two workers on one machine would share the first core.
-            "ENABLE_CPU_PINNING": threads is None,
+            "ENABLE_CPU_PINNING": threads is None and streams == 1,
         }
-        compiled = []
-        for model, hint in models:
-            options["INFERENCE_PRECISION_HINT"] = hint
-            names = [result.get_friendly_name() for result in model.get_results()]
-            compiled.append((core.compile_model(model, "CPU", options), names))
-        self._layers = [name for _, names in compiled for name in names if name != BETWEEN]
-        # An infer request serves one caller at a time.
+        if streams > 1:
+            options["INFERENCE_NUM_THREADS"] = max(1, (os.cpu_count() or 1) // streams)
+        # An infer request serves one caller at a time. Each stream has a compiled network of its
+        # own: streams of one network crash now and then in OpenVINO 2026.4 (pure virtual method).
         self._idle: queue.SimpleQueue[list[tuple[Any, list[str]]]] = queue.SimpleQueue()
         for _ in range(streams):
-            self._idle.put([(part.create_infer_request(), names) for part, names in compiled])
+            parts = []
+            for model, hint in models:
+                options["INFERENCE_PRECISION_HINT"] = hint
+                names = [result.get_friendly_name() for result in model.get_results()]
+                compiled = core.compile_model(model, "CPU", options)
+                parts.append((compiled.create_infer_request(), names))
+            self._idle.put(parts)
+        self._layers = [name for _, names in parts for name in names if name != BETWEEN]
 
     def feature_maps(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """See `Network`."""

@@ -78,8 +78,8 @@ def load_network(
             support it; or `int8`, with `quantized`.
         quantized: the network in 8-bit integers, for OpenVINO only.
         threads: that compute on the CPU; None leaves the number to the runtime.
-        streams: images that OpenVINO computes at the same time, each with fewer threads: more
-            images a second, but each takes longer.
+        streams: images that OpenVINO computes at the same time, each with fewer threads and a copy
+            of the network: more images a second, but each takes longer.
 
     Raises:
         UsageError: there is no such runtime or device, the runtime is not installed, or it or the
