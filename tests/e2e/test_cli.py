@@ -691,7 +691,7 @@ BAD_INPUT = [
     ("search {QUERY} -c {C} --sheet {BAD}/out.psd", "out.psd: name it with .jpg or .png"),
     # Output files are checked first: the photos do not even exist.
     ("describe {BAD}/gone.jpg -o {BAD}/nowhere/out.npz", "nowhere/out.npz: cannot be written"),
-    ("describe {BAD}/gone.jpg -o {BAD}/empty", "empty: cannot be written: Is a directory"),
+    ("describe {BAD}/gone.jpg -o {BAD}/empty", "empty: name it with .npz"),
     ("describe {BAD}/gone.jpg -o {BAD}/new.jpg", "new.jpg: name it with .npz"),
     ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/nowhere/a.jpg", "a.jpg: cannot be written"),
     ("search {BAD}/gone.jpg -c {C} --sheet {BAD}/out.xyz", "out.xyz: name it with .jpg or .png"),

@@ -155,7 +155,8 @@ def test_photos_that_are_added_later(tmp_path: Path, resight: Run) -> None:
         return succeed(resight("index", photos, "-c", collection))
 
     first = samples.draw_many(photos, 5)
-    assert index() == [f"{collection}: 5 photos (5 new)", FEW]
+    search = f"search it with: resight search PHOTO -c {collection}"
+    assert index() == [f"{collection}: 5 photos (5 new)", FEW, search]
     done = resight("search", first[3], "-c", collection, "-k", 1, "--json")
     (result,) = json.loads(done.stdout)["results"]
     assert (result["path"], result["distance"]) == (str(first[3]), 0)
@@ -245,6 +246,7 @@ def test_unreadable_photos_and_pictures_that_are_all_alike(tmp_path: Path, resig
         f"  {photos / 'broken.jpg'}: not an image, or damaged beyond recognition",
         "searching compares all values of the descriptors: the photos' descriptors are all equal: "
         "there is nothing to adapt to",
+        f"search it with: resight search PHOTO -c {collection}",
     ]
     found = resight("search", photos / "3.png", "-c", collection, "--json")
     assert len(json.loads(found.stdout)["results"]) == 8
