@@ -14,7 +14,7 @@ HEAD = struct.Struct("=cIIqq")
 
 
 class Mode(enum.IntEnum):
-    """What the library does at the n-th change; as in `shim.c`."""
+    """Actions of the library at the n-th change, as in `shim.c`."""
 
     OFF = 0
     FAIL_ONCE = 1

@@ -21,14 +21,14 @@ from resight.errors import ResightError
 DERIVED = ("search arrays:", "approximate index:")
 """Problems that `check` heals by itself, without a loss."""
 OWN = ("resight.sqlite", "writer.lock", "arrays", "arrays.lock", "thumbnails")
-"""What a collection's folder may hold between two runs."""
+"""Names that a collection's folder may hold between two runs."""
 HANGS_S = 60
 DONE, REFUSED, CRASHED, KILLED = "done", "refused", "crashed", "killed"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a forked operation ended: its last words, and the counts it acknowledged by stage."""
+    """The end of a forked operation: its last words, and the counts it acknowledged by stage."""
 
     how: str
     text: str = ""

@@ -143,7 +143,7 @@ def check(
         option("Stop then; the next run goes on there.", "--for", metavar="30s|10m|2h"),
     ] = None,
     read_photos: Annotated[
-        bool, option("Read the photos too, and find those that rotted.", "--read-photos")
+        bool, option("Read the photos too, and list damaged ones.", "--read-photos")
     ] = False,
     json: opt.Json = False,
 ) -> None:

@@ -21,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 class PartialResults:
     """Arrays computed from single photos: a run that was killed continues with them.
 
-    Where the cache folder cannot be written, nothing is kept, and the computation is not disturbed.
+    Where the cache folder cannot be written, nothing is stored, and the computation goes on.
 
     Args:
         purpose: names the computation.

@@ -16,7 +16,7 @@ FLOAT_WHITES = 1.0, 255.0, 65535.0
 OUTLIERS = 0.05
 """Largest share of values above white, such as reflections."""
 DARKEST = 16
-"""Where no value reaches this part of white, floats are scaled by their own range."""
+"""Ratio of white to the largest value from which on floats are scaled by their own range."""
 
 PHOTOMETRIC, PLANAR, BITS = 262, 284, 258
 """Tags of TIFF."""
