@@ -11,7 +11,7 @@ import report
 
 from environment import ROOT
 
-TRIALS = 16
+TRIALS = 8
 DOCS = ROOT / "docs"
 
 
