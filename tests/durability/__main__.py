@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
+os.environ["OMP_NUM_THREADS"] = "1"  # trials are forked, and threads of OpenMP would be missing
 
 import faults  # noqa: E402
 from report import KINDS, update_page  # noqa: E402
