@@ -107,8 +107,8 @@ def check(
 ) -> CheckReport:
     """Verify a collection, and repair what is damaged.
 
-    Damaged or missing descriptors are deleted, so that the next index run computes them again, as
-    is damaged evidence, and those of varied copies, so that the next fit does; damaged arrays are
+    Damaged descriptors and evidence are deleted, so that the next index run computes them again,
+    and so are damaged descriptors of varied copies, which the next fit computes. Damaged arrays are
     rebuilt.
 
     Args:

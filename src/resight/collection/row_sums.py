@@ -59,7 +59,7 @@ def add_sums(connection: sqlite3.Connection) -> None:
 
 
 def has_sums(connection: sqlite3.Connection) -> bool:
-    """Return whether a database has checksums of rows; those of older versions have none."""
+    """Return whether a database has checksums of rows; older versions wrote none."""
     select = "SELECT 1 FROM sqlite_master WHERE name = 'table_sums'"
     return connection.execute(select).fetchone() is not None
 

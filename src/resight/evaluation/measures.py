@@ -142,7 +142,7 @@ class TiedRanking:
         _, start, group, size = np.unique(
             self.ties, return_index=True, return_inverse=True, return_counts=True
         )
-        found = np.bincount(group, positive, len(size))  # positives among those that are tied
+        found = np.bincount(group, positive, len(size))  # positives in each tie
         if ((found == 0) | (found == size)).all():
             return average_precision(places[positive], len(positives))
         earlier = np.cumsum(found) - found

@@ -137,7 +137,7 @@ def _describe_files(
 ) -> tuple[dict[Path, Description], list[tuple[Path, str]]]:
     """Return the descriptors of the readable photos, and the failures.
 
-    Those of many photos are kept until all are there: a run that was stopped continues.
+    Finished ones are stored until all are complete, so that an interrupted run resumes.
     """
     described: dict[Path, Description] = {}
     keeps = len(scan.photos) >= MIN_KEPT

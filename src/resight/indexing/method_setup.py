@@ -120,7 +120,8 @@ def fit_params(
 ) -> tuple[FittedParams, FitInfo]:
     """Fit the parameters of a method that learns on a random sample of photos.
 
-    The features of each photo are kept until all are there: a run that was killed continues.
+    The features of each photo are stored until the sample is complete, so that a killed run
+    resumes.
     `fingerprint` is that of the method without its parameters.
 
     Raises:
@@ -133,7 +134,6 @@ def fit_params(
     partial = PartialResults("sample", [fingerprint, names])
     kept = partial.load()
     photos = []
-
     contents: set[str] = set()
 
     def load(file: PhotoFile, number: int) -> Image.Image | Arrays | None:

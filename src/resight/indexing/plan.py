@@ -24,7 +24,7 @@ class Plan:
         scan: the photos on disk.
         todo: files that are new, changed or touched, or failed before.
         unchanged: number of files that are as they were.
-        unknown: those of them whose change time and inode are not stored yet.
+        unknown: unchanged files whose change time and inode are not stored yet.
         vanished: photos of the collection whose files are gone.
         outdated: failures of files that are gone, or of folders that can be read now; further names
             of a file.

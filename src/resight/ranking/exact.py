@@ -75,7 +75,7 @@ class Neighbors:
     distances: np.ndarray
 
     def among(self, ids: np.ndarray, count: int) -> "Neighbors":
-        """Return the first `count` of those that are among some ids."""
+        """Return the `count` nearest photos with the given ids."""
         present = np.flatnonzero(np.isin(self.ids, ids))[:count]
         return Neighbors(self.ids[present], self.distances[present])
 
