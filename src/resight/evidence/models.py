@@ -3,6 +3,7 @@
 MAGSAC++: Barath et al., CVPR 2020, as in OpenCV.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -24,6 +25,8 @@ SAMPLES: dict[Model, int] = {"homography": 4, "affine": 3, "epipolar": 7}
 """Matches that define a model."""
 ITERATIONS = 1000
 CONFIDENCE = 0.999
+LINE_WIDTH = 1.0
+"""Pixels; matches whose epipolar lines are nearer than this in both photos share a line."""
 
 
 def estimate(model: Model, source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
@@ -60,13 +63,28 @@ def score(
     source_size: tuple[int, int],
     target_size: tuple[int, int],
 ) -> Agreement:
-    """Score a model."""
-    errors = _transfer_errors if model != "epipolar" else _epipolar_errors
-    return best_agreement(
-        errors(matrix, source, target),
-        SAMPLES[model],
-        lambda r: _chance(model, r, source_size, target_size),
-    )
+    """Score a model.
+
+    Matches on one epipolar line count once: the letters of a line of text agree with each other's
+    wherever they stand in it, so that pages in one layout would agree.
+    """
+    transfer = model != "epipolar"
+    errors = (_transfer_errors if transfer else _epipolar_errors)(matrix, source, target)
+
+    def chance(errors: np.ndarray) -> np.ndarray:
+        return _chance(model, errors, source_size, target_size)
+
+    best = best_agreement(errors, SAMPLES[model], chance)
+    rows = np.flatnonzero(best.inliers)
+    if transfer or not len(rows):
+        return best
+    lines = _count_lines(matrix, source[rows], target[rows])
+    if lines <= SAMPLES[model]:
+        return replace(best, log10_nfa=np.inf)
+    alpha = chance(np.maximum(errors[rows].max(), SMALLEST_ERROR))
+    n = len(errors) - len(rows) + lines
+    log10_nfa = float(log10_false_alarms(n, lines, SAMPLES[model], alpha))
+    return replace(best, log10_nfa=max(best.log10_nfa, log10_nfa))
 
 
 def fewest_false_alarms(
@@ -109,6 +127,23 @@ def _transfer_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray)
     near = np.isfinite(errors)
     near[near] = plausible(matrix, source[near])
     return np.where(near, errors, np.inf)
+
+
+def _count_lines(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> int:
+    """Count the epipolar lines of matches (n, 2) that are `LINE_WIDTH` apart in either photo."""
+    ones = np.ones((len(source), 1))
+    left, right = np.hstack([source, ones]), np.hstack([target, ones])
+    shared = np.ones((len(source), len(source)), bool)
+    for points, lines in ((right, left @ matrix.T), (left, right @ matrix)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distances = np.abs(points @ lines.T) / np.hypot(*lines[:, :2].T)
+        shared &= distances < LINE_WIDTH
+    shared |= shared.T
+    counted: list[int] = []
+    for row in range(len(source)):
+        if not shared[row, counted].any():
+            counted.append(row)
+    return len(counted)
 
 
 def _epipolar_errors(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
