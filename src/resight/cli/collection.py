@@ -96,12 +96,18 @@ def merge(
     output.print_index_run(run, collection)
 
 
-def info(collection: opt.Place, json: opt.Json = False) -> None:
-    """Show the method, size and failures of a collection."""
+def info(
+    collection: opt.Place,
+    settings: Annotated[
+        bool, option("Also print all settings of the method.", "--settings")
+    ] = False,
+    json: opt.Json = False,
+) -> None:
+    """Show the size, method and failures of a collection."""
     from resight.backends.manage import info
     from resight.cli import output
 
-    output.print_info(info(collection), as_json=json)
+    output.print_info(info(collection), settings=settings, as_json=json)
 
 
 def move(

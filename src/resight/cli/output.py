@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from resight.searching.sameness import Sameness
 
 NO_EVIDENCE = "decided by descriptors alone, without evidence; resight index --evidence adds it"
+MAIN_SETTINGS = ["method", "backbone", "resolutions"]
+"""Settings of a network's descriptors that `info` prints without `--settings`."""
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""
 
@@ -170,15 +172,19 @@ def print_groups(groups: "Groups", *, style: str) -> None:
     say(f"{count(groups.groups, 'group')} {rule}")
 
 
-def print_info(info: "Info", *, as_json: bool) -> None:
-    """Print the method, size and failures of a collection."""
+def print_info(info: "Info", *, settings: bool, as_json: bool) -> None:
+    """Print the size, method and failures of a collection, with `settings` the whole method."""
     if as_json:
         print_json(info.to_dict())
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()
     table.add_column(overflow="fold")
-    for name, value in _info_rows(info).items():
+    shown = info.config if settings else MAIN_SETTINGS if info.model else ["method"]
+    rows = _info_rows(info) | {
+        name: str(info.config[name]) for name in shown if name in info.config
+    }
+    for name, value in rows.items():
         table.add_row(name, escape(value))
     print_table(table)
     print_failures(info.failed)
@@ -210,7 +216,6 @@ def _info_rows(info: "Info") -> dict[str, str]:
         "computed in": ", ".join(info.precisions) or "?",
         "selection": selection,
         **(info.details or {"approximate index": approximate}),
-        **{name: str(value) for name, value in info.config.items()},
     }
 
 
