@@ -235,7 +235,11 @@ def _folders(collection: Collection) -> list[Path]:
     parent = collection.folder / FOLDER_NAME
     if not parent.is_dir():
         return []
-    return [f for f in sorted(parent.iterdir()) if not f.name.startswith(UNFINISHED_PREFIX)]
+    return [
+        folder
+        for folder in sorted(parent.iterdir())
+        if folder.is_dir() and not folder.name.startswith(UNFINISHED_PREFIX)
+    ]
 
 
 def _read(folder: Path, mmap_mode: Literal["r"] | None = "r") -> SearchArrays | None:

@@ -345,6 +345,13 @@ def test_a_missing_folder_is_not_damage(collection: Path) -> None:
     assert_equal(load(collection), collection)
 
 
+def test_a_stray_file_is_not_damage(collection: Path) -> None:
+    load(collection)
+    (collection / "arrays" / "notes.txt").write_text("no arrays")
+    assert check(collection).problems == []
+    assert_equal(load(collection), collection)
+
+
 def test_check_builds_missing_arrays(collection: Path) -> None:
     assert check(collection).photos == 18
     assert files(collection).is_dir()
