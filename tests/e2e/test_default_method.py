@@ -26,7 +26,7 @@ from resight.networks.weights import ENVIRONMENT_VARIABLE
 VALUES = 1952
 """Values of a descriptor before the adaptation."""
 
-FEW = "searching compares all values of the descriptors: an adaptation needs 8 photos or more"
+FEW = "searches compare all values of the descriptors until there are 8 photos for an adaptation"
 
 
 def draw_views(folder: Path, seed: int) -> list[Path]:
@@ -244,7 +244,7 @@ def test_unreadable_photos_and_pictures_that_are_all_alike(tmp_path: Path, resig
     assert lines == [
         "1 could not be read:",
         f"  {photos / 'broken.jpg'}: not an image, or damaged beyond recognition",
-        "searching compares all values of the descriptors: the photos' descriptors are all equal: "
+        "searches compare all values of the descriptors: the photos' descriptors are all equal: "
         "there is nothing to adapt to",
         f"search it with: resight search PHOTO -c {collection}",
     ]

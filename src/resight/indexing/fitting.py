@@ -112,15 +112,15 @@ def fit_automatically(
             return False, None
     elif photos < config.auto_fit_photos:
         return False, (
-            f"searching compares all values of the descriptors: {config.label} needs "
-            f"{config.auto_fit_photos} photos or more"
+            f"searches compare all values of the descriptors until there are "
+            f"{config.auto_fit_photos} photos for {config.label}"
         )
     try:
         run = _fit_and_store(writer, config, collection, options, progress)
     except (FitError, WeightsError) as error:
-        searching = "searching compares all values of the descriptors"
+        searching = "searches compare all values of the descriptors"
         if previous is not None:
-            searching = f"searching keeps what was fitted on {previous['photos']} photos"
+            searching = f"searches keep what was fitted on {previous['photos']} photos"
         return False, f"{searching}: {error}"
     sizes = f"{run.features} of {run.dimensions} values"
     if run.method == "wccn":

@@ -270,7 +270,7 @@ def test_the_adaptation_follows_a_growing_collection(tmp_path: Path) -> None:
         return str(index(place, folder).selection_note)
 
     assert grown(5) == (
-        "searching compares all values of the descriptors: an adaptation needs 8 photos or more"
+        "searches compare all values of the descriptors until there are 8 photos for an adaptation"
     )
     assert len(search(place / "003.png", folder).results) == 5
     assert grown(8).startswith("adapted 30 of 1952 values to 8 photos")
@@ -325,7 +325,7 @@ def test_no_photo_can_be_read_any_more(drawn: Path, tmp_path: Path) -> None:
 
     note = index(place, folder, progress=remove_all).selection_note
     assert note == (
-        "searching compares all values of the descriptors: none of the sampled photos can be "
+        "searches compare all values of the descriptors: none of the sampled photos can be "
         "read: there is nothing to adapt to"
     )
     assert len(search(drawn / "003.png", folder).results) == 10
@@ -345,7 +345,7 @@ def test_a_refit_that_fails_keeps_what_was_fitted(
 
     monkeypatch.setattr("resight.indexing.fitting.fit_reduction", refuse)
     note = pipeline.index([drawn, tmp_path / "more"], collection).selection_note
-    assert note == "searching keeps what was fitted on 12 photos: it is Sunday"
+    assert note == "searches keep what was fitted on 12 photos: it is Sunday"
     assert fitted(collection) == data
 
 
@@ -362,7 +362,7 @@ def test_photos_that_are_all_alike(tmp_path: Path) -> None:
         image.save(tmp_path / "photos" / f"{number}.png", exif=exif)
     note = index(tmp_path / "photos", tmp_path / "c").selection_note
     assert note == (
-        "searching compares all values of the descriptors: the photos' descriptors are all equal: "
+        "searches compare all values of the descriptors: the photos' descriptors are all equal: "
         "there is nothing to adapt to"
     )
     assert len(search(tmp_path / "photos" / "3.png", tmp_path / "c").results) == 9
@@ -373,7 +373,7 @@ def test_the_same_file_many_times(tmp_path: Path) -> None:
         samples.draw(tmp_path / "photos" / f"{number}.png", 0)
     note = index(tmp_path / "photos", tmp_path / "c").selection_note
     assert note == (
-        "searching compares all values of the descriptors: adapting needs 8 different photos or "
+        "searches compare all values of the descriptors: adapting needs 8 different photos or "
         "more, not 1"
     )
 
@@ -566,7 +566,7 @@ def test_without_weights_all_values_are_compared(
     with monkeypatch.context() as patch:
         patch.setattr("resight.indexing.fitting._load_extractor", refuse)
         note = index(drawn, folder).selection_note
-        assert note == "searching compares all values of the descriptors: no weights found"
+        assert note == "searches compare all values of the descriptors: no weights found"
         with pytest.raises(WeightsError, match="no weights found"):
             fit(folder)
     assert len(search(drawn / "003.png", folder).results) == 10
