@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Python compiles the modules that are used; compiling all of them takes a minute.
+INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 QUICK := not (slow or browser or postgres or ray or weights or photos)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Test processes and commands share compiled modules instead of compiling them each.
@@ -25,12 +27,13 @@ check: $(VENV)/installed-dev  ## check format, lint rules, and types
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+$(VENV)/installed-dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable '.[dev]'
+	@touch $(VENV)/installed $@
 
 durability: $(VENV)/installed-dev  ## kill, starve and cut off operations; write the table of docs/durability.md
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.durability --trials 1000 --write
