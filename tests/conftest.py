@@ -5,12 +5,14 @@ import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import browser
 from environment import SHARED, Run
 from shared_folders import made_once
 
@@ -191,3 +193,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("postgres")
     real = {item.path for item in items if item.get_closest_marker("photos")}
     items.sort(key=lambda item: item.path not in real)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install a browser, if there is none, while the other tests run."""
+    needed = any(item.get_closest_marker("browser") for item in session.items)
+    if needed and not session.config.option.collectonly:
+        threading.Thread(target=_install_browser, daemon=True).start()
+
+
+def _install_browser() -> None:
+    with contextlib.suppress(browser.NoBrowserError):  # the tests report it
+        browser.find_browser()
