@@ -11,7 +11,7 @@ import report
 
 from environment import ROOT
 
-TRIALS = 8
+TRIALS = 4
 DOCS = ROOT / "docs"
 
 
