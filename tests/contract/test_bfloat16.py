@@ -23,6 +23,8 @@ from resight.searching import search
 pytest.importorskip("openvino")
 from resight.networks.openvino_runtime import OpenVinoNetwork
 
+pytestmark = pytest.mark.slow
+
 needs_bfloat16 = pytest.mark.skipif(
     not has_bfloat16(), reason="the processor has neither AMX nor AVX-512 BF16"
 )

@@ -37,6 +37,7 @@ def networks(small_weights: Path) -> list[Network]:
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 300), (300, 1), (31, 33), (97, 65), (101, 157), (224, 224)], ids=str
 )
+@pytest.mark.slow
 def test_the_runtimes_agree(networks: list[Network], size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     one, *others = (network.feature_maps(pixels) for network in networks)
@@ -151,6 +152,7 @@ def test_an_unknown_runtime_is_refused() -> None:
 
 
 @needs_openvino
+@pytest.mark.slow
 def test_streams_compute_the_same_at_the_same_time(small_weights: Path) -> None:
     parameters = load_parameters("resnet50", small_weights)
     one, several = (

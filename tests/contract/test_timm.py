@@ -23,6 +23,8 @@ from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import Network, load_network
 from resight.networks.weights import find_weights
 
+pytestmark = pytest.mark.slow
+
 if importlib.util.find_spec("timm") is None:
     pytest.skip("timm is not installed", allow_module_level=True)
 

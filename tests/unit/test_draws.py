@@ -43,6 +43,7 @@ def test_a_group_larger_than_a_set_gets_no_distractors(draws: ModuleType) -> Non
     assert "with others" not in {sample.drawn for sample in drawn}
 
 
+@pytest.mark.slow
 def test_a_method_adapts_to_the_photos_of_the_set_only(draws: ModuleType) -> None:
     rng = np.random.default_rng(0)
     values = rng.random((30, DIMENSIONS), np.float32)

@@ -101,6 +101,7 @@ def test_the_step_in_whole_numbers_is_the_floor_of_two_fifths(side):
 
 
 @pytest.mark.parametrize(("old", "new"), [((17, 25), (25, 33)), ((3, 1), (5, 4)), ((8, 8), (5, 3))])
+@pytest.mark.slow
 def test_rescaling_equals_torch(old, new):
     feature_map = torch.rand(3, *old, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(feature_map[None], new, mode="bilinear", align_corners=False)[0]

@@ -84,6 +84,7 @@ def test_the_interface_takes_plain_paths_and_returns_plain_values(tmp_path: Path
     assert resight.remove(query, collection) == [Path(query)]
 
 
+@pytest.mark.slow
 def test_paths_may_be_text_everywhere(tmp_path: Path, small_weights: Path) -> None:
     folder = str(draw_collection(str(tmp_path / "demo"), objects=2, views=2, clutter=0).parent)
     dataset = resight.read_dataset("groups", folder)
@@ -211,6 +212,7 @@ def test_groups_name_their_photos(collection: Path) -> None:
     assert groups._repr_html_().count("data:image/jpeg;base64,") == 2
 
 
+@pytest.mark.slow
 def test_threads_share_a_searcher(collection: Path) -> None:
     photos = sorted((collection.parent / "photos").iterdir())
     configs = [

@@ -241,6 +241,7 @@ def test_what_is_not_as_published_is_refused_in_one_line(
         ("layer3.0.bn1.running_var", -5.0, "not finite after batch normalization"),
     ],
 )
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused(
     name: str, value: float, message: str, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def whole_vgg16(tmp_path_factory: pytest.TempPathFactory) -> tuple[Parameters, o
 @pytest.mark.parametrize(
     "size", [pytest.param((70, 101), marks=pytest.mark.slow), (33, 64)], ids=str
 )
+@pytest.mark.slow
 def test_every_stage_of_vgg16(runtime: str, size: tuple[int, int], vgg16_weights: Path) -> None:
     parameters = load_parameters("vgg16", vgg16_weights)
     network = load_network("vgg16", parameters, layers=VGG16_MAPS, runtime=runtime, device="cpu")

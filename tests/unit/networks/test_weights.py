@@ -640,6 +640,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
         for name, damage in DAMAGE.items()
     ],
 )
+@pytest.mark.slow
 def test_a_damaged_cache_file_is_replaced(
     damage: Callable[[bytes], bytes], small_weights: Path, folded_cache: Path
 ) -> None:
@@ -652,6 +653,7 @@ def test_a_damaged_cache_file_is_replaced(
     assert file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_an_unwritable_cache_is_harmless(small_weights: Path, folded_cache: Path) -> None:
     folded_cache.parent.write_text("a file where a folder should be")
     expected = load_parameters("resnet50", small_weights)

@@ -130,6 +130,7 @@ def is_plain(file):
     return file.path.is_file() and not file.path.is_symlink() and file.path.stat().st_size < 1e9
 
 
+@pytest.mark.slow
 def test_the_files_are_many_and_distinct(files):
     plain = [file for file in files if is_plain(file) and os.access(file.path, os.R_OK)]
     assert len({digest(file) for file in plain if file.expect != "loads"}) >= 200
@@ -137,6 +138,7 @@ def test_the_files_are_many_and_distinct(files):
     assert len({file.path for file in files}) == len(files)
 
 
+@pytest.mark.slow
 def test_the_files_are_the_same_on_every_run(files, tmp_path):
     again = broken_photos.make_files(tmp_path)
     assert [file.path.name for file in files] == [file.path.name for file in again]

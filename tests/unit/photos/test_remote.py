@@ -32,6 +32,7 @@ def reached(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Pa
     return Path(object_store["DRAWN"])
 
 
+@pytest.mark.slow
 def test_a_bucket_is_listed_like_a_folder(reached: Path) -> None:
     place = Path("s3://photos/2026")
     scan = find_photos([place, Path("s3://photos/other/y.png"), place])
@@ -104,6 +105,7 @@ def test_what_cannot_be_listed(place: str, line: str, reached: Path) -> None:
     assert str(refused.value).startswith(f"{place}: {line}")
 
 
+@pytest.mark.slow
 def test_a_store_without_its_credentials(
     object_store: dict[str, str], tmp_path: Path, resight_process: Run
 ) -> None:

@@ -254,6 +254,7 @@ def test_progress_counts_the_photos() -> None:
     assert reports == [(64, 150), (128, 150), (150, 150)]
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_photos_not_their_square() -> None:
     import tracemalloc
 

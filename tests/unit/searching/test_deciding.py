@@ -58,6 +58,7 @@ def names(results: resight.SearchResults) -> list[str]:
     return [result.path.stem for result in results]
 
 
+@pytest.mark.slow
 def test_views_are_found_and_strangers_are_not(folder: Path) -> None:
     results = resight.search(folder / "query.png", folder / "c", k=12)
     assert results.found == 3
@@ -150,6 +151,7 @@ def test_two_photos_alone(folder: Path) -> None:
     assert resight.same(things[0], other, collection=folder / "c").verdict == "different"
 
 
+@pytest.mark.slow
 def test_pairs_are_decided_and_explained_as_in_searches(folder: Path) -> None:
     results = resight.search(folder / "query.png", folder / "c", k=12)
     assert [result.inliers > 20 for result in results] == [True] * 3 + [False] * 9
@@ -185,6 +187,7 @@ def test_verdicts() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_new_query_is_described_once_and_compared_by_its_columns(tmp_path: Path) -> None:
     """Night and snow leave little of SIFT features; here the query is too blurred for them."""
     config = ExtractionConfig(

@@ -213,6 +213,7 @@ def search_sides(root: Path, **options: object) -> dict[str, resight.Result]:
 @pytest.mark.parametrize(
     ("options", "moves"), [({}, True), ({"decide": False}, False), ({"verify": 2}, False)]
 )
+@pytest.mark.slow
 def test_searches_that_decide_move_the_other_side_of_the_thing(
     sides: Path, options: dict[str, object], moves: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def by_name(root: Path, query: Path | str, **options: object) -> dict[str, resig
     return {result.path.stem: result for result in found}
 
 
+@pytest.mark.slow
 def test_the_same_is_found_however_far(root: Path) -> None:
     query = photo(root, "thing-0")
     far = resight.search(query, root / "c", k=30).results[-1].path
@@ -106,6 +107,7 @@ def test_the_different_from_one_of_several_queries_is_never_the_same(root: Path)
     assert by_name(root, first, mirrored=True, rotated=True)["thing-1"].verdict == "different"
 
 
+@pytest.mark.slow
 def test_copies_of_the_same_are_folded(drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(drawn / "photos", tmp_path / "photos")
     query = tmp_path / "photos" / "thing-0.png"

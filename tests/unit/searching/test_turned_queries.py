@@ -35,6 +35,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("0", "mirrored"), ("1", "rotated")])
+@pytest.mark.slow
 def test_a_turned_photo_is_found_once_and_named(collection: Path, name: str, kind: str) -> None:
     query, photo = collection.parent / f"{name}.png", collection.parent / "photos" / f"{name}.png"
     with Collection.open(collection) as opened:

@@ -644,6 +644,7 @@ def test_explain_by_the_network(small_weights: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(same.heat_query, same.heat_other, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_box_is_explained_in_the_whole_photo(small_weights: Path, tmp_path: Path) -> None:
     from resight.methods.model import ModelOptions
 
