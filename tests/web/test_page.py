@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
 from resight.searching import search
 from resight.searching.query import Result
+from web_server import running
 
 expect.set_options(timeout=20_000)
 
@@ -220,6 +222,22 @@ def test_an_upload_survives_a_reload_of_the_page(visit: Visit) -> None:
     page.reload()
     assert visit.results(page) == before
     expect(page.locator("#stage.ready img")).to_be_visible()
+
+
+def test_a_comparison_uploads_again_what_the_server_deleted(
+    chromium: Browser, served: Served
+) -> None:
+    with running(served.collection, stored_s=1) as server:
+        short = Served(f"{server.url}/", served.photos, served.collection)
+        with visiting(chromium, short) as visit:
+            visit.expected.append(NOT_FOUND)
+            page = visit.open()
+            page.set_input_files("#picker", served.query())
+            visit.results(page)
+            page.wait_for_url("**#/search?upload=*")
+            time.sleep(1.1)
+            page.locator("#search .tile a").nth(1).click()
+            expect(page.locator(".explanation strong")).to_be_visible()
 
 
 # The box

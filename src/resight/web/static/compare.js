@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { placeBox } from "./boxes.js";
 import { announce, button, element, sentence, shortDistance, svg } from "./dom.js";
-import { localFile } from "./files.js";
+import { linkUpload, localFile } from "./files.js";
 
 const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
 const MAX_LINES = 64; // more would hide the photos
@@ -12,6 +12,7 @@ export function createCompare(dialog, page) {
   let state = null;
   let explanation = null;
   let controller = null;
+  const renewed = new Map(); // tokens of uploads that the server deleted, to their new ones
 
   const heading = element("h2", { id: "compare-heading" });
   const previous = button({ icon: "left", class: "icon-button", label: "Previous result", press: () => step(-1) });
@@ -86,14 +87,25 @@ export function createCompare(dialog, page) {
     for (const toggle of toggles.values()) toggle.disabled = true;
     try {
       await showPhotos(signal);
-      const { photo, upload, box, compare } = requested;
-      const response = await api.explain({ photo, upload }, box, compare, signal);
+      const response = await explain(requested, signal);
       if (!signal.aborted) showExplanation(response);
     } catch (problem) {
       if (signal.aborted) return;
       summary.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
       summary.classList.add("problem");
     }
+  }
+
+  /** Explain; a file that the server no longer has is uploaded again. */
+  async function explain({ photo, upload, box, compare }, signal) {
+    return api.explain({ photo, upload: renewed.get(upload) ?? upload }, box, compare, signal).catch(async (problem) => {
+      const file = photo === undefined ? localFile({ upload }) : undefined;
+      if (!file || problem.status !== 404) throw problem;
+      const { query } = await api.search({ blob: file.blob }, { k: 1 }, signal);
+      renewed.set(upload, query.upload);
+      linkUpload(file, query.upload);
+      return api.explain({ upload: query.upload }, box, compare, signal);
+    });
   }
 
   async function showPhotos(signal) {
