@@ -684,8 +684,11 @@ def test_methods_are_listed(resight: Run) -> None:
     assert done.returncode == 0
     for name, spec in METHODS.items():
         (line,) = (line for line in done.stdout.splitlines() if line.split()[0] == name)
-        assert spec.values in line
-        assert spec.source in line
+        assert spec.title in line
+    shown = resight("methods", "paper").stdout
+    for text in (METHODS["paper"].values, METHODS["paper"].source, "holidays 93.98"):
+        assert text in shown
+    assert "resight: no method 'papr'" in resight("methods", "papr").stderr
     listed = json.loads(resight("methods", "--json").stdout)
     assert listed["paper"]["published"] == dict(METHODS["paper"].published.scores)
 

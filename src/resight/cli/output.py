@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from resight.searching.sameness import Sameness
 
 NO_EVIDENCE = "decided by descriptors alone, without evidence; resight index --evidence adds it"
-MAIN_SETTINGS = ["method", "backbone", "resolutions"]
-"""Settings of a network's descriptors that `info` prints without `--settings`."""
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""
 
@@ -177,20 +175,27 @@ def print_info(info: "Info", *, settings: bool, as_json: bool) -> None:
     if as_json:
         print_json(info.to_dict())
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column()
-    table.add_column(overflow="fold")
-    shown = info.config if settings else MAIN_SETTINGS if info.model else ["method"]
-    rows = _info_rows(info) | {
-        name: str(info.config[name]) for name in shown if name in info.config
-    }
-    for name, value in rows.items():
-        table.add_row(name, escape(value))
-    print_table(table)
+    rows = _info_rows(info)
+    if settings:
+        rows |= {name: str(value) for name, value in info.config.items() if name != "method"}
+    print_fields(rows)
     print_failures(info.failed)
 
 
+def print_fields(rows: dict[str, str]) -> None:
+    """Print names and their values, one pair a line."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    print_table(table)
+
+
 def _info_rows(info: "Info") -> dict[str, str]:
+    from resight.config import method_from_dict
+    from resight.methods import method_name
+
     selection = "none"
     if info.selection:
         config = info.selection["config"]
@@ -209,6 +214,7 @@ def _info_rows(info: "Info") -> dict[str, str]:
     return {
         "photos": str(info.photos),
         "failed": str(len(info.failed)),
+        "method": method_name(method_from_dict(info.config)),
         "created": info.created,
         "disk": "?" if info.bytes_on_disk is None else f"{info.bytes_on_disk / 1e6:.1f} MB",
         "fingerprint": (info.fingerprint or "none yet")[:16],

@@ -191,29 +191,38 @@ def demo(
     output.print_demo(result)
 
 
-def methods(json: opt.Json = False) -> None:
-    """List the methods with their papers and published scores."""
-    from rich.table import Table
+def methods(
+    name: Annotated[str | None, argument("NAME", "One of them, in detail.")] = None,
+    json: opt.Json = False,
+) -> None:
+    """List the methods, or show one with its paper and published scores."""
+    from resight.cli.output import print_fields, print_json
+    from resight.errors import UsageError
+    from resight.methods import METHODS, find_method
 
-    from resight.cli.output import print_json, print_table
-    from resight.methods import METHODS
-
+    spec = None if name is None else find_method(name)
+    if name is not None and spec is None:
+        raise UsageError(f"no method {name!r} (resight methods lists the methods)")
     if json:
-        print_json({name: _as_dict(spec) for name, spec in METHODS.items()})
-        return
-    table = Table(box=None, pad_edge=False)
-    for head in ("method", "what", "weights", "values", "tables", "published", "paper"):
-        table.add_column(head, no_wrap=head in ("method", "weights"))
-    for name, spec in METHODS.items():
+        chosen = METHODS if name is None or spec is None else {name: spec}
+        print_json({name: _as_dict(each) for name, each in chosen.items()})
+    elif spec is None:
+        print_fields({name: each.title for name, each in METHODS.items()})
+    else:
         published = spec.published
         scores = ", ".join(f"{name} {value:g}" for name, value in published.scores.items())
-        conditions = f" ({published.conditions})" if published.conditions else ""
-        tables = ", ".join(map(str, published.tables))
-        weights = spec.weights or "none"
-        table.add_row(
-            name, spec.title, weights, spec.values, tables, scores + conditions, spec.source
+        print_fields(
+            {
+                "method": str(name),
+                "what": spec.title,
+                "weights": spec.weights or "none",
+                "values": spec.values,
+                "paper": spec.source,
+                "tables": ", ".join(map(str, published.tables)) or "none",
+                "published": scores or "none",
+                "conditions": published.conditions or "none",
+            }
         )
-    print_table(table)
 
 
 def _as_dict(spec: "MethodSpec") -> dict[str, object]:
