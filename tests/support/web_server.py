@@ -51,6 +51,15 @@ class Running:
         return checked(self.client.get(f"{V1}{path}", params=parameters), status)
 
 
+@dataclass(frozen=True)
+class OwnServer:
+    """A server of a collection and photos that a test may change."""
+
+    server: Running
+    collection: Path
+    photos: Path
+
+
 def checked(response: httpx.Response, status: int) -> dict[str, Any]:
     """Return the JSON of a response of this status; an error must be a problem with a sentence."""
     assert response.status_code == status, response.text

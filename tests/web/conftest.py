@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import pytest
 
 import browser
 from shared_folders import made_once
-from web_server import Running, make_photos, make_sift_collection, running
+from web_server import OwnServer, Running, make_photos, make_sift_collection, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -68,15 +67,6 @@ def chromium() -> Iterator["Browser"]:
         except browser.NoBrowserError as reason:
             pytest.skip(str(reason))
         yield launched
-
-
-@dataclass(frozen=True)
-class OwnServer:
-    """A server of a collection and photos that a test may change."""
-
-    server: Running
-    collection: Path
-    photos: Path
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
 from resight.searching import search
 from resight.searching.query import Result
-from web_server import running
+from web_server import OwnServer, running
 
 expect.set_options(timeout=20_000)
 
@@ -484,6 +484,50 @@ def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
     dialog.get_by_role("button", name="Search with this photo").click()
     expect(dialog).to_be_hidden()
     assert "compare" not in page.url
+
+
+def test_a_decision_on_two_photos_is_remembered_and_undone(
+    chromium: Browser, own: OwnServer
+) -> None:
+    served = Served(f"{own.server.url}/", own.photos, own.collection)
+    with visiting(chromium, served) as visit:
+        page = visit.open("#/search?photo=1&compare=2")
+        different = page.get_by_role("button", name="Not the same", exact=True)
+        expect(different).to_have_attribute("aria-pressed", "false")
+        before = page.locator(".explanation strong").inner_text()
+        different.click()
+        expect(different).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".explanation strong")).to_contain_text("Not the same thing (0 %)")
+        (hint,) = own.server.get("/hints")["hints"]
+        assert (hint["verdict"], {photo["id"] for photo in hint["photos"]}) == ("different", {1, 2})
+        different.click()
+        expect(different).to_have_attribute("aria-pressed", "false")
+        expect(page.locator(".explanation strong")).to_have_text(before)
+        assert own.server.get("/hints")["hints"] == []
+
+
+def test_a_comparison_is_zoomed_on_both_sides(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1&compare=2")
+    expect(page.locator(".match").first).to_be_attached()
+    shown = page.locator(".pane-stage")
+    sizes = [shown.nth(side).bounding_box() for side in (0, 1)]
+    page.mouse.move(sizes[0]["x"] + 40, sizes[0]["y"] + 30)
+    page.mouse.wheel(0, -400)
+    zoomed = [shown.nth(side).bounding_box() for side in (0, 1)]
+    scales = {
+        round(after["width"] / before["width"], 3)
+        for before, after in zip(sizes, zoomed, strict=True)
+    }
+    assert len(scales) == 1
+    assert scales.pop() > 2
+    # The same point stays under the pointer.
+    corner = (zoomed[0]["x"] + 40 / sizes[0]["width"] * zoomed[0]["width"]) - sizes[0]["x"]
+    assert corner == pytest.approx(40, abs=2)
+    expect(page.get_by_role("button", name="Zoom out")).to_be_enabled()
+    page.keyboard.press("0")
+    assert [shown.nth(side).bounding_box() for side in (0, 1)] == sizes
+    page.get_by_role("button", name="Zoom in").click()
+    assert shown.nth(1).bounding_box()["width"] == pytest.approx(1.5 * sizes[1]["width"], abs=1)
 
 
 def test_the_back_button_closes_the_comparison_and_a_link_opens_it(visit: Visit) -> None:

@@ -305,6 +305,7 @@ class SameResponse(BaseModel):
     verdict: Verdict
     probability: float
     kind: Kind | None = None
+    hint: bool | None = Field(None, description="true: a person decided it")
     summary: str
     distance: float
     inliers: int | None = None

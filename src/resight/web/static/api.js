@@ -46,6 +46,12 @@ export const failed = () => request("failed");
 /** Fetch the explanation of why a photo of the collection matched. */
 export const explain = (query, box, result, signal) =>
   request("explain", { json: { query: reference(query), box: box?.join(","), result }, signal });
+/** Remember that two photos show the same thing, or not: "same" or "different". */
+export const decide = (verdict, photos) => request("hints", { json: { verdict, photos } });
+/** Fetch what was decided about photos. */
+export const hints = () => request("hints");
+/** Undo a decision. */
+export const undoHint = (id) => request(`hints/${id}`, { method: "DELETE" });
 /** Start a job; the response holds its id. */
 export const startJob = (job) => request("jobs", { json: job });
 /** Fetch a page of the collection's photos by ascending id. */
@@ -118,8 +124,8 @@ function unreachable() {
   return new Problem(0, "Resight does not respond", detail);
 }
 
-async function request(path, { json, form, signal } = {}) {
-  const options = { signal, headers: { Accept: "application/json" }, credentials: "same-origin" };
+async function request(path, { json, form, signal, method } = {}) {
+  const options = { signal, method, headers: { Accept: "application/json" }, credentials: "same-origin" };
   if (json || form) {
     options.method = "POST";
     options.body = form ?? JSON.stringify(json);

@@ -4,9 +4,12 @@ import * as api from "./api.js";
 import { placeBox } from "./boxes.js";
 import { announce, button, element, sentence, shortDistance, svg } from "./dom.js";
 import { linkUpload, localFile } from "./files.js";
+import { createHints } from "./hints.js";
+import { createZoom } from "./zoom.js";
 
 const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
 const MAX_LINES = 64; // more would hide the photos
+const ZOOM_STEP = 1.5;
 
 export function createCompare(dialog, page) {
   let state = null;
@@ -23,13 +26,17 @@ export function createCompare(dialog, page) {
   const summary = element("p", { class: "explanation" });
   const toggles = new Map(LAYERS.map(([name, text]) => [name, createToggle(name, text)]));
   const arena = element("div", { class: "arena" }, panes.query.pane, panes.result.pane, canvas);
+  const hints = createHints({ changed: decide, failed: report });
+  const closer = button({ icon: "plus", class: "icon-button", label: "Zoom in", press: () => zoom.by(ZOOM_STEP) });
+  const farther = button({ icon: "minus", class: "icon-button", label: "Zoom out", press: () => zoom.by(1 / ZOOM_STEP) });
   dialog.append(
-    element("header", { class: "compare-bar" }, heading, element("span", { class: "spring" }), previous, next, close),
+    element("header", { class: "compare-bar" }, heading, element("span", { class: "spring" }), farther, closer, previous, next, close),
     arena,
     element(
       "footer", { class: "compare-foot" },
       element("div", { class: "layers", role: "group", "aria-label": "Layers" }, ...toggles.values()),
       summary,
+      hints.group,
       element(
         "div", { class: "actions" },
         button({ text: "Search with this photo", icon: "search", press: () => page.searchFrom(state.compare) }),
@@ -52,12 +59,20 @@ export function createCompare(dialog, page) {
 
   const redraw = () => drawLines(canvas, panes.query.stage, panes.result.stage, explanation);
   new ResizeObserver(redraw).observe(arena);
+  const zoom = createZoom(arena, [panes.query.stage, panes.result.stage], (scale) => {
+    farther.disabled = scale === 1;
+    redraw();
+  });
   dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
     page.close();
   });
   dialog.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (zoom.press(event)) {
+      event.preventDefault();
+      return;
+    }
     const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!direction) return;
     event.preventDefault();
@@ -82,6 +97,8 @@ export function createCompare(dialog, page) {
       dialog.showModal();
       close.focus();
     }
+    zoom.reset();
+    hints.hide();
     summary.textContent = "Comparing…";
     summary.classList.remove("problem");
     for (const toggle of toggles.values()) toggle.disabled = true;
@@ -90,10 +107,21 @@ export function createCompare(dialog, page) {
       const response = await explain(requested, signal);
       if (!signal.aborted) showExplanation(response);
     } catch (problem) {
-      if (signal.aborted) return;
-      summary.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
-      summary.classList.add("problem");
+      if (!signal.aborted) report(problem);
     }
+  }
+
+  function report(problem) {
+    summary.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
+    summary.classList.add("problem");
+  }
+
+  /** Compare again after a person's decision. */
+  function decide() {
+    const requested = state;
+    state = null;
+    page.decided();
+    open(requested);
   }
 
   /** Explain; a file that the server no longer has is uploaded again. */
@@ -137,6 +165,8 @@ export function createCompare(dialog, page) {
       panes[name].setLayers(side);
     }
     panes.query.setBox(state.box, query);
+    // Decisions are on whole photos of the collection.
+    if (state.photo !== undefined && !state.box) hints.show([state.photo, state.compare], response.hint ? response.verdict : null);
     heading.textContent = heading.textContent.replace(/^Comparison$/, `Distance ${shortDistance(distance)}`);
     const layers = { heat: query.heat || result.heat, cam: query.cam || result.cam, lines: matches.length > 0 };
     for (const [name, toggle] of toggles) toggle.hidden = toggle.disabled = !layers[name];
@@ -202,8 +232,11 @@ function drawLines(canvas, query, result, explanation) {
   const stride = Math.max(1, matches.length / MAX_LINES);
   for (let i = 0; i < matches.length; i += stride) {
     const [queryX, queryY, resultX, resultY] = matches[Math.floor(i)];
-    const [x1, y1] = from(queryX, queryY);
-    const [x2, y2] = to(resultX, resultY);
+    const start = from(queryX, queryY);
+    const end = to(resultX, resultY);
+    if (!start || !end) continue;
+    const [x1, y1] = start;
+    const [x2, y2] = end;
     // Neighboring places get similar colors, so that the eye can follow a line.
     const color = `hsl(${40 + (280 * queryY) / explanation.query.height} 85% 62%)`;
     const group = svg("g", { class: "match", stroke: color, fill: color });
@@ -216,14 +249,17 @@ function drawLines(canvas, query, result, explanation) {
   }
 }
 
-/** Return a function from pixels of a photo to coordinates of the canvas. */
+/** Return a function from pixels of a photo to coordinates of the canvas, null for what is not visible. */
 function projection(stage, size, frame) {
   const area = stage.getBoundingClientRect();
+  const pane = stage.closest(".pane").getBoundingClientRect();
   const round = (value) => Math.round(value * 10) / 10;
-  return (x, y) => [
-    round(area.left - frame.left + (x / size.width) * area.width),
-    round(area.top - frame.top + (y / size.height) * area.height),
-  ];
+  return (x, y) => {
+    const left = area.left + (x / size.width) * area.width;
+    const top = area.top + (y / size.height) * area.height;
+    const visible = left >= pane.left - 1 && left <= pane.right + 1 && top >= pane.top - 1 && top <= pane.bottom + 1;
+    return visible ? [round(left - frame.left), round(top - frame.top)] : null;
+  };
 }
 
 /** Return what an explanation adds to the decision. */

@@ -38,6 +38,8 @@ const ICONS = {
   expand: "M14 4h6v6M10 20H4v-6M20 4l-6.5 6.5M4 20l6.5-6.5",
   shrink: "M20 10h-6V4M4 14h6v6M14 10l6-6M10 14l-6 6",
   refresh: "M19.5 9A8 8 0 0 0 5 8M4.5 15A8 8 0 0 0 19 16M5 3.5V8h4.5M19 20.5V16h-4.5",
+  plus: "M12 5v14M5 12h14",
+  minus: "M5 12h14",
   download: "M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14",
 };
 

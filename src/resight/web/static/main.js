@@ -31,6 +31,11 @@ const compare = createCompare(byId("compare"), {
   close: () => leave({ ...current(), compare: undefined }),
   searchFrom: (id) => go({ page: "search", photo: id }),
   drawIn: (id) => search.drawIn({ id }),
+  decided: () => {
+    search.reset();
+    groups.reset();
+    search.show(current());
+  },
 });
 const views = { home, search, groups, collection };
 
