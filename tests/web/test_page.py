@@ -452,6 +452,25 @@ def verdict_over_http(served: Served, first: int, second: int) -> str:
     return f"{summary[0].upper()}{summary[1:]}."
 
 
+def test_the_query_is_no_result_of_its_own(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1")
+    visit.results(page)
+    links = page.locator("#search .tile a").evaluate_all("all => all.map(link => link.href)")
+    shown = [int(re.search(r"compare=(\d+)", link).group(1)) for link in links]
+    assert shown
+    assert 1 not in shown
+    expect(page.locator("#search-heading")).to_have_text(f"{len(shown)} photos of the same thing")
+
+
+def test_a_link_to_a_comparison_leads_to_the_next_result(visit: Visit) -> None:
+    page = visit.open("#/search?photo=1&compare=2")
+    expect(page.get_by_role("button", name="Next result")).to_be_enabled()
+    heading = page.get_by_role("dialog").get_by_role("heading").first
+    before = heading.inner_text()
+    page.get_by_role("button", name="Next result").click()
+    expect(heading).not_to_have_text(before)
+
+
 def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     visit.results(page)

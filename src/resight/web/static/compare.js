@@ -136,15 +136,21 @@ export function createCompare(dialog, page) {
     });
   }
 
-  async function showPhotos(signal) {
-    const { photo: id, upload, compare } = state;
-    const file = id === undefined ? localFile(state) : undefined;
+  /** Show the place among the results, which may come later than the comparison. */
+  function showPlace() {
     const results = page.results();
-    const index = results.findIndex((result) => result.id === compare);
+    const index = results.findIndex((result) => result.id === state.compare);
     const result = results[index];
     previous.disabled = index <= 0;
     next.disabled = index < 0 || index + 1 >= results.length;
-    heading.textContent = result ? `Result ${result.rank}, distance ${shortDistance(result.distance)}` : "Comparison";
+    if (result) heading.textContent = `Result ${result.rank}, distance ${shortDistance(result.distance)}`;
+    else heading.textContent = explanation ? `Distance ${shortDistance(explanation.distance)}` : "Comparison";
+  }
+
+  async function showPhotos(signal) {
+    const { photo: id, upload, compare } = state;
+    const file = id === undefined ? localFile(state) : undefined;
+    showPlace();
     redraw();
     const photo = await api.photo(compare, signal);
     if (signal.aborted) return;
@@ -159,7 +165,7 @@ export function createCompare(dialog, page) {
 
   function showExplanation(response) {
     explanation = response;
-    const { query, result, matches, distance } = response;
+    const { query, result, matches } = response;
     for (const [name, side] of Object.entries({ query, result })) {
       panes[name].setAspect(side);
       panes[name].setLayers(side);
@@ -167,7 +173,7 @@ export function createCompare(dialog, page) {
     panes.query.setBox(state.box, query);
     // Decisions are on whole photos of the collection.
     if (state.photo !== undefined && !state.box) hints.show([state.photo, state.compare], response.hint ? response.verdict : null);
-    heading.textContent = heading.textContent.replace(/^Comparison$/, `Distance ${shortDistance(distance)}`);
+    showPlace();
     const layers = { heat: query.heat || result.heat, cam: query.cam || result.cam, lines: matches.length > 0 };
     for (const [name, toggle] of toggles) toggle.hidden = toggle.disabled = !layers[name];
     summary.replaceChildren(element("strong", { text: sentence(response.summary) }), ` ${details(response)}`);
@@ -177,6 +183,10 @@ export function createCompare(dialog, page) {
 
   return {
     open,
+    /** Follow results that came after the comparison was opened. */
+    refresh() {
+      if (dialog.open && state) showPlace();
+    },
     /** Close the dialog without changing the address. */
     hide() {
       controller?.abort();

@@ -67,7 +67,10 @@ export function shortDistance(distance) {
 }
 
 /** Format a whole number with its noun. */
-export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+export function count(number, noun) {
+  const plural = noun.endsWith("y") ? noun.replace(/y$/, "ies") : `${noun}s`;
+  return `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
+}
 
 /** Announce a text to users of screen readers. */
 export function announce(text) {

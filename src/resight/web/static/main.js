@@ -21,7 +21,7 @@ let shown = null;
 
 const pick = () => byId("picker").click();
 const home = createHome(byId("home"), { info, pick, searchLink });
-const search = createSearch(byId("search"), { pick });
+const search = createSearch(byId("search"), { pick, presented: () => compare.refresh() });
 const groups = createGroups(byId("groups"));
 const collection = createCollection(byId("collection"), { info, changed });
 const compare = createCompare(byId("compare"), {

@@ -16,7 +16,7 @@ export function resultsKey({ photo, upload, file, box, verify, limit }) {
 /** Return the results fetched so far, empty for a new query. */
 export function cachedResults(state) {
   const key = resultsKey(state);
-  const results = cache.get(key) ?? { key, items: [], total: 0, query: null, complete: false };
+  const results = cache.get(key) ?? { key, items: [], fetched: 0, total: 0, query: null, complete: false };
   cache.delete(key);
   cache.set(key, results);
   if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value);
@@ -25,7 +25,7 @@ export function cachedResults(state) {
 
 /** Fetch the next page of results. A file is uploaded the first time, and again when the server no longer has it. */
 export async function fetchMore(state, results, signal) {
-  const offset = results.items.length;
+  const offset = results.fetched;
   const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
   const file = localFile(state);
   const { photo, upload } = state;
@@ -35,10 +35,13 @@ export async function fetchMore(state, results, signal) {
     return api.search({ blob: file.blob }, options, signal);
   });
   results.query = page.query;
-  results.items = results.items.concat(page.results);
-  results.complete = page.results.length < PAGE_SIZE || results.items.length >= page.total;
-  // The server counts copies, too, which are folded under one result.
-  results.total = results.complete ? results.items.length : page.total;
+  results.fetched += page.results.length;
+  // Everybody knows that the query shows the same thing; its copies are a result.
+  const others = page.results.filter(({ id, copies }) => id !== photo || copies);
+  results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
+  results.complete = page.results.length < PAGE_SIZE || results.fetched >= page.total;
+  // The server also counts the query, and copies, which are folded under one result.
+  results.total = results.complete ? results.items.length : page.total - results.fetched + results.items.length;
   if (file && page.query.upload) linkUpload(file, page.query.upload);
 }
 

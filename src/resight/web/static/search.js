@@ -14,7 +14,7 @@ const VERIFIED = 20;
 const CAPTION_HEIGHT = 26;
 const FOUND_HEIGHT = 68; // with the verdict, three lines in a narrow tile
 
-export function createSearch(root, { pick }) {
+export function createSearch(root, { pick, presented }) {
   let state = null;
   let results = null;
   let controller = new AbortController();
@@ -44,7 +44,7 @@ export function createSearch(root, { pick }) {
     "div", { class: "results" },
     element("div", { class: "results-bar" }, title, options), nothing, foundList, divider, othersList, end,
   );
-  nothing.append(emptyState({ title: "Nothing in this collection shows the same thing", icon: "search" }));
+  nothing.append(emptyState({ title: "Nothing found", icon: "search" }));
   root.append(element("div", { class: "search-layout" }, aside, panes));
 
   const panel = createQueryPanel(aside, {
@@ -91,7 +91,7 @@ export function createSearch(root, { pick }) {
 
   /** Fill a tile with a result: a link to the comparison, two small buttons and a caption. */
   function fillTile(tile, result, image) {
-    const { id, name, rank, distance, inliers } = result;
+    const { id, name, rank, distance, inliers, copies } = result;
     const compareLink = () => formatHash({ ...state, compare: id });
     const label = [`Result ${rank}: ${name}`, verdictPhrase(result), `distance ${shortDistance(distance)}`];
     const spoken = `${label.filter(Boolean).join(", ")}. Compare`;
@@ -107,6 +107,7 @@ export function createSearch(root, { pick }) {
       "p", { class: "caption" },
       ...(result.verdict === undefined ? [] : verdictParts(result)),
       element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
+      copies && element("span", { class: "copies", text: `+${count(copies.length, "copy")}`, title: copies.map((copy) => copy.name).join("\n") }),
       inliers && isFound(result) && element("span", { class: "inliers", text: count(inliers, "place"), title: `${count(inliers, "place")} of both photos agree` }),
       element("span", { class: "name", text: name, title: name }),
     );
@@ -217,6 +218,8 @@ export function createSearch(root, { pick }) {
     const { same, rest: similar } = divided();
     title.textContent = heading(same, similar);
     nothing.hidden = same.length > 0 || !items.length;
+    const where = state.photo === undefined ? "Nothing" : "Nothing else";
+    nothing.querySelector("h2").textContent = `${where} in this collection shows the same thing`;
     divider.hidden = !similar.length;
     others.setAttribute("aria-expanded", String(Boolean(state.others)));
     const number = count(total - same.length, same.length ? "other similar photo" : "similar photo");
@@ -227,6 +230,7 @@ export function createSearch(root, { pick }) {
       announce([title.textContent, `Best: ${best.name}`, verdictPhrase(best)].filter(Boolean).join(". "));
     }
     showPhotos(same, similar, keep);
+    presented();
     if (armNext) panel.arm();
     armNext = false;
   }
@@ -242,8 +246,9 @@ export function createSearch(root, { pick }) {
 
   function endState(complete, similar) {
     if (!results.items.length) {
-      const text = state.limit === undefined ? "The collection has no photos to search." : "No photo is within this distance.";
-      return emptyState({ title: "No results", text });
+      const photos = results.fetched ? "other photos" : "photos";
+      const text = state.limit === undefined ? `The collection has no ${photos} to search.` : `No ${photos} are within this distance.`;
+      return emptyState({ title: `No ${photos}`, text });
     }
     if (similar.length && !state.others) return "";
     if (!complete) return loading("Loading more");
