@@ -462,6 +462,22 @@ def test_the_query_is_no_result_of_its_own(visit: Visit) -> None:
     expect(page.locator("#search-heading")).to_have_text(f"{len(shown)} photos of the same thing")
 
 
+def test_a_compared_photo_says_where_it_is_and_can_be_downloaded(visit: Visit) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.open("#/search?photo=1&compare=2")
+    pane = page.locator(".pane").nth(1)
+    expect(page.locator(".match").first).to_be_attached()
+    path = pane.locator(".name").get_attribute("title")
+    assert Path(path).is_relative_to(visit.served.photos)
+    pane.get_by_role("button", name="Copy the path").click()
+    expect(page.locator("#announcer")).to_have_text("The path was copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == path
+    with page.expect_download() as download:
+        pane.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == Path(path).name
+    assert Path(download.value.path()).read_bytes() == Path(path).read_bytes()
+
+
 def test_a_link_to_a_comparison_leads_to_the_next_result(visit: Visit) -> None:
     page = visit.open("#/search?photo=1&compare=2")
     expect(page.get_by_role("button", name="Next result")).to_be_enabled()

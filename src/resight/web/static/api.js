@@ -89,9 +89,9 @@ export function followJob(id, onProgress) {
 
 const photoCache = new Map();
 
-/** Cache names and sizes of photos, so that each has its place before it has loaded. */
+/** Cache what is known of photos, so that each has its place before it has loaded. */
 export function cachePhotos(list) {
-  for (const { id, name, width, height, version } of list) photoCache.set(id, { id, name, width, height, version });
+  for (const { id, name, width, height, version, path } of list) photoCache.set(id, { id, name, width, height, version, path });
 }
 
 /** Return a cached photo. */

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { placeBox } from "./boxes.js";
-import { announce, button, element, sentence, shortDistance, svg } from "./dom.js";
+import { announce, button, element, icon, sentence, shortDistance, svg } from "./dom.js";
 import { linkUpload, localFile } from "./files.js";
 import { createHints } from "./hints.js";
 import { createZoom } from "./zoom.js";
@@ -143,8 +143,9 @@ export function createCompare(dialog, page) {
     const result = results[index];
     previous.disabled = index <= 0;
     next.disabled = index < 0 || index + 1 >= results.length;
-    if (result) heading.textContent = `Result ${result.rank}, distance ${shortDistance(result.distance)}`;
-    else heading.textContent = explanation ? `Distance ${shortDistance(explanation.distance)}` : "Comparison";
+    heading.textContent = result ? `Result ${result.rank}` : "Comparison";
+    const distance = result?.distance ?? explanation?.distance;
+    heading.title = distance === undefined ? "" : `distance ${shortDistance(distance)}`;
   }
 
   async function showPhotos(signal) {
@@ -204,8 +205,11 @@ function createPane(side) {
   const cam = element("img", { class: "layer cam", alt: "", hidden: true });
   const box = element("div", { class: "pane-box", hidden: true });
   const stage = element("div", { class: "pane-stage", data: { side } }, image, heat, cam, box);
-  const name = element("figcaption");
-  const pane = element("figure", { class: "pane" }, element("div", { class: "pane-fit" }, stage, name));
+  const name = element("span", { class: "name" });
+  const copy = button({ icon: "copy", class: "tool plain", label: "Copy the path", press: () => copyText(name.title) });
+  const download = element("a", { class: "tool plain", title: "Download", "aria-label": "Download" }, icon("download"));
+  const caption = element("figcaption", {}, name, copy, download);
+  const pane = element("figure", { class: "pane" }, element("div", { class: "pane-fit" }, stage, caption));
   const setAspect = ({ width, height }) => stage.style.setProperty("--aspect", String(width / height));
   function setLayers(overlays) {
     for (const [layer, source] of [[heat, overlays?.heat], [cam, overlays?.cam]]) {
@@ -216,11 +220,16 @@ function createPane(side) {
   }
   return {
     pane, stage, setAspect, setLayers,
-    setPhoto(source, title, size) {
-      if (size) setAspect(size);
+    setPhoto(source, title, photo) {
+      if (photo) setAspect(photo);
       if (image.src !== source) image.src = source;
       image.alt = title;
       name.textContent = title;
+      name.title = photo?.path ?? "";
+      copy.hidden = !photo?.path;
+      download.hidden = photo?.id === undefined;
+      download.href = source;
+      download.download = title;
       setLayers(null);
     },
     setBox(value, size) {
@@ -228,6 +237,15 @@ function createPane(side) {
       if (value && size) Object.assign(box.style, placeBox(value, size));
     },
   };
+}
+
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    announce("The path was copied.");
+  } catch {
+    window.prompt("The path of the photo:", text); // the browser does not allow copying
+  }
 }
 
 /** Draw the matched places and their lines over two panes. */

@@ -40,6 +40,7 @@ const ICONS = {
   refresh: "M19.5 9A8 8 0 0 0 5 8M4.5 15A8 8 0 0 0 19 16M5 3.5V8h4.5M19 20.5V16h-4.5",
   plus: "M12 5v14M5 12h14",
   minus: "M5 12h14",
+  copy: "M9 9h10.5v10.5H9zM5 15H4.5V4.5H15V5",
   download: "M12 4v11M7.5 11 12 15.5 16.5 11M5 20h14",
 };
 

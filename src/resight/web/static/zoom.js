@@ -62,6 +62,7 @@ export function createZoom(area, stages, changed) {
     set(zoomAt(view, view.scale > 1 ? 0 : DOUBLE, pointAt(event)));
   });
   area.addEventListener("pointerdown", (event) => {
+    if (event.target.closest("a, button")) return; // a captured pointer would not click them
     pointers.set(event.pointerId, event);
     area.setPointerCapture(event.pointerId);
   });
