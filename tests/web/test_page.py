@@ -587,7 +587,7 @@ def test_the_back_button_closes_the_comparison_and_a_link_opens_it(visit: Visit)
 def test_groups_are_shown_and_follow_the_limit(visit: Visit) -> None:
     page = visit.open("#/groups")
     groups = page.locator(".group")
-    expect(groups.first).to_be_visible()
+    expect(groups.first).to_be_visible(timeout=60_000)
     strip = groups.first.locator("a")
     assert strip.count() >= 2
     page.get_by_label("Distance limit").fill("0")
@@ -597,6 +597,21 @@ def test_groups_are_shown_and_follow_the_limit(visit: Visit) -> None:
     expect(page.get_by_role("link", name="Download the groups as CSV")).to_be_visible()
     groups.first.locator("a").first.click()
     visit.results(page)
+
+
+def test_groups_are_filtered_by_kind_and_mark_the_best_photo(visit: Visit) -> None:
+    page = visit.open("#/groups?kind=near-duplicate")
+    expect(page.locator(".group.near-duplicate").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".group.same-thing:visible")).to_have_count(0)
+    chip = page.get_by_role("button", name="Near-duplicates", exact=True)
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="All", exact=True).click()
+    page.wait_for_url(re.compile(r"#/groups$"))
+    first = page.locator(".group").first
+    expect(first.get_by_text("Best", exact=True)).to_have_count(1)
+    # As shown: by evidence, not by the estimated distance alone.
+    download = page.get_by_role("link", name="Download the groups as JSON")
+    assert "limit=" not in (download.get_attribute("href") or "")
 
 
 def test_photos_that_could_not_be_indexed_are_listed_with_reasons(visit: Visit) -> None:

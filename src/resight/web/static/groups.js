@@ -6,6 +6,8 @@ import { photoLink, shownAspect } from "./grid.js";
 import { go } from "./state.js";
 
 const KINDS = { "same-thing": "The same thing", "near-duplicate": "Near-duplicates" };
+const FILTERS = [[undefined, "All"], ["same-thing", "Same thing"], ["near-duplicate", "Near-duplicates"]];
+const AHEAD_PX = 1200; // below the window that are loaded
 const MAX_SHOWN = 24; // photos of a group until all are requested
 const PAUSE_MS = 250;
 
@@ -20,10 +22,14 @@ export function createGroups(root) {
 
   const slider = element("input", { type: "range", id: "group-limit", min: "0", max: "1", step: "any", disabled: true });
   const value = element("output", { for: "group-limit" });
-  const reset = button({ text: "Use the estimate", icon: "refresh", press: () => go({ page: "groups" }), hidden: true });
+  const reset = button({ text: "Use the estimate", icon: "refresh", press: () => go({ ...state, limit: undefined }), hidden: true });
   const downloads = ["csv", "json"].map((format) =>
     element("a", { class: "button", download: true, href: api.resourceUrl(`groups.${format}`), "aria-label": `Download the groups as ${format.toUpperCase()}` }, icon("download"), format.toUpperCase()),
   );
+  const filters = FILTERS.map(([kind, text]) => [
+    kind, button({ text, class: "chip", press: () => go({ ...state, kind }, { replace: true }) }),
+  ]);
+  const filter = element("div", { class: "layers", role: "group", "aria-label": "Kind of group" }, ...filters.map(([, chip]) => chip));
   const list = element("ol", { class: "group-list", "aria-label": "Groups" });
   const end = element("div", { class: "state" });
   root.append(
@@ -31,18 +37,18 @@ export function createGroups(root) {
       element("h1", { id: "groups-heading", text: "Groups" }),
       element("p", { class: "lead", text: "Photos that show the same thing, and near-duplicates, found automatically." })),
     element("div", { class: "group-tools" },
-      element("label", { class: "limit", for: "group-limit" }, "Distance limit", value), slider, reset,
+      filter, element("label", { class: "limit", for: "group-limit" }, "Distance limit", value), slider, reset,
       element("span", { class: "spring" }), ...downloads),
     list, end,
   );
   const applyLimit = debounce(() => {
-    go({ page: "groups", limit: Number(Number(slider.value).toPrecision(4)) }, { replace: state.limit !== undefined });
+    go({ ...state, limit: Number(Number(slider.value).toPrecision(4)) }, { replace: state.limit !== undefined });
   }, PAUSE_MS);
   slider.addEventListener("input", () => {
     value.textContent = shortDistance(Number(slider.value));
     applyLimit();
   });
-  new IntersectionObserver(([entry]) => entry.isIntersecting && loadMore(), { rootMargin: "1200px" }).observe(end);
+  new IntersectionObserver(([entry]) => entry.isIntersecting && loadMore(), { rootMargin: `${AHEAD_PX}px` }).observe(end);
 
   async function load() {
     controller.abort();
@@ -74,8 +80,16 @@ export function createGroups(root) {
       list.classList.remove("waiting");
       end.replaceChildren(errorState(problem, () => loadMore()));
       shownLimit = NaN;
+      busy = false;
+      return;
     }
     busy = false;
+    loadIfNear();
+  }
+
+  /** Load on while the end is near the window, as groups of other kinds take no room. */
+  function loadIfNear() {
+    if (end.getBoundingClientRect().top < window.innerHeight + AHEAD_PX) loadMore();
   }
 
   function showFirst({ limit, estimated_limit: estimated }) {
@@ -90,7 +104,9 @@ export function createGroups(root) {
     reset.hidden = state.limit === undefined;
     for (const link of downloads) {
       const url = new URL(link.href);
-      url.searchParams.set("limit", String(limit));
+      // Without a limit of the person's own, groups are by evidence.
+      if (state.limit === undefined) url.searchParams.delete("limit");
+      else url.searchParams.set("limit", String(limit));
       link.href = url.href;
     }
   }
@@ -105,6 +121,9 @@ export function createGroups(root) {
   return {
     show(current) {
       state = current;
+      list.dataset.kind = state.kind ?? "";
+      for (const [kind, chip] of filters) chip.setAttribute("aria-pressed", String(kind === state.kind));
+      if (shownLimit === (state.limit ?? null)) loadIfNear();
       if (shownLimit === (state.limit ?? null)) return;
       shownLimit = state.limit ?? null;
       load();
@@ -117,14 +136,14 @@ export function createGroups(root) {
   };
 }
 
-function groupItem({ kind, photos }, index) {
+function groupItem({ kind, photos, best }, index) {
   api.cachePhotos(photos);
-  const strip = element("ul", { class: "strip" }, ...photos.slice(0, MAX_SHOWN).map(photoItem));
+  const strip = element("ul", { class: "strip" }, ...photos.slice(0, MAX_SHOWN).map((photo) => photoItem(photo, best)));
   const hidden = photos.length - MAX_SHOWN;
   const all = hidden > 0 && button({
     text: count(hidden, "more photo"),
     press: () => {
-      strip.append(...photos.slice(MAX_SHOWN).map(photoItem));
+      strip.append(...photos.slice(MAX_SHOWN).map((photo) => photoItem(photo, best)));
       all.remove();
     },
   });
@@ -134,10 +153,11 @@ function groupItem({ kind, photos }, index) {
   return element("li", { class: `group ${kind}`, "aria-labelledby": id }, heading, strip, all);
 }
 
-function photoItem(photo) {
+function photoItem(photo, best) {
   const image = element("img", { src: api.thumbnailUrl(photo), alt: "", loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => image.classList.add("ready"));
-  const item = element("li", {}, photoLink(photo, image));
+  const badge = photo.id === best && element("span", { class: "badge same", text: "Best", title: "By resolution, sharpness and size" });
+  const item = element("li", {}, photoLink(photo, image), badge);
   item.style.setProperty("--aspect", String(shownAspect(photo)));
   return item;
 }

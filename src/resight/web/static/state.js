@@ -4,11 +4,12 @@
  * @typedef {import("./api.js").Box} Box
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
- *   large?: boolean, others?: boolean}} State  `others`: also show photos that are only similar
+ *   large?: boolean, others?: boolean, kind?: string}} State  `others`: also show photos that are only similar;
+ *   `kind`: of groups
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "compare"];
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "compare"];
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
@@ -24,7 +25,7 @@ export function parseHash(hash) {
     const number = Number(text);
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
-  for (const key of ["upload", "file"]) if (values.get(key)) state[key] = values.get(key);
+  for (const key of ["upload", "file", "kind"]) if (values.get(key)) state[key] = values.get(key);
   for (const key of ["large", "others"]) if (values.get(key)) state[key] = true;
   const box = values.get("box")?.split(",").map(Number);
   const valid = box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0);
