@@ -167,6 +167,8 @@ def _rerank(
 ) -> Ranking:
     """Put the short list into a better order."""
     shortlist = ranking.ids[: config.shortlist]
+    if not len(shortlist):  # no photo passes the filter
+        return ranking
     if rerank_set is None:
         rerank_set = _load_rerank_set(store, shortlist, config)
     places = np.flatnonzero(np.isin(shortlist, rerank_set.ids))  # others were removed just now
