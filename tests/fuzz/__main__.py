@@ -44,6 +44,7 @@ def main() -> int:
     add = parser.add_argument
     add("--seconds", type=int, default=300, help="of all targets together (default 300)")
     add("--only", default="", help="only targets whose name contains this")
+    add("--photos", type=int, default=1000, help="mutated photos to index (default 1000)")
     add("--seed", type=int, default=1)
     add("--folder", type=Path, default=HERE / "found", help="for the corpus and failing inputs")
     add("--json", type=Path, help="file for the figures")
@@ -62,6 +63,9 @@ def main() -> int:
     rows = []
     for target in chosen:
         rows.append(_fuzz(target, options.seconds / len(chosen), options))
+        print(_line(rows[-1]), flush=True)
+    if options.photos:
+        rows.append(_index(options.photos, options.seed))
         print(_line(rows[-1]), flush=True)
     if options.json:
         figures = {"seconds": options.seconds, "rows": [asdict(row) for row in rows]}
@@ -105,6 +109,15 @@ def _fuzz(target: "targets.Target", seconds: float, options: argparse.Namespace)
     new = set(folder.glob("*")) - before
     row.failures += sorted(path.name for path in new if path.suffix != ".txt")
     return row
+
+
+def _index(photos: int, seed: int) -> Row:
+    """Index mutated photos."""
+    from mutated_photos import index_mutated
+
+    done = index_mutated(photos, seed)
+    states = " and ".join(f"{count:,} {state}" for state, count in sorted(done.states.items()))
+    return Row(f"index ({states})", photos, done.mebibytes, done.violations)
 
 
 def _line(row: Row) -> str:

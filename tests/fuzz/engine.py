@@ -6,7 +6,6 @@ import sys
 import traceback
 from pathlib import Path
 
-import atheris
 from mutations import mutate
 
 INSTRUMENTED = ["resight", "PIL", "tomllib", "zipfile", "pickletools", "pickle"]
@@ -15,6 +14,8 @@ SOURCE = "src/resight/"
 
 def fuzz(name: str, folder: Path, seconds: int, seed: int) -> None:
     """Fuzz a target; new inputs go to `corpus`, those that fail to `failures`, once a place."""
+    import atheris
+
     with atheris.instrument_imports(include=INSTRUMENTED):
         import targets
 

@@ -1,5 +1,6 @@
 """Small intact files and requests from which mutations start, drawn and written here."""
 
+import functools
 import io
 import json
 import pickle
@@ -13,7 +14,7 @@ from PIL import Image
 import broken_photos
 
 PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000")
-OTHER_FORMATS = ("PPM", "ICO", "TGA", "PCX", "SGI", "ICNS", "DDS", "EPS", "PDF", "IM", "DIB", "QOI")
+OTHER_FORMATS = ("PPM", "ICO", "TGA", "PCX", "SGI", "ICNS", "DDS", "EPS", "PDF", "DIB", "QOI")
 
 
 def photos(format: str) -> list[bytes]:
@@ -22,7 +23,12 @@ def photos(format: str) -> list[bytes]:
     return [data for data in _all_photos() if _format(data) == format]
 
 
-def _all_photos() -> Iterator[bytes]:
+@functools.cache
+def _all_photos() -> list[bytes]:
+    return list(_draw_photos())
+
+
+def _draw_photos() -> Iterator[bytes]:
     for _, data, _, _ in broken_photos.intact():
         yield data
     color, gray = broken_photos.color_picture(), broken_photos.color_picture().convert("L")
