@@ -121,12 +121,15 @@ def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
 
 def _open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file; of anything else, such as a pipe, opening or reading might wait."""
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    file = os.fdopen(number, "rb")  # refuses folders
-    if stat.S_ISREG(os.fstat(number).st_mode):
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _store(path: Path) -> tuple[Any, str]:

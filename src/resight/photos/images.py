@@ -22,7 +22,7 @@ from typing import IO
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
-from resight.photos import escape_undecodable, open_photo, path_text
+from resight.photos import escape_undecodable, isolation, open_photo, path_text
 from resight.photos.deep_gray import check_layout, deep_gray_to_8_bit, strips
 
 MAX_PIXELS = 80_000_000
@@ -50,7 +50,11 @@ FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "
 PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif", "Jpeg2K")
 """Pillow's plugins for them; importing all forty would take a tenth of a second."""
 
+HEADER_BYTES = 32
 TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+JPEG_2000_HEADERS = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
+BASE_MEDIA_MARK = b"ftyp"
+"""At the fifth byte of HEIC and AVIF."""
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 MAX_REPAIRED_BYTES = 64 << 20
@@ -90,7 +94,10 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
 
 
 def _decode(file: Path | IO[bytes], reduce_to: int | None) -> Image.Image:
-    with _open_image(file) as image:
+    with _open_file(file) as stream:
+        if _is_isolated(stream):
+            return isolation.ask("load_image", stream, reduce_to)
+        image = Image.open(stream, formats=_decoders())
         _limit_size(image, reduce_to)
         check_layout(image)
         image.load()
@@ -104,7 +111,11 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
     Raises:
         ImageError: the file is not an image.
     """
-    with _open_image(file) as image:
+    with _open_file(file) as stream:
+        if _is_isolated(stream):
+            width, height = isolation.ask("image_size", stream)
+            return width, height
+        image = Image.open(stream, formats=_decoders())
         width, height = image.size
         # Pillow rotates a TIFF's size itself, and would decode a whole PNG to look for EXIF.
         if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
@@ -115,10 +126,12 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
-def taken_at(file: Path) -> datetime | None:
+def taken_at(file: Path | IO[bytes]) -> datetime | None:
     """Return when a photo was taken (EXIF, the camera's local time); None if unknown."""
-    with contextlib.suppress(Exception), _open_image(file) as image:  # as in `_make_upright`
-        exif = image.getexif()
+    with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
+        if _is_isolated(stream):
+            return datetime.fromisoformat(isolation.ask("taken_at", stream))
+        exif = Image.open(stream, formats=_decoders()).getexif()
         original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
         text = str(original or exif.get(ExifTags.Base.DateTime))
         return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
@@ -151,17 +164,16 @@ def _with_end_marker(file: Path | IO[bytes]) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    """Open the image in a file; every failure becomes an `ImageError`."""
+def _open_file(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open a file, or take one that is open; every failure with it becomes an `ImageError`."""
     header = b""
     try:
         with contextlib.ExitStack() as stack:
             stream: IO[bytes]
             stream = stack.enter_context(open_photo(file)) if isinstance(file, Path) else file
             _check_file(stream)
-            header = stream.read(4)
-            stream.seek(0)
-            yield stack.enter_context(Image.open(stream, formats=_decoders()))
+            header = _header(stream)
+            yield stream
     except UnidentifiedImageError:
         raise ImageError(_unidentified(file, header)) from None
     except FileNotFoundError:
@@ -174,6 +186,20 @@ def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
         raise ImageError("not enough memory to decode it") from None
     except Exception as error:  # noqa: BLE001 - a damaged file can make a decoder raise anything
         raise ImageError(_reason(error)) from None
+
+
+def _header(stream: IO[bytes]) -> bytes:
+    """Return the first bytes of a file at its start."""
+    header = stream.read(HEADER_BYTES)
+    stream.seek(0)
+    return header
+
+
+def _is_isolated(stream: IO[bytes]) -> bool:
+    """Return whether a file is decoded in another process, see `isolation`."""
+    header = _header(stream)
+    known = header.startswith((*TIFF_HEADERS, *JPEG_2000_HEADERS))
+    return isolation.available and (known or header[4:8] == BASE_MEDIA_MARK)
 
 
 def _check_file(file: IO[bytes]) -> None:
@@ -261,7 +287,7 @@ def _reason(error: Exception) -> str:
 
 
 def _unidentified(file: Path | IO[bytes], header: bytes) -> str:
-    if header in TIFF_HEADERS:
+    if header.startswith(TIFF_HEADERS):
         return "a TIFF of a kind that is not read, such as 32-bit colors; save it with 8 or 16 bits"
     name = file if isinstance(file, Path) else getattr(file, "name", "")
     if Path(str(name)).suffix.lower() in HEIF_SUFFIXES and "HEIF" not in Image.OPEN:

@@ -229,8 +229,9 @@ def test_in_this_process_too_nothing_is_printed(files, capfd):
 def test_heic_without_the_extra_names_it(tmp_path):
     path = tmp_path / "photo.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError")
     code = (
-        "import sys; sys.modules['pillow_heif'] = None\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from pathlib import Path; from resight.photos.images import load_image\n"
         "from resight.errors import ImageError\n"
         "try: load_image(Path(sys.argv[1]))\n"
