@@ -131,7 +131,9 @@ def taken_at(file: Path | IO[bytes]) -> datetime | None:
     with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
         if _is_isolated(stream):
             return datetime.fromisoformat(isolation.ask("taken_at", stream))
-        exif = Image.open(stream, formats=_decoders()).getexif()
+        image = Image.open(stream, formats=_decoders())
+        _limit_size(image, None)  # Pillow decodes a whole PNG to look for EXIF
+        exif = image.getexif()
         original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
         text = str(original or exif.get(ExifTags.Base.DateTime))
         return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")

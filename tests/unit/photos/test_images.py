@@ -226,6 +226,20 @@ def test_in_this_process_too_nothing_is_printed(files, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_looking_for_the_time_does_not_decode_a_bomb(tmp_path):
+    bomb = next(data for name, data in broken_photos._bombs() if name == "real-20000.png")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from resight.photos.images import taken_at\n"
+        "assert taken_at(Path(sys.argv[1])) is None\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "bomb.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) < 200 << 10
+
+
 def test_heic_without_the_extra_names_it(tmp_path):
     path = tmp_path / "photo.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
