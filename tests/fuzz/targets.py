@@ -252,8 +252,8 @@ def _photo_targets() -> Iterator[Target]:
     for format in seeds.PHOTO_FORMATS:
         name = {"JPEG2000": "JPEG 2000", "WEBP": "WebP", "HEIF": "HEIC"}.get(format, format)
         drawn = functools.partial(seeds.photos, format)
-        yield Target(f"photo: {name}", drawn, read_photo, seconds=30, mebibytes=2048)
-    yield Target("photo: other formats", seeds.other_files, read_photo, 30, 2048)
+        yield Target(f"photo: {name}", drawn, read_photo, seconds=60, mebibytes=2048)
+    yield Target("photo: other formats", seeds.other_files, read_photo, 60, 2048)
 
 
 TARGETS: tuple[Target, ...] = (

@@ -1,5 +1,6 @@
 """A small part of the fuzzing, without Atheris; all of it is `make fuzz`."""
 
+import contextlib
 import io
 import random
 import sys
@@ -8,8 +9,11 @@ import mutated_photos
 import mutations
 import pytest
 import targets
+from PIL import Image
 
 import seeds
+from resight.errors import ImageError
+from resight.photos import images
 from resight.photos.images import load_image
 
 MUTATIONS = 40
@@ -42,6 +46,27 @@ def test_the_checksums_of_a_mutated_png_are_repaired():
     damaged = bytearray(data)
     damaged[29] ^= 1  # of the checksum of its header
     assert mutations.repair_png(bytes(damaged)) == data
+
+
+def test_the_size_of_a_mutated_gif_is_found_as_pillow_finds_it():
+    drawn, chance, opened = seeds.photos("GIF"), random.Random(0), 0
+    for _ in range(500):
+        data = mutations.mutate(chance.choice(drawn), chance)
+        size = images._gif_size(io.BytesIO(data))
+        if data.startswith(b"GIF8") and size[0] * size[1] < 10**7:
+            found = None
+            with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
+                found = image.size
+            assert found in (None, size)
+            opened += found is not None
+    assert opened > 100
+
+
+def test_a_gif_that_is_filled_when_it_is_opened_is_refused_before():
+    frame = b"!\xf9\4\x08\0\0\0\0,\0\0\0\0\xff\xff\xff\xff\0"
+    gif = b"GIF89a\1\0\1\0\0\0\0" + frame + b"\2\2\x4c\1\0;"
+    with pytest.raises(ImageError, match="65535 x 65535 pixels, more than the limit"):
+        images.image_size(io.BytesIO(gif))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import importlib
 import io
 import logging
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
@@ -97,7 +98,7 @@ def _decode(file: Path | IO[bytes], reduce_to: int | None) -> Image.Image:
     with _open_file(file) as stream:
         if _is_isolated(stream):
             return isolation.ask("load_image", stream, reduce_to)
-        image = Image.open(stream, formats=_decoders())
+        image = _open_image(stream)
         _limit_size(image, reduce_to)
         check_layout(image)
         image.load()
@@ -115,7 +116,7 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
         if _is_isolated(stream):
             width, height = isolation.ask("image_size", stream)
             return width, height
-        image = Image.open(stream, formats=_decoders())
+        image = _open_image(stream)
         width, height = image.size
         # Pillow rotates a TIFF's size itself, and would decode a whole PNG to look for EXIF.
         if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
@@ -131,7 +132,7 @@ def taken_at(file: Path | IO[bytes]) -> datetime | None:
     with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
         if _is_isolated(stream):
             return datetime.fromisoformat(isolation.ask("taken_at", stream))
-        image = Image.open(stream, formats=_decoders())
+        image = _open_image(stream)
         _limit_size(image, None)  # Pillow decodes a whole PNG to look for EXIF
         exif = image.getexif()
         original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
@@ -190,6 +191,13 @@ def _open_file(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
         raise ImageError(_reason(error)) from None
 
 
+def _open_image(stream: IO[bytes]) -> ImageFile.ImageFile:
+    """Open the image in a file, whose pixels are not decoded yet."""
+    if _header(stream).startswith(b"GIF8"):
+        _check_pixels(*_gif_size(stream), MAX_PIXELS)  # Pillow may fill the frame already
+    return Image.open(stream, formats=_decoders())
+
+
 def _header(stream: IO[bytes]) -> bytes:
     """Return the first bytes of a file at its start."""
     header = stream.read(HEADER_BYTES)
@@ -230,11 +238,44 @@ def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> None:
         if scale > 1:
             image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
         pixels = image.width * image.height
-    if pixels > limit:
+    _check_pixels(image.width, image.height, limit)
+
+
+def _check_pixels(width: int, height: int, limit: int) -> None:
+    if width * height > limit:
         raise ImageError(
-            f"{image.width} x {image.height} pixels, more than the limit of "
-            f"{limit // 10**6} megapixels"
+            f"{width} x {height} pixels, more than the limit of {limit // 10**6} megapixels"
         )
+
+
+def _gif_size(stream: IO[bytes]) -> tuple[int, int]:
+    """Return the size of a GIF up to its first frame, and leave the file at its start.
+
+    Extensions are skipped exactly as Pillow does, or a damaged file could show it another frame.
+
+    Source: GIF89a specification, sections 18, 20 and 24.
+    """
+
+    def read_block() -> bytes:
+        length = stream.read(1)
+        return stream.read(length[0]) if length else b""
+
+    width, height, flags = struct.unpack("<6xHHB2x", stream.read(13).ljust(13, b"\0"))
+    stream.seek(3 << (flags & 7) + 1 if flags & 0x80 else 0, os.SEEK_CUR)  # the color table
+    while (kind := stream.read(1)) not in (b"", b";"):
+        if kind == b"!":
+            label, block = stream.read(1), read_block()
+            if label == b"\xff" and block.startswith(b"NETSCAPE2.0"):
+                read_block()
+            if block or label != b"\xfe":
+                while read_block():
+                    pass
+        elif kind == b",":
+            x, y, w, h = struct.unpack("<4H", stream.read(8).ljust(8, b"\0"))
+            width, height = max(width, x + w), max(height, y + h)
+            break
+    stream.seek(0)
+    return width, height
 
 
 def _make_upright(image: Image.Image) -> None:

@@ -198,7 +198,8 @@ def test_sizes_come_from_the_header(files):
         elif file.reason != "megapixels":
             with contextlib.suppress(ImageError):
                 assert min(image_size(file.path)) >= 0
-    sizes = {file.path.name: image_size(file.path) for file in files if file.reason == "megapixels"}
+    bombs = [file.path for file in files if file.reason == "megapixels"]
+    sizes = {path.name: image_size(path) for path in bombs if path.suffix != ".gif"}
     assert sizes["declared-60000.png"] == (60000, 60000)
     assert all(width * height > 120_000_000 for width, height in sizes.values())
 
