@@ -24,16 +24,18 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _i
 
 from resight.errors import ImageError
 from resight.photos import escape_undecodable, isolation, open_photo, path_text
-from resight.photos.deep_gray import check_layout, deep_gray_to_8_bit, strips
+from resight.photos.conversion import to_reduced_rgb, to_rgb
+from resight.photos.deep_gray import check_layout
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,
 while it is decoded and rotated, 0.9 GB, which together with the network stays within 2 GiB. Larger
-photos are nearly always JPEGs: see `MAX_JPEG_PIXELS`."""
+JPEGs, PNGs and TIFFs are reduced: see `MAX_REDUCED_PIXELS`."""
 
-MAX_JPEG_PIXELS = 4 * MAX_PIXELS
+MAX_REDUCED_PIXELS = 4 * MAX_PIXELS
 """JPEGs up to this size are decoded at half scale or less, within `MAX_PIXELS`; except progressive
-ones, for which libjpeg keeps the coefficients of the whole image."""
+ones, for which libjpeg keeps the coefficients of the whole image. PNGs and TIFFs, such as scans of
+archives, are decoded in another process, and reduced to half scale there."""
 
 MAX_WEBP_PIXELS = MAX_PIXELS // 2
 """Decoding WebP and JPEG 2000 takes 16 bytes a pixel, twice as many as other formats."""
@@ -48,12 +50,15 @@ PHOTO_SUFFIXES = HEIF_SUFFIXES | {
 }  # fmt: skip
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000")
 """Formats that are decoded, by content rather than by name; no rare format is tried."""
+REDUCED_FORMATS = ("PNG", "TIFF")
+"""Formats of scans, which are reduced after they are decoded, see `MAX_REDUCED_PIXELS`."""
 PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif", "Jpeg2K")
 """Pillow's plugins for them; importing all forty would take a tenth of a second."""
 
 HEADER_BYTES = 32
 TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 JPEG_2000_HEADERS = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
+PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 BASE_MEDIA_MARK = b"ftyp"
 """At the fifth byte of HEIC and AVIF."""
 
@@ -62,9 +67,6 @@ MAX_REPAIRED_BYTES = 64 << 20
 """Size up to which a JPEG without its end marker is read."""
 CUT_BYTES = 24
 """Number of bytes in which the last corner of a JPEG is coded, at least in part."""
-
-BUFFERED_FORMATS = frozenset({"WEBP", "AVIF", "JPEG2000"})
-"""Decoders that hold two or three times the image as long as their `Image` lives."""
 
 THUMBNAIL_SIDE = 120
 """Longer side of a thumbnail, in pixels."""
@@ -99,11 +101,15 @@ def _decode(file: Path | IO[bytes], reduce_to: int | None) -> Image.Image:
         if _is_isolated(stream):
             return isolation.ask("load_image", stream, reduce_to)
         image = _open_image(stream)
-        _limit_size(image, reduce_to)
+        scale = _limit_size(image, reduce_to)
         check_layout(image)
         image.load()
+        if scale > 1:
+            reduced = to_reduced_rgb(image, scale)
+            _make_upright(reduced)
+            return reduced
         _make_upright(image)
-        return _to_rgb(image)
+        return to_rgb(image)
 
 
 def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
@@ -133,7 +139,8 @@ def taken_at(file: Path | IO[bytes]) -> datetime | None:
         if _is_isolated(stream):
             return datetime.fromisoformat(isolation.ask("taken_at", stream))
         image = _open_image(stream)
-        _limit_size(image, None)  # Pillow decodes a whole PNG to look for EXIF
+        if image.format == "PNG":  # Pillow decodes all of it to look for EXIF
+            _check_pixels(*image.size, MAX_PIXELS)
         exif = image.getexif()
         original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
         text = str(original or exif.get(ExifTags.Base.DateTime))
@@ -208,6 +215,9 @@ def _header(stream: IO[bytes]) -> bytes:
 def _is_isolated(stream: IO[bytes]) -> bool:
     """Return whether a file is decoded in another process, see `isolation`."""
     header = _header(stream)
+    if header.startswith(PNG_HEADER):  # and the sides in pixels, after 8 bytes
+        width, height = struct.unpack_from(">II", header.ljust(HEADER_BYTES, b"\0"), 16)
+        return isolation.available and width * height > MAX_PIXELS
     known = header.startswith((*TIFF_HEADERS, *JPEG_2000_HEADERS))
     return isolation.available and (known or header[4:8] == BASE_MEDIA_MARK)
 
@@ -223,22 +233,28 @@ def _check_file(file: IO[bytes]) -> None:
         raise ImageError(f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
 
 
-def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> None:
-    """Choose the decoding scale of a JPEG, and refuse an image with too many pixels."""
+def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> int:
+    """Choose the decoding scale of a JPEG, and refuse an image with too many pixels.
+
+    Returns:
+        By how much the decoded image is to be reduced.
+    """
     pixels = image.width * image.height
     if pixels == 0:
         raise ImageError("a picture without pixels")
+    if image.format in REDUCED_FORMATS and MAX_PIXELS < pixels <= MAX_REDUCED_PIXELS:
+        return 2
     limit = MAX_WEBP_PIXELS if image.format in ("WEBP", "JPEG2000") else MAX_PIXELS
     reducible = pixels <= MAX_PIXELS or not image.info.get("progressive")
-    if image.format in ("JPEG", "MPO") and pixels <= MAX_JPEG_PIXELS and reducible:
+    if image.format in ("JPEG", "MPO") and pixels <= MAX_REDUCED_PIXELS and reducible:
         longest = max(image.size)
         scale = 2 if pixels > MAX_PIXELS else 1
         while reduce_to and scale < 8 and longest // (2 * scale) >= reduce_to:
             scale *= 2
         if scale > 1:
             image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
-        pixels = image.width * image.height
     _check_pixels(image.width, image.height, limit)
+    return 1
 
 
 def _check_pixels(width: int, height: int, limit: int) -> None:
@@ -281,24 +297,6 @@ def _gif_size(stream: IO[bytes]) -> tuple[int, int]:
 def _make_upright(image: Image.Image) -> None:
     with contextlib.suppress(Exception):  # damaged EXIF must not cost a good photo
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return deep_gray_to_8_bit(image).convert("RGB")
-    if "A" in image.getbands() or "transparency" in image.info:
-        return _flatten_to_white(image)
-    if image.mode == "RGB":
-        return image.copy() if image.format in BUFFERED_FORMATS else image
-    return image.convert("RGB")
-
-
-def _flatten_to_white(image: Image.Image) -> Image.Image:
-    flat = Image.new("RGB", image.size, "white")
-    for top, strip in strips(image):
-        rgba = strip.convert("RGBA")
-        flat.paste(rgba, (0, top), mask=rgba.getchannel("A"))
-    return flat
 
 
 @functools.cache

@@ -4,8 +4,9 @@ r"""Decoding in processes of their own, for formats whose decoders a damaged fil
 
 JPEG, PNG, WebP, GIF and BMP are decoded in this process: their decoders are those of browsers, and
 hold against hostile files. Those of HEIC, AVIF, JPEG 2000 and TIFF are native code with a history
-of errors, so a crash, a hang or an overflow of theirs is the failure of one photo. Processes are
-started when they are needed, one for each thread that decodes, and serve one photo after the other.
+of errors, so a crash, a hang or an overflow of theirs is the failure of one photo. Large PNGs are
+decoded there for the memory that they take. Processes are started when they are needed, one for
+each thread that decodes, and serve one photo after the other.
 """
 
 import atexit
@@ -28,10 +29,10 @@ from PIL import Image
 from resight.errors import ImageError
 from resight.photos import open_photo
 
-LIMIT_S = 60
+LIMIT_S = 120
 """Time in which a photo must be decoded."""
 MEMORY_BYTES = 3 << 30
-"""Memory of a process, on Linux: the largest photos take half of it."""
+"""Memory of a process, on Linux; the largest photos take nearly all of it."""
 KEPT_PIXELS = 16_000_000
 """Size of an image whose memory is used again for the next one, rather than given back."""
 CHANGED = "it changed while it was read"

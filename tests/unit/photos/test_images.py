@@ -368,6 +368,36 @@ def test_jpegs_beyond_the_limit_are_decoded_at_half_scale(tmp_path):
     assert image.getpixel((32749, 999)) == (90, 90, 90)
 
 
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "mode", "color", "shown"),
+    [
+        (".png", "RGB", (200, 30, 60), (200, 30, 60)),
+        (".png", "1", 1, (255, 255, 255)),
+        (".tif", "LA", (90, 255), (90, 90, 90)),
+        (".tif", "I;16", 45 * 256, (45, 45, 45)),
+    ],
+)
+def test_scans_beyond_the_limit_are_read_at_half_scale(tmp_path, suffix, mode, color, shown):
+    size = (12001, 7001)
+    code = (
+        "import sys; from PIL import Image\n"
+        f"exif = Image.Exif(); exif[274] = 6; image = Image.new({mode!r}, {size}, {color!r})\n"
+        f"image.paste(0, (0, 0, 6000, 7001)); image.save(sys.argv[1], exif=exif)"
+    )
+    path = tmp_path / f"scan{suffix}"
+    Image.new("L", (16, 16)).save(tmp_path / f"small{suffix}")
+    subprocess.run([sys.executable, "-c", code, path], check=True, timeout=120)
+    assert image_size(path) in ((12001, 7001), (7001, 12001))
+    image = load_image(path)
+    assert image.size == (3501, 6001)
+    assert image.getpixel((1000, 4000)) == image.getpixel((3500, 6000)) == shown
+    assert image.getpixel((1000, 2000)) == ((255,) * 3 if mode == "LA" else (0,) * 3)
+    _, mebibytes = measure(path)
+    assert mebibytes < 180
+
+
 # Reduced JPEG decoding
 
 
