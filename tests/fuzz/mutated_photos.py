@@ -63,7 +63,7 @@ def _drawn() -> list[tuple[str, bytes]]:
         files = seeds.photos(format)
         repeated = [files[number % len(files)] for number in range(60)] if files else []
         drawn += [(SUFFIXES.get(format, f".{format.lower()}"), data) for data in repeated]
-    return drawn
+    return drawn + [(".nef", data) for data in seeds.raw_files()] * 10
 
 
 def _index(folder: Path, outcome: Outcome) -> None:

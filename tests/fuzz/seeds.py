@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 import broken_photos
+import raw_photos
 
 PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000")
 OTHER_FORMATS = ("PPM", "ICO", "TGA", "PCX", "SGI", "ICNS", "DDS", "EPS", "PDF", "DIB", "QOI")
@@ -63,6 +64,11 @@ def _save(image: Image.Image, format: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+def raw_files() -> list[bytes]:
+    """Return RAW photos."""
+    return [*raw_photos.RAW_PHOTOS.values(), *raw_photos.OTHER_CONTAINERS.values()]
 
 
 def groups() -> list[bytes]:

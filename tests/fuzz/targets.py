@@ -253,6 +253,7 @@ def _photo_targets() -> Iterator[Target]:
         name = {"JPEG2000": "JPEG 2000", "WEBP": "WebP", "HEIF": "HEIC"}.get(format, format)
         drawn = functools.partial(seeds.photos, format)
         yield Target(f"photo: {name}", drawn, read_photo, seconds=60, mebibytes=2048)
+    yield Target("photo: RAW", seeds.raw_files, read_photo, 60, 2048, 120_000)
     yield Target("photo: other formats", seeds.other_files, read_photo, 60, 2048)
 
 

@@ -26,6 +26,7 @@ from resight.errors import ImageError
 from resight.photos import escape_undecodable, isolation, open_photo, path_text
 from resight.photos.conversion import to_reduced_rgb, to_rgb
 from resight.photos.deep_gray import check_layout
+from resight.photos.raw import RAW_HEADERS, RAW_SUFFIXES, find_preview
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,
@@ -44,7 +45,7 @@ MAX_FILE_BYTES = 1 << 30
 """Larger files are refused: some decoders read the whole file into memory first."""
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-PHOTO_SUFFIXES = HEIF_SUFFIXES | {
+PHOTO_SUFFIXES = HEIF_SUFFIXES | RAW_SUFFIXES | {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
     ".avif", ".jp2", ".j2k", ".jpf", ".jpx",
 }  # fmt: skip
@@ -54,6 +55,9 @@ REDUCED_FORMATS = ("PNG", "TIFF")
 """Formats of scans, which are reduced after they are decoded, see `MAX_REDUCED_PIXELS`."""
 PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif", "Jpeg2K")
 """Pillow's plugins for them; importing all forty would take a tenth of a second."""
+
+BROWSER_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
+"""Formats that browsers show, besides JPEG."""
 
 HEADER_BYTES = 32
 TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
@@ -148,6 +152,21 @@ def taken_at(file: Path | IO[bytes]) -> datetime | None:
     return None
 
 
+def browser_type(file: Path | IO[bytes]) -> str | None:
+    """Return the media type of a file that all browsers show, and show upright; None of others."""
+    with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
+        if _is_isolated(stream):
+            return isolation.ask("browser_type", stream)
+        header = _header(stream)
+        image = _open_image(stream)
+        if header.startswith(JPEG_START):
+            return "image/jpeg"  # not all browsers turn other formats by their EXIF orientation
+        turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        if image.format in BROWSER_FORMATS and not turned:
+            return f"image/{image.format.lower()}"
+    return None
+
+
 def _with_end_marker(file: Path | IO[bytes]) -> bytes | None:
     """Return the content of a JPEG that lacks nothing but its end marker, with that.
 
@@ -200,9 +219,17 @@ def _open_file(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
 
 def _open_image(stream: IO[bytes]) -> ImageFile.ImageFile:
     """Open the image in a file, whose pixels are not decoded yet."""
-    if _header(stream).startswith(b"GIF8"):
+    header = _header(stream)
+    if header.startswith(b"GIF8"):
         _check_pixels(*_gif_size(stream), MAX_PIXELS)  # Pillow may fill the frame already
-    return Image.open(stream, formats=_decoders())
+    preview = find_preview(stream) if header.startswith(RAW_HEADERS) else None
+    if preview is None:
+        return Image.open(stream, formats=_decoders())
+    image = Image.open(io.BytesIO(preview), formats=_decoders())
+    if header.startswith(TIFF_HEADERS):
+        with contextlib.suppress(Exception):  # as in `_make_upright`
+            image.getexif().load_from_fp(stream)
+    return image
 
 
 def _header(stream: IO[bytes]) -> bytes:
