@@ -261,7 +261,18 @@ def load_page(
     if total is None and where in (None, Filter()):
         total = store.count("ok")
     loaded = [photo for photo, _ in present]
-    return ResultPage(results, loaded, [ranking.copies.get(p.id, ()) for p in loaded], total)
+    copies = [ranking.copies.get(photo.id, ()) for photo in loaded]
+    return ResultPage(results, loaded, copies, total, _is_blank(ranking))
+
+
+def _is_blank(ranking: Ranking) -> bool:
+    """Return whether the query has too few features to be compared with any photo."""
+    agreements = [decided.agreement for decided in ranking.decided.values() if decided.agreement]
+    if not agreements:
+        return False
+    from resight.evidence.decision import MIN_FEATURES  # imports OpenCV
+
+    return all(each.query_features < MIN_FEATURES for each in agreements)
 
 
 def make_ranker(
