@@ -18,12 +18,15 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from hostile_report import update_page  # noqa: E402
+
+PAGE = HERE.parents[1] / "docs" / "durability.md"
 EXECUTED = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 PEAK = re.compile(r"stat::peak_rss_mb:\s*(\d+)")
 LOST = ("crash-", "timeout-", "oom-", "leak-")
 """Beginnings of the names of inputs that ended a process."""
-START_S = 60
-"""Time in which a process starts, in addition to the time that it fuzzes."""
+START_S = 300
+"""Time in which a process starts and ends, in addition to the time that it fuzzes."""
 MAX_LOST = 5
 """Processes that one target may lose before its turn ends."""
 
@@ -48,6 +51,7 @@ def main() -> int:
     add("--seed", type=int, default=1)
     add("--folder", type=Path, default=HERE / "found", help="for the corpus and failing inputs")
     add("--json", type=Path, help="file for the figures")
+    add("--write", action="store_true", help="write docs/hostile.json and the table of it")
     add("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if importlib.util.find_spec("atheris") is None:
@@ -67,9 +71,12 @@ def main() -> int:
     if options.photos:
         rows.append(_index(options.photos, options.seed))
         print(_line(rows[-1]), flush=True)
-    if options.json:
-        figures = {"seconds": options.seconds, "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    figures = {"seconds": options.seconds, "rows": [asdict(row) for row in rows]}
+    for target in [options.json, PAGE.with_name("hostile.json") if options.write else None]:
+        if target is not None:
+            target.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    if options.write:
+        update_page(PAGE, figures)
     failures = sum(len(row.failures) for row in rows)
     print(f"{sum(row.inputs for row in rows):,} inputs, {failures} failures ({options.folder})")
     return 1 if failures else 0

@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 import random
 import sys
 
+import hostile_report
 import mutated_photos
 import mutations
 import pytest
@@ -12,6 +14,7 @@ import targets
 from PIL import Image
 
 import seeds
+from environment import ROOT
 from resight.errors import ImageError
 from resight.photos import images
 from resight.photos.images import load_image
@@ -21,6 +24,14 @@ PHOTOS = 200
 
 # A process that loads photos hides what Pillow warns of; in here pytest sets its own filters.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+def test_the_table_in_the_documentation_is_that_of_the_figures():
+    figures = json.loads((ROOT / "docs" / "hostile.json").read_text("utf-8"))
+    table = hostile_report.START + hostile_report.table(figures) + hostile_report.END
+    assert table in (ROOT / "docs" / "durability.md").read_text("utf-8")
+    names = {row["target"] for row in figures["rows"]}
+    assert names >= {target.name for target in targets.TARGETS}
 
 
 @pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.slug)
