@@ -56,7 +56,13 @@ def as_paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
 
 
 def absolute(path: Path) -> Path:
-    """Make a path absolute and free of `..`; symbolic links stay as the user named them."""
+    """Make a path absolute and free of `..`; symbolic links stay as the user named them.
+
+    Raises:
+        UsageError: it holds a NUL, which no system allows.
+    """
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} holds a NUL, so it is no path")
     if is_remote(path):
         return path
     return Path(os.path.abspath(os.path.expanduser(path)))
