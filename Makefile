@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Test processes and commands share compiled modules instead of compiling them each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick check durability clean
+.PHONY: demo test quick check durability fuzz clean
 
 demo: $(VENV)/installed  ## set everything up and run the main job
 	$(BIN)/resight demo
@@ -37,6 +37,9 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt
 
 durability: $(VENV)/installed-dev  ## kill, starve and cut off operations; write the table of docs/durability.md
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.durability --trials 1000 --write
+
+fuzz: $(VENV)/installed-dev  ## read mutated photos, files and requests for five minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz --seconds 300
 
 clean:
 	rm -rf $(VENV)

@@ -1,5 +1,7 @@
 """Segments: as they were written or refused, never half there, and merged as often as one likes."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import samples
 from environment import Run
@@ -16,6 +19,7 @@ from resight.descriptors.extractor import Description
 from resight.errors import CollectionMismatchError, SegmentError, UsageError
 from resight.indexing.cluster.merge import merge
 from resight.indexing.cluster.segments import (
+    MARK,
     Segment,
     decode,
     encode,
@@ -87,6 +91,30 @@ def test_every_damage_is_found_and_named() -> None:
     for length in (0, 7, 39, 40, 41, len(whole) // 2, len(whole) - 1):
         with pytest.raises(SegmentError, match="damaged"):
             decode(whole[:length], "a file")
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        ["/a.jpg", 9, 7, "0" * 64, [4, 3], None, 5],  # no such descriptor
+        ["/a.jpg", 9, 7, None, [4, 3], None, 0],  # described, but of unknown content
+        ["/a.jpg", 2**63, 7, "0" * 64, [4, 3], None, 0],
+        ["/a\0.jpg", 9, 7, "0" * 64, [4, 3], None, 0],
+        ["/a.jpg", 9, 7, "short", [4, 3], None, 0],
+        ["/a.jpg"],
+        7,
+    ],
+)
+def test_a_malformed_segment_with_a_checksum_that_fits_is_refused(photo: object) -> None:
+    def body(entry: object) -> bytes:
+        metadata = json.dumps({"fingerprint": "f" * 64, "photos": [entry]})
+        content = save({"global": np.ones((1, 4), np.float32)}, {"segment": metadata})
+        return content + MARK + hashlib.sha256(content).digest()
+
+    valid = ["/a.jpg", 9, 7, "0" * 64, [4, 3], None, 0]
+    assert decode(body(valid), "a file").results[0].pixels == (4, 3)
+    with pytest.raises(SegmentError, match="a file: not a segment, or damaged"):
+        decode(body(photo), "a file")
 
 
 def test_the_name_tells_what_is_described() -> None:

@@ -16,7 +16,7 @@ from store_samples import Stores, make, stores
 
 __all__ = ["stores"]
 
-VIEW = Decided(0.99, None, "view", agreement=MatchStrength(-20.0, 400, None))
+VIEW = Decided(0.99, None, "view", agreement=MatchStrength(-20.0, 400, None, 400))
 
 
 @pytest.mark.parametrize("kind", [{}, {"cam": True}, {"cam": True, "adapted": True}], ids=str)

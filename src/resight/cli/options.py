@@ -23,6 +23,9 @@ OUTPUT = "Output"
 CLUSTER = "Ray cluster"
 BACKEND = "Backend (docs/backends.md)"
 
+MAX_DIGITS = 20
+"""Length of the longest number; longer ones would overflow, or take minutes to read."""
+
 
 def option(help: str, *flags: str, panel: str | None = None, **settings: Any) -> Any:
     """Return an option with its help text, in a panel of the help."""
@@ -149,7 +152,7 @@ def parse_settings(texts: list[str] | None, option: str) -> dict[str, Any]:
             raise UsageError(f"{text!r} is not NAME=VALUE", parameter=option)
         try:
             settings[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # recursion: lists in lists, thousands deep
             settings[name] = value
     return settings
 
@@ -161,7 +164,8 @@ def parse_share(text: str) -> float:
         UsageError: anything else, or not above 0 and up to 1.
     """
     try:
-        share = float(Fraction(text))
+        readable = len(text) <= MAX_DIGITS and "e" not in text.lower()
+        share = float(Fraction(text)) if readable else 0.0
     except (ValueError, ZeroDivisionError):
         share = 0.0
     if not 0 < share <= 1:
@@ -180,7 +184,8 @@ def parse_duration(text: str) -> float:
     """
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit not in units or int(number) == 0:
+    valid = number.isdecimal() and len(number) <= MAX_DIGITS and unit in units
+    if not valid or int(number) == 0:
         raise UsageError(f"{text}: expected a time such as 30s, 10m or 2h", parameter="for")
     return int(number) * units[unit]
 

@@ -25,6 +25,8 @@ from resight.searching import Searcher
 from resight.searching.query import QuerySource, Result, SearchResults
 from resight.searching.query_list import QueryList
 
+BLANK = "the query shows too few details to be compared; only copies of it are found"
+
 
 @dataclass(frozen=True)
 class SearchOutput:
@@ -91,6 +93,8 @@ class SearchOutput:
                 rest = len(results) - results.found
                 others = f"; --all also lists {count(rest, 'similar photo')}" if rest else ""
                 say(found_text(results) + ("" if self.everything else others))
+                if results.blank:
+                    say(BLANK)
             unread = [printable(result.path) for result in results if result.unread]
             if unread:
                 say(f"not verified, because they cannot be read: {', '.join(unread)}")

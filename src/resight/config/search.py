@@ -63,7 +63,7 @@ class RerankConfig(Config):
                 raise UsageError(f"{setting!r} is not NAME=VALUE", parameter="rerank_with")
             try:
                 fields[name] = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):  # recursion: lists in lists, thousands deep
                 raise UsageError(
                     f"{setting}: {value!r} is not a number", parameter="rerank_with"
                 ) from None

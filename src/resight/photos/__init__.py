@@ -56,7 +56,13 @@ def as_paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
 
 
 def absolute(path: Path) -> Path:
-    """Make a path absolute and free of `..`; symbolic links stay as the user named them."""
+    """Make a path absolute and free of `..`; symbolic links stay as the user named them.
+
+    Raises:
+        UsageError: it holds a NUL, which no system allows.
+    """
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} holds a NUL, so it is no path")
     if is_remote(path):
         return path
     return Path(os.path.abspath(os.path.expanduser(path)))
@@ -121,12 +127,15 @@ def open_photo(path: Path) -> io.BufferedReader | io.BytesIO:
 
 def _open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file; of anything else, such as a pipe, opening or reading might wait."""
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    file = os.fdopen(number, "rb")  # refuses folders
-    if stat.S_ISREG(os.fstat(number).st_mode):
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _store(path: Path) -> tuple[Any, str]:

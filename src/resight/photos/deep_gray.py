@@ -83,8 +83,11 @@ def _sample(image: Image.Image) -> np.ndarray:
     )
 
 
-def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Yield top and content of strips, which avoids a second image of 4 or 8 bytes a pixel."""
-    rows = max(1, STRIP_PIXELS // image.width)
+def strips(image: Image.Image, multiple: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """Yield top and content of strips, which avoids a second image of 4 or 8 bytes a pixel.
+
+    All tops are multiples of a number.
+    """
+    rows = max(1, STRIP_PIXELS // (image.width * multiple)) * multiple
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))

@@ -13,6 +13,7 @@ import importlib
 import io
 import logging
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
@@ -22,17 +23,20 @@ from typing import IO
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
-from resight.photos import escape_undecodable, open_photo, path_text
-from resight.photos.deep_gray import check_layout, deep_gray_to_8_bit, strips
+from resight.photos import escape_undecodable, isolation, open_photo, path_text
+from resight.photos.conversion import to_reduced_rgb, to_rgb
+from resight.photos.deep_gray import check_layout
+from resight.photos.raw import RAW_HEADERS, RAW_SUFFIXES, find_preview
 
 MAX_PIXELS = 80_000_000
 """Limit of the decoded size. A photo of this size takes 320 MB (Pillow stores 4 bytes a pixel) and,
 while it is decoded and rotated, 0.9 GB, which together with the network stays within 2 GiB. Larger
-photos are nearly always JPEGs: see `MAX_JPEG_PIXELS`."""
+JPEGs, PNGs and TIFFs are reduced: see `MAX_REDUCED_PIXELS`."""
 
-MAX_JPEG_PIXELS = 4 * MAX_PIXELS
+MAX_REDUCED_PIXELS = 4 * MAX_PIXELS
 """JPEGs up to this size are decoded at half scale or less, within `MAX_PIXELS`; except progressive
-ones, for which libjpeg keeps the coefficients of the whole image."""
+ones, for which libjpeg keeps the coefficients of the whole image. PNGs and TIFFs, such as scans of
+archives, are decoded in another process, and reduced to half scale there."""
 
 MAX_WEBP_PIXELS = MAX_PIXELS // 2
 """Decoding WebP and JPEG 2000 takes 16 bytes a pixel, twice as many as other formats."""
@@ -41,25 +45,32 @@ MAX_FILE_BYTES = 1 << 30
 """Larger files are refused: some decoders read the whole file into memory first."""
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-PHOTO_SUFFIXES = HEIF_SUFFIXES | {
+PHOTO_SUFFIXES = HEIF_SUFFIXES | RAW_SUFFIXES | {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
     ".avif", ".jp2", ".j2k", ".jpf", ".jpx",
 }  # fmt: skip
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000")
 """Formats that are decoded, by content rather than by name; no rare format is tried."""
+REDUCED_FORMATS = ("PNG", "TIFF")
+"""Formats of scans, which are reduced after they are decoded, see `MAX_REDUCED_PIXELS`."""
 PLUGINS = ("Jpeg", "Mpo", "Png", "WebP", "Tiff", "Bmp", "Gif", "Avif", "Jpeg2K")
 """Pillow's plugins for them; importing all forty would take a tenth of a second."""
 
+BROWSER_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
+"""Formats that browsers show, besides JPEG."""
+
+HEADER_BYTES = 32
 TIFF_HEADERS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+JPEG_2000_HEADERS = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
+PNG_HEADER = b"\x89PNG\r\n\x1a\n"
+BASE_MEDIA_MARK = b"ftyp"
+"""At the fifth byte of HEIC and AVIF."""
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 MAX_REPAIRED_BYTES = 64 << 20
 """Size up to which a JPEG without its end marker is read."""
 CUT_BYTES = 24
 """Number of bytes in which the last corner of a JPEG is coded, at least in part."""
-
-BUFFERED_FORMATS = frozenset({"WEBP", "AVIF", "JPEG2000"})
-"""Decoders that hold two or three times the image as long as their `Image` lives."""
 
 THUMBNAIL_SIDE = 120
 """Longer side of a thumbnail, in pixels."""
@@ -90,12 +101,19 @@ def load_image(file: Path | IO[bytes], reduce_to: int | None = None) -> Image.Im
 
 
 def _decode(file: Path | IO[bytes], reduce_to: int | None) -> Image.Image:
-    with _open_image(file) as image:
-        _limit_size(image, reduce_to)
+    with _open_file(file) as stream:
+        if _is_isolated(stream):
+            return isolation.ask("load_image", stream, reduce_to)
+        image = _open_image(stream)
+        scale = _limit_size(image, reduce_to)
         check_layout(image)
         image.load()
+        if scale > 1:
+            reduced = to_reduced_rgb(image, scale)
+            _make_upright(reduced)
+            return reduced
         _make_upright(image)
-        return _to_rgb(image)
+        return to_rgb(image)
 
 
 def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
@@ -104,7 +122,11 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
     Raises:
         ImageError: the file is not an image.
     """
-    with _open_image(file) as image:
+    with _open_file(file) as stream:
+        if _is_isolated(stream):
+            width, height = isolation.ask("image_size", stream)
+            return width, height
+        image = _open_image(stream)
         width, height = image.size
         # Pillow rotates a TIFF's size itself, and would decode a whole PNG to look for EXIF.
         if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
@@ -115,13 +137,33 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
         return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
-def taken_at(file: Path) -> datetime | None:
+def taken_at(file: Path | IO[bytes]) -> datetime | None:
     """Return when a photo was taken (EXIF, the camera's local time); None if unknown."""
-    with contextlib.suppress(Exception), _open_image(file) as image:  # as in `_make_upright`
+    with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
+        if _is_isolated(stream):
+            return datetime.fromisoformat(isolation.ask("taken_at", stream))
+        image = _open_image(stream)
+        if image.format == "PNG":  # Pillow decodes all of it to look for EXIF
+            _check_pixels(*image.size, MAX_PIXELS)
         exif = image.getexif()
         original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
         text = str(original or exif.get(ExifTags.Base.DateTime))
         return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    return None
+
+
+def browser_type(file: Path | IO[bytes]) -> str | None:
+    """Return the media type of a file that all browsers show, and show upright; None of others."""
+    with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
+        if _is_isolated(stream):
+            return isolation.ask("browser_type", stream)
+        header = _header(stream)
+        image = _open_image(stream)
+        if header.startswith(JPEG_START):
+            return "image/jpeg"  # not all browsers turn other formats by their EXIF orientation
+        turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        if image.format in BROWSER_FORMATS and not turned:
+            return f"image/{image.format.lower()}"
     return None
 
 
@@ -151,17 +193,16 @@ def _with_end_marker(file: Path | IO[bytes]) -> bytes | None:
 
 
 @contextlib.contextmanager
-def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    """Open the image in a file; every failure becomes an `ImageError`."""
+def _open_file(file: Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """Open a file, or take one that is open; every failure with it becomes an `ImageError`."""
     header = b""
     try:
         with contextlib.ExitStack() as stack:
             stream: IO[bytes]
             stream = stack.enter_context(open_photo(file)) if isinstance(file, Path) else file
             _check_file(stream)
-            header = stream.read(4)
-            stream.seek(0)
-            yield stack.enter_context(Image.open(stream, formats=_decoders()))
+            header = _header(stream)
+            yield stream
     except UnidentifiedImageError:
         raise ImageError(_unidentified(file, header)) from None
     except FileNotFoundError:
@@ -176,6 +217,38 @@ def _open_image(file: Path | IO[bytes]) -> Iterator[ImageFile.ImageFile]:
         raise ImageError(_reason(error)) from None
 
 
+def _open_image(stream: IO[bytes]) -> ImageFile.ImageFile:
+    """Open the image in a file, whose pixels are not decoded yet."""
+    header = _header(stream)
+    if header.startswith(b"GIF8"):
+        _check_pixels(*_gif_size(stream), MAX_PIXELS)  # Pillow may fill the frame already
+    preview = find_preview(stream) if header.startswith(RAW_HEADERS) else None
+    if preview is None:
+        return Image.open(stream, formats=_decoders())
+    image = Image.open(io.BytesIO(preview), formats=_decoders())
+    if header.startswith(TIFF_HEADERS):
+        with contextlib.suppress(Exception):  # as in `_make_upright`
+            image.getexif().load_from_fp(stream)
+    return image
+
+
+def _header(stream: IO[bytes]) -> bytes:
+    """Return the first bytes of a file at its start."""
+    header = stream.read(HEADER_BYTES)
+    stream.seek(0)
+    return header
+
+
+def _is_isolated(stream: IO[bytes]) -> bool:
+    """Return whether a file is decoded in another process, see `isolation`."""
+    header = _header(stream)
+    if header.startswith(PNG_HEADER):  # and the sides in pixels, after 8 bytes
+        width, height = struct.unpack_from(">II", header.ljust(HEADER_BYTES, b"\0"), 16)
+        return isolation.available and width * height > MAX_PIXELS
+    known = header.startswith((*TIFF_HEADERS, *JPEG_2000_HEADERS))
+    return isolation.available and (known or header[4:8] == BASE_MEDIA_MARK)
+
+
 def _check_file(file: IO[bytes]) -> None:
     try:
         status = os.fstat(file.fileno())
@@ -187,49 +260,70 @@ def _check_file(file: IO[bytes]) -> None:
         raise ImageError(f"larger than the limit of {MAX_FILE_BYTES >> 20} MiB")
 
 
-def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> None:
-    """Choose the decoding scale of a JPEG, and refuse an image with too many pixels."""
+def _limit_size(image: ImageFile.ImageFile, reduce_to: int | None) -> int:
+    """Choose the decoding scale of a JPEG, and refuse an image with too many pixels.
+
+    Returns:
+        By how much the decoded image is to be reduced.
+    """
     pixels = image.width * image.height
     if pixels == 0:
         raise ImageError("a picture without pixels")
+    if image.format in REDUCED_FORMATS and MAX_PIXELS < pixels <= MAX_REDUCED_PIXELS:
+        return 2
     limit = MAX_WEBP_PIXELS if image.format in ("WEBP", "JPEG2000") else MAX_PIXELS
     reducible = pixels <= MAX_PIXELS or not image.info.get("progressive")
-    if image.format in ("JPEG", "MPO") and pixels <= MAX_JPEG_PIXELS and reducible:
+    if image.format in ("JPEG", "MPO") and pixels <= MAX_REDUCED_PIXELS and reducible:
         longest = max(image.size)
         scale = 2 if pixels > MAX_PIXELS else 1
         while reduce_to and scale < 8 and longest // (2 * scale) >= reduce_to:
             scale *= 2
         if scale > 1:
             image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
-        pixels = image.width * image.height
-    if pixels > limit:
+    _check_pixels(image.width, image.height, limit)
+    return 1
+
+
+def _check_pixels(width: int, height: int, limit: int) -> None:
+    if width * height > limit:
         raise ImageError(
-            f"{image.width} x {image.height} pixels, more than the limit of "
-            f"{limit // 10**6} megapixels"
+            f"{width} x {height} pixels, more than the limit of {limit // 10**6} megapixels"
         )
+
+
+def _gif_size(stream: IO[bytes]) -> tuple[int, int]:
+    """Return the size of a GIF up to its first frame, and leave the file at its start.
+
+    Extensions are skipped exactly as Pillow does, or a damaged file could show it another frame.
+
+    Source: GIF89a specification, sections 18, 20 and 24.
+    """
+
+    def read_block() -> bytes:
+        length = stream.read(1)
+        return stream.read(length[0]) if length else b""
+
+    width, height, flags = struct.unpack("<6xHHB2x", stream.read(13).ljust(13, b"\0"))
+    stream.seek(3 << (flags & 7) + 1 if flags & 0x80 else 0, os.SEEK_CUR)  # the color table
+    while (kind := stream.read(1)) not in (b"", b";"):
+        if kind == b"!":
+            label, block = stream.read(1), read_block()
+            if label == b"\xff" and block.startswith(b"NETSCAPE2.0"):
+                read_block()
+            if block or label != b"\xfe":
+                while read_block():
+                    pass
+        elif kind == b",":
+            x, y, w, h = struct.unpack("<4H", stream.read(8).ljust(8, b"\0"))
+            width, height = max(width, x + w), max(height, y + h)
+            break
+    stream.seek(0)
+    return width, height
 
 
 def _make_upright(image: Image.Image) -> None:
     with contextlib.suppress(Exception):  # damaged EXIF must not cost a good photo
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return deep_gray_to_8_bit(image).convert("RGB")
-    if "A" in image.getbands() or "transparency" in image.info:
-        return _flatten_to_white(image)
-    if image.mode == "RGB":
-        return image.copy() if image.format in BUFFERED_FORMATS else image
-    return image.convert("RGB")
-
-
-def _flatten_to_white(image: Image.Image) -> Image.Image:
-    flat = Image.new("RGB", image.size, "white")
-    for top, strip in strips(image):
-        rgba = strip.convert("RGBA")
-        flat.paste(rgba, (0, top), mask=rgba.getchannel("A"))
-    return flat
 
 
 @functools.cache
@@ -261,7 +355,7 @@ def _reason(error: Exception) -> str:
 
 
 def _unidentified(file: Path | IO[bytes], header: bytes) -> str:
-    if header in TIFF_HEADERS:
+    if header.startswith(TIFF_HEADERS):
         return "a TIFF of a kind that is not read, such as 32-bit colors; save it with 8 or 16 bits"
     name = file if isinstance(file, Path) else getattr(file, "name", "")
     if Path(str(name)).suffix.lower() in HEIF_SUFFIXES and "HEIF" not in Image.OPEN:

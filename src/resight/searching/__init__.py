@@ -185,7 +185,7 @@ class Searcher:
         )
         names = tuple(photo.name for photo in photos)
         several = names if len(names) > 1 else ()
-        return SearchResults(names[0], box, page.results, page.total, several)
+        return SearchResults(names[0], box, page.results, page.total, several, page.blank)
 
     def search_each(
         self,

@@ -167,6 +167,7 @@ def _in_photos(
         decision.match.log10_nfa,
         min(len(evidence), len(other)),
         columns_nfa(evidence, other, decision.columns),
+        len(evidence),
     )
     return Decided(probability, match, kind, agreement=agreement)
 

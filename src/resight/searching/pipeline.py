@@ -167,6 +167,8 @@ def _rerank(
 ) -> Ranking:
     """Put the short list into a better order."""
     shortlist = ranking.ids[: config.shortlist]
+    if not len(shortlist):  # no photo passes the filter
+        return ranking
     if rerank_set is None:
         rerank_set = _load_rerank_set(store, shortlist, config)
     places = np.flatnonzero(np.isin(shortlist, rerank_set.ids))  # others were removed just now
@@ -259,7 +261,18 @@ def load_page(
     if total is None and where in (None, Filter()):
         total = store.count("ok")
     loaded = [photo for photo, _ in present]
-    return ResultPage(results, loaded, [ranking.copies.get(p.id, ()) for p in loaded], total)
+    copies = [ranking.copies.get(photo.id, ()) for photo in loaded]
+    return ResultPage(results, loaded, copies, total, _is_blank(ranking))
+
+
+def _is_blank(ranking: Ranking) -> bool:
+    """Return whether the query has too few features to be compared with any photo."""
+    agreements = [decided.agreement for decided in ranking.decided.values() if decided.agreement]
+    if not agreements:
+        return False
+    from resight.evidence.decision import MIN_FEATURES  # imports OpenCV
+
+    return all(each.query_features < MIN_FEATURES for each in agreements)
 
 
 def make_ranker(

@@ -191,11 +191,13 @@ class MatchStrength:
             the background.
         features: number of features of the photo that has fewer.
         columns: as `log10_nfa`, of the match of columns; None without columns.
+        query_features: number of features of the query.
     """
 
     log10_nfa: float
     features: int
     columns: float | None
+    query_features: int
 
 
 @dataclass(frozen=True)
@@ -300,13 +302,15 @@ class ResultPage:
     """A page of results, in the same order the rows of the photos and of their copies.
 
     `total` is the number of all photos that were ranked, copies included. It is None where counting
-    would take too long: with a filter, without a maximum distance.
+    would take too long: with a filter, without a maximum distance. `blank` is that of
+    `SearchResults`.
     """
 
     results: list[Result]
     photos: list[Photo]
     copies: list[tuple[Photo, ...]]
     total: int | None
+    blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -319,6 +323,7 @@ class SearchResults:
         results: the photos.
         total: number of photos that the search ranks, copies included; None with a filter.
         queries: all photos, where several views of one thing were searched with.
+        blank: the query shows too few details to be compared; only copies of it are found.
     """
 
     query: Path | None
@@ -326,6 +331,7 @@ class SearchResults:
     results: list[Result]
     total: int | None = None
     queries: tuple[Path | None, ...] = ()
+    blank: bool = False
 
     @property
     def found(self) -> int | None:
@@ -341,7 +347,7 @@ class SearchResults:
         return iter(self.results)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values: `query`, `box` where there is one, `found` and `results`.
+        """Return plain JSON values: `query`, `box` and `blank` where so, `found` and `results`.
 
         With several views of one thing there is a list `queries` as well, and each result has the
         place of its `view` there, from 0.
@@ -353,6 +359,8 @@ class SearchResults:
             entry["box"] = list(self.box)
         if self.found is not None:
             entry["found"] = self.found
+        if self.blank:
+            entry["blank"] = True
         results = [result.to_dict() for result in self.results]
         if self.queries:
             for result, listed in zip(self.results, results, strict=True):

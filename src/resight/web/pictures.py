@@ -11,15 +11,13 @@ import numpy as np
 from cachetools import LRUCache
 from fastapi import Response
 from fastapi.responses import FileResponse
-from PIL import ExifTags, Image
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL import Image
 
 from resight.collection import Photo
 from resight.errors import ImageError
 from resight.files import write_atomically
-from resight.photos import open_photo
 from resight.photos.files import file_state
-from resight.photos.images import load_image
+from resight.photos.images import browser_type, load_image
 from resight.photos.transforms import scaled_size
 from resight.views import overlay
 from resight.web.problems import ProblemError
@@ -33,8 +31,6 @@ SUFFIX = ".jpg"
 OVERLAY_SIDE = 400
 SHADE = (12, 14, 20, 165)
 """Color, RGBA, over everything outside the class activation mask."""
-
-BROWSER_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF")
 
 
 class ThumbnailCache(LRUCache[str, int]):
@@ -124,17 +120,7 @@ def is_as_indexed(photo: Photo) -> bool:
 
 def full_picture(path: Path, headers: dict[str, str]) -> Response:
     """Return a photo in full size: its file where browsers show it upright, otherwise a JPEG."""
-    media_type = None
-    with (
-        contextlib.suppress(Exception),
-        open_photo(path) as file,
-        Image.open(file, formats=BROWSER_FORMATS) as image,
-    ):
-        # All browsers turn a JPEG by its EXIF orientation, but not all turn other formats.
-        if isinstance(image, JpegImageFile):
-            media_type = "image/jpeg"
-        elif "exif" not in image.info or image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
-            media_type = f"image/{str(image.format).lower()}"
+    media_type = browser_type(path)
     if media_type is not None:
         return FileResponse(path, headers=headers, media_type=media_type)
     data = render(path, FULL_SIDE, FULL_QUALITY)

@@ -198,7 +198,8 @@ def test_sizes_come_from_the_header(files):
         elif file.reason != "megapixels":
             with contextlib.suppress(ImageError):
                 assert min(image_size(file.path)) >= 0
-    sizes = {file.path.name: image_size(file.path) for file in files if file.reason == "megapixels"}
+    bombs = [file.path for file in files if file.reason == "megapixels"]
+    sizes = {path.name: image_size(path) for path in bombs if path.suffix != ".gif"}
     assert sizes["declared-60000.png"] == (60000, 60000)
     assert all(width * height > 120_000_000 for width, height in sizes.values())
 
@@ -226,11 +227,26 @@ def test_in_this_process_too_nothing_is_printed(files, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_looking_for_the_time_does_not_decode_a_bomb(tmp_path):
+    bomb = next(data for name, data in broken_photos._bombs() if name == "real-20000.png")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from resight.photos.images import taken_at\n"
+        "assert taken_at(Path(sys.argv[1])) is None\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "bomb.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) < 200 << 10
+
+
 def test_heic_without_the_extra_names_it(tmp_path):
     path = tmp_path / "photo.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError")
     code = (
-        "import sys; sys.modules['pillow_heif'] = None\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from pathlib import Path; from resight.photos.images import load_image\n"
         "from resight.errors import ImageError\n"
         "try: load_image(Path(sys.argv[1]))\n"
@@ -350,6 +366,36 @@ def test_jpegs_beyond_the_limit_are_decoded_at_half_scale(tmp_path):
     image = load_image(tmp_path / "wide.jpg")
     assert image.size == (32750, 1000)
     assert image.getpixel((32749, 999)) == (90, 90, 90)
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "mode", "color", "shown"),
+    [
+        (".png", "RGB", (200, 30, 60), (200, 30, 60)),
+        (".png", "1", 1, (255, 255, 255)),
+        (".tif", "LA", (90, 255), (90, 90, 90)),
+        (".tif", "I;16", 45 * 256, (45, 45, 45)),
+    ],
+)
+def test_scans_beyond_the_limit_are_read_at_half_scale(tmp_path, suffix, mode, color, shown):
+    size = (12001, 7001)
+    code = (
+        "import sys; from PIL import Image\n"
+        f"exif = Image.Exif(); exif[274] = 6; image = Image.new({mode!r}, {size}, {color!r})\n"
+        f"image.paste(0, (0, 0, 6000, 7001)); image.save(sys.argv[1], exif=exif)"
+    )
+    path = tmp_path / f"scan{suffix}"
+    Image.new("L", (16, 16)).save(tmp_path / f"small{suffix}")
+    subprocess.run([sys.executable, "-c", code, path], check=True, timeout=120)
+    assert image_size(path) in ((12001, 7001), (7001, 12001))
+    image = load_image(path)
+    assert image.size == (3501, 6001)
+    assert image.getpixel((1000, 4000)) == image.getpixel((3500, 6000)) == shown
+    assert image.getpixel((1000, 2000)) == ((255,) * 3 if mode == "LA" else (0,) * 3)
+    _, mebibytes = measure(path)
+    assert mebibytes < 180
 
 
 # Reduced JPEG decoding

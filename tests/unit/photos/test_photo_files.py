@@ -265,3 +265,9 @@ def test_is_under_takes_whole_names() -> None:
     assert all(is_under(Path(path), places) for path in inside)
     assert not any(is_under(Path(path), places) for path in outside)
     assert not is_under(Path("/photos"), [])
+
+
+@pytest.mark.parametrize("text", ["a\0b", "~\0", "/a\0"])
+def test_a_path_with_a_nul_is_refused(text):
+    with pytest.raises(UsageError, match="holds a NUL"):
+        absolute(Path(text))

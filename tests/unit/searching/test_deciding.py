@@ -234,3 +234,22 @@ def test_the_fallback_to_descriptors_is_said(
         SearchOutput().print_one(resight.search(folder / "query.png", folder / name, k=12))
         said = capsys.readouterr().err
         assert ("decided by descriptors alone" in said) == (name == "bare")
+
+
+def test_a_blank_query_is_said_to_be_one(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((240, 320, 3), 255, np.uint8))
+    results = resight.search(blank, folder / "c")
+    assert results.blank
+    assert results.found == 0
+    assert results.to_dict()["blank"] is True
+    SearchOutput().print_one(results)
+    printed = capsys.readouterr().err
+    assert printed.count("the query shows too few details to be compared") == 1
+    results = resight.search([blank, folder / "query.png"], folder / "c")
+    assert (results.blank, results.found) == (False, 3)
+    results = resight.search(folder / "stranger.png", folder / "c")
+    assert (results.blank, results.found) == (False, 0)
+    assert "blank" not in results.to_dict()

@@ -26,9 +26,9 @@ from resight.searching.query import SAME, Decided, MatchStrength, VerifiedMatch
 from views import near, texture, view
 
 MATCH = VerifiedMatch(40, None, None)
-SURE, UNSURE = MatchStrength(-20.0, 400, None), MatchStrength(-2.0, 400, None)
+SURE, UNSURE = MatchStrength(-20.0, 400, None, 400), MatchStrength(-2.0, 400, None, 400)
 VIEW = Decided(0.99, MATCH, "view", agreement=SURE)
-STRANGER = Decided(0.05, MATCH, agreement=MatchStrength(np.inf, 20, None))
+STRANGER = Decided(0.05, MATCH, agreement=MatchStrength(np.inf, 20, None, 400))
 
 
 def directions(*degrees: float) -> np.ndarray:

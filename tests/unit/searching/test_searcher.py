@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 import samples
+from resight.backends.store import Filter
 from resight.collection import Collection
-from resight.config import SearchConfig
+from resight.config import RerankConfig, SearchConfig
 from resight.errors import QueryError, UsageError
 from resight.photos.images import load_image
 from resight.searching import Searcher
@@ -66,3 +67,12 @@ def test_queries_that_cannot_be_read(tmp_path: Path) -> None:
         _ = open_query(tmp_path / "text.png").image
     with pytest.raises(UsageError, match="not inside"):
         open_query(Image.new("RGB", (10, 10)), (5, 5, 10, 10))
+
+
+def test_reranking_where_no_photo_passes_the_filter(photos: list[Path]) -> None:
+    collection = photos[0].parent.parent / "c"
+    with Collection.open(collection) as opened:
+        found = Searcher(opened).search(
+            photos[0], SearchConfig(rerank=RerankConfig(method="aqe")), where=Filter(min_side=9999)
+        )
+    assert list(found) == []

@@ -8,6 +8,7 @@ the SHA-256 of everything before it. It gets its name only when it is complete, 
 hash of what it describes: a shard is finished if and only if its segment exists.
 """
 
+import contextlib
 import errno
 import hashlib
 import importlib.metadata
@@ -16,19 +17,22 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 import resight
 from resight.collection.database import DISK_FULL
+from resight.config.base import NonNegativeInt, PositiveInt
 from resight.descriptors.extractor import Description, Extractor
 from resight.errors import SegmentError, UsageError
 from resight.files import create_folder, file_sha256, user_cache, write_atomically
 from resight.indexing.evidence import WithEvidence
 from resight.indexing.extraction import PhotoResult, extract_photos
 from resight.methods.model import FittedMethod, Model, ModelOptions
-from resight.photos.files import PhotoFile
+from resight.photos.files import MAX_INTEGER, PhotoFile
 
 MARK = b"RESIGHT1"
 SUFFIX = ".segment"
@@ -40,6 +44,22 @@ MAX_SHARD_PHOTOS = 512
 
 SHARDS_PER_WORKER = 4
 """Shards of each worker in a short run, so that all finish at about the same time."""
+
+
+class _Photo(msgspec.Struct, array_like=True):
+    """A photo's result as a segment stores it: an array, whose end may be missing.
+
+    Segments without evidence have no lengths.
+    """
+
+    path: Annotated[str, Meta(min_length=1, pattern="^[^\\0]*$")]
+    size: Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+    mtime_ns: Annotated[int, Meta(ge=-MAX_INTEGER - 1, le=MAX_INTEGER)]
+    content: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None
+    pixels: tuple[PositiveInt, PositiveInt] | None
+    reason: str | None
+    row: NonNegativeInt | None
+    length: NonNegativeInt = 0
 
 
 @dataclass(frozen=True)
@@ -91,19 +111,26 @@ def decode(data: bytes, name: object) -> Segment:
     Raises:
         SegmentError: the bytes are damaged; the message starts with `name`.
     """
+    body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
+    if footer == MARK + hashlib.sha256(body).digest():
+        # A checksum does not prove who wrote the file, and readers raise errors of their own.
+        with contextlib.suppress(Exception):
+            return _decode_body(body)
+    raise SegmentError(f"{name}: not a segment, or damaged; delete it and index its photos again")
+
+
+def _decode_body(body: bytes) -> Segment:
+    """Return the segment of some bytes without a footer; malformed ones raise any `Exception`."""
     from safetensors.numpy import load
 
-    body, footer = data[:-_FOOTER_BYTES], data[-_FOOTER_BYTES:]
-    if footer != MARK + hashlib.sha256(body).digest():
-        raise SegmentError(
-            f"{name}: not a segment, or damaged; delete it and index its photos again"
-        )
     length = int.from_bytes(body[:8], "little")
     metadata = json.loads(json.loads(body[8 : 8 + length])["__metadata__"]["segment"])
     tensors = load(body)
     evidence = io.BytesIO(tensors["evidence"].tobytes() if "evidence" in tensors else b"")
-    results = [_decode_result(photo, tensors, evidence) for photo in metadata["photos"]]
-    return Segment(metadata["fingerprint"], tuple(results))
+    # JSON of msgspec would refuse file names that are not UTF-8.
+    photos = msgspec.convert(metadata["photos"], list[_Photo])
+    results = [_decode_result(photo, tensors, evidence) for photo in photos]
+    return Segment(msgspec.convert(metadata["fingerprint"], str), tuple(results))
 
 
 def write_segment(path: Path, data: bytes) -> None:
@@ -139,21 +166,26 @@ def find_segments(folder: Path) -> list[Path]:
 
 
 def _decode_result(
-    photo: list[Any], tensors: dict[str, np.ndarray], evidence: io.BytesIO
+    photo: _Photo, tensors: dict[str, np.ndarray], evidence: io.BytesIO
 ) -> PhotoResult[Description]:
-    """Return a photo's result; its evidence is the next of the segment's."""
-    path, size, mtime_ns, content, pixels, reason, row, *rest = photo
+    """Return a photo's result; its evidence is the next of the segment's.
+
+    Raises:
+        KeyError, IndexError: a descriptor is missing.
+        ValueError: the photo is described, but of unknown content or size.
+    """
     description = None
-    if row is not None:
+    if photo.row is not None:
+        if photo.content is None or photo.pixels is None:
+            raise ValueError("a description without a photo")
         local = tensors.get("local")
-        length = rest[0] if rest else 0  # segments without evidence have no lengths
         description = Description(
-            tensors["global"][row],
-            None if local is None else local[row],
-            evidence=evidence.read(length) or None,
+            tensors["global"][photo.row],
+            None if local is None else local[photo.row],
+            evidence=evidence.read(photo.length) or None,
         )
-    file = PhotoFile(Path(path), size, mtime_ns)
-    return PhotoResult(file, content, tuple(pixels) if pixels else None, description, reason)
+    file = PhotoFile(Path(photo.path), photo.size, photo.mtime_ns)
+    return PhotoResult(file, photo.content, photo.pixels, description, photo.reason)
 
 
 @dataclass(frozen=True)
