@@ -120,7 +120,7 @@ def test_a_client_that_leaves_while_waiting_is_dropped(few_collection, jpeg):
 
 def test_a_stalled_upload_is_aborted(few_collection, monkeypatch):
     monkeypatch.setattr(security, "DRAIN_S", 0.2)
-    with running(few_collection, upload_timeout_s=0.5) as server, raw(server.port) as connection:
+    with running(few_collection, body_timeout_s=0.5) as server, raw(server.port) as connection:
         connection.sendall(head(server.port, **FORM, Content_Length="5000000") + PART)
         response = http.client.HTTPResponse(connection)
         response.begin()

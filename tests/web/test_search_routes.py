@@ -279,9 +279,13 @@ def test_a_photo_whose_file_changed_or_is_gone(own):
     path = own.photos / "object-01" / "view-1.jpg"
     id_ = ids_of(own.collection)[str(path)]
     shutil.copy(own.photos / "clutter" / "01.jpg", path)  # not re-indexed yet
-    changed = server.client.get(f"{V1}/photos/{id_}/thumbnail")
-    assert changed.headers["cache-control"] == "no-store"
-    assert not list((own.collection / "thumbnails").glob("*/*.jpg"))  # wrong ones are not cached
+    for place in ("thumbnail", "original"):
+        changed = server.client.get(f"{V1}/photos/{id_}/{place}")
+        assert "has changed since it was indexed" in checked(changed, 409)["detail"]
+        assert changed.headers["cache-control"] == "no-store"
+    assert not list((own.collection / "thumbnails").glob("*/*.jpg"))
+    why = {"query": {"photo": 1}, "result": id_}
+    checked(server.client.post(f"{V1}/explain", json=why), 409)
     path.unlink()
     checked(server.client.get(f"{V1}/photos/{id_}/thumbnail"), 404)
     checked(server.client.get(f"{V1}/photos/{id_}/original"), 404)

@@ -22,7 +22,7 @@ import json, sys, threading
 from pathlib import Path
 from resight.methods.model import ModelOptions
 from resight.web import WebSettings, serve
-settings = WebSettings(**json.loads(sys.argv[2]))
+settings = WebSettings(**{"token": None, **json.loads(sys.argv[2])})
 serve(Path(sys.argv[1]), settings=settings, end_process=True,
       started=lambda url: print(url, flush=True),
       say=lambda text: print(text, file=sys.stderr, flush=True))
@@ -75,7 +75,7 @@ HANGING_DISK = """
 import threading
 from resight.web import app_state, photo_routes
 app_state.PICTURE_LIMIT_S = 0.5
-photo_routes.full_picture = lambda *arguments: threading.Event().wait()
+photo_routes.full_photo = lambda *arguments: threading.Event().wait()
 """
 
 
@@ -157,7 +157,7 @@ def test_the_address_contains_the_token(few_collection):
 
 
 def test_a_public_address_without_a_token_is_refused_at_the_start(few_collection):
-    server = Served(few_collection, host="0.0.0.0")
+    server = Served(few_collection, host="0.0.0.0", token=None)
     _, output = server.process.communicate(timeout=60)
     assert server.process.returncode != 0
     assert "UsageError" in output
