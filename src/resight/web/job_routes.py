@@ -122,11 +122,11 @@ def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
     allowed = _allowed_folders(state)
     for folder in folders:
         if "\0" in str(folder) or not folder.is_absolute():
-            raise ProblemError(422, f"{folder}: give the full path of a folder on this machine.")
+            raise ProblemError(422, "Give the full paths of folders on this machine.")
         if not is_under(Path(os.path.realpath(folder)), allowed):
             raise ProblemError(403, NOT_ALLOWED)
         if not folder.is_dir():
-            raise ProblemError(422, f"{folder} is not a folder on this machine.")
+            raise ProblemError(422, "That is not a folder on this machine.")
     return folders
 
 
