@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from resight.collection import Photo
+from resight.collection.thumbnails import FOLDER_NAME
 from resight.files import file_sha256
-from resight.web.pictures import FOLDER_NAME, Thumbnails
+from resight.web.pictures import Thumbnails
 
 
 def photo_of(folder: Path, number: int, size: tuple[int, int] = (640, 480)) -> Photo:

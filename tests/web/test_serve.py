@@ -1,6 +1,5 @@
 """`serve` in its own process: it starts, prints its address, finishes requests, stops."""
 
-import json
 import os
 import shutil
 import signal
@@ -15,41 +14,10 @@ import httpx
 import pytest
 
 from resight.collection import Collection
+from served import SERVE, Served
 from web_server import V1, make_sift_collection
 
-SERVE = """
-import json, sys, threading
-from pathlib import Path
-from resight.methods.model import ModelOptions
-from resight.web import WebSettings, serve
-settings = WebSettings(**{"token": None, **json.loads(sys.argv[2])})
-serve(Path(sys.argv[1]), settings=settings, end_process=True,
-      started=lambda url: print(url, flush=True),
-      say=lambda text: print(text, file=sys.stderr, flush=True))
-"""
-
 TOKEN = "0123456789abcdef-secret"
-
-
-class Served:
-    """A server in its own process, its address, and its output after it has ended."""
-
-    def __init__(self, collection: Path, preparation: str = "", **settings: object) -> None:
-        code = preparation + SERVE
-        arguments = [sys.executable, "-W", "error", "-c", code, str(collection)]
-        self.process = subprocess.Popen(
-            [*arguments, json.dumps({"port": 0, **settings})],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.url = self.process.stdout.readline().strip() if self.process.stdout else ""
-        self.output = ""
-
-    def stop(self, sent: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(sent)
-        _, self.output = self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from resight.collection.hints import Hints
 from resight.collection.lock import LOCK_NAME, locked, remove_unfinished
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.row_sums import add_sums, is_sealed, seal
+from resight.collection.thumbnails import FOLDER_NAME, delete_thumbnails
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError
@@ -313,7 +314,7 @@ class Writer:
             )
 
     def remove(self, photos: list[Photo]) -> None:
-        """Remove photos (or none), and all descriptors that no photo needs any more."""
+        """Remove photos (or none), and descriptors and thumbnails that no photo needs any more."""
         with self.transaction():
             for photo in photos:
                 self._connection.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
@@ -337,6 +338,9 @@ class Writer:
                 )
             (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)
+        contents = {photo.content for photo in photos if photo.content is not None}
+        left = {photo.content for photo in self.collection.photos_with(contents)}
+        delete_thumbnails(self.collection.folder / FOLDER_NAME, contents - left)
 
     def _record(
         self,

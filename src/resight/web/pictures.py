@@ -19,6 +19,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from starlette.types import Receive, Scope, Send
 
 from resight.collection import Photo
+from resight.collection.thumbnails import (
+    FOLDER_NAME,
+    SUFFIX,
+    delete_thumbnails,
+    thumbnail_path,
+)
 from resight.errors import ImageError
 from resight.files import write_atomically
 from resight.photos.images import load_image
@@ -27,12 +33,10 @@ from resight.views import overlay
 from resight.web.originals import open_indexed
 from resight.web.problems import ProblemError
 
-FOLDER_NAME = "thumbnails"
 THUMBNAIL_SIDE = 320
 THUMBNAIL_QUALITY = 80
 FULL_SIDE = 4096
 FULL_QUALITY = 90
-SUFFIX = ".jpg"
 BLOCK_BYTES = 64 << 10
 FORGET_BATCH = 500
 OVERLAY_SIDE = 400
@@ -52,13 +56,12 @@ class ThumbnailCache(LRUCache[str, int]):
     def popitem(self) -> tuple[str, int]:
         """Remove the least recently used thumbnail."""
         content, size = super().popitem()
-        with contextlib.suppress(OSError):
-            self.path(content).unlink()
+        delete_thumbnails(self.folder, [content])
         return content, size
 
     def path(self, content: str) -> Path:
         """Return the file of a thumbnail."""
-        return self.folder / content[:2] / f"{content}{SUFFIX}"
+        return thumbnail_path(self.folder, content)
 
 
 class Thumbnails:
@@ -118,9 +121,9 @@ class Thumbnails:
             known = is_known(batch)
             with self._lock:
                 for content in batch:
-                    if content not in known and self._cache.pop(content, None) is not None:
-                        with contextlib.suppress(OSError):
-                            self._cache.path(content).unlink()
+                    if content not in known:
+                        self._cache.pop(content, None)
+                        delete_thumbnails(self._cache.folder, [content])
 
     def _write(self, content: str, data: bytes) -> None:
         path = self._cache.path(content)
