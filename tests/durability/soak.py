@@ -40,6 +40,8 @@ MAX_GROWTH_MB = 1.0
 """Growth of memory an hour that is not a leak: noise of the slope."""
 SAMPLE_S = 5.0
 STOP_S = 10.0
+PAUSE_S = 4.0
+"""Seconds between two rounds of changes."""
 STORED_S = 120
 """Seconds that uploads are stored, less than a warm-up."""
 
@@ -151,7 +153,7 @@ def serving(collection: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def repeat(function: Callable[[], None], stop: threading.Event, clients: Clients) -> None:
     """Call a function until the soak ends; an error is a violation."""
-    while not stop.wait(1.0):
+    while not stop.wait(PAUSE_S):
         try:
             function()
         except Exception as error:  # noqa: BLE001 - reported

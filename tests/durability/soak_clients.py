@@ -22,9 +22,11 @@ EXPECTED = {
     503: "",
 }
 """Statuses that a client may get, with the reason of the unusual ones."""
-KINDS = {"upload": 4, "photo": 6, "region": 2, "explain": 1, "groups": 2, "thumbnail": 8,
-         "original": 4, "pages": 2}  # fmt: skip
+KINDS = {"upload": 8, "photo": 12, "region": 4, "explain": 2, "groups": 1, "thumbnail": 16,
+         "original": 8, "pages": 4}  # fmt: skip
 PAUSE_S = 0.2
+TIMEOUT_S = 300
+"""Groups of each change are computed again, slowly on a machine that does other things, too."""
 MAX_NOTED = 50
 
 
@@ -90,7 +92,9 @@ class Clients:
                 time.sleep(0.2)
 
     def _connect(self) -> httpx.Client:
-        return httpx.Client(base_url=self._url, headers=self._headers, timeout=120, trust_env=False)
+        return httpx.Client(
+            base_url=self._url, headers=self._headers, timeout=TIMEOUT_S, trust_env=False
+        )
 
     def _send(
         self, client: httpx.Client, method: str, path: str, **options: Any

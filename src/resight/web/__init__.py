@@ -124,6 +124,7 @@ def serve(
             raise
         raise MissingExtraError("serve", "web") from None
     keep_heap_small()
+    server.allow_open_files()
     # Requests run in parallel; matrix products that each use all cores would slow each other down.
     threadpoolctl.threadpool_limits(1, "blas")
     settings = settings or WebSettings()

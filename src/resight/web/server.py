@@ -1,7 +1,9 @@
 """The process of a server: its socket and address, its browser page, its start and its end."""
 
+import contextlib
 import html
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -20,6 +22,7 @@ ABANDON_S = 1.5
 """Time after `shutdown_s` in which a server ends, before its process is ended."""
 BACKLOG = 1024
 KEEP_ALIVE_S = 15
+MAX_OPEN_FILES = 4096
 
 OPENING_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Resight</title>
 <meta http-equiv="refresh" content="0; url={0}"><p><a href="{0}">Open the collection</a></p></html>
@@ -93,6 +96,18 @@ def _config(app: FastAPI, settings: WebSettings) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.shutdown_s),
     )
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as it may: each connection is one."""
+    if sys.platform != "win32":
+        import resource
+
+        least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MAX_OPEN_FILES if most == resource.RLIM_INFINITY else min(most, MAX_OPEN_FILES)
+        if least != resource.RLIM_INFINITY and least < wanted:
+            with contextlib.suppress(OSError, ValueError):  # the kernel allows fewer
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def listen(settings: WebSettings) -> socket.socket:
