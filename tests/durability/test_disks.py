@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import samples
 from resight.backends.hints import decide, hints, hints_to_dict, import_hints, undo_hints
 from resight.collection.integrity import check
+from resight.collection.writer import writing
 from resight.config import LocalConfig
+from resight.errors import CollectionError
 from resight.indexing.pipeline import index
 from resight.searching import search
 
@@ -115,3 +118,21 @@ def test_the_last_decision_is_undone_although_the_clock_was_set_back(collection:
     decide("keep", [third], collection)
     assert [hint.verdict for hint in undo_hints(collection, "last").removed] == ["keep"]
     assert [hint.verdict for hint in hints(collection)] == ["same"]
+
+
+def test_a_collection_that_is_unmounted_acknowledges_nothing(collection: Path) -> None:
+    away = collection.with_name("away")
+    samples.draw(collection.parent / "photos" / "new.png", 99)
+    with writing(collection) as writer:
+        photo = next(writer.collection.photos("ok"))
+        collection.rename(away)
+        collection.mkdir()
+        with pytest.raises(CollectionError, match="c: is gone; connect its disk"):
+            writer.remove([photo])
+        shutil.copytree(away, collection, dirs_exist_ok=True)
+        with pytest.raises(CollectionError, match="c: was replaced in the meantime"):
+            writer.remove([photo])
+    shutil.rmtree(collection)
+    away.rename(collection)
+    assert check(collection).intact
+    assert index([collection.parent / "photos"], collection).report.new == 1

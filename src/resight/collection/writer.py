@@ -25,7 +25,7 @@ from resight.collection.database import (
     transaction,
 )
 from resight.collection.hints import Hints
-from resight.collection.lock import LOCK_NAME, locked, remove_unfinished
+from resight.collection.lock import LOCK_NAME, DatabasePlace, locked, remove_unfinished
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.row_sums import add_sums, is_sealed, seal
 from resight.collection.thumbnails import FOLDER_NAME, delete_thumbnails
@@ -86,6 +86,7 @@ class Writer:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._connection = collection.connection
+        self._place = DatabasePlace(collection.folder)
         if not is_sealed(self._connection):  # an earlier version wrote it
             with transaction(self._connection):
                 add_sums(self._connection)
@@ -100,6 +101,7 @@ class Writer:
             with transaction(self._connection):
                 yield
                 seal(self._connection)
+                self._place.check()
 
     # Provenance
 

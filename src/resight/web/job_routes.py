@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from resight.collection import Collection
 from resight.collection.database import explained
 from resight.collection.writer import writing
+from resight.errors import CollectionError
 from resight.indexing import pipeline
 from resight.photos import is_under
 from resight.progress import Progress
@@ -151,6 +152,8 @@ def _index_task(folders: list[Path], body: schemas.JobRequest, state: AppState) 
     collection = Path(state.service.place)
 
     def task(progress: Progress) -> dict[str, Any]:
+        if not Collection.exists(collection):  # rather than create another one
+            raise CollectionError(f"{collection}: is gone; is its disk still connected?")
         run = pipeline.index(
             folders,
             collection,
