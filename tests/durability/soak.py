@@ -40,6 +40,9 @@ MAX_GROWTH_MB = 1.0
 """Growth of memory an hour that is not a leak: noise of the slope."""
 SAMPLE_S = 5.0
 STOP_S = 10.0
+REST_EVERY_S = 120.0
+REST_S = 2.0
+"""Seconds without requests before memory is measured, as what runs takes much for a while."""
 PAUSE_S = 4.0
 """Seconds between two rounds of changes."""
 STORED_S = 120
@@ -155,7 +158,8 @@ def repeat(function: Callable[[], None], stop: threading.Event, clients: Clients
     """Call a function until the soak ends; an error is a violation."""
     while not stop.wait(PAUSE_S):
         try:
-            function()
+            with clients.work():
+                function()
         except Exception as error:  # noqa: BLE001 - reported
             clients.violate(f"{type(error).__name__}: {error}")
 
@@ -172,7 +176,7 @@ def soak(photos: Path, collection: Path, options: argparse.Namespace) -> dict[st
         threads.append(threading.Thread(target=repeat, args=(changes.run, stop, clients)))
         for thread in threads:
             thread.start()
-        watched, reported = psutil.Process(process.pid), 0.0
+        watched, reported, at_rest = psutil.Process(process.pid), 0.0, Samples()
         while (elapsed := time.monotonic() - started) < 60 * options.minutes:
             if process.poll() is not None:
                 clients.violate(f"the server ended with status {process.returncode}")
@@ -183,6 +187,10 @@ def soak(photos: Path, collection: Path, options: argparse.Namespace) -> dict[st
                 values = {name: round(of[-1], 1) for name, of in samples.values.items()}
                 print(f"{elapsed / 60:.0f} min {values} {clients.total} requests, "
                       f"{changes.rounds} rounds", flush=True)  # fmt: skip
+            if elapsed >= REST_EVERY_S * (1 + len(at_rest.seconds)):
+                with clients.rest():
+                    time.sleep(REST_S)
+                    at_rest.add(time.monotonic() - started, measure(watched, collection))
             time.sleep(SAMPLE_S)
         stopping = time.monotonic()
         clients.stopping = True
@@ -199,16 +207,21 @@ def soak(photos: Path, collection: Path, options: argparse.Namespace) -> dict[st
             thread.join()
     if not check(collection).intact:
         clients.violate("the collection is damaged")
-    return summary(samples, clients, changes.rounds, stopped_s, options)
+    return summary(samples, at_rest, clients, changes.rounds, stopped_s, options)
 
 
 def summary(
-    samples: Samples, clients: Clients, rounds: int, stopped_s: float, options: argparse.Namespace
+    samples: Samples,
+    at_rest: Samples,
+    clients: Clients,
+    rounds: int,
+    stopped_s: float,
+    options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Return growth, requests and violations; memory that grows is one."""
+    """Return growth at rest, requests and violations; memory that grows is one."""
     after = 60 * options.warm_up
-    growth = {name: round(samples.slope(name, after), 3) for name in samples.values}
-    if growth["memory"] > MAX_GROWTH_MB:
+    growth = {name: round(at_rest.slope(name, after), 3) for name in at_rest.values}
+    if growth.get("memory", 0.0) > MAX_GROWTH_MB:
         clients.violate(f"memory grows by {growth['memory']} MB an hour")
     return {
         "minutes": options.minutes,
@@ -220,6 +233,7 @@ def summary(
         "rounds": rounds,
         "stopped_s": round(stopped_s, 2),
         "violations": clients.violations,
+        "at_rest": {"seconds": at_rest.seconds, **at_rest.values},
         "samples": {"seconds": samples.seconds, **samples.values},
     }
 

@@ -1,10 +1,12 @@
 """Clients of a soak: requests of all kinds, and checks of the answers."""
 
+import contextlib
 import hashlib
 import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -44,6 +46,9 @@ class Clients:
         self.statuses: Counter[str] = Counter()
         self.violations: list[str] = []
         self.stopping = False
+        self._going = threading.Event()
+        self._going.set()
+        self._working = 0
 
     @property
     def total(self) -> int:
@@ -67,11 +72,39 @@ class Clients:
                 client.close()
                 client = self._connect()
             kind = chance.choices(kinds, weights)[0]
-            try:
-                getattr(self, f"_{kind}")(client, chance)
-            except httpx.HTTPError as error:
-                self.violate(f"{kind}: {type(error).__name__}: {error}")
+            with self.work():
+                try:
+                    getattr(self, f"_{kind}")(client, chance)
+                except httpx.HTTPError as error:
+                    self.violate(f"{kind}: {type(error).__name__}: {error}")
         client.close()
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[None]:
+        """Wait until no rest is taken; the block is not interrupted by one."""
+        while True:
+            self._going.wait()
+            with self._lock:
+                if self._going.is_set():
+                    self._working += 1
+                    break
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working -= 1
+
+    @contextlib.contextmanager
+    def rest(self) -> Iterator[None]:
+        """Let all clients rest while the block runs, after what they have begun."""
+        with self._lock:
+            self._going.clear()
+        while self._working:
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            self._going.set()
 
     def photos(self) -> list[dict[str, Any]]:
         """Return the first photos of the collection."""
