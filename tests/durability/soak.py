@@ -191,6 +191,7 @@ def soak(photos: Path, collection: Path, options: argparse.Namespace) -> dict[st
                 with clients.rest():
                     time.sleep(REST_S)
                     at_rest.add(time.monotonic() - started, measure(watched, collection))
+                print(f"at rest: {at_rest.values['memory'][-1]:.1f} MB", flush=True)
             time.sleep(SAMPLE_S)
         stopping = time.monotonic()
         clients.stopping = True
