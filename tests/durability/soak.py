@@ -189,6 +189,7 @@ def soak(photos: Path, collection: Path, options: argparse.Namespace) -> dict[st
                       f"{changes.rounds} rounds", flush=True)  # fmt: skip
             if elapsed >= REST_EVERY_S * (1 + len(at_rest.seconds)):
                 with clients.rest():
+                    clients.run_job({"action": "index"})  # at its end the server cleans up
                     time.sleep(REST_S)
                     at_rest.add(time.monotonic() - started, measure(watched, collection))
                 print(f"at rest: {at_rest.values['memory'][-1]:.1f} MB", flush=True)

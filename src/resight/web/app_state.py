@@ -16,6 +16,7 @@ from resight.collection import Photo
 from resight.errors import ResightError
 from resight.evaluation import group_store, store_lists
 from resight.files import user_cache
+from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.ranking.groups import Groups, NeighborLists
 from resight.web import WebSettings
@@ -168,6 +169,7 @@ class AppState:
         with self._cleaning:
             if not self._closed:
                 self._clean()
+        release_unused_memory()  # which jobs and groups have left in pieces
 
     def _clean(self) -> None:
         self.uploads.expire()
