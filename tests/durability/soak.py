@@ -166,10 +166,12 @@ def repeat(function: Callable[[], None], stop: threading.Event, clients: Clients
 
 def soak(photos: Path, collection: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Put the load on a server, and return the figures."""
-    samples, stop, started = Samples(), threading.Event(), time.monotonic()
+    samples, stop = Samples(), threading.Event()
     with serving(collection) as (process, address):
         clients = Clients(address, sorted(photos.rglob("*.jpg")), options.seed)
         changes = Changes(photos, collection, clients, options.seed)
+        clients.fill_caches(options.regions)
+        started = time.monotonic()
         threads = [
             threading.Thread(target=clients.run, args=(n, stop)) for n in range(options.clients)
         ]
@@ -247,6 +249,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=10, help="minutes that are not measured")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--objects", type=int, default=12, help="drawn objects, of 3 photos each")
+    parser.add_argument("--regions", type=int, default=100, help="searches before the start")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="file for the figures and all samples")
     options = parser.parse_args()

@@ -79,6 +79,13 @@ class Clients:
                     self.violate(f"{kind}: {type(error).__name__}: {error}")
         client.close()
 
+    def fill_caches(self, regions: int) -> None:
+        """Search by regions of many sizes: the network keeps kernels for the last of them."""
+        chance = random.Random(self._seed)
+        with self._connect() as client:
+            for _ in range(regions):
+                self._region(client, chance)
+
     @contextlib.contextmanager
     def work(self) -> Iterator[None]:
         """Wait until no rest is taken; the block is not interrupted by one."""

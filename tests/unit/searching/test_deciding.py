@@ -19,7 +19,9 @@ from resight.descriptors.extractor import Description
 from resight.errors import UsageError
 from resight.evidence import Kind
 from resight.photos.transforms import bounding_box
+from resight.ranking.exact import Query
 from resight.searching import Searcher
+from resight.searching.nearest import strangers_among
 from resight.searching.pipeline import search_store
 from resight.searching.query import (
     SAME,
@@ -234,3 +236,15 @@ def test_the_fallback_to_descriptors_is_said(
         SearchOutput().print_one(resight.search(folder / "query.png", folder / name, k=12))
         said = capsys.readouterr().err
         assert ("decided by descriptors alone" in said) == (name == "bare")
+
+
+def test_photos_that_are_removed_during_a_search_do_not_stop_it() -> None:
+    class Shrinking:
+        def count(self, state: str) -> int:
+            return 50
+
+    distances = np.linspace(0.1, 1.0, 62, dtype=np.float32)
+    query = Query(np.ones(8, np.float32))
+    found = strangers_among(Shrinking(), query, distances)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.count == 62
