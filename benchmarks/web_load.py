@@ -41,7 +41,7 @@ from pathlib import Path
 from resight.methods.model import ModelOptions
 from resight.web import WebSettings, serve
 weights = Path(sys.argv[2]) if sys.argv[2] else None
-serve(Path(sys.argv[1]), settings=WebSettings(port=0, max_waiting=int(sys.argv[4])),
+serve(Path(sys.argv[1]), settings=WebSettings(port=0, token=None, max_waiting=int(sys.argv[4])),
       model=ModelOptions(weights, sys.argv[3]), started=lambda url: print(url, flush=True))
 """
 

@@ -82,7 +82,7 @@ def _rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
     chosen = [each for each in prepared if options.only in each.name]
     kinds, chance = options.kind or KINDS, random.Random(options.seed)
     each = max(1, -(-options.trials // max(1, len(chosen))))
-    for kind in ("kill", "power loss", "full disk", "I/O error"):
+    for kind in KINDS[:-1]:
         for operation in chosen if kind in kinds else ():
             trial = _trials(operation, folder, each, chance)[kind]
             yield _row(operation.name, kind, trial())
@@ -101,11 +101,14 @@ def _trials(
     import trials
 
     half = -(-count // 2)
+    photos = [folder / "changing" if "changed" in operation.name else folder / "photos"]
     return {
         "kill": lambda: trials.kill(operation, folder, count, chance),
         "full disk": lambda: trials.fail(operation, folder, errno.ENOSPC, half),
         "I/O error": lambda: trials.fail(operation, folder, errno.EIO, half),
         "power loss": lambda: power.lose_power(operation, folder, half, chance),
+        "unmounted disk": lambda: trials.vanish(operation, folder, photos, half, chance),
+        "clock jump": lambda: trials.jump(operation, folder, half, chance),
     }
 
 

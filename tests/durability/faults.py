@@ -20,6 +20,8 @@ class Mode(enum.IntEnum):
     FAIL_ONCE = 1
     FAIL_ALWAYS = 2
     KILL = 3
+    VANISH = 4
+    JUMP = 5
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,23 @@ def _library() -> ctypes.CDLL:
     return ctypes.CDLL(os.environ["RESIGHT_SHIM"])
 
 
-def arm(root: Path, mode: Mode, nth: int = 0, error: int = 0, log: Path | None = None) -> None:
-    """Watch a folder in this process, and fail or kill it at the n-th change."""
+def arm(
+    root: Path,
+    mode: Mode,
+    nth: int = 0,
+    error: int = 0,
+    log: Path | None = None,
+    vanish: tuple[Path, Path] | None = None,
+    jump: int = 0,
+) -> None:
+    """Watch a folder in this process, and fail or kill it at the n-th change.
+
+    Before that change, the first folder of `vanish` is moved to the second one, and an empty one
+    takes its place (mode VANISH); or the clock jumps by some seconds (mode JUMP).
+    """
+    if vanish is not None:
+        _library().shim_vanish(*map(os.fsencode, vanish))
+    _library().shim_jump(ctypes.c_long(jump))
     name = b"" if log is None else os.fsencode(log)
     _library().shim_arm(os.fsencode(root), int(mode), ctypes.c_long(nth), error, name)
 

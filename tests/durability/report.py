@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-KINDS = ("kill", "full disk", "I/O error", "power loss", "bit rot")
+KINDS = (
+    "kill", "full disk", "I/O error", "power loss", "unmounted disk", "clock jump", "bit rot"
+)  # fmt: skip
 START, END = "<!-- trials -->\n", "<!-- end of trials -->"
 
 

@@ -2,6 +2,7 @@
  *
  * Preloaded, it counts every call that changes a file or a folder below the root. The n-th one fails
  * with an error number, or kills the process after a part of its bytes; all of them can be logged.
+ * Or another folder vanishes before it, as a disk that is unmounted, or the clock jumps.
  * The program arms it through `shim_arm`; until then it does nothing.
  */
 #define _GNU_SOURCE
@@ -16,13 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { OFF, FAIL_ONCE, FAIL_ALWAYS, KILL };
+enum { OFF, FAIL_ONCE, FAIL_ALWAYS, KILL, VANISH, JUMP };
 static int mode = OFF, error_number = EIO, log_fd = -1;
 static long count = 0, target = 0;
-static char root[4096];
+static char root[4096], mounted[4096], unmounted[4096];
+static long jump = 0, clock_offset = 0;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(name) ({ static typeof(name) *f; if (!f) f = dlsym(RTLD_NEXT, #name); f; })
@@ -33,6 +37,11 @@ void shim_arm(const char *folder, int how, long nth, int number, const char *log
     log_fd = *log ? REAL(open)(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 }
 long shim_count(void) { return count; }
+void shim_vanish(const char *from, const char *to) {
+    snprintf(mounted, sizeof mounted, "%s", from);
+    snprintf(unmounted, sizeof unmounted, "%s", to);
+}
+void shim_jump(long seconds) { jump = seconds; }
 
 static int below(const char *path) {
     size_t length = strlen(root);
@@ -86,7 +95,13 @@ static int due(void) {
     long n = ++count;
     if (mode == OFF || n < target) return 0;
     if (mode == FAIL_ALWAYS) return 1;
-    return n == target;
+    if (n != target) return 0;
+    if (mode == JUMP) { clock_offset = jump; return 0; }
+    if (mode == VANISH) { /* an empty folder stays, as that of a mount */
+        if (!REAL(renameat)(AT_FDCWD, mounted, AT_FDCWD, unmounted)) REAL(mkdir)(mounted, 0700);
+        return 0;
+    }
+    return 1;
 }
 #define BEGIN pthread_mutex_lock(&lock)
 #define END(value) do { int e = errno; pthread_mutex_unlock(&lock); errno = e; return value; } while (0)
@@ -182,3 +197,20 @@ static int renamed(int from, const char *name, int to, const char *other) {
 }
 int rename(const char *name, const char *other) { return renamed(AT_FDCWD, name, AT_FDCWD, other); }
 int renameat(int a, const char *name, int b, const char *other) { return renamed(a, name, b, other); }
+
+int clock_gettime(clockid_t which, struct timespec *now) {
+    int done = REAL(clock_gettime)(which, now);
+    if (!done && which == CLOCK_REALTIME) now->tv_sec += clock_offset;
+    return done;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    int done = REAL(gettimeofday)(now, zone);
+    if (!done) now->tv_sec += clock_offset;
+    return done;
+}
+time_t time(time_t *out) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out) *out = now.tv_sec;
+    return now.tv_sec;
+}

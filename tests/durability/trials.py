@@ -125,6 +125,27 @@ def verify(operation: Operation, place: Path, ended: Ended) -> str | None:
         return f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
 
 
+def verify_photos(operation: Operation, place: Path, ended: Ended) -> str | None:
+    """Return what does not hold after photos could not be read for a while, None if all does.
+
+    They are failures until the next run. What was fitted without them may stay another one.
+    """
+    if ended.how == CRASHED:
+        return f"crash: {ended.text}"
+    try:
+        (operation.again or operation.run)(place, lambda *_: None)
+        state = read_state(place)
+        if state["photos"] != operation.after["photos"]:
+            return f"the next run ends elsewhere: {_difference(state, operation.after)}"
+        if not check(place).intact:
+            return "check after the next run: damaged"
+        if len(results(place, state)) != len(operation.found):
+            return "a search finds fewer photos"
+    except Exception as error:  # noqa: BLE001 - any error is a violation
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def _verify(operation: Operation, place: Path, ended: Ended) -> str | None:  # noqa: PLR0911
     if (place / "resight.sqlite").exists():
         report = check(place)
@@ -211,6 +232,45 @@ def fail(operation: Operation, folder: Path, error: int, most: int) -> Tally:
         world = new_world(operation, folder)
         ended = fork(operation, world / "c", root=world, mode=mode, nth=nth, error=error)
         note(tally, ended.how == REFUSED, verify(operation, world / "c", ended), nth)
+    return tally
+
+
+def vanish(
+    operation: Operation, folder: Path, photos: list[Path], most: int, chance: random.Random
+) -> Tally:
+    """Unmount the collection, or a folder of photos, in the middle of an operation.
+
+    Afterwards it is mounted again, and nothing may be lost.
+    """
+    usual, tally = measure(operation, folder), Tally()
+    away = folder / "away"
+    for number in range(most):
+        world = new_world(operation, folder)
+        gone = (world / "c", *photos)[number % (1 + len(photos))]
+        nth = chance.randint(1, usual.changes)
+        ended = fork(
+            operation, world / "c", root=world, mode=faults.Mode.VANISH, nth=nth,
+            vanish=(gone, away),
+        )  # fmt: skip
+        hit = away.exists()
+        if hit:
+            shutil.rmtree(gone)
+            away.rename(gone)
+        holds = verify_photos if hit and gone in photos else verify
+        note(tally, hit, holds(operation, world / "c", ended), nth)
+    return tally
+
+
+def jump(operation: Operation, folder: Path, most: int, chance: random.Random) -> Tally:
+    """Let the clock jump by up to 50 years during an operation; it is set back for the next run."""
+    usual, tally = measure(operation, folder), Tally()
+    for _ in range(most):
+        world = new_world(operation, folder)
+        nth = chance.randint(1, usual.changes)
+        seconds = chance.choice([-1, 1]) * round(10 ** chance.uniform(0, 9.2))
+        mode = faults.Mode.JUMP
+        ended = fork(operation, world / "c", root=world, mode=mode, nth=nth, jump=seconds)
+        note(tally, ended.how == DONE, verify(operation, world / "c", ended), nth)
     return tally
 
 

@@ -58,7 +58,8 @@ def test_continuous_integration_runs_the_readmes_test_command():
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
+    names = "README.md", "CONTRIBUTING.md", "SECURITY.md"
+    for page in [*(ROOT / name for name in names), *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
@@ -103,12 +104,15 @@ def test_python_examples_run_and_print_what_the_page_says(demo_folder):
     run_examples("python.md", 10)
 
 
-def test_http_examples_run_and_print_what_the_page_says(demo_folder):
+def test_http_examples_run_and_print_what_the_page_says(demo_folder, monkeypatch):
     pytest.importorskip("fastapi", reason="the extra `web` is not installed")
+    from resight.web.tokens import find_token
     from web_server import make_sift_collection, running
 
     collection = make_sift_collection(demo_folder / "collection", demo_folder / "photos")
-    with running(collection) as server:
+    monkeypatch.setenv("RESIGHT_TOKEN", "0123456789abcdef")
+    with running(collection, token=find_token(None)) as server:
+        server.client.headers["Authorization"] = "Bearer 0123456789abcdef"
         run_examples("http.md", 6, lambda code: code.replace("http://127.0.0.1:8765", server.url))
         operations = server.client.get("/api/v1/openapi.json").json()["paths"]
     text = (ROOT / "docs" / "http.md").read_text("utf-8")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from resight.collection import Collection
 from resight.config import ExtractionConfig, LocalConfig
@@ -18,6 +17,7 @@ from resight.methods.model import ModelOptions
 from resight.web import WebSettings
 from resight.web.app import create_app
 from resight.web.app_state import AppState
+from resight.web.server import create_server
 
 V1 = "/api/v1"
 
@@ -82,12 +82,12 @@ def checked(response: httpx.Response, status: int) -> dict[str, Any]:
 def running(
     collection: Path | str, model: ModelOptions | None = None, **settings: Any
 ) -> Iterator[Running]:
-    """Run a server in a thread of this process until the block ends."""
-    app = create_app(collection, WebSettings(**settings), model)
+    """Run a server in a thread of this process until the block ends; without a token by default."""
+    server_settings = WebSettings(**{"token": None, **settings})
+    app = create_app(collection, server_settings, model)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_level="critical", lifespan="on", ws="none")
-    server = uvicorn.Server(config)
+    server = create_server(app, server_settings)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -1,5 +1,6 @@
 """Limits: requests that are too large, too slow, abandoned, or too many at once."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -120,7 +121,7 @@ def test_a_client_that_leaves_while_waiting_is_dropped(few_collection, jpeg):
 
 def test_a_stalled_upload_is_aborted(few_collection, monkeypatch):
     monkeypatch.setattr(security, "DRAIN_S", 0.2)
-    with running(few_collection, upload_timeout_s=0.5) as server, raw(server.port) as connection:
+    with running(few_collection, body_timeout_s=0.5) as server, raw(server.port) as connection:
         connection.sendall(head(server.port, **FORM, Content_Length="5000000") + PART)
         response = http.client.HTTPResponse(connection)
         response.begin()
@@ -226,3 +227,32 @@ def test_too_many_uploads_at_once(few_collection, jpeg):
             server.upload(jpeg, status=429)
         wait_until(lambda: server.state.active_uploads.running == 0)
         assert server.upload(jpeg)["total"] == 6
+
+
+def test_too_many_requests_at_once_are_refused(few_collection):
+    with running(few_collection, max_requests=2) as server:
+        release, _ = blocked(server)
+        refused = server.client.get(f"{V1}/health")
+        assert "Too many requests" in checked(refused, 503)["detail"]
+        assert refused.headers["retry-after"] == "2"
+        assert [response.status_code for response in release()] == [200, 200]
+        assert server.client.get(f"{V1}/health").status_code == 200
+
+
+def test_too_many_connections_are_closed(few_collection):
+    with running(few_collection, max_requests=2) as server, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(raw(server.port)) for _ in range(8)]
+        wait_until(lambda: sum(is_closed(connection) for connection in connections) >= 5)
+        for connection in connections:
+            connection.close()
+        assert server.search(photo=1)["total"] == 6
+
+
+def is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True

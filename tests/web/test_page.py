@@ -43,7 +43,7 @@ import sys
 from pathlib import Path
 from resight.web import WebSettings, serve
 started = lambda address: print(address, flush=True)
-serve(Path(sys.argv[1]), settings=WebSettings(port=0), started=started)
+serve(Path(sys.argv[1]), settings=WebSettings(port=0, token=None), started=started)
 """
 
 

@@ -10,14 +10,16 @@ import pytest
 from PIL import Image
 
 from resight.collection import Photo
-from resight.web.pictures import FOLDER_NAME, Thumbnails
+from resight.collection.thumbnails import FOLDER_NAME
+from resight.files import file_sha256
+from resight.web.pictures import Thumbnails
 
 
 def photo_of(folder: Path, number: int, size: tuple[int, int] = (640, 480)) -> Photo:
     path = folder / f"{number}.jpg"
     Image.effect_noise(size, 80).convert("RGB").save(path)
     status = path.stat()
-    content = f"{number:064x}"
+    content = file_sha256(path)
     return Photo(number, path, status.st_size, status.st_mtime_ns, content, *size, "ok", None)
 
 
@@ -27,7 +29,7 @@ def on_disk(folder: Path) -> int:
 
 def test_the_least_recently_used_thumbnails_are_evicted(tmp_path):
     photos = [photo_of(tmp_path, number) for number in range(8)]
-    one = len(Thumbnails(tmp_path, 10**9).get_or_create(photos[0])[0])
+    one = len(Thumbnails(tmp_path, 10**9).get_or_create(photos[0]))
     shutil.rmtree(tmp_path / FOLDER_NAME)
     thumbnails = Thumbnails(tmp_path, int(4.5 * one))
     for photo in photos[:4]:
@@ -44,7 +46,7 @@ def test_the_least_recently_used_thumbnails_are_evicted(tmp_path):
 def test_thumbnails_survive_a_restart_with_a_smaller_limit(tmp_path):
     photos = [photo_of(tmp_path, number) for number in range(3)]
     before = Thumbnails(tmp_path, 10**9)
-    data = [before.get_or_create(photo)[0] for photo in photos]
+    data = [before.get_or_create(photo) for photo in photos]
     for age, photo in enumerate(photos):
         path = tmp_path / FOLDER_NAME / photo.content[:2] / f"{photo.content}.jpg"
         os.utime(path, (1000 - age, 1000 - age))
@@ -62,17 +64,16 @@ def test_thumbnails_survive_a_restart_with_a_smaller_limit(tmp_path):
 def test_a_deleted_thumbnail_is_created_again(tmp_path):
     photo = photo_of(tmp_path, 1)
     thumbnails = Thumbnails(tmp_path, 10**9)
-    data, _ = thumbnails.get_or_create(photo)
+    data = thumbnails.get_or_create(photo)
     shutil.rmtree(tmp_path / FOLDER_NAME)
     assert thumbnails.get(photo) is None
     assert thumbnails.stored_bytes == 0
-    assert thumbnails.get_or_create(photo)[0] == data
+    assert thumbnails.get_or_create(photo) == data
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 30), (100, 50), (320, 321)])
 def test_thumbnails_of_unusual_sizes(tmp_path, size):
-    data, as_indexed = Thumbnails(tmp_path, 10**9).get_or_create(photo_of(tmp_path, 1, size))
-    assert as_indexed
+    data = Thumbnails(tmp_path, 10**9).get_or_create(photo_of(tmp_path, 1, size))
     with Image.open(io.BytesIO(data)) as small:
         assert max(small.size) == min(320, max(size))
         assert min(small.size) >= 1
@@ -87,7 +88,7 @@ def test_thumbnails_created_by_many_threads(tmp_path):
         try:
             for _ in range(3):
                 for photo in photos:
-                    with Image.open(io.BytesIO(thumbnails.get_or_create(photo)[0])) as small:
+                    with Image.open(io.BytesIO(thumbnails.get_or_create(photo))) as small:
                         small.load()
         except Exception as error:  # noqa: BLE001 - shown by the assertion
             problems.append(error)

@@ -15,11 +15,14 @@ from resight.backends.manage import remove
 from resight.collection import Collection
 from resight.collection.search_arrays import load_arrays
 from resight.config import RerankConfig, SearchConfig
+from resight.descriptors.columns import Columns
+from resight.descriptors.extractor import Description
 from resight.methods.model import ModelOptions
 from resight.ranking.exact import DISTANCES, Query, distances_to, ranking
 from resight.searching import search
-from resight.searching.query import SearchResults
+from resight.searching.query import QueryPhoto, SearchResults
 from resight.views.explain import explain
+from resight.web.uploads import QueryImage
 from web_server import V1, checked, ids_of, make_cnn_collection, make_sift_collection, running
 
 
@@ -279,12 +282,30 @@ def test_a_photo_whose_file_changed_or_is_gone(own):
     path = own.photos / "object-01" / "view-1.jpg"
     id_ = ids_of(own.collection)[str(path)]
     shutil.copy(own.photos / "clutter" / "01.jpg", path)  # not re-indexed yet
-    changed = server.client.get(f"{V1}/photos/{id_}/thumbnail")
-    assert changed.headers["cache-control"] == "no-store"
-    assert not list((own.collection / "thumbnails").glob("*/*.jpg"))  # wrong ones are not cached
+    for place in ("thumbnail", "original"):
+        changed = server.client.get(f"{V1}/photos/{id_}/{place}")
+        assert "has changed since it was indexed" in checked(changed, 409)["detail"]
+        assert changed.headers["cache-control"] == "no-store"
+    assert not list((own.collection / "thumbnails").glob("*/*.jpg"))
+    why = {"query": {"photo": 1}, "result": id_}
+    checked(server.client.post(f"{V1}/explain", json=why), 409)
     path.unlink()
     checked(server.client.get(f"{V1}/photos/{id_}/thumbnail"), 404)
     checked(server.client.get(f"{V1}/photos/{id_}/original"), 404)
     assert server.search(photo=id_)["results"][0]["id"] == id_  # its descriptor is still stored
     server.search(photo=id_, box="0,0,50,50", status=422)
     server.search(photo=id_, verify=3, status=422)
+
+
+def test_cached_queries_do_not_retain_their_decoded_columns(server, photos, monkeypatch):
+    service = server.state.service
+    columns = Columns((2, 2), np.zeros((3, 2), np.uint8), np.zeros((3, 16), np.uint8))
+    described = Description(np.ones(4, np.float32), columns=columns)
+    monkeypatch.setattr(service, "describe", lambda photo: described)
+    path = photos / "object-01" / "view-1.jpg"
+    query = QueryImage(path, "c" * 64, (480, 480))
+    for _ in range(2):
+        used = service._describe_cached(query, QueryPhoto(path, path), cached_only=False)
+        assert used.columns.descriptors.shape == (3, 128)
+    assert "descriptors" in vars(used.columns)
+    assert "descriptors" not in vars(columns)

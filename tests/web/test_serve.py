@@ -1,6 +1,5 @@
 """`serve` in its own process: it starts, prints its address, finishes requests, stops."""
 
-import json
 import os
 import shutil
 import signal
@@ -15,41 +14,10 @@ import httpx
 import pytest
 
 from resight.collection import Collection
+from served import SERVE, Served
 from web_server import V1, make_sift_collection
 
-SERVE = """
-import json, sys, threading
-from pathlib import Path
-from resight.methods.model import ModelOptions
-from resight.web import WebSettings, serve
-settings = WebSettings(**json.loads(sys.argv[2]))
-serve(Path(sys.argv[1]), settings=settings, end_process=True,
-      started=lambda url: print(url, flush=True),
-      say=lambda text: print(text, file=sys.stderr, flush=True))
-"""
-
 TOKEN = "0123456789abcdef-secret"
-
-
-class Served:
-    """A server in its own process, its address, and its output after it has ended."""
-
-    def __init__(self, collection: Path, preparation: str = "", **settings: object) -> None:
-        code = preparation + SERVE
-        arguments = [sys.executable, "-W", "error", "-c", code, str(collection)]
-        self.process = subprocess.Popen(
-            [*arguments, json.dumps({"port": 0, **settings})],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.url = self.process.stdout.readline().strip() if self.process.stdout else ""
-        self.output = ""
-
-    def stop(self, sent: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(sent)
-        _, self.output = self.process.communicate(timeout=60)
-        return self.process.returncode
 
 
 @pytest.fixture
@@ -75,7 +43,7 @@ HANGING_DISK = """
 import threading
 from resight.web import app_state, photo_routes
 app_state.PICTURE_LIMIT_S = 0.5
-photo_routes.full_picture = lambda *arguments: threading.Event().wait()
+photo_routes.full_photo = lambda *arguments: threading.Event().wait()
 """
 
 
@@ -157,7 +125,7 @@ def test_the_address_contains_the_token(few_collection):
 
 
 def test_a_public_address_without_a_token_is_refused_at_the_start(few_collection):
-    server = Served(few_collection, host="0.0.0.0")
+    server = Served(few_collection, host="0.0.0.0", token=None)
     _, output = server.process.communicate(timeout=60)
     assert server.process.returncode != 0
     assert "UsageError" in output

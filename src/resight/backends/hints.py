@@ -15,7 +15,7 @@ from resight.backends.local import LocalStore
 from resight.backends.remote import Remote
 from resight.backends.store import Store
 from resight.collection import Collection
-from resight.collection.hints import Hint, Hints, combine, timestamp
+from resight.collection.hints import Hint, Hints, combine, next_moment
 from resight.collection.writer import writing
 from resight.config import HintVerdict
 from resight.errors import UsageError
@@ -66,7 +66,7 @@ def decide(
     with _editing(collection) as (store, save):
         contents = [_content_at(store, path) for path in paths]
         groups = _about(verdict, list(zip(paths, contents, strict=True)))
-        now = timestamp(datetime.now(UTC))
+        now = next_moment(store.hints(), datetime.now(UTC))
         new = [Hint(verdict, tuple(sorted(group)), now) for group in groups]
         present = {hint.contents: hint for hint in store.hints()}
         updated = Hints((present | {hint.contents: hint for hint in new}).values())

@@ -20,6 +20,7 @@ NETWORK = "Network"
 RANKING = "Re-ranking and verification"
 FILTER = "Filter"
 OUTPUT = "Output"
+ACCESS = "Access control"
 CLUSTER = "Ray cluster"
 BACKEND = "Backend (docs/backends.md)"
 

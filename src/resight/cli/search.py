@@ -126,10 +126,26 @@ def serve(
     collection: opt.Place,
     host: Annotated[str, option("Address to listen on.", metavar="NAME")] = "127.0.0.1",
     port: Annotated[int, option("Port to listen on; 0 chooses a free one.", metavar="N")] = 8765,
-    token: Annotated[
-        str | None, option("Token that every request must carry.", metavar="SECRET")
+    token_file: Annotated[
+        Path | None,
+        option(
+            "File with the token of all requests.",
+            metavar="FILE",
+            show_default="RESIGHT_TOKEN, or a new token",
+            panel=opt.ACCESS,
+        ),
     ] = None,
-    urls: Annotated[bool, option("Allow queries by the URL of a photo.", "--urls")] = False,
+    open_to_this_machine: Annotated[
+        bool,
+        option("Let all users of this machine in.", "--open-to-this-machine", panel=opt.ACCESS),
+    ] = False,
+    allow_folder: Annotated[
+        list[Path] | None,
+        option("Further folder that the page may index.", metavar="FOLDER", panel=opt.ACCESS),
+    ] = None,
+    urls: Annotated[
+        bool, option("Allow queries by the URL of a photo.", "--urls", panel=opt.ACCESS)
+    ] = False,
     open_browser: Annotated[
         bool, option("Open the page in the browser.", "--open/--no-open")
     ] = True,
@@ -139,11 +155,22 @@ def serve(
 ) -> None:
     """Serve a web page and an HTTP API to search a collection."""
     from resight.cli import output
+    from resight.photos import absolute
     from resight.web import WebSettings, serve
+    from resight.web.tokens import find_token
 
+    if open_to_this_machine and token_file is not None:
+        raise UsageError("not together with --open-to-this-machine", parameter="token_file")
+    settings = WebSettings(
+        host=host,
+        port=port,
+        token=None if open_to_this_machine else find_token(token_file),
+        allow_urls=urls,
+        index_folders=tuple(absolute(folder) for folder in allow_folder or ()),
+    )
     serve(
         collection,
-        settings=WebSettings(host=host, port=port, token=token, allow_urls=urls),
+        settings=settings,
         model=opt.model_options(weights, runtime, device),
         open_browser=open_browser,
         say=output.say,

@@ -21,6 +21,7 @@ DAMAGED = (
     "collection"
 )
 DISK_FULL = "the disk is full; free some space and run again"
+READ_ONLY = "cannot be changed, as its disk is read-only"
 
 SCHEMA = """
 CREATE TABLE meta (
@@ -228,6 +229,8 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CollectionError(f"{folder}: {DISK_FULL}") from error
+        if error.errno == errno.EROFS:
+            raise CollectionError(f"{folder}: {READ_ONLY}") from error
         reason = error.strerror or error
         raise CollectionError(f"{error.filename or folder}: {reason}") from error
 

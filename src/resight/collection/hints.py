@@ -7,7 +7,7 @@ contradiction, which no `Hints` holds.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -227,6 +227,21 @@ def timestamp(moment: datetime) -> str:
     """Return a moment as hints store it; without a time zone it is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return aware.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def next_moment(hints: Iterable[Hint], now: datetime) -> str:
+    """Return the time of a new decision: now, or just after the others if the clock was set back.
+
+    Otherwise the last decision would not be the newest.
+    """
+    newest = max((hint.decided for hint in hints), default="")
+    moment = timestamp(now)
+    if moment > newest:
+        return moment
+    try:
+        return timestamp(datetime.fromisoformat(newest) + timedelta(microseconds=1))
+    except OverflowError:
+        return newest
 
 
 def _age(hint: Hint) -> tuple[str, tuple[str, ...], str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resight.collection.database import explained
-from resight.errors import CollectionLockedError
+from resight.errors import CollectionError, CollectionLockedError
 from resight.files import create_folder
 from resight.photos.files import COLLECTION_MARK
 
@@ -37,6 +37,39 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+class DatabasePlace:
+    """The file of a database that is being written, which must stay where it is.
+
+    If its folder is unmounted or replaced, the open file remains, but SQLite would write its log
+    into another folder, and lose what it has acknowledged.
+
+    Raises:
+        CollectionError: the file is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = self._identify()
+
+    def check(self) -> None:
+        """Refuse to go on unless the same file is still there.
+
+        Raises:
+            CollectionError: it is not.
+        """
+        if self._identify() != self._file:
+            raise CollectionError(f"{self._folder}: was replaced in the meantime; run again")
+
+    def _identify(self) -> tuple[int, int]:
+        try:
+            status = (self._folder / COLLECTION_MARK).stat()
+        except FileNotFoundError:
+            raise CollectionError(
+                f"{self._folder}: is gone; connect its disk, and run again"
+            ) from None
+        return status.st_dev, status.st_ino
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -10,6 +10,7 @@ is rebuilt only after another reduction, or when much has changed.
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -280,8 +281,10 @@ def _update(collection: Collection) -> SearchArrays:
         try:
             parent.mkdir(exist_ok=True)
             stack.enter_context(filelock.FileLock(collection.folder / LOCK_NAME))
-        except PermissionError:
-            return _build_in_memory(collection)
+        except OSError as error:
+            if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+                return _build_in_memory(collection)
+            raise
         stack.enter_context(collection.snapshot())
         for folder in _folders(collection):
             arrays = None if _is_small_and_damaged(folder) else _extend(collection, folder)

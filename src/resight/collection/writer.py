@@ -25,9 +25,10 @@ from resight.collection.database import (
     transaction,
 )
 from resight.collection.hints import Hints
-from resight.collection.lock import LOCK_NAME, locked, remove_unfinished
+from resight.collection.lock import LOCK_NAME, DatabasePlace, locked, remove_unfinished
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.row_sums import add_sums, is_sealed, seal
+from resight.collection.thumbnails import FOLDER_NAME, delete_thumbnails
 from resight.config import ConfigPair, NoReduction, ReductionConfig
 from resight.descriptors.extractor import Description, FittedParams
 from resight.errors import CollectionError
@@ -85,6 +86,7 @@ class Writer:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._connection = collection.connection
+        self._place = DatabasePlace(collection.folder)
         if not is_sealed(self._connection):  # an earlier version wrote it
             with transaction(self._connection):
                 add_sums(self._connection)
@@ -99,6 +101,7 @@ class Writer:
             with transaction(self._connection):
                 yield
                 seal(self._connection)
+                self._place.check()
 
     # Provenance
 
@@ -313,7 +316,7 @@ class Writer:
             )
 
     def remove(self, photos: list[Photo]) -> None:
-        """Remove photos (or none), and all descriptors that no photo needs any more."""
+        """Remove photos (or none), and descriptors and thumbnails that no photo needs any more."""
         with self.transaction():
             for photo in photos:
                 self._connection.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
@@ -337,6 +340,9 @@ class Writer:
                 )
             (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)
+        contents = {photo.content for photo in photos if photo.content is not None}
+        left = {photo.content for photo in self.collection.photos_with(contents)}
+        delete_thumbnails(self.collection.folder / FOLDER_NAME, contents - left)
 
     def _record(
         self,

@@ -136,7 +136,10 @@ def strangers_among(
 
     `distances` are those to its nearest, ascending, `RANKS` or more where there are as many.
     """
-    count = store.count("ok") if len(distances) >= RANKS else len(distances)
+    count = len(distances)
+    if count >= RANKS:
+        # The distances may be of a moment ago, before photos were removed.
+        count = max(count, store.count("ok"))
     if count < MIN_PHOTOS:
         return None
     dimensions = len(descriptors.global_)

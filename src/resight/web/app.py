@@ -26,6 +26,9 @@ from resight.web import (
 from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
 
+CLEAN_S = 60.0
+"""Seconds between two removals of expired uploads and of thumbnails of removed photos."""
+
 STATIC = Path(__file__).parent / "static"
 
 DESCRIPTION = """Find photos of a collection that show the same object, building or scene.
@@ -78,7 +81,9 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        cleaning = asyncio.create_task(_clean_regularly(state))
         yield
+        cleaning.cancel()
         await asyncio.to_thread(state.close)
 
     app = WebApp(
@@ -106,6 +111,13 @@ def create_app(
     app.include_router(_monitoring_router(state))
     _serve_page(app)
     return app
+
+
+async def _clean_regularly(state: AppState) -> None:
+    """Delete at the start, and then regularly, what is stored for no longer."""
+    while True:
+        await asyncio.to_thread(state.clean)
+        await asyncio.sleep(CLEAN_S)
 
 
 def _monitoring_router(state: AppState) -> APIRouter:

@@ -13,14 +13,17 @@ from starlette.requests import Request
 from resight.backends import parse_address
 from resight.backends.store import Store
 from resight.collection import Photo
+from resight.errors import ResightError
 from resight.evaluation import group_store, store_lists
 from resight.files import user_cache
+from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.ranking.groups import Groups, NeighborLists
 from resight.web import WebSettings
 from resight.web.pictures import Thumbnails
-from resight.web.problems import ProblemError
+from resight.web.problems import ProblemError, logger
 from resight.web.queues import JobQueue, RequestQueue, UploadLimit
+from resight.web.scratch import remove_abandoned
 from resight.web.search_service import SearchService
 from resight.web.uploads import Uploads
 
@@ -119,9 +122,11 @@ class AppState:
             self.name, self.location = address.collection, address.shown
             digest = hashlib.sha256(address.shown.encode()).hexdigest()
             folder = user_cache() / "engines" / digest[:16]
+        self._cleaning = threading.Lock()
+        self._closed = False
         self.uploads = Uploads(settings)
         self.thumbnails = Thumbnails(folder, settings.thumbnail_bytes)
-        self.jobs = JobQueue(self.service.refresh, with_paths=settings.local_only)
+        self.jobs = JobQueue(self._after_job, with_paths=settings.local_only)
         self.groups = GroupCache(self.jobs)
         self.active_uploads = UploadLimit(settings.max_uploads)
         self.search_queue = RequestQueue("search", 2, settings.max_waiting)
@@ -159,6 +164,30 @@ class AppState:
             entry["path"] = display_path(photo.path)
         return entry
 
+    def clean(self) -> None:
+        """Delete expired uploads, those of killed servers, and thumbnails of removed photos."""
+        with self._cleaning:
+            if not self._closed:
+                self._clean()
+        release_unused_memory()  # which jobs and groups have left in pieces
+
+    def _clean(self) -> None:
+        self.uploads.expire()
+        remove_abandoned()
+
+        def is_known(contents: list[str]) -> set[str]:
+            photos = self.service.current_store().photos_with(contents)
+            return {str(photo.content) for photo in photos}
+
+        try:
+            self.thumbnails.forget(is_known)
+        except ResightError as error:  # as when a database does not answer; the next time will do
+            logger.warning("thumbnails of removed photos are not deleted yet: %s", error)
+
+    def _after_job(self) -> None:
+        self.service.refresh()
+        self.clean()
+
     def stop(self) -> None:
         """Begin to stop: jobs end after the current photo, waiting requests are refused."""
         self.jobs.stop()
@@ -168,6 +197,8 @@ class AppState:
     def close(self) -> None:
         """Wait for running requests and jobs; delete stored uploads."""
         self.jobs.close()
+        with self._cleaning:
+            self._closed = True
         for queue in self._queues:
             queue.close()
         self.service.close()

@@ -13,13 +13,20 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from resight.collection import Collection
 from resight.collection.database import explained
 from resight.collection.writer import writing
+from resight.errors import CollectionError
 from resight.indexing import pipeline
+from resight.photos import is_under
 from resight.progress import Progress
 from resight.web import schemas
 from resight.web.app_state import AppState
 from resight.web.problems import ProblemError, problem_responses
 from resight.web.queues import Job, Task
 from resight.web.schemas import read_json
+
+NOT_ALLOWED = (
+    "That is neither a folder of this collection nor one that its server may index; "
+    "index it on the command line."
+)
 
 POLL_S = 0.2
 HEARTBEAT_POLLS = 75
@@ -113,12 +120,22 @@ def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
     if not state.settings.local_only:
         raise ProblemError(403, "Folders can be named only on the machine itself.")
     folders = [Path(folder) for folder in body.folders]
+    allowed = _allowed_folders(state)
     for folder in folders:
-        if "\0" in str(folder) or not folder.is_absolute() or not folder.is_dir():
-            raise ProblemError(
-                422, f"{folder} is not a folder on this machine; give its full path."
-            )
+        if "\0" in str(folder) or not folder.is_absolute():
+            raise ProblemError(422, "Give the full paths of folders on this machine.")
+        if not is_under(Path(os.path.realpath(folder)), allowed):
+            raise ProblemError(403, NOT_ALLOWED)
+        if not folder.is_dir():
+            raise ProblemError(422, "That is not a folder on this machine.")
     return folders
+
+
+def _allowed_folders(state: AppState) -> set[Path]:
+    """Return the folders that clients may index: those of the collection, and those allowed."""
+    with Collection.open(state.service.place) as opened:
+        folders = {*indexed_folders(opened), *state.settings.index_folders}
+    return {Path(os.path.realpath(folder)) for folder in folders}
 
 
 def indexed_folders(collection: Collection) -> list[Path]:
@@ -135,6 +152,8 @@ def _index_task(folders: list[Path], body: schemas.JobRequest, state: AppState) 
     collection = Path(state.service.place)
 
     def task(progress: Progress) -> dict[str, Any]:
+        if not Collection.exists(collection):  # rather than create another one
+            raise CollectionError(f"{collection}: is gone; is its disk still connected?")
         run = pipeline.index(
             folders,
             collection,

@@ -12,10 +12,11 @@ from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection import Photo
+from resight.photos import open_photo
 from resight.ranking.groups import Group, Groups
 from resight.web import schemas
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
-from resight.web.pictures import full_picture
+from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
 from resight.web.schemas import MAX_ID, MAX_OFFSET
 
@@ -45,7 +46,7 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 
 def router(state: AppState) -> APIRouter:
     """Return the endpoints of photos."""
-    routes = APIRouter(tags=["photos"], responses=problem_responses(404, 422, 429, 503))
+    routes = APIRouter(tags=["photos"], responses=problem_responses(404, 409, 422, 429, 503))
     with_path = state.settings.local_only
 
     async def read(request: Request, function: Callable[[Store], dict[str, Any]]) -> Response:
@@ -91,11 +92,9 @@ def router(state: AppState) -> APIRouter:
         if _is_current(request, headers):
             return Response(status_code=304, headers=headers)
         if data is None:
-            data, as_indexed = await state.picture_queue.run(
+            data = await state.picture_queue.run(
                 request, lambda: state.thumbnails.get_or_create(photo)
             )
-            if not as_indexed:
-                headers = {"Cache-Control": "no-store"}
         return Response(data, headers=headers, media_type="image/jpeg")
 
     @routes.get("/photos/{id}/original", response_class=Response, responses=PICTURE)
@@ -105,14 +104,16 @@ def router(state: AppState) -> APIRouter:
         headers = _cache_headers(photo, v, "full")
         if _is_current(request, headers):
             return Response(status_code=304, headers=headers)
-        return await state.picture_queue.run(request, lambda: full_picture(photo.path, headers))
+        return await state.picture_queue.run(request, lambda: full_photo(photo, headers))
 
     @routes.get("/uploads/{token}", response_class=Response, responses=PICTURE)
     async def upload(request: Request, token: schemas.Token) -> Response:
         """Return a query photo that is still stored, by the name an earlier response gave it."""
         path = state.uploads.get(token).path
         headers = {"Cache-Control": "private, max-age=600"}
-        return await state.picture_queue.run(request, lambda: full_picture(path, headers))
+        return await state.picture_queue.run(
+            request, lambda: full_picture(open_photo(path), headers)
+        )
 
     @routes.get("/failed", response_model=schemas.FailedResponse)
     async def failed(request: Request) -> Response:
@@ -227,7 +228,7 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "indexing": state.jobs.running,
         "cnn": config.method == "cnn",
         "urls_allowed": settings.allow_urls,
-        "folders_allowed": settings.local_only,
+        "folders_allowed": settings.local_only and bool(settings.index_folders),
         "max_upload_bytes": settings.max_upload_bytes,
         "max_pixels": settings.max_pixels,
     }

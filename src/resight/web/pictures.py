@@ -5,29 +5,39 @@ import contextlib
 import io
 import os
 import threading
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from cachetools import LRUCache
 from fastapi import Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 from PIL import Image
+from starlette.types import Receive, Scope, Send
 
 from resight.collection import Photo
+from resight.collection.thumbnails import (
+    FOLDER_NAME,
+    SUFFIX,
+    delete_thumbnails,
+    thumbnail_path,
+)
 from resight.errors import ImageError
 from resight.files import write_atomically
-from resight.photos.files import file_state
 from resight.photos.images import browser_type, load_image
 from resight.photos.transforms import scaled_size
 from resight.views import overlay
+from resight.web.originals import open_indexed
 from resight.web.problems import ProblemError
 
-FOLDER_NAME = "thumbnails"
 THUMBNAIL_SIDE = 320
 THUMBNAIL_QUALITY = 80
 FULL_SIDE = 4096
 FULL_QUALITY = 90
-SUFFIX = ".jpg"
+BLOCK_BYTES = 64 << 10
+FORGET_BATCH = 500
 OVERLAY_SIDE = 400
 SHADE = (12, 14, 20, 165)
 """Color, RGBA, over everything outside the class activation mask."""
@@ -43,13 +53,12 @@ class ThumbnailCache(LRUCache[str, int]):
     def popitem(self) -> tuple[str, int]:
         """Remove the least recently used thumbnail."""
         content, size = super().popitem()
-        with contextlib.suppress(OSError):
-            self.path(content).unlink()
+        delete_thumbnails(self.folder, [content])
         return content, size
 
     def path(self, content: str) -> Path:
         """Return the file of a thumbnail."""
-        return self.folder / content[:2] / f"{content}{SUFFIX}"
+        return thumbnail_path(self.folder, content)
 
 
 class Thumbnails:
@@ -81,18 +90,37 @@ class Thumbnails:
             self._cache.pop(content, None)
         return None
 
-    def get_or_create(self, photo: Photo) -> tuple[bytes, bool]:
-        """Return the thumbnail, rendered if there is none yet, and whether it is as indexed."""
+    def get_or_create(self, photo: Photo) -> bytes:
+        """Return the thumbnail, rendered if there is none yet.
+
+        Raises:
+            ProblemError: the photo's file cannot be read, or is not what was indexed.
+        """
         cached = self.get(photo)
         if cached is not None:
-            return cached, True
-        as_indexed = is_as_indexed(photo)
-        data = render(photo.path, THUMBNAIL_SIDE, THUMBNAIL_QUALITY)
-        if as_indexed:
-            # In a folder that is not writable, thumbnails are rendered each time.
-            with contextlib.suppress(OSError):
-                self._write(str(photo.content), data)
-        return data, as_indexed
+            return cached
+        with open_indexed(photo) as file:
+            data = render(file, THUMBNAIL_SIDE, THUMBNAIL_QUALITY)
+        # In a folder that is not writable, thumbnails are rendered each time.
+        with contextlib.suppress(OSError):
+            self._write(str(photo.content), data)
+        return data
+
+    def forget(self, is_known: Callable[[list[str]], AbstractSet[str]]) -> None:
+        """Delete the thumbnails of photos that are no longer known.
+
+        `is_known` returns which of at most `FORGET_BATCH` contents are.
+        """
+        with self._lock:
+            contents = list(self._cache)
+        for start in range(0, len(contents), FORGET_BATCH):
+            batch = contents[start : start + FORGET_BATCH]
+            known = is_known(batch)
+            with self._lock:
+                for content in batch:
+                    if content not in known:
+                        self._cache.pop(content, None)
+                        delete_thumbnails(self._cache.folder, [content])
 
     def _write(self, content: str, data: bytes) -> None:
         path = self._cache.path(content)
@@ -109,28 +137,53 @@ class Thumbnails:
             self._cache.path(content).unlink(missing_ok=True)
 
 
-def is_as_indexed(photo: Photo) -> bool:
-    """Return whether a photo's file still has the size and time that it was indexed with."""
-    try:
-        file = file_state(photo.path, photo.path.stat())
-    except OSError:
-        return False
-    return (file.size, file.mtime_ns) == (photo.size, photo.mtime_ns)
+class FileContent(Response):
+    """A response of an open file, which is closed when it has been sent, or cannot be."""
+
+    def __init__(self, file: IO[bytes], headers: dict[str, str], media_type: str) -> None:
+        super().__init__(None, headers=headers, media_type=media_type)
+        self._file = file
+        del self.headers["content-length"]
+        self.headers["content-length"] = str(file.seek(0, os.SEEK_END))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file in blocks."""
+        with self._file as file:
+            file.seek(0)
+            blocks = StreamingResponse(iter(lambda: file.read(BLOCK_BYTES), b""))
+            blocks.raw_headers = self.raw_headers
+            await blocks(scope, receive, send)
 
 
-def full_picture(path: Path, headers: dict[str, str]) -> Response:
-    """Return a photo in full size: its file where browsers show it upright, otherwise a JPEG."""
-    media_type = browser_type(path)
-    if media_type is not None:
-        return FileResponse(path, headers=headers, media_type=media_type)
-    data = render(path, FULL_SIDE, FULL_QUALITY)
+def full_photo(photo: Photo, headers: dict[str, str]) -> Response:
+    """Return a photo of the collection in full size, as `full_picture` does.
+
+    Raises:
+        ProblemError: its file cannot be read, or is not what was indexed.
+    """
+    return full_picture(open_indexed(photo), headers)
+
+
+def full_picture(file: IO[bytes], headers: dict[str, str]) -> Response:
+    """Return a photo in full size: its file where browsers show it upright, otherwise a JPEG.
+
+    The file is closed.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(file)
+        media_type = browser_type(file)
+        if media_type is not None:
+            stack.pop_all()
+            return FileContent(file, headers, media_type)
+        file.seek(0)
+        data = render(file, FULL_SIDE, FULL_QUALITY)
     return Response(data, headers=headers, media_type="image/jpeg")
 
 
-def render(path: Path, max_side: int, quality: int) -> bytes:
+def render(file: IO[bytes], max_side: int, quality: int) -> bytes:
     """Return a photo as an upright JPEG, its longer side at most `max_side` pixels."""
     try:
-        image = load_image(path, 2 * max_side)
+        image = load_image(file, 2 * max_side)
     except ImageError as error:
         raise ProblemError(404, f"The photo's file cannot be read: {error}.") from None
     size = scaled_size(image.width, image.height, max_side, upscale=False)

@@ -218,5 +218,7 @@ class JobQueue:
         except Exception:  # noqa: BLE001 - logged; clients must see that it ended
             logger.exception("the job %s failed", job.action)
             detail = "Something went wrong; see the server's log."
-        self._on_end()
-        job.detail, job.state = detail, "failed" if detail else "done"
+        try:
+            self._on_end()
+        finally:
+            job.detail, job.state = detail, "failed" if detail else "done"

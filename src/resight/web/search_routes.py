@@ -22,6 +22,7 @@ from resight.searching.query import ResultPage, SearchResults
 from resight.searching.sameness import Sameness
 from resight.web import schemas
 from resight.web.app_state import AppState, photo_by_id
+from resight.web.originals import check_unchanged
 from resight.web.pictures import heat_overlay, mask_overlay
 from resight.web.problems import ProblemError, problem_responses, too_large
 from resight.web.schemas import QueryReference, SearchOptions, parse_box, read_json
@@ -72,7 +73,9 @@ def router(state: AppState) -> APIRouter:
 
         def run() -> dict[str, Any]:
             store = state.service.current_store()
-            result = QueryImage.of_photo(photo_by_id(store, body.result))
+            photo = photo_by_id(store, body.result)
+            check_unchanged(photo)
+            result = QueryImage.of_photo(photo)
             explanation = state.service.explain(query, box, result)
             return {
                 "query": _side(query, explanation.heat_query, explanation.mask_query),

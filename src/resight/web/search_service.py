@@ -5,6 +5,7 @@ and working memory for each thread that calls them.
 """
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -200,7 +201,7 @@ class SearchService(Searcher):
             description = self.describe(QueryPhoto(picture=image))
             with self._cache_lock:
                 self._cache[key] = description
-        return description
+        return _without_decoded(description)
 
     def _on_network(self, function: Callable[[], T]) -> T:
         """Run a function in the network's thread when its turn comes."""
@@ -237,6 +238,14 @@ class SearchService(Searcher):
                     now = time.monotonic()
                     self._rest_until = now + REST_FACTOR * (now - started)
             return self._arrays
+
+
+def _without_decoded(description: Description) -> Description:
+    """Return a description whose decoded columns, ten times its size, end with the request."""
+    columns = description.columns
+    if columns is None:
+        return description
+    return dataclasses.replace(description, columns=dataclasses.replace(columns))
 
 
 def _photos(query: QueryImage, box: Box | None, other: QueryImage) -> tuple[QueryPhoto, QueryPhoto]:

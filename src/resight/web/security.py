@@ -31,8 +31,8 @@ DRAIN_S = 2.0
 """Seconds for which the rest of a refused upload is read and discarded: its sender, who writes
 before reading, then sees the refusal rather than a broken connection."""
 
-UPLOAD_PAUSES = 20
-"""An upload may take this many times its longest pause in all."""
+MIN_BYTES_S = 16 << 10
+"""Bytes of a body that extend its time by a second."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -60,6 +60,7 @@ class SecurityMiddleware:
         self.app = app
         self.settings = settings
         self.metrics = metrics
+        self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -79,6 +80,7 @@ class SecurityMiddleware:
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
+        self.running += 1
         try:
             await drain_body(self._serve)(scope, receive, send_secured)
         except Exception:
@@ -88,20 +90,22 @@ class SecurityMiddleware:
             problem = ProblemError(500, "Something went wrong on the server; see its log.")
             await problem.response()(scope, receive, send_secured)
         finally:
+            self.running -= 1
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.count(scope["method"], route, status, time.monotonic() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         refusal = (
-            check_host(headers, self.settings)
+            check_load(self.running, self.settings)
+            or check_host(headers, self.settings)
             or check_origin(scope["method"], scope["path"], headers)
             or check_token(scope, headers, self.settings)
         )
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        pause_s = self.settings.upload_timeout_s
+        pause_s = self.settings.body_timeout_s
         if scope["path"] == f"{API}/search":
             max_bytes = self.settings.max_upload_bytes
             app = limit_body(self.app, max_bytes, pause_s, fields=SMALL_BODY)
@@ -114,8 +118,9 @@ def limit_body(app: ASGIApp, max_bytes: int, pause_s: float, *, fields: int = 0)
     """Return an application that limits the bodies of requests to another one.
 
     A body that declares a larger size is refused before any of it is read, one that turns out
-    larger as soon as it does, one that pauses for more than `pause_s` seconds when it does. The
-    fields of a form next to its file may add up to `fields` bytes.
+    larger as soon as it does, one that pauses for more than `pause_s` seconds, or comes more slowly
+    than `MIN_BYTES_S` after as many, when it does. The fields of a form next to its file may add up
+    to `fields` bytes.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,14 +129,15 @@ def limit_body(app: ASGIApp, max_bytes: int, pause_s: float, *, fields: int = 0)
             await too_large(max_bytes).response()(scope, receive, send)
             return
         received, complete = 0, False
-        deadline = time.monotonic() + UPLOAD_PAUSES * pause_s
+        started = time.monotonic()
 
         async def receive_limited() -> Message:
             nonlocal received, complete
             if complete:
                 return await receive()
+            left_s = started + pause_s + received / MIN_BYTES_S - time.monotonic()
             try:
-                async with asyncio.timeout(min(pause_s, max(0, deadline - time.monotonic()))):
+                async with asyncio.timeout(min(pause_s, max(0, left_s))):
                     message = await receive()
             except TimeoutError:
                 raise ProblemError(408, "The upload took too long; try again.") from None
@@ -176,6 +182,14 @@ def drain_body(app: ASGIApp) -> ASGIApp:
         await app(scope, receive_watched, send_drained)
 
     return serve
+
+
+def check_load(running: int, settings: WebSettings) -> Response | None:
+    """Refuse a request if too many others run."""
+    if running <= settings.max_requests:
+        return None
+    detail = "Too many requests at the same time; try again in a moment."
+    return ProblemError(503, detail, headers={"Retry-After": "2"}).response()
 
 
 def check_host(headers: Headers, settings: WebSettings) -> Response | None:
@@ -248,7 +262,8 @@ def _exchange_token(query: dict[str, list[str]], token: str) -> Response:
     # The token must not stay in the address bar, the history and the log of a proxy.
     target = f"/?{urlencode(query, doseq=True)}" if query else "/"
     response = RedirectResponse(target, 303)
-    response.set_cookie(cookie_name(token), token, httponly=True, samesite="strict")
+    # Not "strict": the first request to the page may come from the file that `serve` opens.
+    response.set_cookie(cookie_name(token), token, httponly=True, samesite="lax")
     return response
 
 

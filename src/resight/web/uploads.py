@@ -15,7 +15,6 @@ import secrets
 import shutil
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from resight.photos.images import image_size, load_image
 from resight.photos.transforms import Box, check_box, crop_box, scale_box
 from resight.web import WebSettings
 from resight.web.problems import ProblemError, too_large
+from resight.web.scratch import Scratch
 
 MAX_REDIRECTS = 3
 TIMEOUT_S = 10.0
@@ -106,18 +106,15 @@ class Uploads:
 
     def __init__(self, settings: WebSettings) -> None:
         self._max_pixels = settings.max_pixels
-        self._folder: Path | None = None
+        self._scratch = Scratch()
         self._lock = threading.Lock()
         max_bytes = max(settings.stored_bytes, settings.max_upload_bytes)
         self._cache = UploadCache(max_bytes, settings.stored_s)
 
     def add(self, file: IO[bytes]) -> QueryImage:
         """Store a photo from an open file."""
-        with self._lock:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="resight-uploads-"))
         token = secrets.token_urlsafe(18)
-        path = self._folder / token
+        path = self.folder() / token
         try:
             with path.open("wb") as target:
                 shutil.copyfileobj(file, target, 1 << 18)
@@ -144,10 +141,18 @@ class Uploads:
         """Bytes on disk of all stored photos."""
         return int(self._cache.currsize)
 
+    def folder(self) -> Path:
+        """Return the folder of their files, which only the owner of the server can read."""
+        return self._scratch.path()
+
+    def expire(self) -> None:
+        """Delete the ones that were not used for too long."""
+        with self._lock:
+            self._cache.expire()
+
     def close(self) -> None:
         """Delete all of them."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def _inspect(self, token: str, path: Path) -> QueryImage:
         try:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 import samples
 from resight.collection import Collection
-from resight.collection.hints import Hint, Hints, combine
+from resight.collection.hints import Hint, Hints, combine, next_moment
 from resight.collection.writer import writing
 from resight.config import HintVerdict
 from resight.errors import UsageError
@@ -132,3 +133,12 @@ def test_a_collection_stores_hints_and_searches_see_the_change(tmp_path: Path) -
         assert collection.changed_since(0) == [1, 2, 3]  # no photo 0
     assert samples.stamp(tmp_path / "c") != before
     assert samples.contents(tmp_path / "c") == rows
+
+
+def test_a_new_decision_is_the_newest_although_the_clock_was_set_back() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert next_moment([], now) == "2026-01-01T00:00:00.000000+00:00"
+    future = Hint("keep", (hash_of("a"),), "2999-12-31T23:59:59.999999+00:00")
+    assert next_moment([hint("same", "ab"), future], now) == "3000-01-01T00:00:00.000000+00:00"
+    end = Hint("keep", (hash_of("a"),), "9999-12-31T23:59:59.999999+00:00")
+    assert next_moment([end], now) == end.decided

@@ -1,6 +1,7 @@
 """Search arrays: equal to the database, updated when stale, rebuilt when damaged."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -415,14 +416,15 @@ def test_concurrent_readers_build_the_same_arrays(tmp_path: Path) -> None:
     assert check(folder).problems == []
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_arrays_in_memory_for_a_read_only_folder(
-    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mkdir = Path.mkdir
 
     def guarded(path: Path, *arguments: Any, **options: Any) -> None:  # root may write anywhere
         if path == collection / "arrays":
-            raise PermissionError(13, "Permission denied", os.fspath(path))
+            raise OSError(number, os.strerror(number), os.fspath(path))
         mkdir(path, *arguments, **options)
 
     temporary = tmp_path / "temporary"

@@ -19,7 +19,9 @@ from resight.descriptors.extractor import Description
 from resight.errors import UsageError
 from resight.evidence import Kind
 from resight.photos.transforms import bounding_box
+from resight.ranking.exact import Query
 from resight.searching import Searcher
+from resight.searching.nearest import strangers_among
 from resight.searching.pipeline import search_store
 from resight.searching.query import (
     SAME,
@@ -253,3 +255,13 @@ def test_a_blank_query_is_said_to_be_one(
     results = resight.search(folder / "stranger.png", folder / "c")
     assert (results.blank, results.found) == (False, 0)
     assert "blank" not in results.to_dict()
+def test_photos_that_are_removed_during_a_search_do_not_stop_it() -> None:
+    class Shrinking:
+        def count(self, state: str) -> int:
+            return 50
+
+    distances = np.linspace(0.1, 1.0, 62, dtype=np.float32)
+    query = Query(np.ones(8, np.float32))
+    found = strangers_among(Shrinking(), query, distances)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.count == 62
