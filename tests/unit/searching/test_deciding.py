@@ -255,6 +255,8 @@ def test_a_blank_query_is_said_to_be_one(
     results = resight.search(folder / "stranger.png", folder / "c")
     assert (results.blank, results.found) == (False, 0)
     assert "blank" not in results.to_dict()
+
+
 def test_photos_that_are_removed_during_a_search_do_not_stop_it() -> None:
     class Shrinking:
         def count(self, state: str) -> int:
