@@ -227,7 +227,7 @@ def test_an_upload_survives_a_reload_of_the_page(visit: Visit) -> None:
 def test_a_comparison_uploads_again_what_the_server_deleted(
     chromium: Browser, served: Served
 ) -> None:
-    with running(served.collection, stored_s=1) as server:
+    with running(served.collection) as server:
         short = Served(f"{server.url}/", served.photos, served.collection)
         with visiting(chromium, short) as visit:
             visit.expected.append(NOT_FOUND)
@@ -235,7 +235,7 @@ def test_a_comparison_uploads_again_what_the_server_deleted(
             page.set_input_files("#picker", served.query())
             visit.results(page)
             page.wait_for_url("**#/search?upload=*")
-            time.sleep(1.1)
+            server.state.uploads._cache.expire(time.monotonic() + 1e6)  # as if much later
             page.locator("#search .tile a").nth(1).click()
             expect(page.locator(".explanation strong")).to_be_visible()
 
