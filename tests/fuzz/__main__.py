@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from hostile_report import update_page  # noqa: E402
 
+MEMORY = Path("/dev/shm")
 PAGE = HERE.parents[1] / "docs" / "durability.md"
 EXECUTED = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 PEAK = re.compile(r"stat::peak_rss_mb:\s*(\d+)")
@@ -93,16 +95,10 @@ def _fuzz(target: "targets.Target", seconds: float, options: argparse.Namespace)
         command += ["--seconds", str(max(1, round(left))), "--seed", str(options.seed + lost)]
         command += ["--folder", str(options.folder)]
         try:
-            done = subprocess.run(
-                command,
-                cwd=HERE.parents[1],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=left + target.seconds + START_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            row.failures.append("the process hung")
+            done = _run(command, left + target.seconds + START_S)
+        except subprocess.TimeoutExpired as hung:
+            text = (hung.stderr or b"").decode("utf-8", "replace")
+            row.failures.append(f"the process hung: {text[-300:]}")
             break
         text = done.stderr.decode("utf-8", "replace")
         row.inputs += sum(map(int, EXECUTED.findall(text)))
@@ -117,6 +113,21 @@ def _fuzz(target: "targets.Target", seconds: float, options: argparse.Namespace)
     # Inputs that are only slow for the fuzzer do not count: it makes all code slower.
     row.failures += [name for name in new if not name.endswith(".txt") and "slow-unit" not in name]
     return row
+
+
+def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[bytes]:
+    """Run a process with a folder of its own for temporary files, in memory where there is room."""
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="resight-fuzz-", dir=place) as folder:
+        return subprocess.run(
+            command,
+            cwd=HERE.parents[1],
+            env={**os.environ, "TMPDIR": folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=seconds,
+            check=False,
+        )
 
 
 def _index(photos: int, seed: int) -> Row:

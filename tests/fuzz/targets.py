@@ -10,7 +10,6 @@ import contextlib
 import functools
 import hashlib
 import io
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -60,10 +59,8 @@ def _refusing(read: Callable[[bytes], Any]) -> Callable[[bytes], None]:
 
 @functools.cache
 def scratch() -> Path:
-    """Return a folder in memory for inputs that must be files; it goes with the process."""
-    memory = Path("/dev/shm")
-    place = memory if os.access(memory, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="resight-fuzz-", dir=place))
+    """Return a folder for inputs that must be files; it goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="resight-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
