@@ -7,8 +7,10 @@ those whose centers are nearest to the query. That is by Euclidean distance and 
 only; `exact` compares them by Manhattan distance of the codes, and exactly.
 """
 
+import errno
 import importlib.util
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +131,10 @@ def grow_lists(
         if progress:
             progress(index.ntotal, len(rows))
     with write_atomically(path) as unfinished:
-        faiss.write_index(index, str(unfinished))
+        try:
+            faiss.write_index(index, str(unfinished))
+        except RuntimeError:  # of its own kind, whatever the system reports
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from None
     return len(rows) - first
 
 
