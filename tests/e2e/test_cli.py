@@ -484,7 +484,7 @@ def test_index_and_search_with_the_network(
     arguments = ("--config", config, "--weights", small_weights, "--cam", *device)
     lines = succeed(resight("index", photos, "-c", folder, *arguments))
     assert f"{folder}: 4 photos (4 new)" in lines
-    assert any("a selection needs 128 photos or more" in line for line in lines)
+    assert any("until there are 128 photos for a selection" in line for line in lines)
     assert info(folder).config["cam"] is True
     options = ("--box", "50,50,200,200", "--json", *device)  # the weights are remembered
     done = resight("search", query, "-c", folder, *options)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,9 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import intact_inputs
 from mutations import mutate
-
-import seeds
 
 CHUNK = 500
 """Photos of one index run."""
@@ -59,11 +59,11 @@ def index_mutated(count: int, seed: int) -> Outcome:
 def _drawn() -> list[tuple[str, bytes]]:
     """Return photos, as many of each format, with their suffixes."""
     drawn = []
-    for format in seeds.PHOTO_FORMATS:
-        files = seeds.photos(format)
+    for format in intact_inputs.PHOTO_FORMATS:
+        files = intact_inputs.photos(format)
         repeated = [files[number % len(files)] for number in range(60)] if files else []
         drawn += [(SUFFIXES.get(format, f".{format.lower()}"), data) for data in repeated]
-    return drawn + [(".nef", data) for data in seeds.raw_files()] * 10
+    return drawn + [(".nef", data) for data in intact_inputs.raw_files()] * 10
 
 
 def _index(folder: Path, outcome: Outcome) -> None:
@@ -91,18 +91,28 @@ def _index(folder: Path, outcome: Outcome) -> None:
 
 def _wait(process: subprocess.Popen[bytes], collection: Path) -> tuple[int, int]:
     """Wait for an index run; return its status and peak memory, and kill it if it hangs."""
-    rows, since = -1, time.monotonic()
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage.ru_maxrss >> 10
+    rows, since, mebibytes = -1, time.monotonic(), 0
+    while process.poll() is None:
+        mebibytes = max(mebibytes, _peak(process.pid))
         time.sleep(0.1)
         done = sum(1 for _ in _rows(collection))
         if done != rows:
             rows, since = done, time.monotonic()
         elif time.monotonic() - since > LIMIT_S:
             process.kill()
+    return process.returncode, mebibytes
+
+
+def _peak(pid: int) -> int:
+    """Return the peak memory of a process in MiB; 0 where Linux does not tell, or it has ended.
+
+    That of `os.wait4` begins with the peak of the process that started it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii")
+    except OSError:
+        return 0
+    return sum(int(kib) >> 10 for kib in re.findall(r"VmHWM:\s*(\d+)", status))
 
 
 def _rows(collection: Path) -> Iterator[tuple[str, str, str]]:

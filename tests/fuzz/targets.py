@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import seeds
+import intact_inputs
+
 from resight.errors import ResightError
 
 
@@ -246,24 +247,26 @@ def _request(data: bytes) -> None:
 
 
 def _photo_targets() -> Iterator[Target]:
-    for format in seeds.PHOTO_FORMATS:
+    for format in intact_inputs.PHOTO_FORMATS:
         name = {"JPEG2000": "JPEG 2000", "WEBP": "WebP", "HEIF": "HEIC"}.get(format, format)
-        drawn = functools.partial(seeds.photos, format)
+        drawn = functools.partial(intact_inputs.photos, format)
         yield Target(f"photo: {name}", drawn, read_photo, seconds=60, mebibytes=2048)
-    yield Target("photo: RAW", seeds.raw_files, read_photo, 60, 2048, 120_000)
-    yield Target("photo: other formats", seeds.other_files, read_photo, 60, 2048)
+    yield Target("photo: RAW", intact_inputs.raw_files, read_photo, 60, 2048, 120_000)
+    yield Target("photo: other formats", intact_inputs.other_files, read_photo, 60, 2048)
 
 
 TARGETS: tuple[Target, ...] = (
     *_photo_targets(),
-    Target("groups.json", seeds.groups, _refusing(_read_groups)),
-    Target("ground truth", seeds.ground_truth, _refusing(_read_ground_truth)),
-    Target("decisions", seeds.decisions, _refusing(_read_decisions)),
+    Target("groups.json", intact_inputs.groups, _refusing(_read_groups)),
+    Target("ground truth", intact_inputs.ground_truth, _refusing(_read_ground_truth)),
+    Target("decisions", intact_inputs.decisions, _refusing(_read_decisions)),
     Target("lists of photos", lambda: [b"a.jpg\r\n\nb.jpg", b"a\0b"], _refusing(_read_list)),
-    Target("segments", seeds.segments, _refusing(_read_segment)),
-    Target("weights: safetensors", seeds.safetensors_files, _refusing(_read_safetensors)),
-    Target("weights: torch", seeds.torch_files, _refusing(_read_torch_file), mebibytes=2048),
-    Target("configurations", seeds.configurations, _refusing(_read_configuration)),
-    Target("boxes and filters", seeds.options, _read_options, max_bytes=2000),
-    Target("HTTP requests", seeds.requests, _request, seconds=20),
+    Target("segments", intact_inputs.segments, _refusing(_read_segment)),
+    Target("weights: safetensors", intact_inputs.safetensors_files, _refusing(_read_safetensors)),
+    Target(
+        "weights: torch", intact_inputs.torch_files, _refusing(_read_torch_file), mebibytes=2048
+    ),
+    Target("configurations", intact_inputs.configurations, _refusing(_read_configuration)),
+    Target("boxes and filters", intact_inputs.options, _read_options, max_bytes=2000),
+    Target("HTTP requests", intact_inputs.requests, _request, seconds=20),
 )

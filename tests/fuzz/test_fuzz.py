@@ -7,13 +7,13 @@ import random
 import sys
 
 import hostile_report
+import intact_inputs
 import mutated_photos
 import mutations
 import pytest
 import targets
 from PIL import Image
 
-import seeds
 from environment import ROOT
 from resight.errors import ImageError
 from resight.photos import images
@@ -46,21 +46,21 @@ def test_mutated_inputs_are_read_or_refused(target):
         target.read(mutations.mutate(chance.choice(drawn), chance, drawn))
 
 
-@pytest.mark.parametrize("format", seeds.PHOTO_FORMATS)
+@pytest.mark.parametrize("format", intact_inputs.PHOTO_FORMATS)
 def test_photos_that_are_mutated_are_intact(format):
-    for data in seeds.photos(format):
+    for data in intact_inputs.photos(format):
         assert min(load_image(io.BytesIO(data)).size) >= 48
 
 
 def test_the_checksums_of_a_mutated_png_are_repaired():
-    (data, *_) = seeds.photos("PNG")
+    (data, *_) = intact_inputs.photos("PNG")
     damaged = bytearray(data)
     damaged[29] ^= 1  # of the checksum of its header
     assert mutations.repair_png(bytes(damaged)) == data
 
 
 def test_the_size_of_a_mutated_gif_is_found_as_pillow_finds_it():
-    drawn, chance, opened = seeds.photos("GIF"), random.Random(0), 0
+    drawn, chance, opened = intact_inputs.photos("GIF"), random.Random(0), 0
     for _ in range(500):
         data = mutations.mutate(chance.choice(drawn), chance)
         size = images._gif_size(io.BytesIO(data))

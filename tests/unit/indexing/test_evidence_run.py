@@ -160,7 +160,7 @@ def test_segments_carry_evidence() -> None:
     def result(number: int, evidence: bytes | None) -> PhotoResult[Description]:
         values = np.full(3, number, np.float32)
         file = PhotoFile(Path(f"/{number}.jpg"), number, number)
-        return PhotoResult(file, f"{number}", (4, 3), Description(values, evidence=evidence))
+        return PhotoResult(file, f"{number:064}", (4, 3), Description(values, evidence=evidence))
 
     failed: PhotoResult[Description] = PhotoResult(PhotoFile(Path("/f.jpg"), 1, 1), reason="no")
     results = (result(1, b"one"), failed, result(2, None), result(3, b"three"))

@@ -193,7 +193,7 @@ def test_whitening_follows_a_growing_collection(small_weights: Path, tmp_path: P
         return run.selection_note
 
     draw_many(place, 10)
-    assert "a whitening needs 20 photos or more" in str(index())
+    assert "until there are 20 photos for a whitening" in str(index())
     draw_many(place, 20)
     assert "on 20 photos" in str(index())
     draw_many(place, 39)
