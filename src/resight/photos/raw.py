@@ -1,7 +1,7 @@
 """RAW photos of cameras: the JPEG in them that shows the photo.
 
-Most are TIFF files whose directories hold the sensor's values and one or more JPEGs. They are told
-from other TIFF files by their content, as uploads have no suffix.
+Most are TIFF files whose directories hold the sensor's values and one or more JPEGs. They are
+recognized by their content, as uploads have no suffix.
 
 Sources: TIFF 6.0, section 2; Adobe's DNG specification 1.7; the layouts of other cameras as
 https://exiftool.org/TagNames describes them.
