@@ -58,7 +58,7 @@ serve(sys.argv[1], settings=settings, started=lambda url: print(url, flush=True)
 
 @dataclass
 class Samples:
-    """What a server takes over time: seconds, and for each figure as many values."""
+    """Time series of resource usage: times in seconds, and a list of equal length per metric."""
 
     seconds: list[float] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)

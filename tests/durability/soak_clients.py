@@ -63,7 +63,7 @@ class Clients:
                 print("violation:", text, flush=True)
 
     def run(self, number: int, stop: threading.Event) -> None:
-        """Send requests until the soak ends; half of the clients connect anew for each."""
+        """Send requests until the soak ends; half of the clients reconnect each time."""
         chance = random.Random(f"{self._seed} {number}")
         kinds, weights = list(KINDS), list(KINDS.values())
         client = self._connect()
@@ -103,7 +103,7 @@ class Clients:
 
     @contextlib.contextmanager
     def rest(self) -> Iterator[None]:
-        """Let all clients rest while the block runs, after what they have begun."""
+        """Pause all clients while the block runs, once their current requests are done."""
         with self._lock:
             self._going.clear()
         while self._working:

@@ -13,7 +13,7 @@ SOURCE = "src/resight/"
 
 
 def fuzz(name: str, folder: Path, seconds: int, seed: int) -> None:
-    """Fuzz a target; new inputs go to `corpus`, those that fail to `failures`, once a place."""
+    """Fuzz a target; store new inputs in `corpus` and failing ones, deduplicated, in `failures`."""
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
@@ -32,7 +32,7 @@ def fuzz(name: str, folder: Path, seconds: int, seed: int) -> None:
     def read(data: bytes) -> None:
         try:
             target.read(data)
-        except Exception as error:  # noqa: BLE001 - this is what is looked for
+        except Exception as error:  # noqa: BLE001 - any exception is a finding
             _note(failures, data, error)
 
     def mutated(data: bytes, max_size: int, chance_seed: int) -> bytes:

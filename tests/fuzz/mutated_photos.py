@@ -57,7 +57,7 @@ def index_mutated(count: int, seed: int) -> Outcome:
 
 
 def _drawn() -> list[tuple[str, bytes]]:
-    """Return photos, as many of each format, with their suffixes."""
+    """Return equally many photos of each format, with their suffixes."""
     drawn = []
     for format in intact_inputs.PHOTO_FORMATS:
         files = intact_inputs.photos(format)

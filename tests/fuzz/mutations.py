@@ -39,7 +39,7 @@ def mutate(data: bytes, chance: random.Random, others: Sequence[bytes] = ()) -> 
 
 
 def repair_png(data: bytes) -> bytes:
-    """Correct the checksums of a PNG, so that what it holds is decoded."""
+    """Correct the checksums of a PNG, so that its content is decoded."""
     parts, place = [PNG], len(PNG)
     while place + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, place)

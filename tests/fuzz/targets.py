@@ -1,7 +1,7 @@
-"""What reads files and requests of strangers, as functions of bytes.
+"""Fuzz targets: parsers of untrusted files and requests, as functions of bytes.
 
-A target returns, or raises what is an error of the program: anything but a `ResightError`, which
-tells the user what is wrong with the input, or an HTTP status of 500 and above.
+A target fails by raising anything but a `ResightError`, which tells the user what is wrong with the
+input, or by an HTTP status of 500 or above.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Target:
     Attributes:
         name: in the table.
         seeds: returns intact inputs.
-        read: reads an input, and raises only what it should not.
+        read: parses an input; an exception is a failure.
         seconds: time limit of one input.
         mebibytes: memory limit of the process.
         max_bytes: length of the largest input.
@@ -60,7 +60,7 @@ def _refusing(read: Callable[[bytes], Any]) -> Callable[[bytes], None]:
 
 @functools.cache
 def scratch() -> Path:
-    """Return a folder for inputs that must be files; it goes with the process."""
+    """Return a folder for inputs that must be files; it is removed when the process exits."""
     folder = Path(tempfile.mkdtemp(prefix="resight-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

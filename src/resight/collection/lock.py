@@ -43,7 +43,7 @@ class DatabasePlace:
     """The file of a database that is being written, which must stay where it is.
 
     If its folder is unmounted or replaced, the open file remains, but SQLite would write its log
-    into another folder, and lose what it has acknowledged.
+    into another folder, and lose acknowledged changes.
 
     Raises:
         CollectionError: the file is not there.

@@ -120,7 +120,7 @@ def fit_automatically(
     except (FitError, WeightsError) as error:
         searching = "searches compare all values of the descriptors"
         if previous is not None:
-            searching = f"searches keep what was fitted on {previous['photos']} photos"
+            searching = f"searches use the parameters fitted on {previous['photos']} photos"
         return False, f"{searching}: {error}"
     sizes = f"{run.features} of {run.dimensions} values"
     if run.method == "wccn":

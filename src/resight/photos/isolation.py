@@ -2,9 +2,9 @@ r"""Decoding in processes of their own, for formats whose decoders a damaged fil
 
     images.load_image --file, arguments--> process: images.load_image --size, pixels--> image
 
-JPEG, PNG, WebP, GIF and BMP are decoded in this process: their decoders are those of browsers, and
-hold against hostile files. Those of HEIC, AVIF, JPEG 2000 and TIFF are native code with a history
-of errors, so a crash, a hang or an overflow of theirs is the failure of one photo. Large PNGs are
+JPEG, PNG, WebP, GIF and BMP are decoded in this process: browsers use the same decoders on
+hostile files. The decoders of HEIC, AVIF, JPEG 2000 and TIFF are native code with a history of
+errors, so a crash, a hang or an overflow in them fails one photo only. Large PNGs are
 decoded there for the memory that they take. Processes are started when they are needed, one for
 each thread that decodes, and serve one photo after the other.
 """
@@ -39,7 +39,7 @@ CHANGED = "it changed while it was read"
 
 _idle: list["_Process"] = []
 available = os.name == "posix" and bool(sys.executable) and not hasattr(sys, "frozen")
-"""Whether there are such processes; within them there are none."""
+"""Whether this process may start decoding processes; False inside a decoding process."""
 
 
 def ask(function: str, file: IO[bytes], *arguments: Any) -> Any:
@@ -65,7 +65,7 @@ def ask(function: str, file: IO[bytes], *arguments: Any) -> Any:
         if time.monotonic() - started >= LIMIT_S:
             raise ImageError(f"damaged: decoding it takes more than {LIMIT_S} s") from None
         raise ImageError("damaged: its decoder crashes") from None
-    except BaseException:  # such as an interrupt: what follows would be the rest of the answer
+    except BaseException:  # such as an interrupt: the rest of the answer is still in the pipe
         process.end()
         raise
     _idle.append(process)
@@ -139,16 +139,16 @@ class _Process:
         return image
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         self.forget()
 
     def forget(self) -> None:
         """Close the pipes; the process may be that of the parent of this one."""
-        self._process.returncode = 0  # nobody waits for it any more
+        self._process.returncode = 0  # it is no longer waited for
         for pipe in (self._input, self._output, self._pixels):
-            with contextlib.suppress(OSError):  # what is left to be written has no reader
+            with contextlib.suppress(OSError):  # the reader of buffered data is gone
                 pipe.close()
 
 
@@ -187,7 +187,7 @@ def serve(number: int) -> None:
 
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever decoders print
+    os.dup2(2, 1)  # output of decoders
     with open(os.devnull, "w", encoding="ascii") as nowhere, os.fdopen(number, "r+b", 0) as pixels:
         while line := requests.readline():
             request = json.loads(line)

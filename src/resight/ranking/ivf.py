@@ -133,7 +133,7 @@ def grow_lists(
     with write_atomically(path) as unfinished:
         try:
             faiss.write_index(index, str(unfinished))
-        except RuntimeError:  # of its own kind, whatever the system reports
+        except RuntimeError:  # faiss reports all I/O errors this way
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path)) from None
     return len(rows) - first
 

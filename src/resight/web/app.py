@@ -114,7 +114,7 @@ def create_app(
 
 
 async def _clean_regularly(state: AppState) -> None:
-    """Delete at the start, and then regularly, what is stored for no longer."""
+    """Delete expired files at the start, and then regularly."""
     while True:
         await asyncio.to_thread(state.clean)
         await asyncio.sleep(CLEAN_S)

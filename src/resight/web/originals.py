@@ -12,7 +12,7 @@ from resight.web.problems import ProblemError
 
 
 def open_indexed(photo: Photo) -> io.BufferedReader | io.BytesIO:
-    """Open the file of a photo whose content is still what was indexed.
+    """Open the file of a photo whose content is unchanged since indexing.
 
     Whoever can write where photos are could otherwise show clients of the server any file that the
     server can read, by a link in place of a photo.
@@ -36,7 +36,7 @@ def open_indexed(photo: Photo) -> io.BufferedReader | io.BytesIO:
 
 
 def check_unchanged(photo: Photo) -> None:
-    """Refuse a photo whose file is not what was indexed; see `open_indexed`."""
+    """Refuse a photo whose file has changed since indexing; see `open_indexed`."""
     open_indexed(photo).close()
 
 

@@ -94,7 +94,7 @@ class Thumbnails:
         """Return the thumbnail, rendered if there is none yet.
 
         Raises:
-            ProblemError: the photo's file cannot be read, or is not what was indexed.
+            ProblemError: the photo's file cannot be read, or has changed since indexing.
         """
         cached = self.get(photo)
         if cached is not None:
@@ -159,7 +159,7 @@ def full_photo(photo: Photo, headers: dict[str, str]) -> Response:
     """Return a photo of the collection in full size, as `full_picture` does.
 
     Raises:
-        ProblemError: its file cannot be read, or is not what was indexed.
+        ProblemError: its file cannot be read, or has changed since indexing.
     """
     return full_picture(open_indexed(photo), headers)
 

@@ -19,7 +19,7 @@ UNLOCKED_S = 3600.0
 class Scratch:
     """A folder that only its owner can read, created on first use; thread-safe.
 
-    Its lock ends with the process, by which others see that it may be removed.
+    Its lock is released when the process ends, so that other servers can remove the folder.
     """
 
     def __init__(self) -> None:

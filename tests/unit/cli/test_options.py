@@ -1,4 +1,4 @@
-"""Texts of options: what is too large to be read is refused."""
+"""Parsing of options: oversized input is refused."""
 
 import pytest
 

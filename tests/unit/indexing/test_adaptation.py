@@ -345,7 +345,7 @@ def test_a_refit_that_fails_keeps_what_was_fitted(
 
     monkeypatch.setattr("resight.indexing.fitting.fit_reduction", refuse)
     note = pipeline.index([drawn, tmp_path / "more"], collection).selection_note
-    assert note == "searches keep what was fitted on 12 photos: it is Sunday"
+    assert note == "searches use the parameters fitted on 12 photos: it is Sunday"
     assert fitted(collection) == data
 
 

@@ -48,7 +48,7 @@ export const explain = (query, box, result, signal) =>
   request("explain", { json: { query: reference(query), box: box?.join(","), result }, signal });
 /** Remember that two photos show the same thing, or not: "same" or "different". */
 export const decide = (verdict, photos) => request("hints", { json: { verdict, photos } });
-/** Fetch what was decided about photos. */
+/** Fetch the decisions on photos. */
 export const hints = () => request("hints");
 /** Undo a decision. */
 export const undoHint = (id) => request(`hints/${id}`, { method: "DELETE" });
@@ -89,7 +89,7 @@ export function followJob(id, onProgress) {
 
 const photoCache = new Map();
 
-/** Cache what is known of photos, so that each has its place before it has loaded. */
+/** Cache the entries of photos, so that each has its place before it has loaded. */
 export function cachePhotos(list) {
   for (const { id, name, width, height, version, path } of list) photoCache.set(id, { id, name, width, height, version, path });
 }

@@ -277,7 +277,7 @@ function drawLines(canvas, query, result, explanation) {
   }
 }
 
-/** Return a function from pixels of a photo to coordinates of the canvas, null for what is not visible. */
+/** Return a function from pixels of a photo to coordinates of the canvas, null outside the visible part. */
 function projection(stage, size, frame) {
   const area = stage.getBoundingClientRect();
   const pane = stage.closest(".pane").getBoundingClientRect();

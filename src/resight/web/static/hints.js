@@ -49,7 +49,7 @@ export function createHints({ changed, failed }) {
   };
 }
 
-/** Undo the decision on two photos; those of the same content share it. */
+/** Undo the decision on two photos; photos of identical content share it. */
 async function undo(ids) {
   const photos = await Promise.all(ids.map((id) => api.photo(id)));
   const versions = photos.map(({ version }) => version).sort().join();

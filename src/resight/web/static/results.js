@@ -36,7 +36,7 @@ export async function fetchMore(state, results, signal) {
   });
   results.query = page.query;
   results.fetched += page.results.length;
-  // Everybody knows that the query shows the same thing; its copies are a result.
+  // The query itself is left out, unless it has copies.
   const others = page.results.filter(({ id, copies }) => id !== photo || copies);
   results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
   results.complete = page.results.length < PAGE_SIZE || results.fetched >= page.total;
