@@ -117,10 +117,9 @@ class SecurityMiddleware:
 def limit_body(app: ASGIApp, max_bytes: int, pause_s: float, *, fields: int = 0) -> ASGIApp:
     """Return an application that limits the bodies of requests to another one.
 
-    A body that declares a larger size is refused before any of it is read, one that turns out
-    larger as soon as it does, one that pauses for more than `pause_s` seconds, or comes more slowly
-    than `MIN_BYTES_S` after as many, when it does. The fields of a form next to its file may add up
-    to `fields` bytes.
+    A body is refused before it is read if its declared size is larger, otherwise as soon as it
+    exceeds the limit, pauses for more than `pause_s` seconds, or is slower than `MIN_BYTES_S` after
+    that time. The fields of a form next to its file may add up to `fields` bytes.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
