@@ -134,16 +134,16 @@ def blocked(server: Running) -> tuple[Callable[[], list[httpx.Response]], Reques
     """Block the server's search threads; return a function that releases them, and the queue."""
     released, busy = threading.Event(), threading.Barrier(3)
     queue = server.state.search_queue
-    search_photo = server.state.service.search_photo
+    search_photos = server.state.service.search_photos
 
     def slow(*arguments, **options):
         if threading.current_thread().name.startswith("resight-search"):
             if not released.is_set():
                 busy.wait(30)
             released.wait(30)
-        return search_photo(*arguments, **options)
+        return search_photos(*arguments, **options)
 
-    server.state.service.search_photo = slow  # type: ignore[method-assign]
+    server.state.service.search_photos = slow  # type: ignore[method-assign]
     client = httpx.Client(base_url=server.url, timeout=60, trust_env=False)
     responses: list[httpx.Response] = []
 

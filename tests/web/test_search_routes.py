@@ -78,6 +78,31 @@ def test_boxes_and_verification(server, collection, photos, box, verify):
     assert by_id["results"] == response["results"]
 
 
+def test_several_photos_are_one_query_as_in_python(server, collection, photos):
+    views = [photos / "object-01" / "view-1.jpg", photos / "object-02" / "view-2.jpg"]
+    expected = search(views, collection, SearchConfig(k=6))
+    uploads = [server.upload(view, k=1)["query"]["upload"] for view in views]
+    response = server.search(upload=uploads[0], more=[{"upload": uploads[1]}], k=6)
+    assert_same(response, expected, collection)
+    assert [r["view"] for r in response["results"]] == [r.view for r in expected.results]
+    assert {0, 1} == {r.view for r in expected.results[:4]}
+    second = ids_of(collection)[str(views[1])]
+    mixed = server.search(upload=uploads[0], more=[{"photo": second}], k=6)
+    assert mixed["results"] == response["results"]
+    assert "view" not in server.search(upload=uploads[0], k=1)["results"][0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [({"more": [{"photo": 1}], "box": "0,0,50,50"}, 422), ({"more": [{"photo": 999}]}, 404),
+     ({"more": [{"upload": "gone"}]}, 404), ({"more": [{}]}, 422),
+     ({"more": [{"photo": 1}] * 16}, 422)],
+)  # fmt: skip
+def test_several_photos_that_cannot_be_searched_with(server, fields, status):
+    answer = server.client.post(f"{V1}/search", json={"photo": 1, **fields})
+    assert checked(answer, status)["detail"]
+
+
 @pytest.mark.parametrize("rerank", ["alpha-qe", "diffusion"])
 def test_re_ranking_pages_and_limit(server, collection, photos, rerank):
     query = photos / "object-01" / "view-2.jpg"

@@ -19,6 +19,7 @@ MAX_K = 1000
 MAX_OFFSET = 1_000_000
 MAX_SIDE = 1_000_000
 MAX_VERIFY = 50
+MAX_VIEWS = 16
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 BoxText = Annotated[
@@ -106,8 +107,19 @@ class SearchRequest(SearchOptions, QueryReference):
     """A search in JSON: exactly one of `photo`, `upload` and `url`, and the options."""
 
     url: str | None = Field(None, max_length=2000, description="where the server allows it")
+    more: list[QueryReference] = Field(
+        default_factory=list,
+        max_length=MAX_VIEWS - 1,
+        description="further photos of the same thing; all are searched with as one query",
+    )
 
     alternatives: ClassVar[tuple[str, ...]] = ("photo", "upload", "url")
+
+    @model_validator(mode="after")
+    def _check_no_box(self) -> "SearchRequest":
+        if self.more and self.box is not None:
+            raise ValueError("a box is for one photo, not for several")
+        return self
 
 
 class SearchForm(SearchOptions):
@@ -184,7 +196,8 @@ class ResultEntry(PhotoEntry):
     `probability` is that of showing the same thing as the query, 0 to 1, and `kind` how it differs
     from it. `region` and `query_region` are the boxes x, y, w, h of the result and of the query
     that hold the inliers. `copies` are further photos of identical content, which are no results
-    themselves.
+    themselves. `view` is the place, from 0, of the query photo that shows it most probably; only
+    with several query photos.
     """
 
     rank: int
@@ -200,6 +213,7 @@ class ResultEntry(PhotoEntry):
     region: list[int] | None = None
     query_region: list[int] | None = None
     copies: list[PhotoEntry] | None = None
+    view: int | None = None
 
 
 class QueryInfo(BaseModel):

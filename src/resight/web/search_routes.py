@@ -53,11 +53,11 @@ def router(state: AppState) -> APIRouter:
         Ids and distances are those of `resight search`. An upload is stored for a while under the
         name `query.upload` of the response, for further pages, regions and explanations.
         """
-        query, options = await _read_search(request, state)
+        queries, options = await _read_search(request, state)
         started = time.monotonic()
-        page = await _search(request, state, query, options)
+        page = await _search(request, state, queries, options)
         took_ms = round(1000 * (time.monotonic() - started), 1)
-        return JSONResponse(_as_dict(page, query, options, state, took_ms))
+        return JSONResponse(_as_dict(page, queries, options, state, took_ms))
 
     @routes.post(
         "/explain",
@@ -119,19 +119,21 @@ async def _find_query(request: Request, state: AppState, reference: QueryReferen
     return QueryImage.of_photo(photo)
 
 
-async def _read_search(request: Request, state: AppState) -> tuple[QueryImage, SearchOptions]:
+async def _read_search(request: Request, state: AppState) -> tuple[list[QueryImage], SearchOptions]:
     if schemas.media_type(request) != "multipart/form-data":
         body = await read_json(request, schemas.SearchRequest)
         if body.url is None:
-            return await _find_query(request, state, body), body
-        return await _fetch_query(request, state, body.url), body
+            first = await _find_query(request, state, body)
+        else:
+            first = await _fetch_query(request, state, body.url)
+        return [first, *[await _find_query(request, state, more) for more in body.more]], body
     with state.active_uploads.acquire():
         async with _open_form(request) as (file, fields):
             options = SearchOptions.model_validate_strings(fields)
             if (file.size or 0) > state.settings.max_upload_bytes:
                 raise too_large(state.settings.max_upload_bytes)
             photo = await state.lookup_queue.run(request, lambda: state.uploads.add(file.file))
-    return photo, options
+    return [photo], options
 
 
 @contextlib.asynccontextmanager
@@ -168,15 +170,15 @@ async def _fetch_query(request: Request, state: AppState, url: str) -> QueryImag
 
 
 async def _search(
-    request: Request, state: AppState, query: QueryImage, options: SearchOptions
+    request: Request, state: AppState, queries: list[QueryImage], options: SearchOptions
 ) -> ResultPage:
     box = parse_box(options.box)
-    query.check_box(box)
+    queries[0].check_box(box)
     where = parse_filter(options, local_only=state.settings.local_only)
     config = search_config(options)
 
     def search(cached_only: bool) -> ResultPage | None:
-        return state.service.search_photo(query, box, config, where, cached_only=cached_only)
+        return state.service.search_photos(queries, box, config, where, cached_only=cached_only)
 
     page = None
     if config.verify == 0 and config.rerank.method == "none" and where is None:
@@ -235,7 +237,11 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 def _as_dict(
-    page: ResultPage, query: QueryImage, options: SearchOptions, state: AppState, took_ms: float
+    page: ResultPage,
+    queries: list[QueryImage],
+    options: SearchOptions,
+    state: AppState,
+    took_ms: float,
 ) -> dict[str, Any]:
     results = []
     for photo, result, copies in zip(page.photos, page.results, page.copies, strict=True):
@@ -253,8 +259,11 @@ def _as_dict(
             entry |= result.match.to_dict()
         if copies:
             entry["copies"] = [state.photo_entry(copy) for copy in copies]
+        if len(queries) > 1:
+            entry["view"] = result.view
         results.append(entry)
     box = parse_box(options.box)
+    query = queries[0]
     width, height = query.size
     return {
         "query": {"photo": query.photo, "upload": query.upload, "width": width, "height": height},

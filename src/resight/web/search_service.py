@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -99,30 +99,33 @@ class SearchService(Searcher):
         """Make the next search see the changes of a job."""
         self._rest_until = 0.0
 
-    def search_photo(
+    def search_photos(
         self,
-        query: QueryImage,
+        queries: Sequence[QueryImage],
         box: Box | None,
         config: SearchConfig,
         where: Filter | None = None,
         *,
         cached_only: bool = False,
     ) -> ResultPage | None:
-        """Search by a photo, or by a region of it that was checked to be inside.
+        """Search by a photo, a region of it that was checked to be inside, or several views.
 
         With `cached_only`, return None rather than compute descriptors.
         """
         if config.verify and config.verify_by == "columns" and not self._has_network:
             raise ProblemError(422, "This collection's method has no network to verify with.")
 
-        def describe(view: QueryPhoto) -> Description:
-            return self._describe_cached(query, view, cached_only=cached_only)
+        images = {query.path: query for query in queries}
 
-        photo = QueryPhoto(query.path, query.path, box, query.content)
+        def describe(view: QueryPhoto) -> Description:
+            assert view.path is not None
+            return self._describe_cached(images[view.path], view, cached_only=cached_only)
+
+        photos = [QueryPhoto(query.path, query.path, box, query.content) for query in queries]
         try:
             return search_store(
                 self.current_store(),
-                [photo],
+                photos,
                 config,
                 describe=describe,
                 columns_map=self.columns_map,
