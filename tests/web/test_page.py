@@ -240,6 +240,55 @@ def test_a_comparison_uploads_again_what_the_server_deleted(
             expect(page.locator(".explanation strong")).to_be_visible()
 
 
+def test_several_photos_are_searched_with_together_or_one_by_one(visit: Visit) -> None:
+    page, photos = visit.open(), [visit.served.query(2), visit.served.query(3)]
+    page.set_input_files("#picker", photos)
+    page.wait_for_url("**more=*")
+    together = visit.results(page)
+    assert len(together) >= 2 * (1 + COPIES)  # of both things
+    expect(page.locator(".views li")).to_have_count(2)
+    expect(page.get_by_role("button", name="Draw a box", exact=True)).to_be_hidden()
+    page.reload()
+    assert visit.results(page) == together
+    page.get_by_role("button", name="One by one").click()
+    expect(page.locator(".results.waiting")).to_have_count(0)
+    shown = page.locator("#stage img").get_attribute("src")
+    first = visit.results(page)
+    assert len(first) < len(together)
+    page.locator(".view-photo:not([aria-current])").click()
+    expect(page.locator("#stage img")).not_to_have_attribute("src", shown or "")
+    assert visit.results(page) != first
+    page.get_by_role("button", name="One thing").click()
+    expect(page.locator("#search .tile")).to_have_count(len(together))
+    page.locator("#search .tile a").last.click()  # compared with the photo that found it
+    expect(page.locator(".explanation strong")).to_contain_text("ame thing")
+    page.keyboard.press("Escape")
+    page.locator(".views .tool").first.click()
+    expect(page.locator(".views")).to_be_hidden()
+    assert "more=" not in page.url
+
+
+def test_parts_that_results_share_are_proposed(visit: Visit, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (1400, 700), "gray")
+    for number, left in ((2, 20), (3, 720)):
+        with Image.open(visit.served.query(number)) as photo:
+            picture.paste(photo.resize((660, 500)), (left, 100))
+    picture.save(tmp_path / "two.jpg", quality=95)
+    page = visit.open()
+    page.set_input_files("#picker", tmp_path / "two.jpg")
+    both = visit.results(page)
+    dots = page.locator(".proposal")
+    expect(dots).to_have_count(2)
+    dots.first.click()
+    x, _, w, _ = box_in(page)
+    assert x + w < 700 or x >= 700  # one of the two things
+    expect(page.locator(".results.waiting")).to_have_count(0)
+    assert len(visit.results(page)) > len(both)  # all views of one thing
+    expect(dots).to_have_count(0)
+    page.go_back()
+    expect(dots).to_have_count(2)
+
+
 # The box
 
 

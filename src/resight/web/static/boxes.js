@@ -61,6 +61,13 @@ export function placeBox([x, y, w, h], { width, height }) {
   return { left: percent(x, width), top: percent(y, height), width: percent(w, width), height: percent(h, height) };
 }
 
+/** Return the share of the smaller of two boxes that lies in the other, 0 to 1. */
+export function overlap([ax, ay, aw, ah], [bx, by, bw, bh]) {
+  const width = Math.max(0, Math.min(ax + aw, bx + bw) - Math.max(ax, bx));
+  const height = Math.max(0, Math.min(ay + ah, by + bh) - Math.max(ay, by));
+  return (width * height) / Math.max(1, Math.min(aw * ah, bw * bh));
+}
+
 /** Tell whether two boxes are equal. */
 export const sameBox = (a, b) => (a ?? []).join() === (b ?? []).join();
 
@@ -72,6 +79,7 @@ export function createBoxEditor(stage, onCommit) {
   let photo = null;
   let box = null;
   let gesture = null;
+  let enabled = true;
 
   const help = element("p", { id: `${stage.id}-help`, hidden: true, text: HELP });
   const view = element("div", {
@@ -109,7 +117,8 @@ export function createBoxEditor(stage, onCommit) {
   }
 
   stage.addEventListener("pointerdown", (event) => {
-    if (!photo || gesture || event.button !== 0) return;
+    if (!photo || !enabled || gesture || event.button !== 0) return;
+    if (event.target.closest(".proposal")) return; // a click on it is its own
     const handle = event.target.dataset?.handle;
     const action = handle ? "resize" : event.target === view ? "move" : "draw";
     if (action === "draw" && event.pointerType === "touch" && !stage.classList.contains("armed")) return;
@@ -172,6 +181,11 @@ export function createBoxEditor(stage, onCommit) {
     /** Show a box without calling `onCommit`; a drag in progress wins. */
     setBox(next) {
       if (!gesture && !sameBox(next, box)) show(next ?? null);
+    },
+    /** Allow drawing, or not. */
+    setEnabled(value) {
+      enabled = value;
+      stage.classList.toggle("fixed", !value);
     },
     /** Add a box in the middle to be moved and resized, and let a finger draw another. */
     arm() {

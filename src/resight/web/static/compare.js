@@ -41,6 +41,7 @@ export function createCompare(dialog, page) {
         "div", { class: "actions" },
         button({ text: "Search with this photo", icon: "search", press: () => page.searchFrom(state.compare) }),
         button({ text: "Draw a box in it", icon: "box", press: () => page.drawIn(state.compare) }),
+        button({ text: "Add to the query", icon: "plus", press: () => page.addToQuery(state.compare) }),
       ),
     ),
   );
@@ -125,7 +126,8 @@ export function createCompare(dialog, page) {
   }
 
   /** Explain; a file that the server no longer has is uploaded again. */
-  async function explain({ photo, upload, box, compare }, signal) {
+  async function explain(requested, signal) {
+    const { photo, upload, box, compare } = { ...requested, ...page.matchedBy(requested.compare) };
     return api.explain({ photo, upload: renewed.get(upload) ?? upload }, box, compare, signal).catch(async (problem) => {
       const file = photo === undefined ? localFile({ upload }) : undefined;
       if (!file || problem.status !== 404) throw problem;
@@ -149,15 +151,15 @@ export function createCompare(dialog, page) {
   }
 
   async function showPhotos(signal) {
-    const { photo: id, upload, compare } = state;
-    const file = id === undefined ? localFile(state) : undefined;
+    const { photo: id, upload, compare } = { ...state, ...page.matchedBy(state.compare) };
+    const file = id === undefined ? localFile({ ...state, upload }) : undefined;
     showPlace();
     redraw();
     const photo = await api.photo(compare, signal);
     if (signal.aborted) return;
     panes.result.setPhoto(api.originalUrl(photo), photo.name, photo);
     if (id === undefined) {
-      panes.query.setPhoto(file?.preview ?? api.uploadUrl(upload ?? ""), file?.name ?? "Your photo", page.query());
+      panes.query.setPhoto(file?.preview ?? api.uploadUrl(upload ?? ""), file?.name ?? "Your photo", upload === state.upload ? page.query() : null);
       return;
     }
     const query = await api.photo(id, signal);

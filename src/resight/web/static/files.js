@@ -4,7 +4,7 @@ import { announce } from "./dom.js";
 
 /** @typedef {{key: string, blob: File, preview: string, name: string}} LocalFile */
 
-const MAX_FILES = 12;
+const MAX_FILES = 24;
 const files = new Map();
 let counter = 0;
 
@@ -37,7 +37,7 @@ export function checkFile(file, limits) {
 }
 
 /** Listen for photos that are dropped on the page, pasted, or picked. */
-export function listenForFiles({ picker, veil, onFile, onLink }) {
+export function listenForFiles({ picker, veil, onFiles, onLink }) {
   let depth = 0;
   const accepts = ({ dataTransfer }) => ["Files", "text/uri-list"].some((type) => dataTransfer?.types.includes(type));
   const setDepth = (value) => {
@@ -59,23 +59,23 @@ export function listenForFiles({ picker, veil, onFile, onLink }) {
   window.addEventListener("drop", (event) => {
     event.preventDefault();
     setDepth(0);
-    receive(event.dataTransfer, onFile, onLink);
+    receive(event.dataTransfer, onFiles, onLink);
   });
   window.addEventListener("paste", (event) => {
     if (event.target instanceof HTMLInputElement) return;
-    if (receive(event.clipboardData, onFile, onLink)) event.preventDefault();
+    if (receive(event.clipboardData, onFiles, onLink)) event.preventDefault();
   });
   picker.addEventListener("change", () => {
-    if (picker.files?.[0]) onFile(picker.files[0]);
+    if (picker.files?.length) onFiles([...picker.files]);
     picker.value = ""; // so that the same file can be picked again
   });
 }
 
-function receive(data, onFile, onLink) {
+function receive(data, onFiles, onLink) {
   const dropped = [...(data?.files ?? [])];
-  const file = dropped.find(({ type }) => type.startsWith("image/")) ?? dropped[0];
-  if (file) {
-    onFile(file);
+  const photos = dropped.filter(({ type }) => type.startsWith("image/"));
+  if (dropped.length) {
+    onFiles(photos.length ? photos : dropped.slice(0, 1));
     return true;
   }
   const text = (data?.getData("text/uri-list") || data?.getData("text/plain") || "").trim();

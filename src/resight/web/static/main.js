@@ -9,6 +9,7 @@ import { createGroups } from "./groups.js";
 import { createHome } from "./home.js";
 import { createSearch } from "./search.js";
 import { current, formatHash, go, leave, start } from "./state.js";
+import { deref, uploadAll, withMore } from "./views.js";
 
 const TITLES = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" };
 const THEME_KEY = "resight-theme";
@@ -18,19 +19,22 @@ const byId = (id) => document.getElementById(id);
 const scrollPositions = new Map();
 let infoRequest = null;
 let shown = null;
+let adding = false; // picked files join the query
 
-const pick = () => byId("picker").click();
+const pick = () => openPicker(false);
 const home = createHome(byId("home"), { info, pick, searchLink });
-const search = createSearch(byId("search"), { pick, presented: () => compare.refresh() });
+const search = createSearch(byId("search"), { pick, add: () => openPicker(true), presented: () => compare.refresh() });
 const groups = createGroups(byId("groups"));
 const collection = createCollection(byId("collection"), { info, changed });
 const compare = createCompare(byId("compare"), {
   results: search.shownResults,
   query: search.query,
+  matchedBy: search.matchedBy,
   step: (id) => go({ ...current(), compare: id }, { replace: true }),
   close: () => leave({ ...current(), compare: undefined }),
   searchFrom: (id) => go({ page: "search", photo: id }),
   drawIn: (id) => search.drawIn({ id }),
+  addToQuery: (id) => go(withMore(current(), [`p${id}`])),
   decided: () => {
     search.reset();
     groups.reset();
@@ -56,6 +60,29 @@ function changed() {
   home.reset();
   search.reset();
   groups.reset();
+}
+
+function openPicker(add) {
+  adding = add;
+  byId("picker").click();
+}
+
+/** Search with one file, or with several as views of one thing. */
+async function searchFiles(files) {
+  const isAdded = adding && shown?.page === "search";
+  adding = false;
+  if (files.length === 1 && !isAdded) return searchFile(files[0]);
+  try {
+    const { uploaded, problems } = await uploadAll(files, await info().catch(() => null), (text) => notify(text, ""));
+    byId("toast")?.remove();
+    if (uploaded.length) {
+      const base = isAdded ? current() : { page: "search", ...deref(uploaded[0]) };
+      go(withMore(base, uploaded));
+    }
+    if (problems.length) notify(uploaded.length ? "Not all files were used" : "No photo could be used", problems.join(" "));
+  } catch (problem) {
+    notify(problem.title ?? "Something went wrong", problem.message);
+  }
 }
 
 async function searchFile(file) {
@@ -170,7 +197,7 @@ function storedTheme() {
 }
 
 initTheme(byId("theme"));
-listenForFiles({ picker: byId("picker"), veil: byId("drop"), onFile: searchFile, onLink: searchLink });
+listenForFiles({ picker: byId("picker"), veil: byId("drop"), onFiles: searchFiles, onLink: searchLink });
 start(show);
 info().then(({ name }) => {
   if (name) document.querySelector(".wordmark").title = name;

@@ -4,8 +4,10 @@ import * as api from "./api.js";
 import { createBoxEditor } from "./boxes.js";
 import { button, element, icon } from "./dom.js";
 import { localFile } from "./files.js";
+import { createProposals } from "./proposals.js";
+import { createViews } from "./views.js";
 
-export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
+export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
   let shown = null;
   let size = null;
 
@@ -16,16 +18,18 @@ export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
   });
   const name = element("p", { class: "query-name" });
   const editor = createBoxEditor(stage, onBox);
+  const proposals = createProposals(stage, (box) => onBox(box, "tap"));
   const draw = button({ text: "Draw a box", icon: "box", press: () => editor.arm() });
   const clear = button({ text: "Whole photo", icon: "close", press: () => editor.clear() });
   const enlarge = button({ icon: "expand", class: "icon-button", label: "Enlarge the photo", press: onEnlarge });
   const other = button({ icon: "photo", class: "icon-button", label: "Choose another photo", press: pick });
+  const views = createViews({ go, add });
   const hint = element("p", { class: "hint", text: "Drag across an object to search with only that region." });
   root.append(
     element("div", { class: "stage-frame" }, stage),
     unsupported,
-    element("div", { class: "query-tools" }, draw, clear, element("span", { class: "spring" }), enlarge, other),
-    name, hint,
+    element("div", { class: "query-tools" }, draw, clear, element("span", { class: "spring" }), enlarge, views.plus, other),
+    name, hint, views.root,
   );
 
   image.addEventListener("load", () => {
@@ -52,6 +56,7 @@ export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
   function setPhoto(source, text, knownSize) {
     size = null;
     editor.setPhoto(null);
+    proposals.show([], null);
     unsupported.hidden = true;
     stage.classList.remove("ready", "sized");
     if (knownSize) setSize(knownSize);
@@ -84,8 +89,13 @@ export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
       }
       editor.setBox(state.box ?? null);
       clear.hidden = !state.box;
-      draw.hidden = Boolean(state.box);
-      hint.hidden = Boolean(state.box);
+      const isSingle = !state.more || state.each; // boxes are for one photo
+      draw.hidden = Boolean(state.box) || !isSingle;
+      hint.hidden = draw.hidden;
+      editor.setEnabled(isSingle);
+      if (state.box || !isSingle) proposals.show([], size);
+      views.plus.hidden = state.file !== undefined; // until it is uploaded
+      views.show(state);
       const label = state.large ? "Show the photo smaller" : "Enlarge the photo";
       enlarge.setAttribute("aria-label", label);
       enlarge.setAttribute("aria-pressed", String(Boolean(state.large)));
@@ -101,6 +111,10 @@ export function createQueryPanel(root, { onBox, onEnlarge, pick }) {
       if (unsupported.hidden) return;
       unsupported.hidden = true;
       image.src = api.uploadUrl(token);
+    },
+    /** Propose regions to search with. */
+    propose(regions) {
+      proposals.show(regions, size);
     },
     arm: () => editor.arm(),
   };

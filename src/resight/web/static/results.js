@@ -3,14 +3,19 @@
 import * as api from "./api.js";
 import { linkUpload, localFile } from "./files.js";
 import { formatHash } from "./state.js";
+import { deref, queryViews, refer, uploadFile } from "./views.js";
 
 const PAGE_SIZE = 60;
 const MAX_CACHED = 10;
 const cache = new Map();
+const renewed = new Map(); // references of uploads that the server deleted, to their new ones
 
 /** Return the cache key of a state's query and options. */
-export function resultsKey({ photo, upload, file, box, verify, limit }) {
-  return formatHash({ page: "search", photo, upload, file, box, verify, limit });
+export function resultsKey(state) {
+  const { photo, upload, file, box, verify, limit } = state;
+  const views = queryViews(state);
+  const query = views.length > 1 ? { more: views.toSorted() } : { photo, upload, file };
+  return formatHash({ page: "search", ...query, box, verify, limit });
 }
 
 /** Return the results fetched so far, empty for a new query. */
@@ -27,22 +32,43 @@ export function cachedResults(state) {
 export async function fetchMore(state, results, signal) {
   const offset = results.fetched;
   const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
-  const file = localFile(state);
+  const views = queryViews(state);
+  if (views.length > 1) results.views ??= views;
+  const file = results.views ? undefined : localFile(state);
   const { photo, upload } = state;
-  const query = photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
-  const page = await api.search(query, options, signal).catch((problem) => {
+  const query = results.views ? {} : photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
+  const request = results.views ? searchViews(results.views, options, signal) : api.search(query, options, signal);
+  const page = await request.catch((problem) => {
     if (!file || query.blob || ![400, 404].includes(problem.status)) throw problem;
     return api.search({ blob: file.blob }, options, signal);
   });
   results.query = page.query;
   results.fetched += page.results.length;
-  // The query itself is left out, unless it has copies.
-  const others = page.results.filter(({ id, copies }) => id !== photo || copies);
+  // Query photos are left out, unless they have copies.
+  const queries = new Set(results.views ?? [refer(state)]);
+  const others = page.results.filter(({ id, copies }) => copies || !queries.has(refer({ photo: id })));
+  for (const result of others) if (results.views) result.query = deref(results.views[result.view]);
   results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
   results.complete = page.results.length < PAGE_SIZE || results.fetched >= page.total;
   // The server also counts the query, and copies, which are folded under one result.
   results.total = results.complete ? results.items.length : page.total - results.fetched + results.items.length;
   if (file && page.query.upload) linkUpload(file, page.query.upload);
+}
+
+/** Search with several photos; uploads that the server no longer has are uploaded again. */
+async function searchViews(views, options, signal) {
+  const search = () => {
+    const [first, ...more] = views.map((text) => deref(renewed.get(text) ?? text));
+    return api.search(first, { ...options, more }, signal);
+  };
+  try {
+    return await search();
+  } catch (problem) {
+    const files = views.map((text) => [text, localFile(deref(text))]).filter(([, file]) => file);
+    if (problem.status !== 404 || !files.length) throw problem;
+    for (const [text, file] of files) renewed.set(text, refer({ upload: await uploadFile(file, signal) }));
+    return search();
+  }
 }
 
 /** Move results to the key of a state that names the upload. */

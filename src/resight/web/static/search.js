@@ -5,16 +5,18 @@ import { insideBox, sameBox } from "./boxes.js";
 import { announce, button, count, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
 import { localFile } from "./files.js";
 import { createGrid } from "./grid.js";
+import { proposedRegions } from "./proposals.js";
 import { createQueryPanel } from "./query.js";
 import { cachedResults, clearResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
 import { isFound, verdictParts, verdictPhrase } from "./verdict.js";
+import { queryViews } from "./views.js";
 
 const VERIFIED = 20;
 const CAPTION_HEIGHT = 26;
 const FOUND_HEIGHT = 68; // with the verdict, three lines in a narrow tile
 
-export function createSearch(root, { pick, presented }) {
+export function createSearch(root, { pick, add, presented }) {
   let state = null;
   let results = null;
   let controller = new AbortController();
@@ -53,7 +55,9 @@ export function createSearch(root, { pick, presented }) {
       go(next, { replace: input === "key" && Boolean(state.box) });
     },
     onEnlarge: () => go({ ...current(), large: !state.large }, { replace: true }),
+    go: (next) => go({ ...next, compare: undefined }, { replace: true }),
     pick,
+    add,
   });
   const found = createGrid(foundList, {
     label: "Photos of the same thing",
@@ -214,6 +218,8 @@ export function createSearch(root, { pick, presented }) {
       if (query.upload) panel.showUpload(query.upload);
       const inside = insideBox(state.box, query);
       if (state.box && !sameBox(inside, state.box)) panel.show({ ...state, box: inside ?? undefined });
+      const isWhole = !state.box && queryViews(state).length === 1;
+      panel.propose(isWhole ? proposedRegions(items, query) : []);
     }
     const { same, rest: similar } = divided();
     title.textContent = heading(same, similar);
@@ -293,6 +299,8 @@ export function createSearch(root, { pick, presented }) {
       return state?.others ? [...same, ...similar] : same;
     },
     query: () => results?.query ?? null,
+    /** Return the query photo that shows a result most probably. */
+    matchedBy: (id) => results?.items.find((result) => result.id === id)?.query ?? null,
     /** Search again next time: the collection has changed. */
     reset() {
       clearResults();

@@ -1,15 +1,17 @@
 /** The state of the page, stored in the address's fragment so that links and the back button work. */
 
+import { isReference } from "./views.js";
+
 /**
  * @typedef {import("./api.js").Box} Box
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
- *   large?: boolean, others?: boolean, kind?: string}} State  `others`: also show photos that are only similar;
- *   `kind`: of groups
+ *   large?: boolean, others?: boolean, kind?: string, more?: string[], each?: boolean}} State  `others`: also show photos that are only similar;
+ *   `kind`: of groups; `more`: further query photos, see views.js; `each`: search with one of them at a time
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "compare"];
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "more", "each", "compare"];
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
@@ -26,7 +28,9 @@ export function parseHash(hash) {
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
   for (const key of ["upload", "file", "kind"]) if (values.get(key)) state[key] = values.get(key);
-  for (const key of ["large", "others"]) if (values.get(key)) state[key] = true;
+  for (const key of ["large", "others", "each"]) if (values.get(key)) state[key] = true;
+  const more = (values.get("more") ?? "").split(",").filter(isReference);
+  if (more.length) state.more = more;
   const box = values.get("box")?.split(",").map(Number);
   const valid = box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0);
   if (valid && box[2] > 0 && box[3] > 0) state.box = box;
@@ -41,7 +45,7 @@ export function formatHash(state) {
   for (const key of KEYS) {
     const value = state[key];
     if (value === undefined || value === null || value === false) continue;
-    const text = key === "box" ? value.join(",") : value === true ? "1" : encodeURIComponent(value);
+    const text = Array.isArray(value) ? value.join(",") : value === true ? "1" : encodeURIComponent(value);
     pairs.push(`${key}=${text}`);
   }
   const path = state.page === "home" ? "" : state.page;
