@@ -193,7 +193,7 @@ def _read_options(data: bytes) -> None:
         options.parse_duration,
         lambda text: RerankConfig.parse(text, []),
         lambda text: parse_filter(SearchOptions(taken_from=text), local_only=True),
-        lambda text: make_filter(text or None, None, None, None),
+        lambda text: make_filter(text or None, None, None, None, None),
     ]
     for line, reader in zip(lines, readers, strict=False):
         with contextlib.suppress(ResightError, ValidationError, ProblemError):
