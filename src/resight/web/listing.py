@@ -41,7 +41,7 @@ class Listing:
     def __init__(self, check_stop: Callable[[], None]) -> None:
         """Let `check_stop`, called now and then during long work, end it by an error."""
         self._check_stop = check_stop
-        self._lock = threading.Lock()
+        self._folders_lock, self._orders_lock = threading.Lock(), threading.Lock()
         self._folders: tuple[str, list[Folder]] | None = None
         self._orders: LRUCache[tuple[str, Filter, Sort], list[int]] = LRUCache(MAX_ORDERS)
 
@@ -50,7 +50,7 @@ class Listing:
         if not store.count("ok"):
             return []
         stamp = store.stamp()
-        with self._lock:
+        with self._folders_lock:
             if self._folders is None or self._folders[0] != stamp:
                 self._folders = stamp, folders_of(photo.path for photo in store.photos("ok"))
             return self._folders[1]
@@ -77,7 +77,7 @@ class Listing:
         if not store.count("ok"):
             return []
         key = store.stamp(), where, sort
-        with self._lock:
+        with self._orders_lock:
             if key not in self._orders:
                 self._orders[key] = self._sorted(store, store.photos_where(where), sort)
             return self._orders[key]

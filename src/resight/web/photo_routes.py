@@ -16,7 +16,7 @@ from resight.photos import open_photo
 from resight.ranking.groups import Group, Groups
 from resight.web import photo_schemas, schemas
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
-from resight.web.filters import parse_filter
+from resight.web.filters import has_filter, parse_filter
 from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
 from resight.web.schemas import MAX_ID, MAX_OFFSET
@@ -64,14 +64,17 @@ def router(state: AppState) -> APIRouter:
     ) -> Response:
         """Return the photos, or those that match the filters, a page at a time."""
 
-        def page() -> dict[str, Any]:
-            store = state.service.current_store()
+        def page(store: Store) -> dict[str, Any]:
             where = parse_filter(query, store, state)
             page = state.listing.page(store, where, query.sort, query.after, query.limit)
             entries = [state.photo_entry(photo) for photo in page[0]]
             return {"photos": entries, "next": page[1], "total": page[2]}
 
-        return JSONResponse(await state.list_queue.run(request, page))
+        if query.sort == "id" and not has_filter(query):
+            return await read(request, page)
+        # Sorting a large collection by date may take long; it must not delay other lookups.
+        run = state.list_queue.run
+        return JSONResponse(await run(request, lambda: page(state.service.current_store())))
 
     @routes.get("/photos/{id}", response_model=schemas.PhotoEntry)
     async def photo(request: Request, id: PhotoId) -> Response:

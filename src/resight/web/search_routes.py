@@ -173,9 +173,7 @@ async def _search(
     config = search_config(options)
     where: Filter | None = None
     if has_filter(options):
-        where = await state.list_queue.run(
-            request, lambda: parse_filter(options, state.service.current_store(), state)
-        )
+        where = await state.lookup(request, lambda store: parse_filter(options, store, state))
 
     def search(cached_only: bool) -> ResultPage | None:
         return state.service.search_photo(query, box, config, where, cached_only=cached_only)

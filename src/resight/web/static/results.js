@@ -2,15 +2,17 @@
 
 import * as api from "./api.js";
 import { linkUpload, localFile } from "./files.js";
+import { serverFilters } from "./filters.js";
 import { formatHash } from "./state.js";
 
 const PAGE_SIZE = 60;
 const MAX_CACHED = 10;
 const cache = new Map();
 
-/** Return the cache key of a state's query and options. */
-export function resultsKey({ photo, upload, file, box, verify, limit }) {
-  return formatHash({ page: "search", photo, upload, file, box, verify, limit });
+/** Return the cache key of a state's query, options and filters; those by kind are among the results. */
+export function resultsKey(state) {
+  const { photo, upload, file, box, verify, limit } = state;
+  return formatHash({ page: "search", photo, upload, file, box, verify, limit, ...serverFilters(state) });
 }
 
 /** Return the results fetched so far, empty for a new query. */
@@ -26,7 +28,7 @@ export function cachedResults(state) {
 /** Fetch the next page of results. A file is uploaded the first time, and again when the server no longer has it. */
 export async function fetchMore(state, results, signal) {
   const offset = results.fetched;
-  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
+  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify, ...serverFilters(state) };
   const file = localFile(state);
   const { photo, upload } = state;
   const query = photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
@@ -39,9 +41,10 @@ export async function fetchMore(state, results, signal) {
   // The query itself is left out, unless it has copies.
   const others = page.results.filter(({ id, copies }) => id !== photo || copies);
   results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
-  results.complete = page.results.length < PAGE_SIZE || results.fetched >= page.total;
+  results.complete = page.results.length < PAGE_SIZE || (page.total !== null && results.fetched >= page.total);
   // The server also counts the query, and copies, which are folded under one result.
-  results.total = results.complete ? results.items.length : page.total - results.fetched + results.items.length;
+  const left = results.complete ? 0 : page.total === null ? NaN : page.total - results.fetched;
+  results.total = results.items.length + left; // NaN: unknown, as of filtered results
   if (file && page.query.upload) linkUpload(file, page.query.upload);
 }
 
