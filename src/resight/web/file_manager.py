@@ -55,9 +55,14 @@ def _run(command: list[str], ignore_status: bool) -> bool:
     program = shutil.which(command[0])
     if program is None:
         return False
-    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     try:
-        process = subprocess.Popen([program, *command[1:]], start_new_session=True, **quiet)
+        process = subprocess.Popen(
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     except OSError:
         return False
     with contextlib.suppress(subprocess.TimeoutExpired):

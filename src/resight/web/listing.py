@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cachetools import LRUCache
@@ -87,7 +88,7 @@ class Listing:
             photos = sorted(photos, key=lambda photo: (_natural(photo.path.name), photo.id))
         if sort != "date":
             return [photo.id for photo in photos]
-        times = {}
+        times: dict[int, datetime] = {}
         for start in range(0, len(photos), TIMES_AT_ONCE):
             self._check_stop()
             times |= store.taken_times(photos[start : start + TIMES_AT_ONCE])
