@@ -1,6 +1,6 @@
 """Filters by a part of the file name, with the same outcome on every backend.
 
-File names are bytes, in whatever form a system stores them: a letter of the filter stands for its
+File names are bytes, whose form depends on the system: a letter of the filter stands for its
 upper and lower case, and an accented one for both of its Unicode forms.
 """
 

@@ -24,7 +24,7 @@ def exif_texts(exif: Image.Exif) -> dict[str, str]:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Return the time in a text of EXIF data, None if it is none.
+    """Return the time in a text of EXIF data, None if it has no time.
 
     >>> parse_time("2020:06:01 12:00:00"), parse_time("0000:00:00 00:00:00")
     (datetime.datetime(2020, 6, 1, 12, 0), None)
@@ -36,7 +36,7 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _text(value: object) -> str:
-    """Return a value as one line of printable text, empty if it is none."""
+    """Return a value as one line of printable text, empty without a value."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
     shown = "".join(c if c.isprintable() else " " for c in text.split("\0")[0])
     return " ".join(shown.split())[:MAX_TEXT]

@@ -143,7 +143,7 @@ def taken_at(file: Path | IO[bytes]) -> datetime | None:
 
 
 def read_exif(file: Path | IO[bytes]) -> dict[str, str]:
-    """Return the texts of a photo's EXIF data, see `exif.exif_texts`; empty if there are none."""
+    """Return the texts of a photo's EXIF data, see `exif.exif_texts`; empty without any."""
     with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
         if _is_isolated(stream):
             return dict(isolation.ask("read_exif", stream))

@@ -48,7 +48,7 @@ def router(state: AppState) -> APIRouter:
 
     @routes.get("/photos/{id}/details", response_model=photo_schemas.PhotoDetails)
     async def details(request: Request, id: PhotoId) -> Response:
-        """Return a photo with what its file says: when it was taken, and with which camera."""
+        """Return a photo with the details of its file: date, camera and lens."""
 
         def find(store: Store) -> tuple[Photo, str]:
             photo = photo_by_id(store, id)
