@@ -193,6 +193,40 @@ def test_filter_by_date_and_size(stores: Stores, tmp_path):
     assert found(None, None, min_side=13) == [3, 4, 5]
     assert found("2020-01-01", None, min_side=15) == [5]
     assert found(None, None, min_side=21) == []
+    photos = list(store.photos("ok"))
+    taken = {sample.paths.index(p.path): store.taken_times(photos).get(p.id) for p in photos}
+    assert [taken[row] is None for row in range(6)] == [True, False, False, False, True, False]
+    assert taken[3] == datetime(2020, 6, 1, 12)
+
+
+def test_filter_by_name(stores: Stores, tmp_path):
+    sample = make(tmp_path / "c", 3)
+    names = ["2021/Café.JPG", "cafe\u0301/2021-b_1.jpg", "x/a%b(1).jpg", "y/cafe\u0301 2.jpg"]
+    with writing(sample.folder) as writer:
+        for number, name in enumerate([*map(os.fsencode, names), b"z/CAF\xe9.jpg"]):
+            sample.paths.append(Path(os.fsdecode(b"/photos/" + name)))
+            file = PhotoFile(sample.paths[-1], 1, 2)
+            writer.record_described(file, f"{60 + number:064x}", (9, 9), sample.global_[0], None)
+    store = stores.of(sample)
+    query = Query(sample.global_[0][SELECTED])
+
+    def found(name: str, under: str | None = None) -> list[int]:
+        where = Filter(Path(under) if under else None, name=name)
+        (neighbors,) = store.nearest([query], 9, where)
+        rows = sorted(rows_of(store, sample, neighbors.ids))
+        listed = sorted(sample.paths.index(photo.path) for photo in store.photos_where(where))
+        assert rows == listed
+        return rows
+
+    assert found("CAFÉ") == [3, 6]  # composed or not, and not in names of folders
+    assert found("caf") == [3, 6, 7]
+    assert found("2021") == [4]
+    assert found("A%B(") == [5]
+    assert found("_1") == [4]
+    assert found("g", "/photos/x") == [5]
+    assert found("caf.") == []
+    assert len(found(".jpg")) == 8
+    assert [len(store.photos_where(Filter(min_side=side))) for side in (9, 10)] == [8, 3]
 
 
 def test_stored_descriptors_of_a_content(stores: Stores, tmp_path):

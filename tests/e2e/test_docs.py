@@ -113,7 +113,7 @@ def test_http_examples_run_and_print_what_the_page_says(demo_folder, monkeypatch
     monkeypatch.setenv("RESIGHT_TOKEN", "0123456789abcdef")
     with running(collection, token=find_token(None)) as server:
         server.client.headers["Authorization"] = "Bearer 0123456789abcdef"
-        run_examples("http.md", 6, lambda code: code.replace("http://127.0.0.1:8765", server.url))
+        run_examples("http.md", 7, lambda code: code.replace("http://127.0.0.1:8765", server.url))
         operations = server.client.get("/api/v1/openapi.json").json()["paths"]
     text = (ROOT / "docs" / "http.md").read_text("utf-8")
     documented = set(re.findall(r"^\| `([A-Z]+ \S+)`", text, re.MULTILINE))
@@ -266,7 +266,7 @@ def test_engine_examples_run_and_find_what_a_folder_finds(
         for line in block.splitlines()
     ]
     answers = {line: run(line) for line in lines}
-    assert len(answers) == 16
+    assert len(answers) == 17
     for line, answer in answers.items():
         if re.match(r"resight (search|evaluate) ", line):
             in_folder = re.sub(r"-c \S+", "-c my-collection", line)

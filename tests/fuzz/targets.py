@@ -180,9 +180,9 @@ def _read_options(data: bytes) -> None:
     from resight.config import RerankConfig
     from resight.photos.transforms import check_box
     from resight.searching import make_filter
+    from resight.web.filters import parse_time
     from resight.web.problems import ProblemError
     from resight.web.schemas import SearchOptions
-    from resight.web.search_routes import parse_filter
 
     lines = [*data.decode("utf-8", "surrogateescape").split("\n"), *[""] * 8]
     readers: list[Callable[[str], Any]] = [
@@ -192,8 +192,8 @@ def _read_options(data: bytes) -> None:
         options.parse_share,
         options.parse_duration,
         lambda text: RerankConfig.parse(text, []),
-        lambda text: parse_filter(SearchOptions(taken_from=text), local_only=True),
-        lambda text: make_filter(text or None, None, None, None),
+        lambda text: parse_time(SearchOptions(taken_from=text).taken_from),
+        lambda text: make_filter(text or None, None, None, None, None),
     ]
     for line, reader in zip(lines, readers, strict=False):
         with contextlib.suppress(ResightError, ValidationError, ProblemError):

@@ -162,6 +162,8 @@ def _filter(filter_: models.Filter | None) -> edge.Filter | None:
 def _condition(condition: Any) -> Any:
     if isinstance(condition, models.Filter):
         return _filter(condition)
+    if isinstance(condition, models.HasIdCondition):
+        return edge.HasIdCondition(set(condition.has_id))
     if condition.match is not None:
         return edge.FieldCondition(condition.key, match=edge.MatchValue(condition.match.value))
     between = condition.range

@@ -21,6 +21,7 @@ def follow(server: Running, job: dict) -> list[tuple[str, dict]]:
     events, name = [], ""
     with server.client.stream("GET", f"{V1}/jobs/{job['id']}/events", timeout=60) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in stream.headers  # events come one by one
         for line in stream.iter_lines():
             if line.startswith("event: "):
                 name = line.removeprefix("event: ")

@@ -492,6 +492,77 @@ def test_options_verify_geometry_and_limit_the_distance(visit: Visit) -> None:
     assert all(float(distance) <= 0.5 for _, distance in visit.results(page))
 
 
+# Filters
+
+
+def test_photos_are_filtered_and_sorted_and_links_and_back_keep_that(visit: Visit) -> None:
+    page = visit.open()
+    home = page.locator("#home")
+    tiles, chips = home.locator(".tile"), home.locator(".filter-chips")
+    expect(tiles.first).to_be_visible()
+    home.get_by_label("Order").select_option("By name")
+    page.wait_for_url("**#/?sort=name")
+    page.locator("#home summary").click()
+    home.get_by_label("In folder").select_option("copy-1 (12)")
+    expect(chips.get_by_role("button")).to_have_text(["Folder: copy-1"])
+    expect(tiles).to_have_count(12)
+    home.get_by_label("Name contains").fill("VIEW-2")
+    page.keyboard.press("Enter")
+    expect(tiles).to_have_count(4)
+    expect(page.get_by_role("heading", name="4 photos that match the filters")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(chips.get_by_role("button")).to_have_text(
+        ["Folder: copy-1", "Name: “VIEW-2”", "Remove all"]
+    )
+    expect(tiles).to_have_count(4)
+    page.go_back()
+    expect(tiles).to_have_count(12)
+    page.go_forward()
+    chips.get_by_role("button", name="Remove the filter Folder").click()
+    expect(tiles).to_have_count(4 * 6)
+    expect(chips.get_by_role("button")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(chips).to_be_hidden()
+    page.wait_for_url("**#/?sort=name")
+
+
+def test_results_are_filtered_on_a_phone_and_details_are_shown(phone: Visit) -> None:
+    phone.expected.append(NOT_FOUND)
+    page = phone.open("#/search?photo=1&name=view-1")
+    page.set_viewport_size({"width": 390, "height": 720})
+    names = {name for name, _ in phone.results(page)}
+    assert names == {"view-1.jpg"}
+    search = page.locator("#search")
+    search.locator("summary", has_text="Filter (1)").click()
+    assert overflow(page) <= 0
+    search.get_by_label("Kind of match").select_option("another view")
+    expect(page.get_by_text("Nothing else that matches the filters")).to_be_visible()
+    search.get_by_label("Kind of match").select_option("Any")
+    search.get_by_label("Taken from").fill("2020-01-01")
+    expect(page.get_by_role("heading", name="No photos match the filters")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Remove all filters").last.click()
+    phone.results(page)
+    page.locator("#search .tile a").first.click()
+    pane = page.locator(".pane").nth(1)
+    path = Path(pane.locator(".name").get_attribute("title"))
+    pane.get_by_text("Details", exact=True).click()
+    details = pane.locator(".details-body")
+    expect(details).to_contain_text(str(path.parent))
+    expect(details).to_contain_text("pixels")
+    problem = {"title": "Conflict", "status": 409, "detail": "There is no file manager."}
+    page.route("**/reveal", lambda route: route.fulfill(status=409, json=problem))
+    reveal = pane.get_by_role("button", name="Show in folder")
+    reveal.click()
+    expect(details.get_by_text("There is no file manager.")).to_be_visible()
+    expect(reveal).to_be_hidden()
+    assert overflow(page) <= 0
+    page.keyboard.press("Escape")
+    expect(details).to_be_hidden()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 # Comparison
 
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 import resight
 
@@ -141,6 +141,17 @@ def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int]
         {"page": "groups", "limit": 0.25},
         {"page": "search", "photo": 3, "box": [1, 2, 30, 40], "compare": 9, "verify": 20},
         {"page": "search", "upload": "a-b_c", "large": True, "others": True},
+        {
+            "page": "search",
+            "photo": 1,
+            "under": "/Ühr & co/100%",
+            "taken_from": "2020-02-29",
+            "taken_before": "2021-01-01",
+            "min_side": 800,
+            "name": "a+b #1",
+            "kind": "crop",
+        },
+        {"page": "home", "name": "&=?", "sort": "date"},
     ],
 )
 def test_a_state_survives_formatting_and_parsing(page: Page, state: dict[str, object]) -> None:
@@ -157,6 +168,8 @@ def test_a_state_survives_formatting_and_parsing(page: Page, state: dict[str, ob
         ("#/search?photo=2&box=1,2,3", {"page": "search", "photo": 2}),
         ("#/search?photo=2&box=1,2,0,4", {"page": "search", "photo": 2}),
         ("#/search?photo=2&box=1.5,2,3,4&verify=x", {"page": "search", "photo": 2}),
+        ("#/?taken_from=2020&taken_before=2020-13-01&min_side=0&name=a/b&sort=x", {"page": "home"}),
+        ("#/?taken_from=0020-01-01&min_side=1.5&under=&name=", {"page": "home"}),
     ],
 )
 def test_invalid_values_of_an_address_are_ignored(
@@ -171,6 +184,48 @@ def test_invalid_values_of_an_address_are_ignored(
 )
 def test_distances_are_short(page: Page, distance: float, text: str) -> None:
     assert call(page, "dom.js", "m.shortDistance(v[0])", distance) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("under", "/photos/2019/summer", "Folder: summer"),
+        ("taken_from", "2020-02-29", "From Feb 29, 2020"),
+        ("taken_before", "2021-01-01", "Before Jan 1, 2021"),
+        ("min_side", 1200, "At least 1,200 px"),
+        ("name", "beach", "Name: “beach”"),
+        ("kind", "crop", "Only: cropped"),
+    ],
+)
+def test_a_filter_is_said_in_words(page: Page, key: str, value: object, text: str) -> None:
+    assert call(page, "filters.js", "m.filterText(v[0], v[1])", key, value) == text
+
+
+def test_results_are_cached_by_the_filters_of_the_server(page: Page) -> None:
+    query = {"page": "search", "photo": 1}
+    states = [query, {**query, "name": "a"}, {**query, "min_side": 5}, {**query, "kind": "crop"}]
+    keys = call(page, "results.js", "v.map(m.resultsKey)", *states)
+    assert len(set(keys)) == 3
+    assert keys[0] == keys[3]  # the page chooses among the same results
+    none = call(page, "filters.js", "m.activeFilters(m.withoutFilters(v[0]))", states[1])
+    assert none == []
+
+
+def test_details_are_formatted(page: Page) -> None:
+    details = {
+        "taken": "2021-05-05T17:05:00", "width": 4000, "height": 3000, "bytes": 3_240_000,
+        "camera": "NIKON D90", "folder": "new",
+    }  # fmt: skip
+    assert call(page, "details.js", "m.detailRows(v[0])", details) == [
+        ["Taken", "May 5, 2021, 5:05 PM"],
+        ["Size", "4,000 × 3,000 pixels, 12.0 MP"],
+        ["File", "3.2 MB"],
+        ["Camera", "NIKON D90"],
+        ["Folder", "new"],
+    ]
+    sizes = [0, 999, 1000, 54_321, 2 * 10**9]
+    texts = call(page, "details.js", "v.map(m.bytesText)", *sizes)
+    assert texts == ["0 bytes", "999 bytes", "1.0 kB", "54 kB", "2.0 GB"]
 
 
 def test_only_tiles_near_the_window_are_in_the_document(page: Page) -> None:
@@ -234,4 +289,26 @@ def test_folded_copies_leave_no_empty_tiles(page: Page) -> None:
         return [results.items.length, results.total, results.complete];
     }"""
     assert page.evaluate(script) == [3, 3, True]
+    page.unroute("**/api/v1/search*")
+
+
+def test_filtered_results_have_no_total_until_the_last_page(page: Page) -> None:
+    results = [{"id": number} for number in range(60)]
+    pages = [results, results[:2]]
+    query = {"width": 8, "height": 6}
+
+    def answer(route: Route) -> None:
+        route.fulfill(json={"query": query, "total": None, "results": pages.pop(0)})
+
+    page.route("**/api/v1/search*", answer)
+    script = """async () => {
+        const { cachedResults, fetchMore } = await import('/results.js');
+        const state = { photo: 70, name: 'a' };
+        const results = cachedResults(state);
+        await fetchMore(state, results);
+        const first = [results.complete, Number.isNaN(results.total)];
+        await fetchMore(state, results);
+        return [...first, results.complete, results.total];
+    }"""
+    assert page.evaluate(script) == [False, True, True, 62]
     page.unroute("**/api/v1/search*")

@@ -20,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from resight.progress import Progress
+from resight.web import detail_routes
 from web_server import Running, running
 
 V1 = "/api/v1"
@@ -30,6 +31,9 @@ OPERATIONS = {
     ("get", f"{V1}/photos/{{id}}/thumbnail"),
     ("get", f"{V1}/photos/{{id}}/original"),
     ("get", f"{V1}/uploads/{{token}}"),
+    ("get", f"{V1}/photos/{{id}}/details"),
+    ("post", f"{V1}/photos/{{id}}/reveal"),
+    ("get", f"{V1}/folders"),
     ("get", f"{V1}/failed"),
     ("post", f"{V1}/search"),
     ("post", f"{V1}/explain"),
@@ -61,7 +65,8 @@ CONFORM = [
 def server(few_collection: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     own = tmp_path_factory.mktemp("schema") / "collection"
     shutil.copytree(few_collection, own)
-    with running(own) as started:
+    with running(own) as started, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detail_routes, "reveal", lambda path: None)  # opens no window
         # No other job may start here and empty the collection.
         started.state.jobs.start("index", _wait)
         yield started

@@ -3,10 +3,13 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from cachetools import LRUCache
 
+from resight.backends.file_names import has_name
 from resight.backends.store import Filter, Store, check_queries, reduced_query
 from resight.collection import Collection, Photo, State
 from resight.collection.ann_index import ANN_DISTANCES, open_ann_index, read_ann_status
@@ -28,6 +31,9 @@ from resight.ranking.exact import (
 from resight.ranking.ivf import InvertedLists
 from resight.reductions import Reduction
 
+MAX_TIMES = 1_000_000
+"""Photos whose times are remembered, in 300 MB at most."""
+
 FILTER_FACTOR = 4
 """Neighbors that a filtered search looks at, for each one requested; multiplied until enough."""
 
@@ -48,6 +54,7 @@ class LocalStore(Store):
         self._loading = threading.RLock()
         self._arrays: SearchArrays | None = None
         self._lists: tuple[str, tuple[InvertedLists, ...]] | None = None
+        self._times = TakenTimes()
 
     @property
     def provenance(self) -> Collection:
@@ -103,7 +110,9 @@ class LocalStore(Store):
     def snapshot(self) -> "LocalStore":
         """Return the collection with its current arrays, unaffected by later changes."""
         arrays = self.arrays()
-        return LocalStore(self.collection, lambda _: arrays)
+        snapshot = LocalStore(self.collection, lambda _: arrays)
+        snapshot._times = self._times
+        return snapshot
 
     def stamp(self) -> str:
         return self.arrays().stamp
@@ -135,6 +144,15 @@ class LocalStore(Store):
 
     def photos_under(self, place: Path) -> list[Photo]:
         return self.collection.photos_under(place)
+
+    def photos_where(self, where: Filter) -> list[Photo]:
+        under = where.under
+        photos = self.photos("ok") if under is None else self.photos_under(under)
+        return [photo for photo in photos if photo.state == "ok" and self._matches(photo, where)]
+
+    def taken_times(self, photos: Sequence[Photo]) -> dict[int, datetime]:
+        times = {photo.id: self._times.read(photo) for photo in photos}
+        return {id_: time for id_, time in times.items() if time is not None}
 
     def stored_query(self, content: str) -> Query | None:
         stored = self.collection.descriptors(content)
@@ -181,26 +199,50 @@ class LocalStore(Store):
             ids = neighbors.ids.tolist()
             new = [id_ for id_ in ids if id_ not in matches]
             photos = self.photos_by_id(new)
-            matches |= {id_: id_ in photos and _matches(photos[id_], where) for id_ in new}
+            matches |= {id_: id_ in photos and self._matches(photos[id_], where) for id_ in new}
             selected = np.flatnonzero([matches[id_] for id_ in ids])[:k]
             if len(selected) == k or candidates >= count:
                 return Neighbors(neighbors.ids[selected], neighbors.distances[selected])
             candidates *= FILTER_FACTOR
 
+    def _matches(self, photo: Photo, where: Filter) -> bool:
+        """Return whether a photo matches a filter; its file is read only for dates."""
+        if where.under is not None and not is_under(photo.path, {where.under}):
+            return False
+        if where.name is not None and not has_name(photo.path, where.name):
+            return False
+        if where.min_side is not None and min(photo.width or 0, photo.height or 0) < where.min_side:
+            return False
+        if where.taken_from is None and where.taken_before is None:
+            return True
+        taken = self._times.read(photo)
+        if taken is None:
+            return False
+        late_enough = where.taken_from is None or where.taken_from <= taken
+        return late_enough and (where.taken_before is None or taken < where.taken_before)
 
-def _matches(photo: Photo, where: Filter) -> bool:
-    """Return whether a photo matches a filter; its file is read only for dates."""
-    if where.under is not None and not is_under(photo.path, {where.under}):
-        return False
-    if where.min_side is not None and min(photo.width or 0, photo.height or 0) < where.min_side:
-        return False
-    if where.taken_from is None and where.taken_before is None:
-        return True
-    taken = taken_at(photo.path)
-    if taken is None:
-        return False
-    late_enough = where.taken_from is None or where.taken_from <= taken
-    return late_enough and (where.taken_before is None or taken < where.taken_before)
+
+class TakenTimes:
+    """When photos were taken; the files of unchanged photos are read once. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: LRUCache[tuple[Path, int, int], datetime | None] = LRUCache(MAX_TIMES)
+
+    def read(self, photo: Photo) -> datetime | None:
+        """Return when a photo was taken by its EXIF data; None if unknown."""
+        try:
+            status = photo.path.stat()
+        except OSError:  # such as of an object store, where only reading shows a change
+            return taken_at(photo.path)
+        key = photo.path, status.st_size, status.st_mtime_ns
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        taken = taken_at(photo.path)
+        with self._lock:
+            self._known[key] = taken
+        return taken
 
 
 @dataclass(frozen=True)

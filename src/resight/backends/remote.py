@@ -172,6 +172,10 @@ class Remote(Store, Protocol):
         if not self.photos_after(0, 1):
             raise CollectionEmptyError(f"{self.name}: holds no photos yet; push some")
 
+    def photos_under(self, place: Path) -> list[Photo]:
+        """Return the photo at an absolute path, or the photos below it, by ascending ID."""
+        return self.photos_where(Filter(under=place))
+
     def photos(self, state: State) -> Iterator[Photo]:
         """Yield the photos by ascending ID; failed ones are not pushed."""
         return paged(self.photos_after) if state == "ok" else iter(())

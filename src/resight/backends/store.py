@@ -1,5 +1,6 @@
 """The interface of a searchable collection, whatever backend stores it."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,23 +29,39 @@ class Filter:
         taken_from: only photos taken on or after this date (EXIF), in the camera's time.
         taken_before: only photos taken before this date.
         min_side: minimum shorter side, in pixels.
+        name: part of the file name, in any case.
     """
 
     under: Path | None = None
     taken_from: datetime | None = None
     taken_before: datetime | None = None
     min_side: int | None = None
+    name: str | None = None
 
     def __post_init__(self) -> None:
-        """Take a folder that is text or relative, too; refuse an empty range of dates.
+        """Take a folder that is text or relative, too; refuse what no photo can match.
 
         Raises:
-            UsageError: `taken_before` is not later than `taken_from`.
+            UsageError: `taken_before` is not later than `taken_from`, or `name` is empty or no
+                part of a file name.
         """
         if self.taken_from and self.taken_before and self.taken_before <= self.taken_from:
             raise UsageError("must be later than taken_from", parameter="taken_before")
         if self.under is not None:
             object.__setattr__(self, "under", absolute(Path(self.under)))
+        if self.name is not None:
+            _check_name(self.name)
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise UsageError("is empty; give a part of the file name", parameter="name")
+    if "/" in name or "\0" in name:
+        raise UsageError("holds a slash, so it is no part of a file name", parameter="name")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise UsageError("is no part of a file name", parameter="name") from None
 
 
 class Searchable(Protocol):
@@ -151,6 +168,12 @@ class Store(Searchable, Protocol):
 
     def photos_under(self, place: Path) -> list[Photo]:
         """Return the photo at an absolute path, or the photos below it, by ascending ID."""
+
+    def photos_where(self, where: Filter) -> list[Photo]:
+        """Return the searchable photos that match a filter, by ascending ID."""
+
+    def taken_times(self, photos: Sequence[Photo]) -> dict[int, datetime]:
+        """Return when photos were taken (EXIF), by ID; photos without a known time are omitted."""
 
     def stored_query(self, content: str) -> Query | None:
         """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""

@@ -76,6 +76,9 @@ def search(
     min_side: Annotated[
         int | None, option("Minimum shorter side.", metavar="PIXELS", min=1, panel=opt.FILTER)
     ] = None,
+    name: Annotated[
+        str | None, option("Part of the file name.", metavar="TEXT", panel=opt.FILTER)
+    ] = None,
     weights: opt.Weights = None,
     runtime: opt.Runtime = "auto",
     device: opt.Device = "auto",
@@ -107,7 +110,7 @@ def search(
     if region is not None and (each or len(asked.paths) > 1):
         raise UsageError("only with a single query", parameter="box")
     target.check(asked.paths, rows=len(asked.paths) if each else 1)
-    where = make_filter(under, taken_from, taken_before, min_side)
+    where = make_filter(under, taken_from, taken_before, min_side, name)
     with open_store(collection) as store:
         searcher = Searcher(store, opt.model_options(weights, runtime, device))
         if each:

@@ -23,7 +23,7 @@ from typing import IO
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, _imaging
 
 from resight.errors import ImageError
-from resight.photos import escape_undecodable, isolation, open_photo, path_text
+from resight.photos import escape_undecodable, exif, isolation, open_photo, path_text
 from resight.photos.conversion import to_reduced_rgb, to_rgb
 from resight.photos.deep_gray import check_layout
 from resight.photos.raw import RAW_HEADERS, RAW_SUFFIXES, find_preview
@@ -139,17 +139,19 @@ def image_size(file: Path | IO[bytes]) -> tuple[int, int]:
 
 def taken_at(file: Path | IO[bytes]) -> datetime | None:
     """Return when a photo was taken (EXIF, the camera's local time); None if unknown."""
+    return exif.parse_time(read_exif(file).get("taken", ""))
+
+
+def read_exif(file: Path | IO[bytes]) -> dict[str, str]:
+    """Return the texts of a photo's EXIF data, see `exif.exif_texts`; empty without any."""
     with contextlib.suppress(Exception), _open_file(file) as stream:  # as in `_make_upright`
         if _is_isolated(stream):
-            return datetime.fromisoformat(isolation.ask("taken_at", stream))
+            return dict(isolation.ask("read_exif", stream))
         image = _open_image(stream)
         if image.format == "PNG":  # Pillow decodes all of it to look for EXIF
             _check_pixels(*image.size, MAX_PIXELS)
-        exif = image.getexif()
-        original = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
-        text = str(original or exif.get(ExifTags.Base.DateTime))
-        return datetime.strptime(text.strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    return None
+        return exif.exif_texts(image.getexif())
+    return {}
 
 
 def browser_type(file: Path | IO[bytes]) -> str | None:

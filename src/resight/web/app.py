@@ -15,6 +15,7 @@ import resight
 from resight.methods.model import ModelOptions
 from resight.web import (
     WebSettings,
+    detail_routes,
     hint_routes,
     hint_schemas,
     job_routes,
@@ -25,6 +26,7 @@ from resight.web import (
 )
 from resight.web.app_state import METRICS_TYPE, AppState
 from resight.web.security import API, SecurityMiddleware
+from resight.web.transport import Compression, HeadRequests
 
 CLEAN_S = 60.0
 """Seconds between two removals of expired uploads and of thumbnails of removed photos."""
@@ -37,6 +39,15 @@ Errors are problem details (RFC 9457). Boxes are `x,y,w,h` in pixels of the upri
 token, send it as `Authorization: Bearer TOKEN`. Status 429 means that too many requests are
 waiting; `Retry-After` is when to try again.
 """
+
+
+SECURITY_SCHEMES = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The token that `resight serve` prints, or that it was started with.",
+    }
+}
 
 
 class PageFiles(StaticFiles):
@@ -55,7 +66,11 @@ class WebApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the description of the interface."""
         if self.openapi_schema is None:
-            components = super().openapi()["components"]["schemas"]
+            description = super().openapi()
+            components = description["components"]["schemas"]
+            description["components"]["securitySchemes"] = SECURITY_SCHEMES
+            if self.state.shared.settings.token is not None:
+                description["security"] = [{name: []} for name in SECURITY_SCHEMES]
             for model in schemas.READ_BY_ENDPOINTS + hint_schemas.READ_BY_ENDPOINTS:
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components.update(described.pop("$defs", {}))
@@ -98,9 +113,12 @@ def create_app(
     )
     app.state.shared = state
     problems.install_handlers(app, with_paths=state.settings.local_only)
+    app.add_middleware(Compression)
+    app.add_middleware(HeadRequests)
     app.add_middleware(SecurityMiddleware, settings=state.settings, metrics=state.metrics)
     routers = (
         photo_routes.router,
+        detail_routes.router,
         photo_routes.group_router,
         search_routes.router,
         job_routes.router,
@@ -124,7 +142,12 @@ def _monitoring_router(state: AppState) -> APIRouter:
     routes = APIRouter(tags=["monitoring"])
     errors = problems.problem_responses()
 
-    @routes.get(f"{API}/health", response_model=schemas.HealthResponse, responses=errors)
+    @routes.get(
+        f"{API}/health",
+        response_model=schemas.HealthResponse,
+        responses=errors,
+        openapi_extra={"security": []},
+    )
     async def health() -> Response:
         """Return that the server is up; needs no token."""
         return JSONResponse({"status": "ok"})

@@ -20,6 +20,7 @@ from resight.memory import release_unused_memory
 from resight.methods.model import ModelOptions
 from resight.ranking.groups import Groups, NeighborLists
 from resight.web import WebSettings
+from resight.web.listing import Listing
 from resight.web.pictures import Thumbnails
 from resight.web.problems import ProblemError, logger
 from resight.web.queues import JobQueue, RequestQueue, UploadLimit
@@ -99,8 +100,7 @@ class GroupCache:
         self._check_stop(done, total)
 
     def _check_stop(self, done: int, total: int) -> None:
-        if self._jobs.stopping:
-            raise ProblemError(503, "The server is stopping.")
+        self._jobs.check_running()
 
 
 class AppState:
@@ -128,12 +128,14 @@ class AppState:
         self.thumbnails = Thumbnails(folder, settings.thumbnail_bytes)
         self.jobs = JobQueue(self._after_job, with_paths=settings.local_only)
         self.groups = GroupCache(self.jobs)
+        self.listing = Listing(self.jobs.check_running)
         self.active_uploads = UploadLimit(settings.max_uploads)
         self.search_queue = RequestQueue("search", 2, settings.max_waiting)
         self.picture_queue = RequestQueue("picture", 2, MAX_LOOKUPS, PICTURE_LIMIT_S)
         self.lookup_queue = RequestQueue("lookup", 4, MAX_LOOKUPS)
         self.fetch_queue = RequestQueue("fetch", 4, 16)
         self.group_queue = RequestQueue("group", 1, 16)
+        self.list_queue = RequestQueue("list", 2, MAX_LOOKUPS)
         self.metrics = Metrics()
         gauge = self.metrics.add_gauge
         gauge("searches_waiting", "Waiting searches.", lambda: self.search_queue.waiting)
@@ -163,6 +165,10 @@ class AppState:
         if self.settings.local_only:
             entry["path"] = display_path(photo.path)
         return entry
+
+    def folder_text(self, path: Path, name: str) -> str:
+        """Return how a folder is named to clients: its path only on the same machine."""
+        return display_path(path if self.settings.local_only else Path(name))
 
     def clean(self) -> None:
         """Delete expired uploads, those of killed servers, and thumbnails of removed photos."""

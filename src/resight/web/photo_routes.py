@@ -14,8 +14,9 @@ from resight.backends.store import Store
 from resight.collection import Photo
 from resight.photos import open_photo
 from resight.ranking.groups import Group, Groups
-from resight.web import schemas
+from resight.web import photo_schemas, schemas
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
+from resight.web.filters import has_filter, parse_filter
 from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
 from resight.web.schemas import MAX_ID, MAX_OFFSET
@@ -57,22 +58,23 @@ def router(state: AppState) -> APIRouter:
         """Return what the collection is, and what this server allows."""
         return await read(request, lambda store: _describe(store, state))
 
-    @routes.get("/photos", response_model=schemas.PhotosResponse)
+    @routes.get("/photos", response_model=photo_schemas.PhotosResponse)
     async def photos(
-        request: Request,
-        after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        request: Request, query: Annotated[photo_schemas.PhotosQuery, Query()]
     ) -> Response:
-        """Return the photos by ascending id, a page at a time."""
+        """Return the photos, or those that match the filters, a page at a time."""
 
         def page(store: Store) -> dict[str, Any]:
-            photos = store.photos_after(after, limit + 1)
-            return {
-                "photos": [state.photo_entry(photo) for photo in photos[:limit]],
-                "next": photos[limit - 1].id if len(photos) > limit else None,
-            }
+            where = parse_filter(query, store, state)
+            page = state.listing.page(store, where, query.sort, query.after, query.limit)
+            entries = [state.photo_entry(photo) for photo in page[0]]
+            return {"photos": entries, "next": page[1], "total": page[2]}
 
-        return await read(request, page)
+        if query.sort == "id" and not has_filter(query):
+            return await read(request, page)
+        # Sorting a large collection by date may take long; it must not delay other lookups.
+        run = state.list_queue.run
+        return JSONResponse(await run(request, lambda: page(state.service.current_store())))
 
     @routes.get("/photos/{id}", response_model=schemas.PhotoEntry)
     async def photo(request: Request, id: PhotoId) -> Response:
@@ -115,7 +117,7 @@ def router(state: AppState) -> APIRouter:
             request, lambda: full_picture(open_photo(path), headers)
         )
 
-    @routes.get("/failed", response_model=schemas.FailedResponse)
+    @routes.get("/failed", response_model=photo_schemas.FailedResponse)
     async def failed(request: Request) -> Response:
         """Return the photos that could not be indexed, with the reasons."""
 

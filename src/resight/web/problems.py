@@ -20,6 +20,7 @@ from resight.errors import (
     ResightError,
     WeightsError,
 )
+from resight.web.transport import allowed_methods
 
 MEDIA_TYPE = "application/problem+json"
 HTTP_DETAILS = {
@@ -97,14 +98,17 @@ def describe_validation(error: RequestValidationError | ValidationError) -> str:
 def install_handlers(app: FastAPI, *, with_paths: bool) -> None:
     """Make an application answer every error with problem details; see `as_problem`."""
 
-    async def handle(_: Request, error: Exception) -> Response:
+    async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, ResightError):
             error = as_problem(error, with_paths=with_paths)
         elif isinstance(error, RequestValidationError | ValidationError):
             error = ProblemError(422, describe_validation(error))
         elif isinstance(error, HTTPException):
             detail = HTTP_DETAILS.get(error.status_code, error.detail)
-            error = ProblemError(error.status_code, detail, headers=error.headers)
+            headers = dict(error.headers or {})
+            if error.status_code == 405:
+                headers["Allow"] = allowed_methods(app.openapi(), request.url.path)
+            error = ProblemError(error.status_code, detail, headers=headers)
         elif isinstance(error, ClientDisconnect):
             error = ClientGoneError()
         assert isinstance(error, ProblemError)

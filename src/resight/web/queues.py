@@ -188,6 +188,11 @@ class JobQueue:
         """Return whether a job is running."""
         return self._current is not None and self._current.state == "running"
 
+    def check_running(self) -> None:
+        """Refuse further work if the server stops."""
+        if self.stopping:
+            raise _server_stopping()
+
     def stop(self) -> None:
         """Ask the running job to stop cleanly; start no further ones."""
         with self._lock:

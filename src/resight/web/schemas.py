@@ -53,7 +53,25 @@ class RequestModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class SearchOptions(RequestModel):
+class FilterOptions(RequestModel):
+    """Filters of photos, for searches and lists."""
+
+    under: str | None = Field(
+        None,
+        max_length=4096,
+        description="only photos in or below this folder, named as in `/folders`",
+    )
+    taken_from: TimeText | None = Field(None, description="only photos taken on or after this time")
+    taken_before: TimeText | None = Field(None, description="only photos taken before this time")
+    min_side: int | None = Field(
+        None, ge=1, le=MAX_SIDE, description="minimum shorter side, in pixels"
+    )
+    name: str | None = Field(
+        None, min_length=1, max_length=255, description="part of the file name, in any case"
+    )
+
+
+class SearchOptions(FilterOptions):
     """Search options, for every kind of query; also the fields of the form next to `file`."""
 
     box: BoxText | None = Field(None, description="search with this region of the photo")
@@ -72,16 +90,6 @@ class SearchOptions(RequestModel):
         max_length=400,
         description="parameters of the re-ranking: NAME=VALUE, separated by commas",
         examples=["shortlist=200,mutual=5"],
-    )
-    under: str | None = Field(
-        None,
-        max_length=4096,
-        description="only photos in or below this folder; only for clients on the same machine",
-    )
-    taken_from: TimeText | None = Field(None, description="only photos taken on or after this time")
-    taken_before: TimeText | None = Field(None, description="only photos taken before this time")
-    min_side: int | None = Field(
-        None, ge=1, le=MAX_SIDE, description="minimum shorter side, in pixels"
     )
 
 
@@ -256,27 +264,6 @@ class CollectionResponse(BaseModel):
     folders_allowed: bool
     max_upload_bytes: int
     max_pixels: int
-
-
-class PhotosResponse(BaseModel):
-    """A page of photos; `next` is the `after` of the next page."""
-
-    photos: list[PhotoEntry]
-    next: int | None
-
-
-class FailedPhoto(BaseModel):
-    """A photo that could not be indexed."""
-
-    name: str
-    reason: str
-    path: str | None = None
-
-
-class FailedResponse(BaseModel):
-    """All photos that could not be indexed."""
-
-    failed: list[FailedPhoto]
 
 
 class JobProgress(BaseModel):

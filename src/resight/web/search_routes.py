@@ -4,8 +4,6 @@ import contextlib
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,11 @@ from starlette.exceptions import HTTPException
 from resight.backends.store import Filter
 from resight.config import RerankConfig, SearchConfig
 from resight.errors import UsageError
-from resight.photos import absolute
 from resight.searching.query import ResultPage, SearchResults
 from resight.searching.sameness import Sameness
 from resight.web import schemas
 from resight.web.app_state import AppState, photo_by_id
+from resight.web.filters import has_filter, parse_filter
 from resight.web.originals import check_unchanged
 from resight.web.pictures import heat_overlay, mask_overlay
 from resight.web.problems import ProblemError, problem_responses, too_large
@@ -31,10 +29,10 @@ from resight.web.uploads import QueryImage, fetch
 MAX_SHORTLIST = 1000
 """Photos that one search may re-rank; the cost grows with the square of their number."""
 
-FIRST_MOMENT = "0001-01-01T00:00:00"
-"""Completes a time that names no month, day, hour or minute."""
-
 MAX_FIELD_BYTES = 4096
+
+MAX_FIELDS = 24
+"""More than there are options."""
 
 
 def router(state: AppState) -> APIRouter:
@@ -140,7 +138,7 @@ async def _read_search(request: Request, state: AppState) -> tuple[list[QueryIma
 async def _open_form(request: Request) -> AsyncIterator[tuple[UploadFile, dict[str, str]]]:
     """Open the photo in a form, and its other fields; close the file when the block ends."""
     try:
-        form = await request.form(max_files=1, max_fields=16, max_part_size=MAX_FIELD_BYTES)
+        form = await request.form(max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except (HTTPException, ValueError) as error:
         message = getattr(error, "detail", "the form is damaged")
         raise ProblemError(400, f"The form cannot be read: {message.rstrip('.')}.") from None
@@ -174,8 +172,10 @@ async def _search(
 ) -> ResultPage:
     box = parse_box(options.box)
     queries[0].check_box(box)
-    where = parse_filter(options, local_only=state.settings.local_only)
     config = search_config(options)
+    where: Filter | None = None
+    if has_filter(options):
+        where = await state.lookup(request, lambda store: parse_filter(options, store, state))
 
     def search(cached_only: bool) -> ResultPage | None:
         return state.service.search_photos(queries, box, config, where, cached_only=cached_only)
@@ -210,30 +210,6 @@ def search_config(options: SearchOptions) -> SearchConfig:
     if config.rerank.shortlist > MAX_SHORTLIST:
         raise ProblemError(422, f"rerank_with: shortlist: at most {MAX_SHORTLIST}.")
     return config
-
-
-def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
-    """Return which photos are searched, None for all; `local_only`: folders may be named."""
-    under = None if options.under is None else Path(options.under)
-    if under is not None:
-        if not local_only:
-            raise ProblemError(403, "Folders can be named only on the machine itself.")
-        if "\0" in str(under) or not under.is_absolute():
-            raise ProblemError(422, "under: give the full path of a folder.")
-        under = absolute(under)
-    taken = _parse_time(options.taken_from), _parse_time(options.taken_before)
-    where = Filter(under, *taken, options.min_side)
-    return None if where == Filter() else where
-
-
-def _parse_time(text: str | None) -> datetime | None:
-    """Return the beginning of a year, month, day, minute or second."""
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text + FIRST_MOMENT[len(text) :])
-    except ValueError:
-        raise ProblemError(422, f"There is no time {text}.") from None
 
 
 def _as_dict(

@@ -5,6 +5,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -213,10 +214,14 @@ class PostgresStore(Remote):
         self._run(lambda connection: connection.execute(update, (values, key)))
         self._note_change()
 
-    def photos_under(self, place: Path) -> list[Photo]:
-        condition, values = statements.condition(Filter(under=place))
+    def photos_where(self, where: Filter) -> list[Photo]:
+        condition, values = statements.condition(where)
         select = f"SELECT {statements.PHOTO} FROM {{photos}} WHERE {condition} ORDER BY id"
         return [statements.photo_of(row) for row in self._rows(select, values)]
+
+    def taken_times(self, photos: Sequence[Photo]) -> dict[int, datetime]:
+        select = "SELECT id, taken FROM {photos} WHERE id = ANY(%s) AND taken IS NOT NULL"
+        return dict(self._rows(select, ([photo.id for photo in photos],)))
 
     def remove(self, ids: Sequence[int]) -> None:
         key = self._state().key

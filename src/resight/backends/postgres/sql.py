@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psycopg
 
+from resight.backends.file_names import postgres_pattern
 from resight.backends.remote import SIDES, Layout, Record
 from resight.backends.store import Filter
 from resight.collection import Photo
@@ -177,6 +178,9 @@ def condition(where: Filter | None) -> tuple[str, dict[str, object]]:
     if where.min_side is not None:
         parts.append("least(width, height) >= %(min_side)s")
         values["min_side"] = where.min_side
+    if where.name is not None:
+        parts.append("convert_from(path, 'LATIN1') ~ %(name)s")
+        values["name"] = postgres_pattern(where.name)
     return " AND ".join(parts), values
 
 

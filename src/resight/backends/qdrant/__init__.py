@@ -4,14 +4,18 @@ A photo is a point: its descriptors are named vectors, its payload describes the
 in a collection of its own.
 """
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+from cachetools import LRUCache
 from qdrant_client import QdrantClient, models
 
+from resight.backends.file_names import has_name
 from resight.backends.qdrant import evidence as kept_evidence
 from resight.backends.qdrant import points, server
 from resight.backends.remote import PAGE, SIDES, Layout, Record, Remote, RemoteState, database_from
@@ -35,6 +39,8 @@ POLL_S = 0.5
 """Seconds between requests for the progress of the index."""
 MAX_INDEX_NEIGHBORS = 1000
 """Maximum number of neighbors from the index; for more, all photos are compared."""
+MAX_NAMED = 8
+"""Filters by name whose photos are remembered."""
 TIES = 16
 """Points requested beyond the k nearest, because ties are sorted by ID."""
 
@@ -49,6 +55,8 @@ class QdrantStore(Remote):
         self._indexed = indexed  # a client without a server has no indexes
         self._collection = collection
         self.name = shown
+        self._named: LRUCache[tuple[str, Filter], list[int]] = LRUCache(MAX_NAMED)
+        self._named_lock = threading.Lock()
 
     @classmethod
     def connect(cls, address: str, collection: str, shown: str) -> "QdrantStore":
@@ -85,7 +93,7 @@ class QdrantStore(Remote):
     def photos_with(self, contents: Iterable[str]) -> list[Photo]:
         wanted = list(contents)
         where = models.Filter(should=[points.equals("content", content) for content in wanted])
-        return self._photos_where(where) if wanted else []
+        return self._scroll_photos(where) if wanted else []
 
     def details(self) -> dict[str, str]:
         config = self._state().config
@@ -122,12 +130,13 @@ class QdrantStore(Remote):
         params = None
         if self._indexed:
             params = points.search_params(state.config, exact=k > MAX_INDEX_NEIGHBORS)
+        condition = self._condition(where)
         requests = [
             models.QueryRequest(
                 query=np.asarray(values, np.float32).tolist(),
                 using=side,
                 limit=k + TIES,
-                filter=points.condition(where),
+                filter=condition,
                 params=params,
             )
             for query in queries
@@ -196,8 +205,17 @@ class QdrantStore(Remote):
         self._call(server.write_hints, self._client, self._collection, values)
         self._note_change()
 
-    def photos_under(self, place: Path) -> list[Photo]:
-        return self._photos_where(points.condition(Filter(under=place)))
+    def photos_where(self, where: Filter) -> list[Photo]:
+        photos = self._scroll_photos(points.condition(where))
+        return [p for p in photos if where.name is None or has_name(p.path, where.name)]
+
+    def taken_times(self, photos: Sequence[Photo]) -> dict[int, datetime]:
+        times: dict[int, datetime | None] = {}
+        for start in range(0, len(photos), PAGE):
+            ids = [photo.id for photo in photos[start : start + PAGE]]
+            stored = self._retrieve(ids, ["taken"])
+            times |= {int(point.id): points.taken_of(point) for point in stored}
+        return {id_: time for id_, time in times.items() if time is not None}
 
     def remove(self, ids: Sequence[int]) -> None:
         contents = {(p.payload or {})["content"] for p in self._retrieve(list(ids), ["content"])}
@@ -247,7 +265,20 @@ class QdrantStore(Remote):
             last_id = int(page[-1].id)
         self._call(kept_evidence.remove, self._client, self._collection, former - used)
 
-    def _photos_where(self, where: models.Filter | None) -> list[Photo]:
+    def _condition(self, where: Filter | None) -> models.Filter | None:
+        """Return a filter in Qdrant's form; those by name list the IDs of all photos they match."""
+        if where is None or where.name is None:
+            return points.condition(where)
+        key = self.stamp(), where
+        with self._named_lock:
+            ids = self._named.get(key)
+        if ids is None:
+            ids = [photo.id for photo in self.photos_where(where)]
+            with self._named_lock:
+                self._named[key] = ids
+        return points.condition(None, ids)
+
+    def _scroll_photos(self, where: models.Filter | None) -> list[Photo]:
         """Return the photos that match a filter, by ascending ID."""
         photos: list[Photo] = []
         while page := self._scroll(PAGE, photos[-1].id if photos else 0, points.PHOTO, where=where):

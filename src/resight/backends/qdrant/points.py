@@ -158,21 +158,27 @@ def query_of(point: models.Record) -> Query:
     return Query(vectors["global"], vectors.get("local"))
 
 
+def taken_of(point: models.Record) -> datetime | None:
+    """Return when the photo of a point was taken."""
+    text = (point.payload or {})["taken"]
+    return datetime.fromisoformat(text).replace(tzinfo=None) if text else None
+
+
 def record_of(point: models.Record, layout: Layout) -> Record:
     """Return the photo of a point with all its descriptors."""
-    vectors, text = _vectors(point), (point.payload or {})["taken"]
-    taken = datetime.fromisoformat(text).replace(tzinfo=None) if text else None
+    vectors = _vectors(point)
     whole = None
     if layout.keeps_whole:
         whole = Description(vectors[WHOLE[0]], vectors.get(WHOLE[1]))
-    return Record(photo_of(point), taken, query_of(point), whole)
+    return Record(photo_of(point), taken_of(point), query_of(point), whole)
 
 
-def condition(where: Filter | None) -> models.Filter | None:
-    """Return a filter in Qdrant's form."""
-    if where is None or where == Filter():
-        return None
+def condition(where: Filter | None, ids: Sequence[int] | None = None) -> models.Filter | None:
+    """Return a filter in Qdrant's form, which cannot match names: `ids` are their photos."""
+    where = where or Filter()
     must: list[models.Condition] = []
+    if ids is not None:
+        must.append(models.HasIdCondition(has_id=list(ids)))
     if where.under is not None:
         text = escape_undecodable(where.under)
         must.append(models.Filter(should=[equals("folders", text), equals("path", text)]))
@@ -182,7 +188,7 @@ def condition(where: Filter | None) -> models.Filter | None:
     if where.min_side is not None:
         at_least = models.Range(gte=where.min_side)
         must += [models.FieldCondition(key=k, range=at_least) for k in ("width", "height")]
-    return models.Filter(must=must)
+    return models.Filter(must=must) if must else None
 
 
 def equals(key: str, value: str) -> models.FieldCondition:

@@ -54,8 +54,14 @@ export const hints = () => request("hints");
 export const undoHint = (id) => request(`hints/${id}`, { method: "DELETE" });
 /** Start a job; the response holds its id. */
 export const startJob = (job) => request("jobs", { json: job });
-/** Fetch a page of the collection's photos by ascending id. */
-export const photos = (after, limit) => request(withQuery("photos", { after, limit }));
+/** Fetch a page of the collection's photos that match filters, in an order. */
+export const photos = (query, signal) => request(withQuery("photos", query), { signal });
+/** Fetch the folders of the photos, with their numbers of photos. */
+export const folders = () => request("folders");
+/** Fetch a photo's details: date, camera, size of its file, folder. */
+export const details = (id) => request(`photos/${id}/details`);
+/** Show a photo in the file manager of the server's machine. */
+export const reveal = (id) => request(`photos/${id}/reveal`, { method: "POST" });
 /** Fetch a page of groups of photos that show the same thing. */
 export const groups = ({ limit, after }, signal) => request(withQuery("groups", { limit, after }), { signal });
 

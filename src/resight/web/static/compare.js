@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { placeBox } from "./boxes.js";
 import { announce, button, element, icon, sentence, shortDistance, svg } from "./dom.js";
 import { linkUpload, localFile } from "./files.js";
+import { createDetails } from "./details.js";
 import { createHints } from "./hints.js";
 import { createZoom } from "./zoom.js";
 
@@ -210,7 +211,8 @@ function createPane(side) {
   const name = element("span", { class: "name" });
   const copy = button({ icon: "copy", class: "tool plain", label: "Copy the path", press: () => copyText(name.title) });
   const download = element("a", { class: "tool plain", title: "Download", "aria-label": "Download" }, icon("download"));
-  const caption = element("figcaption", {}, name, copy, download);
+  const details = createDetails();
+  const caption = element("figcaption", {}, name, copy, download, details.disclosure);
   const pane = element("figure", { class: "pane" }, element("div", { class: "pane-fit" }, stage, caption));
   const setAspect = ({ width, height }) => stage.style.setProperty("--aspect", String(width / height));
   function setLayers(overlays) {
@@ -232,6 +234,7 @@ function createPane(side) {
       download.hidden = photo?.id === undefined;
       download.href = source;
       download.download = title;
+      details.setPhoto(photo);
       setLayers(null);
     },
     setBox(value, size) {

@@ -124,6 +124,20 @@ export function sentence(text) {
   return /[.!?)…”]$/.test(start) ? start : `${start}.`;
 }
 
+/** Build a button that opens a panel below it; Escape, or a click elsewhere, closes it. */
+export function createPopover(text, ...content) {
+  const popover = element("details", { class: "options" }, element("summary", { text }), element("div", { class: "popover" }, ...content));
+  popover.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    popover.open = false;
+    popover.querySelector("summary").focus();
+  });
+  document.addEventListener("click", (event) => {
+    if (popover.open && !popover.contains(event.target)) popover.open = false;
+  });
+  return popover;
+}
+
 /** Build a form of one text field and a button. */
 export function fieldForm({ input, text, submit }) {
   const field = element("input", { required: true, autocomplete: "off", ...input });

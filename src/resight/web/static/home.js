@@ -2,9 +2,12 @@
 
 import * as api from "./api.js";
 import { announce, button, count, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
+import { activeFilters, createFilters, noMatch, photosText, serverFilters } from "./filters.js";
 import { createGrid, photoLink } from "./grid.js";
+import { current, formatHash, go } from "./state.js";
 
 const PAGE_SIZE = 200;
+const ORDERS = [["", "As added"], ["date", "Newest first"], ["name", "By name"]];
 
 export function createHome(root, page) {
   const lead = element("p", { class: "lead" });
@@ -13,7 +16,11 @@ export function createHome(root, page) {
     text: "Search with this link",
     submit: page.searchLink,
   });
-  const heading = element("h2", { class: "section-title", hidden: true, text: "Or start from one of these" });
+  const heading = element("h2", { class: "section-title", text: "Or start from one of these" });
+  const filters = createFilters("home");
+  const order = element("select", { id: "home-sort", "aria-label": "Order" }, ...ORDERS.map(([value, text]) => element("option", { value, text })));
+  order.addEventListener("change", () => go({ ...current(), sort: order.value || undefined }));
+  const bar = element("div", { class: "results-bar", hidden: true }, heading, element("span", { class: "spring" }), order, filters.panel);
   const list = element("ul");
   const status = element("div", { class: "state" });
   root.append(
@@ -28,64 +35,92 @@ export function createHome(root, page) {
       ),
       link,
     ),
-    heading, list, status,
+    bar, filters.chips, list, status,
   );
 
   let photos = [];
   let next = null;
-  let busy = false;
-  let loaded = false;
+  let controller = null; // of the request in progress
+  let state = { page: "home" };
+  let loaded = null; // the key of the list that is shown
   const fill = (tile, photo, image) => tile.append(photoLink(photo, image));
   const grid = createGrid(list, { label: "Photos of the collection", fill, onNearEnd: () => loadMore() });
 
+  /** Return what tells one list from another. */
+  const listKey = () => formatHash({ page: "home", ...serverFilters(state), sort: state.sort });
+
   async function load() {
-    status.replaceChildren(loading("Opening the collection"));
+    stop();
+    const key = listKey();
+    if (!photos.length) status.replaceChildren(loading("Opening the collection"));
     try {
       const info = await page.info();
       const scope = info.photos ? `${count(info.photos, "photo")} in “${info.name}”` : "the other photos";
       lead.textContent = `Choose a photo, or a region of it, to see which of ${scope} show the same object, building or scene.`;
       link.hidden = !info.urls_allowed;
-      heading.hidden = !info.photos;
+      bar.hidden = !info.photos;
       if (!info.photos) {
         status.replaceChildren(emptyCollection(info));
         return;
       }
-      loaded = true;
-      await loadMore();
+      if (key === listKey()) await loadMore();
     } catch (problem) {
       status.replaceChildren(errorState(problem, load));
     }
   }
 
   async function loadMore() {
-    if (busy || (photos.length && next === null)) return;
-    busy = true;
+    const key = listKey();
+    const keep = loaded === key;
+    if (controller || (keep && next === null)) return;
+    controller = new AbortController();
+    const { signal } = controller;
+    if (!keep) list.classList.add("waiting");
     try {
-      const page = await api.photos(next, PAGE_SIZE);
-      const keep = photos.length > 0;
+      const query = { ...serverFilters(state), sort: state.sort, after: keep ? next : undefined, limit: PAGE_SIZE };
+      const page = await api.photos(query, signal);
+      if (signal.aborted) return;
       api.cachePhotos(page.photos);
-      photos = photos.concat(page.photos);
+      photos = (keep ? photos : []).concat(page.photos);
       next = page.next ?? null;
-      status.replaceChildren();
+      loaded = key;
+      status.replaceChildren(...(page.total ? [] : [emptyState(noMatch())]));
+      heading.textContent = activeFilters(state).length ? photosText(state, page.total) : "Or start from one of these";
       if (keep) announce(`${count(photos.length, "photo")} shown`);
-      busy = false;
-      grid.setPhotos(photos, { keep });
+      else if (activeFilters(state).length) announce(heading.textContent);
     } catch (problem) {
+      if (signal.aborted) return;
+      stop();
       status.replaceChildren(errorState(problem, loadMore));
+      return;
     }
-    busy = false;
+    stop();
+    grid.setPhotos(photos, { keep, total: next === null ? photos.length : undefined });
+  }
+
+  /** End the request in progress, if there is one. */
+  function stop() {
+    controller?.abort();
+    controller = null;
+    list.classList.remove("waiting");
   }
 
   return {
-    show() {
-      if (loaded) grid.refresh();
-      else load();
+    show(next) {
+      state = next;
+      filters.show(state);
+      order.value = state.sort ?? "";
+      if (loaded === listKey()) {
+        stop();
+        grid.refresh();
+      } else load();
     },
     /** Drop the loaded photos: the collection has changed. */
     reset() {
       photos = [];
       next = null;
-      loaded = false;
+      loaded = null;
+      filters.reset();
       grid.setPhotos([]);
     },
   };

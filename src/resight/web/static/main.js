@@ -140,7 +140,8 @@ function show(state, origin) {
 /** Scroll a new page to its top, or to where it was left when going back. */
 function scroll(state, previous, origin) {
   const isBack = origin === "back";
-  const related = previous?.page === state.page && state.page === "search" && sameQuery(previous, state);
+  const samePlace = previous?.page === state.page;
+  const related = samePlace && (state.page === "home" || (state.page === "search" && sameQuery(previous, state)));
   if (related && !isBack) return;
   window.scrollTo(0, isBack ? (scrollPositions.get(scrollKey(state)) ?? 0) : 0);
   views[state.page].show(state);

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { linkUpload, localFile } from "./files.js";
+import { serverFilters } from "./filters.js";
 import { formatHash } from "./state.js";
 import { deref, queryViews, refer, uploadFile } from "./views.js";
 
@@ -10,12 +11,12 @@ const MAX_CACHED = 10;
 const cache = new Map();
 const renewed = new Map(); // references of uploads that the server deleted, to their new ones
 
-/** Return the cache key of a state's query and options. */
+/** Return the cache key of a state's query, options and filters; those by kind are among the results. */
 export function resultsKey(state) {
   const { photo, upload, file, box, verify, limit } = state;
   const views = queryViews(state);
   const query = views.length > 1 ? { more: views.toSorted() } : { photo, upload, file };
-  return formatHash({ page: "search", ...query, box, verify, limit });
+  return formatHash({ page: "search", ...query, box, verify, limit, ...serverFilters(state) });
 }
 
 /** Return the results fetched so far, empty for a new query. */
@@ -31,7 +32,7 @@ export function cachedResults(state) {
 /** Fetch the next page of results. A file is uploaded the first time, and again when the server no longer has it. */
 export async function fetchMore(state, results, signal) {
   const offset = results.fetched;
-  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify };
+  const options = { box: state.box, k: PAGE_SIZE, offset, limit: state.limit, verify: offset ? undefined : state.verify, ...serverFilters(state) };
   const views = queryViews(state);
   if (views.length > 1) results.views ??= views;
   const file = results.views ? undefined : localFile(state);
@@ -49,9 +50,10 @@ export async function fetchMore(state, results, signal) {
   const others = page.results.filter(({ id, copies }) => copies || !queries.has(refer({ photo: id })));
   for (const result of others) if (results.views) result.query = deref(results.views[result.view]);
   results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
-  results.complete = page.results.length < PAGE_SIZE || results.fetched >= page.total;
+  results.complete = page.results.length < PAGE_SIZE || (page.total !== null && results.fetched >= page.total);
   // The server also counts the query, and copies, which are folded under one result.
-  results.total = results.complete ? results.items.length : page.total - results.fetched + results.items.length;
+  const left = results.complete ? 0 : page.total === null ? NaN : page.total - results.fetched;
+  results.total = results.items.length + left; // NaN: unknown, as of filtered results
   if (file && page.query.upload) linkUpload(file, page.query.upload);
 }
 

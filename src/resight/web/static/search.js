@@ -2,8 +2,9 @@
 
 import * as api from "./api.js";
 import { insideBox, sameBox } from "./boxes.js";
-import { announce, button, count, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
+import { announce, button, count, createPopover, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
 import { localFile } from "./files.js";
+import { activeFilters, createFilters, noMatch } from "./filters.js";
 import { createGrid } from "./grid.js";
 import { proposedRegions } from "./proposals.js";
 import { createQueryPanel } from "./query.js";
@@ -27,15 +28,12 @@ export function createSearch(root, { pick, add, presented }) {
   const title = element("h1", { id: "search-heading", class: "section-title", text: "Results", tabindex: "-1" });
   const verify = element("input", { type: "checkbox", id: "verify" });
   const limit = element("input", { type: "number", id: "limit", min: "0", step: "any", placeholder: "any" });
-  const options = element(
-    "details", { class: "options" },
-    element("summary", { text: "Options" }),
-    element(
-      "div", { class: "popover" },
-      element("label", {}, verify, ` Check the geometry of the first ${VERIFIED}`),
-      element("label", {}, "Maximum distance ", limit),
-    ),
+  const options = createPopover(
+    "Options",
+    element("label", {}, verify, ` Check the geometry of the first ${VERIFIED}`),
+    element("label", {}, "Maximum distance ", limit),
   );
+  const filters = createFilters("search", { kinds: true });
   const nothing = element("div", { hidden: true });
   const foundList = element("ul");
   const others = button({ text: "Show other photos", class: "button", "aria-controls": "others", press: () => toggleOthers() });
@@ -44,7 +42,7 @@ export function createSearch(root, { pick, add, presented }) {
   const end = element("div", { class: "state" });
   const panes = element(
     "div", { class: "results" },
-    element("div", { class: "results-bar" }, title, options), nothing, foundList, divider, othersList, end,
+    element("div", { class: "results-bar" }, title, element("span", { class: "spring" }), filters.panel, options), filters.chips, nothing, foundList, divider, othersList, end,
   );
   nothing.append(emptyState({ title: "Nothing found", icon: "search" }));
   root.append(element("div", { class: "search-layout" }, aside, panes));
@@ -64,7 +62,7 @@ export function createSearch(root, { pick, add, presented }) {
     caption: FOUND_HEIGHT,
     narrow: 2.1, // the verdict needs some width
     fill: fillTile,
-    onNearEnd: () => divided().rest.length || loadMore(), // what is found comes first
+    onNearEnd: () => allFound() || loadMore(),
   });
   const rest = createGrid(othersList, {
     label: "Other similar photos",
@@ -76,22 +74,19 @@ export function createSearch(root, { pick, add, presented }) {
   /** Divide the results into what shows the same thing and what is only similar. */
   function divided() {
     const items = results?.items ?? [];
-    return { same: items.filter(isFound), rest: items.filter((result) => !isFound(result)) };
+    const same = items.filter(isFound);
+    if (state?.kind) return { same: same.filter(({ kind }) => kind === state.kind), rest: [] };
+    return { same, rest: items.filter((result) => !isFound(result)) };
   }
+
+  /** Return whether all that shows the same thing, which comes first, is among the results so far. */
+  const allFound = () => results.complete || results.items.some((result) => !isFound(result));
 
   function toggleOthers() {
     go({ ...current(), others: !state.others }, { replace: true });
   }
   verify.addEventListener("change", () => go({ ...state, verify: verify.checked ? VERIFIED : undefined }));
   limit.addEventListener("change", () => go({ ...state, limit: limit.value === "" ? undefined : Number(limit.value) }));
-  options.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    options.open = false;
-    options.querySelector("summary").focus();
-  });
-  document.addEventListener("click", (event) => {
-    if (options.open && !options.contains(event.target)) options.open = false;
-  });
 
   /** Fill a tile with a result: a link to the comparison, two small buttons and a caption. */
   function fillTile(tile, result, image) {
@@ -130,6 +125,7 @@ export function createSearch(root, { pick, add, presented }) {
     root.classList.toggle("large", Boolean(state.large));
     verify.checked = Boolean(state.verify);
     limit.value = state.limit ?? "";
+    filters.show(state);
     const same = previous && results && resultsKey(previous) === resultsKey(state);
     if (!same) {
       controller.abort();
@@ -137,6 +133,7 @@ export function createSearch(root, { pick, add, presented }) {
     }
     panel.show(state, controller.signal);
     if (same) {
+      if (previous.kind !== state.kind) return present({ keep: false });
       const reveals = Boolean(previous.others) !== Boolean(state.others);
       return reveals ? present({ keep: true }) : refresh();
     }
@@ -154,11 +151,12 @@ export function createSearch(root, { pick, add, presented }) {
   function showPhotos(same, similar, keep) {
     const { total } = results;
     const decided = same[0]?.verdict !== undefined;
+    const known = (number) => (Number.isNaN(number) ? undefined : number);
     foundList.hidden = !same.length;
     foundList.classList.toggle("decided", decided);
-    found.setPhotos(same, { keep, total: decided ? same.length : total });
+    found.setPhotos(same, { keep, total: decided ? same.length : known(total) });
     othersList.hidden = !state.others || !similar.length;
-    rest.setPhotos(similar, { keep, total: total - same.length });
+    rest.setPhotos(similar, { keep, total: known(total - same.length) });
   }
 
   function begin(previous) {
@@ -224,11 +222,11 @@ export function createSearch(root, { pick, add, presented }) {
     const { same, rest: similar } = divided();
     title.textContent = heading(same, similar);
     nothing.hidden = same.length > 0 || !items.length;
-    const where = state.photo === undefined ? "Nothing" : "Nothing else";
-    nothing.querySelector("h2").textContent = `${where} in this collection shows the same thing`;
+    nothing.querySelector("h2").textContent = nothingText();
     divider.hidden = !similar.length;
     others.setAttribute("aria-expanded", String(Boolean(state.others)));
-    const number = count(total - same.length, same.length ? "other similar photo" : "similar photo");
+    const noun = same.length ? "other similar photo" : "similar photo";
+    const number = Number.isNaN(total) ? `${noun}s` : count(total - same.length, noun);
     others.querySelector("span").textContent = `${state.others ? "Hide" : "Show"} ${number}`;
     showEnd(endState(complete, similar), true);
     if (!keep && items.length) {
@@ -237,26 +235,35 @@ export function createSearch(root, { pick, add, presented }) {
     }
     showPhotos(same, similar, keep);
     presented();
+    if (!same.length && items.length && !allFound()) loadMore(); // of the kind that is filtered
     if (armNext) panel.arm();
     armNext = false;
+  }
+
+  function nothingText() {
+    const where = state.photo === undefined ? "Nothing" : "Nothing else";
+    const scope = activeFilters(state).length ? "that matches the filters" : "in this collection";
+    return `${where} ${scope} shows the same thing`;
   }
 
   function heading(same, similar) {
     const { items, total, complete } = results;
     if (!items.length) return "No results";
-    if (items[0].verdict === undefined) return `${count(total, "photo")}, nearest first`;
+    if (items[0].verdict === undefined) return Number.isNaN(total) ? "Nearest first" : `${count(total, "photo")}, nearest first`;
     if (!same.length) return "Nothing found";
-    const more = similar.length || complete ? "" : "At least ";
+    const more = similar.length || complete || allFound() ? "" : "At least ";
     return `${more}${count(same.length, "photo")} of the same thing`;
   }
 
   function endState(complete, similar) {
+    if (!results.items.length && activeFilters(state).length && state.limit === undefined) return emptyState(noMatch());
     if (!results.items.length) {
       const photos = results.fetched ? "other photos" : "photos";
       const text = state.limit === undefined ? `The collection has no ${photos} to search.` : `No ${photos} are within this distance.`;
       return emptyState({ title: `No ${photos}`, text });
     }
     if (similar.length && !state.others) return "";
+    if (state.kind && allFound()) return "";
     if (!complete) return loading("Loading more");
     return element("p", { class: "end", text: results.items.length < 8 ? "" : "End of results" });
   }
@@ -272,6 +279,7 @@ export function createSearch(root, { pick, add, presented }) {
     panes.classList.remove("waiting");
     const expired = state.upload !== undefined && problem.status === 404 && !localFile(state);
     if (expired) showExpired();
+    else if (problem.status === 422 && state.under && /folder/.test(problem.message)) showEnd(emptyState(noMatch()), false);
     else showEnd(errorState(problem, loadMore, keep ? [] : [button({ text: "Choose another photo", icon: "photo", press: pick })]), keep);
   }
 
@@ -304,6 +312,7 @@ export function createSearch(root, { pick, add, presented }) {
     /** Search again next time: the collection has changed. */
     reset() {
       clearResults();
+      filters.reset();
       results = null;
     },
     focusResult(index) {

@@ -6,12 +6,16 @@ import { isReference } from "./views.js";
  * @typedef {import("./api.js").Box} Box
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
- *   large?: boolean, others?: boolean, kind?: string, more?: string[], each?: boolean}} State  `others`: also show photos that are only similar;
- *   `kind`: of groups; `more`: further query photos, see views.js; `each`: search with one of them at a time
+ *   large?: boolean, others?: boolean, kind?: string, under?: string, taken_from?: string, taken_before?: string,
+ *   min_side?: number, name?: string, sort?: "date"|"name", more?: string[], each?: boolean}} State  `others`: also
+ *   show photos that are only similar; `kind`: of groups, or of results; `under` to `name`: filters, as the server names
+ *   them; `more`: further query photos, see views.js; `each`: search with one of them at a time
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "more", "each", "compare"];
+const FILTERS = ["under", "taken_from", "taken_before", "min_side", "name"];
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", ...FILTERS, "kind", "sort", "more", "each", "compare"];
+const DAY = /^[1-9]\d{3}-\d\d-\d\d$/;
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
@@ -27,7 +31,8 @@ export function parseHash(hash) {
     const number = Number(text);
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
-  for (const key of ["upload", "file", "kind"]) if (values.get(key)) state[key] = values.get(key);
+  for (const key of ["upload", "file", "kind", "under"]) if (values.get(key)) state[key] = values.get(key);
+  readFilters(values, state);
   for (const key of ["large", "others", "each"]) if (values.get(key)) state[key] = true;
   const more = (values.get("more") ?? "").split(",").filter(isReference);
   if (more.length) state.more = more;
@@ -37,6 +42,19 @@ export function parseHash(hash) {
   const hasQuery = [state.photo, state.upload, state.file].some((value) => value !== undefined);
   if (state.page === "search" && !hasQuery) state.page = "home";
   return state;
+}
+
+/** Add the filters of an address, and its order, to a state. */
+function readFilters(values, state) {
+  for (const key of ["taken_from", "taken_before"]) {
+    const text = values.get(key) ?? "";
+    if (DAY.test(text) && !Number.isNaN(Date.parse(text))) state[key] = text;
+  }
+  const name = values.get("name");
+  if (name && name.length <= 255 && !name.includes("/")) state.name = name;
+  const side = Number(values.get("min_side"));
+  if (Number.isInteger(side) && side >= 1 && side <= 1e6) state.min_side = side;
+  if (["date", "name"].includes(values.get("sort"))) state.sort = values.get("sort");
 }
 
 /** Format a state as a fragment. */

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 
 const VERDICTS = { same: "Same thing", probable: "Probably", different: "Not the same" };
-const KINDS = {
+export const KINDS = {
   copy: "identical file",
   resized: "resized or re-saved",
   crop: "cropped",

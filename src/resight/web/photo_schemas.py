@@ -1,0 +1,81 @@
+"""The requests and responses about photos, their folders and their files."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from resight.web.schemas import MAX_ID, FilterOptions, PhotoEntry
+
+Sort = Literal["id", "date", "name"]
+
+
+class PhotosQuery(FilterOptions):
+    """A page of photos: which, in what order, and where the page starts."""
+
+    sort: Sort = Field("id", description="date: the newest first, and undated photos last")
+    after: int = Field(0, ge=0, le=MAX_ID, description="the `next` of the previous page")
+    limit: int = Field(100, ge=1, le=1000, description="number of photos")
+
+
+class PhotosResponse(BaseModel):
+    """A page of photos; `next` is the `after` of the next page, `total` counts all that match."""
+
+    photos: list[PhotoEntry]
+    next: int | None
+    total: int
+
+
+class PhotoDetails(PhotoEntry):
+    """A photo and its file; the folder is named as in `/folders`.
+
+    `taken`, `camera` and `lens` are as in its EXIF data; `problem` is a sentence if the file cannot
+    be read now, and these are unknown.
+    """
+
+    bytes: int
+    folder: str
+    taken: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    problem: str | None = None
+
+
+class RevealResponse(BaseModel):
+    """A file manager shows the photo."""
+
+    status: Literal["shown"]
+
+
+class FolderEntry(BaseModel):
+    """A folder of the collection's photos.
+
+    Attributes:
+        folder: names it in filters: its full path for clients on the same machine.
+        name: relative to the folder that holds all photos, which is called `.`.
+        photos: number of photos in it and below it.
+    """
+
+    folder: str
+    name: str
+    photos: int
+
+
+class FoldersResponse(BaseModel):
+    """The folders by name; `omitted` counts the deepest ones where there are too many."""
+
+    folders: list[FolderEntry]
+    omitted: int
+
+
+class FailedPhoto(BaseModel):
+    """A photo that could not be indexed."""
+
+    name: str
+    reason: str
+    path: str | None = None
+
+
+class FailedResponse(BaseModel):
+    """All photos that could not be indexed."""
+
+    failed: list[FailedPhoto]
