@@ -10,6 +10,7 @@ import numpy as np
 
 from resight.collection import Photo, State, StoredDescriptors
 from resight.collection.hints import Hints
+from resight.collection.names import Names
 from resight.collection.provenance import Provenance
 from resight.config import MethodConfig
 from resight.descriptors.extractor import Description
@@ -151,6 +152,10 @@ class Store(Searchable, Protocol):
 
     def photos_under(self, place: Path) -> list[Photo]:
         """Return the photo at an absolute path, or the photos below it, by ascending ID."""
+
+    def names(self) -> Names:
+        """Return what a person called the things in photos."""
+        return Names()
 
     def stored_query(self, content: str) -> Query | None:
         """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""

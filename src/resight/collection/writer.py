@@ -19,13 +19,14 @@ from resight.collection.database import (
     COPIES,
     EVIDENCE,
     FILE_STATES,
-    HINTS,
     create_database,
     explained,
     transaction,
 )
+from resight.collection.decided import write_hints, write_names
 from resight.collection.hints import Hints
 from resight.collection.lock import LOCK_NAME, DatabasePlace, locked, remove_unfinished
+from resight.collection.names import Names
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.row_sums import add_sums, is_sealed, seal
 from resight.collection.thumbnails import FOLDER_NAME, delete_thumbnails
@@ -218,16 +219,13 @@ class Writer:
 
     def store_hints(self, hints: Hints) -> None:
         """Store these hints in place of the present ones; searches see the change."""
-        rows = [
-            (hint.contents[0], "".join(hint.contents[1:]), hint.verdict, hint.decided)
-            for hint in hints
-        ]
         with self.transaction():
-            self._connection.execute(HINTS)
-            self._connection.execute("DELETE FROM hints")
-            self._connection.executemany("INSERT INTO hints VALUES (?, ?, ?, ?)", rows)
-            # A change of no photo, so that the stamp changes while derived arrays stay valid.
-            self._connection.execute("INSERT INTO changes (photo, what) VALUES (0, 'path')")
+            write_hints(self._connection, hints)
+
+    def store_names(self, names: Names) -> None:
+        """Store these names in place of the present ones."""
+        with self.transaction():
+            write_names(self._connection, names)
 
     def record_copies(self, content: str, descriptors: np.ndarray) -> None:
         """Record the descriptors of varied copies of a content, (V, D)."""

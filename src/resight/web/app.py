@@ -18,6 +18,8 @@ from resight.web import (
     hint_routes,
     hint_schemas,
     job_routes,
+    name_routes,
+    name_schemas,
     photo_routes,
     problems,
     schemas,
@@ -56,7 +58,11 @@ class WebApp(FastAPI):
         """Return the description of the interface."""
         if self.openapi_schema is None:
             components = super().openapi()["components"]["schemas"]
-            for model in schemas.READ_BY_ENDPOINTS + hint_schemas.READ_BY_ENDPOINTS:
+            for model in (
+                *schemas.READ_BY_ENDPOINTS,
+                *hint_schemas.READ_BY_ENDPOINTS,
+                *name_schemas.READ_BY_ENDPOINTS,
+            ):
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components.update(described.pop("$defs", {}))
                 components[model.__name__] = described
@@ -105,6 +111,7 @@ def create_app(
         search_routes.router,
         job_routes.router,
         hint_routes.router,
+        name_routes.router,
     )
     for router in routers:
         app.include_router(router(state), prefix=API)

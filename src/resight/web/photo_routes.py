@@ -151,11 +151,13 @@ def group_router(state: AppState) -> APIRouter:
             store = state.service.current_store()
             groups = state.groups.get(store, limit)
             page, photos = _with_photos(groups.groups[after:end], store)
+            names = store.names()
             entries = [
                 {
                     "kind": group.kind,
                     "photos": [state.photo_entry(photos[id_]) for id_ in group.ids],
                     "best": group.best if group.best in photos else None,
+                    "names": names.of(photos[id_].content for id_ in group.ids),
                 }
                 for group in page
             ]

@@ -200,6 +200,8 @@ class ResultEntry(PhotoEntry):
     region: list[int] | None = None
     query_region: list[int] | None = None
     copies: list[PhotoEntry] | None = None
+    view: int | None = Field(None, description="by name: the id of the photo that shows it best")
+    named: bool | None = Field(None, description="by name: whether it carries the name")
 
 
 class QueryInfo(BaseModel):
@@ -333,6 +335,7 @@ class GroupEntry(BaseModel):
     kind: Literal["same-thing", "near-duplicate"]
     photos: list[PhotoEntry]
     best: int | None = Field(description="the id of the best photo")
+    names: list[str] = Field(description="names that any of the photos carries")
 
 
 class GroupsResponse(BaseModel):

@@ -234,9 +234,8 @@ def _parse_time(text: str | None) -> datetime | None:
         raise ProblemError(422, f"There is no time {text}.") from None
 
 
-def _as_dict(
-    page: ResultPage, query: QueryImage, options: SearchOptions, state: AppState, took_ms: float
-) -> dict[str, Any]:
+def result_entries(page: ResultPage, state: AppState) -> list[dict[str, Any]]:
+    """Return the results of a page as `ResultEntry`."""
     results = []
     for photo, result, copies in zip(page.photos, page.results, page.copies, strict=True):
         entry = state.photo_entry(photo)
@@ -254,12 +253,18 @@ def _as_dict(
         if copies:
             entry["copies"] = [state.photo_entry(copy) for copy in copies]
         results.append(entry)
+    return results
+
+
+def _as_dict(
+    page: ResultPage, query: QueryImage, options: SearchOptions, state: AppState, took_ms: float
+) -> dict[str, Any]:
     box = parse_box(options.box)
     width, height = query.size
     return {
         "query": {"photo": query.photo, "upload": query.upload, "width": width, "height": height},
         "box": list(box) if box else None,
-        "results": results,
+        "results": result_entries(page, state),
         "found": SearchResults(None, None, page.results).found,
         "total": page.total,
         "took_ms": took_ms,
