@@ -151,8 +151,12 @@ def serve(
     ] = False,
     allow_folder: Annotated[
         list[Path] | None,
-        option("Further folder that the page may index.", metavar="FOLDER", panel=opt.ACCESS),
+        option("Further folder that the page may use.", metavar="FOLDER", panel=opt.ACCESS),
     ] = None,
+    allow_move: Annotated[
+        bool,
+        option("Let the page move files of photos.", "--allow-move", panel=opt.ACCESS),
+    ] = False,
     urls: Annotated[
         bool, option("Allow queries by the URL of a photo.", "--urls", panel=opt.ACCESS)
     ] = False,
@@ -176,6 +180,7 @@ def serve(
         port=port,
         token=None if open_to_this_machine else find_token(token_file),
         allow_urls=urls,
+        allow_move=allow_move,
         index_folders=tuple(absolute(folder) for folder in allow_folder or ()),
     )
     serve(

@@ -18,6 +18,7 @@ from resight.web import (
     hint_routes,
     hint_schemas,
     job_routes,
+    move_routes,
     name_routes,
     name_schemas,
     photo_routes,
@@ -110,6 +111,7 @@ def create_app(
         photo_routes.group_router,
         search_routes.router,
         job_routes.router,
+        move_routes.router,
         hint_routes.router,
         name_routes.router,
     )

@@ -12,10 +12,13 @@ from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection import Photo
+from resight.collection.moves.trash import has_trash
 from resight.photos import open_photo
 from resight.ranking.groups import Group, Groups
 from resight.web import schemas
+from resight.web.allowed_folders import allowed_folders
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
+from resight.web.move_routes import moves_allowed
 from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
 from resight.web.schemas import MAX_ID, MAX_OFFSET
@@ -155,7 +158,10 @@ def group_router(state: AppState) -> APIRouter:
             entries = [
                 {
                     "kind": group.kind,
-                    "photos": [state.photo_entry(photos[id_]) for id_ in group.ids],
+                    "photos": [
+                        {**state.photo_entry(photos[id_]), "bytes": photos[id_].size}
+                        for id_ in group.ids
+                    ],
                     "best": group.best if group.best in photos else None,
                     "names": names.of(photos[id_].content for id_ in group.ids),
                 }
@@ -231,9 +237,19 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "cnn": config.method == "cnn",
         "urls_allowed": settings.allow_urls,
         "folders_allowed": settings.local_only and bool(settings.index_folders),
+        "moves_allowed": moves_allowed(state),
+        "trash": moves_allowed(state) and has_trash(),
+        "move_folders": _move_folders(state),
         "max_upload_bytes": settings.max_upload_bytes,
         "max_pixels": settings.max_pixels,
     }
+
+
+def _move_folders(state: AppState) -> list[str]:
+    """Return the folders below which files may be moved."""
+    if not moves_allowed(state):
+        return []
+    return sorted(display_path(folder) for folder in allowed_folders(state))
 
 
 def _as_json(groups: Groups) -> str:

@@ -133,9 +133,9 @@ class SameRequest(RequestModel):
 
 
 class JobRequest(RequestModel):
-    """A job: re-index the collection's folders (or index other ones), or remove photos from it."""
+    """A job: re-index the collection's folders (or index other ones), or remove or move photos."""
 
-    action: Literal["index", "remove"]
+    action: Literal["index", "remove", "move", "undo-move"]
     folders: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = Field(
         None,
         max_length=100,
@@ -146,15 +146,28 @@ class JobRequest(RequestModel):
         False, description="index: remove them even if most photos of a folder are gone"
     )
     photos: list[Id] | None = Field(
-        None, min_length=1, max_length=10_000, description="remove: the ids of the photos"
+        None, min_length=1, max_length=10_000, description="remove, move: the ids of the photos"
+    )
+    to: str | None = Field(
+        None, min_length=1, max_length=4096, description="move: an absolute folder of the server"
+    )
+    trash: bool = Field(False, description="move: to the trash of the server's system instead")
+    move: str | None = Field(
+        None, max_length=64, description="undo-move: the id of a move, by default the last one"
     )
 
     @model_validator(mode="after")
     def _check_action(self) -> "JobRequest":
-        if self.action == "index" and self.photos is not None:
-            raise ValueError("photos are for the action remove")
-        if self.action == "remove" and (self.photos is None or self.folders is not None):
-            raise ValueError("the action remove needs photos, and nothing else")
+        indexing = self.folders is not None or self.prune or self.prune_most
+        moving = self.to is not None or self.trash
+        if (self.action in ("remove", "move")) != (self.photos is not None):
+            raise ValueError("photos are for the actions remove and move, which need them")
+        if indexing and self.action != "index":
+            raise ValueError("folders and prune are for the action index")
+        if moving != (self.action == "move") or (self.to is not None and self.trash):
+            raise ValueError("the action move, and only it, needs either to or trash")
+        if self.move is not None and self.action != "undo-move":
+            raise ValueError("move is for the action undo-move")
         return self
 
 
@@ -242,6 +255,9 @@ class CollectionResponse(BaseModel):
     cnn: bool
     urls_allowed: bool
     folders_allowed: bool
+    moves_allowed: bool = Field(description="whether jobs may move files")
+    trash: bool = Field(description="whether they can move files to the system's trash")
+    move_folders: list[str] = Field(description="folders below which files may be moved")
     max_upload_bytes: int
     max_pixels: int
 
@@ -265,6 +281,25 @@ class FailedResponse(BaseModel):
     """All photos that could not be indexed."""
 
     failed: list[FailedPhoto]
+
+
+class PastMove(BaseModel):
+    """A move whose files are not all back; `photos` are those away.
+
+    `folder` is its path only for clients on the same machine, null for the trash.
+    """
+
+    id: str
+    started: str = Field(description="when, in UTC")
+    photos: int
+    trash: bool
+    folder: str | None
+
+
+class MovesResponse(BaseModel):
+    """The moves that can be undone, the newest first."""
+
+    moves: list[PastMove]
 
 
 class JobProgress(BaseModel):
@@ -329,11 +364,17 @@ class ExplainResponse(SameResponse):
     agreement: float | None
 
 
+class GroupPhoto(PhotoEntry):
+    """A photo in a group, with the size of its file."""
+
+    bytes: int
+
+
 class GroupEntry(BaseModel):
     """Photos of the same thing, or near-duplicates."""
 
     kind: Literal["same-thing", "near-duplicate"]
-    photos: list[PhotoEntry]
+    photos: list[GroupPhoto]
     best: int | None = Field(description="the id of the best photo")
     names: list[str] = Field(description="names that any of the photos carries")
 
