@@ -22,7 +22,7 @@ let shown = null;
 const pick = () => byId("picker").click();
 const home = createHome(byId("home"), { info, pick, searchLink });
 const search = createSearch(byId("search"), { pick, presented: () => compare.refresh() });
-const groups = createGroups(byId("groups"));
+const groups = createGroups(byId("groups"), { info, changed });
 const collection = createCollection(byId("collection"), { info, changed });
 const compare = createCompare(byId("compare"), {
   results: search.shownResults,
@@ -107,7 +107,7 @@ function show(state, origin) {
   views[state.page].show(state);
   if (!samePage) scroll(state, previous, origin);
   // Not before an upload has its token.
-  if (state.compare !== undefined && state.file === undefined) compare.open(state);
+  if (state.compare !== undefined && state.file === undefined) compare.open(search.withView(state));
 }
 
 /** Scroll a new page to its top, or to where it was left when going back. */

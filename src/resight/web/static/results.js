@@ -9,8 +9,8 @@ const MAX_CACHED = 10;
 const cache = new Map();
 
 /** Return the cache key of a state's query and options. */
-export function resultsKey({ photo, upload, file, box, verify, limit }) {
-  return formatHash({ page: "search", photo, upload, file, box, verify, limit });
+export function resultsKey({ photo, upload, file, box, verify, limit, named }) {
+  return formatHash({ page: "search", photo, upload, file, box, verify, limit, named });
 }
 
 /** Return the results fetched so far, empty for a new query. */
@@ -30,14 +30,15 @@ export async function fetchMore(state, results, signal) {
   const file = localFile(state);
   const { photo, upload } = state;
   const query = photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
-  const page = await api.search(query, options, signal).catch((problem) => {
+  const first = state.named === undefined ? api.search(query, options, signal) : api.searchThing(state.named, options, signal);
+  const page = await first.catch((problem) => {
     if (!file || query.blob || ![400, 404].includes(problem.status)) throw problem;
     return api.search({ blob: file.blob }, options, signal);
   });
   results.query = page.query;
   results.fetched += page.results.length;
   // The query itself is left out, unless it has copies.
-  const others = page.results.filter(({ id, copies }) => id !== photo || copies);
+  const others = page.results.filter(({ id, copies }) => id !== photo || copies || state.named !== undefined);
   results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
   results.complete = page.results.length < PAGE_SIZE || results.fetched >= page.total;
   // The server also counts the query, and copies, which are folded under one result.

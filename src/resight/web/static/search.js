@@ -8,6 +8,7 @@ import { createGrid } from "./grid.js";
 import { createQueryPanel } from "./query.js";
 import { cachedResults, clearResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
+import { createThing } from "./thing.js";
 import { isFound, verdictParts, verdictPhrase } from "./verdict.js";
 
 const VERIFIED = 20;
@@ -35,6 +36,7 @@ export function createSearch(root, { pick, presented }) {
     ),
   );
   const nothing = element("div", { hidden: true });
+  const thing = createThing({ named: (key) => (key === resultsKey(state) ? again() : clearResults()) });
   const foundList = element("ul");
   const others = button({ text: "Show other photos", class: "button", "aria-controls": "others", press: () => toggleOthers() });
   const divider = element("div", { class: "divider", hidden: true }, others);
@@ -42,14 +44,14 @@ export function createSearch(root, { pick, presented }) {
   const end = element("div", { class: "state" });
   const panes = element(
     "div", { class: "results" },
-    element("div", { class: "results-bar" }, title, options), nothing, foundList, divider, othersList, end,
+    element("div", { class: "results-bar" }, title, options), thing.block, nothing, foundList, divider, othersList, end,
   );
   nothing.append(emptyState({ title: "Nothing found", icon: "search" }));
   root.append(element("div", { class: "search-layout" }, aside, panes));
 
   const panel = createQueryPanel(aside, {
     onBox(box, input) {
-      const next = { ...state, box: box ?? undefined, compare: undefined };
+      const next = { ...state, box: box ?? undefined, compare: undefined, named: box ? undefined : state.named };
       go(next, { replace: input === "key" && Boolean(state.box) });
     },
     onEnlarge: () => go({ ...current(), large: !state.large }, { replace: true }),
@@ -107,6 +109,7 @@ export function createSearch(root, { pick, presented }) {
       "p", { class: "caption" },
       ...(result.verdict === undefined ? [] : verdictParts(result)),
       element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
+      result.named === false && isFound(result) && element("span", { class: "badge", text: "Not named yet" }),
       copies && element("span", { class: "copies", text: `+${count(copies.length, "copy")}`, title: copies.map((copy) => copy.name).join("\n") }),
       inliers && isFound(result) && element("span", { class: "inliers", text: count(inliers, "place"), title: `${count(inliers, "place")} of both photos agree` }),
       element("span", { class: "name", text: name, title: name }),
@@ -140,6 +143,13 @@ export function createSearch(root, { pick, presented }) {
     results = cachedResults(state);
     if (results.items.length || results.complete) present({ keep: false });
     else begin(previous);
+  }
+
+  /** Search again: a name has been given. */
+  function again() {
+    clearResults();
+    results = null;
+    show(state);
   }
 
   function refresh() {
@@ -217,6 +227,7 @@ export function createSearch(root, { pick, presented }) {
     }
     const { same, rest: similar } = divided();
     title.textContent = heading(same, similar);
+    thing.show(state, same, resultsKey(state));
     nothing.hidden = same.length > 0 || !items.length;
     const where = state.photo === undefined ? "Nothing" : "Nothing else";
     nothing.querySelector("h2").textContent = `${where} in this collection shows the same thing`;
@@ -241,7 +252,7 @@ export function createSearch(root, { pick, presented }) {
     if (items[0].verdict === undefined) return `${count(total, "photo")}, nearest first`;
     if (!same.length) return "Nothing found";
     const more = similar.length || complete ? "" : "At least ";
-    return `${more}${count(same.length, "photo")} of the same thing`;
+    return `${more}${count(same.length, "photo")} of ${state.named === undefined ? "the same thing" : `“${state.named}”`}`;
   }
 
   function endState(complete, similar) {
@@ -257,6 +268,7 @@ export function createSearch(root, { pick, presented }) {
 
   /** Remove the results of another query. */
   function clear() {
+    thing.hide();
     nothing.hidden = true;
     divider.hidden = true;
     showPhotos([], [], false);
@@ -293,6 +305,11 @@ export function createSearch(root, { pick, presented }) {
       return state?.others ? [...same, ...similar] : same;
     },
     query: () => results?.query ?? null,
+    /** Return a state that compares with the photo of a named thing that shows the result best. */
+    withView(requested) {
+      const view = requested.named && results?.items.find(({ id }) => id === requested.compare)?.view;
+      return view ? { ...requested, photo: view } : requested;
+    },
     /** Search again next time: the collection has changed. */
     reset() {
       clearResults();

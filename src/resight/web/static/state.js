@@ -4,12 +4,12 @@
  * @typedef {import("./api.js").Box} Box
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
- *   large?: boolean, others?: boolean, kind?: string}} State  `others`: also show photos that are only similar;
- *   `kind`: of groups
+ *   large?: boolean, others?: boolean, kind?: string, named?: string}} State  `others`: also show photos that are only similar;
+ *   `kind`: of groups; `named`: search with all photos that carry this name, of which `photo` is one
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "compare"];
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "named", "compare"];
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
@@ -25,7 +25,7 @@ export function parseHash(hash) {
     const number = Number(text);
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
-  for (const key of ["upload", "file", "kind"]) if (values.get(key)) state[key] = values.get(key);
+  for (const key of ["upload", "file", "kind", "named"]) if (values.get(key)) state[key] = values.get(key);
   for (const key of ["large", "others"]) if (values.get(key)) state[key] = true;
   const box = values.get("box")?.split(",").map(Number);
   const valid = box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0);
