@@ -18,6 +18,7 @@ from resight.web import (
     hint_routes,
     hint_schemas,
     job_routes,
+    job_schemas,
     move_routes,
     name_routes,
     name_schemas,
@@ -62,6 +63,7 @@ class WebApp(FastAPI):
             for model in (
                 *schemas.READ_BY_ENDPOINTS,
                 *hint_schemas.READ_BY_ENDPOINTS,
+                *job_schemas.READ_BY_ENDPOINTS,
                 *name_schemas.READ_BY_ENDPOINTS,
             ):
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -14,7 +14,7 @@ from resight.collection.writer import writing
 from resight.errors import CollectionError
 from resight.indexing import pipeline
 from resight.progress import Progress
-from resight.web import schemas
+from resight.web import job_schemas, schemas
 from resight.web.allowed_folders import allowed_folders, indexed_folders, named_folder
 from resight.web.app_state import AppState
 from resight.web.move_routes import move_task, undo_task
@@ -40,26 +40,26 @@ def router(state: AppState) -> APIRouter:
     @routes.post(
         "/jobs",
         status_code=202,
-        response_model=schemas.JobStarted,
-        openapi_extra=schemas.body(json=schemas.JobRequest),
+        response_model=job_schemas.JobStarted,
+        openapi_extra=schemas.body(json=job_schemas.JobRequest),
     )
     async def start(request: Request) -> Response:
         """Re-index the collection's folders, remove photos from it, or move their files.
 
         Only `move` and `undo-move` touch files, and only where the server allows it.
         """
-        body = await read_json(request, schemas.JobRequest)
+        body = await read_json(request, job_schemas.JobRequest)
         job = await state.lookup_queue.run(
             request, lambda: state.jobs.start(body.action, _task(body, state))
         )
         return JSONResponse({"id": job.id}, 202)
 
-    @routes.get("/jobs/{id}", response_model=schemas.JobResponse)
+    @routes.get("/jobs/{id}", response_model=job_schemas.JobResponse)
     async def job(id: schemas.Token) -> Response:
         """Return a job: its progress, or how it ended."""
         return JSONResponse(state.jobs.get(id).snapshot())
 
-    @routes.delete("/jobs/{id}", status_code=202, response_model=schemas.JobResponse)
+    @routes.delete("/jobs/{id}", status_code=202, response_model=job_schemas.JobResponse)
     async def stop(id: schemas.Token) -> Response:
         """Stop a job after the current photo; finished photos stay indexed."""
         job = state.jobs.get(id)
@@ -103,7 +103,7 @@ def _event(name: str, data: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def _task(body: schemas.JobRequest, state: AppState) -> Task:
+def _task(body: job_schemas.JobRequest, state: AppState) -> Task:
     """Return a job's task; refuse impossible jobs before they start."""
     if body.action == "remove":
         return _remove_task(body.photos or [], state)
@@ -116,7 +116,7 @@ def _task(body: schemas.JobRequest, state: AppState) -> Task:
     return _index_task(_folders(body, state), body, state)
 
 
-def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
+def _folders(body: job_schemas.JobRequest, state: AppState) -> list[Path]:
     if body.folders is None:
         with Collection.open(state.service.place) as opened:
             folders = indexed_folders(opened)
@@ -132,7 +132,7 @@ def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
     return folders
 
 
-def _index_task(folders: list[Path], body: schemas.JobRequest, state: AppState) -> Task:
+def _index_task(folders: list[Path], body: job_schemas.JobRequest, state: AppState) -> Task:
     collection = Path(state.service.place)
 
     def task(progress: Progress) -> dict[str, Any]:

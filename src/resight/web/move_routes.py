@@ -15,9 +15,9 @@ from resight.collection.moves.trash import has_trash
 from resight.collection.writer import Writer, writing
 from resight.photos import is_under
 from resight.progress import Progress
-from resight.web import schemas
 from resight.web.allowed_folders import allowed_folders, indexed_folders, named_folder
 from resight.web.app_state import AppState, display_path
+from resight.web.job_schemas import JobRequest, MovesResponse
 from resight.web.problems import ProblemError, problem_responses
 from resight.web.queues import Task
 
@@ -34,7 +34,7 @@ def router(state: AppState) -> APIRouter:
     """Return the endpoint of past moves."""
     routes = APIRouter(tags=["jobs"], responses=problem_responses(429, 503))
 
-    @routes.get("/moves", response_model=schemas.MovesResponse)
+    @routes.get("/moves", response_model=MovesResponse)
     async def moves(request: Request) -> Response:
         """Return the moves whose files are not all back, the newest first."""
 
@@ -65,7 +65,7 @@ def moves_allowed(state: AppState) -> bool:
     return settings.allow_move and settings.local_only and state.service.remote is None
 
 
-def move_task(body: schemas.JobRequest, state: AppState) -> Task:
+def move_task(body: JobRequest, state: AppState) -> Task:
     """Return the task that moves photos; refuse an impossible one before it starts."""
     _check_allowed(state)
     ids = body.photos or []
@@ -83,7 +83,7 @@ def move_task(body: schemas.JobRequest, state: AppState) -> Task:
     return _task(state, lambda *work: _move(chosen, folder, *work))
 
 
-def undo_task(body: schemas.JobRequest, state: AppState) -> Task:
+def undo_task(body: JobRequest, state: AppState) -> Task:
     """Return the task that brings the files of a move back."""
     _check_allowed(state)
     moves = [move.move for move in past_moves(Path(state.service.place))]

@@ -34,7 +34,8 @@ def router(state: AppState) -> APIRouter:
         """Return the named things, each with some of its photos."""
 
         def run(store: Store) -> dict[str, Any]:
-            return {"names": [_entry(store, state, name) for name in store.names().things]}
+            things = store.names().things
+            return {"names": [_entry(store, state, *thing) for thing in things.items()]}
 
         return JSONResponse(await state.lookup(request, run))
 
@@ -123,15 +124,17 @@ def _change(
     location = state.service.remote or state.service.place
     name_thing(name, paths, location, remove=remove)
     after = {photo.id for photo in _photos(store, name)}
-    return {**_entry(store, state, name), "changed": sorted(before ^ after)}
+    key, things = _checked(name), store.names().things
+    spelling = next((each for each in things if each.casefold() == key.casefold()), key)
+    entry = _entry(store, state, spelling, things.get(spelling, []))
+    return {**entry, "changed": sorted(before ^ after)}
 
 
-def _entry(store: Store, state: AppState, name: str) -> dict[str, Any]:
-    """Return a thing as a `NamedEntry`, in the spelling of the collection."""
-    photos, key = _photos(store, name), _checked(name)
-    spelling = {each.casefold(): each for each in store.names().things}
+def _entry(store: Store, state: AppState, name: str, contents: list[str]) -> dict[str, Any]:
+    """Return a thing as a `NamedEntry`."""
+    photos = store.photos_with(contents)
     return {
-        "name": spelling.get(key.casefold(), key),
+        "name": name,
         "count": len(photos),
         "photos": [state.photo_entry(photo) for photo in photos[:SHOWN]],
     }

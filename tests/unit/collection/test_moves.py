@@ -113,6 +113,8 @@ def test_photos_leave_the_collection_and_return_without_being_described(world: W
     world.undo()
     world.check_all_back()
     assert samples.contents(world.collection)["descriptors"] == before
+    run = samples.index(world.photos, world.collection)
+    assert (run.report.new, run.report.changed, run.report.unchanged) == (0, 0, 5)
     with pytest.raises(UsageError, match="no move to undo"):
         world.undo(report.move)
     world.move(["001.png"], world.away)

@@ -66,7 +66,7 @@ export function createGroups(root, { info, changed }) {
     element("div", { class: "group-tools" },
       filter, element("label", { class: "limit", for: "group-limit" }, "Distance limit", value), slider, reset,
       element("span", { class: "spring" }), ...downloads),
-    past.list, named.section, list, end, undo.line, selection.bar, moving.dialog,
+    past.list, named.section, list, end, element("div", { class: "dock" }, undo.line, selection.bar), moving.dialog,
   );
   const applyLimit = debounce(() => {
     go({ ...state, limit: Number(Number(slider.value).toPrecision(4)) }, { replace: state.limit !== undefined });

@@ -4,7 +4,7 @@ import { announce, button, count, element, fieldForm } from "./dom.js";
 
 /** Create the selection. The actions get the selected photos, and the photos of the groups that they are in. */
 export function createSelection({ apart, same, name, move }) {
-  const chosen = new Map(); // ids to photos with their group and checkbox
+  const chosen = new Map(); // checkboxes to photos and their groups; a photo can be in two groups
   let left = null; // the checkbox from which the bar was entered
   const text = element("p", { class: "chosen" });
   const naming = fieldForm({
@@ -31,8 +31,10 @@ export function createSelection({ apart, same, name, move }) {
   });
 
   function act(action, value) {
-    action([...chosen.values()].map(({ photo }) => photo), groups(), value);
+    action(photos(), groups(), value);
   }
+
+  const photos = () => [...new Map([...chosen.values()].map(({ photo }) => [photo.id, photo])).values()];
 
   const groups = () => [...new Set([...chosen.values()].map(({ group }) => group))];
 
@@ -45,11 +47,12 @@ export function createSelection({ apart, same, name, move }) {
   function show() {
     const involved = groups();
     bar.hidden = !chosen.size;
-    text.textContent = `${count(chosen.size, "photo")} selected`;
-    const whole = involved.length === 1 && chosen.size === involved[0].photos.length;
+    const { length } = photos();
+    text.textContent = `${count(length, "photo")} selected`;
+    const whole = involved.length === 1 && length === involved[0].photos.length;
     actions.apart.disabled = involved.length !== 1 || whole;
     actions.apart.title = actions.apart.disabled ? "Select some, but not all photos of one group" : "Split them from the rest of their group";
-    actions.same.disabled = chosen.size < 2;
+    actions.same.disabled = length < 2;
     actions.same.title = actions.same.disabled ? "Select photos, also of two groups" : "Join the groups that they are in";
     if (!chosen.size) naming.hidden = true;
   }
@@ -57,12 +60,12 @@ export function createSelection({ apart, same, name, move }) {
   function set(photo, group, checkbox, selected) {
     checkbox.checked = selected;
     checkbox.closest("li").classList.toggle("selected", selected);
-    if (selected) chosen.set(photo.id, { photo, group, checkbox });
-    else chosen.delete(photo.id);
+    if (selected) chosen.set(checkbox, { photo, group });
+    else chosen.delete(checkbox);
   }
 
   function clear() {
-    for (const { photo, group, checkbox } of [...chosen.values()]) set(photo, group, checkbox, false);
+    for (const [checkbox, { photo, group }] of [...chosen]) set(photo, group, checkbox, false);
     show();
   }
 
@@ -86,8 +89,8 @@ export function createSelection({ apart, same, name, move }) {
       return element("label", { class: "pick" }, box);
     },
     /** Select photos of a group, given their checkboxes. */
-    select(photos, group, boxes) {
-      for (const [index, photo] of photos.entries()) set(photo, group, boxes[index], true);
+    select(list, group, boxes) {
+      for (const [index, photo] of list.entries()) set(photo, group, boxes[index], true);
       show();
     },
     /** Show or hide moving, which not every server allows. */
