@@ -64,17 +64,17 @@ class Step:
 
     @property
     def part(self) -> Path:
-        """An unfinished copy of the file, on the file system of the target."""
+        """Return the path of an unfinished copy, on the file system of the target."""
         return Path(self.target).with_name(f".resight-{self.move}-{self.number}.part")
 
     @property
     def trash_info(self) -> Path | None:
-        """The file that describes the photo in the trash."""
+        """Return the path of the file that describes the photo in the trash."""
         return Path(self.info) if self.info else None
 
     @property
     def is_away(self) -> bool:
-        """Whether the file is, or may be after a crash, where the move has put it."""
+        """Return whether the file is, or may be after a crash, where the move has put it."""
         if self.at is None:
             return True
         return self.at == ("target" if self.action == "move" else "source")

@@ -24,7 +24,7 @@ class Trash:
 
     @property
     def files(self) -> Path:
-        """The folder of the files."""
+        """Return the folder of the files."""
         return self.folder / "files"
 
     def info_of(self, file: Path) -> Path:
