@@ -94,3 +94,18 @@ def test_moves_that_are_not_allowed_are_refused(moving, tmp_path):
             info = other.client.get(f"{V1}/collection", headers=headers).json()
             assert (info["moves_allowed"], info["move_folders"]) == (False, [])
     assert files(moving.photos) == before
+
+
+def test_groups_are_filtered_by_size_and_folder(moving):
+    server = moving.server
+    groups = server.get("/groups")["groups"]
+    sizes = sorted(len(group["photos"]) for group in groups)
+    assert sizes
+    assert server.get("/groups", min_photos=sizes[-1] + 1)["groups"] == []
+    large = server.get("/groups", min_photos=sizes[-1])["groups"]
+    assert [len(group["photos"]) for group in large] == [n for n in sizes if n == sizes[-1]]
+    inside = server.get("/groups", under=str(moving.photos / "object-01"))["groups"]
+    assert inside == [g for g in groups if any("object-01" in p["path"] for p in g["photos"])]
+    assert server.get("/groups", under=str(moving.collection))["groups"] == []
+    server.get("/groups", 422, under="object-01")
+    server.get("/groups", 422, min_photos=1)

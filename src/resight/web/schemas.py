@@ -216,6 +216,7 @@ class CollectionResponse(BaseModel):
     cnn: bool
     urls_allowed: bool
     folders_allowed: bool
+    local: bool = Field(description="whether clients are on the same machine, and see paths")
     moves_allowed: bool = Field(description="whether jobs may move files")
     trash: bool = Field(description="whether they can move files to the system's trash")
     move_folders: list[str] = Field(description="folders below which files may be moved")

@@ -212,16 +212,21 @@ def search_config(options: SearchOptions) -> SearchConfig:
 
 def parse_filter(options: SearchOptions, *, local_only: bool) -> Filter | None:
     """Return which photos are searched, None for all; `local_only`: folders may be named."""
-    under = None if options.under is None else Path(options.under)
-    if under is not None:
-        if not local_only:
-            raise ProblemError(403, "Folders can be named only on the machine itself.")
-        if "\0" in str(under) or not under.is_absolute():
-            raise ProblemError(422, "under: give the full path of a folder.")
-        under = absolute(under)
+    under = parse_folder(options.under, local_only=local_only)
     taken = _parse_time(options.taken_from), _parse_time(options.taken_before)
     where = Filter(under, *taken, options.min_side)
     return None if where == Filter() else where
+
+
+def parse_folder(text: str | None, *, local_only: bool) -> Path | None:
+    """Return a folder that a client named; `local_only`: folders may be named."""
+    if text is None:
+        return None
+    if not local_only:
+        raise ProblemError(403, "Folders can be named only on the machine itself.")
+    if "\0" in text or not Path(text).is_absolute():
+        raise ProblemError(422, "under: give the full path of a folder.")
+    return absolute(Path(text))
 
 
 def _parse_time(text: str | None) -> datetime | None:

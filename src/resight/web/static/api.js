@@ -79,7 +79,7 @@ export const startJob = (job) => request("jobs", { json: job });
 /** Fetch a page of the collection's photos by ascending id. */
 export const photos = (after, limit) => request(withQuery("photos", { after, limit }));
 /** Fetch a page of groups of photos that show the same thing. */
-export const groups = ({ limit, after }, signal) => request(withQuery("groups", { limit, after }), { signal });
+export const groups = ({ limit, after, min_photos, under }, signal) => request(withQuery("groups", { limit, after, min_photos, under }), { signal });
 
 /** Search. A blob is uploaded; the response's `query.upload` names it from then on. */
 export function search(query, { box, ...options }, signal) {

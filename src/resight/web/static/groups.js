@@ -21,7 +21,8 @@ export function createGroups(root, { info, changed }) {
   let complete = true;
   let busy = false;
   let controller = new AbortController();
-  let shownLimit = NaN;
+  let loaded = null; // the limit and filters of the groups that are loaded
+  const key = () => JSON.stringify([state.limit, state.size, state.folder]);
   let wanted = 0; // groups that were shown before a reload
 
   const undo = createUndoLine({ undone: () => reload() });
@@ -57,6 +58,11 @@ export function createGroups(root, { info, changed }) {
     kind, button({ text, class: "chip", press: () => go({ ...state, kind }, { replace: true }) }),
   ]);
   const filter = element("div", { class: "layers", role: "group", "aria-label": "Kind of group" }, ...filters.map(([, chip]) => chip));
+  const size = element("input", { type: "number", id: "group-size", min: "2", step: "1", placeholder: "2" });
+  const folder = element("input", { type: "text", id: "group-folder", placeholder: "any folder", autocomplete: "off", spellcheck: "false" });
+  const folderLabel = element("label", { hidden: true }, "In or below", folder);
+  size.addEventListener("change", () => go({ ...state, size: size.value > 2 ? Math.round(size.value) : undefined }));
+  folder.addEventListener("change", () => go({ ...state, folder: folder.value.trim() || undefined }));
   const list = element("ol", { class: "group-list", "aria-label": "Groups" });
   const end = element("div", { class: "state" });
   root.append(
@@ -66,6 +72,8 @@ export function createGroups(root, { info, changed }) {
     element("div", { class: "group-tools" },
       filter, element("label", { class: "limit", for: "group-limit" }, "Distance limit", value), slider, reset,
       element("span", { class: "spring" }), ...downloads),
+    element("details", { class: "group-filter" }, element("summary", { text: "Filter" }),
+      element("div", {}, element("label", {}, "Photos, at least", size), folderLabel)),
     past.list, named.section, list, end, element("div", { class: "dock" }, undo.line, selection.bar), moving.dialog,
   );
   const applyLimit = debounce(() => {
@@ -125,13 +133,14 @@ export function createGroups(root, { info, changed }) {
     list.style.minHeight = `${list.offsetHeight}px`;
     changed();
     wanted = before;
-    shownLimit = state.limit ?? null;
+    loaded = key();
     load();
   }
 
   async function load() {
     named.load();
-    info().then(({ moves_allowed: allowed }) => {
+    info().then(({ moves_allowed: allowed, local }) => {
+      folderLabel.hidden = !local;
       selection.allowMoves(allowed);
       if (allowed) past.load();
     }, () => {}); // the groups themselves report the problem
@@ -152,7 +161,7 @@ export function createGroups(root, { info, changed }) {
     busy = true;
     const { signal } = controller;
     try {
-      const page = await api.groups({ limit: state.limit, after: next }, signal);
+      const page = await api.groups({ limit: state.limit, after: next, min_photos: state.size, under: state.folder }, signal);
       if (signal.aborted) return;
       if (!shown) showFirst(page);
       list.append(...page.groups.map((group, i) => groupItem(group, shown + i, {
@@ -167,7 +176,7 @@ export function createGroups(root, { info, changed }) {
       list.classList.remove("waiting");
       list.inert = false;
       end.replaceChildren(errorState(problem, () => loadMore()));
-      shownLimit = NaN;
+      loaded = null;
       busy = false;
       return;
     }
@@ -206,6 +215,7 @@ export function createGroups(root, { info, changed }) {
     announce(`${count(shown, "group")} shown`);
     if (!complete) end.replaceChildren(loading("Loading more"));
     else if (shown) end.replaceChildren(element("p", { class: "end", text: `${count(shown, "group")}.` }));
+    else if (state.size !== undefined || state.folder !== undefined) end.replaceChildren(emptyState({ title: "No such groups", text: "No groups pass the filter." }));
     else end.replaceChildren(emptyState({ title: "No groups at this distance", text: "A larger limit joins more photos." }));
   }
 
@@ -214,14 +224,16 @@ export function createGroups(root, { info, changed }) {
       state = current;
       list.dataset.kind = state.kind ?? "";
       for (const [kind, chip] of filters) chip.setAttribute("aria-pressed", String(kind === state.kind));
-      if (shownLimit === (state.limit ?? null)) loadIfNear();
-      if (shownLimit === (state.limit ?? null)) return;
-      shownLimit = state.limit ?? null;
+      size.value = state.size ?? "";
+      folder.value = state.folder ?? "";
+      if (state.size !== undefined || state.folder !== undefined) root.querySelector(".group-filter").open = true;
+      if (loaded === key()) return loadIfNear();
+      loaded = key();
       load();
     },
     /** Load the groups again next time: the collection has changed. */
     reset() {
-      shownLimit = NaN;
+      loaded = null;
       wanted = 0;
       selection.clear();
     },

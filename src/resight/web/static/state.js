@@ -4,12 +4,13 @@
  * @typedef {import("./api.js").Box} Box
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
- *   large?: boolean, others?: boolean, kind?: string, named?: string}} State  `others`: also show photos that are only similar;
- *   `kind`: of groups; `named`: search with all photos that carry this name, of which `photo` is one
+ *   large?: boolean, others?: boolean, kind?: string, size?: number,
+ *   folder?: string, named?: string}} State  `others`: also show photos that are only similar;
+ *   `kind`, `size` (at least), `folder`: of groups; `named`: search with all photos that carry this name, of which `photo` is one
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "named", "compare"];
+const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", "kind", "size", "folder", "named", "compare"];
 const hashes = []; // of the history's entries
 let entry = 0;
 let shownHash = null;
@@ -20,12 +21,12 @@ export function parseHash(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const values = new URLSearchParams(query);
   const state = { page: PAGES.has(path) ? path : "home" };
-  for (const key of ["photo", "compare", "verify", "limit"]) {
+  for (const key of ["photo", "compare", "verify", "limit", "size"]) {
     const text = values.get(key);
     const number = Number(text);
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
-  for (const key of ["upload", "file", "kind", "named"]) if (values.get(key)) state[key] = values.get(key);
+  for (const key of ["upload", "file", "kind", "folder", "named"]) if (values.get(key)) state[key] = values.get(key);
   for (const key of ["large", "others"]) if (values.get(key)) state[key] = true;
   const box = values.get("box")?.split(",").map(Number);
   const valid = box?.length === 4 && box.every((value) => Number.isInteger(value) && value >= 0);
