@@ -9,6 +9,10 @@ from .backends.manage import Info as Info
 from .backends.manage import info as info
 from .backends.manage import move as move
 from .backends.manage import remove as remove
+from .backends.names import NamedThing as NamedThing
+from .backends.names import import_names as import_names
+from .backends.names import name as name
+from .backends.names import names as names
 from .backends.store import Filter as Filter
 from .backends.transfer import Transfer as Transfer
 from .backends.transfer import pull as pull

@@ -10,6 +10,7 @@ from postgres_server import PostgresServer
 from resight.backends import Location, open_store
 from resight.backends.hints import decide, hints, undo_hints
 from resight.backends.manage import info, remove
+from resight.backends.names import name, names
 from resight.backends.transfer import pull, push
 from resight.collection import Collection
 from resight.collection.integrity import check
@@ -192,6 +193,26 @@ def test_hints_are_pushed_and_pulled(address: str, textured: Path, tmp_path: Pat
     assert (results[second].verdict, results[second].hint) == ("different", True)
     with open_store(address) as store:
         store.provenance.check_same(ProvenanceSnapshot.of(store.provenance))
+
+
+def test_names_are_pushed_and_pulled(address: str, textured: Path, tmp_path: Path) -> None:
+    shutil.copytree(textured, tmp_path / "c")
+    folder, copy = tmp_path / "c", tmp_path / "copy"
+    first, second = (textured.parent / "photos" / f"{n}.png" for n in range(2))
+    name("our boat", first, folder)
+    push(str(folder), address)
+    stamp = stamp_of(address)
+    push(str(folder), address)
+    assert stamp_of(address) == stamp  # nothing new
+    name("Our Boat", second, address)
+    pull(address, str(copy))
+    assert [thing.photos for thing in names(copy)] == [(first, second)]
+    assert names(copy) == names(address)
+    name("our boat", first, address, remove=True)
+    assert [(thing.name, thing.photos) for thing in names(address)] == [("Our Boat", (second,))]
+    assert info(address).names == {"Our Boat": 1}
+    with open_store(address) as store:
+        assert Searcher(store).search_thing("our boat").results[0].path == second
 
 
 def stamp_of(location: Location) -> str:

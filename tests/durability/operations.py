@@ -275,13 +275,13 @@ def _check(folder: Path, progress: Progress) -> object:
 
 def _job(action: str, items: list[Any]) -> Callable[[Path, Progress], object]:
     def run(folder: Path, progress: Progress) -> object:
-        from resight.web import WebSettings, job_routes, schemas
+        from resight.web import WebSettings, job_routes, job_schemas
         from resight.web.app_state import AppState
 
         state = AppState(folder, WebSettings(), ModelOptions())
         try:
             if action == "index":
-                task = job_routes._index_task(items, schemas.JobRequest(action="index"), state)
+                task = job_routes._index_task(items, job_schemas.JobRequest(action="index"), state)
             else:
                 present = state.service.current_store().photos_by_id(items)
                 task = job_routes._remove_task(list(present), state)

@@ -101,7 +101,7 @@ def keep_objects(photos, numbers):
 
 def test_python_examples_run_and_print_what_the_page_says(demo_folder):
     keep_objects(demo_folder / "photos", range(1, 6))
-    run_examples("python.md", 10)
+    run_examples("python.md", 11)
 
 
 def test_http_examples_run_and_print_what_the_page_says(demo_folder, monkeypatch):

@@ -129,9 +129,9 @@ for name in {names!r}:
     importlib.import_module("resight." + name)
 import resight
 from resight import *
-for name in resight.__all__:
-    assert not isinstance(getattr(resight, name), types.ModuleType), name
-    assert globals()[name] is getattr(resight, name)
+for public in resight.__all__:
+    assert not isinstance(getattr(resight, public), types.ModuleType), public
+    assert globals()[public] is getattr(resight, public)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 

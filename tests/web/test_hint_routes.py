@@ -39,3 +39,21 @@ def test_impossible_hints_are_refused(own):
     decide(server, 422, verdict="maybe", photos=[1, 2])
     checked(server.client.delete(f"{V1}/hints/{'0' * 16}"), 404)
     assert len(server.get("/hints")["hints"]) == 2
+
+
+def test_a_group_is_split_by_one_decision_that_is_undone_at_once(own):
+    server = own.server
+    decide(server, verdict="same", photos=[1, 2, 3])
+    split = decide(server, verdict="different", photos=[1, 3], others=[4, 5, 4])["hints"]
+    pairs = [{photo["id"] for photo in hint["photos"]} for hint in split]
+    assert sorted(map(sorted, pairs)) == [[1, 4], [1, 5], [3, 4], [3, 5]]
+    assert len({hint["decided"] for hint in split}) == 1
+    decide(server, 422, verdict="same", photos=[1], others=[2])
+    decide(server, 409, verdict="different", photos=[3], others=[2])
+    replaced = decide(server, verdict="different", photos=[2], others=[1, 6])["replaced"]
+    assert [hint["verdict"] for hint in replaced] == ["same"]
+    undo = {"decided": split[0]["decided"]}
+    undone = checked(server.client.delete(f"{V1}/hints", params=undo), 200)
+    assert len(undone["hints"]) == 4
+    checked(server.client.delete(f"{V1}/hints", params=undo), 404)
+    assert len(server.get("/hints")["hints"]) == 3

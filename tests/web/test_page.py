@@ -26,7 +26,7 @@ from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
 from resight.searching import search
 from resight.searching.query import Result
-from web_server import OwnServer, running
+from web_server import OwnServer, make_sift_collection, running
 
 expect.set_options(timeout=20_000)
 
@@ -897,3 +897,130 @@ def test_the_theme_follows_the_system_and_the_user(chromium: Browser, served: Se
         assert page.evaluate(background) == dark
         page.reload()
         assert page.evaluate(background) == dark
+
+
+# Work with groups
+
+
+@pytest.fixture(scope="module")
+def movable(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """Start a server that may move the photos: three of clutter, and four of one object."""
+    folder = tmp_path_factory.mktemp("movable")
+    photos = Path(shutil.copytree(few_photos, folder / "photos"))
+    with Image.open(photos / "object-01" / "view-1.jpg") as image:
+        image.resize((320, 240)).save(photos / "object-01" / "small.jpg")
+    collection = make_sift_collection(folder / "collection", photos)
+    (folder / "sorted").mkdir()
+    with running(collection, allow_move=True, index_folders=(folder / "sorted",)) as server:
+        yield OwnServer(server, collection, photos)
+
+
+def press_undo(page: Page) -> None:
+    undo = page.locator(".undo-line")
+    undo.get_by_role("button", name="Undo").click()
+    expect(undo).to_be_hidden()
+    expect(page.locator(".group-list.waiting")).to_have_count(0)
+
+
+def test_a_group_is_named_split_and_joined(chromium: Browser, movable: OwnServer) -> None:
+    server = movable.server
+    served = Served(f"{server.url}/", movable.photos, movable.collection)
+    with visiting(chromium, served) as visit:
+        page = visit.open("#/groups")
+        group, undo = page.locator(".group.same-thing").first, page.locator(".undo-line")
+        expect(group).to_be_visible()
+        size = group.locator(".strip li").count()
+        group.get_by_role("button", name="Name", exact=True).click()
+        page.keyboard.type("our boat")
+        page.keyboard.press("Enter")
+        expect(undo).to_contain_text(f"{size} photos named “our boat”")
+        expect(group.get_by_role("link", name="our boat")).to_be_visible()
+
+        group.get_by_role("checkbox").first.focus()
+        page.keyboard.press("Space")
+        page.keyboard.press("Enter")  # to the bar
+        expect(page.get_by_role("button", name="Not the same")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(undo).to_contain_text("1 photo split from the group")
+        assert len(server.get("/hints")["hints"]) == size - 1
+        press_undo(page)
+        assert server.get("/hints")["hints"] == []
+
+        group.get_by_role("button", name="Select all but the best").click()
+        expect(page.get_by_text(f"{size - 1} photos selected", exact=True)).to_be_visible()
+        page.locator(".selection").get_by_role("button", name="Same thing").click()
+        expect(undo).to_contain_text("of the same thing")
+        assert {hint["verdict"] for hint in server.get("/hints")["hints"]} == {"same"}
+        press_undo(page)
+
+        page.get_by_role("link", name="Find photos of our boat").click()
+        expect(page.get_by_role("heading", name="photos of “our boat”")).to_be_visible()
+        assert "named=our%20boat" in page.url
+        page.go_back()
+        page.get_by_role("button", name="Remove the name our boat").click()
+        expect(page.locator(".things li")).to_have_count(0)
+        press_undo(page)
+        expect(page.locator(".things li")).to_have_count(1)
+
+
+def test_all_but_the_best_are_moved_and_brought_back(chromium: Browser, movable: OwnServer) -> None:
+    folder = movable.photos.parent / "sorted" / "old"
+    served = Served(f"{movable.server.url}/", movable.photos, movable.collection)
+    before = sorted(movable.photos.rglob("*.jpg"))
+    with visiting(chromium, served) as visit:
+        page = visit.open("#/groups")
+        group, undo = page.locator(".group").first, page.locator(".undo-line")
+        expect(group).to_be_visible()
+        size = group.locator(".strip li").count()
+        group.get_by_role("button", name="Select all but the best").click()
+        page.get_by_role("button", name="Move…").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading")).to_contain_text(f"Move {size - 1} photos (")
+        dialog.get_by_label("To a folder").check()
+        dialog.get_by_label("Path of the folder").fill("/nowhere")
+        visit.expected.append(NOT_FOUND)
+        dialog.get_by_role("button", name="Move ").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("choose another folder")
+        dialog.get_by_label("Path of the folder").fill(str(folder))
+        dialog.get_by_role("button", name="Move ").click()
+        expect(undo).to_contain_text(f"{size - 1} photos moved to {folder}")
+        assert len(list(folder.iterdir())) == size - 1
+        page.reload()  # the move can be undone later, too
+        page.get_by_role("button", name="Bring back").click()
+        expect(undo).to_contain_text(f"{size - 1} photos are back")
+        assert sorted(movable.photos.rglob("*.jpg")) == before
+        expect(page.locator(".group").first.locator(".strip li")).to_have_count(size)
+
+
+def test_work_with_groups_fits_a_phone(chromium: Browser, movable: OwnServer) -> None:
+    served = Served(f"{movable.server.url}/", movable.photos, movable.collection)
+    options = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+    with visiting(chromium, served, **options) as visit:
+        page = visit.open("#/groups")
+        group = page.locator(".group").first
+        group.get_by_role("button", name="Name", exact=True).tap()
+        group.get_by_role("checkbox").first.tap()
+        group.get_by_role("checkbox").nth(1).tap()
+        expect(page.get_by_text("2 photos selected", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Name…").tap()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.get_by_role("button", name="Move…").tap()
+        box = page.get_by_role("dialog").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        page.get_by_role("button", name="Cancel").tap()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.get_by_role("button", name="Clear the selection").tap()
+        expect(page.locator(".selection")).to_be_hidden()
+        page.get_by_text("Filter", exact=True).tap()
+        page.get_by_label("In or below").fill(str(movable.photos / "clutter"))
+        page.get_by_label("Photos, at least").fill("9")
+        page.get_by_label("Photos, at least").press("Enter")
+        page.wait_for_url("**size=9&folder=**")
+        expect(page.get_by_role("heading", name="No such groups")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.get_by_label("Photos, at least").fill("")
+        page.get_by_label("In or below").fill(str(movable.photos))
+        page.get_by_label("In or below").press("Enter")
+        expect(page.locator(".group").first).to_be_visible()

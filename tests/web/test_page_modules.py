@@ -138,7 +138,7 @@ def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int]
     "state",
     [
         {"page": "home"},
-        {"page": "groups", "limit": 0.25},
+        {"page": "groups", "limit": 0.25, "size": 3, "folder": "/home/me/a b"},
         {"page": "search", "photo": 3, "box": [1, 2, 30, 40], "compare": 9, "verify": 20},
         {"page": "search", "upload": "a-b_c", "large": True, "others": True},
         {
@@ -152,6 +152,7 @@ def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int]
             "kind": "crop",
         },
         {"page": "home", "name": "&=?", "sort": "date"},
+        {"page": "search", "photo": 3, "named": "our boat & é/ü?", "compare": 4},
     ],
 )
 def test_a_state_survives_formatting_and_parsing(page: Page, state: dict[str, object]) -> None:

@@ -47,7 +47,13 @@ OPERATIONS = {
     ("get", f"{V1}/jobs/{{id}}/events"),
     ("get", f"{V1}/hints"),
     ("post", f"{V1}/hints"),
+    ("delete", f"{V1}/hints"),
     ("delete", f"{V1}/hints/{{id}}"),
+    ("get", f"{V1}/names"),
+    ("post", f"{V1}/names"),
+    ("delete", f"{V1}/names"),
+    ("post", f"{V1}/names/search"),
+    ("get", f"{V1}/moves"),
     ("get", f"{V1}/health"),
     ("get", "/metrics"),
 }

@@ -1,26 +1,21 @@
 """Give hints to a collection on any backend, list them, undo them, and import them."""
 
-import contextlib
 import itertools
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from resight.backends import Location, open_remote, open_store
-from resight.backends.local import LocalStore
+from resight.backends import Location, open_store
+from resight.backends.editing import content_at, editing, read_json
 from resight.backends.remote import Remote
 from resight.backends.store import Store
 from resight.collection import Collection
 from resight.collection.hints import Hint, Hints, combine, next_moment
-from resight.collection.writer import writing
 from resight.config import HintVerdict
 from resight.errors import UsageError
-from resight.files import file_sha256
-from resight.photos import PathLike, absolute, as_paths, path_text
+from resight.photos import PathLike, as_paths, path_text
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,8 @@ def decide(
     verdict: HintVerdict,
     photos: PathLike | Sequence[PathLike],
     collection: Location | Collection | Remote,
+    *,
+    apart_from: PathLike | Sequence[PathLike] = (),
 ) -> HintChange:
     """Decide that photos show the same thing or different things, or which one to keep.
 
@@ -53,19 +50,22 @@ def decide(
             of its group).
         photos: files that the collection holds, or other files of the same content.
         collection: the collection's folder, its address on a backend, or an open collection.
+        apart_from: with `different`, photos from which each differs, rather than from each other.
 
     Raises:
         UsageError: a photo is not in the collection, there are too few photos, or the decision
             contradicts earlier ones.
     """
-    paths = as_paths(photos)
+    paths, others = as_paths(photos), as_paths(apart_from)
     if verdict not in get_args(HintVerdict):
         raise UsageError(f"expected same, different or keep, not {verdict!r}", parameter="verdict")
-    if len(paths) < (1 if verdict == "keep" else 2):
+    if others and verdict != "different":
+        raise UsageError("is for the verdict different", parameter="apart_from")
+    if len(paths) + len(others) < (1 if verdict == "keep" else 2):
         raise UsageError(f"{verdict} needs {'a photo' if verdict == 'keep' else 'two photos'}")
-    with _editing(collection) as (store, save):
-        contents = [_content_at(store, path) for path in paths]
-        groups = _about(verdict, list(zip(paths, contents, strict=True)))
+    with editing(collection) as (store, target):
+        first, second = ([(path, content_at(store, path)) for path in x] for x in (paths, others))
+        groups = _apart(first, second) if others else _about(verdict, first)
         now = next_moment(store.hints(), datetime.now(UTC))
         new = [Hint(verdict, tuple(sorted(group)), now) for group in groups]
         present = {hint.contents: hint for hint in store.hints()}
@@ -74,7 +74,7 @@ def decide(
         if conflict:
             steps = ", ".join(describe_hint(hint) for hint in named(conflict, store))
             raise UsageError(f"decisions contradict each other: {steps}; undo one of them first")
-        save(updated)
+        target.store_hints(updated)
         removed = [present[hint.contents] for hint in new if hint.contents in present]
         return HintChange(named(new, store), named(removed, store))
 
@@ -86,26 +86,29 @@ def hints(collection: Location | Collection) -> list[Hint]:
 
 
 def undo_hints(
-    collection: Location | Collection | Remote, which: int | Hint | Literal["last"]
+    collection: Location | Collection | Remote,
+    which: int | Hint | Sequence[Hint] | Literal["last"],
 ) -> HintChange:
-    """Remove a hint, also by its number from 1 in the list, or all hints of the last decision.
+    """Remove hints, also by the number from 1 in the list, or all hints of the last decision.
 
     Raises:
         UsageError: there is none.
     """
-    with _editing(collection) as (store, save):
+    with editing(collection) as (store, target):
         present = list(store.hints())
         if which == "last":
             removed = [hint for hint in present if hint.decided == present[-1].decided]
         elif isinstance(which, int):
             removed = present[which - 1 : which] if which > 0 else []
         else:
-            removed = [hint for hint in present if hint == which]
+            wanted = {which} if isinstance(which, Hint) else set(which)
+            removed = [hint for hint in present if hint in wanted]
         if not removed:
-            name = which.id if isinstance(which, Hint) else which
+            name = which if isinstance(which, str | int) else "of these"
             count = len(present)
             raise UsageError(f"no hint {name}; the collection has {count}", parameter="undo")
-        save(Hints(hint for hint in present if hint not in removed))
+        gone = set(removed)
+        target.store_hints(Hints(hint for hint in present if hint not in gone))
         return HintChange(removed=named(removed, store))
 
 
@@ -122,8 +125,8 @@ def import_hints(file: PathLike, collection: Location | Collection) -> HintChang
         UsageError: the file cannot be read, or has something else in it; nothing is imported.
     """
     new = _read(Path(file))
-    with _editing(collection) as (store, save):
-        change = add_hints(store.hints(), new, save)
+    with editing(collection) as (store, target):
+        change = add_hints(store.hints(), new, target.store_hints)
         return HintChange(
             named(change.added, store),
             named(change.removed, store),
@@ -169,35 +172,26 @@ def describe_hint(hint: Hint) -> str:
     return " ".join([hint.verdict, *photos])
 
 
-@contextlib.contextmanager
-def _editing(
-    collection: Location | Collection | Remote,
-) -> Iterator[tuple[Store, Callable[[Hints], None]]]:
-    """Open a collection to change its hints; a folder is locked for other writers."""
-    if isinstance(collection, str | os.PathLike):
-        remote = open_remote(collection)
-        if remote is not None:
-            with contextlib.closing(remote):
-                yield remote, remote.store_hints
-            return
-    elif not isinstance(collection, Collection):
-        yield collection, collection.store_hints
-        return
-    with writing(collection) as writer:
-        yield LocalStore(writer.collection), writer.store_hints
+def _apart(
+    photos: Sequence[tuple[Path, str]], others: Sequence[tuple[Path, str]]
+) -> list[tuple[str, ...]]:
+    """Return the contents that each hint is about, for photos that differ from all others.
+
+    Raises:
+        UsageError: two photos have the same content.
+    """
+    pairs = list(itertools.product(photos, others))
+    _check_contents(pairs)
+    return list(dict.fromkeys((ours, theirs) for (_, ours), (_, theirs) in pairs))
 
 
-def _content_at(store: Store, path: Path) -> str:
-    """Return the content of a photo of the collection, or of a copy of it elsewhere."""
-    place = absolute(path)
-    for photo in store.photos_under(place):
-        if photo.path == place and photo.state == "ok":
-            return str(photo.content)
-    if path.is_file():
-        content = file_sha256(path)
-        if store.photos_with([content]):
-            return content
-    raise UsageError(f"{path}: no photo of {store.name}; index it first")
+def _check_contents(pairs: Sequence[tuple[tuple[Path, str], tuple[Path, str]]]) -> None:
+    """Refuse pairs of photos of the same content."""
+    for (first, ours), (second, theirs) in pairs:
+        if ours == theirs:
+            raise UsageError(
+                f"{first} and {second} have the same content, so they always show the same thing"
+            )
 
 
 def _about(verdict: HintVerdict, photos: Sequence[tuple[Path, str]]) -> list[tuple[str, ...]]:
@@ -209,11 +203,7 @@ def _about(verdict: HintVerdict, photos: Sequence[tuple[Path, str]]) -> list[tup
     if verdict == "keep":
         return [(content,) for _, content in photos]
     pairs = list(itertools.combinations(photos, 2))
-    for (first, ours), (second, theirs) in pairs:
-        if ours == theirs:
-            raise UsageError(
-                f"{first} and {second} have the same content, so they always show the same thing"
-            )
+    _check_contents(pairs)
     if verdict == "same":
         pairs = pairs[: len(photos) - 1]  # each of the others with the first
     return [(ours, theirs) for (_, ours), (_, theirs) in pairs]
@@ -221,17 +211,8 @@ def _about(verdict: HintVerdict, photos: Sequence[tuple[Path, str]]) -> list[tup
 
 def _read(file: Path) -> list[Hint]:
     """Return the hints in a file."""
-    try:
-        value = json.loads(file.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):  # recursion: lists in lists, thousands deep
-        raise UsageError(f"{file}: is no JSON") from None
-    entries = value.get("hints") if isinstance(value, dict) else None
-    if not isinstance(entries, list):
-        raise UsageError(f'{file}: expected {{"hints": [...]}}')
     hints = []
-    for number, entry in enumerate(entries, 1):
+    for number, entry in enumerate(read_json(file, "hints"), 1):
         try:
             hints.append(Hint.from_dict(entry))
         except UsageError as error:

@@ -14,6 +14,7 @@ from resight.backends.store import Filter, Store, check_queries, reduced_query
 from resight.collection import Collection, Photo, State
 from resight.collection.ann_index import ANN_DISTANCES, open_ann_index, read_ann_status
 from resight.collection.hints import Hints
+from resight.collection.names import Names
 from resight.collection.search_arrays import SearchArrays, load_arrays
 from resight.config import MethodConfig
 from resight.errors import CollectionEmptyError, CollectionError
@@ -141,6 +142,9 @@ class LocalStore(Store):
 
     def hints(self) -> Hints:
         return self.collection.hints()
+
+    def names(self) -> Names:
+        return self.collection.names()
 
     def photos_under(self, place: Path) -> list[Photo]:
         return self.collection.photos_under(place)

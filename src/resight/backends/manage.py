@@ -20,6 +20,7 @@ class Info:
     """Description of a collection: counts, configuration, model, fitted parts, failures, size.
 
     Attributes:
+        names: names of things, and how many photos carry each.
         precisions: arithmetic with which the descriptors were computed, where it was recorded.
         details: further properties of a remote collection, by a short title.
         bytes_on_disk: None where the backend does not report it.
@@ -27,6 +28,7 @@ class Info:
 
     photos: int
     failed: list[tuple[Path, str]]
+    names: dict[str, int]
     config: dict[str, Any]
     model: dict[str, Any] | None
     fingerprint: str | None
@@ -53,6 +55,10 @@ def info(collection: Location | Collection) -> Info:
         return Info(
             photos=store.count("ok"),
             failed=[(photo.path, str(photo.reason)) for photo in store.photos("failed")],
+            names={
+                name: len(store.photos_with(contents))
+                for name, contents in store.names().things.items()
+            },
             config=provenance.config.to_dict(),
             model=provenance.meta("model"),
             fingerprint=provenance.meta("fingerprint"),

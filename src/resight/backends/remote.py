@@ -11,6 +11,7 @@ import numpy as np
 from resight.backends.store import Filter, Store, check_queries
 from resight.collection import Photo, State
 from resight.collection.hints import Hints
+from resight.collection.names import Names
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.descriptors.extractor import Description
@@ -222,6 +223,9 @@ class Remote(Store, Protocol):
 
     def store_hints(self, hints: Hints) -> None:
         """Store these hints in place of the present ones."""
+
+    def store_names(self, names: Names) -> None:
+        """Store these names in place of the present ones."""
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove photos."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from resight.collection import Photo, State, StoredDescriptors
 from resight.collection.hints import Hints
+from resight.collection.names import Names
 from resight.collection.provenance import Provenance
 from resight.config import MethodConfig
 from resight.descriptors.extractor import Description
@@ -174,6 +175,10 @@ class Store(Searchable, Protocol):
 
     def taken_times(self, photos: Sequence[Photo]) -> dict[int, datetime]:
         """Return when photos were taken (EXIF), by ID; photos without a known time are omitted."""
+
+    def names(self) -> Names:
+        """Return what a person called the things in photos."""
+        return Names()
 
     def stored_query(self, content: str) -> Query | None:
         """Return the descriptors of a photo's content (SHA-256), if they are stored and intact."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from resight.backends import open_remote
 from resight.backends.hints import add_hints
+from resight.backends.names import add_names
 from resight.backends.remote import Layout, Record, Remote, paged
 from resight.backends.store import reduced_query
 from resight.collection import Collection, Photo, StoredDescriptors
@@ -72,8 +73,8 @@ def push(
     """Update a collection on a remote backend from a folder; an interrupted run can be resumed.
 
     Photos that are stored with the same content are not sent again, and neither is evidence of
-    their content. Hints are added to those there; of contradictory ones the newest win. A new
-    collection gets the folder's provenance; that of an existing one must be the same.
+    their content. Hints and names are added to those there; of contradictory hints the newest
+    win. A new collection gets the folder's provenance; that of an existing one must be the same.
 
     Args:
         collection: the folder.
@@ -96,6 +97,7 @@ def push(
         prepare(source, remote, config or BackendConfig(), keeps_whole=not compact)
         transfer = upload(source, remote, progress)
         add_hints(remote.hints(), list(source.hints()), remote.store_hints)
+        add_names(remote.names(), list(source.names()), remote.store_names)
         removed = _prune(source, remote) if prune else 0
         remote.build_index(progress)
         return dataclasses.replace(transfer, photos=remote.count("ok"), removed=removed)
@@ -195,6 +197,7 @@ def pull(
             if not empty:
                 transfer = download(remote, writer, progress)
                 add_hints(writer.collection.hints(), list(remote.hints()), writer.store_hints)
+                add_names(writer.collection.names(), list(remote.names()), writer.store_names)
             return dataclasses.replace(transfer, photos=writer.collection.count("ok"))
 
 

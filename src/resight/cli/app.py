@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import typer
 
-from resight.cli import collection, compare, groups, hints, research, search
+from resight.cli import collection, compare, groups, hints, names, research, search
 from resight.cli.benchmark import benchmark
 from resight.cli.streams import prepare_streams
 from resight.errors import ResightError, UsageError
@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         groups.groups,
         hints.decide,
         hints.hints,
+        names.name,
+        names.names,
         compare.explain,
     ),
     "Research": (

@@ -24,6 +24,9 @@ ACCESS = "Access control"
 CLUSTER = "Ray cluster"
 BACKEND = "Backend (docs/backends.md)"
 
+THING = "name:"
+"""Begins a query by the name of a thing."""
+
 MAX_DIGITS = 20
 """Length of the longest number; longer ones would overflow, or take minutes to read."""
 
@@ -204,6 +207,21 @@ def parse_box(text: str | None) -> "Box | None":
     except ValueError:
         raise UsageError(f"{text}: expected x,y,w,h in whole pixels", parameter="box") from None
     return x, y, w, h
+
+
+def parse_thing(queries: list[str]) -> str | None:
+    """Return the name in the query `name:NAME`; None for photos.
+
+    >>> parse_thing(["name:our boat"])
+    'our boat'
+
+    Raises:
+        UsageError: there are other queries, too.
+    """
+    things = [query.removeprefix(THING) for query in queries if query.startswith(THING)]
+    if (len(things) < len(queries) and things) or len(things) > 1:
+        raise UsageError(f"{THING}{things[0]}: search with one name, and nothing else")
+    return things[0] if things else None
 
 
 def model_options(weights: Path | None, runtime: str, device: str) -> "ModelOptions":

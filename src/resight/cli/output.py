@@ -221,8 +221,14 @@ def _info_rows(info: "Info") -> dict[str, str]:
         "weights": str(info.model["path"]) if info.model and info.model["path"] else "none",
         "computed in": ", ".join(info.precisions) or "?",
         "selection": selection,
+        **({"names": names} if (names := _names_text(info.names)) else {}),
         **(info.details or {"approximate index": approximate}),
     }
+
+
+def _names_text(names: dict[str, int]) -> str:
+    """Return names of things and how many photos carry each, such as `our boat (3)`."""
+    return ", ".join(f"{printable_text(name)} ({photos})" for name, photos in names.items())
 
 
 def print_check(report: "CheckReport", collection: Path) -> None:

@@ -1,5 +1,6 @@
 """Commands that search a collection."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,9 @@ Photo = Annotated[Path, argument("PHOTO", "Query photo.")]
 
 
 def search(
-    queries: Annotated[list[str], argument("QUERY...", "Photos, folders, @LIST, - (stdin).")],
+    queries: Annotated[
+        list[str], argument("QUERY...", "Photos, folders, @LIST, - (stdin), or name:NAME.")
+    ],
     collection: opt.Place,
     k: Annotated[int, option("Number of results.", "-k", metavar="N")] = SearchConfig.k,
     each: Annotated[bool, option("One answer for each QUERY.", "--each")] = False,
@@ -88,7 +91,7 @@ def search(
     from resight.cli.search_output import SearchOutput, search_list
     from resight.searching import Searcher, make_filter
     from resight.searching.query import SAME
-    from resight.searching.query_list import list_queries
+    from resight.searching.query_list import QueryList, list_queries
 
     least = min_probability or 0.0
     config = SearchConfig(
@@ -105,18 +108,25 @@ def search(
     target = SearchOutput(
         opt.one_of(json=json, csv=csv) or "table", everything, html, sheet, copy_to, link_to
     )
-    asked, region = list_queries(queries), opt.parse_box(box)
+    thing, region = opt.parse_thing(queries), opt.parse_box(box)
+    asked = list_queries(queries) if thing is None else QueryList([], [], listed=False)
     each = each or asked.listed
+    if thing is not None and (each or region is not None):
+        raise UsageError("only with photos as the query", parameter="each" if each else "box")
     if region is not None and (each or len(asked.paths) > 1):
         raise UsageError("only with a single query", parameter="box")
     target.check(asked.paths, rows=len(asked.paths) if each else 1)
     where = make_filter(under, taken_from, taken_before, min_side, name)
+    failed: Sequence[object] = ()
     with open_store(collection) as store:
         searcher = Searcher(store, opt.model_options(weights, runtime, device))
-        if each:
+        if thing is not None:
+            answers = [searcher.search_thing(thing, config, where)]
+            target.print_one(answers[0])
+        elif each:
             answers, failed = search_list(searcher, asked, config, where, target)
         else:
-            answers, failed = [searcher.search(asked.paths, config, region, where)], []
+            answers = [searcher.search(asked.paths, config, region, where)]
             target.print_one(answers[0])
     target.write_files(answers)
     if fail_if_none and not any(answer.found for answer in answers):
@@ -144,8 +154,12 @@ def serve(
     ] = False,
     allow_folder: Annotated[
         list[Path] | None,
-        option("Further folder that the page may index.", metavar="FOLDER", panel=opt.ACCESS),
+        option("Further folder that the page may use.", metavar="FOLDER", panel=opt.ACCESS),
     ] = None,
+    allow_move: Annotated[
+        bool,
+        option("Let the page move files of photos.", "--allow-move", panel=opt.ACCESS),
+    ] = False,
     urls: Annotated[
         bool, option("Allow queries by the URL of a photo.", "--urls", panel=opt.ACCESS)
     ] = False,
@@ -169,6 +183,7 @@ def serve(
         port=port,
         token=None if open_to_this_machine else find_token(token_file),
         allow_urls=urls,
+        allow_move=allow_move,
         index_folders=tuple(absolute(folder) for folder in allow_folder or ()),
     )
     serve(

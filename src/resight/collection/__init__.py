@@ -19,7 +19,9 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from resight.collection.database import Connections, explained
-from resight.collection.hints import Hint, Hints
+from resight.collection.decided import read_hints, read_names
+from resight.collection.hints import Hints
+from resight.collection.names import Names
 from resight.collection.provenance import FittedName, Provenance
 from resight.collection.row_sums import has_sums, is_damaged, row_crc32
 from resight.errors import CollectionError
@@ -316,13 +318,13 @@ class Collection(Provenance):
 
     def hints(self) -> Hints:
         """Return what a person decided about photos."""
-        if self._row("SELECT 1 FROM sqlite_master WHERE name = 'hints'") is None:
-            return Hints()
-        rows = self._rows("SELECT verdict, first, second, decided FROM hints")
-        return Hints(
-            Hint(verdict, (first, second) if second else (first,), decided)
-            for verdict, first, second, decided in rows
-        )
+        with explained(self.folder):
+            return read_hints(self.connection)
+
+    def names(self) -> Names:
+        """Return what a person called the things in photos."""
+        with explained(self.folder):
+            return read_names(self.connection)
 
     def photo_descriptors(
         self, since: int | None = None, *, distinct: bool = False

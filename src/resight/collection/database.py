@@ -92,6 +92,16 @@ CREATE TABLE IF NOT EXISTS hints (     -- what a person decided about photos
 """
 """A table that collections have only once a hint was stored."""
 
+NAMES = """
+CREATE TABLE IF NOT EXISTS names (     -- what a person called the things in photos
+    content TEXT NOT NULL,
+    name TEXT NOT NULL,
+    decided TEXT NOT NULL,             -- UTC, ISO 8601
+    PRIMARY KEY (content, name)
+) WITHOUT ROWID
+"""
+"""A table that collections have only once a thing was named."""
+
 SEEN = "(CASE WHEN {0}.state = 'ok' THEN {0}.content END)"
 """SQL: the content of a photo's row that searches see, or NULL."""
 

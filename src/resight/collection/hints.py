@@ -55,7 +55,7 @@ class Hint:
         if not isinstance(contents, list) or len(set(map(str, contents))) != count:
             photos = "1 photo" if count == 1 else "2 photos"
             raise UsageError(f"{verdict} needs the contents of {photos}")
-        if not all(_is_hash(content) for content in contents):
+        if not all(is_hash(content) for content in contents):
             raise UsageError("contents are the SHA-256 of files, 64 hexadecimal digits")
         try:
             decided = timestamp(datetime.fromisoformat(str(value.get("decided"))))
@@ -249,6 +249,7 @@ def _age(hint: Hint) -> tuple[str, tuple[str, ...], str]:
     return hint.decided, hint.contents, hint.verdict
 
 
-def _is_hash(content: object) -> bool:
+def is_hash(content: object) -> bool:
+    """Return whether a value is a SHA-256 in hexadecimal digits."""
     digits = set("0123456789abcdef")
     return isinstance(content, str) and len(content) == HASH_DIGITS and set(content) <= digits

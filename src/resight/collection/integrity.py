@@ -25,11 +25,12 @@ from resight.ranking.exact import REMOVED_ID
 
 PIECES = 1000
 """Pieces of the ring between which a check with a time limit looks at the clock."""
-SMALL_TABLES = ("meta", "photos", "fitted", "hints", "changes")
+SMALL_TABLES = ("meta", "photos", "fitted", "hints", "names", "changes")
 DAMAGED_TABLES = {
     "meta": "the configuration was damaged; restore the collection from a backup",
     "fitted": "fitted parameters were damaged; restore the collection from a backup",
     "hints": "decisions were damaged; restore the collection from a backup",
+    "names": "names were damaged; restore the collection from a backup",
     "table_sums": "checksums were damaged; restore the collection from a backup",
     "schema": "the structure was damaged; restore the collection from a backup",
 }

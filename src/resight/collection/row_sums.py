@@ -12,6 +12,7 @@ SEALED_TABLES = {
     "meta": "{0}.key",
     "fitted": "{0}.name",
     "hints": "{0}.first || ' ' || {0}.second",
+    "names": "{0}.content || ' ' || {0}.name",
 }
 """Small tables, and SQL for the key of a row of each."""
 

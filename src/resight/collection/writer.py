@@ -19,14 +19,16 @@ from resight.collection.database import (
     COPIES,
     EVIDENCE,
     FILE_STATES,
-    HINTS,
     create_database,
     explained,
     transaction,
 )
+from resight.collection.decided import write_hints, write_names
 from resight.collection.hints import Hints
 from resight.collection.lock import LOCK_NAME, DatabasePlace, locked, remove_unfinished
+from resight.collection.names import Names
 from resight.collection.provenance import ProvenanceSnapshot
+from resight.collection.removal import delete_contents, delete_unused
 from resight.collection.row_sums import add_sums, is_sealed, seal
 from resight.collection.thumbnails import FOLDER_NAME, delete_thumbnails
 from resight.config import ConfigPair, NoReduction, ReductionConfig
@@ -218,16 +220,13 @@ class Writer:
 
     def store_hints(self, hints: Hints) -> None:
         """Store these hints in place of the present ones; searches see the change."""
-        rows = [
-            (hint.contents[0], "".join(hint.contents[1:]), hint.verdict, hint.decided)
-            for hint in hints
-        ]
         with self.transaction():
-            self._connection.execute(HINTS)
-            self._connection.execute("DELETE FROM hints")
-            self._connection.executemany("INSERT INTO hints VALUES (?, ?, ?, ?)", rows)
-            # A change of no photo, so that the stamp changes while derived arrays stay valid.
-            self._connection.execute("INSERT INTO changes (photo, what) VALUES (0, 'path')")
+            write_hints(self._connection, hints)
+
+    def store_names(self, names: Names) -> None:
+        """Store these names in place of the present ones."""
+        with self.transaction():
+            write_names(self._connection, names)
 
     def record_copies(self, content: str, descriptors: np.ndarray) -> None:
         """Record the descriptors of varied copies of a content, (V, D)."""
@@ -315,34 +314,30 @@ class Writer:
                 (photo,),
             )
 
-    def remove(self, photos: list[Photo]) -> None:
-        """Remove photos (or none), and descriptors and thumbnails that no photo needs any more."""
+    def remove(self, photos: list[Photo], *, keep: bool = False) -> None:
+        """Remove photos (or none), and descriptors and thumbnails that no photo needs any more.
+
+        With `keep`, the descriptors of these photos stay until `forget_moved`.
+        """
         with self.transaction():
+            kept = set(self.collection.meta("moved") or ())
+            if keep:
+                kept |= {str(photo.content) for photo in photos}
+                self._set_meta("moved", sorted(kept))
             for photo in photos:
                 self._connection.execute("DELETE FROM photos WHERE id = ?", (photo.id,))
-            self._connection.execute(
-                "DELETE FROM descriptors WHERE content IN (SELECT former FROM changes "
-                "WHERE number > ?) AND NOT EXISTS "
-                "(SELECT 1 FROM photos WHERE photos.content = descriptors.content)",
-                (self.collection.meta("cleaned") or 0,),
-            )
-            self._connection.execute(FILE_STATES)
-            self._connection.execute(
-                "DELETE FROM file_states WHERE photo NOT IN (SELECT id FROM photos)"
-            )
-            optional = {
-                "copies": self.collection.has_copies(),
-                "evidence": self.collection.has_evidence(),
-            }
-            for table in [table for table, exists in optional.items() if exists]:
-                self._connection.execute(
-                    f"DELETE FROM {table} WHERE content NOT IN (SELECT content FROM descriptors)"
-                )
+            delete_unused(self._connection, self.collection.meta("cleaned") or 0, kept)
             (last,) = self._connection.execute("SELECT max(number) FROM changes").fetchone()
             self._set_meta("cleaned", last)
         contents = {photo.content for photo in photos if photo.content is not None}
         left = {photo.content for photo in self.collection.photos_with(contents)}
         delete_thumbnails(self.collection.folder / FOLDER_NAME, contents - left)
+
+    def forget_moved(self) -> None:
+        """Delete the descriptors that `remove` has kept, of contents that have no photo."""
+        with self.transaction():
+            delete_contents(self._connection, self.collection.meta("moved") or ())
+            self._set_meta("moved", [])
 
     def _record(
         self,

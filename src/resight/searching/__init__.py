@@ -25,6 +25,7 @@ from resight.errors import ImageError, QueryError, UsageError
 from resight.methods.model import ModelOptions
 from resight.photos import PathLike
 from resight.photos.transforms import Box
+from resight.searching.named import photos_of_thing
 from resight.searching.pipeline import search_store
 from resight.searching.query import QueryPhoto, QuerySource, SearchResults, open_query
 
@@ -189,6 +190,34 @@ class Searcher:
         names = tuple(photo.name for photo in photos)
         several = names if len(names) > 1 else ()
         return SearchResults(names[0], box, page.results, page.total, several, page.blank)
+
+    def search_thing(
+        self, name: str, config: SearchConfig | None = None, where: Filter | None = None
+    ) -> SearchResults:
+        """Find the photos of a thing that a person named, with those that carry the name.
+
+        Args:
+            name: the name.
+            config: number of results, re-ranking and verification.
+            where: restricts the search to some photos.
+
+        Raises:
+            UsageError: nothing in the collection carries the name; see also `search`.
+            CollectionError: see `search`.
+            WeightsError: see `search`.
+        """
+        views = photos_of_thing(self.store, name)
+        page = search_store(
+            self.store,
+            views,
+            config or SearchConfig(),
+            describe=self.describe,
+            columns_map=self.columns_map,
+            where=where,
+        )
+        names = tuple(view.name for view in views)
+        several = names if len(names) > 1 else ()
+        return SearchResults(names[0], None, page.results, page.total, several, page.blank)
 
     def search_each(
         self,

@@ -31,6 +31,7 @@ class WebSettings:
             this machine read the photos, and is refused on any address but loopback.
         allow_urls: whether a query may be fetched from a web address.
         index_folders: folders that clients may index, besides those of the collection.
+        allow_move: whether clients on the same machine may move the files of photos.
         allowed_hosts: further names under which the server may be reached (`Host` header).
         max_upload_bytes: larger uploads are refused.
         max_pixels: uploads that would decode to more are refused.
@@ -52,6 +53,7 @@ class WebSettings:
     token: str | None = field(default_factory=new_token, repr=False)
     allow_urls: bool = False
     index_folders: tuple[Path, ...] = ()
+    allow_move: bool = False
     allowed_hosts: tuple[str, ...] = ()
     max_upload_bytes: int = 64 * MIB
     max_pixels: int = 64_000_000

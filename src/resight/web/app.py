@@ -19,6 +19,10 @@ from resight.web import (
     hint_routes,
     hint_schemas,
     job_routes,
+    job_schemas,
+    move_routes,
+    name_routes,
+    name_schemas,
     photo_routes,
     problems,
     schemas,
@@ -71,7 +75,12 @@ class WebApp(FastAPI):
             description["components"]["securitySchemes"] = SECURITY_SCHEMES
             if self.state.shared.settings.token is not None:
                 description["security"] = [{name: []} for name in SECURITY_SCHEMES]
-            for model in schemas.READ_BY_ENDPOINTS + hint_schemas.READ_BY_ENDPOINTS:
+            for model in (
+                *schemas.READ_BY_ENDPOINTS,
+                *hint_schemas.READ_BY_ENDPOINTS,
+                *job_schemas.READ_BY_ENDPOINTS,
+                *name_schemas.READ_BY_ENDPOINTS,
+            ):
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components.update(described.pop("$defs", {}))
                 components[model.__name__] = described
@@ -122,7 +131,9 @@ def create_app(
         photo_routes.group_router,
         search_routes.router,
         job_routes.router,
+        move_routes.router,
         hint_routes.router,
+        name_routes.router,
     )
     for router in routers:
         app.include_router(router(state), prefix=API)

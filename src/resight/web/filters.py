@@ -25,7 +25,7 @@ def parse_filter(options: FilterOptions, store: Store, state: AppState) -> Filte
     Raises:
         ProblemError: a full path from another machine, an unknown folder, or no such time.
     """
-    under = None if options.under is None else _find_folder(options.under, store, state)
+    under = None if options.under is None else find_folder(options.under, store, state)
     taken = parse_time(options.taken_from), parse_time(options.taken_before)
     try:
         return Filter(under, *taken, options.min_side, options.name)
@@ -43,7 +43,7 @@ def parse_time(text: str | None) -> datetime | None:
         raise ProblemError(422, f"There is no time {text}.") from None
 
 
-def _find_folder(text: str, store: Store, state: AppState) -> Path:
+def find_folder(text: str, store: Store, state: AppState) -> Path:
     """Return the folder of a full path, or of a name as `/folders` lists it."""
     path, local_only = Path(text), state.settings.local_only
     if path.is_absolute() and not local_only:

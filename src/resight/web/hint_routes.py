@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 
@@ -47,13 +47,37 @@ def router(state: AppState) -> APIRouter:
         body = await read_json(request, HintRequest)
 
         def run(store: Store) -> dict[str, Any]:
-            photos = [photo_by_id(store, id_).path for id_ in body.photos]
+            photos, others = (
+                [photo_by_id(store, id_).path for id_ in ids]
+                for ids in (body.photos, body.others or ())
+            )
+            location = state.service.remote or state.service.place
             try:
-                change = decide(body.verdict, photos, state.service.remote or state.service.place)
+                change = decide(body.verdict, photos, location, apart_from=others)
             except UsageError:  # its message names the files, which clients must not see
                 raise ProblemError(409, CONTRADICTION) from None
             state.service.refresh()
-            return {"hints": _entries(change.added, store, state)}
+            return {
+                "hints": _entries(change.added, store, state),
+                "replaced": _entries(change.removed, store, state),
+            }
+
+        return JSONResponse(await state.lookup(request, run))
+
+    @routes.delete("/hints", response_model=HintsResponse)
+    async def undo_decision(
+        request: Request,
+        decided: Annotated[str, Query(max_length=40, description="the time of the decision")],
+    ) -> Response:
+        """Undo all the hints of one decision; return them."""
+
+        def run(store: Store) -> dict[str, Any]:
+            found = [hint for hint in store.hints() if hint.decided == decided]
+            if not found:
+                raise ProblemError(404, "There is no decision of that time in this collection.")
+            undo_hints(state.service.remote or state.service.place, found)
+            state.service.refresh()
+            return {"hints": _entries(found, store, state)}
 
         return JSONResponse(await state.lookup(request, run))
 

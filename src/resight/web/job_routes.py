@@ -1,8 +1,7 @@
-"""Endpoints of jobs: indexing and removing in the background, with events to follow."""
+"""Endpoints of jobs: indexing, removing and moving in the background, with events to follow."""
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from resight.collection import Collection
-from resight.collection.database import explained
 from resight.collection.writer import writing
 from resight.errors import CollectionError
 from resight.indexing import pipeline
-from resight.photos import is_under
 from resight.progress import Progress
-from resight.web import schemas
+from resight.web import job_schemas, schemas
+from resight.web.allowed_folders import allowed_folders, indexed_folders, named_folder
 from resight.web.app_state import AppState
+from resight.web.move_routes import move_task, undo_task
 from resight.web.problems import ProblemError, problem_responses
 from resight.web.queues import Job, Task
 from resight.web.schemas import read_json
@@ -41,23 +40,26 @@ def router(state: AppState) -> APIRouter:
     @routes.post(
         "/jobs",
         status_code=202,
-        response_model=schemas.JobStarted,
-        openapi_extra=schemas.body(json=schemas.JobRequest),
+        response_model=job_schemas.JobStarted,
+        openapi_extra=schemas.body(json=job_schemas.JobRequest),
     )
     async def start(request: Request) -> Response:
-        """Re-index the collection's folders, or remove photos; files are never touched."""
-        body = await read_json(request, schemas.JobRequest)
+        """Re-index the collection's folders, remove photos from it, or move their files.
+
+        Only `move` and `undo-move` touch files, and only where the server allows it.
+        """
+        body = await read_json(request, job_schemas.JobRequest)
         job = await state.lookup_queue.run(
             request, lambda: state.jobs.start(body.action, _task(body, state))
         )
         return JSONResponse({"id": job.id}, 202)
 
-    @routes.get("/jobs/{id}", response_model=schemas.JobResponse)
+    @routes.get("/jobs/{id}", response_model=job_schemas.JobResponse)
     async def job(id: schemas.Token) -> Response:
         """Return a job: its progress, or how it ended."""
         return JSONResponse(state.jobs.get(id).snapshot())
 
-    @routes.delete("/jobs/{id}", status_code=202, response_model=schemas.JobResponse)
+    @routes.delete("/jobs/{id}", status_code=202, response_model=job_schemas.JobResponse)
     async def stop(id: schemas.Token) -> Response:
         """Stop a job after the current photo; finished photos stay indexed."""
         job = state.jobs.get(id)
@@ -101,16 +103,20 @@ def _event(name: str, data: dict[str, Any]) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def _task(body: schemas.JobRequest, state: AppState) -> Task:
+def _task(body: job_schemas.JobRequest, state: AppState) -> Task:
     """Return a job's task; refuse impossible jobs before they start."""
     if body.action == "remove":
         return _remove_task(body.photos or [], state)
+    if body.action == "move":
+        return move_task(body, state)
+    if body.action == "undo-move":
+        return undo_task(body, state)
     if state.service.remote is not None:
         raise ProblemError(409, "Index photos in a local collection; upload it with resight push.")
     return _index_task(_folders(body, state), body, state)
 
 
-def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
+def _folders(body: job_schemas.JobRequest, state: AppState) -> list[Path]:
     if body.folders is None:
         with Collection.open(state.service.place) as opened:
             folders = indexed_folders(opened)
@@ -119,36 +125,14 @@ def _folders(body: schemas.JobRequest, state: AppState) -> list[Path]:
         return folders
     if not state.settings.local_only:
         raise ProblemError(403, "Folders can be named only on the machine itself.")
-    folders = [Path(folder) for folder in body.folders]
-    allowed = _allowed_folders(state)
-    for folder in folders:
-        if "\0" in str(folder) or not folder.is_absolute():
-            raise ProblemError(422, "Give the full paths of folders on this machine.")
-        if not is_under(Path(os.path.realpath(folder)), allowed):
-            raise ProblemError(403, NOT_ALLOWED)
-        if not folder.is_dir():
-            raise ProblemError(422, "That is not a folder on this machine.")
+    allowed = allowed_folders(state)
+    folders = [named_folder(folder, allowed, NOT_ALLOWED) for folder in body.folders]
+    if not all(folder.is_dir() for folder in folders):
+        raise ProblemError(422, "That is not a folder on this machine.")
     return folders
 
 
-def _allowed_folders(state: AppState) -> set[Path]:
-    """Return the folders that clients may index: those of the collection, and those allowed."""
-    with Collection.open(state.service.place) as opened:
-        folders = {*indexed_folders(opened), *state.settings.index_folders}
-    return {Path(os.path.realpath(folder)) for folder in folders}
-
-
-def indexed_folders(collection: Collection) -> list[Path]:
-    """Return the topmost folders of a collection's photos that still exist."""
-    with explained(collection.folder):
-        rows = collection.connection.execute("SELECT path FROM photos").fetchall()
-    folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
-    return sorted(
-        folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()
-    )
-
-
-def _index_task(folders: list[Path], body: schemas.JobRequest, state: AppState) -> Task:
+def _index_task(folders: list[Path], body: job_schemas.JobRequest, state: AppState) -> Task:
     collection = Path(state.service.place)
 
     def task(progress: Progress) -> dict[str, Any]:

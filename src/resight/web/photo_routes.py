@@ -12,11 +12,14 @@ from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection import Photo
+from resight.collection.moves.trash import has_trash
 from resight.photos import open_photo
 from resight.ranking.groups import Group, Groups
 from resight.web import photo_schemas, schemas
+from resight.web.allowed_folders import allowed_folders
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
-from resight.web.filters import has_filter, parse_filter
+from resight.web.filters import find_folder, has_filter, parse_filter
+from resight.web.move_routes import moves_allowed
 from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
 from resight.web.schemas import MAX_ID, MAX_OFFSET
@@ -145,19 +148,39 @@ def group_router(state: AppState) -> APIRouter:
         after: Annotated[
             int, Query(ge=0, le=MAX_OFFSET, description="number of groups to skip")
         ] = 0,
+        min_photos: Annotated[
+            int, Query(ge=2, le=MAX_OFFSET, description="only groups of as many photos or more")
+        ] = 2,
+        under: Annotated[
+            str | None,
+            Query(
+                max_length=4096,
+                description="only groups with a photo in or below this folder, named as in "
+                "`/folders`",
+            ),
+        ] = None,
     ) -> Response:
         """Return the groups, a page at a time: photos of the same thing, and near-duplicates."""
+        folder = None
+        if under is not None:
+            folder = await state.lookup(request, lambda store: find_folder(under, store, state))
 
         def run() -> dict[str, Any]:
             end = after + GROUPS_PER_PAGE
             store = state.service.current_store()
             groups = state.groups.get(store, limit)
-            page, photos = _with_photos(groups.groups[after:end], store)
+            found = _filtered(groups.groups, min_photos, folder, store)
+            page, photos = _with_photos(found[after:end], store)
+            names = store.names()
             entries = [
                 {
                     "kind": group.kind,
-                    "photos": [state.photo_entry(photos[id_]) for id_ in group.ids],
+                    "photos": [
+                        {**state.photo_entry(photos[id_]), "bytes": photos[id_].size}
+                        for id_ in group.ids
+                    ],
                     "best": group.best if group.best in photos else None,
+                    "names": names.of(photos[id_].content for id_ in group.ids),
                 }
                 for group in page
             ]
@@ -165,7 +188,7 @@ def group_router(state: AppState) -> APIRouter:
                 "limit": groups.estimated_limit if groups.limit is None else groups.limit,
                 "estimated_limit": groups.estimated_limit,
                 "groups": entries,
-                "next": end if len(groups.groups) > end else None,
+                "next": end if len(found) > end else None,
             }
 
         return JSONResponse(await state.group_queue.run(request, run))
@@ -231,9 +254,31 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "cnn": config.method == "cnn",
         "urls_allowed": settings.allow_urls,
         "folders_allowed": settings.local_only and bool(settings.index_folders),
+        "local": settings.local_only,
+        "moves_allowed": moves_allowed(state),
+        "trash": moves_allowed(state) and has_trash(),
+        "move_folders": _move_folders(state),
         "max_upload_bytes": settings.max_upload_bytes,
         "max_pixels": settings.max_pixels,
     }
+
+
+def _filtered(
+    groups: list[Group], min_photos: int, folder: Path | None, store: Store
+) -> list[Group]:
+    """Return the groups of a minimum size that have a photo in or below a folder."""
+    found = [group for group in groups if len(group.ids) >= min_photos]
+    if folder is None:
+        return found
+    inside = {photo.id for photo in store.photos_under(folder)}
+    return [group for group in found if not inside.isdisjoint(group.ids)]
+
+
+def _move_folders(state: AppState) -> list[str]:
+    """Return the folders below which files may be moved."""
+    if not moves_allowed(state):
+        return []
+    return sorted(display_path(folder) for folder in allowed_folders(state))
 
 
 def _as_json(groups: Groups) -> str:

@@ -152,32 +152,6 @@ class SameRequest(RequestModel):
     box: BoxText | None = Field(None, description="the region of the first photo")
 
 
-class JobRequest(RequestModel):
-    """A job: re-index the collection's folders (or index other ones), or remove photos from it."""
-
-    action: Literal["index", "remove"]
-    folders: list[Annotated[str, Field(min_length=1, max_length=4096)]] | None = Field(
-        None,
-        max_length=100,
-        description="index: absolute folders of the server; only for clients on the same machine",
-    )
-    prune: bool = Field(False, description="index: remove photos whose files are gone")
-    prune_most: bool = Field(
-        False, description="index: remove them even if most photos of a folder are gone"
-    )
-    photos: list[Id] | None = Field(
-        None, min_length=1, max_length=10_000, description="remove: the ids of the photos"
-    )
-
-    @model_validator(mode="after")
-    def _check_action(self) -> "JobRequest":
-        if self.action == "index" and self.photos is not None:
-            raise ValueError("photos are for the action remove")
-        if self.action == "remove" and (self.photos is None or self.folders is not None):
-            raise ValueError("the action remove needs photos, and nothing else")
-        return self
-
-
 class ProblemDetails(BaseModel):
     """An error (RFC 9457); `detail` is a sentence for a person."""
 
@@ -222,6 +196,7 @@ class ResultEntry(PhotoEntry):
     query_region: list[int] | None = None
     copies: list[PhotoEntry] | None = None
     view: int | None = None
+    named: bool | None = Field(None, description="by name: whether it carries the name")
 
 
 class QueryInfo(BaseModel):
@@ -262,33 +237,12 @@ class CollectionResponse(BaseModel):
     cnn: bool
     urls_allowed: bool
     folders_allowed: bool
+    local: bool = Field(description="whether clients are on the same machine, and see paths")
+    moves_allowed: bool = Field(description="whether jobs may move files")
+    trash: bool = Field(description="whether they can move files to the system's trash")
+    move_folders: list[str] = Field(description="folders below which files may be moved")
     max_upload_bytes: int
     max_pixels: int
-
-
-class JobProgress(BaseModel):
-    """The progress of a job."""
-
-    what: str
-    done: int
-    total: int
-
-
-class JobResponse(BaseModel):
-    """A job."""
-
-    id: str
-    action: str
-    state: Literal["running", "done", "failed"]
-    progress: JobProgress
-    detail: str | None
-    result: dict[str, Any] | None
-
-
-class JobStarted(BaseModel):
-    """The id of a job that was started."""
-
-    id: str
 
 
 class ExplainedPhoto(BaseModel):
@@ -328,12 +282,19 @@ class ExplainResponse(SameResponse):
     agreement: float | None
 
 
+class GroupPhoto(PhotoEntry):
+    """A photo in a group, with the size of its file."""
+
+    bytes: int
+
+
 class GroupEntry(BaseModel):
     """Photos of the same thing, or near-duplicates."""
 
     kind: Literal["same-thing", "near-duplicate"]
-    photos: list[PhotoEntry]
+    photos: list[GroupPhoto]
     best: int | None = Field(description="the id of the best photo")
+    names: list[str] = Field(description="names that any of the photos carries")
 
 
 class GroupsResponse(BaseModel):
@@ -377,7 +338,6 @@ READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (
     SearchForm,
     ExplainRequest,
     SameRequest,
-    JobRequest,
 )
 """Models that no endpoint names in its signature."""
 

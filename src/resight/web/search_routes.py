@@ -212,13 +212,8 @@ def search_config(options: SearchOptions) -> SearchConfig:
     return config
 
 
-def _as_dict(
-    page: ResultPage,
-    queries: list[QueryImage],
-    options: SearchOptions,
-    state: AppState,
-    took_ms: float,
-) -> dict[str, Any]:
+def result_entries(page: ResultPage, state: AppState) -> list[dict[str, Any]]:
+    """Return the results of a page as `ResultEntry`."""
     results = []
     for photo, result, copies in zip(page.photos, page.results, page.copies, strict=True):
         entry = state.photo_entry(photo)
@@ -235,9 +230,21 @@ def _as_dict(
             entry |= result.match.to_dict()
         if copies:
             entry["copies"] = [state.photo_entry(copy) for copy in copies]
-        if len(queries) > 1:
-            entry["view"] = result.view
         results.append(entry)
+    return results
+
+
+def _as_dict(
+    page: ResultPage,
+    queries: list[QueryImage],
+    options: SearchOptions,
+    state: AppState,
+    took_ms: float,
+) -> dict[str, Any]:
+    results = result_entries(page, state)
+    if len(queries) > 1:
+        for entry, result in zip(results, page.results, strict=True):
+            entry["view"] = result.view
     box = parse_box(options.box)
     query = queries[0]
     width, height = query.size

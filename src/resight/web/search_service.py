@@ -136,6 +136,20 @@ class SearchService(Searcher):
         except QueryError:  # its message names the file, which clients must not see
             raise ProblemError(422, "The photo to verify with cannot be read any more.") from None
 
+    def search_views(
+        self, views: Sequence[QueryPhoto], config: SearchConfig, where: Filter | None = None
+    ) -> ResultPage:
+        """Search by several photos of the collection that show one thing."""
+        with _unreadable_as_problem():
+            return search_store(
+                self.current_store(),
+                views,
+                config,
+                describe=self.describe,
+                columns_map=self.columns_map,
+                where=where,
+            )
+
     def compare(self, query: QueryImage, box: Box | None, other: QueryImage) -> Sameness:
         """Decide whether two photos show the same thing, as a search does."""
         first, second = _photos(query, box, other)

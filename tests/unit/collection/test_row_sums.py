@@ -10,6 +10,7 @@ import pytest
 
 import samples
 from resight.backends.hints import decide
+from resight.backends.names import name
 from resight.collection import Collection
 from resight.collection.integrity import check
 from resight.collection.row_sums import row_crc32
@@ -35,6 +36,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         drawn = samples.draw_many(folder / "photos", 8)
         index([folder / "photos"], folder / "c", config=(METHOD, ADAPTED))
         decide("same", drawn[:2], folder / "c")
+        name("a thing", drawn[:2], folder / "c")
         with Collection.open(folder / "c") as opened:
             load_arrays(opened)
 
@@ -95,6 +97,7 @@ def test_a_changed_entry_is_found_and_read_again(folder: Path, change: str, adap
         ("UPDATE fitted SET data = CAST(data || x'00' AS BLOB) WHERE name = 'selection'", "fitted"),
         ("UPDATE hints SET first = second", "hints"),
         ("DELETE FROM hints", "hints"),
+        ("UPDATE names SET name = 'other'", "names"),
         ("UPDATE table_sums SET name = 'mdta config' WHERE name = 'meta config'", "table_sums"),
         (
             "UPDATE table_sums SET name = 'm config', crc32 = NULL WHERE name = 'meta config'",
@@ -182,9 +185,9 @@ def test_arrays_that_lack_a_photo_are_found(folder: Path) -> None:
 
 def test_collections_of_earlier_versions_get_checksums(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "resight.sqlite")) as database, database:
-        for name in ("photo_sum_insert", "photo_sum_update", "photo_sum_delete"):
-            database.execute(f"DROP TRIGGER {name}")
-        for table in ("meta", "fitted", "hints"):
+        for trigger in ("photo_sum_insert", "photo_sum_update", "photo_sum_delete"):
+            database.execute(f"DROP TRIGGER {trigger}")
+        for table in ("meta", "fitted", "hints", "names"):
             for event in ("insert", "update", "delete"):
                 database.execute(f"DROP TRIGGER {table}_sum_{event}")
         database.execute("DROP TABLE photo_sums")
@@ -208,8 +211,8 @@ def test_changes_by_earlier_versions_are_no_damage(folder: Path) -> None:
 
 
 def test_databases_that_were_not_finished_are_removed(folder: Path) -> None:
-    for name in ("resight.sqlite.1-2.new", "resight.sqlite.1-2.new-wal"):
-        (folder / name).touch()
+    for left in ("resight.sqlite.1-2.new", "resight.sqlite.1-2.new-wal"):
+        (folder / left).touch()
     (folder / "resight.sqlite.backup").touch()
     assert check(folder).intact
     assert {path.name for path in folder.glob("resight.sqlite*")} == {

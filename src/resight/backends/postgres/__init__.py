@@ -28,6 +28,7 @@ from resight.backends.remote import (
 from resight.backends.store import Filter
 from resight.collection import Photo
 from resight.collection.hints import Hint, Hints
+from resight.collection.names import Names, Naming
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.errors import CollectionError
@@ -121,6 +122,11 @@ class PostgresStore(Remote):
         rows = self._rows(select, (int(self._state().key),))
         return Hints(map(Hint.from_dict, rows[0][0] or ()) if rows else ())
 
+    def names(self) -> Names:
+        select = "SELECT identity -> 'names' FROM resight.collections WHERE id = %s"
+        rows = self._rows(select, (int(self._state().key),))
+        return Names(map(Naming.from_dict, rows[0][0] or ()) if rows else ())
+
     # Searching
 
     def stored_query(self, content: str) -> Query | None:
@@ -206,12 +212,18 @@ class PostgresStore(Remote):
         self._note_change()
 
     def store_hints(self, hints: Hints) -> None:
-        key, values = int(self._state().key), Jsonb([hint.to_dict() for hint in hints])
+        self._store_in_identity("{hints}", [hint.to_dict() for hint in hints])
+
+    def store_names(self, names: Names) -> None:
+        self._store_in_identity("{names}", [naming.to_dict() for naming in names])
+
+    def _store_in_identity(self, path: str, values: list[dict[str, Any]]) -> None:
+        parameters = path, Jsonb(values), int(self._state().key)
         update = (
-            "UPDATE resight.collections SET identity = jsonb_set(identity, '{hints}', %s) "
+            "UPDATE resight.collections SET identity = jsonb_set(identity, %s::text[], %s) "
             "WHERE id = %s"
         )
-        self._run(lambda connection: connection.execute(update, (values, key)))
+        self._run(lambda connection: connection.execute(update, parameters))
         self._note_change()
 
     def photos_where(self, where: Filter) -> list[Photo]:

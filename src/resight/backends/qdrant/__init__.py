@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from cachetools import LRUCache
@@ -22,6 +22,7 @@ from resight.backends.remote import PAGE, SIDES, Layout, Record, Remote, RemoteS
 from resight.backends.store import Filter
 from resight.collection import Photo
 from resight.collection.hints import Hint, Hints
+from resight.collection.names import Names, Naming
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.config import BackendConfig
 from resight.errors import CollectionError
@@ -110,6 +111,10 @@ class QdrantStore(Remote):
     def hints(self) -> Hints:
         stored = self._call(server.read_metadata, self._client, self._collection) or {}
         return Hints(map(Hint.from_dict, stored.get("hints", ())))
+
+    def names(self) -> Names:
+        stored = self._call(server.read_metadata, self._client, self._collection) or {}
+        return Names(map(Naming.from_dict, stored.get("names", ())))
 
     # Searching
 
@@ -200,9 +205,14 @@ class QdrantStore(Remote):
         self._note_change()
 
     def store_hints(self, hints: Hints) -> None:
-        values = [hint.to_dict() for hint in hints]
+        self._store_with_metadata("hints", [hint.to_dict() for hint in hints])
+
+    def store_names(self, names: Names) -> None:
+        self._store_with_metadata("names", [naming.to_dict() for naming in names])
+
+    def _store_with_metadata(self, key: str, values: list[dict[str, Any]]) -> None:
         self._state()
-        self._call(server.write_hints, self._client, self._collection, values)
+        self._call(server.write_values, self._client, self._collection, {key: values})
         self._note_change()
 
     def photos_where(self, where: Filter) -> list[Photo]:

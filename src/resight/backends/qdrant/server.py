@@ -174,9 +174,8 @@ def note_change(client: QdrantClient, collection: str) -> None:
     client.set_payload(metadata_name(collection), change, points=[METADATA_ID], wait=True)
 
 
-def write_hints(client: QdrantClient, collection: str, hints: list[dict[str, Any]]) -> None:
-    """Store hints with the metadata."""
-    values = {"hints": hints}
+def write_values(client: QdrantClient, collection: str, values: dict[str, Any]) -> None:
+    """Store values with the metadata, such as hints."""
     client.set_payload(metadata_name(collection), values, points=[METADATA_ID], wait=True)
 
 

@@ -46,12 +46,34 @@ export const failed = () => request("failed");
 /** Fetch the explanation of why a photo of the collection matched. */
 export const explain = (query, box, result, signal) =>
   request("explain", { json: { query: reference(query), box: box?.join(","), result }, signal });
-/** Remember that two photos show the same thing, or not: "same" or "different". */
-export const decide = (verdict, photos) => request("hints", { json: { verdict, photos } });
+/** Remember that photos show the same thing, or not: "same" or "different", with `others` from each of these. */
+export const decide = (verdict, photos, others) => request("hints", { json: { verdict, photos, others } });
 /** Fetch the decisions on photos. */
 export const hints = () => request("hints");
 /** Undo a decision. */
 export const undoHint = (id) => request(`hints/${id}`, { method: "DELETE" });
+/** Undo a whole decision by the response to it, and restore what it replaced. */
+export async function undoDecision({ hints: [{ decided }], replaced }) {
+  await request(withQuery("hints", { decided }), { method: "DELETE" });
+  for (const { verdict, photos } of replaced) {
+    if (photos.every(Boolean)) await decide(verdict, photos.map(({ id }) => id));
+  }
+}
+/** Fetch the named things. */
+export const names = () => request("names");
+/** Name the thing that photos show. */
+export const nameThing = (name, photos) => request("names", { json: { name, photos } });
+/** Remove a name, from all photos or from some. */
+export const removeName = (name, photos = []) => {
+  const values = new URLSearchParams([["name", name], ...photos.map((id) => ["photo", String(id)])]);
+  return request(`names?${values}`, { method: "DELETE" });
+};
+/** Search with the photos that carry a name. */
+export const searchThing = (name, { box: _, ...options }, signal) => request("names/search", { json: { thing: name, ...options }, signal });
+/** Fetch the moves that can be undone. */
+export const moves = () => request("moves");
+/** Stop a job. */
+export const stopJob = (id) => request(`jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
 /** Start a job; the response holds its id. */
 export const startJob = (job) => request("jobs", { json: job });
 /** Fetch a page of the collection's photos that match filters, in an order. */
@@ -63,7 +85,7 @@ export const details = (id) => request(`photos/${id}/details`);
 /** Show a photo in the file manager of the server's machine. */
 export const reveal = (id) => request(`photos/${id}/reveal`, { method: "POST" });
 /** Fetch a page of groups of photos that show the same thing. */
-export const groups = ({ limit, after }, signal) => request(withQuery("groups", { limit, after }), { signal });
+export const groups = ({ limit, after, min_photos, under }, signal) => request(withQuery("groups", { limit, after, min_photos, under }), { signal });
 
 /** Search. A blob is uploaded; the response's `query.upload` names it from then on. */
 export function search(query, { box, ...options }, signal) {

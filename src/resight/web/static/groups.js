@@ -2,23 +2,51 @@
 
 import * as api from "./api.js";
 import { announce, button, count, debounce, element, emptyState, errorState, icon, loading, shortDistance } from "./dom.js";
-import { photoLink, shownAspect } from "./grid.js";
+import { groupItem } from "./group.js";
+import { createMove, createPastMoves, undoMove } from "./move.js";
+import { createNamed } from "./named.js";
+import { createSelection, ofEachContent } from "./selection.js";
 import { go } from "./state.js";
+import { createUndoLine } from "./undo.js";
 
-const KINDS = { "same-thing": "The same thing", "near-duplicate": "Near-duplicates" };
 const FILTERS = [[undefined, "All"], ["same-thing", "Same thing"], ["near-duplicate", "Near-duplicates"]];
 const AHEAD_PX = 1200; // below the window that are loaded
-const MAX_SHOWN = 24; // photos of a group until all are requested
 const PAUSE_MS = 250;
 
-export function createGroups(root) {
+/** Create the page; `info` describes the collection, and `changed` is called when photos or decisions have changed. */
+export function createGroups(root, { info, changed }) {
   let state = null;
   let next = null;
   let shown = 0;
   let complete = true;
   let busy = false;
   let controller = new AbortController();
-  let shownLimit = NaN;
+  let loaded = null; // the limit and filters of the groups that are loaded
+  const key = () => JSON.stringify([state.limit, state.size, state.folder]);
+  let wanted = 0; // groups that were shown before a reload
+
+  const undo = createUndoLine({ undone: () => reload() });
+  const named = createNamed({
+    failed: undo.fail,
+    removed: (name, photos) => {
+      undo.say(`The name “${name}” was removed.`, photos.length ? () => api.nameThing(name, photos) : undefined);
+      reload();
+    },
+  });
+  const moving = createMove({
+    moved: (text, move) => {
+      undo.say(text, move === null ? undefined : () => undoMove(move));
+      reload();
+    },
+  });
+  const past = createPastMoves({
+    failed: undo.fail,
+    undone: (text) => {
+      undo.say(text);
+      reload();
+    },
+  });
+  const selection = createSelection({ apart, same, name, move: openMove });
 
   const slider = element("input", { type: "range", id: "group-limit", min: "0", max: "1", step: "any", disabled: true });
   const value = element("output", { for: "group-limit" });
@@ -30,6 +58,11 @@ export function createGroups(root) {
     kind, button({ text, class: "chip", press: () => go({ ...state, kind }, { replace: true }) }),
   ]);
   const filter = element("div", { class: "layers", role: "group", "aria-label": "Kind of group" }, ...filters.map(([, chip]) => chip));
+  const size = element("input", { type: "number", id: "group-size", min: "2", step: "1", placeholder: "2" });
+  const folder = element("input", { type: "text", id: "group-folder", placeholder: "any folder", autocomplete: "off", spellcheck: "false" });
+  const folderLabel = element("label", { hidden: true }, "In or below", folder);
+  size.addEventListener("change", () => go({ ...state, size: size.value > 2 ? Math.round(size.value) : undefined }));
+  folder.addEventListener("change", () => go({ ...state, folder: folder.value.trim() || undefined }));
   const list = element("ol", { class: "group-list", "aria-label": "Groups" });
   const end = element("div", { class: "state" });
   root.append(
@@ -39,7 +72,9 @@ export function createGroups(root) {
     element("div", { class: "group-tools" },
       filter, element("label", { class: "limit", for: "group-limit" }, "Distance limit", value), slider, reset,
       element("span", { class: "spring" }), ...downloads),
-    list, end,
+    element("details", { class: "group-filter" }, element("summary", { text: "Filter" }),
+      element("div", {}, element("label", {}, "Photos, at least", size), folderLabel)),
+    past.list, named.section, list, end, element("div", { class: "dock" }, undo.line, selection.bar), moving.dialog,
   );
   const applyLimit = debounce(() => {
     go({ ...state, limit: Number(Number(slider.value).toPrecision(4)) }, { replace: state.limit !== undefined });
@@ -50,7 +85,65 @@ export function createGroups(root) {
   });
   new IntersectionObserver(([entry]) => entry.isIntersecting && loadMore(), { rootMargin: `${AHEAD_PX}px` }).observe(end);
 
+  /** Split photos from the rest of their group. */
+  function apart(photos, [group]) {
+    const chosen = new Set(photos.map(({ version }) => version));
+    const rest = ofEachContent(group.photos.filter(({ version }) => !chosen.has(version)));
+    const copy = group.photos.find(({ id, version }) => chosen.has(version) && !photos.some((photo) => photo.id === id));
+    if (copy) return undo.fail({ title: "Not possible", message: `${copy.name} is an identical copy of a selected photo; select both` });
+    return decide(`${count(photos.length, "photo")} split from the group.`, "different", ofEachContent(photos), rest);
+  }
+
+  /** Join the groups of photos. */
+  function same(photos) {
+    const distinct = ofEachContent(photos);
+    if (distinct.length < 2) return undo.say("These are identical copies, which always show the same thing.");
+    return decide(`Remembered: ${count(distinct.length, "photo")} of the same thing.`, "same", distinct);
+  }
+
+  async function decide(text, verdict, photos, others) {
+    try {
+      const ids = (list) => list?.map(({ id }) => id);
+      const decision = await api.decide(verdict, ids(photos), ids(others));
+      undo.say(text, () => api.undoDecision(decision));
+      reload();
+    } catch (problem) {
+      undo.fail(problem);
+    }
+  }
+
+  async function name(photos, _, text) {
+    try {
+      const { name: given, changed: ids } = await api.nameThing(text, photos.map(({ id }) => id));
+      const message = ids.length ? `${count(ids.length, "photo")} named “${given}”.` : `These photos were named “${given}” before.`;
+      undo.say(message, ids.length ? () => api.removeName(given, ids) : undefined);
+      reload();
+    } catch (problem) {
+      undo.fail(problem);
+    }
+  }
+
+  async function openMove(photos) {
+    moving.open(photos, await info());
+  }
+
+  /** Load the groups again after a change, as many as there were, at the same place. */
+  function reload() {
+    const before = shown;
+    list.style.minHeight = `${list.offsetHeight}px`;
+    changed();
+    wanted = before;
+    loaded = key();
+    load();
+  }
+
   async function load() {
+    named.load();
+    info().then(({ moves_allowed: allowed, local }) => {
+      folderLabel.hidden = !local;
+      selection.allowMoves(allowed);
+      if (allowed) past.load();
+    }, () => {}); // the groups themselves report the problem
     controller.abort();
     controller = new AbortController();
     next = null;
@@ -58,6 +151,7 @@ export function createGroups(root) {
     complete = false;
     busy = false;
     list.classList.add("waiting");
+    list.inert = true; // its photos may be gone
     if (!list.childElementCount) end.replaceChildren(loading("Grouping the photos"));
     await loadMore();
   }
@@ -67,10 +161,12 @@ export function createGroups(root) {
     busy = true;
     const { signal } = controller;
     try {
-      const page = await api.groups({ limit: state.limit, after: next }, signal);
+      const page = await api.groups({ limit: state.limit, after: next, min_photos: state.size, under: state.folder }, signal);
       if (signal.aborted) return;
       if (!shown) showFirst(page);
-      list.append(...page.groups.map((group, i) => groupItem(group, shown + i)));
+      list.append(...page.groups.map((group, i) => groupItem(group, shown + i, {
+        selection, name: (text, photos) => name(photos, null, text),
+      })));
       shown += page.groups.length;
       next = page.next ?? null;
       complete = next === null;
@@ -78,12 +174,15 @@ export function createGroups(root) {
     } catch (problem) {
       if (signal.aborted) return;
       list.classList.remove("waiting");
+      list.inert = false;
       end.replaceChildren(errorState(problem, () => loadMore()));
-      shownLimit = NaN;
+      loaded = null;
       busy = false;
       return;
     }
     busy = false;
+    if (shown < wanted && !complete) return loadMore();
+    list.style.minHeight = "";
     loadIfNear();
   }
 
@@ -95,6 +194,7 @@ export function createGroups(root) {
   function showFirst({ limit, estimated_limit: estimated }) {
     list.replaceChildren();
     list.classList.remove("waiting");
+    list.inert = false;
     const max = Math.max(2 * estimated, limit, 1e-6);
     slider.max = String(max);
     slider.step = String(max / 400);
@@ -115,6 +215,7 @@ export function createGroups(root) {
     announce(`${count(shown, "group")} shown`);
     if (!complete) end.replaceChildren(loading("Loading more"));
     else if (shown) end.replaceChildren(element("p", { class: "end", text: `${count(shown, "group")}.` }));
+    else if (state.size !== undefined || state.folder !== undefined) end.replaceChildren(emptyState({ title: "No such groups", text: "No groups pass the filter." }));
     else end.replaceChildren(emptyState({ title: "No groups at this distance", text: "A larger limit joins more photos." }));
   }
 
@@ -123,41 +224,18 @@ export function createGroups(root) {
       state = current;
       list.dataset.kind = state.kind ?? "";
       for (const [kind, chip] of filters) chip.setAttribute("aria-pressed", String(kind === state.kind));
-      if (shownLimit === (state.limit ?? null)) loadIfNear();
-      if (shownLimit === (state.limit ?? null)) return;
-      shownLimit = state.limit ?? null;
+      size.value = state.size ?? "";
+      folder.value = state.folder ?? "";
+      if (state.size !== undefined || state.folder !== undefined) root.querySelector(".group-filter").open = true;
+      if (loaded === key()) return loadIfNear();
+      loaded = key();
       load();
     },
-    /** Drop the loaded groups: the collection has changed. */
+    /** Load the groups again next time: the collection has changed. */
     reset() {
-      shownLimit = NaN;
-      list.replaceChildren();
+      loaded = null;
+      wanted = 0;
+      selection.clear();
     },
   };
-}
-
-function groupItem({ kind, photos, best }, index) {
-  api.cachePhotos(photos);
-  const strip = element("ul", { class: "strip" }, ...photos.slice(0, MAX_SHOWN).map((photo) => photoItem(photo, best)));
-  const hidden = photos.length - MAX_SHOWN;
-  const all = hidden > 0 && button({
-    text: count(hidden, "more photo"),
-    press: () => {
-      strip.append(...photos.slice(MAX_SHOWN).map((photo) => photoItem(photo, best)));
-      all.remove();
-    },
-  });
-  const id = `group-${index}`;
-  const heading = element("h2", { id },
-    element("span", { class: "kind", text: KINDS[kind] ?? kind }), element("span", { class: "size", text: count(photos.length, "photo") }));
-  return element("li", { class: `group ${kind}`, "aria-labelledby": id }, heading, strip, all);
-}
-
-function photoItem(photo, best) {
-  const image = element("img", { src: api.thumbnailUrl(photo), alt: "", loading: "lazy", decoding: "async" });
-  image.addEventListener("load", () => image.classList.add("ready"));
-  const badge = photo.id === best && element("span", { class: "badge same", text: "Best", title: "By resolution, sharpness and size" });
-  const item = element("li", {}, photoLink(photo, image), badge);
-  item.style.setProperty("--aspect", String(shownAspect(photo)));
-  return item;
 }

@@ -24,7 +24,7 @@ let adding = false; // picked files join the query
 const pick = () => openPicker(false);
 const home = createHome(byId("home"), { info, pick, searchLink });
 const search = createSearch(byId("search"), { pick, add: () => openPicker(true), presented: () => compare.refresh() });
-const groups = createGroups(byId("groups"));
+const groups = createGroups(byId("groups"), { info, changed });
 const collection = createCollection(byId("collection"), { info, changed });
 const compare = createCompare(byId("compare"), {
   results: search.shownResults,

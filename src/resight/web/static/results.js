@@ -13,10 +13,10 @@ const renewed = new Map(); // references of uploads that the server deleted, to 
 
 /** Return the cache key of a state's query, options and filters; those by kind are among the results. */
 export function resultsKey(state) {
-  const { photo, upload, file, box, verify, limit } = state;
+  const { photo, upload, file, box, verify, limit, named } = state;
   const views = queryViews(state);
   const query = views.length > 1 ? { more: views.toSorted() } : { photo, upload, file };
-  return formatHash({ page: "search", ...query, box, verify, limit, ...serverFilters(state) });
+  return formatHash({ page: "search", ...query, box, verify, limit, named, ...serverFilters(state) });
 }
 
 /** Return the results fetched so far, empty for a new query. */
@@ -38,23 +38,33 @@ export async function fetchMore(state, results, signal) {
   const file = results.views ? undefined : localFile(state);
   const { photo, upload } = state;
   const query = results.views ? {} : photo !== undefined ? { photo } : upload !== undefined ? { upload } : { blob: file?.blob };
-  const request = results.views ? searchViews(results.views, options, signal) : api.search(query, options, signal);
-  const page = await request.catch((problem) => {
+  const page = await fetchPage(state, results.views, query, options, signal).catch((problem) => {
     if (!file || query.blob || ![400, 404].includes(problem.status)) throw problem;
     return api.search({ blob: file.blob }, options, signal);
   });
   results.query = page.query;
   results.fetched += page.results.length;
-  // Query photos are left out, unless they have copies.
-  const queries = new Set(results.views ?? [refer(state)]);
+  // Query photos are left out, unless they have copies; of a named thing all are shown.
+  const queries = new Set(state.named === undefined ? (results.views ?? [refer(state)]) : []);
   const others = page.results.filter(({ id, copies }) => copies || !queries.has(refer({ photo: id })));
-  for (const result of others) if (results.views) result.query = deref(results.views[result.view]);
+  for (const result of others) result.query = shownBy(result, state, results.views);
   results.items = results.items.concat(others).map((result, index) => ({ ...result, rank: index + 1 }));
   results.complete = page.results.length < PAGE_SIZE || (page.total !== null && results.fetched >= page.total);
   // The server also counts the query, and copies, which are folded under one result.
   const left = results.complete ? 0 : page.total === null ? NaN : page.total - results.fetched;
   results.total = results.items.length + left; // NaN: unknown, as of filtered results
   if (file && page.query.upload) linkUpload(file, page.query.upload);
+}
+
+function fetchPage(state, views, query, options, signal) {
+  if (state.named !== undefined) return api.searchThing(state.named, options, signal);
+  return views ? searchViews(views, options, signal) : api.search(query, options, signal);
+}
+
+/** Return the query photo that shows a result most probably, null if there is only one. */
+function shownBy({ view }, state, views) {
+  if (view === undefined) return null;
+  return state.named === undefined ? deref(views[view]) : { photo: view };
 }
 
 /** Search with several photos; uploads that the server no longer has are uploaded again. */

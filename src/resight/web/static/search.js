@@ -10,6 +10,7 @@ import { proposedRegions } from "./proposals.js";
 import { createQueryPanel } from "./query.js";
 import { cachedResults, clearResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
+import { createThing } from "./thing.js";
 import { isFound, verdictParts, verdictPhrase } from "./verdict.js";
 import { queryViews } from "./views.js";
 
@@ -35,6 +36,7 @@ export function createSearch(root, { pick, add, presented }) {
   );
   const filters = createFilters("search", { kinds: true });
   const nothing = element("div", { hidden: true });
+  const thing = createThing({ named: (key) => (key === resultsKey(state) ? again() : clearResults()) });
   const foundList = element("ul");
   const others = button({ text: "Show other photos", class: "button", "aria-controls": "others", press: () => toggleOthers() });
   const divider = element("div", { class: "divider", hidden: true }, others);
@@ -42,14 +44,14 @@ export function createSearch(root, { pick, add, presented }) {
   const end = element("div", { class: "state" });
   const panes = element(
     "div", { class: "results" },
-    element("div", { class: "results-bar" }, title, element("span", { class: "spring" }), filters.panel, options), filters.chips, nothing, foundList, divider, othersList, end,
+    element("div", { class: "results-bar" }, title, element("span", { class: "spring" }), filters.panel, options), filters.chips, thing.block, nothing, foundList, divider, othersList, end,
   );
   nothing.append(emptyState({ title: "Nothing found", icon: "search" }));
   root.append(element("div", { class: "search-layout" }, aside, panes));
 
   const panel = createQueryPanel(aside, {
     onBox(box, input) {
-      const next = { ...state, box: box ?? undefined, compare: undefined };
+      const next = { ...state, box: box ?? undefined, compare: undefined, named: box ? undefined : state.named };
       go(next, { replace: input === "key" && Boolean(state.box) });
     },
     onEnlarge: () => go({ ...current(), large: !state.large }, { replace: true }),
@@ -106,6 +108,7 @@ export function createSearch(root, { pick, add, presented }) {
       "p", { class: "caption" },
       ...(result.verdict === undefined ? [] : verdictParts(result)),
       element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
+      result.named === false && isFound(result) && element("span", { class: "badge", text: "Not named yet" }),
       copies && element("span", { class: "copies", text: `+${count(copies.length, "copy")}`, title: copies.map((copy) => copy.name).join("\n") }),
       inliers && isFound(result) && element("span", { class: "inliers", text: count(inliers, "place"), title: `${count(inliers, "place")} of both photos agree` }),
       element("span", { class: "name", text: name, title: name }),
@@ -141,6 +144,13 @@ export function createSearch(root, { pick, add, presented }) {
     results = cachedResults(state);
     if (results.items.length || results.complete) present({ keep: false });
     else begin(previous);
+  }
+
+  /** Search again: a name has been given. */
+  function again() {
+    clearResults();
+    results = null;
+    show(state);
   }
 
   function refresh() {
@@ -216,11 +226,12 @@ export function createSearch(root, { pick, add, presented }) {
       if (query.upload) panel.showUpload(query.upload);
       const inside = insideBox(state.box, query);
       if (state.box && !sameBox(inside, state.box)) panel.show({ ...state, box: inside ?? undefined });
-      const isWhole = !state.box && queryViews(state).length === 1;
+      const isWhole = !state.box && state.named === undefined && queryViews(state).length === 1;
       panel.propose(isWhole ? proposedRegions(items, query) : []);
     }
     const { same, rest: similar } = divided();
     title.textContent = heading(same, similar);
+    thing.show(state, same, resultsKey(state));
     nothing.hidden = same.length > 0 || !items.length;
     nothing.querySelector("h2").textContent = nothingText();
     divider.hidden = !similar.length;
@@ -252,7 +263,7 @@ export function createSearch(root, { pick, add, presented }) {
     if (items[0].verdict === undefined) return Number.isNaN(total) ? "Nearest first" : `${count(total, "photo")}, nearest first`;
     if (!same.length) return "Nothing found";
     const more = similar.length || complete || allFound() ? "" : "At least ";
-    return `${more}${count(same.length, "photo")} of the same thing`;
+    return `${more}${count(same.length, "photo")} of ${state.named === undefined ? "the same thing" : `“${state.named}”`}`;
   }
 
   function endState(complete, similar) {
@@ -270,6 +281,7 @@ export function createSearch(root, { pick, add, presented }) {
 
   /** Remove the results of another query. */
   function clear() {
+    thing.hide();
     nothing.hidden = true;
     divider.hidden = true;
     showPhotos([], [], false);

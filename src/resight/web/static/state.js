@@ -7,14 +7,19 @@ import { isReference } from "./views.js";
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
  *   large?: boolean, others?: boolean, kind?: string, under?: string, taken_from?: string, taken_before?: string,
- *   min_side?: number, name?: string, sort?: "date"|"name", more?: string[], each?: boolean}} State  `others`: also
- *   show photos that are only similar; `kind`: of groups, or of results; `under` to `name`: filters, as the server names
- *   them; `more`: further query photos, see views.js; `each`: search with one of them at a time
+ *   min_side?: number, name?: string, sort?: "date"|"name", more?: string[], each?: boolean, size?: number,
+ *   folder?: string, named?: string}} State  `others`: also show photos that are only similar; `kind`: of groups, or of
+ *   results; `size` (at least), `folder`: of groups; `under` to `name`: filters, as the server names them; `more`: further
+ *   query photos, see views.js; `each`: search with one of them at a time; `named`: search with all photos that carry this
+ *   name, of which `photo` is one
  */
 
 const PAGES = new Set(["home", "search", "groups", "collection"]);
 const FILTERS = ["under", "taken_from", "taken_before", "min_side", "name"];
-const KEYS = ["photo", "upload", "file", "box", "verify", "limit", "large", "others", ...FILTERS, "kind", "sort", "more", "each", "compare"];
+const KEYS = [
+  "photo", "upload", "file", "box", "verify", "limit", "large", "others", ...FILTERS, "kind", "sort", "more", "each",
+  "size", "folder", "named", "compare",
+];
 const DAY = /^[1-9]\d{3}-\d\d-\d\d$/;
 const hashes = []; // of the history's entries
 let entry = 0;
@@ -26,12 +31,12 @@ export function parseHash(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const values = new URLSearchParams(query);
   const state = { page: PAGES.has(path) ? path : "home" };
-  for (const key of ["photo", "compare", "verify", "limit"]) {
+  for (const key of ["photo", "compare", "verify", "limit", "size"]) {
     const text = values.get(key);
     const number = Number(text);
     if (text && Number.isFinite(number) && number >= 0) state[key] = number;
   }
-  for (const key of ["upload", "file", "kind", "under"]) if (values.get(key)) state[key] = values.get(key);
+  for (const key of ["upload", "file", "kind", "under", "folder", "named"]) if (values.get(key)) state[key] = values.get(key);
   readFilters(values, state);
   for (const key of ["large", "others", "each"]) if (values.get(key)) state[key] = true;
   const more = (values.get("more") ?? "").split(",").filter(isReference);

@@ -32,7 +32,7 @@ export function withFirst(state, text) {
 export function withMore(state, texts) {
   const first = refer(state);
   const more = [...new Set([...(state.more ?? []), ...texts])].filter((text) => text !== first);
-  const { box, compare, ...rest } = state;
+  const { box, compare, named, ...rest } = state;
   return { ...rest, more: more.slice(0, MAX_VIEWS - 1) };
 }
 

@@ -1,0 +1,42 @@
+"""Folders of this machine that clients may name: those of the collection, and those allowed."""
+
+import os
+from pathlib import Path
+
+from resight.collection import Collection
+from resight.collection.database import explained
+from resight.photos import is_under
+from resight.web.app_state import AppState
+from resight.web.problems import ProblemError
+
+
+def named_folder(text: str, allowed: set[Path], refusal: str) -> Path:
+    """Return a folder that a client named, which need not exist.
+
+    Raises:
+        ProblemError: 422 for a relative path, 403 with the refusal if the folder, links resolved,
+            is not below an allowed one.
+    """
+    folder = Path(text)
+    if "\0" in text or not folder.is_absolute():
+        raise ProblemError(422, "Give the full paths of folders on this machine.")
+    if not is_under(Path(os.path.realpath(folder)), allowed):
+        raise ProblemError(403, refusal)
+    return folder
+
+
+def allowed_folders(state: AppState) -> set[Path]:
+    """Return the allowed folders, links resolved."""
+    with Collection.open(state.service.place) as opened:
+        folders = {*indexed_folders(opened), *state.settings.index_folders}
+    return {Path(os.path.realpath(folder)) for folder in folders}
+
+
+def indexed_folders(collection: Collection) -> list[Path]:
+    """Return the topmost folders of a collection's photos that still exist."""
+    with explained(collection.folder):
+        rows = collection.connection.execute("SELECT path FROM photos").fetchall()
+    folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
+    return sorted(
+        folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()
+    )
