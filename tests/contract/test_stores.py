@@ -211,7 +211,7 @@ def test_filter_by_name(stores: Stores, tmp_path):
     query = Query(sample.global_[0][SELECTED])
 
     def found(name: str, under: str | None = None) -> list[int]:
-        where = Filter(Path(under) if under else None, name=name)
+        where = Filter(Path(under) if under else None, file_name=name)
         (neighbors,) = store.nearest([query], 9, where)
         rows = sorted(rows_of(store, sample, neighbors.ids))
         listed = sorted(sample.paths.index(photo.path) for photo in store.photos_where(where))

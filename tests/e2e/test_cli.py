@@ -633,7 +633,10 @@ BAD_INPUT = [
     ("search {QUERY} -c {C} --copy-to ''", "an argument is empty"),
     ("index '' -c {NEW}", "an argument is empty"),
     ("search {QUERY} -c {C} --min-probability -1", "min_probability: expected float >= 0"),
-    ("search {QUERY} -c {C} --name a/b", "--name: holds a slash, so it is no part of a file name"),
+    (
+        "search {QUERY} -c {C} --file-name a/b",
+        "--file-name: holds a slash, so it is no part of a file name",
+    ),
     ("search {QUERY} -c {C} --under {BAD}", "--under: the collection has no photos in this folder"),
     (
         "search {QUERY} -c {C} --taken-from 2020 --taken-before 2010",

@@ -67,7 +67,7 @@ def listed(server: Running, **query: object) -> list[str]:
 
 
 def id_of(server: Running, name: str) -> int:
-    (photo,) = server.get("/photos", name=name)["photos"]
+    (photo,) = server.get("/photos", file_name=name)["photos"]
     return photo["id"]
 
 
@@ -90,15 +90,15 @@ def test_folders_have_counts_and_can_be_searched(server, album):
 def test_lists_are_filtered_and_sorted(server, album):
     assert len(listed(server)) == 6
     assert listed(server, sort="date")[:2] == ["img2.jpg", "img10.jpg"]
-    assert listed(server, sort="name", name="IMG") == ["IMG1.jpg", "img2.jpg", "img10.jpg"]
+    assert listed(server, sort="name", file_name="IMG") == ["IMG1.jpg", "img2.jpg", "img10.jpg"]
     assert listed(server, under=album / "old", sort="name") == ["01.jpg", "02.jpg", "03.jpg"]
     assert listed(server, taken_from="2020", sort="name") == ["img2.jpg"]
     assert listed(server, taken_before="2020-01") == ["img10.jpg"]
     assert listed(server, min_side=400, sort="name") == ["01.jpg", "02.jpg", "03.jpg"]
-    assert listed(server, name="none") == []
-    found = server.search(photo=1, name="img1", k=9)["results"]
+    assert listed(server, file_name="none") == []
+    found = server.search(photo=1, file_name="img1", k=9)["results"]
     assert sorted(result["name"] for result in found) == ["IMG1.jpg", "img10.jpg"]
-    for query in ({"sort": "size"}, {"name": ""}, {"name": "a/b"}, {"taken_from": "soon"},
+    for query in ({"sort": "size"}, {"file_name": ""}, {"file_name": "a/b"}, {"taken_from": "soon"},
                   {"taken_from": "2020", "taken_before": "2010"}, {"nme": "x"}):  # fmt: skip
         server.get("/photos", status=422, **query)
 

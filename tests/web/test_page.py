@@ -529,7 +529,7 @@ def test_photos_are_filtered_and_sorted_and_links_and_back_keep_that(visit: Visi
 
 def test_results_are_filtered_on_a_phone_and_details_are_shown(phone: Visit) -> None:
     phone.expected.append(NOT_FOUND)
-    page = phone.open("#/search?photo=1&name=view-1")
+    page = phone.open("#/search?photo=1&file_name=view-1")
     page.set_viewport_size({"width": 390, "height": 720})
     names = {name for name, _ in phone.results(page)}
     assert names == {"view-1.jpg"}

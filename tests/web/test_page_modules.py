@@ -148,10 +148,10 @@ def test_boxes_stay_inside_the_photo(page: Page, expression: str, box: list[int]
             "taken_from": "2020-02-29",
             "taken_before": "2021-01-01",
             "min_side": 800,
-            "name": "a+b #1",
+            "file_name": "a+b #1",
             "kind": "crop",
         },
-        {"page": "home", "name": "&=?", "sort": "date"},
+        {"page": "home", "file_name": "&=?", "sort": "date"},
         {"page": "search", "photo": 3, "named": "our boat & é/ü?", "compare": 4},
     ],
 )
@@ -194,7 +194,7 @@ def test_distances_are_short(page: Page, distance: float, text: str) -> None:
         ("taken_from", "2020-02-29", "From Feb 29, 2020"),
         ("taken_before", "2021-01-01", "Before Jan 1, 2021"),
         ("min_side", 1200, "At least 1,200 px"),
-        ("name", "beach", "Name: “beach”"),
+        ("file_name", "beach", "Name: “beach”"),
         ("kind", "crop", "Only: cropped"),
     ],
 )
@@ -204,7 +204,12 @@ def test_a_filter_is_said_in_words(page: Page, key: str, value: object, text: st
 
 def test_results_are_cached_by_the_filters_of_the_server(page: Page) -> None:
     query = {"page": "search", "photo": 1}
-    states = [query, {**query, "name": "a"}, {**query, "min_side": 5}, {**query, "kind": "crop"}]
+    states = [
+        query,
+        {**query, "file_name": "a"},
+        {**query, "min_side": 5},
+        {**query, "kind": "crop"},
+    ]
     keys = call(page, "results.js", "v.map(m.resultsKey)", *states)
     assert len(set(keys)) == 3
     assert keys[0] == keys[3]  # the page chooses among the same results

@@ -213,7 +213,7 @@ class LocalStore(Store):
         """Return whether a photo matches a filter; its file is read only for dates."""
         if where.under is not None and not is_under(photo.path, {where.under}):
             return False
-        if where.name is not None and not has_name(photo.path, where.name):
+        if where.file_name is not None and not has_name(photo.path, where.file_name):
             return False
         if where.min_side is not None and min(photo.width or 0, photo.height or 0) < where.min_side:
             return False

@@ -30,39 +30,39 @@ class Filter:
         taken_from: only photos taken on or after this date (EXIF), in the camera's time.
         taken_before: only photos taken before this date.
         min_side: minimum shorter side, in pixels.
-        name: part of the file name, in any case.
+        file_name: part of the file name, in any case.
     """
 
     under: Path | None = None
     taken_from: datetime | None = None
     taken_before: datetime | None = None
     min_side: int | None = None
-    name: str | None = None
+    file_name: str | None = None
 
     def __post_init__(self) -> None:
         """Take a folder that is text or relative, too; refuse what no photo can match.
 
         Raises:
-            UsageError: `taken_before` is not later than `taken_from`, or `name` is empty or no
+            UsageError: `taken_before` is not later than `taken_from`, or `file_name` is empty or no
                 part of a file name.
         """
         if self.taken_from and self.taken_before and self.taken_before <= self.taken_from:
             raise UsageError("must be later than taken_from", parameter="taken_before")
         if self.under is not None:
             object.__setattr__(self, "under", absolute(Path(self.under)))
-        if self.name is not None:
-            _check_name(self.name)
+        if self.file_name is not None:
+            _check_name(self.file_name)
 
 
 def _check_name(name: str) -> None:
     if not name:
-        raise UsageError("is empty; give a part of the file name", parameter="name")
+        raise UsageError("is empty; give a part of the file name", parameter="file_name")
     if "/" in name or "\0" in name:
-        raise UsageError("holds a slash, so it is no part of a file name", parameter="name")
+        raise UsageError("holds a slash, so it is no part of a file name", parameter="file_name")
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
-        raise UsageError("is no part of a file name", parameter="name") from None
+        raise UsageError("is no part of a file name", parameter="file_name") from None
 
 
 class Searchable(Protocol):

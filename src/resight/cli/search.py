@@ -79,7 +79,7 @@ def search(
     min_side: Annotated[
         int | None, option("Minimum shorter side.", metavar="PIXELS", min=1, panel=opt.FILTER)
     ] = None,
-    name: Annotated[
+    file_name: Annotated[
         str | None, option("Part of the file name.", metavar="TEXT", panel=opt.FILTER)
     ] = None,
     weights: opt.Weights = None,
@@ -116,7 +116,7 @@ def search(
     if region is not None and (each or len(asked.paths) > 1):
         raise UsageError("only with a single query", parameter="box")
     target.check(asked.paths, rows=len(asked.paths) if each else 1)
-    where = make_filter(under, taken_from, taken_before, min_side, name)
+    where = make_filter(under, taken_from, taken_before, min_side, file_name)
     failed: Sequence[object] = ()
     with open_store(collection) as store:
         searcher = Searcher(store, opt.model_options(weights, runtime, device))

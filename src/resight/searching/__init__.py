@@ -51,7 +51,7 @@ def search(
     taken_from: datetime | None = None,
     taken_before: datetime | None = None,
     min_side: int | None = None,
-    name: str | None = None,
+    file_name: str | None = None,
     model: ModelOptions | None = None,
 ) -> SearchResults:
     """Open a collection and search it once; `Searcher` keeps it open for many searches.
@@ -77,7 +77,7 @@ def search(
         taken_from: search only photos taken at or after this time (EXIF).
         taken_before: search only photos taken before this time.
         min_side: search only photos whose shorter side has at least this many pixels.
-        name: search only photos whose file name contains this text, in any case.
+        file_name: search only photos whose file name contains this text, in any case.
         model: weights, runtime and device.
 
     Raises:
@@ -100,7 +100,7 @@ def search(
         rotated=rotated,
         approximate=approximate,
     )
-    where = make_filter(under, taken_from, taken_before, min_side, name)
+    where = make_filter(under, taken_from, taken_before, min_side, file_name)
     with open_store(collection) as store:
         return Searcher(store, model).search(query, config, box, where)
 
@@ -127,11 +127,11 @@ def make_filter(
     taken_from: datetime | None,
     taken_before: datetime | None,
     min_side: int | None,
-    name: str | None,
+    file_name: str | None,
 ) -> Filter:
     """Return a filter of photos, with its folder absolute."""
     folder = None if under is None else Path(under)
-    return Filter(folder, taken_from, taken_before, min_side, name)
+    return Filter(folder, taken_from, taken_before, min_side, file_name)
 
 
 def override(config: SearchConfig | None, **fields: Any) -> SearchConfig:

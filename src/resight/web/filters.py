@@ -28,7 +28,7 @@ def parse_filter(options: FilterOptions, store: Store, state: AppState) -> Filte
     under = None if options.under is None else find_folder(options.under, store, state)
     taken = parse_time(options.taken_from), parse_time(options.taken_before)
     try:
-        return Filter(under, *taken, options.min_side, options.name)
+        return Filter(under, *taken, options.min_side, options.file_name)
     except UsageError as error:
         raise ProblemError(422, f"{error}.") from None
 

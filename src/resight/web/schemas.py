@@ -66,7 +66,7 @@ class FilterOptions(RequestModel):
     min_side: int | None = Field(
         None, ge=1, le=MAX_SIDE, description="minimum shorter side, in pixels"
     )
-    name: str | None = Field(
+    file_name: str | None = Field(
         None, min_length=1, max_length=255, description="part of the file name, in any case"
     )
 

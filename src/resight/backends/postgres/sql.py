@@ -178,9 +178,9 @@ def condition(where: Filter | None) -> tuple[str, dict[str, object]]:
     if where.min_side is not None:
         parts.append("least(width, height) >= %(min_side)s")
         values["min_side"] = where.min_side
-    if where.name is not None:
-        parts.append("convert_from(path, 'LATIN1') ~ %(name)s")
-        values["name"] = postgres_pattern(where.name)
+    if where.file_name is not None:
+        parts.append("convert_from(path, 'LATIN1') ~ %(file_name)s")
+        values["file_name"] = postgres_pattern(where.file_name)
     return " AND ".join(parts), values
 
 

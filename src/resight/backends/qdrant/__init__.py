@@ -217,7 +217,7 @@ class QdrantStore(Remote):
 
     def photos_where(self, where: Filter) -> list[Photo]:
         photos = self._scroll_photos(points.condition(where))
-        return [p for p in photos if where.name is None or has_name(p.path, where.name)]
+        return [p for p in photos if where.file_name is None or has_name(p.path, where.file_name)]
 
     def taken_times(self, photos: Sequence[Photo]) -> dict[int, datetime]:
         times: dict[int, datetime | None] = {}
@@ -277,7 +277,7 @@ class QdrantStore(Remote):
 
     def _condition(self, where: Filter | None) -> models.Filter | None:
         """Return a filter in Qdrant's form; those by name list the IDs of all photos they match."""
-        if where is None or where.name is None:
+        if where is None or where.file_name is None:
             return points.condition(where)
         key = self.stamp(), where
         with self._named_lock:

@@ -5,7 +5,7 @@ import { button, count, createPopover, element, icon } from "./dom.js";
 import { current, go } from "./state.js";
 import { KINDS } from "./verdict.js";
 
-const FILTERS = ["under", "taken_from", "taken_before", "min_side", "name"]; // of the server
+const FILTERS = ["under", "taken_from", "taken_before", "min_side", "file_name"]; // of the server
 const ALL = [...FILTERS, "kind"];
 const INDENT = "\u2003";
 
@@ -24,7 +24,7 @@ export function filterText(key, value, folderName = lastPart) {
   if (key === "taken_from") return `From ${day(value)}`;
   if (key === "taken_before") return `Before ${day(value)}`;
   if (key === "min_side") return `At least ${value.toLocaleString("en")} px`;
-  if (key === "name") return `Name: “${value}”`;
+  if (key === "file_name") return `Name: “${value}”`;
   return `Only: ${KINDS[value] ?? value}`;
 }
 
@@ -39,14 +39,14 @@ export function createFilters(id, { kinds = false } = {}) {
     taken_from: element("input", { type: "date", max: "2999-12-31" }),
     taken_before: element("input", { type: "date", max: "2999-12-31" }),
     min_side: element("input", { type: "number", min: "1", max: "1000000", step: "1", placeholder: "any" }),
-    name: element("input", { type: "text", maxlength: "255", autocomplete: "off", spellcheck: "false", placeholder: "any" }),
+    file_name: element("input", { type: "text", maxlength: "255", autocomplete: "off", spellcheck: "false", placeholder: "any" }),
   };
   if (kinds) {
     const options = Object.entries(KINDS).map(([value, text]) => element("option", { value, text }));
     fields.kind = element("select", {}, element("option", { value: "", text: "Any" }), ...options);
   }
   const labels = {
-    under: "In folder", taken_from: "Taken from", taken_before: "Taken before", min_side: "Shorter side, at least", name: "Name contains", kind: "Kind of match",
+    under: "In folder", taken_from: "Taken from", taken_before: "Taken before", min_side: "Shorter side, at least", file_name: "Name contains", kind: "Kind of match",
   };
   const rows = Object.entries(fields).map(([key, field]) => {
     field.id = `${id}-${key}`;
@@ -137,7 +137,7 @@ function readField(key, field) {
   const text = field.value.trim();
   if (!text) return field.validity.badInput ? null : undefined;
   if (key === "min_side") return field.checkValidity() ? Number(text) : null;
-  if (key === "name" && text.includes("/")) {
+  if (key === "file_name" && text.includes("/")) {
     field.setCustomValidity("A file name has no slash; choose the folder above.");
     field.reportValidity();
     return null;
