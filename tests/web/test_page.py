@@ -1013,7 +1013,7 @@ def test_work_with_groups_fits_a_phone(chromium: Browser, movable: OwnServer) ->
         expect(page.get_by_role("dialog")).to_be_hidden()
         page.get_by_role("button", name="Clear the selection").tap()
         expect(page.locator(".selection")).to_be_hidden()
-        page.get_by_text("Filter", exact=True).tap()
+        page.locator("#groups").get_by_text("Filter", exact=True).tap()
         page.get_by_label("In or below").fill(str(movable.photos / "clutter"))
         page.get_by_label("Photos, at least").fill("9")
         page.get_by_label("Photos, at least").press("Enter")

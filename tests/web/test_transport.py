@@ -35,7 +35,7 @@ def test_head_has_the_headers_of_get(server, path):
     ("method", "path", "allow"),
     [
         ("PUT", f"{V1}/photos/1", "GET, HEAD"),
-        ("PUT", f"{V1}/hints", "GET, HEAD, POST"),
+        ("PUT", f"{V1}/hints", "DELETE, GET, HEAD, POST"),
         ("HEAD", f"{V1}/search", "POST"),
         ("HEAD", f"{V1}/jobs/x/events", "GET"),  # it does not end
         ("DELETE", "/static/main.js", "GET, HEAD"),
