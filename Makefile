@@ -8,13 +8,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Test processes and commands share compiled modules instead of compiling them each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick check durability fuzz clean
+.PHONY: demo test suite quick check durability fuzz clean
 
 demo: $(VENV)/installed  ## set everything up and run the main job
 	$(BIN)/resight demo
 	@echo "resight is installed as $(BIN)/resight"
 
-test: check  ## set everything up and run all tests
+test: $(VENV)/installed-dev  ## set everything up and run all tests
+	$(MAKE) --jobs 2 check suite
+
+suite: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 quick: $(VENV)/installed-dev  ## run the quick tests only

@@ -105,7 +105,7 @@ def test_responses_are_as_described(server, api, method, path, mode):
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=1 if takes_nothing else 25,
+        max_examples=1 if takes_nothing else 10,
         deadline=None,
         derandomize=True,
         database=None,
