@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 import browser
@@ -18,6 +19,9 @@ from shared_folders import made_once
 
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
+
+hypothesis.settings.register_profile("resight", deadline=None)  # times depend on the machine
+hypothesis.settings.load_profile("resight")
 
 collect_ignore = ["fixtures"]
 """Scripts that created the collections there; they need earlier versions."""

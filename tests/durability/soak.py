@@ -40,7 +40,7 @@ MAX_GROWTH_MB = 1.0
 """Growth of memory an hour that is not a leak: noise of the slope."""
 SAMPLE_S = 5.0
 STOP_S = 10.0
-REST_EVERY_S = 120.0
+REST_EVERY_S = 60.0
 REST_S = 2.0
 """Seconds without requests before memory is measured, as what runs takes much for a while."""
 PAUSE_S = 4.0
@@ -249,7 +249,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=10, help="minutes that are not measured")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--objects", type=int, default=12, help="drawn objects, of 3 photos each")
-    parser.add_argument("--regions", type=int, default=100, help="searches before the start")
+    parser.add_argument("--regions", type=int, default=600, help="searches before the start")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="file for the figures and all samples")
     options = parser.parse_args()

@@ -11,7 +11,7 @@ import report
 
 from environment import ROOT
 
-TRIALS = 4
+TRIALS = 2
 DOCS = ROOT / "docs"
 
 

@@ -28,7 +28,7 @@ from resight.photos.files import PhotoFile
 from resight.searching import search
 
 PHOTOS = 70
-MOMENTS = 12
+MOMENTS = 8
 SLOWER = replace(samples.QUICK, centers=64, max_keypoints=2000)
 """Slow enough per photo that there is something to interrupt."""
 

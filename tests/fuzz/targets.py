@@ -12,6 +12,7 @@ import hashlib
 import io
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,9 +223,9 @@ def _served() -> tuple[asyncio.AbstractEventLoop, Any]:
     stack.callback(app.state.shared.close)
     atexit.register(stack.close)
     transport = httpx.ASGITransport(app, client=("127.0.0.1", 5000))
-    return asyncio.new_event_loop(), httpx.AsyncClient(
-        transport=transport, base_url="http://127.0.0.1"
-    )
+    loop = asyncio.new_event_loop()  # of its own thread: that of a test may have another
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return loop, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 def _request(data: bytes) -> None:
@@ -242,7 +243,7 @@ def _request(data: bytes) -> None:
         return  # no client can send it
     if request.url.host != "127.0.0.1" or not request.url.raw_path.isascii():
         return
-    response = loop.run_until_complete(client.send(request))
+    response = asyncio.run_coroutine_threadsafe(client.send(request), loop).result()
     assert response.status_code < 500, f"{method} {target}: {response.status_code} {response.text}"
 
 

@@ -61,7 +61,7 @@ Collection = Annotated[
 Place = Annotated[
     str,
     option(
-        "Collection folder or address.",
+        "The collection.",
         "--collection",
         "-c",
         metavar="FOLDER|URL",

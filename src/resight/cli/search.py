@@ -19,9 +19,7 @@ Photo = Annotated[Path, argument("PHOTO", "Query photo.")]
 
 
 def search(
-    queries: Annotated[
-        list[str], argument("QUERY...", "Photos, folders, @LIST, - (stdin), or name:NAME.")
-    ],
+    queries: Annotated[list[str], argument("QUERY...", "Photos, folders, @LIST, - or name:NAME.")],
     collection: opt.Place,
     k: Annotated[int, option("Number of results.", "-k", metavar="N")] = SearchConfig.k,
     each: Annotated[bool, option("One answer for each QUERY.", "--each")] = False,

@@ -381,12 +381,12 @@ def fit_in_a_process(path: Path, features: int, **threads: int) -> tuple[str, in
 
 @pytest.mark.slow
 def test_indices_do_not_depend_on_the_run_or_the_number_of_threads(tmp_path: Path) -> None:
-    x = descriptors(200, 3072)  # a small collection at the paper's size
+    x = descriptors(120, 1536)
     np.save(tmp_path / "x.npy", x)
-    here = np.array(fit(x, features=768))
+    here = np.array(fit(x, features=384))
     digests = [
         fit_in_a_process(
-            tmp_path / "x.npy", 768, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads
+            tmp_path / "x.npy", 384, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads
         )[0]
         for threads in (1, 2)
     ]
