@@ -176,12 +176,12 @@ def all_photos(request):
 
 @pytest.fixture(scope="module")
 def dataset(real_photos, all_photos, tmp_path_factory):
-    """Return the photos of buildings: every sixth building, or with `--all-photos` all of them."""
+    """Return the photos of buildings: every third building, or with `--all-photos` all of them."""
     folder = real_photos / "buildings"
     if all_photos:
         return read_dataset("groups", folder)
     groups = json.loads((folder / "groups.json").read_text())
-    names = sorted(name for name, photos in groups.items() if len(photos) > 1)[::6]
+    names = sorted(name for name, photos in groups.items() if len(photos) > 1)[::3]
     part = {name: groups[name] for name in names}
     target = tmp_path_factory.mktemp("buildings")
     return read_dataset("groups", copy_groups(folder, part, target))
