@@ -53,7 +53,7 @@ def name(
         name: such as "our boat"; upper and lower case make no difference.
         photos: files that the collection holds, or other files of the same content.
         collection: the collection's folder, its address on a backend, or an open collection.
-        remove: remove the name from these photos, or, if there are none, from all.
+        remove: remove the name from these photos, by default from all.
 
     Returns:
         The thing with all the photos that carry the name now.

@@ -194,7 +194,7 @@ class Searcher:
     def search_thing(
         self, name: str, config: SearchConfig | None = None, where: Filter | None = None
     ) -> SearchResults:
-        """Find the photos of a thing that a person named, with those that carry the name.
+        """Find photos of a named thing, including the photos that carry its name.
 
         Args:
             name: the name.

@@ -1,4 +1,4 @@
-"""Folders of this machine that clients may name: those of the collection, and those allowed."""
+"""Folders of this machine that clients may name: the collection's, and further allowed ones."""
 
 import os
 from pathlib import Path

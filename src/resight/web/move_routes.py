@@ -132,7 +132,7 @@ def _check_allowed(state: AppState) -> None:
     if not state.settings.local_only:
         raise ProblemError(403, "Photos can be moved only on the machine itself.")
     if not state.settings.allow_move:
-        detail = "This server does not move photos; whoever starts it can allow that."
+        detail = "This server does not move photos; its owner can allow that."
         raise ProblemError(403, detail)
     if state.service.remote is not None:
         raise ProblemError(409, "Photos can be moved only with a collection in a local folder.")

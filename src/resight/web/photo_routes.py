@@ -149,7 +149,7 @@ def group_router(state: AppState) -> APIRouter:
             int, Query(ge=0, le=MAX_OFFSET, description="number of groups to skip")
         ] = 0,
         min_photos: Annotated[
-            int, Query(ge=2, le=MAX_OFFSET, description="only groups of as many photos or more")
+            int, Query(ge=2, le=MAX_OFFSET, description="minimum number of photos of a group")
         ] = 2,
         under: Annotated[
             str | None,

@@ -1,4 +1,4 @@
-"""Moves of photos: nothing is overwritten or lost, whatever fails, and all can be undone."""
+"""Moves of photos: nothing is overwritten or lost when a step fails, and all can be undone."""
 
 import contextlib
 import errno

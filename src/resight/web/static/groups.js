@@ -127,7 +127,7 @@ export function createGroups(root, { info, changed }) {
     moving.open(photos, await info());
   }
 
-  /** Load the groups again after a change, as many as there were, at the same place. */
+  /** Load the shown groups again after a change, and keep the place. */
   function reload() {
     const before = shown;
     list.style.minHeight = `${list.offsetHeight}px`;
