@@ -79,6 +79,10 @@ def test_moves_that_are_not_allowed_are_refused(moving, tmp_path):
         link.unlink()
     refuse(server, 422, action="move", photos=[photo], to="sorted")
     refuse(server, 422, action="move", photos=[photo], to=next(iter(map(str, before))))
+    file = next(iter(before))
+    for folder in (file / "below", file.with_name("y" * 300)):
+        refuse(server, 422, action="move", photos=[photo], to=str(folder))
+    refuse(server, 422, action="index", folders=[str(file.with_name("y" * 300))])
     refuse(server, 422, action="move", photos=[photo])
     refuse(server, 422, action="move", photos=[photo], to="/x", trash=True)
     refuse(server, 422, action="move", trash=True)

@@ -4,6 +4,7 @@ import shutil
 
 from PIL import Image
 
+from resight.backends.manage import remove
 from resight.indexing import pipeline
 from web_server import V1, Running, checked
 
@@ -54,6 +55,12 @@ def test_impossible_names_are_refused(own):
     post(server, "names", name="a", photos=[1])
     delete(server, 404, name="b")
     delete(server, 404, name="a", photo=[2])
+    post(server, "names", 422, name="\u200d", photos=[1])
+    joined = "می\u200cخواهم 👨\u200d👩\u200d👧"
+    assert post(server, "names", name=joined, photos=[1])["name"] == joined
+    # A name stays when its photo leaves, and can be removed then.
+    remove(server.get("/photos/1")["path"], own.collection)
+    assert delete(server, name=joined)["count"] == 0
     post(server, "names/search", 404, thing="b")
     post(server, "names/search", 422, thing="a", box="1,1,20,20")
-    assert server.get("/names")["names"][0]["count"] == 1
+    assert server.get("/names")["names"][0]["count"] == 0

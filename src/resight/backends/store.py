@@ -57,10 +57,11 @@ class Filter:
 def _check_name(name: str) -> None:
     if not name:
         raise UsageError("is empty; give a part of the file name", parameter="file_name")
-    if "/" in name or "\0" in name:
+    if "/" in name:
         raise UsageError("holds a slash, so it is no part of a file name", parameter="file_name")
     try:
-        os.fsencode(name)
+        if "\0" in os.fsdecode(os.fsencode(name)):
+            raise UsageError("holds a NUL, so it is no part of a file name", parameter="file_name")
     except UnicodeEncodeError:
         raise UsageError("is no part of a file name", parameter="file_name") from None
 

@@ -14,6 +14,9 @@ from typing import Any
 from resight.collection.hints import is_hash, timestamp
 from resight.errors import UsageError
 
+JOINING = "\u200c\u200d"
+"""Zero-width (non-)joiners, which Persian words and emoji hold; Python calls them unprintable."""
+JOINERS = dict.fromkeys(map(ord, JOINING))
 MAX_LENGTH = 100
 """Longest name, in characters."""
 
@@ -115,6 +118,6 @@ def check_name(text: str) -> str:
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name or len(name) > MAX_LENGTH:
         raise UsageError(f"a name has from 1 to {MAX_LENGTH} characters")
-    if not name.isprintable():
+    if not name.translate(JOINERS).isprintable() or not name.strip(JOINING):
         raise UsageError("a name has only characters that can be printed")
     return name

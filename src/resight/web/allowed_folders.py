@@ -14,14 +14,20 @@ def named_folder(text: str, allowed: set[Path], refusal: str) -> Path:
     """Return a folder that a client named, which need not exist.
 
     Raises:
-        ProblemError: 422 for a relative path, 403 with the refusal if the folder, links resolved,
-            is not below an allowed one.
+        ProblemError: 422 for a relative path or what can be no folder, 403 with the refusal if
+            the folder, links resolved, is not below an allowed one.
     """
     folder = Path(text)
     if "\0" in text or not folder.is_absolute():
         raise ProblemError(422, "Give the full paths of folders on this machine.")
     if not is_under(Path(os.path.realpath(folder)), allowed):
         raise ProblemError(403, refusal)
+    try:
+        place = next(each for each in (folder, *folder.parents) if each.exists())
+    except OSError:  # such as a name that is too long
+        raise ProblemError(422, "There cannot be a folder of this name.") from None
+    if not place.is_dir():
+        raise ProblemError(422, "That is a file, or below one; name a folder.")
     return folder
 
 

@@ -148,8 +148,6 @@ def _folder(text: str, state: AppState) -> Path:
     """
     named_folder(text, allowed_folders(state), NOT_ALLOWED)
     real = Path(os.path.realpath(text))
-    if real.exists() and not real.is_dir():
-        raise ProblemError(422, "That is a file; name a folder.")
     if is_under(real, {Path(os.path.realpath(state.service.place))}):
         raise ProblemError(403, "That is the folder of the collection itself; choose another.")
     with Collection.open(state.service.place) as opened:

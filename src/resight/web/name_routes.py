@@ -120,8 +120,10 @@ def _change(
     """Give a name to photos or remove it; return the thing and the photos that changed."""
     paths = [photo_by_id(store, id_).path for id_ in ids]
     before = {photo.id for photo in _photos(store, name)}
-    if remove and (not before or not before.issuperset(ids)):
+    if remove and not store.names().contents(_checked(name)):
         raise _no_such_name(name)
+    if remove and not before.issuperset(ids):
+        raise ProblemError(404, f"Not all of these photos are named “{_checked(name)}”.")
     location = state.service.remote or state.service.place
     name_thing(name, paths, location, remove=remove)
     after = {photo.id for photo in _photos(store, name)}

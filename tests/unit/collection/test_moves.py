@@ -205,6 +205,58 @@ def test_files_that_must_not_be_moved_stay(world: World, tmp_path: Path) -> None
     assert link.is_symlink()
 
 
+def test_photos_below_a_linked_folder_stay(world: World, tmp_path: Path) -> None:
+    (world.photos / "more").rename(tmp_path / "elsewhere")
+    (world.photos / "more").symlink_to(tmp_path / "elsewhere")
+    (world.photos / "alias").symlink_to(world.photos)
+    report = world.move(["000.png"], world.photos / "alias")
+    assert sorted(reason for _, reason in report.failed) == [
+        "is in a folder elsewhere, by a link, and is not moved",
+        "is in this folder already",
+    ]
+    assert (tmp_path / "elsewhere" / "000.png").exists()
+
+
+def test_a_new_version_that_is_saved_during_the_move_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, link = world.photos / "001.png", os.link
+
+    def save_afterwards(*paths: Path) -> None:
+        link(*paths)
+        (world.photos / "new").write_bytes(b"new version")
+        (world.photos / "new").replace(source)  # as editors save
+
+    monkeypatch.setattr(os, "link", save_afterwards)
+    report = world.move(["001.png"], world.away)
+    assert [reason for _, reason in report.failed] == ["was changed while it was moved"]
+    assert source.read_bytes() == b"new version"
+    assert list(world.away.iterdir()) == []
+
+
+def test_photos_in_hidden_folders_leave_the_collection(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(world.photos / ".local"))  # the trash is in there
+    for place in (None, world.photos / ".hidden"):
+        world.move(["001.png"], place)
+        assert world.photos / "001.png" not in world.indexed()
+        assert len(world.indexed()) == 4
+        world.undo()
+    shutil.rmtree(world.photos / ".local")
+    world.check_all_back()
+
+
+def test_undo_skips_a_move_whose_files_are_gone(world: World) -> None:
+    world.move(["001.png"], world.away)
+    world.move(["002.png"], world.away)
+    (world.away / "002.png").unlink()
+    assert [m.photos for m in past_moves(world.collection)] == [1]
+    assert [path.name for _, path in world.undo().moved] == ["001.png"]
+    with pytest.raises(UsageError, match="no move to undo"):
+        world.undo()
+
+
 def test_a_stopped_move_leaves_the_rest(world: World) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from resight.collection import Collection, Photo
 from resight.collection.moves.journal import Journal, Move, Step
-from resight.collection.moves.relocate import FreeNames, move_file, settle
+from resight.collection.moves.relocate import FreeNames, has_content, move_file, settle
 from resight.collection.moves.trash import Trash, trash_for
 from resight.collection.writer import Writer
 from resight.errors import UsageError
@@ -69,7 +69,8 @@ def move_photos(
         writer: of the collection.
         photos: of the collection.
         folder: absolute, created where missing; None for the trash.
-        roots: folders of the collection, in which photos keep their entries.
+        roots: folders of the collection, in which photos keep their entries, except in hidden
+            folders, which are not indexed.
         progress: called after each photo.
 
     Raises:
@@ -87,7 +88,7 @@ def move_photos(
     report = MoveReport(move.move)
     for number, photo in enumerate(photos, 1):
         try:
-            step = _move_one(journal, move, number, photo, folder)
+            step = _move_one(journal, move, number, photo, folder, roots)
             _finish(writer, journal, step, roots)
             report.moved.append((photo.path, Path(step.target)))
         except OSError as error:
@@ -114,7 +115,7 @@ def undo_move(
         id_: [step for step in steps.values() if step.is_away]
         for id_, (_, steps) in journal.moves().items()
     }
-    id_ = move if move is not None else next((i for i in reversed(away) if away[i]), None)
+    id_ = move or next((i for i in reversed(away) if any(map(_is_returnable, away[i]))), None)
     if id_ is None or not away.get(id_):
         raise UsageError("there is no move to undo, or its files are back already")
     report = MoveReport(id_)
@@ -134,7 +135,7 @@ def past_moves(folder: Path) -> list[PastMove]:
     """Return the moves of a collection that can be undone, the newest first."""
     found = []
     for move, steps in reversed(Journal(folder).moves().values()):
-        away = sum(step.is_away for step in steps.values())
+        away = sum(step.is_away and _here(step).exists() for step in steps.values())
         if away:
             place = Path(move.to) if move.to else None
             found.append(PastMove(move.move, move.started, place, away))
@@ -152,14 +153,19 @@ def recover(writer: Writer, roots: set[Path]) -> None:
         _finish(writer, journal, settled, roots)
 
 
-def _move_one(journal: Journal, move: Move, number: int, photo: Photo, folder: Path | None) -> Step:
+def _move_one(
+    journal: Journal, move: Move, number: int, photo: Photo, folder: Path | None, roots: set[Path]
+) -> Step:
     """Move the file of one photo; return the step that was taken."""
     if is_remote(photo.path) or photo.path.is_symlink():
         raise OSError("is a link to a file elsewhere, which is not moved")
+    real = photo.path.parent.resolve()
+    if not is_under(real, {root.resolve() for root in roots}):
+        raise OSError("is in a folder elsewhere, by a link, and is not moved")
     trash = trash_for(photo.path) if folder is None else None
     place = trash.files if trash is not None else folder
     assert place is not None
-    if photo.path.parent == place:
+    if real == place.resolve():
         raise OSError("is in this folder already")
     create_folder(place)
     names = FreeNames(place, photo.path.name)
@@ -223,7 +229,7 @@ def _goes_on(progress: Progress, what: str, done: int, total: int) -> bool:
 def _return_one(journal: Journal, step: Step) -> Step:
     """Bring one file back to where it was; return the step that was taken."""
     original = Path(step.source if step.action == "move" else step.target)
-    here = step.target if step.action == "move" else step.source
+    here = str(_here(step))
     create_folder(original.parent)
     names = FreeNames(original.parent, original.name)
     while True:
@@ -233,13 +239,29 @@ def _return_one(journal: Journal, step: Step) -> Step:
             return replace(back, at="target")
 
 
+def _here(step: Step) -> Path:
+    """Return where the file of a step is that was moved away."""
+    return Path(step.target if step.action == "move" else step.source)
+
+
+def _is_returnable(step: Step) -> bool:
+    """Return whether the file of a step is still where it was moved to, unchanged."""
+    return has_content(_here(step), step.content)
+
+
+def _is_indexed(path: Path, roots: set[Path]) -> bool:
+    """Return whether index runs on these folders find a photo: hidden folders are skipped."""
+    inner = [path.relative_to(root).parts for root in roots if is_under(path, {root})]
+    return any(not any(part.startswith(".") for part in parts) for parts in inner)
+
+
 def _follow(writer: Writer, step: Step, roots: set[Path]) -> None:
     """Let the collection follow a file that a step has moved (idempotent)."""
     if step.at != "target":
         return
     collection, target = writer.collection, Path(step.target)
     photo = _entry(collection, Path(step.source), step.content)
-    stays = step.action == "undo" or is_under(target, roots)
+    stays = step.action == "undo" or _is_indexed(target, roots)
     file = file_state(target, target.stat())
     if photo is not None and stays:
         writer.record_moved(file, photo)

@@ -51,6 +51,9 @@ def move_file(step: Step) -> None:
             raise
     else:
         sync_folder(target.parent)
+        if not os.path.samestat(source.lstat(), target.lstat()):  # saved anew under its name
+            os.unlink(target)
+            raise ChangedError("was changed while it was moved")
         _remove_source(source, target)
     sync_folder(source.parent)
 
