@@ -24,7 +24,7 @@ class NamedThing:
     Attributes:
         name: its name.
         namings: the contents that carry it, and since when.
-        photos: the files in the collection that have one of these contents, copies included.
+        photos: the files of these contents in the collection, copies included, sorted.
     """
 
     name: str
@@ -121,7 +121,7 @@ def named_thing(store: Store, names: Names, name: str) -> NamedThing:
     namings = tuple(each for each in names if each.name.casefold() == name.casefold())
     photos = store.photos_with([each.content for each in namings])
     shown = namings[0].name if namings else name
-    return NamedThing(shown, namings, tuple(photo.path for photo in photos))
+    return NamedThing(shown, namings, tuple(sorted(photo.path for photo in photos)))
 
 
 def no_such_name(name: str, collection: str) -> UsageError:
