@@ -88,7 +88,7 @@ def names(collection: Location | Collection) -> list[NamedThing]:
 
 
 def import_names(file: PathLike, collection: Location | Collection) -> list[NamedThing]:
-    """Add the names of a JSON file (idempotent); return those that are new on some photo.
+    """Add the names of a JSON file (idempotent); return the names that are new on some photo.
 
     Names of photos that the collection does not hold are added, too.
 

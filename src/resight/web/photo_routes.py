@@ -65,7 +65,7 @@ def router(state: AppState) -> APIRouter:
     async def photos(
         request: Request, query: Annotated[photo_schemas.PhotosQuery, Query()]
     ) -> Response:
-        """Return the photos, or those that match the filters, a page at a time."""
+        """Return the photos that match the filters, by default all, a page at a time."""
 
         def page(store: Store) -> dict[str, Any]:
             where = parse_filter(query, store, state)

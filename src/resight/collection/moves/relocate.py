@@ -51,7 +51,7 @@ def move_file(step: Step) -> None:
             raise
     else:
         sync_folder(target.parent)
-        if not os.path.samestat(source.lstat(), target.lstat()):  # saved anew under its name
+        if not os.path.samestat(source.lstat(), target.lstat()):  # a new file was saved there
             os.unlink(target)
             raise ChangedError("was changed while it was moved")
         _remove_source(source, target)
