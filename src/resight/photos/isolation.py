@@ -39,7 +39,7 @@ CHANGED = "it changed while it was read"
 
 _idle: list["_Process"] = []
 available = os.name == "posix" and bool(sys.executable) and not hasattr(sys, "frozen")
-"""Whether this process may start decoding processes; False inside a decoding process."""
+"""True if this process may start decoding processes; False inside a decoding process."""
 
 
 def ask(function: str, file: IO[bytes], *arguments: Any) -> Any:

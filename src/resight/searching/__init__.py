@@ -179,17 +179,7 @@ class Searcher:
             raise UsageError("query: there is none")
         if box is not None and len(photos) > 1:
             raise UsageError("only with a single query", parameter="box")
-        page = search_store(
-            self.store,
-            photos,
-            config or SearchConfig(),
-            describe=self.describe,
-            columns_map=self.columns_map,
-            where=where,
-        )
-        names = tuple(photo.name for photo in photos)
-        several = names if len(names) > 1 else ()
-        return SearchResults(names[0], box, page.results, page.total, several, page.blank)
+        return self._search_views(photos, box, config, where)
 
     def search_thing(
         self, name: str, config: SearchConfig | None = None, where: Filter | None = None
@@ -206,7 +196,16 @@ class Searcher:
             CollectionError: see `search`.
             WeightsError: see `search`.
         """
-        views = photos_of_thing(self.store, name)
+        return self._search_views(photos_of_thing(self.store, name), None, config, where)
+
+    def _search_views(
+        self,
+        views: Sequence[QueryPhoto],
+        box: Box | None,
+        config: SearchConfig | None,
+        where: Filter | None,
+    ) -> SearchResults:
+        """Search by one photo or a region of it, or by several views of one thing."""
         page = search_store(
             self.store,
             views,
@@ -217,7 +216,7 @@ class Searcher:
         )
         names = tuple(view.name for view in views)
         several = names if len(names) > 1 else ()
-        return SearchResults(names[0], None, page.results, page.total, several, page.blank)
+        return SearchResults(names[0], box, page.results, page.total, several, page.blank)
 
     def search_each(
         self,
