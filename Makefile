@@ -3,12 +3,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Python compiles the modules that are used; compiling all of them takes a minute.
 INSTALL := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
-QUICK := not (slow or browser or postgres or ray or weights or photos)
+QUICK := not (exhaustive or slow or browser or postgres or ray or weights or photos)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Test processes and commands share compiled modules instead of compiling them each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test suite quick check durability fuzz clean
+.PHONY: demo test suite quick exhaustive check durability fuzz clean
 
 demo: $(VENV)/installed  ## set everything up and run the main job
 	$(BIN)/resight demo
@@ -22,6 +22,9 @@ suite: $(VENV)/installed-dev
 
 quick: $(VENV)/installed-dev  ## run the quick tests only
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" tests/unit tests/contract
+
+exhaustive: $(VENV)/installed-dev  ## repeat published figures on all real photos, for half an hour
+	$(BIN)/pytest -m exhaustive
 
 check: $(VENV)/installed-dev  ## check format, lint rules, and types
 	$(BIN)/ruff format --check .

@@ -164,14 +164,6 @@ def resight_process(_no_outside_weights: None) -> Run:
     return run
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--all-photos",
-        action="store_true",
-        help="use every real photo instead of a sample (an hour)",
-    )
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["PostgresServer"]:
     """Start a real PostgreSQL with pgvector."""

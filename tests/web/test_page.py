@@ -21,6 +21,7 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Page, expect
 
+import samples
 from resight.backends.manage import remove
 from resight.config import LocalConfig, SearchConfig
 from resight.indexing import pipeline
@@ -31,8 +32,7 @@ from web_server import OwnServer, make_sift_collection, running
 expect.set_options(timeout=20_000)
 
 OBJECTS = 4
-COPIES = 5
-TOTAL = OBJECTS * 3 * (1 + COPIES)
+TOTAL = OBJECTS * 3 * 2
 PAGE_SIZE = 60
 PHONE = {"width": 375, "height": 720}
 DESKTOP = {"width": 1200, "height": 800}
@@ -88,11 +88,10 @@ def served(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     for number in range(1, OBJECTS + 1):
         name = f"object-{number:02d}"
         shutil.copytree(photos / name, copies / name)
-        for copy in range(COPIES):
-            shutil.copytree(photos / name, copies / f"copy-{copy}" / name)
-            for photo in (copies / f"copy-{copy}" / name).iterdir():
-                with photo.open("ab") as file:  # identical files would be one result
-                    file.write(bytes(copy + 1))
+        shutil.copytree(photos / name, copies / "again" / name)
+        for photo in (copies / "again" / name).iterdir():
+            with photo.open("ab") as file:  # identical files would be one result
+                file.write(b" ")
     (copies / "empty.jpg").touch()
     (copies / "notes.png").write_text("not a picture")
     config = LocalConfig(
@@ -201,7 +200,7 @@ def test_a_photo_is_dropped_pasted_or_picked(visit: Visit, how: str) -> None:
     shown = visit.results(page)
     expected = expected_results(visit.served, query)
     assert [(name, float(distance)) for name, distance in shown] == expected[: len(shown)]
-    assert len(shown) >= 8
+    assert len(shown) >= 4
     expect(page.locator("#stage img")).to_have_attribute("alt", f"The query: {query.name}")
     page.wait_for_url("**#/search?upload=*")
 
@@ -245,7 +244,7 @@ def test_several_photos_are_searched_with_together_or_one_by_one(visit: Visit) -
     page.set_input_files("#picker", photos)
     page.wait_for_url("**more=*")
     together = visit.results(page)
-    assert len(together) >= 2 * (1 + COPIES)  # of both things
+    assert len(together) >= 4  # of both things
     expect(page.locator(".views li")).to_have_count(2)
     expect(page.get_by_role("button", name="Draw a box", exact=True)).to_be_hidden()
     page.reload()
@@ -297,7 +296,7 @@ def test_a_box_drawn_with_the_mouse_changes_the_results(visit: Visit) -> None:
     whole = visit.results(page)
     drag(page, (0.2, 0.25), (0.7, 0.8))
     x, y, w, h = box_in(page)
-    with Image.open(visit.served.photos / "copy-0" / "object-01" / "view-1.jpg") as image:
+    with Image.open(visit.served.photos / "again" / "object-01" / "view-1.jpg") as image:
         width, height = image.size
     assert abs(x - 0.2 * width) < 4
     assert abs(y - 0.25 * height) < 4
@@ -379,26 +378,34 @@ def test_a_finger_scrolls_the_page_but_moves_the_box(phone: Visit) -> None:
 # Results
 
 
-def test_scrolling_loads_results_and_renders_only_visible_ones(visit: Visit) -> None:
-    page = visit.open("#/search?photo=1&others=1")
-    visit.results(page)
-    similar = TOTAL - len(found_for(visit.served, visit.served.query(1)))
-    for _ in range(30):
-        page.mouse.move(800, 500)
-        page.mouse.wheel(0, 900)
-        page.wait_for_timeout(40)
-    last = page.locator(f'#others .tile[aria-posinset="{similar}"]')
-    expect(last).to_be_visible()
-    assert page.locator("#search .tile").count() < TOTAL
-    expect(last).to_have_attribute("aria-setsize", str(similar))
-    expected = search(visit.served.query(1), visit.served.collection, k=TOTAL).results
-    shown = [float(distance) for _, distance in visit.results(page)]
-    assert shown[-10:] == pytest.approx([r.distance for r in expected[-10:]], rel=1e-3)
+def test_scrolling_loads_results_and_renders_only_visible_ones(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    count = PAGE_SIZE + 12
+    query, *_ = samples.draw_many(tmp_path / "photos", count)
+    samples.index(tmp_path / "photos", tmp_path / "c", evidence=False)
+    with running(tmp_path / "c") as server:
+        many = Served(f"{server.url}/", tmp_path / "photos", tmp_path / "c")
+        with visiting(chromium, many) as visit:
+            page = visit.open("#/search?photo=1&others=1")
+            similar = count - len(found_for(many, query))
+            last = page.locator(f'#others .tile[aria-posinset="{similar}"]')
+            visit.results(page)
+            for _ in range(30):
+                page.mouse.move(800, 500)
+                page.mouse.wheel(0, 900)
+                page.wait_for_timeout(40)
+            expect(last).to_be_visible()
+            assert page.locator("#search .tile").count() < similar
+            expect(last).to_have_attribute("aria-setsize", str(similar))
+            expected = search(query, many.collection, k=count).results
+            shown = [float(distance) for _, distance in visit.results(page)]
+            assert shown[-10:] == pytest.approx([r.distance for r in expected[-10:]], rel=1e-3)
 
 
 def found_for(served: Served, query: Path) -> list[Result]:
     """Return what the Python interface finds of the same thing."""
-    return [r for r in search(query, served.collection, k=TOTAL) if r.verdict != "different"]
+    return [r for r in search(query, served.collection, k=100) if r.verdict != "different"]
 
 
 def test_what_shows_the_same_thing_is_shown_with_the_verdict(visit: Visit) -> None:
@@ -471,7 +478,7 @@ def test_search_from_a_result_and_back_to_the_scroll_position(visit: Visit) -> N
 def test_a_box_is_drawn_in_a_result(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     visit.results(page)
-    tile = page.locator("#search .tile").nth(3)
+    tile = page.locator("#search .tile").nth(1)
     tile.hover()
     tile.get_by_role("button", name=re.compile("Draw a box in")).click()
     page.wait_for_url("**large=1*")
@@ -503,8 +510,8 @@ def test_photos_are_filtered_and_sorted_and_links_and_back_keep_that(visit: Visi
     home.get_by_label("Order").select_option("By name")
     page.wait_for_url("**#/?sort=name")
     page.locator("#home summary").click()
-    home.get_by_label("In folder").select_option("copy-1 (12)")
-    expect(chips.get_by_role("button")).to_have_text(["Folder: copy-1"])
+    home.get_by_label("In folder").select_option("again (12)")
+    expect(chips.get_by_role("button")).to_have_text(["Folder: again"])
     expect(tiles).to_have_count(12)
     home.get_by_label("Name contains").fill("VIEW-2")
     page.keyboard.press("Enter")
@@ -513,7 +520,7 @@ def test_photos_are_filtered_and_sorted_and_links_and_back_keep_that(visit: Visi
     page.keyboard.press("Escape")
     page.reload()
     expect(chips.get_by_role("button")).to_have_text(
-        ["Folder: copy-1", "Name: “VIEW-2”", "Remove all"]
+        ["Folder: again", "Name: “VIEW-2”", "Remove all"]
     )
     expect(tiles).to_have_count(4)
     page.go_back()
@@ -610,7 +617,7 @@ def test_a_link_to_a_comparison_leads_to_the_next_result(visit: Visit) -> None:
 def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
     page = visit.open("#/search?photo=1")
     visit.results(page)
-    link = page.locator("#search .tile a").nth(5)
+    link = page.locator("#search .tile a").nth(2)
     result = int(re.search(r"compare=(\d+)", link.get_attribute("href") or "").group(1))
     phrase = verdict_over_http(visit.served, 1, result)
     link.click()
@@ -633,9 +640,9 @@ def test_a_match_is_explained_side_by_side(visit: Visit) -> None:
     dialog.get_by_role("button", name="Lines").click()
     expect(dialog.locator("svg.lines")).to_be_hidden()
     heading = dialog.get_by_role("heading").first
-    expect(heading).to_contain_text("Result 6")
+    expect(heading).to_contain_text("Result 3")
     dialog.get_by_role("button", name="Next result").click()
-    expect(heading).to_contain_text("Result 7")
+    expect(heading).to_contain_text("Result 4")
     dialog.get_by_role("button", name="Search with this photo").click()
     expect(dialog).to_be_hidden()
     assert "compare" not in page.url
@@ -859,17 +866,9 @@ VIEWS = ("", "#/search?photo=1&box=50,50,300,200", "#/search?photo=1&others=1",
 
 
 @pytest.mark.parametrize("fragment", VIEWS)
-def test_every_control_has_a_name(visit: Visit, fragment: str) -> None:
-    page = visit.open(fragment)
-    page.wait_for_load_state("networkidle")
-    snapshot = page.locator("body").aria_snapshot()
-    roles = r"button|link|textbox|spinbutton|checkbox|slider|dialog|group|progressbar|img"
-    assert re.findall(rf"^\s*- (?:{roles})(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE) == []
-    assert len(re.findall(r"- (?:button|link) \"", snapshot)) >= 5
-
-
-@pytest.mark.parametrize("fragment", VIEWS)
-def test_a_phone_shows_everything_without_scrolling_sideways(phone: Visit, fragment: str) -> None:
+def test_a_phone_shows_everything_by_name_without_scrolling_sideways(
+    phone: Visit, fragment: str
+) -> None:
     page = phone.open(fragment)
     page.wait_for_load_state("networkidle")
     cut = """nodes => nodes
@@ -882,6 +881,21 @@ def test_a_phone_shows_everything_without_scrolling_sideways(phone: Visit, fragm
         page.wait_for_timeout(100)
         assert overflow(page) <= 0
         assert page.locator("button, a, input, h1, h2, p, img").evaluate_all(cut) == []
+    assert_controls_are_named(page)
+
+
+def assert_controls_are_named(page: Page) -> None:
+    snapshot = page.locator("body").aria_snapshot()
+    roles = r"button|link|textbox|spinbutton|checkbox|slider|dialog|group|progressbar|img"
+    assert re.findall(rf"^\s*- (?:{roles})(?: \[[^\]]*\])*:?$", snapshot, re.MULTILINE) == []
+    assert len(re.findall(r"- (?:button|link) \"", snapshot)) >= 5
+
+
+def test_every_control_has_a_name_on_a_desktop(visit: Visit) -> None:
+    for fragment in VIEWS[:4]:
+        page = visit.open(fragment)
+        page.wait_for_load_state("networkidle")
+        assert_controls_are_named(page)
 
 
 def test_the_theme_follows_the_system_and_the_user(chromium: Browser, served: Served) -> None:

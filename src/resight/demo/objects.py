@@ -130,7 +130,7 @@ def bricks(
 def ramp(values: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
     """Color noise (h, w) in 0..1 by a gradient of colors: float32 (h, w, 3) in 0..255."""
     table = cv2.resize(np.array(colors, np.float32)[:, None], (1, 256))[:, 0]
-    return table[np.clip((values - 0.5) * 400 + 128, 0, 255).astype(np.uint8)]
+    return np.take(table, np.clip((values - 0.5) * 400 + 128, 0, 255).astype(np.uint8), axis=0)
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:

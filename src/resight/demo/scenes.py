@@ -64,8 +64,10 @@ def shade(pixels: np.ndarray, relief: np.ndarray, light: np.ndarray, gloss: floa
     slope_y = cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=1 / 8)
     lit = np.float32(light[2]) - np.float32(light[0]) * slope_x - np.float32(light[1]) * slope_y
     lit = np.maximum(lit, 0) / np.sqrt(1 + slope_x**2 + slope_y**2)
-    spot = 150 * gloss * np.minimum(lit, 1) ** 30
-    return np.asarray(pixels * (0.35 + 0.75 * lit[..., None]) + spot[..., None], np.float32)
+    shaded = pixels * (0.35 + 0.75 * lit[..., None])
+    if gloss:
+        shaded += (150 * gloss * np.minimum(lit, 1) ** 30)[..., None]
+    return np.asarray(shaded, np.float32)
 
 
 def _material(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -270,6 +272,13 @@ def lay(
     seen = cv2.warpPerspective(pixels, warp, (width, height), flags=cv2.INTER_LINEAR)
     shift = np.array([[1, 0, -1.6 * lift * light[0]], [0, 1, -1.6 * lift * light[1]]], np.float32)
     shadow = cv2.warpAffine(seen[..., 3], shift, (width, height))
+    reach = 8 * lift + 8  # of the shadow and its blur; nothing changes beyond it
+    left, top = np.maximum(corners.min(axis=0) - reach, 0).astype(int)
+    right, bottom = np.maximum(corners.max(axis=0) + reach, 0).astype(int)
+    part = np.s_[top:bottom, left:right]
+    scene, seen, shadow = scene[part], seen[part], shadow[part]
+    if not scene.size:
+        return
     shadow = cv2.GaussianBlur(shadow, (0, 0), 0.7 * lift)
     scene *= (1 - 0.5 * shadow[..., None]) * (1 - seen[..., 3:])
     scene += 255 * seen[..., :3]
