@@ -43,10 +43,10 @@ def draw_views(folder: Path, seed: int) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with photos of four objects, their groups and a collection of them."""
+    """Return a folder with photos of three objects, their groups and a collection of them."""
     home = tmp_path_factory.mktemp("default")
     groups = {}
-    for seed in range(4):
+    for seed in range(3):
         paths = draw_views(home / "photos" / f"object-{seed}", seed)
         groups[f"object-{seed}"] = [str(path.relative_to(home / "photos")) for path in paths]
     (home / "photos" / "groups.json").write_text(json.dumps(groups))
@@ -77,7 +77,7 @@ def fitted_on(collection: Path) -> int | None:
 
 def test_index_takes_the_default(home: Path) -> None:
     assert info(home / "c").config == METHODS[DEFAULT_METHOD].config.to_dict()
-    assert fitted_on(home / "c") == 12
+    assert fitted_on(home / "c") == 9
     with Collection.open(home / "c") as opened:
         assert opened.reduction_config == METHODS[DEFAULT_METHOD].reduction
 
@@ -139,14 +139,22 @@ def test_serve(home: Path, tmp_path: Path) -> None:
     from web_server import running
 
     new = tmp_path / "new.png"  # a new view
-    with Image.open(home / "photos" / "object-3" / "view-1.png") as image:
+    with Image.open(home / "photos" / "object-2" / "view-1.png") as image:
         image.crop((6, 0, 114, 81)).save(new)
     with running(home / "c") as server:
         answer = server.upload(new, k=3)
-    assert {Path(result["path"]).parent.name for result in answer["results"]} == {"object-3"}
+    assert {Path(result["path"]).parent.name for result in answer["results"]} == {"object-2"}
 
 
-@pytest.mark.slow
+@pytest.fixture
+def _small_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the default method describe photos at a fifth of its resolution."""
+    default = METHODS[DEFAULT_METHOD]
+    small = dataclasses.replace(default.config, resolutions=(110,))
+    monkeypatch.setitem(METHODS, DEFAULT_METHOD, dataclasses.replace(default, config=small))
+
+
+@pytest.mark.usefixtures("_small_photos")
 def test_photos_that_are_added_later(tmp_path: Path, resight: Run) -> None:
     """Five photos are compared as they are; the adaptation follows, and grows with them."""
     photos, collection = tmp_path / "photos", tmp_path / "c"
@@ -233,6 +241,7 @@ def test_missing_weights_are_named_with_their_pip_line(
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.usefixtures("_small_photos")
 def test_unreadable_photos_and_pictures_that_are_all_alike(tmp_path: Path, resight: Run) -> None:
     photos, collection = tmp_path / "photos", tmp_path / "c"
     photos.mkdir()

@@ -53,7 +53,7 @@ def check_groups(photos: Path, collection: Path) -> None:
     assert len(right) >= 0.7 * len(related)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_demo_is_not_trivial(demo_photos: Path, tmp_path: Path) -> None:
     index(demo_photos, tmp_path / "c", config="sift-vlad", evidence=False)
     truth = demo_photos / "groups.json"

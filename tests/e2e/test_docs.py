@@ -112,6 +112,7 @@ def test_http_examples_run_and_print_what_the_page_says(demo_folder, monkeypatch
     from resight.web.tokens import find_token
     from web_server import make_sift_collection, running
 
+    keep_objects(demo_folder / "photos", range(1, 5))
     collection = make_sift_collection(demo_folder / "collection", demo_folder / "photos")
     monkeypatch.setenv("RESIGHT_TOKEN", "0123456789abcdef")
     with running(collection, token=find_token(None)) as server:

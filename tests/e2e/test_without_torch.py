@@ -34,7 +34,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("photos")
-    samples.draw_many(home / "photos", 10)
+    samples.draw_many(home / "photos", 3)
     return home
 
 
@@ -46,10 +46,10 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_empty_cache")
 def test_photos_are_indexed_searched_and_explained(home: Path) -> None:
-    photo, other = home / "photos" / "003.png", home / "photos" / "004.png"
+    photo, other = home / "photos" / "001.png", home / "photos" / "002.png"
     done = run("index", home / "photos", "-c", home / "c")
     assert done.returncode == 0, done.stderr
-    assert "10 photos (10 new)" in done.stderr
+    assert "3 photos (3 new)" in done.stderr
     done = run("search", photo, "-c", home / "c")
     assert done.returncode == 0, done.stderr
     assert str(photo) in done.stdout.splitlines()[1]
