@@ -41,7 +41,8 @@ def main() -> int:
         "--trials",
         type=int,
         default=1000,
-        help="kills, and flipped bits; half as many of other faults (default 1000)",
+        help="kills, and flipped bits; half as many of other faults (default 1000); fewer than there "
+        "are operations meet each kind in some of them only",
     )
     add("--kind", choices=KINDS, action="append", help="only this kind")
     add("--only", default="", help="only operations whose name contains this")
@@ -82,8 +83,10 @@ def _rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
     chosen = [each for each in prepared if options.only in each.name]
     kinds, chance = options.kind or KINDS, random.Random(options.seed)
     each = max(1, -(-options.trials // max(1, len(chosen))))
-    for kind in KINDS[:-1]:
-        for operation in chosen if kind in kinds else ():
+    for number, kind in enumerate(KINDS[:-1]):
+        first = number * options.trials
+        turn = [chosen[(first + at) % len(chosen)] for at in range(min(options.trials, len(chosen)))]
+        for operation in turn if kind in kinds else ():
             trial = _trials(operation, folder, each, chance)[kind]
             yield _row(operation.name, kind, trial())
     if "bit rot" in kinds and not options.only:

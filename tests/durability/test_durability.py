@@ -11,7 +11,7 @@ import report
 
 from environment import ROOT
 
-TRIALS = 2
+TRIALS = 5
 DOCS = ROOT / "docs"
 
 
@@ -33,5 +33,6 @@ def test_nothing_is_lost_by_faults(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     rows = json.loads(figures.read_text())["rows"]
     assert {row["fault"] for row in rows} == set(report.KINDS)
+    assert len({row["operation"] for row in rows}) >= 20, "each operation meets some fault"
     assert all(row["trials"] > 0 and not row["violations"] for row in rows)
-    assert sum(row["hit"] for row in rows) > 2 * TRIALS
+    assert sum(row["hit"] for row in rows) > TRIALS
