@@ -85,7 +85,9 @@ def _rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
     each = max(1, -(-options.trials // max(1, len(chosen))))
     for number, kind in enumerate(KINDS[:-1]):
         first = number * options.trials
-        turn = [chosen[(first + at) % len(chosen)] for at in range(min(options.trials, len(chosen)))]
+        turn = [
+            chosen[(first + at) % len(chosen)] for at in range(min(options.trials, len(chosen)))
+        ]
         for operation in turn if kind in kinds else ():
             trial = _trials(operation, folder, each, chance)[kind]
             yield _row(operation.name, kind, trial())

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.exhaustive
 
 VALUES = 768
 
+
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a.astype(np.float64), b.astype(np.float64)
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
@@ -69,8 +70,6 @@ def heat_margin(extractor, copies):
 def assert_equal(ours, plain, name):
     assert cosine(ours, plain) >= 0.99999, name
     assert np.abs(ours - plain).max() <= 1e-4, name
-
-
 
 
 @pytest.fixture(scope="module")

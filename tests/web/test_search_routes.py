@@ -208,7 +208,8 @@ def test_a_limit_counts_the_results_within_it(server):
     assert server.search(photo=1, limit=0)["total"] == 1
 
 
-def test_a_network_answers_like_the_python_interface(photos, tmp_path, small_weights):
+def test_a_network_answers_like_the_python_interface(photos, tmp_path, small_weights, monkeypatch):
+    monkeypatch.setattr("resight.searching.spatial_verification.COLUMNS_SIDE", 200)
     folder = make_cnn_collection(tmp_path / "cnn", photos / "object-01", small_weights, cam=True)
     model = ModelOptions(small_weights, "cpu")
     with running(folder, model) as server:
