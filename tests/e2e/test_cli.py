@@ -266,7 +266,7 @@ def test_the_matched_region_lies_on_the_common_part(collection: Path, tmp_path: 
             size = image.size
         framed.save(tmp_path / "framed.png")
         box = (300, 150, framed.width - 300, framed.height - 150)
-        config = SearchConfig(k=1, verify=16)
+        config = SearchConfig(k=1, verify=2)
         for region in (None, box):
             (first,) = Searcher(opened).search(tmp_path / "framed.png", config, region).results
             assert first.path == paths[0]
