@@ -41,8 +41,8 @@ def main() -> int:
         "--trials",
         type=int,
         default=1000,
-        help="kills, and flipped bits; half as many of other faults (default 1000); fewer than there "
-        "are operations meet each kind in some of them only",
+        help="kills, and flipped bits; half as many of other faults (default 1000); if there are "
+        "fewer than operations, each kind meets some operations only",
     )
     add("--kind", choices=KINDS, action="append", help="only this kind")
     add("--only", default="", help="only operations whose name contains this")

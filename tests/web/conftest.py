@@ -15,6 +15,8 @@ from web_server import OwnServer, Running, make_photos, make_sift_collection, ru
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from page_visits import Served, Visit
+
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,3 +78,32 @@ def own(few_photos: Path, tmp_path: Path) -> Iterator[OwnServer]:
     collection = make_sift_collection(tmp_path / "collection", folder)
     with running(collection) as started:
         yield OwnServer(started, collection, folder)
+
+
+@pytest.fixture(scope="session")
+def served(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Served"]:
+    """Serve 24 photos of four objects: three views each, and all of them again."""
+    from page_visits import index_twice, serving
+
+    made = made_once(tmp_path_factory, "page", lambda folder: index_twice(folder, photos))
+    own = shutil.copytree(made / "holidays", tmp_path_factory.mktemp("served") / "holidays")
+    with serving(own, made / "photos") as started:
+        yield started
+
+
+@pytest.fixture
+def visit(chromium: "Browser", served: "Served") -> Iterator["Visit"]:
+    """Open a window of a desktop."""
+    from page_visits import visiting
+
+    with visiting(chromium, served) as opened:
+        yield opened
+
+
+@pytest.fixture
+def phone(chromium: "Browser", served: "Served") -> Iterator["Visit"]:
+    """Open a window of a phone."""
+    from page_visits import PHONE, visiting
+
+    with visiting(chromium, served, viewport=PHONE, has_touch=True, is_mobile=True) as opened:
+        yield opened

@@ -1,14 +1,10 @@
 """The page in a real browser, against the real server: everything users do with it."""
 
 import base64
-import contextlib
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -22,124 +18,15 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect
 
 import samples
+from page_visits import TOTAL, Served, Visit, visiting
 from resight.backends.manage import remove
-from resight.config import LocalConfig, SearchConfig
-from resight.indexing import pipeline
+from resight.config import SearchConfig
 from resight.searching import search
 from resight.searching.query import Result
 from web_server import OwnServer, make_sift_collection, running
 
-expect.set_options(timeout=20_000)
-
-OBJECTS = 4
-TOTAL = OBJECTS * 3 * 2
 PAGE_SIZE = 60
-PHONE = {"width": 375, "height": 720}
-DESKTOP = {"width": 1200, "height": 800}
 NOT_FOUND = "Failed to load resource"
-
-SERVE = """
-import sys
-from pathlib import Path
-from resight.web import WebSettings, serve
-started = lambda address: print(address, flush=True)
-serve(Path(sys.argv[1]), settings=WebSettings(port=0, token=None), started=started)
-"""
-
-
-@dataclass
-class Served:
-    """A running server and what it serves."""
-
-    address: str
-    photos: Path
-    collection: Path
-
-    def query(self, number: int = 1) -> Path:
-        return self.photos / f"object-{number:02d}" / "view-1.jpg"
-
-
-@dataclass
-class Visit:
-    """A browser window, with its errors and its requests to other sites."""
-
-    page: Page
-    served: Served
-    errors: list[str] = field(default_factory=list)
-    outside: list[str] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
-
-    def open(self, fragment: str = "") -> Page:
-        self.page.goto(self.served.address + fragment)
-        return self.page
-
-    def results(self, page: Page) -> list[tuple[str, str]]:
-        """Return names and exact distances of the shown results."""
-        expect(page.locator("#search .results:not(.waiting) .tile").first).to_be_visible()
-        script = """tiles => tiles.map(tile => [tile.querySelector(".name").textContent,
-                                                tile.querySelector(".distance").dataset.distance])"""
-        return [tuple(pair) for pair in page.locator("#search .tile").evaluate_all(script)]
-
-
-@pytest.fixture(scope="module")
-def served(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("page")
-    copies, collection = folder / "photos", folder / "holidays"
-    for number in range(1, OBJECTS + 1):
-        name = f"object-{number:02d}"
-        shutil.copytree(photos / name, copies / name)
-        shutil.copytree(photos / name, copies / "again" / name)
-        for photo in (copies / "again" / name).iterdir():
-            with photo.open("ab") as file:  # identical files would be one result
-                file.write(b" ")
-    (copies / "empty.jpg").touch()
-    (copies / "notes.png").write_text("not a picture")
-    config = LocalConfig(
-        method="sift-vlad", longest_side=400, max_keypoints=500, centers=32, sample=20_000
-    )
-    pipeline.index([copies], collection, config=config)
-    command = [sys.executable, "-c", SERVE, str(collection)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            address = process.stdout.readline().strip()
-            assert address.startswith("http://127.0.0.1:")
-            yield Served(address, copies, collection)
-        finally:
-            process.terminate()
-
-
-@contextlib.contextmanager
-def visiting(chromium: Browser, served: Served, **options: object) -> Iterator[Visit]:
-    """Open a new window; afterwards check that nothing failed or left the server's origin."""
-    context = chromium.new_context(**{"viewport": DESKTOP, **options})
-    context.set_default_timeout(20_000)
-    visit = Visit(context.new_page(), served)
-    page = visit.page
-    page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    page.on("console", lambda m: m.type == "error" and visit.errors.append(m.text))
-    own = (served.address, f"blob:{served.address}", "data:")
-    page.on("request", lambda r: r.url.startswith(own) or visit.outside.append(r.url))
-    try:
-        yield visit
-        unexpected = [e for e in visit.errors if not any(text in e for text in visit.expected)]
-        assert unexpected == []
-        assert visit.outside == []
-    finally:
-        context.close()
-
-
-@pytest.fixture
-def visit(chromium: Browser, served: Served) -> Iterator[Visit]:
-    with visiting(chromium, served) as visit:
-        yield visit
-
-
-@pytest.fixture
-def phone(chromium: Browser, served: Served) -> Iterator[Visit]:
-    options = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
-    with visiting(chromium, served, **options) as visit:
-        yield visit
 
 
 def drop(page: Page, path: Path, event: str = "drop") -> None:

@@ -65,6 +65,7 @@ export function createGroups(root, { info, changed }) {
   folder.addEventListener("change", () => go({ ...state, folder: folder.value.trim() || undefined }));
   const list = element("ol", { class: "group-list", "aria-label": "Groups" });
   const end = element("div", { class: "state" });
+  const first = element("div", { class: "state", hidden: true }, loading("Grouping the photos"));
   root.append(
     element("div", { class: "page-head" },
       element("h1", { id: "groups-heading", text: "Groups" }),
@@ -74,7 +75,7 @@ export function createGroups(root, { info, changed }) {
       element("span", { class: "spring" }), ...downloads),
     element("details", { class: "group-filter" }, element("summary", { text: "Filter" }),
       element("div", {}, element("label", {}, "Photos, at least", size), folderLabel)),
-    past.list, named.section, list, end, element("div", { class: "dock" }, undo.line, selection.bar), moving.dialog,
+    past.list, named.section, first, list, end, element("div", { class: "dock" }, undo.line, selection.bar), moving.dialog,
   );
   const applyLimit = debounce(() => {
     go({ ...state, limit: Number(Number(slider.value).toPrecision(4)) }, { replace: state.limit !== undefined });
@@ -152,7 +153,7 @@ export function createGroups(root, { info, changed }) {
     busy = false;
     list.classList.add("waiting");
     list.inert = true; // its photos may be gone
-    if (!list.childElementCount) end.replaceChildren(loading("Grouping the photos"));
+    if (!list.childElementCount) waitForFirst(true);
     await loadMore();
   }
 
@@ -175,6 +176,7 @@ export function createGroups(root, { info, changed }) {
       if (signal.aborted) return;
       list.classList.remove("waiting");
       list.inert = false;
+      waitForFirst(false);
       end.replaceChildren(errorState(problem, () => loadMore()));
       loaded = null;
       busy = false;
@@ -186,6 +188,12 @@ export function createGroups(root, { info, changed }) {
     loadIfNear();
   }
 
+  /** Say that the photos are being grouped; what was said is not pushed away by the groups. */
+  function waitForFirst(waiting) {
+    first.hidden = !waiting;
+    end.hidden = waiting;
+  }
+
   /** Load on while the end is near the window, as groups of other kinds take no room. */
   function loadIfNear() {
     if (end.getBoundingClientRect().top < window.innerHeight + AHEAD_PX) loadMore();
@@ -195,6 +203,7 @@ export function createGroups(root, { info, changed }) {
     list.replaceChildren();
     list.classList.remove("waiting");
     list.inert = false;
+    waitForFirst(false);
     const max = Math.max(2 * estimated, limit, 1e-6);
     slider.max = String(max);
     slider.step = String(max / 400);

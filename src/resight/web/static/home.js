@@ -10,12 +10,13 @@ const PAGE_SIZE = 200;
 const ORDERS = [["", "As added"], ["date", "Newest first"], ["name", "By name"]];
 
 export function createHome(root, page) {
-  const lead = element("p", { class: "lead" });
+  const lead = element("p", { class: "lead", text: leadText("the photos of this collection") });
   const link = fieldForm({
     input: { type: "url", name: "link", placeholder: "https://…", "aria-label": "Address of a photo" },
     text: "Search with this link",
     submit: page.searchLink,
   });
+  link.hidden = true; // until the server says that it loads photos from links
   const heading = element("h2", { class: "section-title", text: "Or start from one of these" });
   const filters = createFilters("home");
   const order = element("select", { id: "home-sort", "aria-label": "Order" }, ...ORDERS.map(([value, text]) => element("option", { value, text })));
@@ -56,7 +57,7 @@ export function createHome(root, page) {
     try {
       const info = await page.info();
       const scope = info.photos ? `${count(info.photos, "photo")} in “${info.name}”` : "the other photos";
-      lead.textContent = `Choose a photo, or a region of it, to see which of ${scope} show the same object, building or scene.`;
+      lead.textContent = leadText(scope);
       link.hidden = !info.urls_allowed;
       bar.hidden = !info.photos;
       if (!info.photos) {
@@ -124,6 +125,10 @@ export function createHome(root, page) {
       grid.setPhotos([]);
     },
   };
+}
+
+function leadText(scope) {
+  return `Choose a photo, or a region of it, to see which of ${scope} show the same object, building or scene.`;
 }
 
 function emptyCollection({ indexing }) {
