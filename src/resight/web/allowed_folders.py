@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from resight.collection import Collection
-from resight.collection.database import explained
+from resight.collection.folders import indexed_folders
 from resight.photos import is_under
 from resight.web.app_state import AppState
 from resight.web.problems import ProblemError
@@ -36,13 +36,3 @@ def allowed_folders(state: AppState) -> set[Path]:
     with Collection.open(state.service.place) as opened:
         folders = {*indexed_folders(opened), *state.settings.index_folders}
     return {Path(os.path.realpath(folder)) for folder in folders}
-
-
-def indexed_folders(collection: Collection) -> list[Path]:
-    """Return the topmost folders of a collection's photos that still exist."""
-    with explained(collection.folder):
-        rows = collection.connection.execute("SELECT path FROM photos").fetchall()
-    folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
-    return sorted(
-        folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()
-    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from resight.collection import Collection
+from resight.collection.folders import forget, indexed_folders, single_photos
 from resight.collection.writer import writing
 from resight.errors import CollectionError
 from resight.indexing import pipeline
 from resight.progress import Progress
 from resight.web import job_schemas, schemas
-from resight.web.allowed_folders import allowed_folders, indexed_folders, named_folder
+from resight.web.allowed_folders import allowed_folders, named_folder
 from resight.web.app_state import AppState
 from resight.web.move_routes import move_task, undo_task
 from resight.web.problems import ProblemError, problem_responses
@@ -119,10 +121,11 @@ def _task(body: job_schemas.JobRequest, state: AppState) -> Task:
 def _folders(body: job_schemas.JobRequest, state: AppState) -> list[Path]:
     if body.folders is None:
         with Collection.open(state.service.place) as opened:
-            folders = indexed_folders(opened)
-        if not folders:
+            singles = [path for path in single_photos(opened) if os.path.lexists(path)]
+            places = [*indexed_folders(opened), *singles]
+        if not places:
             raise ProblemError(409, "None of the folders that were indexed exists any more.")
-        return folders
+        return places
     if not state.settings.local_only:
         raise ProblemError(403, "Folders can be named only on the machine itself.")
     allowed = allowed_folders(state)
@@ -179,6 +182,7 @@ def _remove_task(ids: list[int], state: AppState) -> Task:
             with writing(Path(state.service.place)) as writer:
                 photos = list(writer.collection.photos_by_id(ids).values())
                 writer.remove(photos)
+                forget(writer)
                 removed = len(photos)
         progress("removing", removed, removed)
         return {"removed": removed}
