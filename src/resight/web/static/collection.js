@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { announce, button, count, element, emptyState, errorState, fieldForm, loading, sentence } from "./dom.js";
+import { watchText } from "./watch.js";
 
 const JOB_KEY = "resight-job";
 const POLL_MS = 2000; // while another program is indexing
@@ -11,7 +12,7 @@ const OUTCOMES = {
   vanished: "missing", pruned: "removed from the index", removed: "removed",
 };
 
-export function createCollection(root, { info, changed }) {
+export function createCollection(root, { info, changed, watch }) {
   let following = false;
   const heading = element("h1", { id: "collection-heading", text: "Collection" });
   const facts = element("dl", { class: "facts" });
@@ -27,15 +28,36 @@ export function createCollection(root, { info, changed }) {
   });
   const settings = element("details", { class: "settings", hidden: true });
   const outcome = element("p", { class: "outcome", role: "status" });
+  const watching = element("input", { type: "checkbox", role: "switch" });
+  const watched = element("p", {});
+  const watchPart = element("div", { class: "watch", hidden: true }, element("label", {}, watching, "Watch these folders for new photos"), watched);
   const failures = element("div", { class: "failures" });
   root.append(
     element("div", { class: "page-head" }, heading, facts, settings),
     element("div", { class: "card" },
       element("h2", { text: "Check for changes" }),
       element("p", { text: "Scans the folders of this collection again and adds new and changed photos. The photos themselves are never modified." }),
-      element("div", { class: "actions" }, update), folder, progress, outcome),
+      element("div", { class: "actions" }, update), folder, progress, outcome, watchPart),
     failures,
   );
+
+  let added = null;
+  watching.addEventListener("change", async () => {
+    try {
+      await watch.set(watching.checked);
+    } catch (problem) {
+      watching.checked = !watching.checked;
+      watched.textContent = `${problem.title}. ${sentence(problem.message)}`;
+    }
+  });
+  watch.subscribe((status) => {
+    watchPart.hidden = !status.allowed;
+    watching.checked = status.watching;
+    watched.textContent = watchText(status);
+    watched.classList.toggle("problem", status.job?.state === "failed");
+    if (added !== null && added !== status.added && !root.hidden) load(true);
+    added = status.added;
+  });
 
   async function load(fresh) {
     try {

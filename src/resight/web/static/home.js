@@ -7,7 +7,7 @@ import { createGrid, photoLink } from "./grid.js";
 import { current, formatHash, go } from "./state.js";
 
 const PAGE_SIZE = 200;
-const ORDERS = [["", "As added"], ["date", "Newest first"], ["name", "By name"]];
+const ORDERS = [["", "As added"], ["added", "Last added first"], ["date", "Newest first"], ["name", "By name"]];
 
 export function createHome(root, page) {
   const lead = element("p", { class: "lead" });
