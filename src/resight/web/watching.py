@@ -151,4 +151,4 @@ class Watcher:
 
 def may_watch(collection: Path | str) -> bool:
     """Return whether a collection can be changed: not in a read-only folder."""
-    return os.access(collection, os.W_OK)
+    return not os.path.exists(collection) or os.access(collection, os.W_OK)

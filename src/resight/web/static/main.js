@@ -23,7 +23,7 @@ let shown = null;
 let adding = false; // picked files join the query
 
 const pick = () => openPicker(false);
-const home = createHome(byId("home"), { info, pick, searchLink });
+const home = createHome(byId("home"), { info, pick, searchLink, changed });
 const search = createSearch(byId("search"), { pick, add: () => openPicker(true), presented: () => compare.refresh() });
 const groups = createGroups(byId("groups"), { info, changed });
 const watch = createWatch(byId("added"), { show: showAdded });
