@@ -4,13 +4,14 @@ import * as api from "./api.js";
 import { announce, button, element, sentence } from "./dom.js";
 
 const JOB_KEY = "resight-job";
+const STOPPED = "Stopped. The photos indexed so far stay; look for new photos to index the rest.";
 const POLL_MS = 2000; // while another program is indexing
 const OUTCOMES = {
   new: "new", changed: "changed", moved: "moved", failed: "could not be read",
   vanished: "missing", pruned: "removed from the index", removed: "removed",
 };
 
-/** Create the progress and the outcome of jobs; `busy` is called with whether one runs, `ended` after one that succeeded. */
+/** Create the progress and the outcome of jobs; `busy` is called with whether one runs, `ended` after each. */
 export function createIndexing({ info, busy, ended }) {
   const bar = element("progress", { max: "1", "aria-label": "Progress of indexing" });
   const step = element("p", { class: "step" });
@@ -19,26 +20,31 @@ export function createIndexing({ info, busy, ended }) {
   const outcome = element("p", { class: "outcome", role: "status" });
   let following = false;
   let job = null;
+  let stopped = false;
 
   async function run(request) {
     busy(true);
     outcome.textContent = "";
+    job = null;
     try {
       const { id } = await api.startJob(request);
       sessionStorage.setItem(JOB_KEY, String(id));
       await follow(id);
     } catch (problem) {
-      finish(`${problem.title}. ${sentence(problem.message)}`);
+      finish(stopped ? STOPPED : `${problem.title}. ${sentence(problem.message)}`);
+      if (job) await ended();
     }
   }
 
   async function press() {
     stop.disabled = true;
+    stopped = true;
     await api.stopJob(job).catch(() => {}); // it has just ended
   }
 
   function startFollowing(text, id) {
     following = true;
+    stopped = false;
     job = id;
     stop.hidden = !id;
     stop.disabled = false;
