@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import fsspec
 import pytest
 
 import samples
@@ -117,3 +118,17 @@ def test_photos_of_other_collections_bring_their_folders(photos, tmp_path):
     samples.draw_many(tmp_path / name, 1, first=7)
     samples.index(tmp_path / name, collection)
     assert tmp_path / name in known(collection)
+
+
+def test_folders_of_object_stores_are_remembered_if_they_were_indexed(photos, tmp_path):
+    store, collection = fsspec.filesystem("memory"), tmp_path / "c"
+    for name in ("sea/a.png", "b.png"):
+        store.pipe(f"/bucket/{name}", (photos / "a" / "000.png").read_bytes() + name.encode())
+    samples.index(photos / "a", collection)
+    samples.index(Path("memory://bucket/b.png"), collection)  # one photo
+    assert known(collection) == [photos / "a"]
+    samples.index(Path("memory://bucket/sea"), collection)
+    assert info(collection).to_dict()["folders"] == [str(photos / "a"), "memory://bucket/sea"]
+    with Collection.open(collection) as opened:
+        assert indexed_folders(opened) == [photos / "a"]
+        assert single_photos(opened) == []
