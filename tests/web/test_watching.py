@@ -62,6 +62,7 @@ def test_new_photos_are_indexed_once_they_have_settled(watched):
     assert not watched.look()
     photo.write_bytes(data)
     assert not watched.look()
+    assert watched.files.are_coming
     assert watched.look()
     watched.jobs.start("remove", lambda _: threading.Event().wait(0.2) and {})
     watched.watcher.index(watched.files)
@@ -70,6 +71,7 @@ def test_new_photos_are_indexed_once_they_have_settled(watched):
     watched.jobs.stopping = False
     assert watched.look()
     assert watched.run().state == "done"
+    assert not watched.files.are_coming
     assert watched.watcher.added == 1
     assert not any(watched.look() for _ in range(2))
     samples.draw_many(watched.photos, 1, first=8)

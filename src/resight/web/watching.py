@@ -24,8 +24,9 @@ from resight.progress import Progress
 from resight.web.problems import ProblemError, logger
 from resight.web.queues import Job, JobQueue, Task
 
-MAX_SHARE = 0.05
-"""Looks take at most this share of the time: large collections are looked at less often."""
+MAX_SHARE = 0.1
+"""Looks take at most this share of the time, unless there are new files: large collections are
+looked at less often."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class NewFiles:
         self._known: set[int] = set()
         self._new: set[int] = set()
 
+    @property
+    def are_coming(self) -> bool:
+        """Return whether the last scan has found new files."""
+        return bool(self._new)
+
     def have_settled(self, scan: ScanResult, collection: Collection) -> bool:
         """Return whether there are new files, the same as in the scan before."""
         if not self._known:
@@ -59,9 +65,10 @@ class NewFiles:
         self._new -= self._known
         return bool(self._new)
 
-    def forget(self) -> None:
-        """Know the new files, which are being indexed."""
+    def accept(self) -> None:
+        """Count the new files as known, since they are being indexed."""
         self._known |= self._new
+        self._new = set()
 
     def _know_indexed(self, collection: Collection) -> None:
         photos = collection.photos()
@@ -125,7 +132,7 @@ class Watcher:
         """Start the job that indexes new photos, unless another one runs: the next look will."""
         with contextlib.suppress(ProblemError):
             self.job = self._jobs.start("index", self._counted(self._index_task()))
-            files.forget()
+            files.accept()
 
     def _counted(self, task: Task) -> Task:
         def counted(progress: Progress) -> dict[str, Any]:
@@ -146,7 +153,8 @@ class Watcher:
                 logger.info("the folders could not be looked at: %s", error)
             except Exception:  # noqa: BLE001 - logged; a bug must not end the thread
                 logger.exception("the folders could not be looked at")
-            pause = max(self.every_s, (time.monotonic() - started) / MAX_SHARE)
+            share = 1.0 if files.are_coming else MAX_SHARE
+            pause = max(self.every_s, (time.monotonic() - started) / share)
 
 
 def may_watch(collection: Path | str) -> bool:
