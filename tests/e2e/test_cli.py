@@ -407,6 +407,8 @@ def test_info(collection: Path, resight: Run) -> None:
     assert succeed(done) == ["1 could not be read:", f"  {photo.path}: Permission denied"]
     rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     assert (rows["photos"], rows["failed"], rows["method"]) == ("15", "1", "sift-vlad")
+    (folder,) = info(collection).folders
+    assert rows["folders"] == str(folder)
     assert "centers" not in rows
     done = resight("info", "-c", collection, "--settings")
     assert dict(line.split(maxsplit=1) for line in done.stdout.splitlines())["centers"] == "16"

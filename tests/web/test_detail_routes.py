@@ -92,6 +92,7 @@ def test_lists_are_filtered_and_sorted(server, album):
     assert listed(server, sort="date")[:2] == ["img2.jpg", "img10.jpg"]
     assert listed(server, sort="name", file_name="IMG") == ["IMG1.jpg", "img2.jpg", "img10.jpg"]
     assert listed(server, under=album / "old", sort="name") == ["01.jpg", "02.jpg", "03.jpg"]
+    assert listed(server, sort="added") == listed(server)[::-1]
     assert listed(server, taken_from="2020", sort="name") == ["img2.jpg"]
     assert listed(server, taken_before="2020-01") == ["img10.jpg"]
     assert listed(server, min_side=400, sort="name") == ["01.jpg", "02.jpg", "03.jpg"]

@@ -642,7 +642,7 @@ def test_new_photos_are_indexed_with_progress(visit: Visit, tmp_path: Path) -> N
     shutil.copy(visit.served.query(1), added)
     try:
         page.get_by_role("button", name="Look for new photos").click()
-        expect(page.locator(".outcome")).to_contain_text("1 new")
+        expect(page.locator("#collection .outcome")).to_contain_text("1 new")
         expect(page.locator(".facts").first).to_contain_text(str(TOTAL + 1))
     finally:
         added.unlink()
@@ -891,6 +891,59 @@ def test_all_but_the_best_are_moved_and_brought_back(chromium: Browser, movable:
         expect(undo).to_contain_text(f"{size - 1} photos are back")
         assert sorted(movable.photos.rglob("*.jpg")) == before
         expect(page.locator(".group").first.locator(".strip li")).to_have_count(size)
+
+
+# The first photos of a collection, and those that come later
+
+
+def test_a_new_collection_is_indexed_and_watched(
+    chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, index = tmp_path / "photos", pipeline.index
+    *_, known = samples.draw_many(photos, 4)
+    monkeypatch.setattr(
+        pipeline, "index", lambda *p, **options: index(*p, config=samples.QUICK, **options)
+    )
+    settings = {"index_folders": (photos, tmp_path), "watch_every_s": 0.2}
+    with running(tmp_path / "new", **settings) as server:
+        served = Served(f"{server.url}/", photos, tmp_path / "new")
+        with visiting(chromium, served) as visit:
+            page = visit.open()
+            home, added = page.locator("#home"), page.locator("#added")
+            expect(home.get_by_role("heading", name="Choose a folder with photos")).to_be_visible()
+            field = home.get_by_label("Path of a folder with photos")
+            expect(field).to_have_value(str(photos))
+            visit.expected.append(NOT_FOUND)
+            field.fill("/nowhere")
+            page.keyboard.press("Enter")
+            expect(home.get_by_role("status")).to_contain_text("Not allowed.")
+            home.get_by_role("button", name=str(photos)).click()
+            page.keyboard.press("Enter")
+            expect(home.get_by_role("heading", name="Find it again.")).to_be_visible()
+            expect(home.locator(".tile")).to_have_count(4)
+
+            page.get_by_role("link", name="Collection").click()
+            page.get_by_role("switch", name="Watch these folders").check()
+            seen = page.get_by_text(re.compile(r"^Watching 1 folder. Last looked at \d\d:\d\d.$"))
+            expect(seen).to_be_visible()
+            page.get_by_role("link", name="Search", exact=True).click()
+            home.locator(".tile").last.click()
+            nothing = page.get_by_role("heading", name="Nothing found")
+            expect(nothing).to_be_visible()
+            (photos / "copy.png").write_bytes(known.read_bytes() + b"changed")
+            expect(added).to_contain_text("1 photo was added.")
+            expect(nothing).to_be_visible()  # nothing changes by itself
+            added.get_by_role("button", name="Search again").click()
+            expect(page.get_by_role("link", name="Result 1: copy.png")).to_be_visible()
+            expect(added).to_be_hidden()
+
+            page.go_back()
+            expect(home.locator(".tile")).to_have_count(5)
+            samples.draw(photos / "last.png", 9)
+            added.get_by_role("button", name="Show it").click()
+            page.wait_for_url("**#/?sort=added")
+            expect(home.locator(".tile")).to_have_count(6)
+            expect(home.locator(".tile a").first).to_have_attribute("title", "last.png")
 
 
 def test_work_with_groups_fits_a_phone(chromium: Browser, movable: OwnServer) -> None:

@@ -54,6 +54,8 @@ OPERATIONS = {
     ("delete", f"{V1}/names"),
     ("post", f"{V1}/names/search"),
     ("get", f"{V1}/moves"),
+    ("get", f"{V1}/watch"),
+    ("post", f"{V1}/watch"),
     ("get", f"{V1}/health"),
     ("get", "/metrics"),
 }

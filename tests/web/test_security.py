@@ -187,7 +187,7 @@ def test_invalid_settings(settings, message):
 
 def test_serving_without_a_collection_or_on_a_port_in_use(tmp_path, few_collection):
     with pytest.raises(CollectionError, match="no collection here"):
-        serve(tmp_path)
+        serve(tmp_path, settings=WebSettings(token=None))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"port {port}.*choose another"):

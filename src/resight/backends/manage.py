@@ -10,9 +10,10 @@ from resight.backends import Location, open_remote, open_store
 from resight.backends.local import LocalStore
 from resight.collection import Collection, Photo
 from resight.collection.ann_index import ApproximateIndex, read_ann_status
+from resight.collection.folders import follow_move, forget, known_folders
 from resight.collection.writer import writing
 from resight.errors import UsageError
-from resight.photos import PathLike, absolute, as_paths
+from resight.photos import PathLike, absolute, as_paths, path_text
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Info:
     """Description of a collection: counts, configuration, model, fitted parts, failures, size.
 
     Attributes:
+        folders: folders that the photos were indexed from; none of a remote collection.
         names: names of things, and how many photos carry each.
         precisions: arithmetic with which the descriptors were computed, where it was recorded.
         details: further properties of a remote collection, by a short title.
@@ -28,6 +30,7 @@ class Info:
 
     photos: int
     failed: list[tuple[Path, str]]
+    folders: list[Path]
     names: dict[str, int]
     config: dict[str, Any]
     model: dict[str, Any] | None
@@ -43,8 +46,9 @@ class Info:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
         failed = [{"path": str(path), "reason": reason} for path, reason in self.failed]
+        folders = [path_text(folder) for folder in self.folders]
         approximate = self.approximate and vars(self.approximate)
-        return {**vars(self), "failed": failed, "approximate": approximate}
+        return {**vars(self), "failed": failed, "folders": folders, "approximate": approximate}
 
 
 def info(collection: Location | Collection) -> Info:
@@ -55,6 +59,7 @@ def info(collection: Location | Collection) -> Info:
         return Info(
             photos=store.count("ok"),
             failed=[(photo.path, str(photo.reason)) for photo in store.photos("failed")],
+            folders=[] if local is None else known_folders(local),
             names={
                 name: len(store.photos_with(contents))
                 for name, contents in store.names().things.items()
@@ -96,7 +101,9 @@ def move(source: PathLike, target: PathLike, collection: PathLike) -> list[Path]
         taken = [path for path in moved.values() if path in own or opened.photo_at(path)]
         if taken:
             raise UsageError(f"{taken[0]}: is in the collection already")
-        writer.move(moved)
+        with writer.transaction():
+            writer.move(moved)
+            follow_move(writer, before, after)
     return list(moved.values())
 
 
@@ -104,6 +111,8 @@ def remove(
     paths: PathLike | Sequence[PathLike], collection: Location, *, everything: bool = False
 ) -> list[Path]:
     """Remove photos (or all below a folder) from a collection; the files are never touched.
+
+    A folder of the collection that is removed is forgotten, so that no run looks there again.
 
     Args:
         paths: photos and folders.
@@ -129,6 +138,7 @@ def remove(
             photos = _photos_at(as_paths(paths), opened.photos_under, opened.name)
             _check_rest(photos, opened.count("ok"), everything=everything)
             writer.remove(photos)
+            forget(writer, {absolute(path) for path in as_paths(paths)})
     return [photo.path for photo in photos]
 
 

@@ -17,6 +17,7 @@ from resight.backends.names import add_names
 from resight.backends.remote import Layout, Record, Remote, paged
 from resight.backends.store import reduced_query
 from resight.collection import Collection, Photo, StoredDescriptors
+from resight.collection.folders import remember_imported
 from resight.collection.provenance import ProvenanceSnapshot
 from resight.collection.writer import Writer, writing
 from resight.config import SETS, BackendConfig
@@ -75,6 +76,7 @@ def push(
     Photos that are stored with the same content are not sent again, and neither is evidence of
     their content. Hints and names are added to those there; of contradictory hints the newest
     win. A new collection gets the folder's provenance; that of an existing one must be the same.
+    The folders that were indexed stay behind: photos of several machines may be in one database.
 
     Args:
         collection: the folder.
@@ -213,6 +215,7 @@ def download(remote: Remote, writer: Writer, progress: Progress = no_progress) -
         contents = {str(record.photo.content) for record in batch} - present
         evidence = remote.evidence(contents) if keeps_evidence else {}
         with writer.transaction():
+            remember_imported(writer, [record.photo.path for record in new])
             writer.import_photos((r.photo, r.whole) for r in new if r.whole is not None)
             for content, data in evidence.items():
                 writer.record_evidence(content, data)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NO_EVIDENCE = "decided by descriptors alone, without evidence; resight index --evidence adds it"
 LISTED = 20
 """Photos of one kind that are listed by name; the rest are counted."""
+LISTED_FOLDERS = 5
 
 
 def download_progress() -> Callable[[int, int], None]:
@@ -214,6 +215,7 @@ def _info_rows(info: "Info") -> dict[str, str]:
     return {
         "photos": str(info.photos),
         "failed": str(len(info.failed)),
+        **({"folders": _folders_text(info.folders)} if info.folders else {}),
         "method": method_name(method_from_dict(info.config)),
         "created": info.created,
         "disk": "?" if info.bytes_on_disk is None else f"{info.bytes_on_disk / 1e6:.1f} MB",
@@ -224,6 +226,13 @@ def _info_rows(info: "Info") -> dict[str, str]:
         **({"names": names} if (names := _names_text(info.names)) else {}),
         **(info.details or {"approximate index": approximate}),
     }
+
+
+def _folders_text(folders: Sequence[Path]) -> str:
+    """Return the first folders, and the number of the others."""
+    shown = ", ".join(map(printable, folders[:LISTED_FOLDERS]))
+    rest = len(folders) - LISTED_FOLDERS
+    return shown if rest <= 0 else f"{shown} and {rest} more"
 
 
 def _names_text(names: dict[str, int]) -> str:

@@ -158,6 +158,8 @@ def serve(
         bool,
         option("Let the page move files of photos.", "--allow-move", panel=opt.ACCESS),
     ] = False,
+    watch: Annotated[bool, option("Index new photos as they come.", "--watch")] = False,
+    watch_every: Annotated[float, option("Seconds between two looks for them.", metavar="N")] = 10,
     urls: Annotated[
         bool, option("Allow queries by the URL of a photo.", "--urls", panel=opt.ACCESS)
     ] = False,
@@ -182,6 +184,8 @@ def serve(
         token=None if open_to_this_machine else find_token(token_file),
         allow_urls=urls,
         allow_move=allow_move,
+        watch=watch,
+        watch_every_s=watch_every,
         index_folders=tuple(absolute(folder) for folder in allow_folder or ()),
     )
     serve(

@@ -166,6 +166,11 @@ class Writer:
             )
             self._set_meta("stamp", _random_stamp())
 
+    def store_folders(self, folders: Iterable[Path]) -> None:
+        """Store the folders that the photos were indexed from."""
+        with self.transaction():
+            self._set_meta("folders", [str(folder) for folder in folders])
+
     def store_check_position(self, position: float) -> None:
         """Store where the next partial check starts, in 0..1."""
         with self.transaction():

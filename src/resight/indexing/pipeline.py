@@ -10,6 +10,7 @@ from typing import Any
 
 from resight.collection import Collection
 from resight.collection.ann_index import check_ann_supported, update_ann_index
+from resight.collection.folders import forget, places_of, remember
 from resight.collection.writer import Writer, check_creatable, writing
 from resight.config import ConfigPair, MethodConfig
 from resight.descriptors.extractor import Description, Extractor
@@ -149,6 +150,7 @@ def index(
         if extractor is not None:
             dimensions = extractor.dimensions
             check_resources(writer.collection, plan, dimensions, on_cluster=ray is not None)
+        remember(writer, places_of(scan, places))
         keep = _keeps_evidence(writer, evidence)
         if ray is None:
             results = _extract_locally(writer.collection, plan, extractor, workers, keep)
@@ -164,12 +166,17 @@ def index(
             made = complete_evidence(writer, workers, progress, load=load if network else None)
             report = replace(report, evidence=made)
         if prune and not report.interrupted:
-            gone = set(report.vanished)
-            if not prune_most:
-                check_prunable(plan, places, gone)
-            writer.remove([photo for photo in plan.vanished if photo.path in gone])
-            report = replace(report, pruned=len(gone))
+            report = _prune(writer, plan, report, () if prune_most else places)
         return finish_run(writer, report, approximate, options, progress)
+
+
+def _prune(writer: Writer, plan: Plan, report: IndexReport, checked: Sequence[Path]) -> IndexReport:
+    """Remove photos whose files are gone, unless they are most of the photos of a checked place."""
+    gone = set(report.vanished)
+    check_prunable(plan, checked, gone)
+    writer.remove([photo for photo in plan.vanished if photo.path in gone])
+    forget(writer)
+    return replace(report, pruned=len(gone))
 
 
 def _streams(photos: int) -> int:

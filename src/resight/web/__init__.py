@@ -32,6 +32,8 @@ class WebSettings:
         allow_urls: whether a query may be fetched from a web address.
         index_folders: folders that clients may index, besides those of the collection.
         allow_move: whether clients on the same machine may move the files of photos.
+        watch: whether to watch the collection's folders for new photos from the start.
+        watch_every_s: seconds between two looks at them, at least 0.1.
         allowed_hosts: further names under which the server may be reached (`Host` header).
         max_upload_bytes: larger uploads are refused.
         max_pixels: uploads that would decode to more are refused.
@@ -54,6 +56,8 @@ class WebSettings:
     allow_urls: bool = False
     index_folders: tuple[Path, ...] = ()
     allow_move: bool = False
+    watch: bool = False
+    watch_every_s: float = 10.0
     allowed_hosts: tuple[str, ...] = ()
     max_upload_bytes: int = 64 * MIB
     max_pixels: int = 64_000_000
@@ -71,6 +75,10 @@ class WebSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"{self.port} is not from 0 to 65535", parameter="port")
+        if not self.watch_every_s >= 0.1:
+            raise UsageError(
+                f"{self.watch_every_s:g} is less than 0.1 seconds", parameter="watch_every"
+            )
         if self.token is not None:
             check_token(self.token, parameter="token")
         elif not is_loopback(self.host):
@@ -96,6 +104,8 @@ def serve(
     end_process: bool = False,
 ) -> None:
     """Serve a collection's page and interface until Ctrl-C or SIGTERM.
+
+    A collection that does not exist yet is created on the page, from a folder of photos.
 
     Requests that run when the server is stopped are finished; a job stops after the current
     photo, and the next index run resumes there.
@@ -138,6 +148,8 @@ def serve(
             say(f"only photos of the collection can be searched with: {error}")
         address = server.address_of(settings, listener)
         say(f"serving {app.state.shared.location} at {address} (stop with Ctrl-C)")
+        if app.state.shared.service.is_new:
+            say("there is no collection yet: choose a folder with photos on the page")
 
         def on_startup() -> None:
             started(address)

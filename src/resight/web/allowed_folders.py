@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from resight.collection import Collection
-from resight.collection.database import explained
+from resight.collection.folders import indexed_folders, is_searched
 from resight.photos import is_under
 from resight.web.app_state import AppState
+from resight.web.new_collection import home_folders
 from resight.web.problems import ProblemError
 
 
@@ -33,16 +34,21 @@ def named_folder(text: str, allowed: set[Path], refusal: str) -> Path:
 
 def allowed_folders(state: AppState) -> set[Path]:
     """Return the allowed folders, links resolved."""
-    with Collection.open(state.service.place) as opened:
-        folders = {*indexed_folders(opened), *state.settings.index_folders}
+    folders = set(state.settings.index_folders)
+    if not state.service.is_new:
+        with Collection.open(state.service.place) as opened:
+            folders.update(indexed_folders(opened))
     return {Path(os.path.realpath(folder)) for folder in folders}
 
 
-def indexed_folders(collection: Collection) -> list[Path]:
-    """Return the topmost folders of a collection's photos that still exist."""
-    with explained(collection.folder):
-        rows = collection.connection.execute("SELECT path FROM photos").fetchall()
-    folders = {Path(os.fsdecode(path)).parent for (path,) in rows}
-    return sorted(
-        folder for folder in folders if folders.isdisjoint(folder.parents) and folder.is_dir()
-    )
+def first_folder(text: str, state: AppState, refusal: str) -> Path:
+    """Return the folder that a client named for the first photos of a new collection.
+
+    Raises:
+        ProblemError: see `named_folder`; 403 also for folders with a hidden one above them.
+    """
+    allowed = allowed_folders(state) | set(home_folders(state.settings))
+    folder = named_folder(text, allowed, refusal)
+    if not is_searched(Path(os.path.realpath(folder)), allowed):
+        raise ProblemError(403, "Hidden folders can be indexed only on the command line.")
+    return folder

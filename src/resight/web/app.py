@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.staticfiles import StaticFiles
 
 import resight
+from resight.errors import UsageError
 from resight.methods.model import ModelOptions
 from resight.web import (
     WebSettings,
@@ -27,10 +28,13 @@ from resight.web import (
     problems,
     schemas,
     search_routes,
+    watch_routes,
 )
 from resight.web.app_state import METRICS_TYPE, AppState
+from resight.web.index_jobs import LOOK, index_task
 from resight.web.security import API, SecurityMiddleware
 from resight.web.transport import Compression, HeadRequests
+from resight.web.watching import Watcher
 
 CLEAN_S = 60.0
 """Seconds between two removals of expired uploads and of thumbnails of removed photos."""
@@ -99,14 +103,23 @@ def create_app(
 
     Raises:
         CollectionError: there is no collection, or it cannot be read.
+        UsageError: a collection on a backend cannot be watched.
     """
     state = AppState(collection, settings or WebSettings(), model or ModelOptions())
     state.service.store.count("ok")
+    if state.settings.watch and state.service.remote is not None:
+        raise UsageError("only with a collection in a folder", parameter="watch")
+    watcher = Watcher(
+        Path(collection), state.jobs, lambda: index_task(LOOK, state), state.settings.watch_every_s
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         cleaning = asyncio.create_task(_clean_regularly(state))
+        if state.settings.watch:
+            watcher.start()
         yield
+        watcher.stop()
         cleaning.cancel()
         await asyncio.to_thread(state.close)
 
@@ -137,6 +150,7 @@ def create_app(
     )
     for router in routers:
         app.include_router(router(state), prefix=API)
+    app.include_router(watch_routes.router(state, watcher), prefix=API)
     app.include_router(_monitoring_router(state))
     _serve_page(app)
     return app

@@ -1,5 +1,6 @@
 """State that the endpoints of one server share, and its metrics."""
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -21,6 +22,7 @@ from resight.methods.model import ModelOptions
 from resight.ranking.groups import Groups, NeighborLists
 from resight.web import WebSettings
 from resight.web.listing import Listing
+from resight.web.new_collection import may_start_new
 from resight.web.pictures import Thumbnails
 from resight.web.problems import ProblemError, logger
 from resight.web.queues import JobQueue, RequestQueue, UploadLimit
@@ -114,8 +116,9 @@ class AppState:
         """Create the state for a collection in a folder or on a backend."""
         self.settings = settings
         self.model = model
-        self.service = SearchService(place, model)
         folder, address = Path(place), parse_address(str(place))
+        self._starting = address is None and may_start_new(folder, settings)
+        self.service = SearchService(place, model, new=self._starting)
         if address is None:
             self.name, self.location = folder.resolve().name, str(place)
         else:
@@ -145,6 +148,16 @@ class AppState:
         gauge("uploads_stored_bytes", "Stored query photos.", lambda: self.uploads.stored_bytes)
         gauge("thumbnails_bytes", "Cached thumbnails.", lambda: self.thumbnails.stored_bytes)
         gauge("job_running", "Whether a job is running.", lambda: self.jobs.running)
+
+    @property
+    def starting(self) -> bool:
+        """Return whether the server was started without a collection, and has no photos yet.
+
+        Once it had photos, it never is again, also if all of them are removed.
+        """
+        if self._starting and self.service.current_store().count("ok"):
+            self._starting = False
+        return self._starting
 
     async def lookup(self, request: Request, function: Callable[[Store], T]) -> T:
         """Run a function that reads the collection, in the queue of lookups."""
@@ -192,6 +205,8 @@ class AppState:
 
     def _after_job(self) -> None:
         self.service.refresh()
+        with contextlib.suppress(ResightError):  # the collection is damaged: requests report it
+            _ = self.starting  # before another job can remove the first photos
         self.clean()
 
     def stop(self) -> None:

@@ -9,23 +9,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from resight.collection import Collection
+from resight.collection.folders import forget
 from resight.collection.writer import writing
-from resight.errors import CollectionError
-from resight.indexing import pipeline
 from resight.progress import Progress
 from resight.web import job_schemas, schemas
-from resight.web.allowed_folders import allowed_folders, indexed_folders, named_folder
 from resight.web.app_state import AppState
+from resight.web.index_jobs import index_task
 from resight.web.move_routes import move_task, undo_task
 from resight.web.problems import ProblemError, problem_responses
 from resight.web.queues import Job, Task
 from resight.web.schemas import read_json
-
-NOT_ALLOWED = (
-    "That is neither a folder of this collection nor one that its server may index; "
-    "index it on the command line."
-)
 
 POLL_S = 0.2
 HEARTBEAT_POLLS = 75
@@ -111,57 +104,7 @@ def _task(body: job_schemas.JobRequest, state: AppState) -> Task:
         return move_task(body, state)
     if body.action == "undo-move":
         return undo_task(body, state)
-    if state.service.remote is not None:
-        raise ProblemError(409, "Index photos in a local collection; upload it with resight push.")
-    return _index_task(_folders(body, state), body, state)
-
-
-def _folders(body: job_schemas.JobRequest, state: AppState) -> list[Path]:
-    if body.folders is None:
-        with Collection.open(state.service.place) as opened:
-            folders = indexed_folders(opened)
-        if not folders:
-            raise ProblemError(409, "None of the folders that were indexed exists any more.")
-        return folders
-    if not state.settings.local_only:
-        raise ProblemError(403, "Folders can be named only on the machine itself.")
-    allowed = allowed_folders(state)
-    folders = [named_folder(folder, allowed, NOT_ALLOWED) for folder in body.folders]
-    if not all(folder.is_dir() for folder in folders):
-        raise ProblemError(422, "That is not a folder on this machine.")
-    return folders
-
-
-def _index_task(folders: list[Path], body: job_schemas.JobRequest, state: AppState) -> Task:
-    collection = Path(state.service.place)
-
-    def task(progress: Progress) -> dict[str, Any]:
-        if not Collection.exists(collection):  # rather than create another one
-            raise CollectionError(f"{collection}: is gone; is its disk still connected?")
-        run = pipeline.index(
-            folders,
-            collection,
-            model=state.model,
-            prune=body.prune,
-            prune_most=body.prune_most,
-            progress=progress,
-        )
-        report = run.report
-        if report.interrupted:
-            raise KeyboardInterrupt
-        return {
-            "photos": run.photos,
-            "new": report.new,
-            "changed": report.changed,
-            "moved": len(report.moved),
-            "unchanged": report.unchanged,
-            "failed": len(report.failed),
-            "vanished": len(report.vanished),
-            "pruned": report.pruned,
-            "note": run.selection_note,
-        }
-
-    return task
+    return index_task(body, state)
 
 
 def _remove_task(ids: list[int], state: AppState) -> Task:
@@ -179,6 +122,7 @@ def _remove_task(ids: list[int], state: AppState) -> Task:
             with writing(Path(state.service.place)) as writer:
                 photos = list(writer.collection.photos_by_id(ids).values())
                 writer.remove(photos)
+                forget(writer)
                 removed = len(photos)
         progress("removing", removed, removed)
         return {"removed": removed}

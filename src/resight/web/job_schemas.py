@@ -90,5 +90,24 @@ class JobStarted(BaseModel):
     id: str
 
 
-READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (JobRequest,)
+class WatchRequest(RequestModel):
+    """Whether to watch the collection's folders."""
+
+    watching: bool
+
+
+class WatchResponse(BaseModel):
+    """Whether the collection's folders are watched, and the last look at them."""
+
+    watching: bool
+    allowed: bool = Field(description="whether it can be switched on")
+    every_s: float = Field(description="seconds between two looks, or more for large collections")
+    looked: str | None = Field(description="time of the last look, in UTC")
+    folders: int = Field(description="folders that were looked at")
+    missing: int = Field(description="folders that were not there")
+    added: int = Field(description="photos added so far")
+    job: JobResponse | None = Field(description="the last job that it started")
+
+
+READ_BY_ENDPOINTS: tuple[type[BaseModel], ...] = (JobRequest, WatchRequest)
 """Models that no endpoint names in its signature."""

@@ -87,7 +87,8 @@ class Listing:
         if sort == "name":
             photos = sorted(photos, key=lambda photo: (_natural(photo.path.name), photo.id))
         if sort != "date":
-            return [photo.id for photo in photos]
+            ids = [photo.id for photo in photos]
+            return ids[::-1] if sort == "added" else ids
         times: dict[int, datetime] = {}
         for start in range(0, len(photos), TIMES_AT_ONCE):
             self._check_stop()

@@ -10,12 +10,13 @@ from fastapi.responses import JSONResponse
 
 from resight.backends.store import Store
 from resight.collection import Collection, Photo
+from resight.collection.folders import indexed_folders, is_searched
 from resight.collection.moves import MoveReport, move_photos, past_moves, undo_move
 from resight.collection.moves.trash import has_trash
 from resight.collection.writer import Writer, writing
 from resight.photos import is_under
 from resight.progress import Progress
-from resight.web.allowed_folders import allowed_folders, indexed_folders, named_folder
+from resight.web.allowed_folders import allowed_folders, named_folder
 from resight.web.app_state import AppState, display_path
 from resight.web.job_schemas import JobRequest, MovesResponse
 from resight.web.problems import ProblemError, problem_responses
@@ -103,7 +104,8 @@ def _move(
     roots: set[Path],
     progress: Progress,
 ) -> MoveReport:
-    return move_photos(writer, photos, folder, roots=roots, progress=progress)
+    single = {photo.path.parent for photo in photos if not is_searched(photo.path, roots)}
+    return move_photos(writer, photos, folder, roots=roots | single, progress=progress)
 
 
 def _task(state: AppState, work: Callable[[Writer, set[Path], Progress], MoveReport]) -> Task:

@@ -20,6 +20,7 @@ from resight.web.allowed_folders import allowed_folders
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
 from resight.web.filters import find_folder, has_filter, parse_filter
 from resight.web.move_routes import moves_allowed
+from resight.web.new_collection import home_folders, offered_folders
 from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
 from resight.web.schemas import MAX_ID, MAX_OFFSET
@@ -253,7 +254,10 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
         "indexing": state.jobs.running,
         "cnn": config.method == "cnn",
         "urls_allowed": settings.allow_urls,
-        "folders_allowed": settings.local_only and bool(settings.index_folders),
+        "new": state.service.is_new,
+        "folders_allowed": settings.local_only
+        and bool(settings.index_folders or (state.starting and home_folders(settings))),
+        "index_folders": _index_folders(state),
         "local": settings.local_only,
         "moves_allowed": moves_allowed(state),
         "trash": moves_allowed(state) and has_trash(),
@@ -279,6 +283,14 @@ def _move_folders(state: AppState) -> list[str]:
     if not moves_allowed(state):
         return []
     return sorted(display_path(folder) for folder in allowed_folders(state))
+
+
+def _index_folders(state: AppState) -> list[str]:
+    """Return folders to index that the page offers."""
+    if not state.settings.local_only:
+        return []
+    offered = offered_folders(state.settings) if state.starting else state.settings.index_folders
+    return [display_path(folder) for folder in offered]
 
 
 def _as_json(groups: Groups) -> str:

@@ -6,13 +6,15 @@ from pydantic import BaseModel, Field
 
 from resight.web.schemas import MAX_ID, FilterOptions, PhotoEntry
 
-Sort = Literal["id", "date", "name"]
+Sort = Literal["id", "added", "date", "name"]
 
 
 class PhotosQuery(FilterOptions):
     """A page of photos: which, in what order, and where the page starts."""
 
-    sort: Sort = Field("id", description="date: the newest first, and undated photos last")
+    sort: Sort = Field(
+        "id", description="added: the last one first; date: the newest first, undated photos last"
+    )
     after: int = Field(0, ge=0, le=MAX_ID, description="the `next` of the previous page")
     limit: int = Field(100, ge=1, le=1000, description="number of photos")
 

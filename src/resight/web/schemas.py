@@ -236,7 +236,9 @@ class CollectionResponse(BaseModel):
     indexing: bool
     cnn: bool
     urls_allowed: bool
-    folders_allowed: bool
+    new: bool = Field(description="whether there is no collection yet")
+    folders_allowed: bool = Field(description="whether jobs may index folders that clients name")
+    index_folders: list[str] = Field(description="such folders, for clients on the same machine")
     local: bool = Field(description="whether clients are on the same machine, and see paths")
     moves_allowed: bool = Field(description="whether jobs may move files")
     trash: bool = Field(description="whether they can move files to the system's trash")

@@ -18,6 +18,7 @@ from cachetools import LRUCache
 from PIL import Image
 
 from resight.backends import open_remote
+from resight.backends.absent import AbsentStore
 from resight.backends.local import LocalStore
 from resight.backends.store import Filter, Store
 from resight.collection import Collection
@@ -59,9 +60,13 @@ class _NotCachedError(Exception):
 class SearchService(Searcher):
     """The searches of a server; thread-safe."""
 
-    def __init__(self, place: Path | str, options: ModelOptions) -> None:
-        """Open the collection; raise a `CollectionError` if it cannot be read."""
+    def __init__(self, place: Path | str, options: ModelOptions, *, new: bool = False) -> None:
+        """Open the collection; raise a `CollectionError` if it cannot be read.
+
+        With `new`, it need not exist yet.
+        """
         self.place = place
+        self.is_new = new
         self.remote = open_remote(place)
         self._load_lock = threading.Lock()
         self._arrays: SearchArrays | None = None
@@ -232,6 +237,9 @@ class SearchService(Searcher):
         return self._network.submit(run).result()
 
     def _open(self) -> Store:
+        if self.is_new and not Collection.exists(self.place):
+            return AbsentStore(str(self.place))
+        self.is_new = False
         return LocalStore(Collection.open(self.place), self._load_arrays)
 
     def _read_database_id(self) -> tuple[int, int] | None:

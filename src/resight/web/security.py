@@ -161,7 +161,9 @@ def drain_body(app: ASGIApp) -> ASGIApp:
         async def receive_watched() -> Message:
             nonlocal unread
             message = await receive()
-            unread = unread and message["type"] == "http.request" and message["more_body"]
+            unread = (
+                unread and message["type"] == "http.request" and message.get("more_body", False)
+            )
             return message
 
         async def send_drained(message: Message) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from resight.collection import Collection, Photo
+from resight.collection.folders import is_searched
 from resight.collection.moves.journal import Journal, Move, Step
 from resight.collection.moves.relocate import FreeNames, has_content, move_file, settle
 from resight.collection.moves.trash import Trash, trash_for
@@ -249,19 +250,13 @@ def _is_returnable(step: Step) -> bool:
     return has_content(_here(step), step.content)
 
 
-def _is_indexed(path: Path, roots: set[Path]) -> bool:
-    """Return whether index runs on these folders find a photo: hidden folders are skipped."""
-    inner = [path.relative_to(root).parts for root in roots if is_under(path, {root})]
-    return any(not any(part.startswith(".") for part in parts) for parts in inner)
-
-
 def _follow(writer: Writer, step: Step, roots: set[Path]) -> None:
     """Let the collection follow a file that a step has moved (idempotent)."""
     if step.at != "target":
         return
     collection, target = writer.collection, Path(step.target)
     photo = _entry(collection, Path(step.source), step.content)
-    stays = step.action == "undo" or _is_indexed(target, roots)
+    stays = step.action == "undo" or is_searched(target, roots)
     file = file_state(target, target.stat())
     if photo is not None and stays:
         writer.record_moved(file, photo)

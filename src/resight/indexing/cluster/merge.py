@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resight.collection import Photo
+from resight.collection.folders import remember_imported
 from resight.collection.writer import Writer, writing
 from resight.errors import CollectionMismatchError, UsageError
 from resight.indexing.cluster.segments import Segment, find_segments, read_segment
@@ -63,6 +64,8 @@ def _merge_segment(writer: Writer, segment: Segment, path: Path, recorder: Recor
             f"{path}: has another configuration or other weights than {writer.collection.folder}"
         )
     with writer.transaction():
+        # A segment does not know from which folders its photos were indexed.
+        remember_imported(writer, [result.file.path for result in segment.results])
         for result in segment.results:
             indexed = writer.collection.photo_at(result.file.path)
             if indexed is not None and _is_up_to_date(indexed, result.file):

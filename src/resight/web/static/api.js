@@ -72,6 +72,10 @@ export const removeName = (name, photos = []) => {
 export const searchThing = (name, { box: _, ...options }, signal) => request("names/search", { json: { thing: name, ...options }, signal });
 /** Fetch the moves that can be undone. */
 export const moves = () => request("moves");
+/** Fetch whether the collection's folders are watched, and what was added. */
+export const watch = () => request("watch");
+/** Switch watching on or off. */
+export const setWatch = (watching) => request("watch", { json: { watching } });
 /** Stop a job. */
 export const stopJob = (id) => request(`jobs/${encodeURIComponent(id)}`, { method: "DELETE" });
 /** Start a job; the response holds its id. */

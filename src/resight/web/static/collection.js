@@ -1,41 +1,61 @@
 /** The collection page: its method, indexing new photos, photos that could not be indexed. */
 
 import * as api from "./api.js";
-import { announce, button, count, element, emptyState, errorState, fieldForm, loading, sentence } from "./dom.js";
+import { button, count, element, emptyState, errorState, fieldForm, loading, sentence } from "./dom.js";
+import { createIndexing } from "./indexing.js";
+import { watchText } from "./watch.js";
 
-const JOB_KEY = "resight-job";
-const POLL_MS = 2000; // while another program is indexing
 const METHODS = { cnn: "R-MAC of a neural network", "sift-vlad": "SIFT features, VLAD (no network)" };
-const OUTCOMES = {
-  new: "new", changed: "changed", moved: "moved", failed: "could not be read",
-  vanished: "missing", pruned: "removed from the index", removed: "removed",
-};
 
-export function createCollection(root, { info, changed }) {
-  let following = false;
+export function createCollection(root, { info, changed, watch }) {
   const heading = element("h1", { id: "collection-heading", text: "Collection" });
   const facts = element("dl", { class: "facts" });
-  const bar = element("progress", { max: "1", "aria-label": "Progress of indexing" });
-  const step = element("p", { class: "step" });
-  const progress = element("div", { class: "progress", hidden: true }, bar, step);
-  const update = button({ text: "Look for new photos", icon: "refresh", class: "button primary", press: () => run({ action: "index" }) });
+  const indexing = createIndexing({
+    info,
+    busy: setBusy,
+    ended() {
+      changed();
+      return load(true);
+    },
+  });
+  const update = button({ text: "Look for new photos", icon: "refresh", class: "button primary", press: () => indexing.run({ action: "index" }) });
   const folder = fieldForm({
     // Folders are named by their path on the machine that runs Resight, shown only on that machine.
     input: { type: "text", placeholder: "/home/me/Pictures", "aria-label": "Path of a folder of photos on this machine", spellcheck: "false" },
     text: "Add this folder",
-    submit: (path) => run({ action: "index", folders: [path] }),
+    submit: (path) => indexing.run({ action: "index", folders: [path] }),
   });
   const settings = element("details", { class: "settings", hidden: true });
-  const outcome = element("p", { class: "outcome", role: "status" });
+  const watching = element("input", { type: "checkbox", role: "switch" });
+  const watched = element("p", {});
+  const watchPart = element("div", { class: "watch", hidden: true }, element("label", {}, watching, "Watch these folders for new photos"), watched);
   const failures = element("div", { class: "failures" });
   root.append(
     element("div", { class: "page-head" }, heading, facts, settings),
     element("div", { class: "card" },
       element("h2", { text: "Check for changes" }),
       element("p", { text: "Scans the folders of this collection again and adds new and changed photos. The photos themselves are never modified." }),
-      element("div", { class: "actions" }, update), folder, progress, outcome),
+      element("div", { class: "actions" }, update), folder, indexing.progress, indexing.outcome, watchPart),
     failures,
   );
+
+  let added = null;
+  watching.addEventListener("change", async () => {
+    try {
+      await watch.set(watching.checked);
+    } catch (problem) {
+      watching.checked = !watching.checked;
+      watched.textContent = `${problem.title}. ${sentence(problem.message)}`;
+    }
+  });
+  watch.subscribe((status) => {
+    watchPart.hidden = !status.allowed;
+    watching.checked = status.watching;
+    watched.textContent = watchText(status);
+    watched.classList.toggle("problem", status.job?.state === "failed");
+    if (added !== null && added !== status.added && !root.hidden) load(true);
+    added = status.added;
+  });
 
   async function load(fresh) {
     try {
@@ -46,72 +66,16 @@ export function createCollection(root, { info, changed }) {
       settings.replaceChildren(element("summary", { text: "All settings" }), list);
       settings.hidden = false;
       folder.hidden = !description.folders_allowed;
+      update.hidden = description.new;
       failures.replaceChildren(...failureList(failed));
-      if (description.indexing && !following) resume();
+      if (description.indexing) indexing.resume();
     } catch (problem) {
       failures.replaceChildren(errorState(problem, () => load(true)));
     }
   }
 
-  async function run(job) {
-    setBusy(true);
-    outcome.textContent = "";
-    try {
-      const { id } = await api.startJob(job);
-      sessionStorage.setItem(JOB_KEY, String(id));
-      await follow(id);
-    } catch (problem) {
-      finish(`${problem.title}. ${sentence(problem.message)}`);
-    }
-  }
-
   function setBusy(busy) {
     for (const control of [update, ...folder.elements]) control.disabled = busy;
-  }
-
-  function startFollowing(text) {
-    following = true;
-    setBusy(true);
-    progress.hidden = false;
-    bar.removeAttribute("value");
-    step.textContent = text;
-  }
-
-  async function follow(id) {
-    startFollowing("Starting…");
-    const result = await api.followJob(id, ({ what, done, total }) => {
-      if (total > 0) bar.value = done / total;
-      else bar.removeAttribute("value");
-      const position = total > 0 ? ` ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
-      step.textContent = `${sentence(what).slice(0, -1)}${position}`;
-    });
-    finish(outcomeText(result));
-    changed();
-    await load(true);
-  }
-
-  function finish(text) {
-    following = false;
-    sessionStorage.removeItem(JOB_KEY);
-    setBusy(false);
-    progress.hidden = true;
-    outcome.textContent = text;
-    announce(text);
-  }
-
-  /** Follow a run that began before this page was opened: by its id, or else by polling. */
-  async function resume() {
-    const id = sessionStorage.getItem(JOB_KEY);
-    try {
-      if (id) return await follow(id);
-    } catch {
-      sessionStorage.removeItem(JOB_KEY); // another server's job
-    }
-    startFollowing("Photos are being indexed");
-    while ((await info(true).catch(() => null))?.indexing) await new Promise((done) => setTimeout(done, POLL_MS));
-    finish("Indexing has finished.");
-    changed();
-    return load(true);
   }
 
   return {
@@ -150,12 +114,4 @@ function failureList(failed) {
     element("h2", { text: `${count(failed.length, "photo")} could not be indexed` }),
     element("table", {}, element("thead", {}, element("tr", {}, ...columns)), element("tbody", {}, ...rows)),
   ];
-}
-
-function outcomeText(result) {
-  const counts = Object.entries(OUTCOMES)
-    .filter(([key]) => result[key] > 0)
-    .map(([key, text]) => `${result[key].toLocaleString("en")} ${text}`);
-  const summary = counts.length ? `Done: ${counts.join(", ")}.` : "Done. Everything was up to date.";
-  return result.note ? `${summary} ${sentence(result.note)}` : summary;
 }

@@ -246,7 +246,7 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
 
   window.addEventListener("scroll", schedule, { passive: true });
   new ResizeObserver(() => {
-    if (measure()?.width !== measures?.width) layout(false);
+    if (measure()?.width !== measures?.width || (photos.length && !rows.length)) layout(false);
     else schedule();
   }).observe(list);
   window.addEventListener("resize", schedule);
@@ -258,6 +258,7 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
       size = total;
       if (!keep) {
         for (const index of [...tiles.keys()]) drop(index);
+        rows = []; // of other photos; a hidden list is laid out when it is shown
         active = 0;
       }
       layout(keep);

@@ -1,15 +1,17 @@
 /** The start page: choose a photo, or start from one of the collection. */
 
 import * as api from "./api.js";
+import { createBegin } from "./begin.js";
 import { announce, button, count, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
 import { activeFilters, createFilters, noMatch, photosText, serverFilters } from "./filters.js";
 import { createGrid, photoLink } from "./grid.js";
 import { current, formatHash, go } from "./state.js";
 
 const PAGE_SIZE = 200;
-const ORDERS = [["", "As added"], ["date", "Newest first"], ["name", "By name"]];
+const ORDERS = [["", "As added"], ["added", "Last added first"], ["date", "Newest first"], ["name", "By name"]];
 
 export function createHome(root, page) {
+  const title = element("h1", { id: "home-heading", text: "Find it again." });
   const lead = element("p", { class: "lead", text: leadText("the photos of this collection") });
   const link = fieldForm({
     input: { type: "url", name: "link", placeholder: "https://…", "aria-label": "Address of a photo" },
@@ -24,18 +26,20 @@ export function createHome(root, page) {
   const bar = element("div", { class: "results-bar", hidden: true }, heading, element("span", { class: "spring" }), order, filters.panel);
   const list = element("ul");
   const status = element("div", { class: "state" });
+  const chooser = element(
+    "div", { class: "chooser" },
+    button({ text: "Choose a photo", icon: "photo", class: "button primary", press: page.pick }),
+    element("p", { class: "or" }, "or drop one anywhere, or paste it"),
+  );
+  const begin = createBegin({
+    info: page.info,
+    ended() {
+      page.changed();
+      if (!root.hidden) load();
+    },
+  });
   root.append(
-    element(
-      "div", { class: "hero" },
-      element("h1", { id: "home-heading", text: "Find it again." }),
-      lead,
-      element(
-        "div", { class: "chooser" },
-        button({ text: "Choose a photo", icon: "photo", class: "button primary", press: page.pick }),
-        element("p", { class: "or" }, "or drop one anywhere, or paste it"),
-      ),
-      link,
-    ),
+    element("div", { class: "hero" }, title, lead, begin.block, chooser, link),
     bar, filters.chips, list, status,
   );
 
@@ -56,6 +60,11 @@ export function createHome(root, page) {
     if (!photos.length) status.replaceChildren(loading("Opening the collection"));
     try {
       const info = await page.info();
+      showBeginning(info);
+      if (!begin.block.hidden) {
+        status.replaceChildren();
+        return;
+      }
       const scope = info.photos ? `${count(info.photos, "photo")} in “${info.name}”` : "the other photos";
       lead.textContent = leadText(scope);
       link.hidden = !info.urls_allowed;
@@ -68,6 +77,21 @@ export function createHome(root, page) {
     } catch (problem) {
       status.replaceChildren(errorState(problem, load));
     }
+  }
+
+  /** Ask for a folder, as long as there are no photos and one may be named; else for a photo. */
+  function showBeginning(info) {
+    const begins = !info.photos && info.folders_allowed;
+    const hadFocus = begin.block.contains(document.activeElement) || document.activeElement === document.body;
+    if (!begins && !begin.block.hidden && hadFocus) document.getElementById("main").focus({ preventScroll: true });
+    begin.block.hidden = !begins;
+    chooser.hidden = begins;
+    title.textContent = begins ? "Choose a folder with photos" : "Find it again.";
+    if (!begins) return;
+    lead.textContent = `Resight describes each photo in it once, for the collection “${info.name}”, so that it can be searched. The photos themselves are never modified.`;
+    link.hidden = true;
+    bar.hidden = true;
+    begin.show(info);
   }
 
   async function loadMore() {

@@ -10,6 +10,7 @@ import { createHome } from "./home.js";
 import { createSearch } from "./search.js";
 import { current, formatHash, go, leave, start } from "./state.js";
 import { deref, uploadAll, withMore } from "./views.js";
+import { createWatch } from "./watch.js";
 
 const TITLES = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" };
 const THEME_KEY = "resight-theme";
@@ -22,10 +23,11 @@ let shown = null;
 let adding = false; // picked files join the query
 
 const pick = () => openPicker(false);
-const home = createHome(byId("home"), { info, pick, searchLink });
+const home = createHome(byId("home"), { info, pick, searchLink, changed });
 const search = createSearch(byId("search"), { pick, add: () => openPicker(true), presented: () => compare.refresh() });
 const groups = createGroups(byId("groups"), { info, changed });
-const collection = createCollection(byId("collection"), { info, changed });
+const watch = createWatch(byId("added"), { show: showAdded });
+const collection = createCollection(byId("collection"), { info, changed, watch });
 const compare = createCompare(byId("compare"), {
   results: search.shownResults,
   query: search.query,
@@ -60,6 +62,14 @@ function changed() {
   home.reset();
   search.reset();
   groups.reset();
+}
+
+/** Show what was added: the last photos first, or among the results. */
+function showAdded(page) {
+  changed();
+  if (page === "home") go({ page: "home", sort: "added" });
+  views[page].show(current());
+  if (page === "home") window.scrollTo(0, 0);
 }
 
 function openPicker(add) {
@@ -131,6 +141,7 @@ function show(state, origin) {
     else link.removeAttribute("aria-current");
   }
   document.title = TITLES[state.page];
+  watch.onPage(state.page);
   views[state.page].show(state);
   if (!samePage) scroll(state, previous, origin);
   // Not before an upload has its token.

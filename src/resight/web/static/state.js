@@ -7,7 +7,7 @@ import { isReference } from "./views.js";
  * @typedef {{page: "home"|"search"|"groups"|"collection", photo?: number, upload?: string,
  *   file?: string, box?: Box, compare?: number, verify?: number, limit?: number,
  *   large?: boolean, others?: boolean, kind?: string, under?: string, taken_from?: string, taken_before?: string,
- *   min_side?: number, file_name?: string, sort?: "date"|"name", more?: string[], each?: boolean, size?: number,
+ *   min_side?: number, file_name?: string, sort?: "added"|"date"|"name", more?: string[], each?: boolean, size?: number,
  *   folder?: string, named?: string}} State  `others`: also show photos that are only similar; `kind`: of groups, or of
  *   results; `size` (at least), `folder`: of groups; `under` to `file_name`: filters, as the server names them; `more`: further
  *   query photos, see views.js; `each`: search with one of them at a time; `named`: search with all photos that carry this
@@ -59,7 +59,7 @@ function readFilters(values, state) {
   if (name && name.length <= 255 && !name.includes("/")) state.file_name = name;
   const side = Number(values.get("min_side"));
   if (Number.isInteger(side) && side >= 1 && side <= 1e6) state.min_side = side;
-  if (["date", "name"].includes(values.get("sort"))) state.sort = values.get("sort");
+  if (["added", "date", "name"].includes(values.get("sort"))) state.sort = values.get("sort");
 }
 
 /** Format a state as a fragment. */
