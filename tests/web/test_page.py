@@ -21,6 +21,7 @@ import samples
 from page_visits import TOTAL, Served, Visit, visiting
 from resight.backends.manage import remove
 from resight.config import SearchConfig
+from resight.indexing import pipeline
 from resight.searching import search
 from resight.searching.query import Result
 from web_server import OwnServer, make_sift_collection, running
