@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 import oracle
-import resight.descriptors.cnn_extractor
 from feature_maps import pattern
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig, method_from_dict
@@ -24,9 +23,9 @@ from resight.descriptors.extractor import Description
 from resight.descriptors.pipeline import fuse
 from resight.descriptors.pooling.rmac import region_vectors
 from resight.errors import WeightsError
-from resight.networks.parameters import Parameters, load_parameters
-from resight.networks.runtimes import Network, load_network
 from resight.photos.images import load_image
+
+pytestmark = pytest.mark.usefixtures("networks_loaded_once")
 
 SMALL = (160, 120, 96)
 """Resolutions that are fast on a CPU; the method has no minimum."""
@@ -50,25 +49,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _load_each_network_once() -> Iterator[None]:
-    # An extractor never changes its network, so that one of them serves all configurations.
-    networks: dict[Any, Network] = {}
-
-    def load_once(backbone: str, parameters: Parameters, **options: str) -> Network:
-        key = (id(parameters), *options.items())  # the parameters of a file are loaded once, too
-        if key not in networks:
-            networks[key] = load_network(backbone, parameters, **options)
-        return networks[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            resight.descriptors.cnn_extractor, "load_parameters", functools.cache(load_parameters)
-        )
-        patch.setattr(resight.descriptors.cnn_extractor, "load_network", load_once)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from resight.photos.images import load_image
 from resight.searching import search
 from samples import QUICK, contents, draw_many, picture
 
+pytestmark = pytest.mark.usefixtures("networks_loaded_once")
+
 SMALL: dict[str, Any] = {"longest_side": 96, "max_keypoints": 60, "sample": 4000}
 COLUMNS: dict[str, Any] = {"features": "columns", "layer": "layer2"}
 KINDS: dict[str, LocalConfig] = {
