@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from environment import Run
 from resight.config import ExtractionConfig
 from resight.descriptors.cnn_extractor import CnnExtractor
 from resight.errors import WeightsError, WeightsMissingError
+from resight.methods import find_method
 from resight.methods.model import ModelOptions, find_model
 from resight.networks import BACKBONES
 from resight.networks.parameters import Parameters, load_parameters, recognize
@@ -154,7 +156,13 @@ def test_a_collection_and_an_explanation(tmp_path: Path, resight: Run) -> None:
     installed_weights(LITE0)
     photos, collection = tmp_path / "photos", tmp_path / "collection"
     samples.draw_many(photos, 3)
-    indexed = resight("index", photos, "-c", collection, "--config", f"paper@{LITE0}")
+    method = find_method(f"paper@{LITE0}")
+    assert method is not None
+    small = dataclasses.replace(method.config, resolutions=(192, 128))  # type: ignore[call-arg]
+    config = tmp_path / "small.toml"
+    fields = {name: small.to_dict()[name] for name in ("backbone", "layers", "resolutions")}
+    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items()))
+    indexed = resight("index", photos, "-c", collection, "--config", config)
     assert indexed.returncode == 0, indexed.stderr
     first, second = sorted(photos.iterdir())[:2]
     found = resight(
