@@ -61,9 +61,10 @@ def whole_vgg16(
         yield load_parameters("vgg16", path), oracle.vgg16(picture(224, 224), state)
 
 
-@pytest.mark.parametrize("runtime", INSTALLED)
 @pytest.mark.parametrize(
-    "size", [pytest.param((70, 101), marks=pytest.mark.slow), (33, 64)], ids=str
+    ("runtime", "size"),
+    [(runtime, (33, 64) if runtime == "onnx" else (70, 101)) for runtime in INSTALLED],
+    ids=str,
 )
 @pytest.mark.slow
 def test_every_stage_of_vgg16(runtime: str, size: tuple[int, int], vgg16_weights: Path) -> None:

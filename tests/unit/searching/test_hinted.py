@@ -14,8 +14,6 @@ from resight.config import SearchConfig
 from resight.errors import UsageError
 from views import texture, view
 
-VERIFY = pytest.param({"verify": 5}, marks=pytest.mark.slow)
-
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -69,8 +67,15 @@ def test_the_same_is_found_however_far(root: Path) -> None:
         assert "hint" not in same["thing-0"].to_dict()
 
 
-@pytest.mark.parametrize("place", [10, -1])
-@pytest.mark.parametrize("options", [{}, {"rerank": "alpha-qe"}, VERIFY])
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({}, 10),
+        ({}, -1),
+        ({"rerank": "alpha-qe"}, 10),
+        pytest.param({"verify": 5}, -1, marks=pytest.mark.slow),
+    ],
+)
 def test_the_same_is_among_the_first_whatever_orders_the_results(
     drawn: Path, tmp_path: Path, options: dict[str, object], place: int
 ) -> None:
