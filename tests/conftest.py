@@ -1,14 +1,15 @@
 """Shared fixtures: real weights and photos, a small network, the command line."""
 
 import contextlib
+import functools
 import io
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -93,6 +94,29 @@ def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save(oracle.random_state(50, seed=0), folder / "random-resnet50.pth")
 
     return made_once(tmp_path_factory, "random-weights", make) / "random-resnet50.pth"
+
+
+@pytest.fixture(scope="module")
+def networks_loaded_once() -> Iterator[None]:
+    """Share loaded networks between the tests of a module, as extractors never change them."""
+    from resight.descriptors import cnn_extractor
+    from resight.networks import parameters, runtimes
+
+    load_network, networks = runtimes.load_network, {}
+
+    def load_once(backbone: str, loaded: Any, *, layers: Sequence[str], **options: Any) -> Any:
+        key = (backbone, id(loaded), tuple(layers), *options.items())
+        if key not in networks:  # the parameters are held, so that their id stays theirs
+            network = load_network(backbone, loaded, layers=layers, **options)
+            networks[key] = loaded, network
+        return networks[key][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cnn_extractor, parameters):
+            patch.setattr(module, "load_parameters", functools.cache(module.load_parameters))
+        for module in (cnn_extractor, runtimes):
+            patch.setattr(module, "load_network", load_once)
+        yield
 
 
 CREDENTIALS = {

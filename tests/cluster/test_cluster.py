@@ -38,7 +38,7 @@ from resight.indexing.cluster.segments import (
 from resight.methods.model import FittedMethod, ModelOptions
 from resight.photos.files import PhotoFile, find_photos
 
-SMALL = ExtractionConfig(resolutions=(64, 48), square=True)
+SMALL = ExtractionConfig(layers=("layer2",), resolutions=(64, 48), square=True)
 SLOWER = replace(samples.QUICK, max_keypoints=2000, centers=64)
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 needs_bfloat16 = pytest.mark.skipif(
     not has_bfloat16(), reason="the processor has neither AMX nor AVX-512 BF16"
 )
-CONFIG = ExtractionConfig(resolutions=(96, 64))
+CONFIG = ExtractionConfig(layers=("layer2",), resolutions=(96, 64))
 REFUSAL = "precision: this processor has no bfloat16 (AMX or AVX-512); use auto or float32"
 
 

@@ -24,8 +24,8 @@ from resight.searching import search
 
 pytestmark = pytest.mark.slow
 
-LAYERS = ("layer3", "layer4")
-CONFIG = ExtractionConfig(resolutions=(96, 64), precision="float16")
+LAYERS = ("layer1", "layer2")
+CONFIG = ExtractionConfig(layers=LAYERS, resolutions=(96, 64))
 
 DEVICES = [
     "cpu",
@@ -166,9 +166,8 @@ def test_a_collection_in_float16(small_weights: Path, tmp_path: Path) -> None:
     photos, model = tmp_path / "photos", ModelOptions(small_weights, device="cpu")
     samples.draw_many(photos, 3)
     for precision in ("float16", "float32"):
-        config = ExtractionConfig(resolutions=CONFIG.resolutions)
         folder = tmp_path / precision
-        pipeline.index([photos], folder, config=config, precision=precision, model=model)
+        pipeline.index([photos], folder, config=CONFIG, precision=precision, model=model)
     fingerprints = {info(tmp_path / name).fingerprint for name in ("float16", "float32")}
     assert len(fingerprints) == 2
     query = samples.draw(tmp_path / "new.bmp", 2)  # the pixels of 002.png in other bytes

@@ -190,8 +190,10 @@ def test_threads_that_are_one_of_several_workers_are_bound_to_no_core(
 ) -> None:
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
     parameters = load_parameters("resnet50", small_weights)
-    network = load_network("resnet50", parameters, runtime=runtime, device="cpu", threads=1)
-    pixels = np.zeros((480, 640, 3), np.uint8)
+    network = load_network(
+        "resnet50", parameters, layers=("layer1",), runtime=runtime, device="cpu", threads=1
+    )
+    pixels = np.zeros((240, 320, 3), np.uint8)
     worker = threading.Thread(target=lambda: [network.feature_maps(pixels) for _ in range(3)])
     allowed, bound = frozenset(os.sched_getaffinity(0)), set[frozenset[int]]()
     worker.start()

@@ -23,7 +23,7 @@ from resight.networks.parameters import load_parameters
 from resight.networks.runtimes import Network, load_network
 from resight.networks.weights import find_weights
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("networks_loaded_once")]
 
 if importlib.util.find_spec("timm") is None:
     pytest.skip("timm is not installed", allow_module_level=True)
@@ -114,7 +114,7 @@ def test_photos_are_indexed_searched_and_explained(
     photos = [samples.draw(tmp_path / "photos" / f"{n}.png", n) for n in range(4)]
     config = tmp_path / "config.toml"
     layers = list(find_backbone(name).pyramid[:-3:-1])
-    config.write_text(f'backbone = "{name}"\nlayers = {layers}\nresolutions = [192, 128]\n')
+    config.write_text(f'backbone = "{name}"\nlayers = {layers}\nresolutions = [96, 64]\n')
     collection = tmp_path / "collection"
     options = ("--config", config, "--weights", weights[name])
     done = resight("index", tmp_path / "photos", "-c", collection, *options)
@@ -122,7 +122,7 @@ def test_photos_are_indexed_searched_and_explained(
     assert "timm" not in done.stderr
     again = resight("index", tmp_path / "photos", "-c", collection)
     assert (again.returncode, "unchanged" in again.stderr) == (0, True), again
-    options = ("-c", collection, "--verify", "2", "--verify-by", "columns")
+    options = ("-c", collection, "--verify", "1", "--verify-by", "columns")
     found = resight("search", photos[2], *options)
     assert found.returncode == 0, found.stderr
     assert "2.png" in next(line for line in found.stdout.splitlines() if "png" in line)

@@ -20,7 +20,7 @@ from resight.photos import images
 from resight.photos.images import load_image
 
 MUTATIONS = 40
-PHOTOS = 200
+PHOTOS = 100
 
 # A process that loads photos hides what Pillow warns of; in here pytest sets its own filters.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

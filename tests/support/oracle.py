@@ -119,8 +119,8 @@ def vgg16(pixels: np.ndarray, state: State) -> Maps:
     return maps
 
 
-def random_vgg16_state(seed: int, *, classifier: bool = False) -> dict[str, Tensor]:
-    """Draw weights of VGG-16; those of the classifier repeat to save memory."""
+def random_vgg16_state(seed: int, *, codes: int = 0) -> dict[str, Tensor]:
+    """Draw weights of VGG-16, with fully connected layers of `codes` values (4,096 in VGG-16)."""
     generator = torch.Generator().manual_seed(seed)
     state: dict[str, Tensor] = {}
     inputs, place = 3, 0
@@ -131,10 +131,10 @@ def random_vgg16_state(seed: int, *, classifier: bool = False) -> dict[str, Tens
             state[f"features.{place}.bias"] = 0.1 * torch.randn(channels, generator=generator)
             inputs, place = channels, place + 2
         place += 1
-    shapes = ((0, 4096, 25088), (3, 4096, 4096), (6, 1000, 4096))
-    for place, outputs, inputs in shapes if classifier else ():
-        values = torch.randn(outputs + inputs, generator=generator) * math.sqrt(2 / inputs)
-        state[f"classifier.{place}.weight"] = values.as_strided((outputs, inputs), (1, 1))
+    shapes = ((0, codes, 25088), (3, codes, codes), (6, 1000, codes))
+    for place, outputs, inputs in shapes if codes else ():
+        weight = torch.randn(outputs, inputs, generator=generator)
+        state[f"classifier.{place}.weight"] = weight * math.sqrt(2 / inputs)
         state[f"classifier.{place}.bias"] = 0.1 * torch.randn(outputs, generator=generator)
     return state
 

@@ -6,8 +6,10 @@ import sys
 import pytest
 from PIL import Image, ImageOps
 
+import samples
 from resight.photos.images import MAX_PIXELS
 
+NEAREST = Image.Resampling.NEAREST
 LIMIT_KIB = 2 * 1024**2
 
 
@@ -39,6 +41,21 @@ def test_the_peak_is_the_commands_own():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+def test_large_photos_are_decoded_one_at_a_time(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        photo = samples.picture(number).resize((5_000, 4_000), NEAREST)
+        photo.convert("L").save(tmp_path / "photos" / f"{number}.bmp")
+    del photo
+    config = samples.write_config(tmp_path / "quick.toml")
+    command = [sys.executable, "-m", "resight", "index", str(tmp_path / "photos")]
+    options = ["-c", str(tmp_path / "c"), "--config", str(config), "--workers", "4", "--strict"]
+    assert peak_kib([*command, *options]) <= LIMIT_KIB / 5
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 def test_indexing_the_largest_photos_with_the_largest_configuration(tmp_path, small_weights):
     width = 12_000

@@ -192,8 +192,7 @@ def test_many_removed_photos_rebuild_everything(collection: Path) -> None:
     assert_equal(load(collection), collection)
 
 
-@pytest.mark.parametrize("coded_from", [1000, 12])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seed", "coded_from"), [(0, 1000), (1, 12), (2, 12), (3, 1000)])
 def test_arrays_equal_the_database_after_random_changes(
     tmp_path: Path, seed: int, coded_from: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,7 +397,7 @@ def test_concurrent_readers_build_the_same_arrays(tmp_path: Path) -> None:
     expected = stored(folder, None)
     command = [sys.executable, "-c", LOAD, str(folder)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    readers = [subprocess.Popen(command, text=True, **pipes) for _ in range(3)]  # type: ignore[call-overload]
+    readers = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]  # type: ignore[call-overload]
     for reader in readers:
         assert reader.stdout.readline() == "ready\n"
     for reader in readers:

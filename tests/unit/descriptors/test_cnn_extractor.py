@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 import oracle
-import resight.descriptors.cnn_extractor
 from feature_maps import pattern
 from resight.collection.writer import writing
 from resight.config import ExtractionConfig, LocalConfig, SelectionConfig, method_from_dict
@@ -24,11 +23,11 @@ from resight.descriptors.extractor import Description
 from resight.descriptors.pipeline import fuse
 from resight.descriptors.pooling.rmac import region_vectors
 from resight.errors import WeightsError
-from resight.networks.parameters import Parameters, load_parameters
-from resight.networks.runtimes import Network, load_network
 from resight.photos.images import load_image
 
-SMALL = (160, 120, 96)
+pytestmark = pytest.mark.usefixtures("networks_loaded_once")
+
+SMALL = (128, 96, 64)
 """Resolutions that are fast on a CPU; the method has no minimum."""
 
 Expect = Callable[..., tuple[np.ndarray, np.ndarray | None]]
@@ -50,25 +49,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _load_each_network_once() -> Iterator[None]:
-    # An extractor never changes its network, so that one of them serves all configurations.
-    networks: dict[Any, Network] = {}
-
-    def load_once(backbone: str, parameters: Parameters, **options: str) -> Network:
-        key = (id(parameters), *options.items())  # the parameters of a file are loaded once, too
-        if key not in networks:
-            networks[key] = load_network(backbone, parameters, **options)
-        return networks[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            resight.descriptors.cnn_extractor, "load_parameters", functools.cache(load_parameters)
-        )
-        patch.setattr(resight.descriptors.cnn_extractor, "load_network", load_once)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +99,8 @@ def assert_same_descriptor(found: np.ndarray | None, expected: np.ndarray | None
         {"layers": ("layer3",), "cam": True},
         {"layers": ("layer3", "layer4"), "fusion": "late"},
         {"resolutions": (96,)},
-        {"resolutions": (96, 160), "cam": True},
-        {"resolutions": (400, 160), "upscale": False},
+        {"resolutions": (96, 128), "cam": True},
+        {"resolutions": (300, 128), "upscale": False},
     ],
     ids=str,
 )
@@ -129,15 +109,19 @@ def test_descriptors_equal_the_oracle(
     runtime: str, fields: dict[str, Any], small_weights: Path, expect: Expect
 ) -> None:
     fields = {"resolutions": SMALL, **fields}
-    found = describe(ExtractionConfig(**fields), small_weights, pattern(333, 207), runtime)
-    expected, local = expect((333, 207), **fields)
+    found = describe(ExtractionConfig(**fields), small_weights, pattern(233, 147), runtime)
+    expected, local = expect((233, 147), **fields)
     assert_same_descriptor(found.global_, expected)
     assert_same_descriptor(found.local, local)
 
 
-@pytest.mark.parametrize("upscale", [True, False])
+ODD_SIZES = [(101, 157), (160, 160), (1, 1), (300, 7), (7, 300), (2, 1), (33, 65)]
+
+
 @pytest.mark.parametrize(
-    "size", [(101, 157), (160, 160), (1, 1), (300, 7), (7, 300), (2, 1), (33, 65)], ids=str
+    ("size", "upscale"),
+    [*((size, True) for size in ODD_SIZES), ((7, 300), False), ((2, 1), False), ((33, 65), False)],
+    ids=str,
 )
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_descriptors_of_odd_sizes_equal_the_oracle(
@@ -154,26 +138,40 @@ def test_descriptors_of_odd_sizes_equal_the_oracle(
 def test_resnet101_equals_the_oracle(tmp_path: Path) -> None:
     state = oracle.random_state(101, seed=1)
     torch.save(state, tmp_path / "random-resnet101.pth")
-    config = ExtractionConfig(backbone="resnet101", resolutions=(128, 96), cam=True)
+    config = ExtractionConfig(backbone="resnet101", resolutions=(96, 64), cam=True)
     extractor = CnnExtractor(config, tmp_path / "random-resnet101.pth")
     assert extractor.dimensions == 3072
     image = pattern(140, 99)
     found = extractor.describe(extractor.prepare(image))
-    expected, local = oracle.describe(image, state, resolutions=(128, 96), cam=True, depth=101)
+    expected, local = oracle.describe(image, state, resolutions=(96, 64), cam=True, depth=101)
     assert_same_descriptor(found.global_, expected)
     assert_same_descriptor(found.local, local)
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_real_photos_with_real_weights_equal_the_oracle(
-    runtime: str, real_weights: Path, real_photos: Path
-) -> None:
+REAL = ExtractionConfig(resolutions=(180, 120), cam=True)
+
+
+@pytest.fixture(scope="module")
+def expected_of_real_photos(
+    real_weights: Path, real_photos: Path
+) -> dict[Path, tuple[np.ndarray, np.ndarray | None]]:
+    """Return three photos and their descriptors by the oracle."""
     state = oracle.load_state(real_weights)
     photos = sorted(real_photos.rglob("*.jpg"))
-    config = ExtractionConfig(resolutions=(240, 180, 120), cam=True)
-    for photo in photos[:: max(1, len(photos) // 3)][:3]:
-        found = describe(config, real_weights, load_image(photo), runtime)
-        expected, local = oracle.describe(photo, state, resolutions=config.resolutions, cam=True)
+    return {
+        photo: oracle.describe(photo, state, resolutions=REAL.resolutions, cam=True)
+        for photo in photos[:: max(1, len(photos) // 3)][:3]
+    }
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_real_photos_with_real_weights_equal_the_oracle(
+    runtime: str,
+    real_weights: Path,
+    expected_of_real_photos: dict[Path, tuple[np.ndarray, np.ndarray | None]],
+) -> None:
+    for photo, (expected, local) in expected_of_real_photos.items():
+        found = describe(REAL, real_weights, load_image(photo), runtime)
         assert_same_descriptor(found.global_, expected)
         assert_same_descriptor(found.local, local)
 

@@ -16,14 +16,18 @@ from resight.methods.model import ModelOptions
 from resight.photos.images import load_image
 from resight.searching import search
 
+pytestmark = pytest.mark.usefixtures("networks_loaded_once")
+
 WHITENED_REGIONS = ExtractionConfig(
     resolutions=(96, 64),
-    layers=("layer4",),
+    layers=("layer2",),
     fusion="late",
     pooling="rmac-whitened",
     region_values=5,
 )
-LAYER_WEIGHTS = ExtractionConfig(resolutions=(64,), pooling="rmac", learn_layer_weights=True)
+LAYER_WEIGHTS = ExtractionConfig(
+    resolutions=(64,), layers=("layer2", "layer1"), pooling="rmac", learn_layer_weights=True
+)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_parameters_are_fitted_stored_and_used_in_searches(
     else:
         assert params["weights"].sum() == pytest.approx(1, abs=1e-6)
         for vector in stored.values():
-            lengths = [np.linalg.norm(part) for part in np.split(vector, [2048])]
+            lengths = [np.linalg.norm(part) for part in np.split(vector, [512])]
             np.testing.assert_allclose(np.square(lengths), params["weights"], atol=1e-5)
     query = samples.draw(tmp_path / "new.bmp", 5)
     assert search(query, tmp_path / "c", model=model).results[0].path == photos[5]

@@ -28,6 +28,8 @@ from resight.photos.images import load_image
 from resight.searching import search
 from samples import QUICK, contents, draw_many, picture
 
+pytestmark = pytest.mark.usefixtures("networks_loaded_once")
+
 SMALL: dict[str, Any] = {"longest_side": 96, "max_keypoints": 60, "sample": 4000}
 COLUMNS: dict[str, Any] = {"features": "columns", "layer": "layer2"}
 KINDS: dict[str, LocalConfig] = {
@@ -84,7 +86,8 @@ def collection(
     """Index the photos by the kind."""
     folder = tmp_path_factory.mktemp(f"{kind}-collection") / "c"
     pair = KINDS[kind], NoReduction()
-    pipeline.index([photos], folder, config=pair, model=ModelOptions(small_weights))
+    model = ModelOptions(small_weights)
+    pipeline.index([photos], folder, config=pair, model=model, evidence=False)
     return folder
 
 
@@ -167,7 +170,8 @@ def test_results_do_not_depend_on_the_number_of_workers(
     pair, model = (KINDS[name], NoReduction()), ModelOptions(small_weights)
     for workers in (1, 3):
         folder = tmp_path / str(workers)
-        pipeline.index([photos], folder, config=pair, model=model, workers=workers)
+        options = {"config": pair, "model": model, "evidence": False}
+        pipeline.index([photos], folder, workers=workers, **options)  # type: ignore[arg-type]
     one, three = contents(tmp_path / "1"), contents(tmp_path / "3")
     assert one["descriptors"] == three["descriptors"]
     assert one["fitted"] == three["fitted"]
@@ -179,8 +183,9 @@ def test_verification_by_columns_needs_a_network(
 ) -> None:
     config = SearchConfig(k=3, verify=2, verify_by="columns")
     model, photo = ModelOptions(small_weights), photos / "001.png"
+    few = sorted(photos.iterdir())[:3]
     for name in ("columns", "vlad"):
-        pipeline.index([photos], tmp_path / name, config=KINDS[name], model=model)
+        pipeline.index(few, tmp_path / name, config=KINDS[name], model=model, evidence=False)
     results = search(photo, tmp_path / "columns", config, model=model).results
     assert results[0].path == photo
     assert results[0].inliers is not None
@@ -200,17 +205,17 @@ def test_the_network_computes_a_sampled_photo_once(
         return original(self, prepared)
 
     monkeypatch.setattr(LocalExtractor, "_extract", counted)
-    options = ModelOptions(small_weights)
+    options, few = ModelOptions(small_weights), sorted(photos.iterdir())[:3]
     for name, times in (("patches", 1), ("vlad", 2)):  # keypoints need no network
         extracted.clear()
         pair = KINDS[name], NoReduction()
-        pipeline.index([photos], tmp_path / name, config=pair, model=options)
-        assert len(extracted) == times * PHOTOS
+        pipeline.index(few, tmp_path / name, config=pair, model=options, evidence=False)
+        assert len(extracted) == times * len(few)
     monkeypatch.setattr("resight.descriptors.local_extractor.MAX_CACHED_BYTES", 0)
     extracted.clear()
     pair = KINDS["patches"], NoReduction()
-    pipeline.index([photos], tmp_path / "uncached", config=pair, model=options)
-    assert len(extracted) == 2 * PHOTOS
+    pipeline.index(few, tmp_path / "uncached", config=pair, model=options, evidence=False)
+    assert len(extracted) == 2 * len(few)
     cached, uncached = stored(tmp_path / "patches"), stored(tmp_path / "uncached")
     assert all(np.array_equal(cached[name], uncached[name]) for name in cached)
 

@@ -16,6 +16,7 @@ from resight.evaluation.benchmark import BenchmarkRun, run_benchmark
 from resight.evaluation.benchmark.report import as_json, html_report, markdown
 from resight.evaluation.datasets import read_dataset
 from resight.evaluation.decisions import (
+    Decisions,
     QueryDecisions,
     calibration_error,
     judge_decisions,
@@ -116,9 +117,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_decisions_on_a_collection(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def decided(folder: Path) -> Decisions:
+    """Return the measures of decisions on the collection."""
     decisions = evaluate(folder / "photos", folder / "c").decisions
     assert decisions is not None
+    return decisions
+
+
+def test_decisions_on_a_collection(decided: Decisions) -> None:
+    decisions = decided
     assert decisions.evidence
     assert (decisions.matched, decisions.unmatched) == (6, 9)
     assert decisions.compared == 15 * 14
@@ -159,7 +167,7 @@ def test_rankings_only(folder: Path) -> None:
     assert evaluation == evaluate(folder / "photos", folder / "c", SearchConfig(decide=False))
 
 
-def test_the_command_prints_decisions(folder: Path, resight: Run) -> None:
+def test_the_command_prints_decisions(folder: Path, decided: Decisions, resight: Run) -> None:
     arguments = ("evaluate", folder / "photos", "-c", folder / "c")
     done = resight(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
@@ -171,9 +179,7 @@ def test_the_command_prints_decisions(folder: Path, resight: Run) -> None:
     assert last.startswith("calibration error 0.")
     assert last.endswith("(210 pairs); 6 queries with a match, 9 without")
     printed = json.loads(resight(*arguments, "--json").stdout)
-    expected = evaluate(folder / "photos", folder / "c").decisions
-    assert expected is not None
-    assert printed["decisions"] == expected.to_dict()
+    assert printed["decisions"] == decided.to_dict()
     ranked = resight(*arguments, "--no-decide").stdout
     assert "verdict" not in ranked
     assert ranked.splitlines()[-1].startswith("mAP ")
@@ -212,14 +218,12 @@ def test_decisions_do_not_change_the_rankings_of_a_benchmark(
 
 
 def test_a_benchmark_decides_as_a_collection_does(
-    folder: Path, runs: dict[bool, BenchmarkRun]
+    decided: Decisions, runs: dict[bool, BenchmarkRun]
 ) -> None:
-    expected = evaluate(folder / "photos", folder / "c").decisions
     actual = runs[True].results[0].decisions
-    assert expected is not None
     assert actual is not None
-    assert actual.same.pairs == expected.same.pairs
-    assert actual.same.first_matches == expected.same.first_matches
+    assert actual.same.pairs == decided.same.pairs
+    assert actual.same.first_matches == decided.same.first_matches
 
 
 def test_a_region_is_decided_on_without_its_own_photo(folder: Path) -> None:

@@ -102,7 +102,7 @@ def test_pages_of_text_are_apart_and_edited_copies_together(tmp_path: Path) -> N
     folder = tmp_path / "photos"
     folder.mkdir()
     expected = []
-    for number in range(6):
+    for number in range(4):
         samples.text_page(number).save(folder / f"page-{number}.png")
         photo = samples.textured_picture(100 + number, 800, 600)
         photo.save(folder / f"{number}.png")

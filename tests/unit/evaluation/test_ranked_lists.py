@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from environment import SHARED
@@ -92,8 +92,8 @@ def test_names_with_spaces(tmp_path: Path) -> None:
 WORDS = st.text(min_size=1, max_size=8).filter(lambda text: text.isprintable() or text.isspace())
 
 
+@settings(max_examples=40)  # each writes three files
 @given(query=WORDS, photos=st.lists(WORDS, min_size=1, unique=True), data=st.data())
-@pytest.mark.slow
 def test_all_names_and_distances_are_read_again(
     query: str, photos: list[str], data: st.DataObject
 ) -> None:

@@ -56,7 +56,7 @@ def test_an_interrupted_run_resumes(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     photos = samples.draw_many(tmp_path / "photos", describing.MIN_KEPT)
     (tmp_path / "photos" / "copy.png").write_bytes(photos[0].read_bytes())
-    config = ExtractionConfig(resolutions=(64,))
+    config = ExtractionConfig(layers=("layer1",), resolutions=(64,))
     options = ModelOptions(small_weights)
     steps: list[int] = []
 
@@ -69,7 +69,7 @@ def test_an_interrupted_run_resumes(
         describe(tmp_path / "photos", config=config, model=options, progress=interrupt)
     partial = list((user_cache() / "partial").iterdir())
     assert len(list(partial[0].iterdir())) == 5
-    marked = {"global": np.full(3072, 7, np.float32)}  # to see that it is not computed again
+    marked = {"global": np.full(256, 7, np.float32)}  # to see that it is not computed again
     np.savez(partial[0] / f"{file_sha256(photos[0])}.npz", **marked)
     damaged = partial[0] / f"{file_sha256(photos[1])}.npz"
     damaged.write_bytes(damaged.read_bytes()[:100])

@@ -3,8 +3,10 @@
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,13 +102,33 @@ class Library:
         return search(query, self.collection, SearchConfig(k=50)).results
 
 
-@pytest.fixture
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
-    """Index six photos."""
-    library = Library(tmp_path, monkeypatch)
-    samples.draw_many(library.photos, 6)
-    described, report = library.index()
+@pytest.fixture(scope="module")
+def six(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Index six photos in a folder, with which each library begins."""
+    with pytest.MonkeyPatch.context() as patch:
+        library = Library(tmp_path_factory.mktemp("six"), patch)
+        samples.draw_many(library.photos, 6)
+        described, report = library.index()
     assert (described, report.new, report.unchanged, report.failed) == (6, 6, 0, [])
+    return library.photos.parent
+
+
+@pytest.fixture
+def library(six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """Return six photos and their collection."""
+    library = Library(tmp_path, monkeypatch)
+    for folder in (library.photos, library.collection):
+        shutil.copytree(six / folder.name, folder)
+    with closing(sqlite3.connect(library.collection / "resight.sqlite")) as database, database:
+        for name, row in library.rows().items():
+            path = library.photos / name
+            state = (path.stat().st_ctime_ns, path.stat().st_ino, row.id)
+            database.execute("UPDATE photos SET path = ? WHERE id = ?", (os.fsencode(path), row.id))
+            database.execute(
+                "UPDATE file_states SET ctime_ns = ?, inode = ? WHERE photo = ?", state
+            )
+        last = "SELECT max(number) FROM changes"  # as after a run
+        database.execute(f"UPDATE meta SET value = ({last}) WHERE key = 'cleaned'")
     return library
 
 
@@ -836,7 +858,7 @@ def test_any_number_of_workers_gives_the_same(tmp_path: Path) -> None:
 
 # With the network: weights and the selection
 
-NET = "resolutions = [96, 64]\n"
+NET = 'layers = ["layer2", "layer1"]\nresolutions = [96, 64]\n'
 
 
 @pytest.fixture
@@ -856,7 +878,7 @@ def test_the_network_describes_from_any_number_of_workers_the_same(
         samples.index(tmp_path / "photos", folder, config=net, model=model, workers=workers)
     assert samples.contents(tmp_path / "1") == samples.contents(tmp_path / "4")
     (_, global_, local, _) = samples.contents(tmp_path / "1")["descriptors"][0]
-    assert (len(global_), local) == (4 * 3072, None)
+    assert (len(global_), local) == (4 * 768, None)
 
 
 def test_other_weights_or_another_configuration_are_refused(
@@ -903,7 +925,7 @@ def many(tmp_path_factory: pytest.TempPathFactory, small_weights: Path) -> Path:
     folder = tmp_path_factory.mktemp("many")
     paths = samples.draw_many(folder / "photos", 130)
     (folder / "net.toml").write_text(
-        "resolutions = [64]\n[selection]\nfeatures = 12\nrestarts = 1\n"
+        'layers = ["layer1"]\nresolutions = [64]\n[selection]\nfeatures = 12\nrestarts = 1\n'
     )
     model = ModelOptions(small_weights, "cpu")
     config = str(folder / "net.toml")
@@ -934,7 +956,7 @@ def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     assert pipeline.index(paths[:127], folder).selection_note is None  # reported once
     run = pipeline.index(paths[:129], folder)
     assert run.selection_note is not None
-    assert "fitted a selection of 12 of 3072 values on 129 photos" in run.selection_note
+    assert "fitted a selection of 12 of 256 values on 129 photos" in run.selection_note
     first = fitted(folder)
     assert first is not None
     indices, how = first
@@ -950,7 +972,7 @@ def test_a_selection_is_fitted_once_from_128_photos_on(nearly: Any) -> None:
     assert again[1] == how
 
     run = fit(folder, features=20, restarts=1)
-    assert (run.features, run.dimensions, run.photos) == (20, 3072, 130)
+    assert (run.features, run.dimensions, run.photos) == (20, 256, 130)
     after = fitted(folder)
     assert after is not None
     assert len(after[0]) == 20

@@ -1,6 +1,7 @@
 """Fine-tuned networks in their authors' layouts: what is read of them, and what is refused."""
 
 import dataclasses
+import functools
 import math
 import zipfile
 from collections.abc import Callable
@@ -28,9 +29,12 @@ MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 
 
+random_state = functools.cache(oracle.random_state)
+
+
 def resnet_state(full: bool = False) -> dict[str, Tensor]:
     """Return a ResNet-50 without its classifier: random, or zeros that take no memory."""
-    state = oracle.random_state(50, seed=0)
+    state = random_state(50, seed=0)
     names = [name for name in state if not name.startswith("fc.")]
     return {n: state[n] if full else torch.zeros(()).expand(state[n].shape) for n in names}
 

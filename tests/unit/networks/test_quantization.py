@@ -1,7 +1,10 @@
 """The precision int8: quantized once, stored with the collection, part of its fingerprint."""
 
 import importlib.util
+import io
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from resight.searching import search
 
 pytestmark = pytest.mark.slow
 
-CONFIG = ExtractionConfig(resolutions=(128, 96), precision="int8")
+CONFIG = ExtractionConfig(layers=("layer1",), resolutions=(128, 96), precision="int8")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,9 @@ def test_the_quantized_network_is_near_the_float_one(collection: Path, small_wei
         quantized = opened.fitted_data("network")
     parameters = load_parameters("resnet50", small_weights)
     pixels = np.asarray(samples.picture(3))
-    one = load_network("resnet50", parameters, runtime="openvino").feature_maps(pixels)
+    one = load_network(
+        "resnet50", parameters, layers=CONFIG.layers, runtime="openvino"
+    ).feature_maps(pixels)
     other = load_network("resnet50", parameters, quantized=quantized).feature_maps(pixels)
     for layer in one:
         a, b = one[layer].ravel(), other[layer].ravel()
@@ -63,15 +68,30 @@ def test_a_collection_answers_in_int8(
 
 
 def test_a_run_that_was_killed_before_it_quantized_can_go_on(
-    collection: Path, photos: Path, small_weights: Path, tmp_path: Path
+    collection: Path,
+    photos: Path,
+    small_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with Collection.open(collection) as opened:
+        network = bytearray(opened.fitted_data("network") or b"")
+    with zipfile.ZipFile(buffer := io.BytesIO(network), "a") as archive:
+        archive.writestr("note", "quantized on other photos")
+    calibrated: list[np.ndarray] = []
+
+    def quantize(*arguments: Any) -> bytes:
+        calibrated.extend(arguments[-1])
+        return buffer.getvalue()
+
+    monkeypatch.setattr(quantization, "quantize", quantize)
     with writing(tmp_path / "c", resolve_config(CONFIG, None)):
         pass
     few = sorted(photos.iterdir())[:2]
     run = pipeline.index(few, tmp_path / "c", model=ModelOptions(small_weights))
-    assert run.report.new == 2
+    assert (run.report.new, len(calibrated)) == (2, 2)
     with Collection.open(tmp_path / "c") as opened:
-        assert opened.fitted_data("network")
+        assert opened.fitted_data("network") == buffer.getvalue()
     # What was quantized is part of the fingerprint.
     assert info(tmp_path / "c").fingerprint != info(collection).fingerprint
 

@@ -198,7 +198,7 @@ def test_a_new_query_is_described_once_and_compared_by_its_columns(tmp_path: Pat
     (tmp_path / "photos").mkdir()
     things = [
         photograph(np.random.default_rng(seed), vase(np.random.default_rng(seed)), 1.0)
-        for seed in range(4)
+        for seed in range(3)
     ]
     for number, thing in enumerate(things):
         thing.save(tmp_path / "photos" / f"{number}.png")
@@ -218,7 +218,7 @@ def test_a_new_query_is_described_once_and_compared_by_its_columns(tmp_path: Pat
         page = search_store(
             searcher.store,
             [query],
-            SearchConfig(k=4),
+            SearchConfig(k=3),
             describe=describe,
             columns_map=searcher.columns_map,
         )

@@ -53,6 +53,8 @@ from resight.views.heatmaps import (
 )
 from resight.views.overlay import draw_explanation, heat_overlay, mask_outline, spread_out
 
+pytestmark = pytest.mark.usefixtures("networks_loaded_once")
+
 Box = tuple[float, float, float, float]
 DESCRIPTORS = ExtractionConfig()
 
@@ -513,9 +515,14 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
     assert np.mean(np.array(inside) >= 3 * np.array(outside)) >= 0.9
 
 
-@pytest.fixture(scope="module")
-def pairs() -> list[list[tuple[Image.Image, Box]]]:
-    return pasted_pairs(12, seed=21)
+@pytest.fixture(
+    scope="module",
+    params=[(6, 22), pytest.param((12, 21), marks=pytest.mark.exhaustive)],
+    ids=str,
+)
+def pairs(request: pytest.FixtureRequest) -> list[list[tuple[Image.Image, Box]]]:
+    count, seed = request.param
+    return pasted_pairs(count, seed=seed)
 
 
 @pytest.mark.slow
