@@ -23,7 +23,7 @@ suite: $(VENV)/installed-dev
 quick: $(VENV)/installed-dev  ## run the quick tests only
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -m "$(QUICK)" tests/unit tests/contract
 
-exhaustive: $(VENV)/installed-dev  ## repeat published figures on all real photos, for half an hour
+exhaustive: $(VENV)/installed-dev  ## run the tests that are too long for every change
 	$(BIN)/pytest -m exhaustive
 
 check: $(VENV)/installed-dev  ## check format, lint rules, and types

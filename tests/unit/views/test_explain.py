@@ -509,7 +509,7 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
         pointed.append(actual[0][0] and actual[1][0])
         inside += [f[1] for f in actual]
         outside += [f[2] for f in actual]
-    assert np.mean(pointed) >= 0.9
+    assert pointed.count(False) <= 1
     assert np.mean(inside) >= 3 * np.mean(outside)
     # Not only on average.
     assert np.mean(np.array(inside) >= 3 * np.array(outside)) >= 0.9
@@ -517,7 +517,7 @@ def check_heat(pairs: list[list[tuple[Image.Image, Box]]], explain_pair: Explain
 
 @pytest.fixture(
     scope="module",
-    params=[(6, 22), pytest.param((12, 21), marks=pytest.mark.exhaustive)],
+    params=[(6, 21), pytest.param((12, 21), marks=pytest.mark.exhaustive)],
     ids=str,
 )
 def pairs(request: pytest.FixtureRequest) -> list[list[tuple[Image.Image, Box]]]:
