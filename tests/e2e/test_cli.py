@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -510,6 +511,7 @@ def test_the_help_lists_every_command(resight: Run) -> None:
     done = resight("--help")
     assert succeed(done) == []
     assert resight().stdout == resight("-h").stdout == done.stdout
+    assert resight("--version").stdout == f"resight {version('resight')}\n"
     listed = {words[1] for line in done.stdout.splitlines() if len(words := line.split()) > 2}
     assert {names[0] for names in ALL_COMMANDS} <= listed
 

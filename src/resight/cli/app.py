@@ -9,9 +9,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from resight import __version__
 from resight.cli import collection, compare, groups, hints, names, research, search
 from resight.cli.benchmark import benchmark
 from resight.cli.streams import prepare_streams
@@ -62,6 +64,24 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(benchmark, name="benchmark", rich_help_panel="Research")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"resight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that precede a command."""
 
 
 def main() -> None:
