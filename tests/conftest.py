@@ -199,7 +199,8 @@ def postgres() -> Iterator["PostgresServer"]:
 
 
 MARKED_BY_FIXTURE = {"real_weights": "weights", "real_photos": "photos", "postgres": "postgres"}
-MARKED_BY_PATH = {"cluster": "ray", "test_page.py": "browser", "test_page_modules.py": "browser"}
+BROWSER_TESTS = ("test_page.py", "test_page_modules.py", "test_tasks.py")
+MARKED_BY_PATH = {"cluster": "ray", **dict.fromkeys(BROWSER_TESTS, "browser")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -107,3 +107,18 @@ def phone(chromium: "Browser", served: "Served") -> Iterator["Visit"]:
 
     with visiting(chromium, served, viewport=PHONE, has_touch=True, is_mobile=True) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def movable(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """Start a server that may move the photos: three of clutter, and four of one object."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("movable")
+    photos = Path(shutil.copytree(few_photos, folder / "photos"))
+    with Image.open(photos / "object-01" / "view-1.jpg") as image:
+        image.resize((320, 240)).save(photos / "object-01" / "small.jpg")
+    collection = make_sift_collection(folder / "collection", photos)
+    (folder / "sorted").mkdir()
+    with running(collection, allow_move=True, index_folders=(folder / "sorted",)) as server:
+        yield OwnServer(server, collection, photos)

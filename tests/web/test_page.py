@@ -4,7 +4,6 @@ import base64
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -24,7 +23,7 @@ from resight.config import SearchConfig
 from resight.indexing import pipeline
 from resight.searching import search
 from resight.searching.query import Result
-from web_server import OwnServer, make_sift_collection, running
+from web_server import OwnServer, running
 
 PAGE_SIZE = 60
 NOT_FOUND = "Failed to load resource"
@@ -802,19 +801,6 @@ def test_the_theme_follows_the_system_and_the_user(chromium: Browser, served: Se
 
 
 # Work with groups
-
-
-@pytest.fixture(scope="module")
-def movable(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
-    """Start a server that may move the photos: three of clutter, and four of one object."""
-    folder = tmp_path_factory.mktemp("movable")
-    photos = Path(shutil.copytree(few_photos, folder / "photos"))
-    with Image.open(photos / "object-01" / "view-1.jpg") as image:
-        image.resize((320, 240)).save(photos / "object-01" / "small.jpg")
-    collection = make_sift_collection(folder / "collection", photos)
-    (folder / "sorted").mkdir()
-    with running(collection, allow_move=True, index_folders=(folder / "sorted",)) as server:
-        yield OwnServer(server, collection, photos)
 
 
 def press_undo(page: Page) -> None:

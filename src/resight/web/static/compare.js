@@ -11,6 +11,7 @@ import { createZoom } from "./zoom.js";
 const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
 const MAX_LINES = 64; // more would hide the photos
 const ZOOM_STEP = 1.5;
+const DONE_MS = 2000;
 
 export function createCompare(dialog, page) {
   let state = null;
@@ -209,7 +210,7 @@ function createPane(side) {
   const box = element("div", { class: "pane-box", hidden: true });
   const stage = element("div", { class: "pane-stage", data: { side } }, image, heat, cam, box);
   const name = element("span", { class: "name" });
-  const copy = button({ icon: "copy", class: "tool plain", label: "Copy the path", press: () => copyText(name.title) });
+  const copy = button({ icon: "copy", class: "tool plain", label: "Copy the path", press: () => copyText(name.title, copy) });
   const download = element("a", { class: "tool plain", title: "Download", "aria-label": "Download" }, icon("download"));
   const details = createDetails();
   const caption = element("figcaption", {}, name, copy, download, details.disclosure);
@@ -244,10 +245,12 @@ function createPane(side) {
   };
 }
 
-async function copyText(text) {
+async function copyText(text, control) {
   try {
     await navigator.clipboard.writeText(text);
     announce("The path was copied.");
+    control.dataset.done = "Copied"; // for the eye
+    setTimeout(() => delete control.dataset.done, DONE_MS);
   } catch {
     window.prompt("The path of the photo:", text); // the browser does not allow copying
   }

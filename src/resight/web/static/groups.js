@@ -221,10 +221,11 @@ export function createGroups(root, { info, changed }) {
   }
 
   function showEnd() {
-    announce(`${count(shown, "group")} shown`);
+    const number = state.kind ? list.querySelectorAll(`.${state.kind}`).length : shown;
+    announce(`${count(number, "group")} shown`);
     if (!complete) end.replaceChildren(loading("Loading more"));
-    else if (shown) end.replaceChildren(element("p", { class: "end", text: `${count(shown, "group")}.` }));
-    else if (state.size !== undefined || state.folder !== undefined) end.replaceChildren(emptyState({ title: "No such groups", text: "No groups pass the filter." }));
+    else if (number) end.replaceChildren(element("p", { class: "end", text: `${count(number, "group")}.` }));
+    else if (shown || state.size !== undefined || state.folder !== undefined) end.replaceChildren(emptyState({ title: "No such groups", text: "No groups pass the filter." }));
     else end.replaceChildren(emptyState({ title: "No groups at this distance", text: "A larger limit joins more photos." }));
   }
 
@@ -236,7 +237,10 @@ export function createGroups(root, { info, changed }) {
       size.value = state.size ?? "";
       folder.value = state.folder ?? "";
       if (state.size !== undefined || state.folder !== undefined) root.querySelector(".group-filter").open = true;
-      if (loaded === key()) return loadIfNear();
+      if (loaded === key()) {
+        if (complete) showEnd();
+        return loadIfNear();
+      }
       loaded = key();
       load();
     },

@@ -24,7 +24,8 @@ export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
   const enlarge = button({ icon: "expand", class: "icon-button", label: "Enlarge the photo", press: onEnlarge });
   const other = button({ icon: "photo", class: "icon-button", label: "Choose another photo", press: pick });
   const views = createViews({ go, add });
-  const hint = element("p", { class: "hint", text: "Drag across an object to search with only that region." });
+  const isTouch = matchMedia("(pointer: coarse)").matches; // a finger that drags scrolls the page
+  const hint = element("p", { class: "hint", text: isTouch ? "Press “Draw a box” to search with only a region." : "Drag across an object to search with only that region." });
   root.append(
     element("div", { class: "stage-frame" }, stage),
     unsupported,

@@ -91,7 +91,9 @@ export function createSearch(root, { pick, add, presented }) {
   limit.addEventListener("change", () => go({ ...state, limit: limit.value === "" ? undefined : Number(limit.value) }));
 
   /** Fill a tile with a result: a link to the comparison, two small buttons and a caption. */
-  function fillTile(tile, result, image) {
+  function fillTile(tile, found, image) {
+    // What carries the name is a view of the thing itself, no copy of another photo.
+    const result = found.named ? { ...found, kind: undefined } : found;
     const { id, name, rank, distance, inliers, copies } = result;
     const compareLink = () => formatHash({ ...state, compare: id });
     const label = [`Result ${rank}: ${name}`, verdictPhrase(result), `distance ${shortDistance(distance)}`];
