@@ -138,7 +138,7 @@ def write(measured: Mapping[str, Any]) -> None:
     text = re.sub(
         r"(?ms)^\| task .*?\n\n", lambda _: table(measured) + "\n\n", page.read_text("utf-8")
     )
-    text = re.sub(r"(?m)^Measured on .*$", lambda _: measured_on(measured), text)
+    text = re.sub(r"(?m)^Measured on.*$", lambda _: measured_on(measured), text)
     page.write_text(text, "utf-8")
 
 
