@@ -14,7 +14,7 @@ from resight.backends.store import Store
 from resight.collection import Photo
 from resight.collection.moves.trash import has_trash
 from resight.photos import open_photo
-from resight.ranking.groups import Group, Groups, Kind
+from resight.ranking.groups import Group, Groups
 from resight.web import photo_schemas, schemas
 from resight.web.allowed_folders import allowed_folders
 from resight.web.app_state import AppState, display_path, photo_by_id, photo_version
@@ -42,8 +42,6 @@ Limit = Annotated[
     float | None,
     Query(ge=0, le=1e9, description="largest distance between neighbors in a group"),
 ]
-
-OnlyKind = Annotated[Kind | None, Query(description="only groups of this kind")]
 
 PICTURE: dict[int | str, dict[str, Any]] = {
     **schemas.other_content("image/jpeg", type="string", format="binary"),
@@ -199,7 +197,6 @@ def group_router(state: AppState) -> APIRouter:
     async def export(
         request: Request,
         limit: float | None,
-        kind: Kind | None,
         write: Callable[[Groups], str],
         media_type: str,
         name: str,
@@ -207,8 +204,7 @@ def group_router(state: AppState) -> APIRouter:
         def run() -> str:
             store = state.service.current_store()
             groups = state.groups.get(store, limit)
-            of_kind = [group for group in groups.groups if kind in (None, group.kind)]
-            present, photos = _with_photos(of_kind, store)
+            present, photos = _with_photos(groups.groups, store)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
             named = [dataclasses.replace(g, paths=tuple(paths[i] for i in g.ids)) for g in present]
             return write(dataclasses.replace(groups, groups=named))
@@ -221,15 +217,15 @@ def group_router(state: AppState) -> APIRouter:
     json_object = schemas.other_content("application/json", type="object")
 
     @routes.get("/groups.csv", response_class=Response, responses=csv)
-    async def groups_csv(request: Request, limit: Limit = None, kind: OnlyKind = None) -> Response:
-        """Return the groups as CSV: number of the group, kind, path, whether it is the best."""
+    async def groups_csv(request: Request, limit: Limit = None) -> Response:
+        """Return all groups as CSV: number of the group, kind, path, whether it is the best."""
         media_type = "text/csv; charset=utf-8"
-        return await export(request, limit, kind, Groups.to_csv, media_type, "groups.csv")
+        return await export(request, limit, Groups.to_csv, media_type, "groups.csv")
 
     @routes.get("/groups.json", response_class=Response, responses=json_object)
-    async def groups_json(request: Request, limit: Limit = None, kind: OnlyKind = None) -> Response:
-        """Return the groups as JSON."""
-        return await export(request, limit, kind, _as_json, "application/json", "groups.json")
+    async def groups_json(request: Request, limit: Limit = None) -> Response:
+        """Return all groups as JSON."""
+        return await export(request, limit, _as_json, "application/json", "groups.json")
 
     return routes
 

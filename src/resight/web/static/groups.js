@@ -211,16 +211,11 @@ export function createGroups(root, { info, changed }) {
     slider.disabled = false;
     value.textContent = shortDistance(limit);
     reset.hidden = state.limit === undefined;
-  }
-
-  /** Let the downloads have the kind and the limit that are chosen; without a limit, groups are by evidence. */
-  function linkDownloads() {
     for (const link of downloads) {
       const url = new URL(link.href);
-      for (const name of ["limit", "kind"]) {
-        if (state[name] === undefined) url.searchParams.delete(name);
-        else url.searchParams.set(name, String(state[name]));
-      }
+      // Without a limit of the person's own, groups are by evidence.
+      if (state.limit === undefined) url.searchParams.delete("limit");
+      else url.searchParams.set("limit", String(limit));
       link.href = url.href;
     }
   }
@@ -239,7 +234,6 @@ export function createGroups(root, { info, changed }) {
       state = current;
       list.dataset.kind = state.kind ?? "";
       for (const [kind, chip] of filters) chip.setAttribute("aria-pressed", String(kind === state.kind));
-      linkDownloads();
       size.value = state.size ?? "";
       folder.value = state.folder ?? "";
       if (state.size !== undefined || state.folder !== undefined) root.querySelector(".group-filter").open = true;
