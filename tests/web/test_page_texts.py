@@ -1,4 +1,4 @@
-"""The page's texts: complete in each language, all in one place, and in the language of the reader."""
+"""The page's texts: complete in each language, in one place, and in the reader's language."""
 
 import json
 import re
@@ -77,7 +77,8 @@ def test_every_text_is_used_and_every_used_text_exists() -> None:
 
 
 def test_no_module_has_texts_of_its_own() -> None:
-    label = r"(?:text|title|label|placeholder|message|\"aria-(?:label|roledescription)\"): *[\"'`](?!/|https:)"
+    names = r"(?:text|title|label|placeholder|message|\"aria-(?:label|roledescription)\")"
+    label = rf"{names}: *[\"'`](?!/|https:)"
     call = r"(?:announce|loading|createPopover|finish|say|notify)\(\[?[\"'`](?=[A-Z])"
     given = r"(?:textContent|title|alt|ariaLabel) = [\"'`]"
     sentence = r"[\"'`][A-Z][a-z]+(?: |[.…]\"|\. )"
@@ -105,6 +106,15 @@ def rename(route: Route) -> None:
     route.fulfill(response=response, json=page)
 
 
+def shorten(route: Route) -> None:
+    """Leave one text out of a translation."""
+    response = route.fetch()
+    whole = response.text()
+    part = re.sub(r'^  "home\.drop": .*\n', "", whole, flags=re.MULTILINE)
+    assert part != whole
+    route.fulfill(response=response, body=part)
+
+
 def test_a_german_reader_searches_in_german_and_can_switch(
     chromium: Browser, served: Served
 ) -> None:
@@ -112,13 +122,17 @@ def test_a_german_reader_searches_in_german_and_can_switch(
         requests: list[str] = []
         visit.page.on("request", lambda request: requests.append(request.url))
         visit.page.route("**/api/v1/search*", rename)
+        visit.page.route("**/texts/de.js", shorten)
         page = visit.open()
         expect(page.get_by_role("button", name="Foto auswählen", exact=True)).to_be_visible()
         expect(page.get_by_text("welche der 24 Fotos in „holidays“")).to_be_visible()
+        expect(page.get_by_text("or drop one anywhere, or paste it")).to_be_visible()
         page.locator("#home .tile a").first.click()
         tile = page.locator("#search .tile").first
         expect(tile.locator(".badge")).to_have_text("Dasselbe")
-        expect(page.locator("#search-heading")).to_have_text(re.compile(r"^\d+ Fotos zeigen dasselbe"))
+        expect(page.locator("#search-heading")).to_have_text(
+            re.compile(r"^\d+ Fotos zeigen dasselbe")
+        )
         assert page.title() == "Ergebnisse – Resight"
         assert page.locator("html").get_attribute("lang") == "de"
         # A name keeps its own direction, and does not turn the text around it.
@@ -128,15 +142,15 @@ def test_a_german_reader_searches_in_german_and_can_switch(
         direction = "node => getComputedStyle(node).direction"
         assert tile.locator(".name").evaluate(direction) == "rtl"
         assert tile.locator(".caption").evaluate(direction) == "ltr"
-        tile.locator(".tile-photo").click()
-        summary = page.locator(".explanation strong span")
-        assert summary.get_attribute("lang") == "en"  # a text of the server
-        page.keyboard.press("Escape")
+        page.get_by_role("link", name="Sammlung").click()
+        expect(page.get_by_text("2 Fotos konnten nicht erfasst werden")).to_be_visible()
+        reason = page.get_by_text("An empty file.")
+        assert reason.get_attribute("lang") == "en"  # a text of the server
         page.get_by_label("Sprache").select_option("en")
-        expect(page.locator("#search .badge").first).to_have_text("Same thing")
+        expect(page.get_by_role("heading", name="Check for changes")).to_be_visible()
         before = len(requests)
         page.reload()
-        expect(page.locator("#search-heading")).to_contain_text("photos of the same thing")
+        expect(page.get_by_text("2 photos could not be indexed")).to_be_visible()
         assert page.locator("html").get_attribute("lang") == "en"
         loaded = [url for url in requests[before:] if "/texts/" in url]
         assert [url.rsplit("/", 1)[1] for url in loaded] == ["en.js"]
@@ -148,17 +162,24 @@ def test_forced_colors_leave_boxes_focus_and_selection_visible(
     with visiting(chromium, served, forced_colors="active", reduced_motion="reduce") as visit:
         page = visit.open("#/search?photo=1&box=50,50,300,200")
         expect(page.locator("#search .results:not(.waiting) .tile").first).to_be_visible()
-        box = page.locator("#stage .box")
-        assert style(page, "#stage .box", "outlineStyle") == "solid"
-        assert float(style(page, "#stage .box", "outlineWidth").removesuffix("px")) >= 3
-        box.focus()
-        focused = style(page, "#stage .box", "outlineStyle", "outlineWidth", "outlineColor")
-        page.locator("#search .query-tools button:visible").first.focus()
-        assert style(page, "#stage .box", "outlineStyle", "outlineWidth", "outlineColor") != focused
+        outline = ("outlineStyle", "outlineColor", "outlineWidth")
+        white = "rgb(255, 255, 255)"
+        box, tool = "#stage .box", "#search .query-tools .icon-button"
+        assert styles(page, box, *outline) == ["solid", white, "3px"]
+        page.keyboard.press("Tab")  # from here on, focus is shown
+        page.locator(box).focus()
+        assert styles(page, box, *outline) == ["solid", white, "4px"]
+        page.locator(tool).first.focus()
+        assert styles(page, tool, *outline)[0] == "solid"
+        ink, paper = styles(page, "#search .badge.same", "color", "backgroundColor")
+        assert ink != paper
+        page.get_by_role("link", name="Groups").click()
+        page.locator(".group .pick input").first.check(force=True)
+        assert styles(page, ".strip .selected .tile-photo", *outline)[::2] == ["solid", "3px"]
 
 
-def style(page: Page, selector: str, *names: str) -> str:
-    """Return computed styles of the first element, joined."""
-    script = "(node, names) => names.map(name => getComputedStyle(node)[name]).join(' ')"
-    found: str = page.locator(selector).first.evaluate(script, list(names))
+def styles(page: Page, selector: str, *names: str) -> list[str]:
+    """Return computed styles of the first element."""
+    script = "(node, names) => names.map(name => getComputedStyle(node)[name])"
+    found: list[str] = page.locator(selector).first.evaluate(script, list(names))
     return found

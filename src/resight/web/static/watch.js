@@ -95,6 +95,6 @@ export function watchText({ watching, folders, missing, looked, job }) {
     sentences.push(text("watch.watching", { count: folders, time }));
     if (missing) sentences.push(text("watch.missing", { count: missing }));
   }
-  const failure = job?.state === "failed" ? parts("watch.failed", { reason: serverText(job.detail ?? "") }) : [];
-  return [`${sentences.join(" ")} `, ...failure];
+  if (job?.state !== "failed") return [sentences.join(" ")];
+  return [...sentences.map((sentence) => `${sentence} `), ...parts("watch.failed", { reason: serverText(job.detail ?? "") })];
 }
