@@ -188,7 +188,7 @@ export function createGroups(root, { info, changed }) {
     loadIfNear();
   }
 
-  /** Say that the photos are being grouped; what was said is not pushed away by the groups. */
+  /** Show that the photos are being grouped, in a line that vanishes rather than moves (layout shift). */
   function waitForFirst(waiting) {
     first.hidden = !waiting;
     end.hidden = waiting;
