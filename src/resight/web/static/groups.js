@@ -189,7 +189,7 @@ export function createGroups(root, { info, changed }) {
     loadIfNear();
   }
 
-  /** Say that the photos are being grouped; what was said is not pushed away by the groups. */
+  /** Show that the photos are being grouped, in a line that vanishes rather than moves (layout shift). */
   function waitForFirst(waiting) {
     first.hidden = !waiting;
     end.hidden = waiting;
@@ -215,8 +215,11 @@ export function createGroups(root, { info, changed }) {
     for (const link of downloads) {
       const url = new URL(link.href);
       // Without a limit of the person's own, groups are by evidence.
-      if (state.limit === undefined) url.searchParams.delete("limit");
-      else url.searchParams.set("limit", String(limit));
+      const shown = { limit: state.limit, min_photos: state.size, under: state.folder };
+      for (const [name, value] of Object.entries(shown)) {
+        if (value === undefined) url.searchParams.delete(name);
+        else url.searchParams.set(name, String(value));
+      }
       link.href = url.href;
     }
   }
