@@ -11,7 +11,7 @@ import resight
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from page_visits import Served, visiting
 
@@ -162,24 +162,19 @@ def test_forced_colors_leave_boxes_focus_and_selection_visible(
     with visiting(chromium, served, forced_colors="active", reduced_motion="reduce") as visit:
         page = visit.open("#/search?photo=1&box=50,50,300,200")
         expect(page.locator("#search .results:not(.waiting) .tile").first).to_be_visible()
-        outline = ("outlineStyle", "outlineColor", "outlineWidth")
-        white = "rgb(255, 255, 255)"
-        box, tool = "#stage .box", "#search .query-tools .icon-button"
-        assert styles(page, box, *outline) == ["solid", white, "3px"]
+        box = page.locator("#stage .box")
+        expect(box).to_have_css("outline", "rgb(255, 255, 255) solid 3px")
         page.keyboard.press("Tab")  # from here on, focus is shown
-        page.locator(box).focus()
-        assert styles(page, box, *outline) == ["solid", white, "4px"]
-        page.locator(tool).first.focus()
-        assert styles(page, tool, *outline)[0] == "solid"
-        ink, paper = styles(page, "#search .badge.same", "color", "backgroundColor")
+        box.focus()
+        expect(box).to_have_css("outline", "rgb(255, 255, 255) solid 4px")
+        tool = page.locator("#search .query-tools .icon-button:visible").first
+        tool.focus()
+        expect(tool).to_have_css("outline-style", "solid")
+        colors = "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
+        ink, paper = page.locator("#search .badge.same").first.evaluate(colors)
         assert ink != paper
         page.get_by_role("link", name="Groups").click()
         page.locator(".group .pick input").first.check(force=True)
-        assert styles(page, ".strip .selected .tile-photo", *outline)[::2] == ["solid", "3px"]
-
-
-def styles(page: Page, selector: str, *names: str) -> list[str]:
-    """Return computed styles of the first element."""
-    script = "(node, names) => names.map(name => getComputedStyle(node)[name])"
-    found: list[str] = page.locator(selector).first.evaluate(script, list(names))
-    return found
+        selected = page.locator(".strip .selected .tile-photo")
+        expect(selected).to_have_css("outline-style", "solid")
+        expect(selected).to_have_css("outline-width", "3px")

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { button, createPopover, element, icon } from "./dom.js";
 import { current, go } from "./state.js";
-import { date, number, text } from "./texts.js";
+import { date, text } from "./texts.js";
 import { KINDS } from "./verdict.js";
 
 const FILTERS = ["under", "taken_from", "taken_before", "min_side", "file_name"]; // of the server
@@ -80,7 +80,7 @@ export function createFilters(id, { kinds = false } = {}) {
     const known = (folders ?? []).filter(({ name }) => name !== ".");
     const options = known.map(({ folder, name, photos }) => {
       const parts = name.split("/");
-      return element("option", { value: folder, text: `${INDENT.repeat(parts.length - 1)}${parts.at(-1)} (${number(photos)})` });
+      return element("option", { value: folder, text: INDENT.repeat(parts.length - 1) + text("filters.folder", { name: parts.at(-1), count: photos }) });
     });
     if (value && !known.some(({ folder }) => folder === value)) options.push(element("option", { value, text: lastPart(value) }));
     fields.under.replaceChildren(element("option", { value: "", text: text("filters.any") }), ...options);

@@ -104,6 +104,7 @@ export const texts = {
   // Filters
   "filters.button": "Filter",
   "filters.button_count": "Filter ({count})",
+  "filters.folder": "{name} ({count})",
   "filters.in_use": "Aktive Filter",
   "filters.any": "Beliebig",
   "filters.any_value": "beliebig",

@@ -106,6 +106,7 @@ export const texts = {
   // Filters
   "filters.button": "Filter",
   "filters.button_count": "Filter ({count})",
+  "filters.folder": "{name} ({count})",
   "filters.in_use": "Filters in use",
   "filters.any": "Any",
   "filters.any_value": "any",
