@@ -68,10 +68,14 @@ def real_photos() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the demo's pictures with their groups.json; tests must not change them."""
+    """Return some of the demo's pictures with groups.json; tests must not change them."""
     from resight.demo import draw_collection
 
-    return made_once(tmp_path_factory, "demo-photos", draw_collection)
+    return made_once(
+        tmp_path_factory,
+        "demo-photos",
+        lambda folder: draw_collection(folder, objects=5, clutter=4),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -275,13 +275,16 @@ def _check(folder: Path, progress: Progress) -> object:
 
 def _job(action: str, items: list[Any]) -> Callable[[Path, Progress], object]:
     def run(folder: Path, progress: Progress) -> object:
-        from resight.web import WebSettings, job_routes, job_schemas
+        from resight.web import WebSettings, index_jobs, job_routes, job_schemas
         from resight.web.app_state import AppState
 
-        state = AppState(folder, WebSettings(), ModelOptions())
+        folders = tuple(items) if action == "index" else ()
+        state = AppState(folder, WebSettings(index_folders=folders), ModelOptions())
         try:
             if action == "index":
-                task = job_routes._index_task(items, job_schemas.JobRequest(action="index"), state)
+                names = [str(each) for each in folders]
+                request = job_schemas.JobRequest(action="index", folders=names)
+                task = index_jobs.index_task(request, state)
             else:
                 present = state.service.current_store().photos_by_id(items)
                 task = job_routes._remove_task(list(present), state)

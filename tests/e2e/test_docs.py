@@ -242,7 +242,7 @@ def test_engine_examples_run_and_find_what_a_folder_finds(
     from resight.cli.app import main
 
     photos = demo_folder / "photos"
-    keep_objects(photos, (2, 3, 7))
+    keep_objects(photos, (2, 3, 4))
     (demo_folder / "few.toml").write_text('method = "sift-vlad"\ncenters = 16\n')
     addresses = {
         "postgresql://resight@localhost/photos/my-collection": postgres.address(

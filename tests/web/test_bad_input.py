@@ -119,7 +119,7 @@ def test_invalid_boxes(server, jpeg, box):
         ({"under": "~/photos"}, "under:"),
         ({"under": ""}, "under:"),
         ({"under": "/photos\0/x"}, "under:"),
-        ({"taken_from": "yesterday"}, "taken_from:"),
+        ({"taken_from": "yesterday"}, "write it like 2019-06 or 2020-01-31T12:00."),
         ({"taken_from": "2020-01-01T00:00:00Z"}, "taken_from:"),
         ({"taken_from": "0000"}, "There is no time"),
         ({"taken_before": "2020-02-30"}, "There is no time"),

@@ -112,5 +112,10 @@ def test_groups_are_filtered_by_size_and_folder(moving):
     assert inside == [g for g in groups if any("object-01" in p["path"] for p in g["photos"])]
     assert server.get("/groups", under=str(moving.collection))["groups"] == []
     assert len(server.get("/groups", under="object-01")["groups"]) == 1  # as `/folders` names it
+    exported = server.get("/groups.json", under="object-01")["groups"]
+    assert [len(group["photos"]) for group in exported] == [
+        len(group["photos"]) for group in inside
+    ]
+    assert server.get("/groups.json", min_photos=sizes[-1] + 1)["groups"] == []
     server.get("/groups", 422, under="object-99")
     server.get("/groups", 422, min_photos=1)

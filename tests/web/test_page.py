@@ -880,7 +880,7 @@ def test_all_but_the_best_are_moved_and_brought_back(chromium: Browser, movable:
         expect(page.locator(".group").first.locator(".strip li")).to_have_count(size)
 
 
-# The first photos of a collection, and those that come later
+# The first photos of a collection, and later ones
 
 
 def test_a_new_collection_is_indexed_and_watched(

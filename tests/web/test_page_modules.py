@@ -202,6 +202,19 @@ def test_a_filter_is_said_in_words(page: Page, key: str, value: object, text: st
     assert call(page, "filters.js", "m.filterText(v[0], v[1])", key, value) == text
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "text"),
+    [
+        ("count.photos", {"count": 1}, "1 photo"),
+        ("count.photos", {"count": 1234}, "1,234 photos"),
+        ("names.named", {"count": 2, "name": "our boat"}, "2 photos named “our boat”."),
+        ("grid.search_with", {"name": "שלום (1).jpg"}, "Search with \u2068שלום (1).jpg\u2069"),
+    ],
+)
+def test_a_text_is_filled(page: Page, key: str, values: dict[str, object], text: str) -> None:
+    assert call(page, "texts.js", "m.text(v[0], v[1])", key, values) == text
+
+
 def test_results_are_cached_by_the_filters_of_the_server(page: Page) -> None:
     query = {"page": "search", "photo": 1}
     states = [

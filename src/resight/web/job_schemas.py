@@ -91,13 +91,13 @@ class JobStarted(BaseModel):
 
 
 class WatchRequest(RequestModel):
-    """Whether to watch the collection's folders."""
+    """The switch that watches the collection's folders."""
 
     watching: bool
 
 
 class WatchResponse(BaseModel):
-    """Whether the collection's folders are watched, and the last look at them."""
+    """The state of the watch, and its last look at the folders."""
 
     watching: bool
     allowed: bool = Field(description="whether it can be switched on")

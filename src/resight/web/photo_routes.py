@@ -23,7 +23,7 @@ from resight.web.move_routes import moves_allowed
 from resight.web.new_collection import home_folders, offered_folders
 from resight.web.pictures import full_photo, full_picture
 from resight.web.problems import problem_responses
-from resight.web.schemas import MAX_ID, MAX_OFFSET
+from resight.web.schemas import MAX_ID
 
 GROUPS_PER_PAGE = 50
 
@@ -38,11 +38,6 @@ Version = Annotated[
     str | None,
     Query(alias="v", max_length=64, description="the photo's version: caches keep the response"),
 ]
-Limit = Annotated[
-    float | None,
-    Query(ge=0, le=1e9, description="largest distance between neighbors in a group"),
-]
-
 PICTURE: dict[int | str, dict[str, Any]] = {
     **schemas.other_content("image/jpeg", type="string", format="binary"),
     304: {"description": "Not Modified"},
@@ -142,36 +137,24 @@ def group_router(state: AppState) -> APIRouter:
     routes = APIRouter(tags=["groups"], responses=problem_responses(409, 422, 429, 503))
     with_path = state.settings.local_only
 
+    async def find_under(request: Request, under: str | None) -> Path | None:
+        if under is None:
+            return None
+        return await state.lookup(request, lambda store: find_folder(under, store, state))
+
     @routes.get("/groups", response_model=schemas.GroupsResponse)
     async def groups(
-        request: Request,
-        limit: Limit = None,
-        after: Annotated[
-            int, Query(ge=0, le=MAX_OFFSET, description="number of groups to skip")
-        ] = 0,
-        min_photos: Annotated[
-            int, Query(ge=2, le=MAX_OFFSET, description="minimum number of photos of a group")
-        ] = 2,
-        under: Annotated[
-            str | None,
-            Query(
-                max_length=4096,
-                description="only groups with a photo in or below this folder, named as in "
-                "`/folders`",
-            ),
-        ] = None,
+        request: Request, query: Annotated[photo_schemas.GroupsQuery, Query()]
     ) -> Response:
         """Return the groups, a page at a time: photos of the same thing, and near-duplicates."""
-        folder = None
-        if under is not None:
-            folder = await state.lookup(request, lambda store: find_folder(under, store, state))
+        folder = await find_under(request, query.under)
 
         def run() -> dict[str, Any]:
-            end = after + GROUPS_PER_PAGE
+            end = query.after + GROUPS_PER_PAGE
             store = state.service.current_store()
-            groups = state.groups.get(store, limit)
-            found = _filtered(groups.groups, min_photos, folder, store)
-            page, photos = _with_photos(found[after:end], store)
+            groups = state.groups.get(store, query.limit)
+            found = _filtered(groups.groups, query.min_photos, folder, store)
+            page, photos = _with_photos(found[query.after : end], store)
             names = store.names()
             entries = [
                 {
@@ -196,15 +179,18 @@ def group_router(state: AppState) -> APIRouter:
 
     async def export(
         request: Request,
-        limit: float | None,
+        query: photo_schemas.GroupsFilter,
         write: Callable[[Groups], str],
         media_type: str,
         name: str,
     ) -> Response:
+        folder = await find_under(request, query.under)
+
         def run() -> str:
             store = state.service.current_store()
-            groups = state.groups.get(store, limit)
-            present, photos = _with_photos(groups.groups, store)
+            groups = state.groups.get(store, query.limit)
+            found = _filtered(groups.groups, query.min_photos, folder, store)
+            present, photos = _with_photos(found, store)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
             named = [dataclasses.replace(g, paths=tuple(paths[i] for i in g.ids)) for g in present]
             return write(dataclasses.replace(groups, groups=named))
@@ -217,15 +203,19 @@ def group_router(state: AppState) -> APIRouter:
     json_object = schemas.other_content("application/json", type="object")
 
     @routes.get("/groups.csv", response_class=Response, responses=csv)
-    async def groups_csv(request: Request, limit: Limit = None) -> Response:
-        """Return all groups as CSV: number of the group, kind, path, whether it is the best."""
+    async def groups_csv(
+        request: Request, query: Annotated[photo_schemas.GroupsFilter, Query()]
+    ) -> Response:
+        """Return the groups as CSV: number of the group, kind, path, whether it is the best."""
         media_type = "text/csv; charset=utf-8"
-        return await export(request, limit, Groups.to_csv, media_type, "groups.csv")
+        return await export(request, query, Groups.to_csv, media_type, "groups.csv")
 
     @routes.get("/groups.json", response_class=Response, responses=json_object)
-    async def groups_json(request: Request, limit: Limit = None) -> Response:
-        """Return all groups as JSON."""
-        return await export(request, limit, _as_json, "application/json", "groups.json")
+    async def groups_json(
+        request: Request, query: Annotated[photo_schemas.GroupsFilter, Query()]
+    ) -> Response:
+        """Return the groups as JSON."""
+        return await export(request, query, _as_json, "application/json", "groups.json")
 
     return routes
 

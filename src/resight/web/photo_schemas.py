@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from resight.web.schemas import MAX_ID, FilterOptions, PhotoEntry
+from resight.web.schemas import MAX_ID, MAX_OFFSET, FilterOptions, PhotoEntry
 
 Sort = Literal["id", "added", "date", "name"]
 
@@ -81,3 +81,25 @@ class FailedResponse(BaseModel):
     """All photos that could not be indexed."""
 
     failed: list[FailedPhoto]
+
+
+class GroupsFilter(BaseModel):
+    """Groups of the photos: how near, how large, and where."""
+
+    limit: float | None = Field(
+        None, ge=0, le=1e9, description="largest distance between neighbors in a group"
+    )
+    min_photos: int = Field(
+        2, ge=2, le=MAX_OFFSET, description="minimum number of photos of a group"
+    )
+    under: str | None = Field(
+        None,
+        max_length=4096,
+        description="only groups with a photo in or below this folder, named as in `/folders`",
+    )
+
+
+class GroupsQuery(GroupsFilter):
+    """A page of groups."""
+
+    after: int = Field(0, ge=0, le=MAX_OFFSET, description="number of groups to skip")

@@ -1,9 +1,10 @@
 """The requests and responses of the interface, as `/api/v1/openapi.json` describes them."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from fastapi import Path as InPath
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 
 from resight.config import Geometry, Reranking, SearchConfig, VerifiedBy
@@ -22,10 +23,26 @@ MAX_VERIFY = 50
 MAX_VIEWS = 16
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
+def _like(pattern: str, *examples: str) -> AfterValidator:
+    """Return a check of a text's form, which names examples where a pattern would say nothing."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"write it like {' or '.join(examples)}")
+        return text
+
+    return AfterValidator(check)
+
+
+BOX = "[0-9]{1,7},[0-9]{1,7},[0-9]{1,7},[0-9]{1,7}"
+TIME = "[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?)?"
 BoxText = Annotated[
     str,
+    _like(BOX, "120,80,300,200"),
     Field(
-        pattern=r"^[0-9]{1,7},[0-9]{1,7},[0-9]{1,7},[0-9]{1,7}$",
+        json_schema_extra={"pattern": f"^{BOX}$"},
         description="x,y,w,h in pixels of the upright photo",
         examples=["120,80,300,200"],
     ),
@@ -33,8 +50,9 @@ BoxText = Annotated[
 Token = Annotated[str, InPath(max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 TimeText = Annotated[
     str,
+    _like(TIME, "2019-06", "2020-01-31T12:00"),
     Field(
-        pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?)?$",
+        json_schema_extra={"pattern": f"^{TIME}$"},
         description="the beginning of a year, month, day, minute or second in the camera's time",
         examples=["2019-06", "2020-01-31T12:00"],
     ),

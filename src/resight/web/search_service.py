@@ -117,9 +117,6 @@ class SearchService(Searcher):
 
         With `cached_only`, return None rather than compute descriptors.
         """
-        if config.verify and config.verify_by == "columns" and not self._has_network:
-            raise ProblemError(422, "This collection's method has no network to verify with.")
-
         images = {query.path: query for query in queries}
 
         def describe(view: QueryPhoto) -> Description:
@@ -128,29 +125,26 @@ class SearchService(Searcher):
 
         photos = [QueryPhoto(query.path, query.path, box, query.content) for query in queries]
         try:
-            return search_store(
-                self.current_store(),
-                photos,
-                config,
-                describe=describe,
-                columns_map=self.columns_map,
-                where=where,
-            )
+            return self.search_views(photos, config, where, describe)
         except _NotCachedError:
             return None
-        except QueryError:  # its message names the file, which clients must not see
-            raise ProblemError(422, "The photo to verify with cannot be read any more.") from None
 
     def search_views(
-        self, views: Sequence[QueryPhoto], config: SearchConfig, where: Filter | None = None
+        self,
+        views: Sequence[QueryPhoto],
+        config: SearchConfig,
+        where: Filter | None = None,
+        describe: Callable[[QueryPhoto], Description] | None = None,
     ) -> ResultPage:
-        """Search by several photos of the collection that show one thing."""
+        """Search by several photos that show one thing; descriptors are stored or computed."""
+        if config.verify and config.verify_by == "columns" and not self._has_network:
+            raise ProblemError(422, "This collection's method has no network to verify with.")
         with _unreadable_as_problem():
             return search_store(
                 self.current_store(),
                 views,
                 config,
-                describe=self.describe,
+                describe=describe or self.describe,
                 columns_map=self.columns_map,
                 where=where,
             )

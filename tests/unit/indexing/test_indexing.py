@@ -1,5 +1,6 @@
 """Index runs: what is new, changed, moved, gone or broken, and what is described again (little)."""
 
+import json
 import os
 import random
 import shutil
@@ -129,6 +130,8 @@ def library(six: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Libra
             )
         last = "SELECT max(number) FROM changes"  # as after a run
         database.execute(f"UPDATE meta SET value = ({last}) WHERE key = 'cleaned'")
+        folders = json.dumps([str(library.photos)])
+        database.execute("UPDATE meta SET value = ? WHERE key = 'folders'", (folders,))
     return library
 
 

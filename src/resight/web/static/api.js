@@ -9,27 +9,22 @@
  * @typedef {{photo?: number, upload?: string, url?: string, blob?: File}} Query
  */
 
+import { text } from "./texts.js";
+
 const ROOT = new URL("api/v1/", document.baseURI);
 const MAX_ATTEMPTS = 4;
-const TITLES = {
-  401: "This page needs its token",
-  403: "Not allowed",
-  404: "Not found",
-  408: "The upload took too long",
-  409: "Not possible right now",
-  413: "This photo is too large",
-  415: "This file is not a photo",
-  422: "This request cannot be answered",
-  429: "The server is busy",
-  503: "Unavailable",
-};
+const TITLED = [401, 403, 404, 408, 409, 413, 415, 422, 429, 503]; // statuses with a heading of their own
 
-/** A failed request: `title` is a short heading, `message` a sentence, `status` 0 without a response. */
+/**
+ * A failed request: `title` is a short heading, `message` a sentence, `status` 0 without a response. The sentence is in
+ * the reader's language if it is the page's `own`; those of the server are in English.
+ */
 export class Problem extends Error {
-  constructor(status, title, detail) {
+  constructor(status, title, detail, own = false) {
     super(detail);
     this.status = status;
     this.title = title;
+    this.own = own;
   }
 }
 
@@ -111,7 +106,7 @@ export function followJob(id, onProgress) {
     });
     source.addEventListener("progress", (event) => onProgress(JSON.parse(event.data)));
     onEnd("done", resolve);
-    onEnd("failed", ({ detail }) => reject(new Problem(500, "The job failed", detail ?? "")));
+    onEnd("failed", ({ detail }) => reject(new Problem(500, text("problem.job"), detail ?? "")));
     source.addEventListener("error", () => {
       // The browser reconnects a broken connection by itself, but not a refused one.
       if (source.readyState === EventSource.CLOSED) reject(unreachable());
@@ -151,9 +146,7 @@ function withQuery(path, values) {
 }
 
 function unreachable() {
-  const detail =
-    "The program behind this page is not running or cannot be reached. Start it again with “resight serve”, then try again.";
-  return new Problem(0, "Resight does not respond", detail);
+  return new Problem(0, text("problem.offline_title"), text("problem.offline"), true);
 }
 
 async function request(path, { json, form, signal, method } = {}) {
@@ -174,9 +167,9 @@ async function request(path, { json, form, signal, method } = {}) {
 }
 
 async function readProblem(response) {
-  const title = TITLES[response.status] ?? "Something went wrong";
+  const title = text(TITLED.includes(response.status) ? `problem.status_${response.status}` : "problem.other");
   if (response.status === 401) {
-    return new Problem(401, title, "Open the whole link that “resight serve” printed: it holds the token.");
+    return new Problem(401, title, text("problem.token"), true);
   }
   const { detail } = await response.json().catch(() => ({}));
   return new Problem(response.status, title, typeof detail === "string" ? detail : "");

@@ -2,13 +2,14 @@
 
 import { button, element, fieldForm } from "./dom.js";
 import { createIndexing } from "./indexing.js";
+import { text } from "./texts.js";
 
 /** Create the form; `ended` is called after photos were indexed. */
 export function createBegin({ info, ended }) {
   const indexing = createIndexing({ info, busy: setBusy, ended });
   const form = fieldForm({
-    input: { type: "text", "aria-label": "Path of a folder with photos on this machine", spellcheck: "false" },
-    text: "Index this folder",
+    input: { type: "text", "aria-label": text("begin.path"), spellcheck: "false" },
+    text: text("begin.index"),
     submit: (path) => indexing.run({ action: "index", folders: [path] }),
   });
   form.hidden = false;
@@ -25,6 +26,7 @@ export function createBegin({ info, ended }) {
     return button({
       text: path,
       class: "chip",
+      dir: "auto",
       press: () => {
         field.value = path;
         field.focus();

@@ -1,13 +1,12 @@
 /** Boxes on a photo, (x, y, w, h) in whole pixels of the upright photo: their geometry, and an editor. */
 
 import { announce, debounce, element } from "./dom.js";
+import { text } from "./texts.js";
 
 const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const MIN_DRAG = 6; // pixels on the screen: less is a click
 const KEY_PAUSE_MS = 350;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const HELP =
-  "Arrow keys move the region; with Shift they resize it; with Alt they go by single pixels. Delete removes it.";
 const MIN_SIDE = 16; // shortest side of a drawn box, in pixels of the photo, unless the photo's own is shorter
 
 /** Return the box between two corners, inside the photo. */
@@ -81,9 +80,9 @@ export function createBoxEditor(stage, onCommit) {
   let gesture = null;
   let enabled = true;
 
-  const help = element("p", { id: `${stage.id}-help`, hidden: true, text: HELP });
+  const help = element("p", { id: `${stage.id}-help`, hidden: true, text: text("box.help") });
   const view = element("div", {
-    class: "box", tabindex: "0", role: "group", "aria-roledescription": "region",
+    class: "box", tabindex: "0", role: "group", "aria-roledescription": text("box.role"),
     "aria-describedby": help.id, hidden: true,
   });
   for (const name of HANDLES) {
@@ -98,7 +97,7 @@ export function createBoxEditor(stage, onCommit) {
     if (!box || !photo) return;
     Object.assign(view.style, placeBox(box, photo));
     const [x, y, w, h] = box;
-    view.setAttribute("aria-label", `Search region, ${w} by ${h} pixels, ${x} from the left, ${y} from the top`);
+    view.setAttribute("aria-label", text("box.label", { w: String(w), h: String(h), x: String(x), y: String(y) }));
   }
 
   function commit(input) {

@@ -1,14 +1,15 @@
 /** The collection page: its method, indexing new photos, photos that could not be indexed. */
 
 import * as api from "./api.js";
-import { button, count, element, emptyState, errorState, fieldForm, loading, sentence } from "./dom.js";
+import { button, element, emptyState, errorState, fieldForm, loading, problemLine, serverText } from "./dom.js";
 import { createIndexing } from "./indexing.js";
+import { number, text } from "./texts.js";
 import { watchText } from "./watch.js";
 
-const METHODS = { cnn: "R-MAC of a neural network", "sift-vlad": "SIFT features, VLAD (no network)" };
+const METHODS = { cnn: text("collection.method_cnn"), "sift-vlad": text("collection.method_sift") };
 
 export function createCollection(root, { info, changed, watch }) {
-  const heading = element("h1", { id: "collection-heading", text: "Collection" });
+  const heading = element("h1", { id: "collection-heading", dir: "auto", text: text("collection.heading") });
   const facts = element("dl", { class: "facts" });
   const indexing = createIndexing({
     info,
@@ -18,23 +19,23 @@ export function createCollection(root, { info, changed, watch }) {
       return load(true);
     },
   });
-  const update = button({ text: "Look for new photos", icon: "refresh", class: "button primary", press: () => indexing.run({ action: "index" }) });
+  const update = button({ text: text("collection.update"), icon: "refresh", class: "button primary", press: () => indexing.run({ action: "index" }) });
   const folder = fieldForm({
     // Folders are named by their path on the machine that runs Resight, shown only on that machine.
-    input: { type: "text", placeholder: "/home/me/Pictures", "aria-label": "Path of a folder of photos on this machine", spellcheck: "false" },
-    text: "Add this folder",
+    input: { type: "text", placeholder: "/home/me/Pictures", "aria-label": text("collection.path"), spellcheck: "false" },
+    text: text("collection.add"),
     submit: (path) => indexing.run({ action: "index", folders: [path] }),
   });
   const settings = element("details", { class: "settings", hidden: true });
   const watching = element("input", { type: "checkbox", role: "switch" });
   const watched = element("p", {});
-  const watchPart = element("div", { class: "watch", hidden: true }, element("label", {}, watching, "Watch these folders for new photos"), watched);
+  const watchPart = element("div", { class: "watch", hidden: true }, element("label", {}, watching, text("watch.label")), watched);
   const failures = element("div", { class: "failures" });
   root.append(
     element("div", { class: "page-head" }, heading, facts, settings),
     element("div", { class: "card" },
-      element("h2", { text: "Check for changes" }),
-      element("p", { text: "Scans the folders of this collection again and adds new and changed photos. The photos themselves are never modified." }),
+      element("h2", { text: text("collection.changes") }),
+      element("p", { text: text("collection.changes_text") }),
       element("div", { class: "actions" }, update), folder, indexing.progress, indexing.outcome, watchPart),
     failures,
   );
@@ -45,13 +46,13 @@ export function createCollection(root, { info, changed, watch }) {
       await watch.set(watching.checked);
     } catch (problem) {
       watching.checked = !watching.checked;
-      watched.textContent = `${problem.title}. ${sentence(problem.message)}`;
+      watched.replaceChildren(...problemLine(problem));
     }
   });
   watch.subscribe((status) => {
     watchPart.hidden = !status.allowed;
     watching.checked = status.watching;
-    watched.textContent = watchText(status);
+    watched.replaceChildren(...watchText(status));
     watched.classList.toggle("problem", status.job?.state === "failed");
     if (added !== null && added !== status.added && !root.hidden) load(true);
     added = status.added;
@@ -60,10 +61,10 @@ export function createCollection(root, { info, changed, watch }) {
   async function load(fresh) {
     try {
       const [description, { failed }] = await Promise.all([info(fresh), api.failed()]);
-      heading.textContent = description.name || "Collection";
+      heading.textContent = description.name || text("collection.heading");
       facts.replaceChildren(...definitions(factsOf(description)));
-      const list = element("dl", { class: "facts" }, ...definitions(settingsOf(description.config)));
-      settings.replaceChildren(element("summary", { text: "All settings" }), list);
+      const list = element("dl", { class: "facts", lang: "en" }, ...definitions(settingsOf(description.config)));
+      settings.replaceChildren(element("summary", { text: text("collection.settings") }), list);
       settings.hidden = false;
       folder.hidden = !description.folders_allowed;
       update.hidden = description.new;
@@ -80,7 +81,7 @@ export function createCollection(root, { info, changed, watch }) {
 
   return {
     show() {
-      if (!facts.childElementCount) failures.replaceChildren(loading("Loading"));
+      if (!facts.childElementCount) failures.replaceChildren(loading(text("page.loading")));
       load(true);
     },
   };
@@ -88,16 +89,16 @@ export function createCollection(root, { info, changed, watch }) {
 
 function factsOf({ photos, failed, method, distance, has_local: local }) {
   return [
-    ["Photos", photos.toLocaleString("en")],
-    ["Unreadable", failed.toLocaleString("en")],
-    ["Method", METHODS[method] ?? method],
-    ["Distance", local ? `${distance}, with local descriptors` : distance],
+    [text("collection.photos"), number(photos)],
+    [text("collection.unreadable"), number(failed)],
+    [text("collection.method"), METHODS[method] ?? method],
+    [text("collection.distance"), local ? text("collection.distance_local", { distance }) : distance],
   ];
 }
 
 function settingsOf(config) {
-  const text = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
-  return Object.entries(config ?? {}).map(([name, value]) => [name.replaceAll("_", " "), text(value)]);
+  const shown = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  return Object.entries(config ?? {}).map(([name, value]) => [name.replaceAll("_", " "), shown(value)]);
 }
 
 function definitions(pairs) {
@@ -105,13 +106,13 @@ function definitions(pairs) {
 }
 
 function failureList(failed) {
-  if (!failed.length) return [emptyState({ icon: "photo", title: "All photos are readable" })];
+  if (!failed.length) return [emptyState({ icon: "photo", title: text("collection.all_readable") })];
   const rows = failed.map(({ name, reason, path }) =>
-    element("tr", {}, element("th", { scope: "row", text: name, title: path }), element("td", { text: sentence(reason) })),
+    element("tr", {}, element("th", { scope: "row", dir: "auto", text: name, title: path }), element("td", {}, serverText(reason))),
   );
-  const columns = ["Photo", "Reason"].map((text) => element("th", { scope: "col", text }));
+  const columns = ["collection.photo", "collection.reason"].map((key) => element("th", { scope: "col", text: text(key) }));
   return [
-    element("h2", { text: `${count(failed.length, "photo")} could not be indexed` }),
+    element("h2", { text: text("collection.failed", { count: failed.length }) }),
     element("table", {}, element("thead", {}, element("tr", {}, ...columns)), element("tbody", {}, ...rows)),
   ];
 }

@@ -2,13 +2,14 @@
 
 import * as api from "./api.js";
 import { placeBox } from "./boxes.js";
-import { announce, button, element, icon, sentence, shortDistance, svg } from "./dom.js";
+import { announce, button, element, icon, problemLine, serverText, shortDistance, svg } from "./dom.js";
 import { linkUpload, localFile } from "./files.js";
 import { createDetails } from "./details.js";
 import { createHints } from "./hints.js";
+import { text } from "./texts.js";
 import { createZoom } from "./zoom.js";
 
-const LAYERS = [["heat", "Heat"], ["cam", "Mask"], ["lines", "Lines"]];
+const LAYERS = ["heat", "cam", "lines"];
 const MAX_LINES = 64; // more would hide the photos
 const ZOOM_STEP = 1.5;
 const DONE_MS = 2000;
@@ -20,37 +21,37 @@ export function createCompare(dialog, page) {
   const renewed = new Map(); // tokens of uploads that the server deleted, to their new ones
 
   const heading = element("h2", { id: "compare-heading" });
-  const previous = button({ icon: "left", class: "icon-button", label: "Previous result", press: () => step(-1) });
-  const next = button({ icon: "right", class: "icon-button", label: "Next result", press: () => step(1) });
-  const close = button({ icon: "close", class: "icon-button", label: "Close", press: () => page.close() });
+  const previous = button({ icon: "left", class: "icon-button", label: text("compare.previous"), press: () => step(-1) });
+  const next = button({ icon: "right", class: "icon-button", label: text("compare.next"), press: () => step(1) });
+  const close = button({ icon: "close", class: "icon-button", label: text("compare.close"), press: () => page.close() });
   const panes = { query: createPane("query"), result: createPane("result") };
   const canvas = svg("svg", { class: "lines", "aria-hidden": "true" });
   const summary = element("p", { class: "explanation" });
-  const toggles = new Map(LAYERS.map(([name, text]) => [name, createToggle(name, text)]));
+  const toggles = new Map(LAYERS.map((name) => [name, createToggle(name)]));
   const arena = element("div", { class: "arena" }, panes.query.pane, panes.result.pane, canvas);
   const hints = createHints({ changed: decide, failed: report });
-  const closer = button({ icon: "plus", class: "icon-button", label: "Zoom in", press: () => zoom.by(ZOOM_STEP) });
-  const farther = button({ icon: "minus", class: "icon-button", label: "Zoom out", press: () => zoom.by(1 / ZOOM_STEP) });
+  const closer = button({ icon: "plus", class: "icon-button", label: text("compare.zoom_in"), press: () => zoom.by(ZOOM_STEP) });
+  const farther = button({ icon: "minus", class: "icon-button", label: text("compare.zoom_out"), press: () => zoom.by(1 / ZOOM_STEP) });
   dialog.append(
     element("header", { class: "compare-bar" }, heading, element("span", { class: "spring" }), farther, closer, previous, next, close),
     arena,
     element(
       "footer", { class: "compare-foot" },
-      element("div", { class: "layers", role: "group", "aria-label": "Layers" }, ...toggles.values()),
+      element("div", { class: "layers", role: "group", "aria-label": text("compare.layers") }, ...toggles.values()),
       summary,
       hints.group,
       element(
         "div", { class: "actions" },
-        button({ text: "Search with this photo", icon: "search", press: () => page.searchFrom(state.compare) }),
-        button({ text: "Draw a box in it", icon: "box", press: () => page.drawIn(state.compare) }),
-        button({ text: "Add to the query", icon: "plus", press: () => page.addToQuery(state.compare) }),
+        button({ text: text("compare.search"), icon: "search", press: () => page.searchFrom(state.compare) }),
+        button({ text: text("compare.draw"), icon: "box", press: () => page.drawIn(state.compare) }),
+        button({ text: text("compare.add"), icon: "plus", press: () => page.addToQuery(state.compare) }),
       ),
     ),
   );
 
-  function createToggle(name, text) {
+  function createToggle(name) {
     const toggle = button({
-      text, class: "chip", "aria-pressed": "true",
+      text: text(`compare.layer_${name}`), class: "chip", "aria-pressed": "true",
       press: () => {
         const on = toggle.getAttribute("aria-pressed") !== "true";
         toggle.setAttribute("aria-pressed", String(on));
@@ -102,7 +103,7 @@ export function createCompare(dialog, page) {
     }
     zoom.reset();
     hints.hide();
-    summary.textContent = "Comparing…";
+    summary.textContent = text("compare.comparing");
     summary.classList.remove("problem");
     for (const toggle of toggles.values()) toggle.disabled = true;
     try {
@@ -115,7 +116,7 @@ export function createCompare(dialog, page) {
   }
 
   function report(problem) {
-    summary.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
+    summary.replaceChildren(...problemLine(problem));
     summary.classList.add("problem");
   }
 
@@ -147,9 +148,9 @@ export function createCompare(dialog, page) {
     const result = results[index];
     previous.disabled = index <= 0;
     next.disabled = index < 0 || index + 1 >= results.length;
-    heading.textContent = result ? `Result ${result.rank}` : "Comparison";
+    heading.textContent = result ? text("compare.result", { rank: result.rank }) : text("compare.heading");
     const distance = result?.distance ?? explanation?.distance;
-    heading.title = distance === undefined ? "" : `distance ${shortDistance(distance)}`;
+    heading.title = distance === undefined ? "" : text("search.distance", { distance: shortDistance(distance) });
   }
 
   async function showPhotos(signal) {
@@ -161,7 +162,7 @@ export function createCompare(dialog, page) {
     if (signal.aborted) return;
     panes.result.setPhoto(api.originalUrl(photo), photo.name, photo);
     if (id === undefined) {
-      panes.query.setPhoto(file?.preview ?? api.uploadUrl(upload ?? ""), file?.name ?? "Your photo", upload === state.upload ? page.query() : null);
+      panes.query.setPhoto(file?.preview ?? api.uploadUrl(upload ?? ""), file?.name ?? text("query.yours"), upload === state.upload ? page.query() : null);
       return;
     }
     const query = await api.photo(id, signal);
@@ -181,8 +182,8 @@ export function createCompare(dialog, page) {
     showPlace();
     const layers = { heat: query.heat || result.heat, cam: query.cam || result.cam, lines: matches.length > 0 };
     for (const [name, toggle] of toggles) toggle.hidden = toggle.disabled = !layers[name];
-    summary.replaceChildren(element("strong", { text: sentence(response.summary) }), ` ${details(response)}`);
-    announce(summary.textContent);
+    summary.replaceChildren(element("strong", {}, serverText(response.summary)), ` ${details(response)}`);
+    announce([...summary.childNodes]);
     requestAnimationFrame(redraw);
   }
 
@@ -209,9 +210,9 @@ function createPane(side) {
   const cam = element("img", { class: "layer cam", alt: "", hidden: true });
   const box = element("div", { class: "pane-box", hidden: true });
   const stage = element("div", { class: "pane-stage", data: { side } }, image, heat, cam, box);
-  const name = element("span", { class: "name" });
-  const copy = button({ icon: "copy", class: "tool plain", label: "Copy the path", press: () => copyText(name.title, copy) });
-  const download = element("a", { class: "tool plain", title: "Download", "aria-label": "Download" }, icon("download"));
+  const name = element("span", { class: "name", dir: "auto" });
+  const copy = button({ icon: "copy", class: "tool plain", label: text("compare.copy_path"), press: () => copyText(name.title, copy) });
+  const download = element("a", { class: "tool plain", title: text("compare.download"), "aria-label": text("compare.download") }, icon("download"));
   const details = createDetails();
   const caption = element("figcaption", {}, name, copy, download, details.disclosure);
   const pane = element("figure", { class: "pane" }, element("div", { class: "pane-fit" }, stage, caption));
@@ -245,14 +246,14 @@ function createPane(side) {
   };
 }
 
-async function copyText(text, control) {
+async function copyText(path, control) {
   try {
-    await navigator.clipboard.writeText(text);
-    announce("The path was copied.");
-    control.dataset.done = "Copied"; // for the eye
+    await navigator.clipboard.writeText(path);
+    announce(text("compare.copied"));
+    control.dataset.done = text("compare.done"); // for the eye
     setTimeout(() => delete control.dataset.done, DONE_MS);
   } catch {
-    window.prompt("The path of the photo:", text); // the browser does not allow copying
+    window.prompt(text("compare.path"), path); // the browser does not allow copying
   }
 }
 
@@ -301,8 +302,8 @@ function projection(stage, size, frame) {
 /** Return what an explanation adds to the decision. */
 function details({ agreement, query }) {
   const sentences = [];
-  if (agreement > 0 && agreement <= 1) sentences.push(`The descriptors have ${Math.round(100 * agreement)} % in common.`);
-  if (query.heat) sentences.push("Warm colors show the regions that contribute most.");
+  if (agreement > 0 && agreement <= 1) sentences.push(text("compare.agreement", { percent: Math.round(100 * agreement) }));
+  if (query.heat) sentences.push(text("compare.warm"));
   return sentences.join(" ");
 }
 

@@ -1,7 +1,8 @@
 /** Details of a photo under its name: date, size, camera, folder; and its place in the file manager. */
 
 import * as api from "./api.js";
-import { announce, button, element, sentence } from "./dom.js";
+import { announce, button, element, problemMessage, serverText } from "./dom.js";
+import { date, number, text } from "./texts.js";
 
 const UNITS = ["bytes", "kB", "MB", "GB"];
 let canReveal = true; // until the server says that it cannot
@@ -12,9 +13,9 @@ export function createDetails() {
   let shown = null;
   const list = element("dl");
   const message = element("p", { class: "problem", role: "status" });
-  const reveal = button({ text: "Show in folder", press: show });
+  const reveal = button({ text: text("details.reveal"), press: show });
   const body = element("div", { class: "details-body" }, list, message, reveal);
-  const summary = element("summary", { text: "Details" });
+  const summary = element("summary", { text: text("details.heading") });
   const disclosure = element("details", { class: "details", hidden: true }, summary, body);
   disclosure.addEventListener("toggle", load);
   // The photos under it are zoomed by the wheel and moved by dragging.
@@ -32,17 +33,17 @@ export function createDetails() {
     if (!disclosure.open || id === undefined || shown === id) return;
     shown = id;
     message.textContent = "";
-    list.replaceChildren(...definitions([["", "Reading…"]]));
+    list.replaceChildren(...definitions([["", text("details.reading")]]));
     try {
       const details = await api.details(id);
       if (shown !== id) return;
       list.replaceChildren(...definitions(detailRows(details)));
-      message.textContent = details.problem ?? "";
+      message.replaceChildren(details.problem ? serverText(details.problem) : "");
     } catch (problem) {
       if (shown !== id) return;
       shown = null;
       list.replaceChildren();
-      message.textContent = sentence(problem.message ?? "");
+      message.replaceChildren(problemMessage(problem));
     }
   }
 
@@ -51,9 +52,9 @@ export function createDetails() {
     message.textContent = "";
     try {
       await api.reveal(photo.id);
-      announce("The photo is shown in its folder.");
+      announce(text("details.revealed"));
     } catch (problem) {
-      message.textContent = sentence(problem.message ?? "");
+      message.replaceChildren(problemMessage(problem));
       if ([403, 409].includes(problem.status)) canReveal = false;
     }
     reveal.disabled = false;
@@ -79,30 +80,31 @@ export function createDetails() {
 
 /** Return the rows of details: pairs of term and text. */
 export function detailRows({ taken, width, height, bytes, camera, lens, folder }) {
-  const pixels = `${width.toLocaleString("en")} × ${height.toLocaleString("en")} pixels`;
+  const megapixels = number((width * height) / 1e6, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const rows = [
-    ["Taken", taken && timeText(taken)],
-    ["Size", `${pixels}, ${((width * height) / 1e6).toFixed(1)} MP`],
-    ["File", bytesText(bytes)],
-    ["Camera", camera],
-    ["Lens", lens],
-    ["Folder", folder === "." ? "the topmost one" : folder],
+    [text("details.taken"), taken && timeText(taken)],
+    [text("details.size"), text("details.size_text", { width, height, megapixels })],
+    [text("details.file"), bytesText(bytes)],
+    [text("details.camera"), camera],
+    [text("details.lens"), lens],
+    [text("details.folder"), folder === "." ? text("details.topmost") : folder],
   ];
-  return rows.filter(([, text]) => text);
+  return rows.filter(([, value]) => value);
 }
 
 /** Format a number of bytes. */
 export function bytesText(bytes) {
   const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
   const value = bytes / 1000 ** power;
-  return `${power && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[power]}`;
+  const digits = power && value < 10 ? 1 : 0;
+  return text(`unit.${UNITS[power]}`, { value: number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits }) });
 }
 
 /** Format a time of a camera, which has no zone. */
 function timeText(taken) {
-  return new Date(taken).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
+  return date(taken, { dateStyle: "medium", timeStyle: "short" });
 }
 
 function definitions(rows) {
-  return rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text, title: text })]);
+  return rows.flatMap(([term, value]) => [element("dt", { text: term }), element("dd", { text: value, title: value, dir: "auto" })]);
 }

@@ -1,5 +1,7 @@
 /** Building blocks of the page: elements, icons, buttons, messages, numbers. */
 
+import { number, parts, text as textOf } from "./texts.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -63,20 +65,15 @@ export function button({ text, label, icon: name, press, class: style = "button"
 /** Format a distance with about three significant digits. */
 export function shortDistance(distance) {
   if (distance === 0) return "0";
-  if (distance >= 100) return distance.toFixed(0);
-  return distance.toFixed(distance >= 10 ? 1 : distance >= 1 ? 2 : 3);
+  const digits = distance >= 100 ? 0 : distance >= 10 ? 1 : distance >= 1 ? 2 : 3;
+  return number(distance, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
 }
 
-/** Format a whole number with its noun. */
-export function count(number, noun) {
-  const plural = noun.endsWith("y") ? noun.replace(/y$/, "ies") : `${noun}s`;
-  return `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
-}
-
-/** Announce a text to users of screen readers. */
-export function announce(text) {
+/** Announce a text, or pieces of one, to users of screen readers. */
+export function announce(pieces) {
   const announcer = document.getElementById("announcer");
-  if (announcer && announcer.textContent !== text) announcer.textContent = text;
+  const said = element("p", {}, ...[pieces].flat().map((piece) => piece?.cloneNode?.(true) ?? piece));
+  if (announcer && announcer.textContent !== said.textContent) announcer.replaceChildren(...said.childNodes);
 }
 
 /** Return a function that runs another one once its calls have paused. */
@@ -94,7 +91,7 @@ export function emptyState({ title, text, icon: name = "photo", actions = [], co
     "div", { class: "empty" },
     icon(name),
     element("h2", { text: title }),
-    text && element("p", { text }),
+    text && element("p", {}, text),
     code && element("p", {}, element("code", { text: code })),
     actions.length > 0 && element("div", { class: "actions" }, ...actions),
   );
@@ -102,14 +99,28 @@ export function emptyState({ title, text, icon: name = "photo", actions = [], co
 
 /** Build an error message that screen readers announce at once. */
 export function errorState(problem, retry, actions = []) {
-  const title = problem?.title ?? "Something went wrong";
-  const text = sentence(problem?.message || String(problem));
-  const again = retry ? [button({ text: "Try again", icon: "refresh", press: retry })] : [];
+  const [title, text] = [problemTitle(problem), problemMessage(problem)];
+  const again = retry ? [button({ text: textOf("problem.retry"), icon: "refresh", press: retry })] : [];
   const block = emptyState({ title, text, actions: [...again, ...actions] });
   block.classList.add("error");
   block.setAttribute("role", "alert");
   return block;
 }
+
+/** Return the heading of a problem. */
+export const problemTitle = (problem) => problem?.title ?? textOf("problem.other");
+
+/** Return the sentence of a problem, in English unless it is the page's own. */
+export function problemMessage(problem) {
+  const message = problem?.message ?? String(problem);
+  return problem?.own ? sentence(message) : message && serverText(message);
+}
+
+/** Return a problem in one line, as pieces. */
+export const problemLine = (problem) => parts("problem.line", { title: problemTitle(problem), message: problemMessage(problem) });
+
+/** Build a sentence of the program, which is always in English; screen readers speak it so. */
+export const serverText = (message) => element("span", { lang: "en", text: sentence(message) });
 
 /** Build a loading indicator. */
 export function loading(text) {

@@ -1,6 +1,7 @@
 /** Query photos from this computer: dropped, pasted or picked, anywhere on the page. */
 
 import { announce } from "./dom.js";
+import { number, text } from "./texts.js";
 
 /** @typedef {{key: string, blob: File, preview: string, name: string}} LocalFile */
 
@@ -11,7 +12,7 @@ let counter = 0;
 /** Add a file that can be searched with. */
 export function addFile(blob) {
   const key = String((counter += 1));
-  const file = { key, blob, preview: URL.createObjectURL(blob), name: blob.name || "pasted photo" };
+  const file = { key, blob, preview: URL.createObjectURL(blob), name: blob.name || text("files.pasted") };
   files.set(key, file);
   for (const [oldest, { preview }] of files) {
     if (files.size <= MAX_FILES) break;
@@ -30,10 +31,13 @@ export const localFile = ({ file, upload }) => files.get(upload === undefined ? 
 /** Return why a file cannot be uploaded, or null if it can. */
 export function checkFile(file, limits) {
   const maxBytes = limits?.max_upload_bytes;
-  if (file.size === 0) return `“${file.name}” is empty.`;
+  if (file.size === 0) return text("files.is_empty", { name: file.name });
   if (!maxBytes || file.size <= maxBytes) return null;
-  const size = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
-  return `“${file.name}” has ${size(file.size)}; the limit is ${size(maxBytes)}.`;
+  const size = (bytes) => {
+    const digits = bytes < 1e7 ? 1 : 0;
+    return text("unit.MB", { value: number(bytes / 1e6, { minimumFractionDigits: digits, maximumFractionDigits: digits }) });
+  };
+  return text("files.is_too_large", { name: file.name, size: size(file.size), limit: size(maxBytes) });
 }
 
 /** Listen for photos that are dropped on the page, pasted, or picked. */
@@ -48,7 +52,7 @@ export function listenForFiles({ picker, veil, onFiles, onLink }) {
     if (!accepts(event)) return;
     event.preventDefault();
     setDepth(depth + 1);
-    announce("Drop to search");
+    announce(text("page.drop"));
   });
   window.addEventListener("dragleave", (event) => {
     if (accepts(event)) setDepth(depth - 1);
@@ -78,8 +82,8 @@ function receive(data, onFiles, onLink) {
     onFiles(photos.length ? photos : dropped.slice(0, 1));
     return true;
   }
-  const text = (data?.getData("text/uri-list") || data?.getData("text/plain") || "").trim();
-  if (!/^https?:\/\/\S+$/.test(text)) return false;
-  onLink(text);
+  const link = (data?.getData("text/uri-list") || data?.getData("text/plain") || "").trim();
+  if (!/^https?:\/\/\S+$/.test(link)) return false;
+  onLink(link);
   return true;
 }

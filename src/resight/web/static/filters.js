@@ -1,8 +1,9 @@
 /** Filters of photos: a panel to choose them, and chips that show those in use and remove them. */
 
 import * as api from "./api.js";
-import { button, count, createPopover, element, icon } from "./dom.js";
+import { button, createPopover, element, icon } from "./dom.js";
 import { current, go } from "./state.js";
+import { date, text } from "./texts.js";
 import { KINDS } from "./verdict.js";
 
 const FILTERS = ["under", "taken_from", "taken_before", "min_side", "file_name"]; // of the server
@@ -20,12 +21,8 @@ export const withoutFilters = (state) => ({ ...state, ...Object.fromEntries(ALL.
 
 /** Say a filter in a few words. */
 export function filterText(key, value, folderName = lastPart) {
-  if (key === "under") return `Folder: ${folderName(value)}`;
-  if (key === "taken_from") return `From ${day(value)}`;
-  if (key === "taken_before") return `Before ${day(value)}`;
-  if (key === "min_side") return `At least ${value.toLocaleString("en")} px`;
-  if (key === "file_name") return `Name: “${value}”`;
-  return `Only: ${KINDS[value] ?? value}`;
+  const shown = { under: folderName, taken_from: day, taken_before: day, kind: (kind) => KINDS[kind] ?? kind }[key];
+  return text(`filters.chip_${key}`, { value: shown ? shown(value) : value });
 }
 
 /**
@@ -35,27 +32,24 @@ export function filterText(key, value, folderName = lastPart) {
 export function createFilters(id, { kinds = false } = {}) {
   let folders = null;
   const fields = {
-    under: element("select", {}, element("option", { value: "", text: "Any" })),
+    under: element("select", {}, element("option", { value: "", text: text("filters.any") })),
     taken_from: element("input", { type: "date", max: "2999-12-31" }),
     taken_before: element("input", { type: "date", max: "2999-12-31" }),
-    min_side: element("input", { type: "number", min: "1", max: "1000000", step: "1", placeholder: "any" }),
-    file_name: element("input", { type: "text", maxlength: "255", autocomplete: "off", spellcheck: "false", placeholder: "any" }),
+    min_side: element("input", { type: "number", min: "1", max: "1000000", step: "1", placeholder: text("filters.any_value") }),
+    file_name: element("input", { type: "text", maxlength: "255", autocomplete: "off", spellcheck: "false", placeholder: text("filters.any_value") }),
   };
   if (kinds) {
-    const options = Object.entries(KINDS).map(([value, text]) => element("option", { value, text }));
-    fields.kind = element("select", {}, element("option", { value: "", text: "Any" }), ...options);
+    const options = Object.entries(KINDS).map(([value, name]) => element("option", { value, text: name }));
+    fields.kind = element("select", {}, element("option", { value: "", text: text("filters.any") }), ...options);
   }
-  const labels = {
-    under: "In folder", taken_from: "Taken from", taken_before: "Taken before", min_side: "Shorter side, at least", file_name: "Name contains", kind: "Kind of match",
-  };
   const rows = Object.entries(fields).map(([key, field]) => {
     field.id = `${id}-${key}`;
     field.addEventListener("change", () => change(key, field));
-    return element("label", { for: field.id }, element("span", { text: labels[key] }), field);
+    return element("label", { for: field.id }, element("span", { text: text(`filters.field_${key}`) }), field);
   });
-  const panel = createPopover("Filter", ...rows);
+  const panel = createPopover(text("filters.button"), ...rows);
   panel.classList.add("filters");
-  const chips = element("div", { class: "filter-chips", role: "group", "aria-label": "Filters in use", hidden: true });
+  const chips = element("div", { class: "filter-chips", role: "group", "aria-label": text("filters.in_use"), hidden: true });
   panel.addEventListener("toggle", () => panel.open && loadFolders());
 
   function change(key, field) {
@@ -63,7 +57,7 @@ export function createFilters(id, { kinds = false } = {}) {
     if (value === null || value === current()[key]) return;
     const next = { ...current(), [key]: value, compare: undefined };
     const early = next.taken_from && next.taken_before && next.taken_before <= next.taken_from;
-    field.setCustomValidity(early ? "Choose a range that ends after it begins." : "");
+    field.setCustomValidity(early ? text("filters.range") : "");
     if (field.reportValidity()) go(next);
   }
 
@@ -86,10 +80,10 @@ export function createFilters(id, { kinds = false } = {}) {
     const known = (folders ?? []).filter(({ name }) => name !== ".");
     const options = known.map(({ folder, name, photos }) => {
       const parts = name.split("/");
-      return element("option", { value: folder, text: `${INDENT.repeat(parts.length - 1)}${parts.at(-1)} (${photos.toLocaleString("en")})` });
+      return element("option", { value: folder, text: INDENT.repeat(parts.length - 1) + text("filters.folder", { name: parts.at(-1), count: photos }) });
     });
     if (value && !known.some(({ folder }) => folder === value)) options.push(element("option", { value, text: lastPart(value) }));
-    fields.under.replaceChildren(element("option", { value: "", text: "Any" }), ...options);
+    fields.under.replaceChildren(element("option", { value: "", text: text("filters.any") }), ...options);
     fields.under.value = value ?? "";
   }
 
@@ -97,18 +91,18 @@ export function createFilters(id, { kinds = false } = {}) {
     const active = activeFilters(state).filter(([key]) => fields[key]);
     const hadFocus = [...chips.children].indexOf(document.activeElement);
     const removers = active.map(([key, value]) => {
-      const text = filterText(key, value, folderName);
-      const label = `Remove the filter ${text}`;
-      const chip = button({ text, class: "chip filter", press: () => go({ ...current(), [key]: undefined, compare: undefined }), title: label, "aria-label": label });
+      const words = filterText(key, value, folderName);
+      const label = text("filters.remove", { filter: words });
+      const chip = button({ text: words, class: "chip filter", press: () => go({ ...current(), [key]: undefined, compare: undefined }), title: label, "aria-label": label });
       chip.append(icon("close"));
       return chip;
     });
     if (active.length > 1) {
-      removers.push(button({ text: "Remove all", class: "chip filter", press: () => go({ ...withoutFilters(current()), compare: undefined }), "aria-label": "Remove all filters" }));
+      removers.push(button({ text: text("filters.remove_all_short"), class: "chip filter", press: () => go({ ...withoutFilters(current()), compare: undefined }), "aria-label": text("filters.remove_all") }));
     }
     chips.replaceChildren(...removers);
     chips.hidden = !active.length;
-    panel.querySelector("summary").textContent = active.length ? `Filter (${active.length})` : "Filter";
+    panel.querySelector("summary").textContent = active.length ? text("filters.button_count", { count: active.length }) : text("filters.button");
     if (hadFocus >= 0) (removers[Math.min(hadFocus, removers.length - 1)] ?? panel.querySelector("summary")).focus();
   }
 
@@ -134,20 +128,19 @@ export function createFilters(id, { kinds = false } = {}) {
 
 /** Return the value of a field, undefined if it is empty, null if it is incomplete. */
 function readField(key, field) {
-  const text = field.value.trim();
-  if (!text) return field.validity.badInput ? null : undefined;
-  if (key === "min_side") return field.checkValidity() ? Number(text) : null;
-  if (key === "file_name" && text.includes("/")) {
-    field.setCustomValidity("A file name has no slash; choose the folder above.");
+  const value = field.value.trim();
+  if (!value) return field.validity.badInput ? null : undefined;
+  if (key === "min_side") return field.checkValidity() ? Number(value) : null;
+  if (key === "file_name" && value.includes("/")) {
+    field.setCustomValidity(text("filters.slash"));
     field.reportValidity();
     return null;
   }
-  return field.type === "date" && text < "1000" ? null : text; // the year is still being typed
+  return field.type === "date" && value < "1000" ? null : value; // the year is still being typed
 }
 
 function day(value) {
-  const date = new Date(`${value}T12:00:00`);
-  return date.toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+  return date(`${value}T12:00:00`, { year: "numeric", month: "short", day: "numeric" });
 }
 
 const lastPart = (folder) => folder.split(/[\\/]/).filter(Boolean).at(-1) ?? folder;
@@ -155,12 +148,12 @@ const lastPart = (folder) => folder.split(/[\\/]/).filter(Boolean).at(-1) ?? fol
 /** Say that no photo passes the filters, with a button that removes them. */
 export function noMatch() {
   return {
-    title: "No photos match the filters",
-    text: "Remove some of them to see more.",
+    title: text("filters.no_match"),
+    text: text("filters.no_match_hint"),
     icon: "search",
-    actions: [button({ text: "Remove all filters", press: () => go({ ...withoutFilters(current()), compare: undefined }) })],
+    actions: [button({ text: text("filters.remove_all"), press: () => go({ ...withoutFilters(current()), compare: undefined }) })],
   };
 }
 
 /** Say how many photos there are. */
-export const photosText = (state, total) => `${count(total, "photo")}${activeFilters(state).length ? " that match the filters" : ""}`;
+export const photosText = (state, total) => text(activeFilters(state).length ? "filters.matching" : "count.photos", { count: total });

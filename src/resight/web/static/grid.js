@@ -3,6 +3,7 @@
 import { thumbnailUrl } from "./api.js";
 import { debounce, element } from "./dom.js";
 import { formatHash } from "./state.js";
+import { text } from "./texts.js";
 
 const GAP = 10;
 const OVERSCAN = 1; // windows above and below that are rendered
@@ -21,7 +22,7 @@ export function shownAspect(photo) {
 /** Build a link around a photo's image to a search with that photo. */
 export function photoLink({ id, name }, image) {
   const href = formatHash({ page: "search", photo: id });
-  return element("a", { class: "tile-photo", href, title: name, "aria-label": `Search with ${name}` }, image);
+  return element("a", { class: "tile-photo", href, title: name, "aria-label": text("grid.search_with", { name }) }, image);
 }
 
 /**
@@ -176,7 +177,10 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
     const image = element("img", { alt: "", decoding: "async", draggable: "false", data: { src: thumbnailUrl(photos[index]) } });
     const tile = element("li", { class: "tile", role: "listitem", "aria-posinset": index + 1, data: { index } });
     image.addEventListener("load", () => image.classList.add("ready"));
-    image.addEventListener("error", () => tile.classList.add("broken"));
+    image.addEventListener("error", () => {
+      tile.classList.add("broken");
+      image.parentElement.dataset.broken = text("grid.broken");
+    });
     fill(tile, photos[index], image);
     for (const control of controls(tile)) control.tabIndex = index === active ? 0 : -1;
     return tile;

@@ -1,11 +1,11 @@
 /** One group on the groups page: its names, its photos, and what can be done with all of them. */
 
 import * as api from "./api.js";
-import { button, count, element, fieldForm } from "./dom.js";
+import { button, element, fieldForm } from "./dom.js";
 import { photoLink, shownAspect } from "./grid.js";
 import { thingLink } from "./named.js";
+import { text } from "./texts.js";
 
-const KINDS = { "same-thing": "The same thing", "near-duplicate": "Near-duplicates" };
 const MAX_SHOWN = 24; // photos of a group until all are requested
 
 /** Build a group; `name` is called with a name and the photos that show the thing. */
@@ -15,7 +15,7 @@ export function groupItem(group, index, { selection, name }) {
   const boxes = new Map();
   const strip = element("ul", { class: "strip" });
   const hidden = photos.length - MAX_SHOWN;
-  const all = hidden > 0 && button({ text: count(hidden, "more photo"), press: () => showAll() });
+  const all = hidden > 0 && button({ text: text("groups.more", { count: hidden }), press: () => showAll() });
 
   function add(list) {
     strip.append(...list.map((photo) => {
@@ -38,11 +38,11 @@ export function groupItem(group, index, { selection, name }) {
 
   const id = `group-${index}`;
   const naming = fieldForm({
-    input: { type: "text", maxlength: "100", placeholder: "our boat", "aria-label": "Name of the thing", spellcheck: "false", value: names[0] ?? "" },
-    text: "Save the name",
+    input: { type: "text", maxlength: "100", placeholder: text("names.example"), "aria-label": text("names.field"), spellcheck: "false", value: names[0] ?? "" },
+    text: text("names.save"),
     submit: (value) => value && name(value, photos),
   });
-  const opener = button({ text: "Name", class: "chip", "aria-expanded": "false", press: () => toggleName(naming.hidden) });
+  const opener = button({ text: text("names.name"), class: "chip", "aria-expanded": "false", press: () => toggleName(naming.hidden) });
   naming.addEventListener("keydown", (event) => {
     if (event.key === "Escape") toggleName(false);
   });
@@ -55,10 +55,10 @@ export function groupItem(group, index, { selection, name }) {
   }
 
   const heading = element("h2", { id },
-    ...names.map((text) => element("a", { class: "badge", href: thingLink(text, photos[0].id), title: `Find photos of ${text}`, text, dir: "auto" })),
-    element("span", { class: "kind", text: KINDS[kind] ?? kind }), element("span", { class: "size", text: count(photos.length, "photo") }));
+    ...names.map((given) => element("a", { class: "badge", href: thingLink(given, photos[0].id), title: text("groups.find", { name: given }), text: given, dir: "auto" })),
+    element("span", { class: "kind", text: text(`groups.kind_${kind}`) }), element("span", { class: "size", text: text("count.photos", { count: photos.length }) }));
   const tools = element("div", { class: "group-actions" }, opener,
-    photos.length > 1 && button({ text: "Select all but the best", class: "chip", press: selectRest }));
+    photos.length > 1 && button({ text: text("groups.select_rest"), class: "chip", press: selectRest }));
   add(photos.slice(0, MAX_SHOWN));
   return element("li", { class: `group ${kind}`, "aria-labelledby": id }, element("div", { class: "group-head" }, heading, tools), naming, strip, all);
 }
@@ -66,7 +66,7 @@ export function groupItem(group, index, { selection, name }) {
 function photoItem(photo, best, pick) {
   const image = element("img", { src: api.thumbnailUrl(photo), alt: "", loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => image.classList.add("ready"));
-  const badge = photo.id === best && element("span", { class: "badge same", text: "Best", title: "By resolution, sharpness and size" });
+  const badge = photo.id === best && element("span", { class: "badge same", text: text("groups.best"), title: text("groups.best_why") });
   const item = element("li", {}, photoLink(photo, image), badge, pick);
   item.style.setProperty("--aspect", String(shownAspect(photo)));
   return item;

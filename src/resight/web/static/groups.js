@@ -1,15 +1,16 @@
 /** The groups page: the collection's photos sorted by what they show. */
 
 import * as api from "./api.js";
-import { announce, button, count, debounce, element, emptyState, errorState, icon, loading, shortDistance } from "./dom.js";
+import { announce, button, debounce, element, emptyState, errorState, icon, loading, shortDistance } from "./dom.js";
 import { groupItem } from "./group.js";
 import { createMove, createPastMoves, undoMove } from "./move.js";
 import { createNamed } from "./named.js";
 import { createSelection, ofEachContent } from "./selection.js";
 import { go } from "./state.js";
+import { text } from "./texts.js";
 import { createUndoLine } from "./undo.js";
 
-const FILTERS = [[undefined, "All"], ["same-thing", "Same thing"], ["near-duplicate", "Near-duplicates"]];
+const KINDS = ["same-thing", "near-duplicate"];
 const AHEAD_PX = 1200; // below the window that are loaded
 const PAUSE_MS = 250;
 
@@ -29,20 +30,20 @@ export function createGroups(root, { info, changed }) {
   const named = createNamed({
     failed: undo.fail,
     removed: (name, photos) => {
-      undo.say(`The name “${name}” was removed.`, photos.length ? () => api.nameThing(name, photos) : undefined);
+      undo.say(text("names.removed", { name }), photos.length ? () => api.nameThing(name, photos) : undefined);
       reload();
     },
   });
   const moving = createMove({
-    moved: (text, move) => {
-      undo.say(text, move === null ? undefined : () => undoMove(move));
+    moved: (pieces, move) => {
+      undo.say(pieces, move === null ? undefined : () => undoMove(move));
       reload();
     },
   });
   const past = createPastMoves({
     failed: undo.fail,
-    undone: (text) => {
-      undo.say(text);
+    undone: (pieces) => {
+      undo.say(pieces);
       reload();
     },
   });
@@ -50,31 +51,31 @@ export function createGroups(root, { info, changed }) {
 
   const slider = element("input", { type: "range", id: "group-limit", min: "0", max: "1", step: "any", disabled: true });
   const value = element("output", { for: "group-limit" });
-  const reset = button({ text: "Use the estimate", icon: "refresh", press: () => go({ ...state, limit: undefined }), hidden: true });
+  const reset = button({ text: text("groups.estimate"), icon: "refresh", press: () => go({ ...state, limit: undefined }), hidden: true });
   const downloads = ["csv", "json"].map((format) =>
-    element("a", { class: "button", download: true, href: api.resourceUrl(`groups.${format}`), "aria-label": `Download the groups as ${format.toUpperCase()}` }, icon("download"), format.toUpperCase()),
+    element("a", { class: "button", download: true, href: api.resourceUrl(`groups.${format}`), "aria-label": text("groups.download", { format: format.toUpperCase() }) }, icon("download"), format.toUpperCase()),
   );
-  const filters = FILTERS.map(([kind, text]) => [
-    kind, button({ text, class: "chip", press: () => go({ ...state, kind }, { replace: true }) }),
+  const filters = [undefined, ...KINDS].map((kind) => [
+    kind, button({ text: text(kind ? `groups.filter_${kind}` : "groups.all"), class: "chip", press: () => go({ ...state, kind }, { replace: true }) }),
   ]);
-  const filter = element("div", { class: "layers", role: "group", "aria-label": "Kind of group" }, ...filters.map(([, chip]) => chip));
+  const filter = element("div", { class: "layers", role: "group", "aria-label": text("groups.kind") }, ...filters.map(([, chip]) => chip));
   const size = element("input", { type: "number", id: "group-size", min: "2", step: "1", placeholder: "2" });
-  const folder = element("input", { type: "text", id: "group-folder", placeholder: "any folder", autocomplete: "off", spellcheck: "false" });
-  const folderLabel = element("label", { hidden: true }, "In or below", folder);
+  const folder = element("input", { type: "text", id: "group-folder", placeholder: text("groups.any_folder"), autocomplete: "off", spellcheck: "false" });
+  const folderLabel = element("label", { hidden: true }, text("groups.folder"), folder);
   size.addEventListener("change", () => go({ ...state, size: size.value > 2 ? Math.round(size.value) : undefined }));
   folder.addEventListener("change", () => go({ ...state, folder: folder.value.trim() || undefined }));
-  const list = element("ol", { class: "group-list", "aria-label": "Groups" });
+  const list = element("ol", { class: "group-list", "aria-label": text("groups.list") });
   const end = element("div", { class: "state" });
-  const first = element("div", { class: "state", hidden: true }, loading("Grouping the photos"));
+  const first = element("div", { class: "state", hidden: true }, loading(text("groups.grouping")));
   root.append(
     element("div", { class: "page-head" },
-      element("h1", { id: "groups-heading", text: "Groups" }),
-      element("p", { class: "lead", text: "Photos that show the same thing, and near-duplicates, found automatically." })),
+      element("h1", { id: "groups-heading", text: text("groups.heading") }),
+      element("p", { class: "lead", text: text("groups.lead") })),
     element("div", { class: "group-tools" },
-      filter, element("label", { class: "limit", for: "group-limit" }, "Distance limit", value), slider, reset,
+      filter, element("label", { class: "limit", for: "group-limit" }, text("groups.limit"), value), slider, reset,
       element("span", { class: "spring" }), ...downloads),
-    element("details", { class: "group-filter" }, element("summary", { text: "Filter" }),
-      element("div", {}, element("label", {}, "Photos, at least", size), folderLabel)),
+    element("details", { class: "group-filter" }, element("summary", { text: text("groups.filter") }),
+      element("div", {}, element("label", {}, text("groups.min_photos"), size), folderLabel)),
     past.list, named.section, first, list, end, element("div", { class: "dock" }, undo.line, selection.bar), moving.dialog,
   );
   const applyLimit = debounce(() => {
@@ -91,32 +92,32 @@ export function createGroups(root, { info, changed }) {
     const chosen = new Set(photos.map(({ version }) => version));
     const rest = ofEachContent(group.photos.filter(({ version }) => !chosen.has(version)));
     const copy = group.photos.find(({ id, version }) => chosen.has(version) && !photos.some((photo) => photo.id === id));
-    if (copy) return undo.fail({ title: "Not possible", message: `${copy.name} is an identical copy of a selected photo; select both` });
-    return decide(`${count(photos.length, "photo")} split from the group.`, "different", ofEachContent(photos), rest);
+    if (copy) return undo.fail({ title: text("groups.not_possible"), message: text("groups.copy_selected", { name: copy.name }), own: true });
+    return decide(text("groups.split", { count: photos.length }), "different", ofEachContent(photos), rest);
   }
 
   /** Join the groups of photos. */
   function same(photos) {
     const distinct = ofEachContent(photos);
-    if (distinct.length < 2) return undo.say("These are identical copies, which always show the same thing.");
-    return decide(`Remembered: ${count(distinct.length, "photo")} of the same thing.`, "same", distinct);
+    if (distinct.length < 2) return undo.say(text("groups.only_copies"));
+    return decide(text("groups.joined", { count: distinct.length }), "same", distinct);
   }
 
-  async function decide(text, verdict, photos, others) {
+  async function decide(done, verdict, photos, others) {
     try {
       const ids = (list) => list?.map(({ id }) => id);
       const decision = await api.decide(verdict, ids(photos), ids(others));
-      undo.say(text, () => api.undoDecision(decision));
+      undo.say(done, () => api.undoDecision(decision));
       reload();
     } catch (problem) {
       undo.fail(problem);
     }
   }
 
-  async function name(photos, _, text) {
+  async function name(photos, _, chosen) {
     try {
-      const { name: given, changed: ids } = await api.nameThing(text, photos.map(({ id }) => id));
-      const message = ids.length ? `${count(ids.length, "photo")} named “${given}”.` : `These photos were named “${given}” before.`;
+      const { name: given, changed: ids } = await api.nameThing(chosen, photos.map(({ id }) => id));
+      const message = text(ids.length ? "names.named" : "names.before", { count: ids.length, name: given });
       undo.say(message, ids.length ? () => api.removeName(given, ids) : undefined);
       reload();
     } catch (problem) {
@@ -166,7 +167,7 @@ export function createGroups(root, { info, changed }) {
       if (signal.aborted) return;
       if (!shown) showFirst(page);
       list.append(...page.groups.map((group, i) => groupItem(group, shown + i, {
-        selection, name: (text, photos) => name(photos, null, text),
+        selection, name: (chosen, photos) => name(photos, null, chosen),
       })));
       shown += page.groups.length;
       next = page.next ?? null;
@@ -188,7 +189,7 @@ export function createGroups(root, { info, changed }) {
     loadIfNear();
   }
 
-  /** Say that the photos are being grouped; what was said is not pushed away by the groups. */
+  /** Show that the photos are being grouped, in a line that vanishes rather than moves (layout shift). */
   function waitForFirst(waiting) {
     first.hidden = !waiting;
     end.hidden = waiting;
@@ -214,19 +215,22 @@ export function createGroups(root, { info, changed }) {
     for (const link of downloads) {
       const url = new URL(link.href);
       // Without a limit of the person's own, groups are by evidence.
-      if (state.limit === undefined) url.searchParams.delete("limit");
-      else url.searchParams.set("limit", String(limit));
+      const shown = { limit: state.limit, min_photos: state.size, under: state.folder };
+      for (const [name, value] of Object.entries(shown)) {
+        if (value === undefined) url.searchParams.delete(name);
+        else url.searchParams.set(name, String(value));
+      }
       link.href = url.href;
     }
   }
 
   function showEnd() {
     const number = state.kind ? list.querySelectorAll(`.${state.kind}`).length : shown;
-    announce(`${count(number, "group")} shown`);
-    if (!complete) end.replaceChildren(loading("Loading more"));
-    else if (number) end.replaceChildren(element("p", { class: "end", text: `${count(number, "group")}.` }));
-    else if (shown || state.size !== undefined || state.folder !== undefined) end.replaceChildren(emptyState({ title: "No such groups", text: "No groups pass the filter." }));
-    else end.replaceChildren(emptyState({ title: "No groups at this distance", text: "A larger limit joins more photos." }));
+    announce(text("groups.shown", { count: number }));
+    if (!complete) end.replaceChildren(loading(text("page.loading_more")));
+    else if (number) end.replaceChildren(element("p", { class: "end", text: text("groups.end", { count: number }) }));
+    else if (shown || state.size !== undefined || state.folder !== undefined) end.replaceChildren(emptyState({ title: text("groups.none_pass"), text: text("groups.none_pass_text") }));
+    else end.replaceChildren(emptyState({ title: text("groups.none"), text: text("groups.none_text") }));
   }
 
   return {

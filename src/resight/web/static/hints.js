@@ -2,15 +2,16 @@
 
 import * as api from "./api.js";
 import { announce, button, element } from "./dom.js";
+import { text } from "./texts.js";
 
-const VERDICTS = [["same", "Same thing"], ["different", "Not the same"]];
+const VERDICTS = ["same", "different"];
 
 /** Build the two buttons; `changed` is called when a decision was made or undone, `failed` with what went wrong. */
 export function createHints({ changed, failed }) {
-  const buttons = new Map(VERDICTS.map(([verdict, text]) => [
-    verdict, button({ text, class: "chip", "aria-pressed": "false", press: () => press(verdict) }),
+  const buttons = new Map(VERDICTS.map((verdict) => [
+    verdict, button({ text: text(`hints.decide_${verdict}`), class: "chip", "aria-pressed": "false", press: () => press(verdict) }),
   ]));
-  const group = element("div", { class: "hints", role: "group", "aria-label": "Your decision", hidden: true }, ...buttons.values());
+  const group = element("div", { class: "hints", role: "group", "aria-label": text("hints.yours"), hidden: true }, ...buttons.values());
   let pair = null;
   let decided = null;
 
@@ -20,7 +21,7 @@ export function createHints({ changed, failed }) {
     try {
       if (verdict === decided) await undo(photos);
       else await api.decide(verdict, photos);
-      announce(verdict === decided ? "Your decision was undone." : `Remembered: ${buttons.get(verdict).textContent.toLowerCase()}.`);
+      announce(text(verdict === decided ? "hints.undone" : `hints.remembered_${verdict}`));
       if (photos === pair) changed();
     } catch (problem) {
       failed(problem);

@@ -2,34 +2,35 @@
 
 import * as api from "./api.js";
 import { createBegin } from "./begin.js";
-import { announce, button, count, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
+import { announce, button, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
 import { activeFilters, createFilters, noMatch, photosText, serverFilters } from "./filters.js";
 import { createGrid, photoLink } from "./grid.js";
 import { current, formatHash, go } from "./state.js";
+import { text } from "./texts.js";
 
 const PAGE_SIZE = 200;
-const ORDERS = [["", "As added"], ["added", "Last added first"], ["date", "Newest first"], ["name", "By name"]];
+const ORDERS = [["", "home.as_added"], ["added", "home.last_added"], ["date", "home.newest"], ["name", "home.by_name"]];
 
 export function createHome(root, page) {
-  const title = element("h1", { id: "home-heading", text: "Find it again." });
-  const lead = element("p", { class: "lead", text: leadText("the photos of this collection") });
+  const title = element("h1", { id: "home-heading", text: text("home.heading") });
+  const lead = element("p", { class: "lead", text: text("home.lead") });
   const link = fieldForm({
-    input: { type: "url", name: "link", placeholder: "https://…", "aria-label": "Address of a photo" },
-    text: "Search with this link",
+    input: { type: "url", name: "link", placeholder: "https://…", "aria-label": text("home.link") },
+    text: text("home.link_search"),
     submit: page.searchLink,
   });
   link.hidden = true; // until the server says that it loads photos from links
-  const heading = element("h2", { class: "section-title", text: "Or start from one of these" });
+  const heading = element("h2", { class: "section-title", text: text("home.start") });
   const filters = createFilters("home");
-  const order = element("select", { id: "home-sort", "aria-label": "Order" }, ...ORDERS.map(([value, text]) => element("option", { value, text })));
+  const order = element("select", { id: "home-sort", "aria-label": text("home.order") }, ...ORDERS.map(([value, key]) => element("option", { value, text: text(key) })));
   order.addEventListener("change", () => go({ ...current(), sort: order.value || undefined }));
   const bar = element("div", { class: "results-bar", hidden: true }, heading, element("span", { class: "spring" }), order, filters.panel);
   const list = element("ul");
   const status = element("div", { class: "state" });
   const chooser = element(
     "div", { class: "chooser" },
-    button({ text: "Choose a photo", icon: "photo", class: "button primary", press: page.pick }),
-    element("p", { class: "or" }, "or drop one anywhere, or paste it"),
+    button({ text: text("home.choose"), icon: "photo", class: "button primary", press: page.pick }),
+    element("p", { class: "or" }, text("home.drop")),
   );
   const begin = createBegin({
     info: page.info,
@@ -49,7 +50,7 @@ export function createHome(root, page) {
   let state = { page: "home" };
   let loaded = null; // the key of the list that is shown
   const fill = (tile, photo, image) => tile.append(photoLink(photo, image));
-  const grid = createGrid(list, { label: "Photos of the collection", fill, onNearEnd: () => loadMore() });
+  const grid = createGrid(list, { label: text("home.photos"), fill, onNearEnd: () => loadMore() });
 
   /** Return what tells one list from another. */
   const listKey = () => formatHash({ page: "home", ...serverFilters(state), sort: state.sort });
@@ -57,7 +58,7 @@ export function createHome(root, page) {
   async function load() {
     stop();
     const key = listKey();
-    if (!photos.length) status.replaceChildren(loading("Opening the collection"));
+    if (!photos.length) status.replaceChildren(loading(text("home.opening")));
     try {
       const info = await page.info();
       showBeginning(info);
@@ -65,8 +66,7 @@ export function createHome(root, page) {
         status.replaceChildren();
         return;
       }
-      const scope = info.photos ? `${count(info.photos, "photo")} in “${info.name}”` : "the other photos";
-      lead.textContent = leadText(scope);
+      lead.textContent = text(info.photos ? "home.lead_count" : "home.lead_others", { count: info.photos, name: info.name });
       link.hidden = !info.urls_allowed;
       bar.hidden = !info.photos;
       if (!info.photos) {
@@ -86,9 +86,9 @@ export function createHome(root, page) {
     if (!begins && !begin.block.hidden && hadFocus) document.getElementById("main").focus({ preventScroll: true });
     begin.block.hidden = !begins;
     chooser.hidden = begins;
-    title.textContent = begins ? "Choose a folder with photos" : "Find it again.";
+    title.textContent = text(begins ? "home.heading_new" : "home.heading");
     if (!begins) return;
-    lead.textContent = `Resight describes each photo in it once, for the collection “${info.name}”, so that it can be searched. The photos themselves are never modified.`;
+    lead.textContent = text("home.lead_new", { name: info.name });
     link.hidden = true;
     bar.hidden = true;
     begin.show(info);
@@ -110,8 +110,8 @@ export function createHome(root, page) {
       next = page.next ?? null;
       loaded = key;
       status.replaceChildren(...(page.total ? [] : [emptyState(noMatch())]));
-      heading.textContent = activeFilters(state).length ? photosText(state, page.total) : "Or start from one of these";
-      if (keep) announce(`${count(photos.length, "photo")} shown`);
+      heading.textContent = activeFilters(state).length ? photosText(state, page.total) : text("home.start");
+      if (keep) announce(text("home.shown", { count: photos.length }));
       else if (activeFilters(state).length) announce(heading.textContent);
     } catch (problem) {
       if (signal.aborted) return;
@@ -151,13 +151,9 @@ export function createHome(root, page) {
   };
 }
 
-function leadText(scope) {
-  return `Choose a photo, or a region of it, to see which of ${scope} show the same object, building or scene.`;
-}
-
 function emptyCollection({ indexing }) {
-  const actions = [element("a", { class: "button", href: "#/collection", text: "See the collection" })];
-  if (indexing) return emptyState({ title: "The first photos are being indexed", actions });
+  const actions = [element("a", { class: "button", href: "#/collection", text: text("home.see_collection") })];
+  if (indexing) return emptyState({ title: text("home.being_indexed"), actions });
   const code = "resight index PHOTOS -c COLLECTION";
-  return emptyState({ title: "This collection has no photos yet", text: "Add a folder of photos:", code, actions });
+  return emptyState({ title: text("home.empty"), text: text("home.add_folder"), code, actions });
 }

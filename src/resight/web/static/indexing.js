@@ -1,21 +1,18 @@
 /** Index jobs: started, followed with their progress, stopped, and found again after a reload. */
 
 import * as api from "./api.js";
-import { announce, button, element, sentence } from "./dom.js";
+import { announce, button, element, problemLine, sentence, serverText } from "./dom.js";
+import { parts, text } from "./texts.js";
 
 const JOB_KEY = "resight-job";
-const STOPPED = "Stopped. The photos indexed so far stay; look for new photos to index the rest.";
 const POLL_MS = 2000; // while another program is indexing
-const OUTCOMES = {
-  new: "new", changed: "changed", moved: "moved", failed: "could not be read",
-  vanished: "missing", pruned: "removed from the index", removed: "removed",
-};
+const OUTCOMES = ["new", "changed", "moved", "failed", "vanished", "pruned", "removed"];
 
 /** Create the progress and the outcome of jobs; `busy` is called with whether one runs, `ended` after each. */
 export function createIndexing({ info, busy, ended }) {
-  const bar = element("progress", { max: "1", "aria-label": "Progress of indexing" });
+  const bar = element("progress", { max: "1", "aria-label": text("index.progress") });
   const step = element("p", { class: "step" });
-  const stop = button({ text: "Stop", press: () => press() });
+  const stop = button({ text: text("index.stop"), press: () => press() });
   const progress = element("div", { class: "progress", hidden: true }, bar, element("div", { class: "progress-line" }, step, stop));
   const outcome = element("p", { class: "outcome", role: "status" });
   let following = false;
@@ -31,7 +28,7 @@ export function createIndexing({ info, busy, ended }) {
       sessionStorage.setItem(JOB_KEY, String(id));
       await follow(id);
     } catch (problem) {
-      finish(stopped ? STOPPED : `${problem.title}. ${sentence(problem.message)}`);
+      finish(stopped ? [text("index.stopped")] : problemLine(problem));
       if (job) await ended();
     }
   }
@@ -42,7 +39,7 @@ export function createIndexing({ info, busy, ended }) {
     await api.stopJob(job).catch(() => {}); // it has just ended
   }
 
-  function startFollowing(text, id) {
+  function startFollowing(words, id) {
     following = true;
     stopped = false;
     job = id;
@@ -51,28 +48,28 @@ export function createIndexing({ info, busy, ended }) {
     busy(true);
     progress.hidden = false;
     bar.removeAttribute("value");
-    step.textContent = text;
+    step.textContent = words;
   }
 
   async function follow(id) {
-    startFollowing("Starting…", id);
+    startFollowing(text("index.starting"), id);
     const result = await api.followJob(id, ({ what, done, total }) => {
       if (total > 0) bar.value = done / total;
       else bar.removeAttribute("value");
-      const position = total > 0 ? ` ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "";
-      step.textContent = `${sentence(what).slice(0, -1)}${position}`;
+      const action = element("span", { lang: "en", text: sentence(what).slice(0, -1) });
+      step.replaceChildren(...(total > 0 ? parts("index.step", { what: action, done, total }) : [action]));
     });
     finish(outcomeText(result));
     await ended();
   }
 
-  function finish(text) {
+  function finish(pieces) {
     following = false;
     sessionStorage.removeItem(JOB_KEY);
     busy(false);
     progress.hidden = true;
-    outcome.textContent = text;
-    announce(text);
+    outcome.replaceChildren(...pieces);
+    announce(pieces);
   }
 
   /** Follow a run that began before this page was opened: by its id, or else by polling. */
@@ -84,9 +81,9 @@ export function createIndexing({ info, busy, ended }) {
     } catch {
       sessionStorage.removeItem(JOB_KEY); // another server's job
     }
-    startFollowing("Photos are being indexed", null);
+    startFollowing(text("index.running"), null);
     while ((await info(true).catch(() => null))?.indexing) await new Promise((done) => setTimeout(done, POLL_MS));
-    finish("Indexing has finished.");
+    finish([text("index.finished")]);
     return ended();
   }
 
@@ -94,9 +91,7 @@ export function createIndexing({ info, busy, ended }) {
 }
 
 function outcomeText(result) {
-  const counts = Object.entries(OUTCOMES)
-    .filter(([key]) => result[key] > 0)
-    .map(([key, text]) => `${result[key].toLocaleString("en")} ${text}`);
-  const summary = counts.length ? `Done: ${counts.join(", ")}.` : "Done. Everything was up to date.";
-  return result.note ? `${summary} ${sentence(result.note)}` : summary;
+  const counts = OUTCOMES.filter((key) => result[key] > 0).map((key) => text(`index.count_${key}`, { count: result[key] }));
+  const summary = counts.length ? text("index.done", { counts: counts.join(text("page.separator")) }) : text("index.up_to_date");
+  return result.note ? parts("index.with_note", { summary, note: serverText(result.note) }) : [summary];
 }

@@ -3,16 +3,17 @@
 import * as api from "./api.js";
 import { createCollection } from "./collection.js";
 import { createCompare } from "./compare.js";
-import { element, emptyState, icon } from "./dom.js";
+import { element, emptyState, icon, problemMessage, problemTitle } from "./dom.js";
 import { addFile, checkFile, listenForFiles } from "./files.js";
 import { createGroups } from "./groups.js";
 import { createHome } from "./home.js";
+import { initLanguage } from "./language.js";
 import { createSearch } from "./search.js";
 import { current, formatHash, go, leave, start } from "./state.js";
+import { text } from "./texts.js";
 import { deref, uploadAll, withMore } from "./views.js";
 import { createWatch } from "./watch.js";
 
-const TITLES = { home: "Resight", search: "Results – Resight", groups: "Groups – Resight", collection: "Collection – Resight" };
 const THEME_KEY = "resight-theme";
 const THEMES = ["auto", "light", "dark"];
 
@@ -83,21 +84,21 @@ async function searchFiles(files) {
   adding = false;
   if (files.length === 1 && !isAdded) return searchFile(files[0]);
   try {
-    const { uploaded, problems } = await uploadAll(files, await info().catch(() => null), (text) => notify(text, ""));
+    const { uploaded, problems } = await uploadAll(files, await info().catch(() => null), (progress) => notify(progress, ""));
     byId("toast")?.remove();
     if (uploaded.length) {
       const base = isAdded ? current() : { page: "search", ...deref(uploaded[0]) };
       go(withMore(base, uploaded));
     }
-    if (problems.length) notify(uploaded.length ? "Not all files were used" : "No photo could be used", problems.join(" "));
+    if (problems.length) notify(text(uploaded.length ? "files.some_unused" : "files.none_used"), problems.join(" "));
   } catch (problem) {
-    notify(problem.title ?? "Something went wrong", problem.message);
+    notify(problemTitle(problem), problemMessage(problem));
   }
 }
 
 async function searchFile(file) {
   const reason = checkFile(file, await info().catch(() => null));
-  if (reason) notify(file.size ? "This photo is too large" : "This file is empty", reason);
+  if (reason) notify(text(file.size ? "files.too_large" : "files.empty"), reason);
   else go({ page: "search", file: addFile(file).key });
 }
 
@@ -105,20 +106,20 @@ async function searchLink(link) {
   try {
     const { urls_allowed: allowed } = await info();
     if (!allowed) {
-      notify("Links are disabled", "Save the photo and drop the file here, or restart Resight with links enabled.");
+      notify(text("links.disabled"), text("links.instead"));
       return;
     }
     const { query } = await api.search({ url: link }, { k: 1 });
     go({ page: "search", upload: query.upload });
   } catch (problem) {
-    notify(problem.title ?? "Something went wrong", problem.message);
+    notify(problemTitle(problem), problemMessage(problem));
   }
 }
 
 /** Show a message that a click, a key, or the next page dismisses. */
-function notify(title, text) {
+function notify(title, message) {
   byId("toast")?.remove();
-  const toast = element("div", { id: "toast", class: "toast", role: "alert" }, emptyState({ title, text }));
+  const toast = element("div", { id: "toast", class: "toast", role: "alert" }, emptyState({ title, text: message }));
   const dismiss = () => toast.remove();
   toast.addEventListener("click", dismiss);
   window.addEventListener("popstate", dismiss, { once: true });
@@ -140,7 +141,7 @@ function show(state, origin) {
     if (isCurrent) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = TITLES[state.page];
+  document.title = text(`title.${state.page}`);
   watch.onPage(state.page);
   views[state.page].show(state);
   if (!samePage) scroll(state, previous, origin);
@@ -177,14 +178,13 @@ function scrollKey({ compare: _, large: __, ...rest }) {
 
 /** Make a button step through the themes; the choice is stored in this browser. */
 function initTheme(control) {
-  const names = { auto: "system", light: "light", dark: "dark" };
   const after = (theme) => THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
   let theme = storedTheme();
   const apply = () => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     control.replaceChildren(icon(theme));
-    control.title = `Colors: ${names[theme]}. Change to ${names[after(theme)]}`;
+    control.title = text(`theme.${theme}`);
     control.setAttribute("aria-label", control.title);
   };
   control.addEventListener("click", () => {
@@ -208,6 +208,7 @@ function storedTheme() {
   }
 }
 
+initLanguage(byId("language"));
 initTheme(byId("theme"));
 listenForFiles({ picker: byId("picker"), veil: byId("drop"), onFiles: searchFiles, onLink: searchLink });
 start(show);

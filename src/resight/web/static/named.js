@@ -1,8 +1,9 @@
 /** The named things of the collection. */
 
 import * as api from "./api.js";
-import { button, count, element } from "./dom.js";
+import { button, element } from "./dom.js";
 import { formatHash } from "./state.js";
+import { text } from "./texts.js";
 
 /** Return the address of a search for a named thing; `photo` is one that carries the name. */
 export const thingLink = (name, photo) => formatHash({ page: "search", photo, named: name });
@@ -11,7 +12,7 @@ export const thingLink = (name, photo) => formatHash({ page: "search", photo, na
 export function createNamed({ removed, failed }) {
   const list = element("ul", { class: "things" });
   const section = element("section", { class: "named", "aria-labelledby": "named-heading", hidden: true },
-    element("h2", { id: "named-heading", class: "section-title", text: "Named things" }), list);
+    element("h2", { id: "named-heading", class: "section-title", text: text("names.heading") }), list);
 
   async function load() {
     const { names } = await api.names().catch((problem) => {
@@ -25,12 +26,12 @@ export function createNamed({ removed, failed }) {
   function item({ name, count: number, photos }) {
     const [first] = photos;
     const image = first && element("img", { src: api.thumbnailUrl(first), alt: "", loading: "lazy" });
-    const words = [element("span", { class: "thing-name", text: name, dir: "auto" }), element("span", { class: "size", text: count(number, "photo") })];
+    const words = [element("span", { class: "thing-name", text: name, dir: "auto" }), element("span", { class: "size", text: text("count.photos", { count: number }) })];
     // Without photos there is nothing to search with: they were removed from the collection.
     const link = first
-      ? element("a", { class: "thing", href: thingLink(name, first.id), "aria-label": `Find photos of ${name}` }, image, ...words)
+      ? element("a", { class: "thing", href: thingLink(name, first.id), "aria-label": text("groups.find", { name }) }, image, ...words)
       : element("span", { class: "thing" }, ...words);
-    const remove = button({ icon: "close", class: "icon-button", label: `Remove the name ${name}`, press: () => drop(name) });
+    const remove = button({ icon: "close", class: "icon-button", label: text("names.remove", { name }), press: () => drop(name) });
     return element("li", {}, link, remove);
   }
 

@@ -2,6 +2,7 @@
 
 import { overlap, placeBox } from "./boxes.js";
 import { element } from "./dom.js";
+import { text } from "./texts.js";
 import { isFound } from "./verdict.js";
 
 const MAX_PROPOSALS = 5;
@@ -24,11 +25,11 @@ export function proposedRegions(results, { width, height }) {
 
 /** Show proposals on a stage. */
 export function createProposals(stage, choose) {
-  const layer = element("div", { class: "proposals", role: "group", "aria-label": "Proposed regions", hidden: true });
+  const layer = element("div", { class: "proposals", role: "group", "aria-label": text("proposals.label"), hidden: true });
   stage.append(layer);
 
   function draw({ box, name }, photo, index) {
-    const label = `Search with region ${index + 1} only, which “${name}” shares`;
+    const label = text("proposals.search", { index: index + 1, name });
     const dot = element("button", { type: "button", class: "proposal", title: label, "aria-label": label });
     dot.addEventListener("click", () => choose(box));
     const area = element("div", { class: "proposal-area" }, dot);

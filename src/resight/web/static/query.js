@@ -5,6 +5,7 @@ import { createBoxEditor } from "./boxes.js";
 import { button, element, icon } from "./dom.js";
 import { localFile } from "./files.js";
 import { createProposals } from "./proposals.js";
+import { text } from "./texts.js";
 import { createViews } from "./views.js";
 
 export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
@@ -14,18 +15,18 @@ export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
   const image = element("img", { alt: "", draggable: "false" });
   const stage = element("div", { id: "stage", class: "stage" }, image);
   const unsupported = element("p", {
-    class: "unsupported", hidden: true, text: "This browser cannot display this format, but Resight can search with it.",
+    class: "unsupported", hidden: true, text: text("query.unsupported"),
   });
-  const name = element("p", { class: "query-name" });
+  const name = element("p", { class: "query-name", dir: "auto" });
   const editor = createBoxEditor(stage, onBox);
   const proposals = createProposals(stage, (box) => onBox(box, "tap"));
-  const draw = button({ text: "Draw a box", icon: "box", press: () => editor.arm() });
-  const clear = button({ text: "Whole photo", icon: "close", press: () => editor.clear() });
-  const enlarge = button({ icon: "expand", class: "icon-button", label: "Enlarge the photo", press: onEnlarge });
-  const other = button({ icon: "photo", class: "icon-button", label: "Choose another photo", press: pick });
+  const draw = button({ text: text("query.draw"), icon: "box", press: () => editor.arm() });
+  const clear = button({ text: text("query.whole"), icon: "close", press: () => editor.clear() });
+  const enlarge = button({ icon: "expand", class: "icon-button", label: text("query.enlarge"), press: onEnlarge });
+  const other = button({ icon: "photo", class: "icon-button", label: text("query.choose_other"), press: pick });
   const views = createViews({ go, add });
   const isTouch = matchMedia("(pointer: coarse)").matches; // a finger that drags scrolls the page
-  const hint = element("p", { class: "hint", text: isTouch ? "Press “Draw a box” to search with only a region." : "Drag across an object to search with only that region." });
+  const hint = element("p", { class: "hint", text: text(isTouch ? "query.hint_touch" : "query.hint") });
   root.append(
     element("div", { class: "stage-frame" }, stage),
     unsupported,
@@ -48,13 +49,13 @@ export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
     editor.setPhoto(size);
   }
 
-  function setName(text) {
-    image.alt = `The query: ${text}`;
-    name.textContent = text;
-    name.title = text;
+  function setName(given) {
+    image.alt = text("query.alt", { name: given });
+    name.textContent = given;
+    name.title = given;
   }
 
-  function setPhoto(source, text, knownSize) {
+  function setPhoto(source, given, knownSize) {
     size = null;
     editor.setPhoto(null);
     proposals.show([], null);
@@ -62,12 +63,12 @@ export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
     stage.classList.remove("ready", "sized");
     if (knownSize) setSize(knownSize);
     image.src = source;
-    setName(text);
+    setName(given);
   }
 
   function setPhotoOf({ photo: id, upload }, file, identity, signal) {
     if (file) return setPhoto(file.preview, file.name, null);
-    if (id === undefined) return setPhoto(api.uploadUrl(upload ?? ""), "Your photo", null);
+    if (id === undefined) return setPhoto(api.uploadUrl(upload ?? ""), text("query.yours"), null);
     const cached = api.cachedPhoto(id);
     setPhoto(api.originalUrl(cached ?? { id }), cached?.name ?? "", cached);
     if (cached) return;
@@ -97,7 +98,7 @@ export function createQueryPanel(root, { onBox, onEnlarge, go, pick, add }) {
       if (state.box || !isSingle) proposals.show([], size);
       views.plus.hidden = state.file !== undefined; // until it is uploaded
       views.show(state);
-      const label = state.large ? "Show the photo smaller" : "Enlarge the photo";
+      const label = text(state.large ? "query.shrink" : "query.enlarge");
       enlarge.setAttribute("aria-label", label);
       enlarge.setAttribute("aria-pressed", String(Boolean(state.large)));
       enlarge.title = label;

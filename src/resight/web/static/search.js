@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { insideBox, sameBox } from "./boxes.js";
-import { announce, button, count, createPopover, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
+import { announce, button, createPopover, element, emptyState, errorState, loading, shortDistance } from "./dom.js";
 import { localFile } from "./files.js";
 import { activeFilters, createFilters, noMatch } from "./filters.js";
 import { createGrid } from "./grid.js";
@@ -10,6 +10,7 @@ import { proposedRegions } from "./proposals.js";
 import { createQueryPanel } from "./query.js";
 import { cachedResults, clearResults, fetchMore, renameResults, resultsKey } from "./results.js";
 import { current, formatHash, go } from "./state.js";
+import { number, text } from "./texts.js";
 import { createThing } from "./thing.js";
 import { isFound, verdictParts, verdictPhrase } from "./verdict.js";
 import { queryViews } from "./views.js";
@@ -26,19 +27,19 @@ export function createSearch(root, { pick, add, presented }) {
   let armNext = false;
 
   const aside = element("div", { class: "query" });
-  const title = element("h1", { id: "search-heading", class: "section-title", text: "Results", tabindex: "-1" });
+  const title = element("h1", { id: "search-heading", class: "section-title", text: text("search.results"), tabindex: "-1" });
   const verify = element("input", { type: "checkbox", id: "verify" });
-  const limit = element("input", { type: "number", id: "limit", min: "0", step: "any", placeholder: "any" });
+  const limit = element("input", { type: "number", id: "limit", min: "0", step: "any", placeholder: text("search.any") });
   const options = createPopover(
-    "Options",
-    element("label", {}, verify, ` Check the geometry of the first ${VERIFIED}`),
-    element("label", {}, "Maximum distance ", limit),
+    text("search.options"),
+    element("label", {}, verify, ` ${text("search.verify", { count: VERIFIED })}`),
+    element("label", {}, `${text("search.limit")} `, limit),
   );
   const filters = createFilters("search", { kinds: true });
   const nothing = element("div", { hidden: true });
   const thing = createThing({ named: (key) => (key === resultsKey(state) ? again() : clearResults()) });
   const foundList = element("ul");
-  const others = button({ text: "Show other photos", class: "button", "aria-controls": "others", press: () => toggleOthers() });
+  const others = button({ text: text("search.toggle_show_other_all"), class: "button", "aria-controls": "others", press: () => toggleOthers() });
   const divider = element("div", { class: "divider", hidden: true }, others);
   const othersList = element("ul", { id: "others" });
   const end = element("div", { class: "state" });
@@ -46,7 +47,7 @@ export function createSearch(root, { pick, add, presented }) {
     "div", { class: "results" },
     element("div", { class: "results-bar" }, title, element("span", { class: "spring" }), filters.panel, options), filters.chips, thing.block, nothing, foundList, divider, othersList, end,
   );
-  nothing.append(emptyState({ title: "Nothing found", icon: "search" }));
+  nothing.append(emptyState({ title: text("search.nothing_found"), icon: "search" }));
   root.append(element("div", { class: "search-layout" }, aside, panes));
 
   const panel = createQueryPanel(aside, {
@@ -60,14 +61,14 @@ export function createSearch(root, { pick, add, presented }) {
     add,
   });
   const found = createGrid(foundList, {
-    label: "Photos of the same thing",
+    label: text("search.found_list"),
     caption: FOUND_HEIGHT,
     narrow: 2.1, // the verdict needs some width
     fill: fillTile,
     onNearEnd: () => allFound() || loadMore(),
   });
   const rest = createGrid(othersList, {
-    label: "Other similar photos",
+    label: text("search.others_list"),
     caption: CAPTION_HEIGHT,
     fill: fillTile,
     onNearEnd: () => loadMore(),
@@ -96,24 +97,24 @@ export function createSearch(root, { pick, add, presented }) {
     const result = found.named ? { ...found, kind: undefined } : found;
     const { id, name, rank, distance, inliers, copies } = result;
     const compareLink = () => formatHash({ ...state, compare: id });
-    const label = [`Result ${rank}: ${name}`, verdictPhrase(result), `distance ${shortDistance(distance)}`];
-    const spoken = `${label.filter(Boolean).join(", ")}. Compare`;
+    const words = [verdictPhrase(result), text("search.distance", { distance: shortDistance(distance) })];
+    const spoken = text("search.tile", { rank, name, description: words.filter(Boolean).join(text("page.separator")) });
     const link = element("a", { class: "tile-photo", href: compareLink(), title: name, "aria-label": spoken }, image);
     // The query or its box may have changed in the address since the tile was created.
     link.addEventListener("click", () => link.setAttribute("href", compareLink()), { capture: true });
     const tools = element(
       "div", { class: "tile-tools" },
-      button({ icon: "search", class: "tool", label: `Search with ${name}`, press: () => go({ page: "search", photo: id }) }),
-      button({ icon: "box", class: "tool", label: `Draw a box in ${name}`, press: () => drawIn(result) }),
+      button({ icon: "search", class: "tool", label: text("grid.search_with", { name }), press: () => go({ page: "search", photo: id }) }),
+      button({ icon: "box", class: "tool", label: text("search.draw_in", { name }), press: () => drawIn(result) }),
     );
     const caption = element(
       "p", { class: "caption" },
       ...(result.verdict === undefined ? [] : verdictParts(result)),
-      element("span", { class: "distance", text: shortDistance(distance), title: `distance ${distance}`, data: { distance } }),
-      result.named === false && isFound(result) && element("span", { class: "badge", text: "Not named yet" }),
-      copies && element("span", { class: "copies", text: `+${count(copies.length, "copy")}`, title: copies.map((copy) => copy.name).join("\n") }),
-      inliers && isFound(result) && element("span", { class: "inliers", text: count(inliers, "place"), title: `${count(inliers, "place")} of both photos agree` }),
-      element("span", { class: "name", text: name, title: name }),
+      element("span", { class: "distance", text: shortDistance(distance), title: text("search.distance", { distance: number(distance, { maximumFractionDigits: 20, useGrouping: false }) }), data: { distance } }),
+      result.named === false && isFound(result) && element("span", { class: "badge", text: text("search.not_named") }),
+      copies && element("span", { class: "copies", text: text("search.copies", { count: copies.length }), title: copies.map((copy) => copy.name).join("\n") }),
+      inliers && isFound(result) && element("span", { class: "inliers", text: text("search.places", { count: inliers }), title: text("search.places_agree", { count: inliers }) }),
+      element("span", { class: "name", text: name, title: name, dir: "auto" }),
     );
     tile.append(link, tools, caption);
   }
@@ -177,8 +178,8 @@ export function createSearch(root, { pick, add, presented }) {
     const samePhoto = previous && ["photo", "upload", "file"].every((key) => previous[key] === state[key]);
     if (!samePhoto) {
       clear();
-      title.textContent = "Searching";
-      end.replaceChildren(loading(localFile(state) && !state.upload ? "Uploading your photo" : "Searching the collection"));
+      title.textContent = text("search.searching");
+      end.replaceChildren(loading(localFile(state) && !state.upload ? text("search.uploading") : text("search.searching_collection")));
     }
     panes.classList.add("waiting");
     loadMore();
@@ -238,13 +239,11 @@ export function createSearch(root, { pick, add, presented }) {
     nothing.querySelector("h2").textContent = nothingText();
     divider.hidden = !similar.length;
     others.setAttribute("aria-expanded", String(Boolean(state.others)));
-    const noun = same.length ? "other similar photo" : "similar photo";
-    const number = Number.isNaN(total) ? `${noun}s` : count(total - same.length, noun);
-    others.querySelector("span").textContent = `${state.others ? "Hide" : "Show"} ${number}`;
+    others.querySelector("span").textContent = othersText(total - same.length, same.length > 0);
     showEnd(endState(complete, similar), true);
     if (!keep && items.length) {
       const [best] = items;
-      announce([title.textContent, `Best: ${best.name}`, verdictPhrase(best)].filter(Boolean).join(". "));
+      announce([title.textContent, text("search.best", { name: best.name }), verdictPhrase(best)].filter(Boolean).join(". "));
     }
     showPhotos(same, similar, keep);
     presented();
@@ -253,32 +252,35 @@ export function createSearch(root, { pick, add, presented }) {
     armNext = false;
   }
 
+  /** Name what the button does with the photos that are only similar; their number may not be known. */
+  function othersText(count, besides) {
+    const key = `search.toggle_${state.others ? "hide" : "show"}_${besides ? "other" : "similar"}`;
+    return Number.isNaN(count) ? text(`${key}_all`) : text(key, { count });
+  }
+
   function nothingText() {
-    const where = state.photo === undefined ? "Nothing" : "Nothing else";
-    const scope = activeFilters(state).length ? "that matches the filters" : "in this collection";
-    return `${where} ${scope} shows the same thing`;
+    return text(`search.nothing${state.photo === undefined ? "" : "_else"}${activeFilters(state).length ? "_filtered" : ""}`);
   }
 
   function heading(same, similar) {
     const { items, total, complete } = results;
-    if (!items.length) return "No results";
-    if (items[0].verdict === undefined) return Number.isNaN(total) ? "Nearest first" : `${count(total, "photo")}, nearest first`;
-    if (!same.length) return "Nothing found";
-    const more = similar.length || complete || allFound() ? "" : "At least ";
-    return `${more}${count(same.length, "photo")} of ${state.named === undefined ? "the same thing" : `“${state.named}”`}`;
+    if (!items.length) return text("search.no_results");
+    if (items[0].verdict === undefined) return Number.isNaN(total) ? text("search.nearest") : text("search.nearest_count", { count: total });
+    if (!same.length) return text("search.nothing_found");
+    const least = similar.length || complete || allFound() ? "" : "_least";
+    return text(state.named === undefined ? `search.same${least}` : `search.named${least}`, { count: same.length, name: state.named });
   }
 
   function endState(complete, similar) {
     if (!results.items.length && activeFilters(state).length && state.limit === undefined) return emptyState(noMatch());
     if (!results.items.length) {
-      const photos = results.fetched ? "other photos" : "photos";
-      const text = state.limit === undefined ? `The collection has no ${photos} to search.` : `No ${photos} are within this distance.`;
-      return emptyState({ title: `No ${photos}`, text });
+      const what = results.fetched ? "others" : "photos";
+      return emptyState({ title: text(`search.no_${what}`), text: text(`search.no_${what}_${state.limit === undefined ? "text" : "near"}`) });
     }
     if (similar.length && !state.others) return "";
     if (state.kind && allFound()) return "";
-    if (!complete) return loading("Loading more");
-    return element("p", { class: "end", text: results.items.length < 8 ? "" : "End of results" });
+    if (!complete) return loading(text("page.loading_more"));
+    return element("p", { class: "end", text: results.items.length < 8 ? "" : text("search.end") });
   }
 
   /** Remove the results of another query. */
@@ -294,20 +296,19 @@ export function createSearch(root, { pick, add, presented }) {
     const expired = state.upload !== undefined && problem.status === 404 && !localFile(state);
     if (expired) showExpired();
     else if (problem.status === 422 && state.under && /folder/.test(problem.message)) showEnd(emptyState(noMatch()), false);
-    else showEnd(errorState(problem, loadMore, keep ? [] : [button({ text: "Choose another photo", icon: "photo", press: pick })]), keep);
+    else showEnd(errorState(problem, loadMore, keep ? [] : [button({ text: text("query.choose_other"), icon: "photo", press: pick })]), keep);
   }
 
   function showExpired() {
-    const choose = button({ text: "Choose a photo", icon: "photo", class: "button primary", press: pick });
-    const text = "Uploaded photos are deleted after a while. Choose it again to continue.";
-    showEnd(emptyState({ title: "This photo is no longer available", text, actions: [choose] }), false);
+    const choose = button({ text: text("home.choose"), icon: "photo", class: "button primary", press: pick });
+    showEnd(emptyState({ title: text("search.expired"), text: text("search.expired_text"), actions: [choose] }), false);
   }
 
   function showEnd(block, keep) {
     panes.classList.remove("waiting");
     if (!keep) {
       clear();
-      title.textContent = "No results";
+      title.textContent = text("search.no_results");
     }
     end.replaceChildren(block);
   }

@@ -1,27 +1,28 @@
 /** Photos that are selected in groups, and the bar of what can be done with them. */
 
-import { announce, button, count, element, fieldForm } from "./dom.js";
+import { announce, button, element, fieldForm } from "./dom.js";
+import { text } from "./texts.js";
 
 /** Create the selection. The actions get the selected photos, and the photos of the groups that they are in. */
 export function createSelection({ apart, same, name, move }) {
   const chosen = new Map(); // checkboxes to photos and their groups; a photo can be in two groups
   let left = null; // the checkbox from which the bar was entered
-  const text = element("p", { class: "chosen" });
+  const number = element("p", { class: "chosen" });
   const naming = fieldForm({
-    input: { type: "text", maxlength: "100", placeholder: "our boat", "aria-label": "Name of the thing", spellcheck: "false" },
-    text: "Save the name",
+    input: { type: "text", maxlength: "100", placeholder: text("names.example"), "aria-label": text("names.field"), spellcheck: "false" },
+    text: text("names.save"),
     submit: (value) => value && act(name, value),
   });
   const actions = {
-    apart: button({ text: "Not the same", press: () => act(apart) }),
-    same: button({ text: "Same thing", press: () => act(same) }),
-    name: button({ text: "Name…", press: () => toggleName(naming.hidden) }),
-    move: button({ text: "Move…", press: () => act(move) }),
+    apart: button({ text: text("selection.apart"), press: () => act(apart) }),
+    same: button({ text: text("selection.same"), press: () => act(same) }),
+    name: button({ text: text("selection.name"), press: () => toggleName(naming.hidden) }),
+    move: button({ text: text("selection.move"), press: () => act(move) }),
   };
   const bar = element(
-    "div", { class: "selection", role: "group", "aria-label": "Selected photos", hidden: true },
-    text, element("div", { class: "actions" }, ...Object.values(actions)),
-    button({ icon: "close", class: "icon-button", label: "Clear the selection", press: () => clear() }), naming,
+    "div", { class: "selection", role: "group", "aria-label": text("selection.label"), hidden: true },
+    number, element("div", { class: "actions" }, ...Object.values(actions)),
+    button({ icon: "close", class: "icon-button", label: text("selection.clear"), press: () => clear() }), naming,
   );
   bar.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
@@ -48,12 +49,12 @@ export function createSelection({ apart, same, name, move }) {
     const involved = groups();
     bar.hidden = !chosen.size;
     const { length } = photos();
-    text.textContent = `${count(length, "photo")} selected`;
+    number.textContent = text("selection.selected", { count: length });
     const whole = involved.length === 1 && length === involved[0].photos.length;
     actions.apart.disabled = involved.length !== 1 || whole;
-    actions.apart.title = actions.apart.disabled ? "Select some, but not all photos of one group" : "Split them from the rest of their group";
+    actions.apart.title = text(actions.apart.disabled ? "selection.apart_not" : "selection.apart_why");
     actions.same.disabled = length < 2;
-    actions.same.title = actions.same.disabled ? "Select photos, also of two groups" : "Join the groups that they are in";
+    actions.same.title = text(actions.same.disabled ? "selection.same_not" : "selection.same_why");
     if (!chosen.size) naming.hidden = true;
   }
 
@@ -74,11 +75,11 @@ export function createSelection({ apart, same, name, move }) {
     clear,
     /** Build the checkbox of a photo in a group. */
     checkbox(photo, group) {
-      const box = element("input", { type: "checkbox", "aria-label": `Select ${photo.name}` });
+      const box = element("input", { type: "checkbox", "aria-label": text("selection.select", { name: photo.name }) });
       box.addEventListener("change", () => {
         set(photo, group, box, box.checked);
         show();
-        announce(chosen.size ? `${text.textContent}. Press Enter for what can be done with them.` : "Nothing selected");
+        announce(text(chosen.size ? "selection.spoken" : "selection.nothing", { count: photos().length }));
       });
       box.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || bar.hidden) return;

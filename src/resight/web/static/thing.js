@@ -1,13 +1,14 @@
 /** The line above the results of a search for a named thing: photos that do not carry the name yet. */
 
 import * as api from "./api.js";
-import { announce, button, count, element, sentence } from "./dom.js";
+import { announce, button, element, problemLine } from "./dom.js";
+import { text } from "./texts.js";
 
 /** Create the line; `named` is called with the key of the results after photos were named. */
 export function createThing({ named }) {
-  const text = element("p", {});
-  const add = button({ text: "Name them, too", press: () => run() });
-  const block = element("div", { class: "thing-line", hidden: true }, text, add);
+  const line = element("p", {});
+  const add = button({ text: text("thing.add"), press: () => run() });
+  const block = element("div", { class: "thing-line", hidden: true }, line, add);
   let shown = null;
 
   async function run() {
@@ -15,10 +16,10 @@ export function createThing({ named }) {
     add.disabled = true;
     try {
       await api.nameThing(name, ids);
-      announce(`${count(ids.length, "photo")} named “${name}”.`);
+      announce(text("names.named", { count: ids.length, name }));
       named(key);
     } catch (problem) {
-      text.textContent = `${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`;
+      line.replaceChildren(...problemLine(problem));
       add.disabled = false;
     }
   }
@@ -34,7 +35,7 @@ export function createThing({ named }) {
       shown = { name, ids, key };
       block.hidden = name === undefined || !ids.length;
       add.disabled = false;
-      text.textContent = `${count(ids.length, "photo")} found ${ids.length === 1 ? "is" : "are"} not named yet.`;
+      line.textContent = text("thing.found", { count: ids.length });
     },
   };
 }

@@ -1,13 +1,14 @@
 /** A line that says what was done, with a button that undoes it. */
 
-import { announce, button, element, sentence } from "./dom.js";
+import { announce, button, element, problemLine } from "./dom.js";
+import { text } from "./texts.js";
 
 /** Create the line; `undone` is called after something was undone. */
 export function createUndoLine({ undone }) {
-  const text = element("p", {});
-  const undo = button({ text: "Undo", icon: "refresh", press: () => run() });
-  const close = button({ icon: "close", class: "icon-button", label: "Close this message", press: () => hide() });
-  const line = element("div", { class: "undo-line", hidden: true }, text, undo, close);
+  const message = element("p", {});
+  const undo = button({ text: text("undo.button"), icon: "refresh", press: () => run() });
+  const close = button({ icon: "close", class: "icon-button", label: text("page.close_message"), press: () => hide() });
+  const line = element("div", { class: "undo-line", hidden: true }, message, undo, close);
   let action = null;
 
   async function run() {
@@ -15,7 +16,7 @@ export function createUndoLine({ undone }) {
     try {
       const said = await action();
       hide();
-      announce(typeof said === "string" ? said : "Undone.");
+      announce(Array.isArray(said) ? said : text("undo.done"));
       undone();
     } catch (problem) {
       fail(problem);
@@ -27,26 +28,26 @@ export function createUndoLine({ undone }) {
     action = null;
   }
 
-  function say(message, reverse) {
-    text.textContent = message;
+  function say(pieces, reverse) {
+    message.replaceChildren(...[pieces].flat());
     line.classList.remove("problem");
     action = reverse ?? null;
     undo.hidden = !action;
     undo.disabled = false;
     line.hidden = false;
-    announce(message);
+    announce(pieces);
   }
 
   function fail(problem) {
-    say(`${problem.title ?? "Something went wrong"}. ${sentence(problem.message ?? "")}`, action);
+    say(problemLine(problem), action);
     line.classList.add("problem");
   }
 
   return {
     line,
-    /** Say what was done; `reverse` undoes it and may return what to announce. */
-    say(message, reverse) {
-      say(message, reverse);
+    /** Say what was done, in a text or its pieces; `reverse` undoes it and may return pieces to announce. */
+    say(pieces, reverse) {
+      say(pieces, reverse);
       if (reverse) undo.focus({ preventScroll: true });
     },
     fail,

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { announce, button, element } from "./dom.js";
 import { addFile, checkFile, linkUpload, localFile } from "./files.js";
+import { text } from "./texts.js";
 
 const MAX_VIEWS = 16; // of one search, as the server allows
 
@@ -48,7 +49,7 @@ export async function uploadAll(files, limits, onProgress) {
   const uploaded = [];
   const problems = [];
   for (const [index, blob] of files.slice(0, MAX_VIEWS).entries()) {
-    onProgress(`Uploading photo ${index + 1} of ${files.length}`);
+    onProgress(text("files.uploading", { index: index + 1, total: files.length }));
     const reason = checkFile(blob, limits);
     if (reason) {
       problems.push(reason);
@@ -58,10 +59,10 @@ export async function uploadAll(files, limits, onProgress) {
       uploaded.push(refer({ upload: await uploadFile(addFile(blob)) }));
     } catch (problem) {
       if (problem.status !== 415) throw problem; // the others would fail as well
-      problems.push(`“${blob.name}” is not a photo that can be read.`);
+      problems.push(text("files.not_a_photo", { name: blob.name }));
     }
   }
-  if (files.length > MAX_VIEWS) problems.push(`Only the first ${MAX_VIEWS} photos are used.`);
+  if (files.length > MAX_VIEWS) problems.push(text("files.only_first", { count: MAX_VIEWS }));
   return { uploaded, problems };
 }
 
@@ -82,26 +83,25 @@ function pictureOf(text) {
 /** Create the strip of query photos below the shown one. */
 export function createViews({ go, add }) {
   let state = null;
-  const list = element("ul", { class: "views", "aria-label": "Photos of this query" });
+  const list = element("ul", { class: "views", "aria-label": text("views.label") });
   const note = element("p", { class: "hint" });
-  const modes = [
-    [undefined, "One thing"],
-    [true, "One by one"],
-  ].map(([each, text]) => [each, button({ text, class: "chip", press: () => go({ ...state, each, box: undefined }) })]);
-  const mode = element("div", { class: "layers", role: "group", "aria-label": "Search with these photos" }, ...modes.map(([, chip]) => chip));
-  const plus = button({ icon: "plus", class: "icon-button", label: "Add photos to the query", press: add });
+  const modes = [[undefined, "views.together"], [true, "views.each"]].map(([each, key]) => [
+    each, button({ text: text(key), class: "chip", press: () => go({ ...state, each, box: undefined }) }),
+  ]);
+  const mode = element("div", { class: "layers", role: "group", "aria-label": text("views.mode") }, ...modes.map(([, chip]) => chip));
+  const plus = button({ icon: "plus", class: "icon-button", label: text("views.add"), press: add });
   const root = element("div", { class: "views-panel" }, list, mode, note);
 
-  function entry(text, index, number) {
-    const label = `Photo ${index + 1} of ${number}`;
-    const image = element("img", { src: pictureOf(text), alt: "", draggable: "false" });
-    const show = element("button", { type: "button", class: "view-photo", "aria-label": `Show ${label.toLowerCase()}`, "aria-current": text === refer(state) ? "true" : null }, image);
-    show.addEventListener("click", () => go(withFirst(state, text)));
+  function entry(reference, index, total) {
+    const place = { index: index + 1, total };
+    const image = element("img", { src: pictureOf(reference), alt: "", draggable: "false" });
+    const show = element("button", { type: "button", class: "view-photo", "aria-label": text("views.show", place), "aria-current": reference === refer(state) ? "true" : null }, image);
+    show.addEventListener("click", () => go(withFirst(state, reference)));
     const remove = button({
-      icon: "close", class: "tool", label: `Remove ${label.toLowerCase()} from the query`,
+      icon: "close", class: "tool", label: text("views.remove", place),
       press: () => {
-        announce(`${label} removed`);
-        go(without(state, text));
+        announce(text("views.removed", place));
+        go(without(state, reference));
         list.querySelector("button")?.focus();
       },
     });
@@ -114,14 +114,12 @@ export function createViews({ go, add }) {
     /** Show the query photos of a state. */
     show(next) {
       state = next;
-      const texts = next.more ? [refer(next), ...next.more].sort() : [];
-      root.hidden = !texts.length;
-      if (!texts.length) return;
-      list.replaceChildren(...texts.map((text, index) => entry(text, index, texts.length)));
+      const references = next.more ? [refer(next), ...next.more].sort() : [];
+      root.hidden = !references.length;
+      if (!references.length) return;
+      list.replaceChildren(...references.map((reference, index) => entry(reference, index, references.length)));
       for (const [each, chip] of modes) chip.setAttribute("aria-pressed", String(Boolean(each) === Boolean(next.each)));
-      note.textContent = next.each
-        ? "Each photo is searched with separately."
-        : "All photos are searched with together, as views of one thing.";
+      note.textContent = text(next.each ? "views.note_each" : "views.note_together");
     },
   };
 }

@@ -1,17 +1,18 @@
 /** Watching: photos that the server adds by itself are counted, and shown when one asks for them. */
 
 import * as api from "./api.js";
-import { announce, button, count, element, sentence } from "./dom.js";
+import { announce, button, element, serverText } from "./dom.js";
+import { date, parts, text } from "./texts.js";
 
 const MAX_POLL_MS = 15_000;
-const PAGES = { home: "Show them", search: "Search again" };
+const PAGES = { home: text("watch.show"), search: text("watch.again") };
 
 /** Create the line that says what was added; `show` is called to show it on a page. */
 export function createWatch(root, { show }) {
-  const text = element("p", {});
-  const action = button({ press: () => present(), text: "Show them", class: "button" });
-  const close = button({ icon: "close", class: "icon-button", label: "Close this message", press: () => acknowledge() });
-  const line = element("div", { class: "added-line" }, text, action, close);
+  const message = element("p", {});
+  const action = button({ press: () => present(), text: text("watch.show"), class: "button" });
+  const close = button({ icon: "close", class: "icon-button", label: text("page.close_message"), press: () => acknowledge() });
+  const line = element("div", { class: "added-line" }, message, action, close);
   const listeners = [];
   let status = null;
   let seen = null; // the number of added photos that the page knows
@@ -44,16 +45,16 @@ export function createWatch(root, { show }) {
     const added = (status?.added ?? 0) - (seen ?? 0);
     root.hidden = !added || !PAGES[page];
     if (root.hidden) return;
-    const said = `${count(added, "photo")} ${added === 1 ? "was" : "were"} added.`;
-    action.querySelector("span").textContent = page === "home" && added === 1 ? "Show it" : PAGES[page];
-    if (text.textContent === said) return;
-    text.textContent = said;
+    const said = text("watch.added", { count: added });
+    action.querySelector("span").textContent = page === "home" && added === 1 ? text("watch.show_one") : PAGES[page];
+    if (message.textContent === said) return;
+    message.textContent = said;
     announce(said);
   }
 
   function acknowledge() {
     seen = status?.added ?? null;
-    text.textContent = "";
+    message.textContent = "";
     update();
   }
 
@@ -85,12 +86,15 @@ export function createWatch(root, { show }) {
   };
 }
 
-/** Say in words what is watched, and what the last job of watching came to. */
+/** Say what is watched, and what the last job of watching came to, in pieces. */
 export function watchText({ watching, folders, missing, looked, job }) {
-  const failure = job?.state === "failed" ? ` New photos could not be indexed. ${sentence(job.detail ?? "")}` : "";
-  if (!watching) return failure.trim();
-  if (!looked) return `Looking at the folders.${failure}`;
-  const time = new Date(looked).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const gone = missing ? ` ${count(missing, "folder")} cannot be found; is a disk not connected?` : "";
-  return `Watching ${count(folders, "folder")}. Last looked at ${time}.${gone}${failure}`;
+  const sentences = [];
+  if (watching && !looked) sentences.push(text("watch.looking"));
+  if (watching && looked) {
+    const time = date(looked, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    sentences.push(text("watch.watching", { count: folders, time }));
+    if (missing) sentences.push(text("watch.missing", { count: missing }));
+  }
+  if (job?.state !== "failed") return [sentences.join(" ")];
+  return [...sentences.map((sentence) => `${sentence} `), ...parts("watch.failed", { reason: serverText(job.detail ?? "") })];
 }
