@@ -192,7 +192,7 @@ class Task:
     clicks: int
     run: Callable[[Hand, Ground], None]
     changes: bool = False
-    """Whether the collection or its photos change meanwhile."""
+    """True for a task that changes the collection or its photos."""
 
 
 TASKS = (
