@@ -378,7 +378,7 @@ def test_options_verify_geometry_and_limit_the_distance(visit: Visit) -> None:
     visit.results(page)
     page.get_by_text("Options").click()
     page.get_by_label(re.compile("Check the geometry")).check()
-    expect(page.locator(".inliers").first).to_be_visible()
+    expect(page.locator(".inliers:visible").first).to_be_visible()
     page.get_by_label("Maximum distance").fill("0.5")
     page.keyboard.press("Enter")
     page.wait_for_url("**limit=0.5*")
