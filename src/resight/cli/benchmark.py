@@ -205,7 +205,7 @@ def _is_report(file: Path) -> bool:
     """Return whether an earlier run wrote a report's JSON file."""
     try:
         return {"dataset", "methods"} <= set(json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 

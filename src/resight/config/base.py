@@ -63,7 +63,7 @@ class Config:
                 value.
         """
         if not isinstance(fields, dict):
-            raise UsageError(f"expected a table of fields, not {fields!r}")
+            raise UsageError(f"expected a table of fields, not {reprlib.repr(fields)}")
         valid = [f.name for f in dataclasses.fields(cls)]
         for name in fields:
             if name not in valid:
@@ -86,10 +86,11 @@ def from_table(classes: Mapping[str, type[C]], fields: dict[str, Any], default: 
         UsageError: an unknown method; see also `Config.from_dict`.
     """
     if not isinstance(fields, dict):
-        raise UsageError(f"expected a table of fields, not {fields!r}")
+        raise UsageError(f"expected a table of fields, not {reprlib.repr(fields)}")
     method = fields.get("method", default)
     if method not in list(classes):
-        raise UsageError(f"method: expected one of {', '.join(classes)}, not {method!r}")
+        given = reprlib.repr(method)
+        raise UsageError(f"method: expected one of {', '.join(classes)}, not {given}")
     return classes[method].from_dict(fields)
 
 

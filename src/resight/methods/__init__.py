@@ -91,6 +91,8 @@ def _read_config(path: Path) -> ConfigPair:
         ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as TOML: {error}") from None
+    except RecursionError:  # lists in lists, thousands deep
+        raise UsageError(f"{path}: cannot be read as TOML: nested too deeply") from None
     try:
         reduction = fields.pop("selection", None)
         config = method_from_dict(fields)
