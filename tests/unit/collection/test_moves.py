@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 import samples
-from resight.collection import Collection
+from resight.collection import Collection, moves
 from resight.collection.integrity import check
 from resight.collection.moves import (
     MoveReport,
@@ -25,7 +25,7 @@ from resight.collection.moves import (
 )
 from resight.collection.moves.journal import JOURNAL_NAME
 from resight.collection.writer import writing
-from resight.errors import UsageError
+from resight.errors import CollectionError, UsageError
 from resight.files import file_sha256
 from shared_folders import made_once
 
@@ -390,6 +390,49 @@ def test_a_crash_at_any_moment_loses_nothing(
         if not in_move:
             break
     assert crashed > 10
+
+
+def test_the_entry_of_an_interrupted_move_survives_a_prune(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moves, "_follow", crash)  # the file has moved, and the collection has not
+        with pytest.raises(CrashError):
+            world.move(["001.png"], world.away)
+    assert [path.name for path in world.away.iterdir()] == ["001.png"]
+    samples.index(world.photos, world.collection, prune=True)
+    assert world.photos / "001.png" not in world.indexed()
+    world.undo()
+    world.check_all_back()
+
+
+def test_an_undo_reports_files_that_came_back_under_another_name(world: World) -> None:
+    original, other = world.photos / "001.png", world.photos / "001 (2).png"
+    world.move(["001.png", "002.png"], world.away)
+    samples.draw(original, 99)
+    report = world.undo()
+    assert report.renamed == [(original, other)]
+    assert (world.away / "001.png", other) in report.moved
+    assert file_sha256(other) == world.originals[original]
+
+
+def test_an_unmounted_collection_moves_nothing(world: World) -> None:
+    gone = world.collection.with_name("gone")
+
+    def unmount(*_: object) -> None:
+        world.collection.rename(gone)
+        world.collection.mkdir()
+
+    with pytest.raises(CollectionError, match="is gone; connect its disk"):
+        world.move(["001.png", "002.png"], world.away, progress=unmount)
+    assert [path.name for path in world.away.iterdir()] == ["001.png"]
+    shutil.rmtree(world.collection)
+    gone.rename(world.collection)
+    world.undo()
+    world.check_all_back()
 
 
 def test_a_torn_journal_line_is_skipped(world: World) -> None:
