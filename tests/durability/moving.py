@@ -1,5 +1,6 @@
 """Moves of the files of photos, and their undo, in a world: a collection with photos beside it."""
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,8 +80,9 @@ def _undo(collection: Path, progress: Progress) -> object:
 
 def _restore(collection: Path, progress: Progress) -> object:
     """Undo all moves, and index; each file must be in its place, and nothing else."""
-    while past_moves(collection):
-        _undo(collection, progress)
+    for _ in past_moves(collection):
+        with contextlib.suppress(UsageError):  # the undo was complete up to its last words
+            _undo(collection, progress)
     index([collection.parent / "photos"], collection, progress=progress, prune=True)
     _check_once(collection.parent)
     return None
@@ -112,7 +114,7 @@ def _lost_file(before: Path) -> Callable[[Path], str | None]:
 def _complete(report: MoveReport) -> MoveReport:
     """Return a report; files that stayed, which the page would list, are an error."""
     if report.failed:
-        raise UsageError(report.failed[0][1])
+        raise OSError(report.failed[0][1])
     return report
 
 

@@ -435,6 +435,39 @@ def test_an_unmounted_collection_moves_nothing(world: World) -> None:
     world.check_all_back()
 
 
+@pytest.mark.parametrize("way", ["a second name", "a copy", "the trash"])
+def test_a_disk_that_fails_to_sync_neither_loses_nor_doubles_a_file(
+    world: World, way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (link, to) = next((link, to) for name, link, to in ways(world) if name == way)
+    if link is not None:
+        monkeypatch.setattr(os, "link", link)
+    real, left = os.fsync, [0]
+
+    def fsync(file: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    failed = 0
+    for work in (lambda: world.move(["001.png", "000.png"], to), world.undo):
+        for nth in range(1, 30, 2):
+            if work == world.undo:
+                world.move(["001.png", "000.png"], to)
+            left[0] = nth
+            with contextlib.suppress(CollectionError):  # the journal cannot be written
+                failed += bool(work().failed)
+            left[0] = 0
+            world.check_nothing_lost(world.away, tmp_path / "data")
+            for _ in past_moves(world.collection):
+                with contextlib.suppress(UsageError):  # it was complete
+                    world.undo()
+            world.check_all_back()
+    assert failed >= 2
+
+
 def test_a_torn_journal_line_is_skipped(world: World) -> None:
     world.move(["001.png"], world.away)
     journal = world.collection / JOURNAL_NAME

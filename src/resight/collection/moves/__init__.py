@@ -197,7 +197,8 @@ def _take(journal: Journal, step: Step, trash: Trash | None = None) -> None:
     """Take a step that is in the journal before.
 
     Raises:
-        OSError: it cannot be taken; the file is where it was.
+        OSError: it cannot be taken, and the file is where it was; or the disk fails once the file
+            is at the target, and the step has no end: the next move or undo completes it.
     """
     journal.plan(step)
     info, described = step.trash_info, False
@@ -206,10 +207,11 @@ def _take(journal: Journal, step: Step, trash: Trash | None = None) -> None:
             trash.describe(info, Path(step.source))
             described = True
         move_file(step)
-    except OSError:
-        if info is not None and described:
-            info.unlink(missing_ok=True)
-        journal.end(step, "source")
+    except OSError as error:
+        if isinstance(error, FileExistsError) or not has_content(Path(step.target), step.content):
+            if info is not None and described:
+                info.unlink(missing_ok=True)
+            journal.end(step, "source")
         raise
     if info is not None and step.action == "undo":
         info.unlink(missing_ok=True)
