@@ -24,7 +24,7 @@ import faults  # noqa: E402
 from report import KINDS, update_page  # noqa: E402
 
 if TYPE_CHECKING:
-    from operations import Operation
+    from operation import Operation
     from trials import Tally
 
 PAGE = HERE.parents[1] / "docs" / "durability.md"
@@ -106,7 +106,7 @@ def _trials(
     import trials
 
     half = -(-count // 2)
-    photos = [folder / "changing" if "changed" in operation.name else folder / "photos"]
+    photos = [folder / operation.photos] if operation.photos else []
     return {
         "kill": lambda: trials.kill(operation, folder, count, chance),
         "full disk": lambda: trials.fail(operation, folder, errno.ENOSPC, half),

@@ -28,8 +28,8 @@ class Mode(enum.IntEnum):
 class Change:
     """A logged call.
 
-    `kind` is W(rite), T(runcate), C(reate), D (make a folder), U(nlink), R(ename), S(ync), or
-    M(ark), a text of the program in place of the path.
+    `kind` is W(rite), T(runcate), C(reate), D (make a folder), U(nlink), R(ename), L(ink), S(ync),
+    or M(ark), a text of the program in place of the path.
     """
 
     kind: str

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from operations import Operation, results
+from operation import Operation
+from operations import results
 from trials import Tally, new_world, note
 
 from resight.collection import Collection

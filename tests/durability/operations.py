@@ -3,18 +3,19 @@
 import dataclasses
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import moving
+from operation import Operation, State, read_state, start_from
 
 import samples
 from resight.backends import open_store
 from resight.backends.hints import decide
 from resight.backends.manage import remove
+from resight.backends.names import name
 from resight.backends.transfer import pull, push
 from resight.collection import Collection
 from resight.collection.integrity import check
@@ -37,72 +38,6 @@ METHOD = LocalConfig(
     method="local", aggregation="vlad", longest_side=128, max_keypoints=60, centers=2, sample=4000
 )
 ADAPTED = WccnConfig(min_photos=4, copies=2, features=4, neighbors=3)
-State = dict[str, dict[Any, Any]]
-"""Rows by table and key, without numbers and times."""
-
-
-def read_state(folder: Path) -> State:
-    """Return what a collection holds; empty tables where there is none."""
-    tables = {
-        "photos": "SELECT path, content, state, size, mtime_ns, width, height FROM photos",
-        "descriptors": "SELECT content, global, local, crc32 FROM descriptors",
-        "evidence": "SELECT content, data FROM evidence",
-        "copies": "SELECT content, descriptors FROM copies",
-        "hints": "SELECT first, second, verdict FROM hints",
-        "fitted": "SELECT name, data FROM fitted",
-        "meta": "SELECT key, value FROM meta WHERE key IN ('config', 'selection_config', 'model', "
-        "'fingerprint', 'evidence')",
-    }
-    state: State = {name: {} for name in tables}
-    if not (folder / "resight.sqlite").exists():
-        return state
-    with closing(sqlite3.connect(folder / "resight.sqlite")) as database:
-        present = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        for name in tables.keys() & present:
-            state[name] = {row[0]: row[1:] for row in database.execute(tables[name])}
-    return state
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A command on a collection.
-
-    Attributes:
-        name: as in the table of results.
-        before: a folder with the collection before it; it does not exist for a new one.
-        run: the command, given the collection's folder and a progress function.
-        acknowledges: a table, whose rows are durable when the progress of that `stage` counts them.
-        stage: what the progress counts.
-        former: the collection's state before the command.
-        after: its state after the command.
-        found: results of a search after the command.
-        again: the next run, where it is another command.
-        confirm: returns what is missing elsewhere after the command was acknowledged.
-    """
-
-    name: str
-    before: Path
-    run: Callable[[Path, Progress], object]
-    acknowledges: str = "photos"
-    stage: str = "indexing"
-    after: State = field(default_factory=dict)
-    former: State = field(default_factory=dict)
-    found: list[tuple[str, float]] = field(default_factory=list)
-    again: Callable[[Path, Progress], object] | None = None
-    confirm: Callable[[Path], str | None] = lambda _: None
-
-    def lost(self, state: State, acknowledged: int) -> str | None:
-        """Return what is missing from a state, given the number that was acknowledged."""
-        for table, rows in self.former.items():
-            for key, row in rows.items():
-                if self.after[table].get(key) == row and state[table].get(key) != row:
-                    return f"{table}: {key!r} was lost"
-        table = self.acknowledges
-        new = {k: v for k, v in self.after[table].items() if self.former[table].get(k) != v}
-        there = sum(state[table].get(key) == row for key, row in new.items())
-        if there < min(acknowledged, len(new)):
-            return f"{table}: {there} of {acknowledged} acknowledged ones are there"
-        return None
 
 
 def prepare(folder: Path) -> list[Operation]:
@@ -132,7 +67,12 @@ def prepare(folder: Path) -> list[Operation]:
     operations = [
         Operation("index: a new collection", folder / "none", _index([photos])),
         Operation("index: more photos", half, _index([photos])),
-        Operation("index: changed, moved, gone", mixed, _index([changing], prune=True)),
+        Operation(
+            "index: changed, moved, gone",
+            mixed,
+            _index([changing], prune=True),
+            photos="changing",
+        ),
         Operation(
             "index: evidence", plain, _index([photos], evidence=True), "evidence", "evidence"
         ),
@@ -145,19 +85,13 @@ def prepare(folder: Path) -> list[Operation]:
         Operation("push", whole, _push, again=_push_again, confirm=_not_pushed),
         Operation("pull", folder / "none", _pull(address)),
         Operation("decide", whole, _decide(drawn)),
+        Operation("name", whole, _name(drawn)),
         Operation("check", whole, _check),
         Operation("serve: index job", half, _job("index", [photos])),
         Operation("serve: remove job", whole, _job("remove", [2, 3])),
+        *moving.operations(folder, (METHOD, ADAPTED)),
     ]
     return [_with_states(operation, folder) for operation in operations]
-
-
-def start_from(operation: Operation, target: Path) -> None:
-    """Copy the collection before an operation."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if operation.before.exists():
-        shutil.copytree(operation.before, target)
 
 
 def _with_states(operation: Operation, folder: Path) -> Operation:
@@ -264,6 +198,18 @@ def _decide(paths: Iterable[Path]) -> Callable[[Path, Progress], object]:
             decide("same", chosen[:2], folder),
             decide("different", chosen[2:4], folder),
             decide("keep", chosen[4:5], folder),
+        ]
+
+    return run
+
+
+def _name(paths: list[Path]) -> Callable[[Path, Progress], object]:
+    def run(folder: Path, progress: Progress) -> object:
+        return [
+            name("our boat", paths[:2], folder),
+            name("Our Boat", paths[2:4], folder),
+            name("a hat", paths[4:6], folder),
+            name("a hat", paths[4:5], folder, remove=True),
         ]
 
     return run

@@ -6,6 +6,7 @@ the names, any prefix of a folder's changes may have: file systems keep their or
 """
 
 import dataclasses
+import os
 import random
 import shutil
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import faults
 from faults import Change
-from operations import Operation
+from operation import Operation
 from trials import Ended, Tally, fork, new_world, note, verify
 
 PAGE, SECTOR = 4096, 512
@@ -21,17 +22,23 @@ PAGE, SECTOR = 4096, 512
 
 @dataclass(eq=False)
 class File:
-    """A file: its bytes after the last sync, and the calls since then."""
+    """A file: its bytes after the last sync, and the calls since then.
+
+    `mtime_ns` is the time of a file that was there before the calls, None once it is written.
+    """
 
     synced: bytes = b""
     current: bytearray = field(default_factory=bytearray)
     pending: list[Change] = field(default_factory=list)
+    mtime_ns: int | None = None
 
     def write(self, change: Change) -> None:
+        self.mtime_ns = None
         _apply(self.current, change.offset, change.data)
         self.pending.append(change)
 
     def truncate(self, change: Change) -> None:
+        self.mtime_ns = None
         _resize(self.current, change.offset)
         self.pending.append(change)
 
@@ -99,6 +106,9 @@ class Disk:
             else:
                 other.change({target: node})
                 parent.change({name: None})
+        elif change.kind == "L":
+            other, target = self._find(change.target)
+            other.change({target: parent.current[name]})
         elif change.kind in "CD":
             parent.change({name: File() if change.kind == "C" else Folder()})
         elif change.kind == "U":
@@ -182,8 +192,11 @@ def _acknowledged(changes: list[Change]) -> Ended:
 def _read(folder: Path) -> Folder:
     names: dict[str, File | Folder] = {}
     for path in folder.iterdir():
-        data = None if path.is_dir() else path.read_bytes()
-        names[path.name] = _read(path) if data is None else File(data, bytearray(data))
+        if path.is_dir():
+            names[path.name] = _read(path)
+        else:
+            data = path.read_bytes()
+            names[path.name] = File(data, bytearray(data), mtime_ns=path.stat().st_mtime_ns)
     return Folder(names, dict(names))
 
 
@@ -194,6 +207,8 @@ def _write(folder: Folder, target: Path, chance: random.Random, kept: float) -> 
             _write(node, target / name, chance, kept)
         else:
             (target / name).write_bytes(node.after_loss(chance, kept))
+            if node.mtime_ns is not None:
+                os.utime(target / name, ns=(node.mtime_ns, node.mtime_ns))
 
 
 def _empty(folder: Path) -> Path:

@@ -195,8 +195,33 @@ static int renamed(int from, const char *name, int to, const char *other) {
     if (!done) record('R', path, second, 0, NULL, 0);
     END(done);
 }
+int renameat2(int from, const char *name, int to, const char *other, unsigned flags) {
+    if (flags & ~RENAME_NOREPLACE) { errno = EINVAL; return -1; } /* as a file system without them */
+    char path[4096], second[4096];
+    if (!*root || !absolute(from, name, path) || !absolute(to, other, second)) {
+        return REAL(renameat2)(from, name, to, other, flags);
+    }
+    BEGIN;
+    FAULT;
+    int done = REAL(renameat2)(from, name, to, other, flags);
+    if (!done) record('R', path, second, 0, NULL, 0);
+    END(done);
+}
 int rename(const char *name, const char *other) { return renamed(AT_FDCWD, name, AT_FDCWD, other); }
 int renameat(int a, const char *name, int b, const char *other) { return renamed(a, name, b, other); }
+
+int linkat(int from, const char *name, int to, const char *other, int flags) {
+    char path[4096], second[4096];
+    if (!*root || !absolute(from, name, path) || !absolute(to, other, second)) {
+        return REAL(linkat)(from, name, to, other, flags);
+    }
+    BEGIN;
+    FAULT;
+    int done = REAL(linkat)(from, name, to, other, flags);
+    if (!done) record('L', path, second, 0, NULL, 0);
+    END(done);
+}
+int link(const char *name, const char *other) { return linkat(AT_FDCWD, name, AT_FDCWD, other, 0); }
 
 int clock_gettime(clockid_t which, struct timespec *now) {
     int done = REAL(clock_gettime)(which, now);

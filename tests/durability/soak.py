@@ -79,6 +79,17 @@ class Samples:
         return 3600 * float(np.median((y[second] - y[first]) / (x[second] - x[first])))
 
 
+def anonymous_mb(pid: int) -> float:
+    """Return the memory of a process in MB, without files mapped into it (Linux).
+
+    Mapped weights count as a process's own only while no other process maps them, so they come
+    and go with every index run.
+    """
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    kib = [int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "VmSwap:"))]
+    return sum(kib) * 1024 / 1e6
+
+
 def measure(process: psutil.Process, collection: Path) -> dict[str, float]:
     """Return memory in MB, open files, threads, and sizes of files in MB."""
 
@@ -92,7 +103,7 @@ def measure(process: psutil.Process, collection: Path) -> dict[str, float]:
         return total / 1e6
 
     return {
-        "memory": process.memory_full_info().uss / 1e6,
+        "memory": anonymous_mb(process.pid),
         "open files": process.num_fds(),
         "threads": process.num_threads(),
         "database": size("resight.sqlite"),

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import faults
-from operations import Operation, State, read_state, results, start_from
+from operation import Operation, State, read_state, start_from
+from operations import results
 
 from resight.collection.integrity import check
 from resight.errors import ResightError
 
 DERIVED = ("search arrays:", "approximate index:")
 """Problems that `check` heals by itself, without a loss."""
-OWN = ("resight.sqlite", "writer.lock", "arrays", "arrays.lock", "thumbnails")
+OWN = ("resight.sqlite", "writer.lock", "arrays", "arrays.lock", "thumbnails", "moves.jsonl")
 """Names that a collection's folder may hold between two runs."""
 HANGS_S = 60
 DONE, REFUSED, CRASHED, KILLED = "done", "refused", "crashed", "killed"
@@ -125,7 +126,9 @@ def verify(operation: Operation, place: Path, ended: Ended) -> str | None:
         return f"{type(error).__name__}: {' '.join(str(error).split())} ({where})"
 
 
-def verify_photos(operation: Operation, place: Path, ended: Ended) -> str | None:
+def verify_photos(  # noqa: PLR0911
+    operation: Operation, place: Path, ended: Ended
+) -> str | None:
     """Return what does not hold after photos could not be read for a while, None if all does.
 
     They are failures until the next run. What was fitted without them may stay another one.
@@ -133,6 +136,9 @@ def verify_photos(operation: Operation, place: Path, ended: Ended) -> str | None
     if ended.how == CRASHED:
         return f"crash: {ended.text}"
     try:
+        missing = operation.whole(place.parent)
+        if missing:
+            return missing
         (operation.again or operation.run)(place, lambda *_: None)
         state = read_state(place)
         if state["photos"] != operation.after["photos"]:
@@ -147,6 +153,9 @@ def verify_photos(operation: Operation, place: Path, ended: Ended) -> str | None
 
 
 def _verify(operation: Operation, place: Path, ended: Ended) -> str | None:  # noqa: PLR0911
+    missing = operation.whole(place.parent)
+    if missing:
+        return missing
     if (place / "resight.sqlite").exists():
         report = check(place)
         left = [line for line in report.problems if not line.startswith(DERIVED)]
@@ -191,7 +200,6 @@ def _difference(state: State, expected: State) -> str:
 def new_world(operation: Operation, folder: Path) -> Path:
     """Return a folder with the collection before an operation, `c`, in place of the last one."""
     world = folder / "world"
-    shutil.rmtree(world, ignore_errors=True)
     start_from(operation, world / "c")
     return world
 

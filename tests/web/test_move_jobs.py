@@ -58,7 +58,16 @@ def test_photos_are_moved_listed_and_returned(moving, monkeypatch, tmp_path):
     assert (name, result["moved"], server.get("/moves")) == ("done", 2, {"moves": []})
     assert files(moving.photos) == before
     assert server.get("/collection")["photos"] == 6
-    name, _ = run_job(server, action="move", photos=[3], trash=True)
+    name, result = run_job(server, action="move", photos=[3], to=str(target))
+    (path,) = before.keys() - files(moving.photos).keys()
+    path.write_text("another file of the same name")
+    name, result = run_job(server, action="undo-move")
+    renamed = path.with_name(f"{path.stem} (2){path.suffix}")
+    assert result["renames"] == [{"name": path.name, "now": renamed.name}]
+    assert (result["renamed"], file_sha256(renamed)) == (1, before[path])
+    renamed.replace(path)
+    run_job(server, action="index")
+    name, _ = run_job(server, action="move", photos=[4], trash=True)
     assert name == "done"
     assert len(list((tmp_path / "data" / "Trash" / "files").iterdir())) == 1
     assert server.get("/moves")["moves"][0]["trash"]

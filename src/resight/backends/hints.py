@@ -66,7 +66,7 @@ def decide(
     with editing(collection) as (store, target):
         first, second = ([(path, content_at(store, path)) for path in x] for x in (paths, others))
         groups = _apart(first, second) if others else _about(verdict, first)
-        now = next_moment(store.hints(), datetime.now(UTC))
+        now = next_moment((hint.decided for hint in store.hints()), datetime.now(UTC))
         new = [Hint(verdict, tuple(sorted(group)), now) for group in groups]
         present = {hint.contents: hint for hint in store.hints()}
         updated = Hints((present | {hint.contents: hint for hint in new}).values())

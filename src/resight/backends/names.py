@@ -11,7 +11,7 @@ from resight.backends.editing import content_at, editing, read_json
 from resight.backends.remote import Remote
 from resight.backends.store import Store
 from resight.collection import Collection
-from resight.collection.hints import timestamp
+from resight.collection.hints import next_moment
 from resight.collection.names import Names, Naming, check_name
 from resight.errors import UsageError
 from resight.photos import PathLike, absolute, as_paths, path_text
@@ -73,7 +73,7 @@ def name(
         else:
             if not paths:
                 raise UsageError("a name needs a photo of the thing")
-            now = timestamp(datetime.now(UTC))
+            now = next_moment((naming.decided for naming in present), datetime.now(UTC))
             updated = present.named(checked, [content_at(store, path) for path in paths], now)
         if list(updated) != list(present):
             target.store_names(updated)

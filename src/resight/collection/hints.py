@@ -229,12 +229,12 @@ def timestamp(moment: datetime) -> str:
     return aware.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def next_moment(hints: Iterable[Hint], now: datetime) -> str:
+def next_moment(decided: Iterable[str], now: datetime) -> str:
     """Return the time of a new decision: now, or just after the others if the clock was set back.
 
-    Otherwise the last decision would not be the newest.
+    Otherwise the last decision would not be the newest. `decided` has the times of the others.
     """
-    newest = max((hint.decided for hint in hints), default="")
+    newest = max(decided, default="")
     moment = timestamp(now)
     if moment > newest:
         return moment

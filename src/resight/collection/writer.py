@@ -88,7 +88,7 @@ class Writer:
     def __init__(self, collection: Collection) -> None:
         self.collection = collection
         self._connection = collection.connection
-        self._place = DatabasePlace(collection.folder)
+        self.place = DatabasePlace(collection.folder)
         if not is_sealed(self._connection):  # an earlier version wrote it
             with transaction(self._connection):
                 add_sums(self._connection)
@@ -103,7 +103,7 @@ class Writer:
             with transaction(self._connection):
                 yield
                 seal(self._connection)
-                self._place.check()
+                self.place.check()
 
     # Provenance
 

@@ -11,6 +11,7 @@ from typing import Any
 from resight.collection import Collection
 from resight.collection.ann_index import check_ann_supported, update_ann_index
 from resight.collection.folders import forget, places_of, remember
+from resight.collection.moves.journal import Journal
 from resight.collection.writer import Writer, check_creatable, writing
 from resight.config import ConfigPair, MethodConfig
 from resight.descriptors.extractor import Description, Extractor
@@ -171,10 +172,16 @@ def index(
 
 
 def _prune(writer: Writer, plan: Plan, report: IndexReport, checked: Sequence[Path]) -> IndexReport:
-    """Remove photos whose files are gone, unless they are most of the photos of a checked place."""
+    """Remove photos whose files are gone, unless they are most of the photos of a checked place.
+
+    The descriptors of photos whose move was interrupted stay for its undo.
+    """
     gone = set(report.vanished)
     check_prunable(plan, checked, gone)
-    writer.remove([photo for photo in plan.vanished if photo.path in gone])
+    moving = {step.content for step in Journal(writer.collection.folder).interrupted()}
+    photos = [photo for photo in plan.vanished if photo.path in gone]
+    writer.remove([photo for photo in photos if photo.content in moving], keep=True)
+    writer.remove([photo for photo in photos if photo.content not in moving])
     forget(writer)
     return replace(report, pruned=len(gone))
 

@@ -23,7 +23,7 @@ from resight.web.problems import ProblemError, problem_responses
 from resight.web.queues import Task
 
 MAX_FAILURES = 20
-"""Files in the result of a job that could not be moved."""
+"""Files in the result of a job that could not be moved, or got another name."""
 
 NOT_ALLOWED = (
     "That is neither below a folder of this collection nor below one that its server allows; "
@@ -123,6 +123,11 @@ def _task(state: AppState, work: Callable[[Writer, set[Path], Progress], MoveRep
             "moved": len(report.moved),
             "failed": len(report.failed),
             "failures": failures,
+            "renamed": len(report.renamed),
+            "renames": [
+                {"name": display_path(Path(before.name)), "now": display_path(Path(after.name))}
+                for before, after in report.renamed[:MAX_FAILURES]
+            ],
             "stopped": report.stopped,
         }
 

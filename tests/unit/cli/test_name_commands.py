@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from resight.backends.names import import_names, name, names
+from resight.backends.names import import_names, name, names, names_to_dict
 from resight.errors import UsageError
 
 Run = Callable[..., CompletedProcess[str]]
@@ -55,3 +55,18 @@ def test_names_are_listed_found_exported_and_removed(
     exported.write_text('{"names": [{"name": "a", "contents": [{"content": "b"}]}]}')
     with pytest.raises(UsageError, match="name 1: content is the SHA-256"):
         import_names(exported, collection)
+
+
+def test_a_new_spelling_counts_although_the_clock_was_set_back(
+    textured: Path, tmp_path: Path
+) -> None:
+    collection = Path(shutil.copytree(textured, tmp_path / "c"))
+    first, second, *_ = sorted((textured.parent / "photos").iterdir())
+    exported = names_to_dict([name("our boat", first, collection)])
+    for entry in exported["names"][0]["contents"]:
+        entry["decided"] = "2999-01-01T00:00:00+00:00"  # as by a wrong clock
+    file = tmp_path / "names.json"
+    file.write_text(json.dumps(exported))
+    import_names(file, collection)
+    name("Our Boat", second, collection)
+    assert [thing.name for thing in names(collection)] == ["Our Boat"]

@@ -139,6 +139,7 @@ def test_a_new_decision_is_the_newest_although_the_clock_was_set_back() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert next_moment([], now) == "2026-01-01T00:00:00.000000+00:00"
     future = Hint("keep", (hash_of("a"),), "2999-12-31T23:59:59.999999+00:00")
-    assert next_moment([hint("same", "ab"), future], now) == "3000-01-01T00:00:00.000000+00:00"
+    others = [hint("same", "ab").decided, future.decided]
+    assert next_moment(others, now) == "3000-01-01T00:00:00.000000+00:00"
     end = Hint("keep", (hash_of("a"),), "9999-12-31T23:59:59.999999+00:00")
-    assert next_moment([end], now) == end.decided
+    assert next_moment([end.decided], now) == end.decided

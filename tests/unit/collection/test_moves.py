@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 import samples
-from resight.collection import Collection
+from resight.collection import Collection, moves
 from resight.collection.integrity import check
 from resight.collection.moves import (
     MoveReport,
@@ -25,7 +25,7 @@ from resight.collection.moves import (
 )
 from resight.collection.moves.journal import JOURNAL_NAME
 from resight.collection.writer import writing
-from resight.errors import UsageError
+from resight.errors import CollectionError, UsageError
 from resight.files import file_sha256
 from shared_folders import made_once
 
@@ -390,6 +390,82 @@ def test_a_crash_at_any_moment_loses_nothing(
         if not in_move:
             break
     assert crashed > 10
+
+
+def test_the_entry_of_an_interrupted_move_survives_a_prune(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moves, "_follow", crash)  # the file has moved, and the collection has not
+        with pytest.raises(CrashError):
+            world.move(["001.png"], world.away)
+    assert [path.name for path in world.away.iterdir()] == ["001.png"]
+    samples.index(world.photos, world.collection, prune=True)
+    assert world.photos / "001.png" not in world.indexed()
+    world.undo()
+    world.check_all_back()
+
+
+def test_an_undo_reports_files_that_came_back_under_another_name(world: World) -> None:
+    original, other = world.photos / "001.png", world.photos / "001 (2).png"
+    world.move(["001.png", "002.png"], world.away)
+    samples.draw(original, 99)
+    report = world.undo()
+    assert report.renamed == [(original, other)]
+    assert (world.away / "001.png", other) in report.moved
+    assert file_sha256(other) == world.originals[original]
+
+
+def test_an_unmounted_collection_moves_nothing(world: World) -> None:
+    gone = world.collection.with_name("gone")
+
+    def unmount(*_: object) -> None:
+        world.collection.rename(gone)
+        world.collection.mkdir()
+
+    with pytest.raises(CollectionError, match="is gone; connect its disk"):
+        world.move(["001.png", "002.png"], world.away, progress=unmount)
+    assert [path.name for path in world.away.iterdir()] == ["001.png"]
+    shutil.rmtree(world.collection)
+    gone.rename(world.collection)
+    world.undo()
+    world.check_all_back()
+
+
+@pytest.mark.parametrize("way", ["a second name", "a copy", "the trash"])
+def test_a_disk_that_fails_to_sync_neither_loses_nor_doubles_a_file(
+    world: World, way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (link, to) = next((link, to) for name, link, to in ways(world) if name == way)
+    if link is not None:
+        monkeypatch.setattr(os, "link", link)
+    real, left = os.fsync, [0]
+
+    def fsync(file: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    failed = 0
+    for work in (lambda: world.move(["001.png", "000.png"], to), world.undo):
+        for nth in range(1, 30, 2):
+            if work == world.undo:
+                world.move(["001.png", "000.png"], to)
+            left[0] = nth
+            with contextlib.suppress(CollectionError):  # the journal cannot be written
+                failed += bool(work().failed)
+            left[0] = 0
+            world.check_nothing_lost(world.away, tmp_path / "data")
+            for _ in past_moves(world.collection):
+                with contextlib.suppress(UsageError):  # it was complete
+                    world.undo()
+            world.check_all_back()
+    assert failed >= 2
 
 
 def test_a_torn_journal_line_is_skipped(world: World) -> None:

@@ -34,12 +34,14 @@ class MoveReport:
         move: ID of the move.
         moved: paths before and after.
         failed: path and reason of the files that stay where they were.
+        renamed: original and new path of the files that came back to a place that was taken.
         stopped: whether it was stopped before the last photo.
     """
 
     move: str
     moved: list[tuple[Path, Path]] = field(default_factory=list)
     failed: list[tuple[Path, str]] = field(default_factory=list)
+    renamed: list[tuple[Path, Path]] = field(default_factory=list)
     stopped: bool = False
 
 
@@ -77,7 +79,7 @@ def move_photos(
     Raises:
         CollectionError: the journal cannot be written; see also `Writer`.
     """
-    journal = Journal(writer.collection.folder)
+    journal = Journal(writer.collection.folder, writer.place)
     recover(writer, roots)
     writer.forget_moved()
     move = Move(
@@ -111,7 +113,7 @@ def undo_move(
         UsageError: there is no such move.
     """
     recover(writer, roots)
-    journal = Journal(writer.collection.folder)
+    journal = Journal(writer.collection.folder, writer.place)
     away = {
         id_: [step for step in steps.values() if step.is_away]
         for id_, (_, steps) in journal.moves().items()
@@ -124,9 +126,11 @@ def undo_move(
         try:
             back = _return_one(journal, step)
             _finish(writer, journal, back, roots)
-            report.moved.append((Path(step.target), Path(back.target)))
+            report.moved.append((_here(step), Path(back.target)))
+            if back.target != str(_original(step)):
+                report.renamed.append((_original(step), Path(back.target)))
         except OSError as error:
-            report.failed.append((Path(step.target), error.strerror or str(error)))
+            report.failed.append((_here(step), error.strerror or str(error)))
         if not _goes_on(progress, "moving back", done, len(away[id_])):
             return replace(report, stopped=True)
     return report
@@ -145,7 +149,7 @@ def past_moves(folder: Path) -> list[PastMove]:
 
 def recover(writer: Writer, roots: set[Path]) -> None:
     """Complete the steps that a crash has interrupted; the collection follows."""
-    journal = Journal(writer.collection.folder)
+    journal = Journal(writer.collection.folder, writer.place)
     for step in journal.interrupted():
         settled = replace(step, at=settle(step))
         trashed = step.target if step.action == "move" else step.source
@@ -193,7 +197,8 @@ def _take(journal: Journal, step: Step, trash: Trash | None = None) -> None:
     """Take a step that is in the journal before.
 
     Raises:
-        OSError: it cannot be taken; the file is where it was.
+        OSError: it cannot be taken, and the file is where it was; or the disk fails once the file
+            is at the target, and the step has no end: the next move or undo completes it.
     """
     journal.plan(step)
     info, described = step.trash_info, False
@@ -202,10 +207,11 @@ def _take(journal: Journal, step: Step, trash: Trash | None = None) -> None:
             trash.describe(info, Path(step.source))
             described = True
         move_file(step)
-    except OSError:
-        if info is not None and described:
-            info.unlink(missing_ok=True)
-        journal.end(step, "source")
+    except OSError as error:
+        if isinstance(error, FileExistsError) or not has_content(Path(step.target), step.content):
+            if info is not None and described:
+                info.unlink(missing_ok=True)
+            journal.end(step, "source")
         raise
     if info is not None and step.action == "undo":
         info.unlink(missing_ok=True)
@@ -229,8 +235,7 @@ def _goes_on(progress: Progress, what: str, done: int, total: int) -> bool:
 
 def _return_one(journal: Journal, step: Step) -> Step:
     """Bring one file back to where it was; return the step that was taken."""
-    original = Path(step.source if step.action == "move" else step.target)
-    here = str(_here(step))
+    original, here = _original(step), str(_here(step))
     create_folder(original.parent)
     names = FreeNames(original.parent, original.name)
     while True:
@@ -243,6 +248,11 @@ def _return_one(journal: Journal, step: Step) -> Step:
 def _here(step: Step) -> Path:
     """Return where the file of a step is that was moved away."""
     return Path(step.target if step.action == "move" else step.source)
+
+
+def _original(step: Step) -> Path:
+    """Return where the file of a step was before the move."""
+    return Path(step.source if step.action == "move" else step.target)
 
 
 def _is_returnable(step: Step) -> bool:

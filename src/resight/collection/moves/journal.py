@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from resight.collection.database import explained
+from resight.collection.lock import DatabasePlace
 from resight.files import sync_folder
 
 JOURNAL_NAME = "moves.jsonl"
@@ -83,8 +84,10 @@ class Step:
 class Journal:
     """The journal in a collection's folder; only the process that holds its lock appends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: DatabasePlace | None = None) -> None:
+        """Read the journal in a folder; to append, `place` is that of its database."""
         self._folder = folder
+        self._place = place
         self._path = folder / JOURNAL_NAME
 
     def begin(self, move: Move) -> None:
@@ -149,6 +152,8 @@ class Journal:
                 os.fsync(file.fileno())
             if is_new:
                 sync_folder(self._folder)
+        if self._place is not None:  # otherwise the line may be in an empty folder
+            self._place.check()
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -31,7 +31,8 @@ def move_file(step: Step) -> None:
     Raises:
         FileExistsError: a file is at the target; nothing has changed.
         ChangedError: the source has another content; nothing has changed.
-        OSError: it cannot be moved; the source is where it was.
+        OSError: it cannot be moved, and the source is where it was; or the file is at the target,
+            and the disk does not confirm that name.
     """
     source, target = Path(step.source), Path(step.target)
     if not os.path.lexists(source):
@@ -50,12 +51,13 @@ def move_file(step: Step) -> None:
         else:
             raise
     else:
-        sync_folder(target.parent)
+        _sync_target(target)
         if not os.path.samestat(source.lstat(), target.lstat()):  # a new file was saved there
             os.unlink(target)
             raise ChangedError("was changed while it was moved")
         _remove_source(source, target)
-    sync_folder(source.parent)
+    with contextlib.suppress(OSError):  # at worst, a loss of power brings the first name back, too
+        sync_folder(source.parent)
 
 
 def settle(step: Step) -> Place:
@@ -127,13 +129,22 @@ def _copy(source: Path, target: Path, step: Step) -> None:
             if error.errno not in NO_LINKS:
                 raise
             _rename(part, target)
-        sync_folder(target.parent)
+        _sync_target(target)
     finally:
         part.unlink(missing_ok=True)
     if _state(source) != before:
         os.unlink(target)  # the source has the newer content
         raise ChangedError("was changed while it was copied")
     _remove_source(source, target)
+
+
+def _sync_target(target: Path) -> None:
+    """Wait until the name of a file at the target is on the disk, or else remove it there."""
+    try:
+        sync_folder(target.parent)
+    except OSError:
+        os.unlink(target)
+        raise
 
 
 def _remove_source(source: Path, target: Path) -> None:

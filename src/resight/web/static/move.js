@@ -131,8 +131,8 @@ function foldersText(folders) {
 /** Bring the files of a move back; return the pieces of a text about it. */
 export async function undoMove(move) {
   const { id } = await api.startJob({ action: "undo-move", move });
-  const { moved, failed, failures } = await api.followJob(id, () => {});
-  return sentences(text("move.back", { count: moved }), failed, failures);
+  const { moved, failed, failures, renamed, renames } = await api.followJob(id, () => {});
+  return [...sentences(text("move.back", { count: moved }), failed, failures), ...renameSentence(renamed, renames)];
 }
 
 function outcome({ moved, failed, failures, stopped }, folder) {
@@ -145,6 +145,13 @@ function sentences(done, failed, failures) {
   const [{ name, reason }] = failures;
   const why = element("span", { lang: "en", text: reason });
   return [done, " ", ...parts("move.failed", { count: failed, name: element("bdi", { text: name }), reason: why })];
+}
+
+/** Say that files came back under other names, as a file was in their places; return pieces. */
+function renameSentence(count, renames) {
+  if (!count) return [];
+  const [name, now] = [renames[0].name, renames[0].now].map((each) => element("bdi", { text: each }));
+  return [" ", ...parts("move.renamed", { count, name, now })];
 }
 
 /** Create the list of moves whose files are not back; `undone` is called with pieces of a text, `failed` with a problem. */

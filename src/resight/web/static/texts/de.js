@@ -371,6 +371,10 @@ export const texts = {
     one: "{count} Foto konnte nicht verschoben werden; {name}: {reason}.",
     other: "{count} Fotos konnten nicht verschoben werden; {name}: {reason}.",
   },
+  "move.renamed": {
+    one: "{count} Foto heißt anders, da sein Name vergeben war: {name} heißt jetzt {now}.",
+    other: "{count} Fotos heißen anders, da ihre Namen vergeben waren: {name} heißt jetzt {now}.",
+  },
   "move.past": "Verschobene Fotos",
   "move.past_folder": {
     one: "{count} Foto am {day} nach {folder} verschoben.",

@@ -362,6 +362,10 @@ export const texts = {
     one: "{count} photo could not be moved; {name} {reason}.",
     other: "{count} photos could not be moved; {name} {reason}.",
   },
+  "move.renamed": {
+    one: "{count} photo has another name, as its name was taken: {name} is now {now}.",
+    other: "{count} photos have other names, as theirs were taken: {name} is now {now}.",
+  },
   "move.past": "Moved photos",
   "move.past_folder": {
     one: "{count} photo moved to {folder} on {day}.",
