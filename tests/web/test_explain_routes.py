@@ -127,6 +127,10 @@ def test_groups_equal_the_python_interface(own):
             exported = server.client.get(f"{V1}/groups.json", params=parameters)
             assert "attachment" in exported.headers["content-disposition"]
             assert [g["kind"] for g in exported.json()["groups"]] == [kind for kind, _ in groups]
+            for path in ("groups", "groups.json"):
+                one_kind = server.get(f"/{path}", **parameters, kind="same-thing")["groups"]
+                same = [kind for kind, _ in groups if kind == "same-thing"]
+                assert [g["kind"] for g in one_kind] == same
             table = server.client.get(f"{V1}/groups.csv", params=parameters)
             rows = [*csv.reader(io.StringIO(table.text))]
             assert rows[0] == ["group", "kind", "path", "best"]

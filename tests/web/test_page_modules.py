@@ -179,6 +179,17 @@ def test_invalid_values_of_an_address_are_ignored(
     assert call(page, "state.js", "m.parseHash(v[0])", fragment) == state
 
 
+def test_query_photos_keep_the_order_in_which_they_were_given(page: Page) -> None:
+    script = """(views => v.map(state => {
+        views.show(state);
+        const images = [...views.root.querySelectorAll("img")];
+        return images.map(image => Number(image.src.match(/photos.(\\d+)/)[1]));
+    }))(m.createViews({ go() {}, add() {} }))"""
+    states = [{"photo": 9, "more": ["p3", "p5"]}, {"photo": 5, "more": ["p9", "p3", "p1"]}]
+    orders = call(page, "views.js", script, *states)
+    assert orders == [[9, 3, 5], [9, 3, 5, 1]]
+
+
 @pytest.mark.parametrize(
     ("distance", "text"),
     [(0, "0"), (0.67123, "0.671"), (1.234, "1.23"), (12.34, "12.3"), (1234.6, "1235")],

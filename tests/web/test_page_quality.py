@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from page_visits import PHONE, Served, Visit, visiting
 
 CODE_KB = 150
-HOME_REQUESTS = 70
+HOME_REQUESTS = 30
 LAYOUT_SHIFT = 0.02
 
 OBSERVE = """

@@ -153,7 +153,7 @@ def group_router(state: AppState) -> APIRouter:
             end = query.after + GROUPS_PER_PAGE
             store = state.service.current_store()
             groups = state.groups.get(store, query.limit)
-            found = _filtered(groups.groups, query.min_photos, folder, store)
+            found = _filtered(groups.groups, query, folder, store)
             page, photos = _with_photos(found[query.after : end], store)
             names = store.names()
             entries = [
@@ -189,7 +189,7 @@ def group_router(state: AppState) -> APIRouter:
         def run() -> str:
             store = state.service.current_store()
             groups = state.groups.get(store, query.limit)
-            found = _filtered(groups.groups, query.min_photos, folder, store)
+            found = _filtered(groups.groups, query, folder, store)
             present, photos = _with_photos(found, store)
             paths = {i: p.path if with_path else Path(p.path.name) for i, p in photos.items()}
             named = [dataclasses.replace(g, paths=tuple(paths[i] for i in g.ids)) for g in present]
@@ -258,10 +258,11 @@ def _describe(store: Store, state: AppState) -> dict[str, Any]:
 
 
 def _filtered(
-    groups: list[Group], min_photos: int, folder: Path | None, store: Store
+    groups: list[Group], query: photo_schemas.GroupsFilter, folder: Path | None, store: Store
 ) -> list[Group]:
-    """Return the groups of a minimum size that have a photo in or below a folder."""
-    found = [group for group in groups if len(group.ids) >= min_photos]
+    """Return the groups of a kind and a minimum size with a photo in or below a folder."""
+    of_kind = [group for group in groups if query.kind in (None, group.kind)]
+    found = [group for group in of_kind if len(group.ids) >= query.min_photos]
     if folder is None:
         return found
     inside = {photo.id for photo in store.photos_under(folder)}

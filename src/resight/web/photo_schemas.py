@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from resight.ranking.groups import Kind
 from resight.web.schemas import MAX_ID, MAX_OFFSET, FilterOptions, PhotoEntry
 
 Sort = Literal["id", "added", "date", "name"]
@@ -84,7 +85,7 @@ class FailedResponse(BaseModel):
 
 
 class GroupsFilter(BaseModel):
-    """Groups of the photos: how near, how large, and where."""
+    """Groups of the photos: how near, how large, where, and of what kind."""
 
     limit: float | None = Field(
         None, ge=0, le=1e9, description="largest distance between neighbors in a group"
@@ -97,6 +98,7 @@ class GroupsFilter(BaseModel):
         max_length=4096,
         description="only groups with a photo in or below this folder, named as in `/folders`",
     )
+    kind: Kind | None = Field(None, description="only groups of this kind")
 
 
 class GroupsQuery(GroupsFilter):

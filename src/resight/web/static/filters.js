@@ -4,11 +4,15 @@ import * as api from "./api.js";
 import { button, createPopover, element, icon } from "./dom.js";
 import { current, go } from "./state.js";
 import { date, text } from "./texts.js";
-import { KINDS } from "./verdict.js";
 
 const FILTERS = ["under", "taken_from", "taken_before", "min_side", "file_name"]; // of the server
 const ALL = [...FILTERS, "kind"];
 const INDENT = "\u2003";
+
+/** Kinds of a match by their names in words. */
+export const KINDS = Object.fromEntries(
+  ["copy", "resized", "crop", "edited", "mirrored", "rotated", "view"].map((kind) => [kind, text(`kind.${kind}`)]),
+);
 
 /** Return the filters of a state that the server applies. */
 export const serverFilters = (state) => Object.fromEntries(FILTERS.map((key) => [key, state[key]]));

@@ -97,6 +97,7 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
   let size = -1;
   let lastY = window.scrollY;
   let frame = 0;
+  let scrolled = false; // until then, only photos in the window are loaded
   const tiles = new Map();
   list.classList.add("grid");
   list.setAttribute("role", "list");
@@ -138,6 +139,7 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
     const height = window.innerHeight;
     const top = -list.getBoundingClientRect().top;
     const fast = Math.abs(window.scrollY - lastY) > FAST * height;
+    scrolled ||= window.scrollY !== lastY;
     lastY = window.scrollY;
     const first = rows[rowAt(rows, top - OVERSCAN * height)];
     const visible = new Set();
@@ -150,7 +152,7 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
     for (const index of [...tiles.keys()]) if (!visible.has(index)) drop(index);
     insert([...visible].sort((a, b) => a - b));
     if (fast) settle();
-    else loadImages();
+    else loadImages(top + height);
     if (photos.length && top + (1 + NEAR_END) * height > totalHeight(rows)) onNearEnd?.();
   }
   const settle = debounce(() => schedule(), 90);
@@ -186,10 +188,10 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
     return tile;
   }
 
-  function loadImages() {
-    for (const tile of tiles.values()) {
+  function loadImages(bottom) {
+    for (const [index, tile] of tiles) {
       const image = tile.querySelector("img");
-      if (!image.src) image.src = image.dataset.src;
+      if (!image.src && (scrolled || rows[rowOf(index)].top < bottom)) image.src = image.dataset.src;
     }
   }
 
@@ -249,10 +251,12 @@ export function createGrid(list, { label, caption = 0, narrow = 3, onNearEnd, fi
   }
 
   window.addEventListener("scroll", schedule, { passive: true });
-  new ResizeObserver(() => {
+  const observer = new ResizeObserver(() => {
     if (measure()?.width !== measures?.width || (photos.length && !rows.length)) layout(false);
     else schedule();
-  }).observe(list);
+  });
+  observer.observe(list);
+  observer.observe(document.body); // what is above may get shorter
   window.addEventListener("resize", schedule);
 
   return {

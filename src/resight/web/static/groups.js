@@ -212,10 +212,13 @@ export function createGroups(root, { info, changed }) {
     slider.disabled = false;
     value.textContent = shortDistance(limit);
     reset.hidden = state.limit === undefined;
+  }
+
+  /** Let the downloads have what is shown; without a limit of the person's own, groups are by evidence. */
+  function linkDownloads() {
+    const shown = { limit: state.limit, min_photos: state.size, under: state.folder, kind: state.kind };
     for (const link of downloads) {
       const url = new URL(link.href);
-      // Without a limit of the person's own, groups are by evidence.
-      const shown = { limit: state.limit, min_photos: state.size, under: state.folder };
       for (const [name, value] of Object.entries(shown)) {
         if (value === undefined) url.searchParams.delete(name);
         else url.searchParams.set(name, String(value));
@@ -238,6 +241,7 @@ export function createGroups(root, { info, changed }) {
       state = current;
       list.dataset.kind = state.kind ?? "";
       for (const [kind, chip] of filters) chip.setAttribute("aria-pressed", String(kind === state.kind));
+      linkDownloads();
       size.value = state.size ?? "";
       folder.value = state.folder ?? "";
       if (state.size !== undefined || state.folder !== undefined) root.querySelector(".group-filter").open = true;

@@ -1,7 +1,6 @@
 /** The start page: choose a photo, or start from one of the collection. */
 
 import * as api from "./api.js";
-import { createBegin } from "./begin.js";
 import { announce, button, element, emptyState, errorState, fieldForm, loading } from "./dom.js";
 import { activeFilters, createFilters, noMatch, photosText, serverFilters } from "./filters.js";
 import { createGrid, photoLink } from "./grid.js";
@@ -32,18 +31,10 @@ export function createHome(root, page) {
     button({ text: text("home.choose"), icon: "photo", class: "button primary", press: page.pick }),
     element("p", { class: "or" }, text("home.drop")),
   );
-  const begin = createBegin({
-    info: page.info,
-    ended() {
-      page.changed();
-      if (!root.hidden) load();
-    },
-  });
-  root.append(
-    element("div", { class: "hero" }, title, lead, begin.block, chooser, link),
-    bar, filters.chips, list, status,
-  );
+  const hero = element("div", { class: "hero" }, title, lead, chooser, link);
+  root.append(hero, bar, filters.chips, list, status);
 
+  let begin = null; // the form for the first photos, loaded where there are none
   let photos = [];
   let next = null;
   let controller = null; // of the request in progress
@@ -61,8 +52,10 @@ export function createHome(root, page) {
     if (!photos.length) status.replaceChildren(loading(text("home.opening")));
     try {
       const info = await page.info();
-      showBeginning(info);
-      if (!begin.block.hidden) {
+      const begins = !info.photos && info.folders_allowed;
+      if (begins) await loadBeginning();
+      showBeginning(info, begins);
+      if (begins) {
         status.replaceChildren();
         return;
       }
@@ -79,13 +72,28 @@ export function createHome(root, page) {
     }
   }
 
+  /** Load the form for the first photos. */
+  async function loadBeginning() {
+    const { createBegin } = await import("./begin.js");
+    if (begin) return;
+    begin = createBegin({
+      info: page.info,
+      ended() {
+        page.changed();
+        if (!root.hidden) load();
+      },
+    });
+    lead.after(begin.block);
+  }
+
   /** Ask for a folder, as long as there are no photos and one may be named; else for a photo. */
-  function showBeginning(info) {
-    const begins = !info.photos && info.folders_allowed;
-    const hadFocus = begin.block.contains(document.activeElement) || document.activeElement === document.body;
-    if (!begins && !begin.block.hidden && hadFocus) document.getElementById("main").focus({ preventScroll: true });
-    begin.block.hidden = !begins;
+  function showBeginning(info, begins) {
     chooser.hidden = begins;
+    if (begin) {
+      const hadFocus = begin.block.contains(document.activeElement) || document.activeElement === document.body;
+      if (!begins && !begin.block.hidden && hadFocus) document.getElementById("main").focus({ preventScroll: true });
+      begin.block.hidden = !begins;
+    }
     title.textContent = text(begins ? "home.heading_new" : "home.heading");
     if (!begins) return;
     lead.textContent = text("home.lead_new", { name: info.name });

@@ -1,14 +1,10 @@
 /** The page as a whole: which view is shown, incoming photos, light and dark. */
 
 import * as api from "./api.js";
-import { createCollection } from "./collection.js";
-import { createCompare } from "./compare.js";
 import { element, emptyState, icon, problemMessage, problemTitle } from "./dom.js";
 import { addFile, checkFile, listenForFiles } from "./files.js";
-import { createGroups } from "./groups.js";
 import { createHome } from "./home.js";
 import { initLanguage } from "./language.js";
-import { createSearch } from "./search.js";
 import { current, formatHash, go, leave, start } from "./state.js";
 import { text } from "./texts.js";
 import { deref, uploadAll, withMore } from "./views.js";
@@ -16,6 +12,7 @@ import { createWatch } from "./watch.js";
 
 const THEME_KEY = "resight-theme";
 const THEMES = ["auto", "light", "dark"];
+const VIEWS = ["home", "search", "groups", "collection"];
 
 const byId = (id) => document.getElementById(id);
 const scrollPositions = new Map();
@@ -25,26 +22,48 @@ let adding = false; // picked files join the query
 
 const pick = () => openPicker(false);
 const home = createHome(byId("home"), { info, pick, searchLink, changed });
-const search = createSearch(byId("search"), { pick, add: () => openPicker(true), presented: () => compare.refresh() });
-const groups = createGroups(byId("groups"), { info, changed });
 const watch = createWatch(byId("added"), { show: showAdded });
-const collection = createCollection(byId("collection"), { info, changed, watch });
-const compare = createCompare(byId("compare"), {
-  results: search.shownResults,
-  query: search.query,
-  matchedBy: search.matchedBy,
-  step: (id) => go({ ...current(), compare: id }, { replace: true }),
-  close: () => leave({ ...current(), compare: undefined }),
-  searchFrom: (id) => go({ page: "search", photo: id }),
-  drawIn: (id) => search.drawIn({ id }),
-  addToQuery: (id) => go(withMore(current(), [`p${id}`])),
-  decided: () => {
-    search.reset();
-    groups.reset();
-    search.show(current());
+const parts = { home }; // the parts of the page that are loaded
+const loads = { home: Promise.resolve(home) };
+const LOADERS = {
+  async search() {
+    const { createSearch } = await import("./search.js");
+    return createSearch(byId("search"), { pick, add: () => openPicker(true), presented: () => parts.compare?.refresh() });
   },
-});
-const views = { home, search, groups, collection };
+  async groups() {
+    const { createGroups } = await import("./groups.js");
+    return createGroups(byId("groups"), { info, changed });
+  },
+  async collection() {
+    const { createCollection } = await import("./collection.js");
+    return createCollection(byId("collection"), { info, changed, watch });
+  },
+  async compare() {
+    const [search, { createCompare }] = await Promise.all([load("search"), import("./compare.js")]);
+    return createCompare(byId("compare"), {
+      results: search.shownResults,
+      query: search.query,
+      matchedBy: search.matchedBy,
+      step: (id) => go({ ...current(), compare: id }, { replace: true }),
+      close: () => leave({ ...current(), compare: undefined }),
+      searchFrom: (id) => go({ page: "search", photo: id }),
+      drawIn: (id) => search.drawIn({ id }),
+      addToQuery: (id) => go(withMore(current(), [`p${id}`])),
+      decided: () => {
+        search.reset();
+        parts.groups?.reset();
+        search.show(current());
+      },
+    });
+  },
+};
+
+/** Load a part of the page when it is first needed; after a failure, the next call tries again. */
+function load(name) {
+  loads[name] ??= LOADERS[name]().then((part) => (parts[name] = part));
+  loads[name].catch(() => delete loads[name]);
+  return loads[name];
+}
 
 /** Fetch the description of the collection, once unless it has changed. */
 function info(fresh = false) {
@@ -61,15 +80,15 @@ function changed() {
   infoRequest = null;
   api.clearPhotos();
   home.reset();
-  search.reset();
-  groups.reset();
+  parts.search?.reset();
+  parts.groups?.reset();
 }
 
 /** Show what was added: the last photos first, or among the results. */
 function showAdded(page) {
   changed();
   if (page === "home") go({ page: "home", sort: "added" });
-  views[page].show(current());
+  parts[page]?.show(current());
   if (page === "home") window.scrollTo(0, 0);
 }
 
@@ -135,7 +154,7 @@ function show(state, origin) {
   shown = state;
   byId("toast")?.remove();
   if (!samePage || state.compare === undefined) closeCompare(previous);
-  for (const name of Object.keys(views)) byId(name).hidden = name !== state.page;
+  for (const name of VIEWS) byId(name).hidden = name !== state.page;
   for (const link of document.querySelectorAll("[data-page]")) {
     const isCurrent = link.dataset.page === (state.page === "search" ? "home" : state.page);
     if (isCurrent) link.setAttribute("aria-current", "page");
@@ -143,10 +162,25 @@ function show(state, origin) {
   }
   document.title = text(`title.${state.page}`);
   watch.onPage(state.page);
-  views[state.page].show(state);
-  if (!samePage) scroll(state, previous, origin);
+  const place = samePage ? null : { previous, origin };
+  if (parts[state.page]) present(state, place);
+  else withPart(state.page, state, () => present(state, place));
+}
+
+/** Show a state in its view, which is loaded; `place`: where a new page comes from. */
+function present(state, place) {
+  parts[state.page].show(state);
+  if (place) scroll(state, place.previous, place.origin);
   // Not before an upload has its token.
-  if (state.compare !== undefined && state.file === undefined) compare.open(state);
+  if (state.compare !== undefined && state.file === undefined) withPart("compare", state, (compare) => compare.open(state));
+}
+
+/** Load a part of the page and use it, unless another state is shown by then. */
+async function withPart(name, state, use) {
+  const part = await load(name).catch(() => null);
+  if (shown !== state) return;
+  if (part) use(part);
+  else notify(text("problem.offline_title"), text("problem.offline"));
 }
 
 /** Scroll a new page to its top, or to where it was left when going back. */
@@ -156,14 +190,15 @@ function scroll(state, previous, origin) {
   const related = samePlace && (state.page === "home" || (state.page === "search" && sameQuery(previous, state)));
   if (related && !isBack) return;
   window.scrollTo(0, isBack ? (scrollPositions.get(scrollKey(state)) ?? 0) : 0);
-  views[state.page].show(state);
+  parts[state.page].show(state);
   if (previous && !isBack && !document.activeElement?.closest("header")) byId("main").focus({ preventScroll: true });
 }
 
 function closeCompare(previous) {
   const { open } = byId("compare");
-  compare.hide();
+  parts.compare?.hide();
   if (!open || previous?.compare === undefined) return;
+  const { search } = parts;
   const index = search.shownResults().findIndex(({ id }) => id === previous.compare);
   if (index >= 0 && shown.page === "search" && sameQuery(previous, shown)) search.focusResult(index);
 }

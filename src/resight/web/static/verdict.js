@@ -1,12 +1,8 @@
 /** Decisions in words: whether a result shows the same thing as the query, how surely, and how it differs. */
 
 import { element } from "./dom.js";
+import { KINDS } from "./filters.js";
 import { text } from "./texts.js";
-
-/** Kinds of a match by their names in words. */
-export const KINDS = Object.fromEntries(
-  ["copy", "resized", "crop", "edited", "mirrored", "rotated", "view"].map((kind) => [kind, text(`kind.${kind}`)]),
-);
 
 /** Return whether a result shows the same thing, at least probably; also true without a decision. */
 export const isFound = ({ verdict }) => verdict !== "different";

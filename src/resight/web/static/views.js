@@ -83,6 +83,7 @@ function pictureOf(text) {
 /** Create the strip of query photos below the shown one. */
 export function createViews({ go, add }) {
   let state = null;
+  let order = []; // as the photos were given, whichever of them is shown
   const list = element("ul", { class: "views", "aria-label": text("views.label") });
   const note = element("p", { class: "hint" });
   const modes = [[undefined, "views.together"], [true, "views.each"]].map(([each, key]) => [
@@ -114,10 +115,11 @@ export function createViews({ go, add }) {
     /** Show the query photos of a state. */
     show(next) {
       state = next;
-      const references = next.more ? [refer(next), ...next.more].sort() : [];
-      root.hidden = !references.length;
-      if (!references.length) return;
-      list.replaceChildren(...references.map((reference, index) => entry(reference, index, references.length)));
+      const references = next.more ? [refer(next), ...next.more] : [];
+      order = [...new Set([...order.filter((reference) => references.includes(reference)), ...references])];
+      root.hidden = !order.length;
+      if (!order.length) return;
+      list.replaceChildren(...order.map((reference, index) => entry(reference, index, order.length)));
       for (const [each, chip] of modes) chip.setAttribute("aria-pressed", String(Boolean(each) === Boolean(next.each)));
       note.textContent = text(next.each ? "views.note_each" : "views.note_together");
     },
